@@ -1,0 +1,80 @@
+//! The seam that makes an epoch durable and visible.
+
+use std::sync::Arc;
+
+use crate::delta::Delta;
+use crate::epoch::{Epoch, FrozenEpoch, Generation, Progress, TaskId};
+use crate::error::{Error, Result};
+use crate::state::Marker;
+
+/// What a task finds when it takes over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acquired {
+    /// The generation to commit under: higher than any before.
+    pub generation: Generation,
+    /// Where the task stands; the default when nothing was ever committed.
+    pub progress: Progress,
+    /// The delta log's end at `progress.epoch`, for [`Marker::log_end`].
+    pub log_end: bytes::Bytes,
+}
+
+/// How a commit ended. The sort decides what the engine does next.
+#[derive(Debug, Clone)]
+pub enum CommitFailure {
+    /// Nothing happened; the same epoch may be handed in again.
+    Retriable(Error),
+    /// Nothing happened, and this epoch cannot be committed any more: replay from the last commit.
+    Abortable(Error),
+    /// A newer generation owns the task: stop, this owner never commits again.
+    Fenced(Error),
+    /// It is not known whether the epoch was committed, or the connection is beyond repair: take over anew and see.
+    Fatal(Error),
+}
+
+impl CommitFailure {
+    /// The cause.
+    pub fn error(&self) -> &Error {
+        match self {
+            CommitFailure::Retriable(e) | CommitFailure::Abortable(e) | CommitFailure::Fenced(e) | CommitFailure::Fatal(e) => e,
+        }
+    }
+}
+
+/// The answer to a commit: the end of the delta log after it, for [`Marker::log_end`].
+pub type CommitResult = std::result::Result<bytes::Bytes, CommitFailure>;
+
+/// Called exactly once, from any thread, also while `commit` still runs. It does not block.
+pub type CommitDone = Box<dyn FnOnce(CommitResult) + Send>;
+
+/// Replays a delta that the state store does not have yet.
+pub type Replay<'a> = dyn FnMut(Epoch, Delta) -> Result<()> + 'a;
+
+/// Makes frozen epochs durable and visible: positions, state delta, outbox and progress of an epoch together or not at
+/// all. Epochs of several tasks may be merged into one write or transaction; then they stand or fall together.
+///
+/// Contract:
+/// - **Order**: epochs of one task and generation commit in the order in which they were handed in; when one fails, later
+///   ones of that task that were already handed in fail too, and nothing of them is visible.
+/// - **Once**: handing in an epoch whose number is already committed under the same generation answers `Ok` and changes
+///   nothing.
+/// - **Visibility**: when `done` is called with `Ok` the outbox is readable, the positions and the delta are durable to
+///   the degree that was configured, and the committer keeps no reference to the epoch.
+/// - **No trace**: of an epoch that failed as anything but fatal nothing is ever visible, and of a fatal one either all
+///   or nothing.
+/// - **Fencing**: after `acquire` answered, no commit of a lower generation succeeds, and none that was under way becomes
+///   visible later.
+pub trait Committer: Send + Sync {
+    /// Takes a task over: fences all owners before, answers where it stands, and replays in order the deltas that come
+    /// after `applied` (all that are known, when it is `None`).
+    ///
+    /// May be called again at any time, also by the present owner, which then fences itself.
+    fn acquire(&self, task: TaskId, applied: Option<&Marker>, replay: &mut Replay<'_>) -> Result<Acquired>;
+
+    /// Hands in an epoch and returns at once; `done` is told how it ended.
+    fn commit(&self, epoch: Arc<FrozenEpoch>, done: CommitDone);
+
+    /// Says that the state store durably has everything up to `through`, so that deltas up to it may be dropped.
+    ///
+    /// A hint: a committer may drop them later or never.
+    fn trim(&self, task: TaskId, through: Epoch);
+}

@@ -1,0 +1,107 @@
+//! One commit's worth of work of one task, frozen.
+//!
+//! ```text
+//!   committed                 frozen, in flight            open
+//!  ───────────┤ epoch n ├────────┤ epoch n + 1 ├────────┤ epoch n + 2 …
+//!             positions           positions, state delta, outbox, progress: durable and visible together, or not at all
+//! ```
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::delta::Delta;
+use crate::record::Positions;
+
+/// A function, for ever: the id of a deleted function is not given to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct FunctionId(pub u32);
+
+/// A function x partition index: the unit of order, state and commit.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TaskId {
+    /// The function.
+    pub function: FunctionId,
+    /// The index of the partitions that the task reads.
+    pub index: u32,
+}
+
+impl TaskId {
+    /// The task of that index.
+    pub fn new(function: FunctionId, index: u32) -> Self {
+        TaskId { function, index }
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.function.0, self.index)
+    }
+}
+
+impl fmt::Debug for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The number of a commit of one task: 0 = nothing committed yet, then 1, 2, 3 …
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// The next one.
+    #[must_use]
+    pub fn next(self) -> Epoch {
+        Epoch(self.0 + 1)
+    }
+}
+
+/// The number of an ownership of a task: each take-over has a higher one, and commits of lower ones are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Generation(pub u64);
+
+/// What of a task is durable beside its state: where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Progress {
+    /// The last commit.
+    pub epoch: Epoch,
+    /// The next records to read.
+    pub positions: Positions,
+    /// Records consumed since the task exists.
+    pub records_in: u64,
+    /// Records emitted since the task exists. Brokers that drop repeats by a sequence number count from here.
+    pub records_out: u64,
+    /// Watermarks and timers, in the engine's own encoding; empty when there are none.
+    pub time: Bytes,
+}
+
+/// An epoch that is handed to the committer. Nothing in it changes any more.
+#[derive(Debug)]
+pub struct FrozenEpoch {
+    /// The task.
+    pub task: TaskId,
+    /// The ownership under which it was made.
+    pub generation: Generation,
+    /// Where the task stands after it; `progress.epoch` is the number of this commit.
+    pub progress: Progress,
+    /// The state writes.
+    pub delta: Delta,
+    /// The emitted records.
+    pub outbox: Vec<OutboxBatch>,
+}
+
+/// Emitted records for one partition of one output, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxBatch {
+    /// The output topic.
+    pub topic: Arc<str>,
+    /// The partition.
+    pub partition: u32,
+    /// The records in one frame, channel 0.
+    pub frame: Bytes,
+    /// Their number, at least one.
+    pub records: u32,
+}

@@ -1,0 +1,170 @@
+//! Errors with a stable code, a cause, and whose turn it is to act.
+//!
+//! Every code has a page in `docs/errors/` that says what happened, why, and what to do. The table below is the only
+//! place that maps a code to a fault, an HTTP status and an advice.
+
+use std::fmt;
+
+/// Result with the system's own error.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Who has to act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// The caller asked for something that cannot be done: the same request fails again.
+    User,
+    /// Something outside this process (disk, broker, network): the same request may succeed later.
+    External,
+    /// A bug of ours.
+    Internal,
+}
+
+macro_rules! codes {
+    ($($variant:ident = $code:literal, $fault:ident, $http:literal, $what:literal, $advice:literal;)*) => {
+        /// A stable code. Codes are never reused for another meaning.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum ErrorCode {
+            $(#[doc = $what] $variant,)*
+        }
+
+        impl ErrorCode {
+            /// All codes, in order.
+            pub const ALL: &'static [ErrorCode] = &[$(ErrorCode::$variant,)*];
+
+            /// The code as users see it, such as `FS-1001`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(ErrorCode::$variant => $code,)* }
+            }
+
+            /// What happened, in general.
+            pub fn summary(self) -> &'static str {
+                match self { $(ErrorCode::$variant => $what,)* }
+            }
+
+            /// What to do about it.
+            pub fn advice(self) -> &'static str {
+                match self { $(ErrorCode::$variant => $advice,)* }
+            }
+
+            /// Who has to act.
+            pub fn fault(self) -> Fault {
+                match self { $(ErrorCode::$variant => Fault::$fault,)* }
+            }
+
+            /// The HTTP status that stands for it.
+            pub fn http_status(self) -> u16 {
+                match self { $(ErrorCode::$variant => $http,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    // 10xx: the request itself.
+    InvalidRequest = "FS-1001", User, 400, "the request is not well formed", "correct the request as the message says; the API is described at /openapi.json";
+    EmptyBody = "FS-1002", User, 400, "the request has no body", "send the event or the function description as the request's body";
+    BodyTooLarge = "FS-1003", User, 413, "the request is larger than the server accepts", "send smaller events, or raise the server's limit";
+    InvalidName = "FS-1004", User, 400, "a name has a form that is not allowed", "use 1 to 255 ASCII letters, digits, '.', '_' and '-', beginning with a letter, digit or '_'";
+    NotFound = "FS-1005", User, 404, "nothing is served at this path", "see /openapi.json for the paths of this server";
+    MethodNotAllowed = "FS-1006", User, 405, "the path does not take this method", "see /openapi.json for the methods of this path";
+    // 11xx: functions.
+    FunctionExists = "FS-1101", User, 409, "a function of this name exists", "choose another name, or delete the function first";
+    FunctionNotFound = "FS-1102", User, 404, "there is no function of this name", "see 'function-stream client list' for the names";
+    InvalidSpec = "FS-1103", User, 400, "the function's description is not valid", "correct the field that the message names";
+    FunctionChanged = "FS-1104", User, 409, "the function was changed by someone else meanwhile", "look at the function again and repeat the change if it still applies";
+    FunctionStopped = "FS-1105", User, 409, "the function is not running", "start the function first";
+    // 12xx: artifacts.
+    ArtifactNotFound = "FS-1201", User, 400, "the artifact is neither uploaded nor a file that the server may read", "upload the artifact, or give a path on the server that it is allowed to read";
+    ArtifactInvalid = "FS-1202", User, 400, "the artifact is not a valid WebAssembly module or component", "rebuild the artifact; the message has the place where it stops being valid";
+    ArtifactUnsupported = "FS-1203", User, 400, "the artifact fits none of the kinds that can be run", "build it for one of the worlds in wit/ or as a WASI preview 1 module; the message names the import or export that does not fit";
+    ArtifactCorrupt = "FS-1204", External, 500, "a stored artifact is missing or was changed on disk", "restore the file in the data folder, or delete the function and create it again";
+    // 13xx: topics and positions.
+    TopicNotFound = "FS-1301", User, 404, "there is no topic of this name", "create it with 'function-stream client topic create', or produce to it";
+    TopicExists = "FS-1302", User, 409, "a topic of this name exists", "choose another name, or delete the topic first";
+    TopicInUse = "FS-1303", User, 409, "a function reads or writes the topic", "delete the functions that use it first";
+    PositionDropped = "FS-1304", User, 410, "the position was already dropped by retention", "read from 'earliest', or keep more with a larger retention";
+    PositionUnknown = "FS-1305", User, 400, "the position is past the end of the partition", "read from 'latest', or from a position below the end";
+    RecordTooLarge = "FS-1306", User, 413, "the record is larger than a topic accepts", "split the record, or raise the limit";
+    PartitionNotFound = "FS-1307", User, 404, "the topic has no partition of this number", "see 'function-stream client topic describe'";
+    // 14xx: a function's own failures.
+    GuestError = "FS-1401", User, 422, "the function returned an error", "see the message: it is the function's own";
+    GuestTrap = "FS-1402", User, 422, "the function trapped", "see the backtrace; a trap is a bug of the function";
+    GuestTimeout = "FS-1403", User, 422, "the function ran longer than its time limit", "make it faster, or raise its limit";
+    GuestOutOfMemory = "FS-1404", User, 422, "the function asked for more memory than its limit", "use less, or raise its limit";
+    GuestExit = "FS-1405", User, 422, "the function ended itself with a status other than 0", "see its standard error";
+    UnknownTarget = "FS-1406", User, 422, "the function emitted to an output that it does not have", "emit to a target id below the number of the function's outputs";
+    GuestProtocol = "FS-1407", User, 422, "the function passed something malformed to the host", "rebuild it with a current SDK";
+    StateKeyInvalid = "FS-1408", User, 422, "a state key or store name is not valid", "use store names of 1 to 255 bytes and the key form of the world";
+    GuestPoisoned = "FS-1409", User, 422, "the instance failed before and cannot be called again", "nothing: the engine makes a new instance";
+    // 15xx: storage and brokers.
+    Storage = "FS-1501", External, 503, "the data folder could not be read or written", "look at the disk: space, rights, health";
+    StorageFull = "FS-1502", External, 507, "the disk of the data folder is full", "free space; the server goes on by itself";
+    DataDirLocked = "FS-1503", User, 409, "another process uses the data folder", "stop the other process, or choose another folder with --data-dir";
+    DataDirForeign = "FS-1504", User, 400, "the folder holds something that is not a Function Stream data folder", "choose an empty folder or one made by function-stream";
+    DataDirNewer = "FS-1505", User, 400, "the data folder was written by a newer version", "run that version or a later one";
+    DataCorrupt = "FS-1506", External, 500, "stored bytes are not what was written", "restore the data folder from a backup";
+    // 16xx: commits.
+    CommitRetriable = "FS-1601", External, 503, "a commit could not be made now", "nothing: the engine repeats it";
+    CommitAborted = "FS-1602", External, 503, "a commit was aborted", "nothing: the engine replays from the last commit";
+    Fenced = "FS-1603", External, 409, "a newer owner has taken the task over", "nothing: the newer owner goes on";
+    CommitFatal = "FS-1604", External, 503, "the connection that commits was lost for good", "nothing: the engine opens the task anew";
+    // 17xx: the server.
+    ShuttingDown = "FS-1701", External, 503, "the server is shutting down", "repeat the request when it is back";
+    AddressInUse = "FS-1702", User, 409, "the address to listen on cannot be used", "stop what listens there, or choose another with --listen";
+    InvalidConfig = "FS-1703", User, 400, "the configuration is not valid", "correct the setting that the message names";
+    Unavailable = "FS-1704", External, 503, "the server cannot be reached", "check that 'function-stream standalone' runs and that --service-url names it";
+    ModeUnavailable = "FS-1705", User, 501, "this mode is not part of this build", "use 'function-stream standalone'";
+    // 19xx: bugs.
+    Internal = "FS-1901", Internal, 500, "something that cannot happen has happened", "please report it with the server's log";
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A coded error: what happened here, on top of what its code says in general.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message} ({code})")]
+pub struct Error {
+    /// The stable code.
+    pub code: ErrorCode,
+    /// What happened here: lowercase, no final period.
+    pub message: String,
+}
+
+impl Error {
+    /// An error of that code.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Error { code, message: message.into() }
+    }
+
+    /// The same error with what was being done put before its message.
+    pub fn context(self, doing: impl fmt::Display) -> Self {
+        Error { code: self.code, message: format!("{doing}: {}", self.message) }
+    }
+
+    /// Whether the same attempt may succeed later without anybody changing it.
+    pub fn is_retriable(&self) -> bool {
+        self.code.fault() == Fault::External && self.code != ErrorCode::Fenced
+    }
+}
+
+/// A bug of ours, found at run time.
+pub fn internal(message: impl Into<String>) -> Error {
+    Error::new(ErrorCode::Internal, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn codes_are_unique() {
+        let distinct: HashSet<_> = ErrorCode::ALL.iter().map(|c| c.as_str()).collect();
+        assert_eq!(distinct.len(), ErrorCode::ALL.len());
+    }
+}

@@ -1,0 +1,42 @@
+//! The words of Function Stream and the seams between its parts.
+//!
+//! Owns: records and batches, positions, epochs, state deltas, function specs, error codes, the clock, and the traits
+//! that a broker, a state store, a metadata store and a language runtime implement. It must not know any of their
+//! implementations: no RocksDB, no wasmtime, no network.
+//!
+//! # Reading order
+//!
+//! 1. [`record`], [`batch`]: what flows. 2. [`epoch`], [`delta`], [`state_key`]: what one commit makes durable.
+//! 3. [`spec`]: what a user asks for. 4. The seams: [`broker`] (with [`broker::Source`]), [`committer`], [`state`],
+//!    [`runtime`], [`metadata`]. 5. [`error`]: what can go wrong, and whose fault it is.
+//!
+//! With the feature `test-util`, [`test_util`] has the conformance suite of each seam and an in-memory broker that
+//! behaves like a foreign one.
+//!
+//! ```
+//! use fnstream_core::record::partition_for_key;
+//!
+//! // Records of one key always land on one partition.
+//! assert_eq!(partition_for_key(b"alice", 8), partition_for_key(b"alice", 8));
+//! ```
+
+pub mod batch;
+pub mod broker;
+pub mod clock;
+pub mod committer;
+pub mod delta;
+pub mod epoch;
+pub mod error;
+pub mod failpoint;
+pub mod metadata;
+pub mod record;
+pub mod runtime;
+pub mod spec;
+pub mod state;
+pub mod state_key;
+pub mod waker;
+
+#[cfg(any(test, feature = "test-util"))]
+pub mod test_util;
+
+pub use error::{Error, ErrorCode, Result};

@@ -1,0 +1,154 @@
+//! The seam to user code.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fnstream_frame::RecordRef;
+use parking_lot::Mutex;
+
+use crate::batch::Batch;
+use crate::delta::Write;
+use crate::epoch::Epoch;
+use crate::error::{Error, Result};
+
+/// What a program is told about itself when an instance starts.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct InstanceSpec {
+    /// The function's name.
+    pub function: String,
+    /// The function's revision.
+    pub revision: u64,
+    /// Which of the function's tasks this is.
+    pub task_index: u32,
+    /// The names of the outputs, in the order of their target ids.
+    pub outputs: Vec<String>,
+    /// The function's own configuration.
+    pub config: BTreeMap<String, String>,
+    /// What the instance may use.
+    pub limits: Limits,
+}
+
+/// What one instance may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of linear memory and tables together.
+    pub memory: usize,
+    /// Time of one call.
+    pub call_time: std::time::Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { memory: 256 << 20, call_time: std::time::Duration::from_secs(30) }
+    }
+}
+
+/// What a call of user code reaches. It is the task's side of the boundary: the engine implements it, the runtime calls
+/// it while one of the instance's methods runs, and at no other time.
+///
+/// Keys are complete (see [`crate::state_key`]): the runtime puts the store's prefix before them.
+pub trait Host: Send {
+    /// Takes a whole frame of emitted records; the channel of each is its target id.
+    ///
+    /// All or nothing: when one is refused, none is taken.
+    fn emit_frame(&mut self, frame: &[u8]) -> Result<()>;
+
+    /// Takes one emitted record; its channel is the target id.
+    fn emit(&mut self, record: RecordRef<'_>) -> Result<()>;
+
+    /// Takes a watermark for an output.
+    fn emit_watermark(&mut self, target: u32, watermark: u64) -> Result<()>;
+
+    /// Reads a key: the instance's own writes included.
+    fn get(&mut self, key: &[u8]) -> Result<Option<Bytes>>;
+
+    /// Writes a key.
+    fn write(&mut self, key: &[u8], write: Write) -> Result<()>;
+
+    /// Removes a range of keys, `end` exclusive.
+    fn delete_range(&mut self, start: &[u8], end: Option<&[u8]>) -> Result<()>;
+
+    /// Visits a range of keys in order, `end` exclusive, own writes included.
+    fn scan(&mut self, start: &[u8], end: Option<&[u8]>, visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>) -> Result<()>;
+}
+
+/// A host that an instance and its task share. Only one of them runs at a time, so the lock is never waited for.
+pub type SharedHost = Arc<Mutex<dyn Host>>;
+
+/// Why a call of user code failed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{error}")]
+pub struct CallFailure {
+    /// The code tells apart what the guest returned, a trap, a limit, an exit, and a fault of the host, which is nobody's
+    /// record's fault.
+    pub error: Error,
+    /// The index in the batch of the record that failed, where the guest says so.
+    pub record: Option<u32>,
+    /// The wasm backtrace, where there is one.
+    pub backtrace: Option<String>,
+}
+
+impl From<Error> for CallFailure {
+    fn from(error: Error) -> Self {
+        CallFailure { error, record: None, backtrace: None }
+    }
+}
+
+/// The result of a call of user code.
+pub type CallResult<T = ()> = std::result::Result<T, CallFailure>;
+
+/// Loads artifacts.
+pub trait Runtime: Send + Sync {
+    /// Inspects and compiles an artifact, or takes it from the cache. Takes seconds for a large artifact the first time:
+    /// never call it on a thread that serves others.
+    ///
+    /// `Err` when it is not WebAssembly, or fits none of the kinds; the message names the import or export.
+    fn load(&self, artifact: &[u8]) -> Result<Arc<dyn Program>>;
+}
+
+/// A loaded artifact, shared by all instances made of it.
+pub trait Program: Send + Sync {
+    /// A short word for what kind of artifact it is.
+    fn kind(&self) -> &'static str;
+
+    /// Makes an instance. `init` is not called yet.
+    fn instantiate(&self, spec: &InstanceSpec, host: SharedHost) -> CallResult<Box<dyn Instance>>;
+}
+
+/// One live copy of user code, serving one task. Its methods are called one at a time.
+///
+/// Contract:
+/// - **Errors**: what the guest returned, a trap, a limit and a host fault have different codes.
+/// - **Poison**: after a failure of any sort the instance is not called again except to be dropped; a call all the same
+///   answers [`crate::ErrorCode::GuestPoisoned`]. No other instance is touched.
+/// - **Limits** hold in every method and in [`Program::instantiate`].
+pub trait Instance: Send {
+    /// Called once, before anything else.
+    fn init(&mut self) -> CallResult;
+
+    /// Processes the records of a batch in order.
+    fn process(&mut self, batch: &Batch) -> CallResult;
+
+    /// Tells that no record older than `watermark` (ms) is expected from that input group.
+    fn process_watermark(&mut self, source: u32, watermark: u64) -> CallResult;
+
+    /// Called at the end of each epoch; what it writes and emits belongs to that epoch.
+    fn take_checkpoint(&mut self, epoch: Epoch) -> CallResult;
+
+    /// Asks whether the instance is well; `false` makes the engine replace it.
+    fn check_heartbeat(&mut self) -> CallResult<bool>;
+
+    /// Called once at the end of a well-behaved life, before the last commit.
+    fn close(&mut self) -> CallResult;
+
+    /// Hands code or modules to the function, where it takes them.
+    fn exec(&mut self, class_name: &str, modules: &[(String, Vec<u8>)]) -> CallResult;
+
+    /// A request of the user's own form.
+    fn custom(&mut self, payload: &[u8]) -> CallResult<Vec<u8>>;
+
+    /// Bytes of linear memory in use, for status and for recycling.
+    fn memory_bytes(&self) -> usize;
+}

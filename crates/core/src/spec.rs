@@ -1,0 +1,129 @@
+//! What a user asks for: a function's description.
+
+use std::collections::{BTreeMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::epoch::FunctionId;
+use crate::error::{Error, ErrorCode, Result};
+
+/// The longest name of a function, topic or cursor in bytes.
+pub const MAX_NAME: usize = 255;
+/// The most input groups of a function, and the most topics of a group.
+pub const MAX_GROUPS: usize = 64;
+/// The most replicas, and the most partitions of a topic.
+pub const MAX_PARTITIONS: u32 = 1024;
+
+/// A function as its user describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionSpec {
+    /// The name, unique among the functions.
+    pub name: String,
+    /// The artifact: SHA-256 in lowercase hexadecimal.
+    pub artifact: String,
+    /// The topics of each input group; the index of a group is the source id that the function sees.
+    pub inputs: Vec<Vec<String>>,
+    /// The outputs; the index is the target id.
+    pub outputs: Vec<String>,
+    /// How many tasks may run at once.
+    pub replicas: u32,
+    /// Given to the function at its start.
+    #[serde(default)]
+    pub config: BTreeMap<String, String>,
+}
+
+/// What the user wants of a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DesiredState {
+    /// It processes its inputs, also after a restart of the server.
+    Running,
+    /// It does not, also after a restart.
+    Stopped,
+}
+
+/// A registered function.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionEntry {
+    /// Never given to another function.
+    pub id: FunctionId,
+    /// Counts the changes, from 1.
+    pub revision: u64,
+    /// What the user wants.
+    pub desired: DesiredState,
+    /// When it was created, in milliseconds since the Unix epoch.
+    pub created_ms: i64,
+    /// Its description.
+    pub spec: FunctionSpec,
+}
+
+impl FunctionSpec {
+    /// Checks everything that can be checked without looking anything up; reports all problems at once.
+    pub fn validate(&self) -> Result<()> {
+        check_name("function", &self.name)?;
+        let mut problems = Vec::new();
+        if self.inputs.is_empty() || self.inputs.iter().any(Vec::is_empty) {
+            problems.push("a function needs at least one input, and no input group may be empty".to_owned());
+        }
+        if self.inputs.len() > MAX_GROUPS || self.inputs.iter().any(|g| g.len() > MAX_GROUPS) {
+            problems.push(format!("at most {MAX_GROUPS} input groups of {MAX_GROUPS} topics each"));
+        }
+        let mut seen = HashSet::new();
+        for topic in self.inputs.iter().flatten() {
+            if !seen.insert(topic) {
+                problems.push(format!("input '{topic}' is named twice"));
+            }
+        }
+        let mut outputs = HashSet::new();
+        for topic in &self.outputs {
+            if !outputs.insert(topic) {
+                problems.push(format!("output '{topic}' is named twice"));
+            }
+            if seen.contains(topic) {
+                problems.push(format!("'{topic}' is both input and output: the function would feed itself for ever"));
+            }
+        }
+        for topic in self.inputs.iter().flatten().chain(&self.outputs) {
+            if let Err(e) = check_name("topic", topic) {
+                problems.push(e.message);
+            }
+        }
+        if self.replicas == 0 || self.replicas > MAX_PARTITIONS {
+            problems.push(format!("replicas is {}, not 1 to {MAX_PARTITIONS}", self.replicas));
+        }
+        if problems.is_empty() { Ok(()) } else { Err(Error::new(ErrorCode::InvalidSpec, problems.join("; "))) }
+    }
+}
+
+/// Checks a name of a function, topic or cursor: it becomes part of paths, metrics and keys.
+pub fn check_name(what: &str, name: &str) -> Result<()> {
+    let invalid = |why: String| Err(Error::new(ErrorCode::InvalidName, format!("{what} name {why}")));
+    if name.is_empty() {
+        return invalid("is empty".into());
+    }
+    if name.len() > MAX_NAME {
+        return invalid(format!("has {} bytes, more than {MAX_NAME}", name.len()));
+    }
+    if let Some(bad) = name.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))) {
+        return invalid(format!("'{}' holds {bad:?}", name.escape_debug()));
+    }
+    if name.starts_with(['.', '-']) {
+        return invalid(format!("'{name}' begins with '{}'", &name[..1]));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_could_leave_a_folder_are_refused() {
+        for bad in ["", "../x", "a/b", "a\\b", ".", "..", ".hidden", "-n", "ä", "a b", "a\n", &"x".repeat(256)] {
+            assert!(check_name("function", bad).is_err(), "{bad:?}");
+        }
+        for good in ["example", "a.b-c_d", "9", "_x", &"x".repeat(255)] {
+            assert!(check_name("function", good).is_ok(), "{good:?}");
+        }
+    }
+}
