@@ -35,7 +35,10 @@ impl Batch {
         if let BatchPositions::Each(each) = &positions
             && each.len() != len
         {
-            return Err(Error::new(ErrorCode::DataCorrupt, format!("a batch of {from} has {len} records but {} positions", each.len())));
+            return Err(Error::new(
+                ErrorCode::DataCorrupt,
+                format!("a batch of {from} has {len} records but {} positions", each.len()),
+            ));
         }
         Ok(Batch { from, positions, frame, len })
     }

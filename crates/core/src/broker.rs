@@ -13,6 +13,9 @@ use crate::waker::Waker;
 pub struct Assignment {
     /// The task.
     pub task: TaskId,
+    /// The broker's number of this assignment; a later one of the same task is higher. A process that slept through the
+    /// loss of its assignment is told apart by it.
+    pub lease: u64,
     /// Its input partitions with the input group of each.
     pub inputs: Vec<TaskInput>,
 }

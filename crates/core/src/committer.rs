@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::broker::Assignment;
 use crate::delta::Delta;
 use crate::epoch::{Epoch, FrozenEpoch, Generation, Progress, TaskId};
 use crate::error::{Error, Result};
@@ -35,7 +36,10 @@ impl CommitFailure {
     /// The cause.
     pub fn error(&self) -> &Error {
         match self {
-            CommitFailure::Retriable(e) | CommitFailure::Abortable(e) | CommitFailure::Fenced(e) | CommitFailure::Fatal(e) => e,
+            CommitFailure::Retriable(e)
+            | CommitFailure::Abortable(e)
+            | CommitFailure::Fenced(e)
+            | CommitFailure::Fatal(e) => e,
         }
     }
 }
@@ -67,8 +71,9 @@ pub trait Committer: Send + Sync {
     /// Takes a task over: fences all owners before, answers where it stands, and replays in order the deltas that come
     /// after `applied` (all that are known, when it is `None`).
     ///
-    /// May be called again at any time, also by the present owner, which then fences itself.
-    fn acquire(&self, task: TaskId, applied: Option<&Marker>, replay: &mut Replay<'_>) -> Result<Acquired>;
+    /// May be called again at any time, also by the present owner, which then fences itself. An assignment that is not the
+    /// task's latest is refused as [`crate::ErrorCode::Fenced`] and fences nobody.
+    fn acquire(&self, assignment: &Assignment, applied: Option<&Marker>, replay: &mut Replay<'_>) -> Result<Acquired>;
 
     /// Hands in an epoch and returns at once; `done` is told how it ended.
     fn commit(&self, epoch: Arc<FrozenEpoch>, done: CommitDone);

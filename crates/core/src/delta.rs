@@ -73,12 +73,7 @@ pub struct Delta {
 
 impl Clone for Delta {
     fn clone(&self) -> Self {
-        Delta {
-            entries: self.entries.clone(),
-            ranges: self.ranges.clone(),
-            index: OnceLock::new(),
-            bytes: self.bytes,
-        }
+        Delta { entries: self.entries.clone(), ranges: self.ranges.clone(), index: OnceLock::new(), bytes: self.bytes }
     }
 }
 

@@ -71,7 +71,12 @@ pub trait Host: Send {
     fn delete_range(&mut self, start: &[u8], end: Option<&[u8]>) -> Result<()>;
 
     /// Visits a range of keys in order, `end` exclusive, own writes included.
-    fn scan(&mut self, start: &[u8], end: Option<&[u8]>, visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>) -> Result<()>;
+    fn scan(
+        &mut self,
+        start: &[u8],
+        end: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<()>;
 }
 
 /// A host that an instance and its task share. Only one of them runs at a time, so the lock is never waited for.

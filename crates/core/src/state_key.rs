@@ -49,7 +49,8 @@ pub fn put_complex_prefix(out: &mut Vec<u8>, key_group: &[u8], key: &[u8], names
 
 /// Checks that bytes from a guest are a key within a store.
 pub fn check_key_in_store(key: &[u8]) -> Result<()> {
-    let invalid = || Error::new(ErrorCode::StateKeyInvalid, "a state key does not have the form of a simple or a complex key");
+    let invalid =
+        || Error::new(ErrorCode::StateKeyInvalid, "a state key does not have the form of a simple or a complex key");
     match key.split_first().ok_or_else(invalid)? {
         (&SIMPLE, _) => Ok(()),
         (&COMPLEX, rest) => {

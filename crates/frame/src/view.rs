@@ -101,10 +101,8 @@ impl<'a> Frame<'a> {
         let len = read_u32(header, 1) as usize;
         let payload_len = read_u32(header, 3) as usize;
         let arrays = len.checked_mul(RECORD_LEN).ok_or(FrameError::Truncated)?;
-        let total = arrays
-            .checked_add(HEADER_LEN)
-            .and_then(|n| n.checked_add(payload_len))
-            .ok_or(FrameError::Truncated)?;
+        let total =
+            arrays.checked_add(HEADER_LEN).and_then(|n| n.checked_add(payload_len)).ok_or(FrameError::Truncated)?;
         if bytes.len() < total {
             return Err(FrameError::Truncated);
         }
