@@ -1,1 +1,44 @@
-//! placeholder
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! What goes over the wire between a Function Stream server and its clients, and a client.
+//!
+//! Owns: the JSON models of the REST interface ([`function`], [`topic`], [`record`], [`failure`]), how keys and headers of
+//! a record travel in HTTP headers ([`header`]), durations and sizes in human units ([`units`]), and the typed
+//! [`Client`]. It must not know the engine, the store or how the server does its work.
+//!
+//! # Reading order
+//!
+//! The models as listed above, then [`client`].
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), fnstream_api::ClientError> {
+//! use fnstream_api::{Client, ConsumeOptions, ProduceOptions};
+//!
+//! let client = Client::new("http://localhost:7300")?;
+//! client.produce("example-input", r#"{"money":2}"#, &ProduceOptions::default()).await?;
+//! let event = client.consume("example-output", &ConsumeOptions::default()).await?;
+//! # let _ = event;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod client;
+pub mod failure;
+pub mod function;
+pub mod header;
+pub mod record;
+pub mod topic;
+pub mod units;
+
+pub use client::{Client, ClientError, ConsumeOptions, Consumed, ProduceOptions, ReadFrom};
+pub use failure::ErrorBody;
+pub use function::{Function, FunctionDescription, FunctionStatus, PartitionDescription, TaskDescription, TaskError};
+pub use record::{AppendedRun, Produced};
+pub use topic::{PartitionInfo, TopicDescription, TopicRequest, UploadedArtifact};
+
+/// Where a server listens when nothing else is said.
+pub const DEFAULT_ADDRESS: &str = "localhost:7300";
+
+/// Where a client looks for a server when nothing else is said.
+pub const DEFAULT_URL: &str = "http://localhost:7300";

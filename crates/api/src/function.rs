@@ -1,0 +1,190 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Functions: what a user asks for, and what the server tells about it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::failure::ErrorBody;
+
+/// A function as it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Function {
+    /// The name; when it is given it must be the one of the path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What to run: `sha256:<digest>` of an uploaded artifact, or a path on the server, which only clients on the same
+    /// machine may use and others only within the folders that the server allows.
+    #[schema(example = "bin/example_basic.wasm")]
+    pub archive: String,
+    /// The input topics; the index of each is the source id that the function sees.
+    pub inputs: Vec<String>,
+    /// The output topic.
+    pub output: String,
+    /// How many tasks may run at once; topics that have to be made get that many partitions.
+    #[serde(default = "one")]
+    #[schema(default = 1, minimum = 1)]
+    pub replicas: u32,
+    /// Given to the function at its start.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<String, String>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// What a function does now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FunctionStatus {
+    /// Its code is being loaded or its tasks are coming up.
+    Starting,
+    /// It processes its inputs.
+    Running,
+    /// It failed and waits before it tries again.
+    BackingOff,
+    /// It finishes what it began.
+    Stopping,
+    /// It was told to stop.
+    Stopped,
+    /// It cannot go on by itself; the error says why.
+    Failed,
+}
+
+impl FunctionStatus {
+    /// The word for it, as in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FunctionStatus::Starting => "starting",
+            FunctionStatus::Running => "running",
+            FunctionStatus::BackingOff => "backing-off",
+            FunctionStatus::Stopping => "stopping",
+            FunctionStatus::Stopped => "stopped",
+            FunctionStatus::Failed => "failed",
+        }
+    }
+}
+
+/// A registered function and how it fares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FunctionDescription {
+    /// The name.
+    pub name: String,
+    /// Counts the changes, from 1.
+    pub revision: u64,
+    /// What the user wants: `running` or `stopped`.
+    pub desired: String,
+    /// What it does.
+    pub status: FunctionStatus,
+    /// What kind of artifact it is, once it was loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The artifact, as `sha256:<digest>`.
+    pub archive: String,
+    /// The input topics.
+    pub inputs: Vec<String>,
+    /// The output topics, in the order of their target ids.
+    pub outputs: Vec<String>,
+    /// How many tasks may run at once.
+    pub replicas: u32,
+    /// Given to the function at its start.
+    pub config: BTreeMap<String, String>,
+    /// When it was created, in milliseconds since the Unix epoch.
+    pub created_ms: i64,
+    /// Why the function as a whole does not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorBody>,
+    /// Its tasks.
+    pub tasks: Vec<TaskDescription>,
+}
+
+/// One task of a function: the unit of order, state and commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TaskDescription {
+    /// The index of the partitions that it reads.
+    pub index: u32,
+    /// What it does.
+    pub status: FunctionStatus,
+    /// The number of its last commit.
+    pub epoch: u64,
+    /// Records consumed since the task exists.
+    pub records_in: u64,
+    /// Records emitted since the task exists.
+    pub records_out: u64,
+    /// How often it was started anew after a failure.
+    pub restarts: u64,
+    /// Where it stands in its inputs.
+    pub partitions: Vec<PartitionDescription>,
+    /// What went wrong last, also when it was overcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<TaskError>,
+}
+
+/// Where a task stands in one input partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PartitionDescription {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: u32,
+    /// The next record to read; everything before it is committed.
+    pub position: String,
+    /// The position that the partition's next record will get.
+    pub end: String,
+    /// Records between the two.
+    pub lag: u64,
+}
+
+/// A task's last failure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TaskError {
+    /// The stable code.
+    pub code: String,
+    /// What happened.
+    pub message: String,
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: i64,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_archive_inputs_and_output_are_required() {
+        let function: Function = serde_json::from_str(r#"{"archive":"a.wasm","inputs":["i"],"output":"o"}"#).unwrap();
+        assert_eq!((function.name, function.replicas, function.config.len()), (None, 1, 0));
+        for missing in
+            [r#"{"inputs":["i"],"output":"o"}"#, r#"{"archive":"a","output":"o"}"#, r#"{"archive":"a","inputs":["i"]}"#]
+        {
+            assert!(serde_json::from_str::<Function>(missing).is_err(), "{missing}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_field_is_refused_and_named() {
+        let text = r#"{"archive":"a","inputs":["i"],"output":"o","replica":2}"#;
+        let error = serde_json::from_str::<Function>(text).unwrap_err().to_string();
+        assert!(error.contains("unknown field `replica`"), "{error}");
+    }
+
+    #[test]
+    fn the_word_of_a_status_is_its_json() {
+        for status in [
+            FunctionStatus::Starting,
+            FunctionStatus::Running,
+            FunctionStatus::BackingOff,
+            FunctionStatus::Stopping,
+            FunctionStatus::Stopped,
+            FunctionStatus::Failed,
+        ] {
+            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+        }
+    }
+}

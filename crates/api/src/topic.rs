@@ -1,0 +1,67 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Topics and artifacts.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A topic as it is asked for; the empty object is one partition with the server's retention.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TopicRequest {
+    /// The number of partitions; 1 when it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1024)]
+    pub partitions: Option<u32>,
+    /// Events older than this many milliseconds may be dropped; the server's default when it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_ms: Option<u64>,
+    /// The oldest events of a partition may be dropped when it has more than this many bytes; the server's default when
+    /// it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_bytes: Option<u64>,
+}
+
+/// A topic and how full it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TopicDescription {
+    /// The name.
+    pub name: String,
+    /// When it was created, in milliseconds since the Unix epoch.
+    pub created_ms: i64,
+    /// Events older than this may be dropped; absent = kept for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_ms: Option<u64>,
+    /// The oldest events of a partition may be dropped above this size; absent = without bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_bytes: Option<u64>,
+    /// Its partitions in order.
+    pub partitions: Vec<PartitionInfo>,
+    /// The functions that read it.
+    pub read_by: Vec<String>,
+    /// The functions that write it.
+    pub written_by: Vec<String>,
+}
+
+/// One partition of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PartitionInfo {
+    /// Its number.
+    pub partition: u32,
+    /// The position of the oldest event that is still there.
+    pub earliest: String,
+    /// The position that the next event will get.
+    pub end: String,
+    /// About how many bytes it takes.
+    pub bytes: u64,
+}
+
+/// The answer to an upload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UploadedArtifact {
+    /// SHA-256 of the bytes in lowercase hexadecimal; a function names it as `sha256:<digest>`.
+    pub digest: String,
+    /// How many bytes were stored.
+    pub bytes: u64,
+}
