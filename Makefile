@@ -1,0 +1,94 @@
+# Copyright 2024 Function Stream Org.
+# SPDX-License-Identifier: Apache-2.0
+
+# `make build_all` builds, `make quickstart` shows it working, `make test` checks everything. `make help` lists the rest.
+# Every recipe takes its environment from scripts/env.sh; CARGO_TARGET_DIR is honoured.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build_all
+.ONESHELL:
+
+ENV := source scripts/env.sh
+# One profile for everything, so that RocksDB and Cranelift are compiled once; never another lock than the committed one.
+CARGO_FLAGS := --release --locked
+
+.PHONY: help setup build_all build examples quickstart test bench crash-long soak scale fuzz fmt lint doc \
+	licence-check licence-fix openapi clean
+
+help: ## lists the targets
+	@grep -hE '^[a-z_-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+setup: ## installs what a build needs, or names what is missing
+	@scripts/setup.sh
+
+build_all: build examples ## builds bin/function-stream and the example functions bin/example_*.wasm
+
+build: setup
+	@$(ENV)
+	cargo build $(CARGO_FLAGS) -p fnstream-cli
+	mkdir -p bin
+	install -m 755 "$$CARGO_TARGET_DIR/release/function-stream" bin/function-stream
+
+examples: setup
+	@$(ENV)
+	mkdir -p bin
+	examples/build.sh bin
+
+quickstart: build_all ## builds, runs the README's transcript in a temporary folder and compares what it prints
+	@scripts/quickstart.sh
+
+test: ## everything that must hold before a change is merged
+	@scripts/test.sh
+
+bench: build_all ## measures throughput and latency, beside the yardsticks of the same run
+	@for workload in pass-through money keyed-count; do
+		bin/function-stream bench --workload $$workload --compare
+	done
+
+crash-long: setup ## the crash tests with many more kills (CRASH_KILLS=2000)
+	@$(ENV)
+	scripts/build-failpoints.sh
+	FNSTREAM_CRASH_KILLS=$(or $(CRASH_KILLS),2000) \
+		cargo test $(CARGO_FLAGS) -p fnstream-tests --test crash -- --include-ignored --nocapture
+
+soak: build_all ## load for a long time with kills in between (SOAK_MINUTES=60)
+	@$(ENV)
+	FNSTREAM_SOAK_MINUTES=$(or $(SOAK_MINUTES),60) \
+		cargo test $(CARGO_FLAGS) -p fnstream-tests --test soak -- --include-ignored --nocapture
+
+scale: build_all ## a thousand functions in one process; millions of records on disk
+	@$(ENV)
+	cargo test $(CARGO_FLAGS) -p fnstream-tests --test scale -- --include-ignored --nocapture
+
+fuzz: ## fuzzes each parser of guests' bytes for a while (FUZZ_SECONDS=60); needs nightly Rust and cargo-fuzz
+	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: cargo install cargo-fuzz" >&2; exit 1; }
+	for target in $$(cargo +nightly fuzz list --fuzz-dir fuzz); do
+		cargo +nightly fuzz run --fuzz-dir fuzz $$target -- -max_total_time=$(or $(FUZZ_SECONDS),60)
+	done
+
+fmt: ## formats all Rust code
+	@$(ENV)
+	scripts/each-workspace.sh cargo fmt --all
+
+lint: setup ## clippy over the workspace, warnings are errors
+	@$(ENV)
+	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+
+doc: ## builds the API documentation
+	@$(ENV)
+	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --workspace --no-deps
+
+licence-check: ## the licence header of every file, and the licence of every dependency
+	@$(ENV)
+	scripts/licence-check.sh
+	cargo test $(CARGO_FLAGS) -p fnstream-tests --test repo_rules licences
+
+licence-fix: ## puts the licence header where it lacks
+	@scripts/licence-check.sh --fix
+
+openapi: build ## writes openapi.yaml from the code
+	@bin/function-stream openapi > openapi.yaml
+
+clean: ## removes what was built here; the shared target folder of CARGO_TARGET_DIR stays
+	@rm -rf bin

@@ -1,0 +1,47 @@
+# Copyright 2024 Function Stream Org.
+# SPDX-License-Identifier: Apache-2.0
+
+# The environment that builds and tests run in; to be sourced, from the root of the repository. It installs nothing:
+# `scripts/setup.sh` does.
+
+# One target folder for every clone on the machine: the C++ of RocksDB and Cranelift are then built once.
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$HOME/.cache/function-stream/target}"
+
+# Where setup.sh puts what the system's package manager could not give.
+fnstream_tools="$HOME/.cache/function-stream/tools"
+
+fnstream_has_libclang() {
+    local found
+    found=$(compgen -G "${LIBCLANG_PATH:-/nonexistent}/libclang*" || true)
+    for folder in /usr/lib/llvm-*/lib /usr/lib/*-linux-gnu /usr/lib64 /usr/local/lib /usr/lib; do
+        [ -z "$found" ] || break
+        found=$(compgen -G "$folder/libclang.so*" || compgen -G "$folder/libclang-[0-9]*.so*" || true)
+    done
+    # On macOS the command line tools bring it.
+    [ -n "$found" ] || [ "$(uname -s)" = Darwin ]
+}
+
+if ! fnstream_has_libclang && [ -e "$fnstream_tools/libclang/clang/native/libclang.so" ]; then
+    export LIBCLANG_PATH="$fnstream_tools/libclang/clang/native"
+    # The wheel has the library alone, without the compiler's own headers (stddef.h and its like): take the C compiler's.
+    BINDGEN_EXTRA_CLANG_ARGS="-isystem $(cc -print-file-name=include)"
+    export BINDGEN_EXTRA_CLANG_ARGS
+fi
+
+# The pinned toolchain, should it be installed under another name only (such as `stable`).
+fnstream_toolchain() {
+    local pinned name
+    pinned=$(sed -n 's/^channel *= *"\(.*\)"/\1/p' rust-toolchain.toml)
+    ! rustup toolchain list 2>/dev/null | grep -q "^$pinned-" || return 0
+    for name in $(rustup toolchain list 2>/dev/null | sed 's/ .*//'); do
+        if [[ $(rustc "+$name" --version 2>/dev/null) == "rustc $pinned "* ]]; then
+            echo "$name"
+            return 0
+        fi
+    done
+}
+
+if [ -z "${RUSTUP_TOOLCHAIN:-}" ] && command -v rustup >/dev/null 2>&1; then
+    RUSTUP_TOOLCHAIN=$(fnstream_toolchain)
+    if [ -n "$RUSTUP_TOOLCHAIN" ]; then export RUSTUP_TOOLCHAIN; else unset RUSTUP_TOOLCHAIN; fi
+fi

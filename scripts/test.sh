@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Copyright 2024 Function Stream Org.
+# SPDX-License-Identifier: Apache-2.0
+
+# Everything that must hold before a change is merged, the cheap checks first. Stops at the first step that fails and
+# names it; tells at the end how long each step took.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step=start
+summary=()
+trap 'status=$?; [[ $status == 0 ]] || echo "make test: failed in the step: $step" >&2' EXIT
+
+run() {
+    step=$1
+    shift
+    echo "==> $step"
+    local began=$SECONDS
+    "$@"
+    summary+=("$(printf '%6ds  %s' $((SECONDS - began)) "$step")")
+}
+
+licence_headers() { scripts/licence-check.sh; }
+
+formatting() { scripts/each-workspace.sh cargo fmt --all --check; }
+
+lints() { cargo clippy --release --locked --workspace --all-targets -- -D warnings; }
+
+# The order matters: the plain build comes last and is what the target folder keeps.
+failpoints_binary() { scripts/build-failpoints.sh; }
+
+binary() {
+    cargo build --release --locked -p fnstream-cli
+    install -m 755 "$CARGO_TARGET_DIR/release/function-stream" bin/function-stream
+}
+
+examples() { examples/build.sh bin; }
+
+examples_lints() {
+    (cd examples && cargo clippy --release --locked --workspace --target wasm32-wasip2 -- -D warnings)
+    [[ -z $(gofmt -l examples) ]] || { echo "not gofmt-ed: $(gofmt -l examples)" >&2 && return 1; }
+}
+
+tests() {
+    FNSTREAM_EXAMPLES="$PWD/bin" FNSTREAM_BIN="$PWD/bin/function-stream" \
+        FNSTREAM_FAILPOINTS_BIN="$PWD/bin/function-stream-failpoints" \
+        cargo test --release --locked --workspace
+}
+
+sdk_tests() { (cd sdks/rust && cargo test --release); }
+
+# What is generated and committed must be what the code generates now.
+generated_files() {
+    bin/function-stream openapi | diff -u openapi.yaml - ||
+        { echo "openapi.yaml is not what the code says; 'make openapi' writes it anew" >&2 && return 1; }
+}
+
+documentation() { RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps; }
+
+quickstart() { scripts/quickstart.sh; }
+
+run "tools" scripts/setup.sh
+. scripts/env.sh
+run "licence headers" licence_headers
+run "formatting" formatting
+run "binary with fail points" failpoints_binary
+run "binary" binary
+run "example functions" examples
+run "tests" tests
+run "generated files" generated_files
+run "quickstart" quickstart
+run "lints" lints
+run "lints of the examples" examples_lints
+run "tests of the Rust SDK" sdk_tests
+run "documentation" documentation
+
+echo "==> all of it passed"
+printf '%s\n' "${summary[@]}"
