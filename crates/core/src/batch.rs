@@ -1,3 +1,6 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
 //! A run of records of one partition, as a source hands it to a task.
 
 use bytes::Bytes;

@@ -1,3 +1,6 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
 //! Time as a thing that is passed in, so that tests can stop it.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

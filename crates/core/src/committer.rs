@@ -1,3 +1,6 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
 //! The seam that makes an epoch durable and visible.
 
 use std::sync::Arc;
@@ -50,8 +53,8 @@ pub type CommitResult = std::result::Result<bytes::Bytes, CommitFailure>;
 /// Called exactly once, from any thread, also while `commit` still runs. It does not block.
 pub type CommitDone = Box<dyn FnOnce(CommitResult) + Send>;
 
-/// Replays a delta that the state store does not have yet.
-pub type Replay<'a> = dyn FnMut(Epoch, Delta) -> Result<()> + 'a;
+/// Is given a delta that the state store does not have yet, with the marker of a store that has it.
+pub type Replay<'a> = dyn FnMut(Marker, Delta) -> Result<()> + 'a;
 
 /// Makes frozen epochs durable and visible: positions, state delta, outbox and progress of an epoch together or not at
 /// all. Epochs of several tasks may be merged into one write or transaction; then they stand or fall together.

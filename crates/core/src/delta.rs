@@ -1,3 +1,6 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
 //! State writes that are not in the state store yet, coalesced: one layer of a task's state.
 //!
 //! The same type is the overlay of the open epoch, the delta of a frozen one and the dirty map of committed ones; what
@@ -171,10 +174,11 @@ impl Delta {
 
     /// Takes over the writes of a newer delta.
     pub fn absorb(&mut self, newer: Delta) {
+        let was_empty = self.is_empty();
         for range in &newer.ranges {
             self.delete_range(&range.start, range.end.as_deref());
         }
-        if self.entries.is_empty() && self.index.get().is_none() {
+        if was_empty && self.index.get().is_none() {
             self.bytes += newer.bytes - newer.ranges.iter().map(range_weight).sum::<usize>();
             self.entries = newer.entries;
             return;
@@ -202,6 +206,11 @@ impl Delta {
     /// The entries in no order.
     pub fn entries(&self) -> impl Iterator<Item = (&Bytes, &Write)> {
         self.entries.iter()
+    }
+
+    /// The entries in no order, to keep.
+    pub fn into_entries(self) -> impl Iterator<Item = (Bytes, Write)> {
+        self.entries.into_iter()
     }
 
     /// The entries in the order of their keys: what a store takes fastest.

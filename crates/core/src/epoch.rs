@@ -1,3 +1,6 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
 //! One commit's worth of work of one task, frozen.
 //!
 //! ```text

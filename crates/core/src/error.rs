@@ -1,3 +1,6 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
 //! Errors with a stable code, a cause, and whose turn it is to act.
 //!
 //! Every code has a page in `docs/errors/` that says what happened, why, and what to do. The table below is the only

@@ -1,3 +1,6 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
 //! Named steps at which a test can end the process, as `kill -9` would at just that moment.
 //!
 //! Without the feature `failpoints` nothing of this is compiled in. With it, `FAILPOINTS=commit.before-write=3*off->return`

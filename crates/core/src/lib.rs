@@ -1,3 +1,6 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
 //! The words of Function Stream and the seams between its parts.
 //!
 //! Owns: records and batches, positions, epochs, state deltas, function specs, error codes, the clock, and the traits

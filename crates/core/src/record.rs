@@ -1,3 +1,6 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
 //! Places of records: topics, partitions, positions.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,6 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
 //! What a user asks for: a function's description.
 
 use std::collections::{BTreeMap, HashSet};

@@ -1,3 +1,6 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
 //! How the keys of a task's stores are laid out, so that no two keys of different parts ever collide and every prefix
 //! is scanned in order.
 //!

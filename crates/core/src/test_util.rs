@@ -1,1 +1,16 @@
-//! Placeholder.
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! What tests of this crate and of the implementations share: virtual time, in-memory implementations of the seams, and
+//! the conformance suite of each seam.
+//!
+//! # Reading order
+//!
+//! [`clock`]; [`model`]: what state writes mean; [`mem_state`], [`mem_metadata`], [`mem_broker`]: implementations that a
+//! test drives by hand.
+
+pub mod clock;
+pub mod mem_broker;
+pub mod mem_metadata;
+pub mod mem_state;
+pub mod model;

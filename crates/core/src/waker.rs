@@ -1,3 +1,6 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
 //! How one part tells another that there is something to do, without knowing it.
 
 use std::fmt;

@@ -1,1 +1,37 @@
-//! placeholder
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The engine: runs functions as tasks, in epochs that commit exactly once.
+//!
+//! Owns the task loop, the layers of uncommitted and unapplied state, the outbox, scheduling, recovery and the lifecycle
+//! of functions. It must not know any concrete broker, store or language runtime: it drives the seams of
+//! `fnstream-core`.
+//!
+//! # Reading order
+//!
+//! 1. [`engine`]: starting and stopping functions. 2. `function`: the tasks of one function. 3. `task`: the life of a
+//!    task, with `task::decide` holding every decision as a pure function. 4. `task::host`: what user code reaches.
+//! 5. `state`: the layers that a read goes through. 6. `scheduler` and `workers`: who runs when.
+//! 7. [`native`]: programs made of Rust closures, for measuring what the engine itself costs.
+//!
+//! ```no_run
+//! # use std::sync::Arc;
+//! # use fnstream_engine::{Engine, EngineConfig, EngineDeps};
+//! # fn deps() -> EngineDeps { unimplemented!() }
+//! let engine = Engine::start(EngineConfig::default(), deps()).unwrap();
+//! engine.shutdown(std::time::Duration::from_secs(10));
+//! ```
+
+pub mod config;
+pub mod engine;
+mod function;
+pub mod native;
+mod scheduler;
+mod state;
+mod status;
+mod task;
+mod workers;
+
+pub use config::{EngineConfig, EpochBounds, StateMode};
+pub use engine::{Engine, EngineDeps, ManualDriver, StopMode};
+pub use status::{FunctionState, FunctionStatus, PartitionStatus, TaskError, TaskState, TaskStatus};

@@ -1,3 +1,6 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
 use core::ops::Range;
 
 use crate::view::{Parts, read_u32};

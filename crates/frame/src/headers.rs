@@ -1,3 +1,6 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
 use crate::FrameError;
 
 /// The encoded headers of one record: names with values, in the order in which they were added; names may repeat.

@@ -1,3 +1,6 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
 //! The packed frame: many records in one buffer that every guest language can read cheaply.
 //!
 //! Owns the byte format and nothing else; it has no dependencies, so that a WebAssembly guest can link it too.

@@ -1,3 +1,6 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
 //! The buffers of the batched state calls: many keys, values or writes in one call.
 //!
 //! All integers are little-endian.

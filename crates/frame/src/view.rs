@@ -1,3 +1,6 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
 use core::ops::Range;
 
 use crate::{FrameError, HAS_KEY, HEADER_LEN, Headers, MAGIC, RECORD_LEN};

@@ -1,0 +1,83 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! What can be set about the engine.
+
+use std::time::Duration;
+
+use fnstream_core::broker::PollLimit;
+
+/// When an open epoch ends although there is more input. It ends earlier as soon as the input is drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EpochBounds {
+    /// Records consumed.
+    pub records: u64,
+    /// Bytes consumed, emitted and written to state together.
+    pub bytes: usize,
+    /// Time since the epoch's first record.
+    pub age: Duration,
+}
+
+/// What becomes of a committed state delta.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateMode {
+    /// It is kept in memory and applied to the state store in bulk.
+    Lazy,
+    /// The committer has written it to the state store already. For measuring what laziness gains, only.
+    WrittenByCommitter,
+}
+
+/// The engine's settings.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Threads that run tasks; a further one is added while one of them is stuck in a long call.
+    pub workers: usize,
+    /// When an epoch ends.
+    pub epoch: EpochBounds,
+    /// What one call of user code is given.
+    pub batch: PollLimit,
+    /// Bytes of memory for committed state that is not applied yet, of all tasks together.
+    pub dirty_bytes: usize,
+    /// The most keys that one task keeps unapplied.
+    pub dirty_keys: usize,
+    /// How long a committed delta stays unapplied at most.
+    pub dirty_age: Duration,
+    /// Bytes of memory for recently read state, of all tasks together.
+    pub cache_bytes: usize,
+    /// What becomes of a committed delta.
+    pub state_mode: StateMode,
+    /// How often an instance is asked whether it is well.
+    pub heartbeat: Duration,
+    /// The wait after a first failure; it doubles with each further one.
+    pub backoff_min: Duration,
+    /// The longest wait after a failure.
+    pub backoff_max: Duration,
+    /// How long a task runs before it lets others.
+    pub slice: Duration,
+}
+
+impl EngineConfig {
+    /// The most things that a task does in a slice, for clocks that stand still.
+    pub(crate) fn slice_batches(&self) -> usize {
+        64
+    }
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        EngineConfig {
+            workers: std::thread::available_parallelism().map_or(2, usize::from),
+            epoch: EpochBounds { records: 65_536, bytes: 8 << 20, age: Duration::from_millis(100) },
+            batch: PollLimit { records: 1024, bytes: 1 << 20 },
+            dirty_bytes: 64 << 20,
+            dirty_keys: 200_000,
+            dirty_age: Duration::from_secs(10),
+            cache_bytes: 64 << 20,
+            state_mode: StateMode::Lazy,
+            heartbeat: Duration::from_secs(30),
+            backoff_min: Duration::from_millis(100),
+            backoff_max: Duration::from_secs(30),
+            slice: Duration::from_millis(4),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Starting, stopping and seeing functions.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use fnstream_core::broker::{Broker, Subscription};
+use fnstream_core::clock::Clock;
+use fnstream_core::committer::Committer;
+use fnstream_core::epoch::FunctionId;
+use fnstream_core::error::{Error, ErrorCode, Result};
+use fnstream_core::runtime::{Limits, Program};
+use fnstream_core::spec::FunctionEntry;
+use fnstream_core::state::StateStores;
+use parking_lot::{Condvar, Mutex};
+
+use crate::config::EngineConfig;
+use crate::function::Function;
+use crate::scheduler::Scheduler;
+use crate::state::{Bases, ReadCache};
+use crate::status::FunctionStatus;
+use crate::task::End;
+use crate::workers::Workers;
+
+/// What an engine works with.
+#[derive(Clone)]
+pub struct EngineDeps {
+    /// Where topics live.
+    pub broker: Arc<dyn Broker>,
+    /// What makes epochs durable.
+    pub committer: Arc<dyn Committer>,
+    /// Where state is kept.
+    pub state_stores: Arc<dyn StateStores>,
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// How a function is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopMode {
+    /// Its instances are closed and what they have done is committed.
+    Drain,
+    /// At once; what is not committed is done again when it is started.
+    Abort,
+}
+
+/// Runs functions. Cheap to clone; all clones are the same engine.
+#[derive(Clone)]
+pub struct Engine {
+    core: Arc<EngineCore>,
+    functions: Arc<Mutex<HashMap<FunctionId, Arc<Function>>>>,
+    workers: Option<Arc<Workers>>,
+}
+
+/// What all tasks share.
+pub(crate) struct EngineCore {
+    pub(crate) config: EngineConfig,
+    pub(crate) deps: EngineDeps,
+    pub(crate) scheduler: Arc<Scheduler>,
+    pub(crate) bases: Bases,
+    pub(crate) cache: Arc<ReadCache>,
+    /// Bytes of committed state that the stores do not have yet.
+    dirty: AtomicUsize,
+}
+
+impl EngineCore {
+    fn new(config: EngineConfig, deps: EngineDeps) -> Arc<Self> {
+        Arc::new(EngineCore {
+            scheduler: Scheduler::new(deps.clock.clone()),
+            bases: Bases::new(deps.state_stores.clone()),
+            cache: Arc::new(ReadCache::new(config.cache_bytes)),
+            dirty: AtomicUsize::new(0),
+            config,
+            deps,
+        })
+    }
+
+    /// Adds to the sum; a difference below zero wraps around.
+    pub(crate) fn add_dirty(&self, difference: usize) {
+        self.dirty.fetch_add(difference, Ordering::Relaxed);
+    }
+
+    pub(crate) fn dirty_bytes(&self) -> usize {
+        self.dirty.load(Ordering::Relaxed)
+    }
+}
+
+impl Engine {
+    /// Starts an engine with threads of its own.
+    pub fn start(config: EngineConfig, deps: EngineDeps) -> Result<Self> {
+        let core = EngineCore::new(config, deps);
+        let workers = Workers::start(core.scheduler.clone(), core.config.workers)?;
+        Ok(Engine { core, functions: Arc::default(), workers: Some(Arc::new(workers)) })
+    }
+
+    /// An engine without threads, driven step by step: for tests in virtual time.
+    pub fn manual(config: EngineConfig, deps: EngineDeps) -> (Self, ManualDriver) {
+        let core = EngineCore::new(config, deps);
+        let driver = ManualDriver { scheduler: core.scheduler.clone() };
+        (Engine { core, functions: Arc::default(), workers: None }, driver)
+    }
+
+    /// Runs a function: joins its group; its tasks come up by themselves as they are assigned.
+    pub fn start_function(&self, entry: &FunctionEntry, program: Arc<dyn Program>, limits: Limits) -> Result<()> {
+        let function = Function::new(self.core.clone(), entry.clone(), program, limits);
+        {
+            let mut functions = self.functions.lock();
+            if functions.contains_key(&entry.id) {
+                return Err(Error::new(ErrorCode::Internal, format!("function '{}' runs already", entry.spec.name)));
+            }
+            functions.insert(entry.id, function.clone());
+        }
+        let groups = entry.spec.inputs.iter().map(|group| group.iter().map(|t| t.as_str().into()).collect()).collect();
+        let subscription = Subscription { function: entry.id, name: entry.spec.name.clone(), groups };
+        let joined = self.core.deps.broker.join(subscription, function.listener());
+        match joined {
+            Ok(membership) => {
+                function.joined(membership);
+                Ok(())
+            }
+            Err(error) => {
+                function.stop(End::Abort, Box::new(|| ()));
+                self.functions.lock().remove(&entry.id);
+                Err(error)
+            }
+        }
+    }
+
+    /// Stops a function; `done` is called when none of its tasks runs any more, at once when none does.
+    pub fn stop_function(&self, id: FunctionId, mode: StopMode, done: Box<dyn FnOnce() + Send>) {
+        let function = self.functions.lock().get(&id).cloned();
+        let Some(function) = function else { return done() };
+        let functions = Arc::downgrade(&self.functions);
+        let stopped = Arc::downgrade(&function);
+        let end = match mode {
+            StopMode::Drain => End::Drain,
+            StopMode::Abort => End::Abort,
+        };
+        function.stop(
+            end,
+            Box::new(move || {
+                if let Some(functions) = functions.upgrade() {
+                    let mut functions = functions.lock();
+                    // Not another one that was started under the same id meanwhile.
+                    if functions.get(&id).is_some_and(|f| Arc::downgrade(f).ptr_eq(&stopped)) {
+                        functions.remove(&id);
+                    }
+                }
+                done();
+            }),
+        );
+    }
+
+    /// The state of a function that runs here.
+    pub fn status(&self, id: FunctionId) -> Option<FunctionStatus> {
+        let function = self.functions.lock().get(&id).cloned();
+        function.map(|function| function.status())
+    }
+
+    /// Stops all functions orderly, those that take longer than `timeout` at once, then the threads.
+    pub fn shutdown(&self, timeout: Duration) {
+        if !self.stop_all(StopMode::Drain, timeout) {
+            tracing::warn!(
+                ?timeout,
+                "functions did not finish in time, what they have not committed is done again at the next start"
+            );
+            self.stop_all(StopMode::Abort, timeout);
+        }
+        if let Some(workers) = &self.workers {
+            workers.stop();
+        }
+    }
+
+    /// Whether all functions stopped within the time.
+    #[expect(clippy::disallowed_methods, reason = "the time of a person who waits, not of records")]
+    fn stop_all(&self, mode: StopMode, timeout: Duration) -> bool {
+        let ids: Vec<_> = self.functions.lock().keys().copied().collect();
+        let left = Arc::new((Mutex::new(ids.len()), Condvar::new()));
+        for id in ids {
+            let left = left.clone();
+            self.stop_function(
+                id,
+                mode,
+                Box::new(move || {
+                    *left.0.lock() -= 1;
+                    left.1.notify_all();
+                }),
+            );
+        }
+        let until = Instant::now() + timeout;
+        let mut count = left.0.lock();
+        while *count > 0 {
+            if left.1.wait_until(&mut count, until).timed_out() {
+                return *count == 0;
+            }
+        }
+        true
+    }
+}
+
+/// Drives an engine without threads. The order in which ready jobs run is the caller's to choose.
+pub struct ManualDriver {
+    scheduler: Arc<Scheduler>,
+}
+
+impl ManualDriver {
+    /// How many jobs are ready now.
+    pub fn ready(&self) -> usize {
+        self.scheduler.ready_jobs()
+    }
+
+    /// Runs one step of the ready job at `index`; false when there is none.
+    pub fn run(&self, index: usize) -> bool {
+        self.scheduler.run_one(index)
+    }
+
+    /// When, on the engine's clock, something becomes ready by the passing of time alone.
+    pub fn next_alarm(&self) -> Option<Duration> {
+        self.scheduler.next_alarm()
+    }
+}

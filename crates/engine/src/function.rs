@@ -1,0 +1,179 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! A function that runs here: its tasks, as the broker assigns and revokes them.
+
+mod permits;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+
+use fnstream_core::broker::{Assignment, AssignmentListener, Membership, RevokeDone};
+use fnstream_core::epoch::TaskId;
+use fnstream_core::runtime::{Limits, Program};
+use fnstream_core::spec::FunctionEntry;
+use parking_lot::Mutex;
+
+use self::permits::Permits;
+use crate::engine::EngineCore;
+use crate::scheduler::Job;
+use crate::status::{FunctionState, FunctionStatus, TaskState, TaskStatus};
+use crate::task::{End, TaskHandle};
+
+pub(crate) struct Function {
+    pub(crate) engine: Arc<EngineCore>,
+    pub(crate) entry: FunctionEntry,
+    pub(crate) program: Arc<dyn Program>,
+    pub(crate) limits: Limits,
+    pub(crate) permits: Permits,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// The present owner of each index.
+    tasks: BTreeMap<u32, Arc<TaskHandle>>,
+    /// Tasks that have not ended, those included that were replaced by a newer owner.
+    live: usize,
+    stopping: Option<End>,
+    when_stopped: Vec<Box<dyn FnOnce() + Send>>,
+    membership: Option<Box<dyn Membership>>,
+}
+
+impl Function {
+    pub(crate) fn new(
+        engine: Arc<EngineCore>,
+        entry: FunctionEntry,
+        program: Arc<dyn Program>,
+        limits: Limits,
+    ) -> Arc<Self> {
+        let permits = Permits::new(entry.spec.replicas);
+        Arc::new(Function { engine, entry, program, limits, permits, inner: Mutex::default() })
+    }
+
+    pub(crate) fn listener(self: &Arc<Self>) -> Arc<dyn AssignmentListener> {
+        Arc::new(Listener(Arc::downgrade(self)))
+    }
+
+    /// Keeps the membership of the group until the function has stopped.
+    pub(crate) fn joined(&self, membership: Box<dyn Membership>) {
+        let mut inner = self.inner.lock();
+        if inner.stopping.is_none() || inner.live > 0 {
+            inner.membership = Some(membership);
+        }
+    }
+
+    /// Ends all tasks and calls `done` when that is so.
+    pub(crate) fn stop(&self, end: End, done: Box<dyn FnOnce() + Send>) {
+        let tasks: Vec<_> = {
+            let mut inner = self.inner.lock();
+            inner.stopping = inner.stopping.max(Some(end));
+            inner.when_stopped.push(done);
+            inner.tasks.values().cloned().collect()
+        };
+        for task in tasks {
+            task.end(end);
+        }
+        self.finish_if_stopped();
+    }
+
+    /// A task has ended.
+    pub(crate) fn task_ended(&self, job: &Arc<Job>) {
+        let released = {
+            let mut inner = self.inner.lock();
+            inner.live -= 1;
+            let index = inner.tasks.iter().find(|(_, task)| Arc::ptr_eq(&task.job, job)).map(|(index, _)| *index);
+            if let Some(index) = index {
+                inner.tasks.remove(&index);
+            }
+            index
+        };
+        if let Some(index) = released {
+            self.engine.bases.release(TaskId::new(self.entry.id, index));
+        }
+        self.finish_if_stopped();
+    }
+
+    pub(crate) fn status(&self) -> FunctionStatus {
+        let inner = self.inner.lock();
+        let tasks: Vec<TaskStatus> = inner.tasks.values().map(|task| task.view.lock().status()).collect();
+        let state = overall(inner.stopping.is_some(), &tasks);
+        FunctionStatus { state, kind: self.program.kind(), tasks }
+    }
+
+    fn finish_if_stopped(&self) {
+        let (membership, done) = {
+            let mut inner = self.inner.lock();
+            if inner.stopping.is_none() || inner.live > 0 {
+                return;
+            }
+            (inner.membership.take(), std::mem::take(&mut inner.when_stopped))
+        };
+        drop(membership);
+        for done in done {
+            done();
+        }
+    }
+
+    fn assigned(self: &Arc<Self>, assignment: Assignment) {
+        let index = assignment.task.index;
+        let (replaced, task) = {
+            let mut inner = self.inner.lock();
+            if inner.stopping.is_some() {
+                return;
+            }
+            let task = TaskHandle::spawn(self, assignment);
+            inner.live += 1;
+            (inner.tasks.insert(index, task.clone()), task)
+        };
+        if let Some(replaced) = replaced {
+            // Its assignment is gone, whether we were told or not.
+            replaced.end(End::Abort);
+        }
+        task.job.wake();
+    }
+
+    fn task(&self, task: TaskId) -> Option<Arc<TaskHandle>> {
+        self.inner.lock().tasks.get(&task.index).cloned()
+    }
+}
+
+/// What the broker talks to; it does not keep the function alive.
+struct Listener(Weak<Function>);
+
+impl AssignmentListener for Listener {
+    fn assigned(&self, assignment: Assignment) {
+        if let Some(function) = self.0.upgrade() {
+            function.assigned(assignment);
+        }
+    }
+
+    fn revoked(&self, task: TaskId, done: RevokeDone) {
+        // Dropping `done` says that the task is not run here.
+        if let Some(task) = self.0.upgrade().and_then(|function| function.task(task)) {
+            task.revoke(done);
+        }
+    }
+
+    fn lost(&self, task: TaskId) {
+        if let Some(task) = self.0.upgrade().and_then(|function| function.task(task)) {
+            task.end(End::Abort);
+        }
+    }
+}
+
+/// The state of the whole: the worst of its tasks.
+fn overall(stopping: bool, tasks: &[TaskStatus]) -> FunctionState {
+    let any = |state| tasks.iter().any(|task| task.state == state);
+    if stopping {
+        FunctionState::Stopping
+    } else if any(TaskState::Failed) {
+        FunctionState::Failed
+    } else if any(TaskState::BackingOff) {
+        FunctionState::BackingOff
+    } else if any(TaskState::Running) {
+        FunctionState::Running
+    } else {
+        FunctionState::Starting
+    }
+}

@@ -1,0 +1,89 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Programs made of Rust closures: the same engine without WebAssembly, to measure what each of them costs.
+
+use std::sync::Arc;
+
+use fnstream_core::batch::Batch;
+use fnstream_core::epoch::Epoch;
+use fnstream_core::error::Result;
+use fnstream_core::runtime::{CallFailure, CallResult, Host, Instance, InstanceSpec, Program, SharedHost};
+use fnstream_frame::RecordRef;
+use parking_lot::Mutex;
+
+/// What is done with each record.
+pub type NativeFunction = Box<dyn FnMut(RecordRef<'_>, &mut dyn Host) -> Result<()> + Send>;
+
+/// A program of which each instance is a closure of its own.
+pub struct NativeProgram {
+    make: Box<dyn Fn() -> NativeFunction + Send + Sync>,
+}
+
+impl NativeProgram {
+    /// A program that makes its instances with `make`.
+    pub fn new(make: impl Fn() -> NativeFunction + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(NativeProgram { make: Box::new(make) })
+    }
+}
+
+impl Program for NativeProgram {
+    fn kind(&self) -> &'static str {
+        "native"
+    }
+
+    fn instantiate(&self, _spec: &InstanceSpec, host: SharedHost) -> CallResult<Box<dyn Instance>> {
+        Ok(Box::new(NativeInstance { function: (self.make)(), host }))
+    }
+}
+
+struct NativeInstance {
+    function: NativeFunction,
+    host: Arc<Mutex<dyn Host>>,
+}
+
+impl Instance for NativeInstance {
+    fn init(&mut self) -> CallResult {
+        Ok(())
+    }
+
+    fn process(&mut self, batch: &Batch) -> CallResult {
+        let mut host = self.host.lock();
+        for (index, record) in batch.frame().iter().enumerate() {
+            (self.function)(record, &mut *host).map_err(|error| CallFailure {
+                error,
+                record: Some(index as u32),
+                backtrace: None,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn process_watermark(&mut self, _source: u32, _watermark: u64) -> CallResult {
+        Ok(())
+    }
+
+    fn take_checkpoint(&mut self, _epoch: Epoch) -> CallResult {
+        Ok(())
+    }
+
+    fn check_heartbeat(&mut self) -> CallResult<bool> {
+        Ok(true)
+    }
+
+    fn close(&mut self) -> CallResult {
+        Ok(())
+    }
+
+    fn exec(&mut self, _class_name: &str, _modules: &[(String, Vec<u8>)]) -> CallResult {
+        Ok(())
+    }
+
+    fn custom(&mut self, payload: &[u8]) -> CallResult<Vec<u8>> {
+        Ok(payload.to_vec())
+    }
+
+    fn memory_bytes(&self) -> usize {
+        0
+    }
+}

@@ -1,0 +1,86 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! A task's state store with what this process is doing to it, whichever ownership of the task started that.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use fnstream_core::epoch::TaskId;
+use fnstream_core::error::Result;
+use fnstream_core::state::{StateStore, StateStores};
+use fnstream_core::waker::Waker;
+use parking_lot::Mutex;
+
+/// A store, of which at most one bulk apply runs at a time.
+///
+/// An apply outlives the instance that started it. A task that is opened again waits for it: it would otherwise read the
+/// store's marker before the apply and replay deltas that the apply writes a moment later, which doubles merges.
+pub(crate) struct TaskBase {
+    pub(crate) store: Arc<dyn StateStore>,
+    busy: Mutex<Busy>,
+}
+
+#[derive(Default)]
+struct Busy {
+    applying: bool,
+    waiters: Vec<Waker>,
+}
+
+impl TaskBase {
+    /// Begins an apply; false when one is running.
+    pub(crate) fn begin_apply(&self) -> bool {
+        !std::mem::replace(&mut self.busy.lock().applying, true)
+    }
+
+    /// Ends an apply and wakes who waited for it.
+    pub(crate) fn end_apply(&self) {
+        let waiters = {
+            let mut busy = self.busy.lock();
+            busy.applying = false;
+            std::mem::take(&mut busy.waiters)
+        };
+        for waiter in waiters {
+            waiter.wake();
+        }
+    }
+
+    /// Whether no apply runs; when one does, `waker` is called at its end.
+    pub(crate) fn is_quiet(&self, waker: &Waker) -> bool {
+        let mut busy = self.busy.lock();
+        if busy.applying {
+            busy.waiters.push(waker.clone());
+        }
+        !busy.applying
+    }
+}
+
+/// The stores that this process has opened.
+pub(crate) struct Bases {
+    stores: Arc<dyn StateStores>,
+    open: Mutex<HashMap<TaskId, Arc<TaskBase>>>,
+}
+
+impl Bases {
+    pub(crate) fn new(stores: Arc<dyn StateStores>) -> Self {
+        Bases { stores, open: Mutex::default() }
+    }
+
+    pub(crate) fn open(&self, task: TaskId) -> Result<Arc<TaskBase>> {
+        let mut open = self.open.lock();
+        if let Some(base) = open.get(&task) {
+            return Ok(base.clone());
+        }
+        let base = Arc::new(TaskBase { store: self.stores.open(task)?, busy: Mutex::default() });
+        open.insert(task, base.clone());
+        Ok(base)
+    }
+
+    /// Forgets the store of a task that is not run here any more, unless somebody still uses it.
+    pub(crate) fn release(&self, task: TaskId) {
+        let mut open = self.open.lock();
+        if open.get(&task).is_some_and(|base| Arc::strong_count(base) == 1) {
+            open.remove(&task);
+        }
+    }
+}

@@ -1,0 +1,281 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The layers of one task's state, and reading through them.
+
+use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fnstream_core::delta::{Delta, Lookup, Write, appended};
+use fnstream_core::epoch::{FrozenEpoch, TaskId};
+use fnstream_core::error::Result;
+use fnstream_core::state::{Marker, Visit};
+
+use super::TaskBase;
+use super::apply::Applying;
+use super::cache::{ReadCache, Scope};
+
+/// What one unapplied key costs beside its bytes.
+const KEY_OVERHEAD: usize = 112;
+
+/// See the parent module for their order.
+pub(crate) struct Layers {
+    task: TaskId,
+    overlay: Delta,
+    frozen: Option<Arc<FrozenEpoch>>,
+    dirty: Delta,
+    /// Where the dirty map ends.
+    dirty_marker: Marker,
+    applying: Option<Arc<Applying>>,
+    cache: Arc<ReadCache>,
+    scope: Scope,
+    base: Arc<TaskBase>,
+}
+
+/// What the layers say of a key before the store is asked.
+enum Upper {
+    Decided(Option<Bytes>),
+    /// The store decides; these bytes are appended, the last ones first.
+    Store(Vec<Bytes>),
+}
+
+impl Layers {
+    pub(crate) fn new(task: TaskId, base: Arc<TaskBase>, cache: Arc<ReadCache>) -> Self {
+        let scope = cache.scope(task);
+        Layers {
+            task,
+            overlay: Delta::new(),
+            frozen: None,
+            dirty: Delta::new(),
+            dirty_marker: Marker::default(),
+            applying: None,
+            cache,
+            scope,
+            base,
+        }
+    }
+
+    /// Bytes that the open epoch has written.
+    pub(crate) fn overlay_bytes(&self) -> usize {
+        self.overlay.bytes()
+    }
+
+    /// Whether the open epoch has written nothing.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.overlay.is_empty()
+    }
+
+    /// Memory and keys of committed state that is not being applied yet.
+    pub(crate) fn dirty_size(&self) -> (usize, usize) {
+        (self.dirty.bytes() + self.dirty.len() * KEY_OVERHEAD, self.dirty.len())
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        match self.upper(key) {
+            Upper::Decided(value) => Ok(value),
+            Upper::Store(suffixes) => Ok(append_all(self.stored(key)?, &suffixes)),
+        }
+    }
+
+    pub(crate) fn write(&mut self, key: &[u8], write: Write) {
+        self.overlay.write(key, write);
+    }
+
+    pub(crate) fn delete_range(&mut self, start: &[u8], end: Option<&[u8]>) {
+        self.overlay.delete_range(start, end);
+    }
+
+    /// Visits the keys of a range in order: those of the store that no layer hides, and those of the layers.
+    pub(crate) fn scan(&self, start: &[u8], end: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<()> {
+        let mut upper = self.next_upper(Bound::Included(start), end);
+        let mut stopped = false;
+        self.base.store.scan(start, end, &mut |stored_key, stored| {
+            // First the keys that only layers have, up to this one.
+            while let Some(key) = upper.take_if(|key| &key[..] <= stored_key) {
+                upper = self.next_upper(Bound::Excluded(&key), end);
+                if &key[..] < stored_key && self.visit_one(&key, None, visit).is_break() {
+                    stopped = true;
+                    return ControlFlow::Break(());
+                }
+            }
+            let flow = self.visit_one(stored_key, Some(stored), visit);
+            stopped = flow.is_break();
+            flow
+        })?;
+        while !stopped && let Some(key) = upper.take() {
+            upper = self.next_upper(Bound::Excluded(&key), end);
+            stopped = self.visit_one(&key, None, visit).is_break();
+        }
+        Ok(())
+    }
+
+    /// Ends the open epoch: its writes, which stay readable through [`Layers::set_frozen`].
+    pub(crate) fn freeze(&mut self) -> Delta {
+        std::mem::take(&mut self.overlay)
+    }
+
+    /// The same without merges, for a committer that writes the store itself: a merge could not be told from one that
+    /// the store already has.
+    pub(crate) fn freeze_resolved(&mut self) -> Result<Delta> {
+        let merged: Vec<Bytes> = merges(&self.overlay);
+        for key in merged {
+            let value = self.get(&key)?.unwrap_or_default();
+            self.overlay.write(&key, Write::Put(value));
+        }
+        Ok(self.freeze())
+    }
+
+    /// Reads go through this epoch's delta until it is settled.
+    pub(crate) fn set_frozen(&mut self, epoch: Arc<FrozenEpoch>) {
+        self.frozen = Some(epoch);
+    }
+
+    /// The frozen epoch is committed: its delta joins the dirty map, or, when the committer wrote it to the store itself,
+    /// the cache.
+    pub(crate) fn settle(&mut self, log_end: Bytes, written_by_committer: bool) {
+        let Some(frozen) = self.frozen.take() else { return };
+        let marker = Marker { epoch: frozen.progress.epoch, log_end };
+        // The committer has let go of it, so this is a move and not a copy.
+        let delta = Arc::try_unwrap(frozen).map_or_else(|shared| shared.delta.clone(), |owned| owned.delta);
+        if written_by_committer {
+            self.remember(delta);
+        } else {
+            self.absorb(delta, marker);
+        }
+    }
+
+    /// Adds a committed delta, newer than all before.
+    pub(crate) fn absorb(&mut self, delta: Delta, marker: Marker) {
+        self.dirty.absorb(delta);
+        self.dirty_marker = marker;
+    }
+
+    /// Says where the dirty map ends, when that is known better than from its last delta.
+    pub(crate) fn set_marker(&mut self, marker: Marker) {
+        self.dirty_marker = marker;
+    }
+
+    /// Starts to apply the dirty map; `None` when there is nothing to apply or an apply runs already.
+    ///
+    /// Merges become plain values here: while the apply runs the store may or may not have them, and only a plain value
+    /// reads the same either way.
+    pub(crate) fn start_apply(&mut self) -> Result<Option<Arc<Applying>>> {
+        if self.applying.is_some() || self.dirty.is_empty() {
+            return Ok(None);
+        }
+        for key in merges(&self.dirty) {
+            if let Lookup::Append(operand) = self.dirty.lookup(&key) {
+                let below = self.stored(&key)?.unwrap_or_default();
+                self.dirty.write(&key, Write::Put(appended(&below, &operand)));
+            }
+        }
+        if !self.base.begin_apply() {
+            return Ok(None);
+        }
+        let applying = Applying::new(std::mem::take(&mut self.dirty), self.dirty_marker.clone());
+        self.applying = Some(applying.clone());
+        Ok(Some(applying))
+    }
+
+    pub(crate) fn is_applying(&self) -> bool {
+        self.applying.is_some()
+    }
+
+    /// Settles an apply that has ended: the marker that the store has reached. After a failed one the delta goes back
+    /// below the dirty map, to be applied later.
+    pub(crate) fn settle_apply(&mut self) -> Option<Result<Marker>> {
+        let outcome = self.applying.as_ref()?.take_outcome()?;
+        let applying = self.applying.take()?;
+        let marker = applying.marker.clone();
+        let delta = Arc::try_unwrap(applying).map_or_else(|shared| shared.delta.clone(), |owned| owned.delta);
+        match outcome {
+            Ok(()) => {
+                self.remember(delta);
+                Some(Ok(marker))
+            }
+            Err(error) => {
+                let newer = std::mem::replace(&mut self.dirty, delta);
+                if newer.is_empty() {
+                    self.dirty_marker = marker;
+                } else {
+                    self.dirty.absorb(newer);
+                }
+                Some(Err(error))
+            }
+        }
+    }
+
+    /// Puts what the store now has into the cache.
+    fn remember(&mut self, delta: Delta) {
+        if !delta.ranges().is_empty() {
+            self.scope = self.cache.scope(self.task);
+        }
+        for (key, write) in delta.into_entries() {
+            match write {
+                Write::Put(value) => self.cache.insert(self.scope, key, Some(value)),
+                Write::Delete => self.cache.insert(self.scope, key, None),
+                Write::Merge(_) => debug_assert!(false, "merges are resolved before a delta is written"),
+            }
+        }
+    }
+
+    fn deltas(&self) -> impl Iterator<Item = &Delta> {
+        [
+            Some(&self.overlay),
+            self.frozen.as_ref().map(|frozen| &frozen.delta),
+            Some(&self.dirty),
+            self.applying.as_ref().map(|applying| &applying.delta),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    fn upper(&self, key: &[u8]) -> Upper {
+        let mut suffixes = Vec::new();
+        for delta in self.deltas() {
+            match delta.lookup(key) {
+                Lookup::Below => {}
+                Lookup::Append(operand) => suffixes.push(operand),
+                Lookup::Value(value) => return Upper::Decided(append_all(Some(value), &suffixes)),
+                Lookup::Absent => return Upper::Decided(append_all(None, &suffixes)),
+            }
+        }
+        Upper::Store(suffixes)
+    }
+
+    /// The first key after `from` that any layer has an entry for.
+    fn next_upper(&self, from: Bound<&[u8]>, end: Option<&[u8]>) -> Option<Bytes> {
+        self.deltas().filter_map(|delta| delta.next_key(from, end)).min()
+    }
+
+    /// Shows one key to a visitor, unless it is absent.
+    fn visit_one(&self, key: &[u8], stored: Option<&[u8]>, visit: &mut Visit<'_>) -> ControlFlow<()> {
+        let value = match self.upper(key) {
+            Upper::Decided(value) => value,
+            Upper::Store(suffixes) if suffixes.is_empty() => {
+                return stored.map_or(ControlFlow::Continue(()), |stored| visit(key, stored));
+            }
+            Upper::Store(suffixes) => append_all(stored.map(Bytes::copy_from_slice), &suffixes),
+        };
+        value.map_or(ControlFlow::Continue(()), |value| visit(key, &value))
+    }
+
+    fn stored(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        if let Some(cached) = self.cache.get(self.scope, key) {
+            return Ok(cached);
+        }
+        let value = self.base.store.get(key)?;
+        self.cache.insert(self.scope, Bytes::copy_from_slice(key), value.clone());
+        Ok(value)
+    }
+}
+
+fn merges(delta: &Delta) -> Vec<Bytes> {
+    delta.entries().filter(|(_, write)| matches!(write, Write::Merge(_))).map(|(key, _)| key.clone()).collect()
+}
+
+/// A value with the operands of merges appended, the newest of which comes first.
+fn append_all(value: Option<Bytes>, suffixes: &[Bytes]) -> Option<Bytes> {
+    suffixes.iter().rev().fold(value, |value, operand| Some(appended(&value.unwrap_or_default(), operand)))
+}

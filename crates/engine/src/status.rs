@@ -1,0 +1,134 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! What can be seen of a function from outside.
+
+use std::fmt;
+
+use fnstream_core::ErrorCode;
+use fnstream_core::epoch::Epoch;
+use fnstream_core::record::{Position, TopicPartition};
+
+/// A function as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FunctionState {
+    /// Its tasks are coming up, or it has none here yet.
+    Starting,
+    /// At least one task runs and none fails.
+    Running,
+    /// At least one task waits before it tries again.
+    BackingOff,
+    /// It finishes its open epochs.
+    Stopping,
+    /// At least one task failed in a way that a repetition would not mend.
+    Failed,
+}
+
+impl fmt::Display for FunctionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FunctionState::Starting => "starting",
+            FunctionState::Running => "running",
+            FunctionState::BackingOff => "backing off",
+            FunctionState::Stopping => "stopping",
+            FunctionState::Failed => "failed",
+        })
+    }
+}
+
+/// A task.
+///
+/// ```text
+///            ┌──────────── failure ──────────┐
+///            ▼                               │
+///  ──► Opening ──► Running ──► Draining ──► Ended
+///        │  ▲         │            │
+///        │  └─ BackingOff ◄─ failure
+///        └──► Failed    (init refused, position dropped: waits for a human)
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TaskState {
+    /// It takes its state over and starts an instance.
+    Opening,
+    /// It processes.
+    Running,
+    /// It waits before it tries again.
+    BackingOff,
+    /// It commits what it has and ends.
+    Draining,
+    /// It failed in a way that a repetition would not mend.
+    Failed,
+    /// It is not run here any more.
+    Ended,
+}
+
+impl fmt::Display for TaskState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TaskState::Opening => "opening",
+            TaskState::Running => "running",
+            TaskState::BackingOff => "backing off",
+            TaskState::Draining => "draining",
+            TaskState::Failed => "failed",
+            TaskState::Ended => "ended",
+        })
+    }
+}
+
+/// A function's state with its tasks.
+#[derive(Debug, Clone)]
+pub struct FunctionStatus {
+    /// The whole.
+    pub state: FunctionState,
+    /// The kind of its artifact.
+    pub kind: &'static str,
+    /// The tasks that run here, by index.
+    pub tasks: Vec<TaskStatus>,
+}
+
+/// A task's state.
+#[derive(Debug, Clone)]
+pub struct TaskStatus {
+    /// Its index.
+    pub index: u32,
+    /// Its state.
+    pub state: TaskState,
+    /// Its last commit.
+    pub epoch: Epoch,
+    /// Its inputs.
+    pub partitions: Vec<PartitionStatus>,
+    /// Records consumed and committed since the task exists.
+    pub records_in: u64,
+    /// Records emitted and committed since the task exists.
+    pub records_out: u64,
+    /// How often it was opened again after a failure, since the function was started.
+    pub restarts: u64,
+    /// Bytes of linear memory of its instance.
+    pub memory_bytes: usize,
+    /// The last failure, until the function is started anew.
+    pub last_error: Option<TaskError>,
+}
+
+/// An input partition of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionStatus {
+    /// Which.
+    pub partition: TopicPartition,
+    /// The next record to be consumed, as committed.
+    pub position: Position,
+    /// The position that the partition's next record will get, as last seen.
+    pub end: Position,
+}
+
+/// A failure of a task.
+#[derive(Debug, Clone)]
+pub struct TaskError {
+    /// Its code.
+    pub code: ErrorCode,
+    /// What happened.
+    pub message: String,
+    /// The wasm backtrace, where there is one.
+    pub backtrace: Option<String>,
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: i64,
+}

@@ -1,0 +1,257 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! A task: the unit of order, state and commit.
+//!
+//! ```text
+//!  mail (stop, revoke, lost) ─┐            ┌─► source.poll ─► instance.process ─► overlay + outbox
+//!  wake-ups ──────────────────┴─► step ────┼─► instance.take_checkpoint, freeze ─► committer.commit ─┐
+//!       ▲                                  └─► dirty map ─► bulk apply                               │
+//!       └──────────────────────────── answered ◄────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Any failure drops the overlay, the outbox and the instance, and opens the task again from its last commit. Nobody but
+//! the committer has seen anything of the open epoch, so nothing has to be undone.
+
+mod decide;
+mod host;
+mod open;
+mod outbox;
+mod running;
+mod view;
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use fnstream_core::broker::{Assignment, RevokeDone};
+use fnstream_core::runtime::CallFailure;
+use fnstream_core::waker::Waker;
+use parking_lot::Mutex;
+
+use self::decide::{Recovery, after_open_failure, backoff};
+use self::open::Opened;
+use self::running::{Running, Turn};
+pub(crate) use self::view::View;
+use crate::function::Function;
+use crate::scheduler::{Job, Next, Runnable};
+use crate::status::{TaskError, TaskState};
+
+/// How a task is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum End {
+    /// Close the instance, commit what is open, then end.
+    Drain,
+    /// End at once, commit nothing more.
+    Abort,
+}
+
+/// What others want of a task. Read at the beginning of each step.
+#[derive(Default)]
+struct Mail {
+    end: Option<End>,
+    /// Told by being dropped, when the task has ended.
+    revoked: Vec<RevokeDone>,
+}
+
+/// A task as others see it.
+pub(crate) struct TaskHandle {
+    pub(crate) job: Arc<Job>,
+    mail: Arc<Mutex<Mail>>,
+    pub(crate) view: Arc<Mutex<View>>,
+}
+
+impl TaskHandle {
+    /// Makes a task; it begins when its job is first woken.
+    pub(crate) fn spawn(function: &Arc<Function>, assignment: Assignment) -> Arc<Self> {
+        let mail = Arc::new(Mutex::new(Mail::default()));
+        let view = Arc::new(Mutex::new(View::new(&assignment)));
+        let job = function.engine.scheduler.job(|job| Task {
+            function: Arc::downgrade(function),
+            job: job.clone(),
+            mail: mail.clone(),
+            machine: Mutex::new(Machine::new(assignment, waker_of(job), view.clone())),
+        });
+        Arc::new(TaskHandle { job, mail, view })
+    }
+
+    /// Asks the task to end; of two wishes the harder one counts.
+    pub(crate) fn end(&self, end: End) {
+        {
+            let mut mail = self.mail.lock();
+            mail.end = mail.end.max(Some(end));
+        }
+        self.job.wake();
+    }
+
+    /// Asks the task to end orderly and to say when it has.
+    pub(crate) fn revoke(&self, done: RevokeDone) {
+        self.mail.lock().revoked.push(done);
+        self.end(End::Drain);
+    }
+}
+
+fn waker_of(job: &Weak<Job>) -> Waker {
+    let job = job.clone();
+    Waker::new(move || {
+        if let Some(job) = job.upgrade() {
+            job.wake();
+        }
+    })
+}
+
+struct Task {
+    function: Weak<Function>,
+    job: Weak<Job>,
+    mail: Arc<Mutex<Mail>>,
+    machine: Mutex<Machine>,
+}
+
+impl Runnable for Task {
+    fn step(&self) -> Next {
+        let (Some(function), Some(job)) = (self.function.upgrade(), self.job.upgrade()) else { return Next::Done };
+        // At most `replicas` tasks of a function run at once; the others are woken as these let go.
+        if !function.permits.try_take(&job) {
+            return Next::Wait(None);
+        }
+        let mut machine = self.machine.lock();
+        let end = self.mail.lock().end;
+        let next = machine.step(&function, end);
+        drop(machine);
+        function.permits.give_back();
+        if next == Next::Done {
+            function.task_ended(&job);
+            // Only now may the broker give the task to another.
+            drop(std::mem::take(&mut self.mail.lock().revoked));
+        }
+        next
+    }
+}
+
+enum Phase {
+    Opening,
+    Running(Box<Running>),
+    BackingOff { until: Duration },
+    Failed,
+    Ended,
+}
+
+/// The states of [`TaskState`] with what each of them holds.
+pub(crate) struct Machine {
+    assignment: Assignment,
+    waker: Waker,
+    view: Arc<Mutex<View>>,
+    phase: Phase,
+    /// Failures since the last commit.
+    failures: u32,
+    /// The most records of a batch while a culprit is looked for.
+    isolation: Option<usize>,
+}
+
+impl Machine {
+    fn new(assignment: Assignment, waker: Waker, view: Arc<Mutex<View>>) -> Self {
+        Machine { assignment, waker, view, phase: Phase::Opening, failures: 0, isolation: None }
+    }
+
+    fn step(&mut self, function: &Arc<Function>, end: Option<End>) -> Next {
+        let now = function.engine.deps.clock.now();
+        match &mut self.phase {
+            Phase::Ended => Next::Done,
+            Phase::Running(_) if end == Some(End::Abort) => self.ended(),
+            Phase::Running(running) => {
+                let turn = running.turn(function, end.is_some(), &mut self.isolation, &self.waker);
+                running.show(&mut self.view.lock(), end.is_some());
+                match turn {
+                    Ok(Turn::Again) => Next::Again,
+                    Ok(Turn::Wait(until)) => Next::Wait(until),
+                    Ok(Turn::Committed) => {
+                        self.failures = 0;
+                        Next::Again
+                    }
+                    Ok(Turn::End) => self.ended(),
+                    // The broker has given it to another, and tells us so; or it was to end anyway.
+                    Err((Recovery::GiveUp, failure)) => {
+                        tracing::info!(task = %self.assignment.task, error = %failure.error, "task was taken over");
+                        self.ended()
+                    }
+                    Err((_, failure)) if end.is_some() => {
+                        self.note(function, &failure);
+                        self.ended()
+                    }
+                    Err((recovery, failure)) => self.failed(function, recovery, &failure),
+                }
+            }
+            _ if end.is_some() => self.ended(),
+            Phase::Failed => Next::Wait(None),
+            Phase::BackingOff { until } if now < *until => Next::Wait(Some(*until)),
+            Phase::BackingOff { .. } | Phase::Opening => self.open(function),
+        }
+    }
+
+    fn open(&mut self, function: &Arc<Function>) -> Next {
+        self.enter(Phase::Opening);
+        match open::open(function, &self.assignment, &self.waker) {
+            Ok(Opened::Running(running)) => {
+                self.enter(Phase::Running(running));
+                Next::Again
+            }
+            Ok(Opened::NotYet) => Next::Wait(None),
+            Err(failure) => match after_open_failure(&failure.error) {
+                Recovery::GiveUp => self.ended(),
+                recovery => self.failed(function, recovery, &failure),
+            },
+        }
+    }
+
+    fn failed(&mut self, function: &Arc<Function>, recovery: Recovery, failure: &CallFailure) -> Next {
+        self.note(function, failure);
+        match recovery {
+            Recovery::Fail => {
+                self.enter(Phase::Failed);
+                Next::Wait(None)
+            }
+            Recovery::ReopenNow => {
+                self.enter(Phase::Opening);
+                Next::Again
+            }
+            Recovery::GiveUp | Recovery::Resubmit | Recovery::Reopen => {
+                self.failures = self.failures.saturating_add(1);
+                let config = &function.engine.config;
+                let wait = backoff(self.failures, config.backoff_min, config.backoff_max);
+                let until = function.engine.deps.clock.now() + wait;
+                self.enter(Phase::BackingOff { until });
+                Next::Wait(Some(until))
+            }
+        }
+    }
+
+    /// Makes a failure visible.
+    fn note(&self, function: &Function, failure: &CallFailure) {
+        let task = self.assignment.task;
+        let (code, message) = (failure.error.code, &failure.error.message);
+        tracing::warn!(function = function.entry.spec.name, %task, %code, message, "task failed, nothing of its open epoch is kept");
+        let mut view = self.view.lock();
+        view.restarts += 1;
+        view.last_error = Some(TaskError {
+            code,
+            message: message.clone(),
+            backtrace: failure.backtrace.clone(),
+            at_ms: function.engine.deps.clock.unix_ms(),
+        });
+    }
+
+    fn ended(&mut self) -> Next {
+        self.enter(Phase::Ended);
+        Next::Done
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.view.lock().state = match &phase {
+            Phase::Opening => TaskState::Opening,
+            Phase::Running(_) => TaskState::Running,
+            Phase::BackingOff { .. } => TaskState::BackingOff,
+            Phase::Failed => TaskState::Failed,
+            Phase::Ended => TaskState::Ended,
+        };
+        self.phase = phase;
+    }
+}

@@ -1,0 +1,76 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Bringing a task up: take it over, recover its state, open its inputs, start its instance.
+
+use std::sync::Arc;
+
+use fnstream_core::broker::Assignment;
+use fnstream_core::error::Result;
+use fnstream_core::failpoint;
+use fnstream_core::runtime::{CallResult, InstanceSpec};
+use fnstream_core::state::Marker;
+use fnstream_core::waker::Waker;
+use parking_lot::Mutex;
+
+use super::host::TaskHost;
+use super::outbox::{Outbox, Output};
+use super::running::Running;
+use crate::function::Function;
+use crate::state::{Layers, TaskBase};
+
+/// What became of an attempt to open a task.
+pub(super) enum Opened {
+    Running(Box<Running>),
+    /// An earlier ownership of the task still writes its store; the waker is called when it has ended.
+    NotYet,
+}
+
+pub(super) fn open(function: &Arc<Function>, assignment: &Assignment, waker: &Waker) -> CallResult<Opened> {
+    let engine = &function.engine;
+    let base = engine.bases.open(assignment.task)?;
+    if !base.is_quiet(waker) {
+        return Ok(Opened::NotYet);
+    }
+    let mut layers = Layers::new(assignment.task, base.clone(), engine.cache.clone());
+    let applied = base.store.marker()?;
+    let acquired = engine.deps.committer.acquire(assignment, applied.as_ref(), &mut |marker, delta| {
+        layers.absorb(delta, marker);
+        relieve(&mut layers, &base, engine.config.dirty_keys)
+    })?;
+    layers.set_marker(Marker { epoch: acquired.progress.epoch, log_end: acquired.log_end.clone() });
+    failpoint!("engine.recovered");
+
+    let source = engine.deps.broker.open_source(assignment, &acquired.progress.positions, waker.clone())?;
+    let spec = &function.entry.spec;
+    let outputs: Arc<[Output]> = spec
+        .outputs
+        .iter()
+        .map(|topic| Ok(Output { topic: topic.as_str().into(), partitions: engine.deps.broker.partitions(topic)? }))
+        .collect::<Result<_>>()?;
+    let outbox = Outbox::new(outputs, assignment.task.index);
+    let host = Arc::new(Mutex::new(TaskHost { layers, outbox }));
+    let instance_spec = InstanceSpec {
+        function: spec.name.clone(),
+        revision: function.entry.revision,
+        task_index: assignment.task.index,
+        outputs: spec.outputs.clone(),
+        config: spec.config.clone(),
+        limits: function.limits,
+    };
+    let mut instance = function.program.instantiate(&instance_spec, host.clone())?;
+    instance.init()?;
+    Ok(Opened::Running(Box::new(Running::new(engine, assignment, acquired, base, host, instance, source))))
+}
+
+/// Keeps the memory of a long replay bounded: what was read so far goes to the store before more is read.
+fn relieve(layers: &mut Layers, base: &TaskBase, max_keys: usize) -> Result<()> {
+    if layers.dirty_size().1 < max_keys {
+        return Ok(());
+    }
+    let Some(applying) = layers.start_apply()? else { return Ok(()) };
+    applying.run(&base.store);
+    base.end_apply();
+    drop(applying);
+    layers.settle_apply().transpose().map(|_| ())
+}
