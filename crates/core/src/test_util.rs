@@ -14,3 +14,4 @@ pub mod mem_broker;
 pub mod mem_metadata;
 pub mod mem_state;
 pub mod model;
+pub mod support;

@@ -1,0 +1,96 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! A task's inputs, read in turn.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::topics::dropped;
+use super::{MemClient, Shared};
+use crate::broker::{Assignment, PollLimit, Polled, Source, TaskInput};
+use crate::error::{Error, ErrorCode, Result};
+use crate::record::{Position, Positions, TopicPartition};
+use crate::waker::Waker;
+
+/// Who is woken by appends to which partitions.
+#[derive(Default)]
+pub(super) struct Wakers {
+    all: BTreeMap<u64, (Vec<TopicPartition>, Waker)>,
+    last: u64,
+}
+
+impl Wakers {
+    pub fn of<'a>(&'a self, at: &'a TopicPartition) -> impl Iterator<Item = Waker> + 'a {
+        self.all.values().filter(move |(partitions, _)| partitions.contains(at)).map(|(_, waker)| waker.clone())
+    }
+}
+
+pub(super) struct MemSource {
+    shared: Arc<Shared>,
+    process: u32,
+    session: u64,
+    waker: u64,
+    inputs: Vec<(TaskInput, Position)>,
+    /// The input that is asked first at the next poll.
+    turn: usize,
+}
+
+impl MemSource {
+    pub fn open(client: &MemClient, assignment: &Assignment, from: &Positions, waker: Waker) -> Result<Self> {
+        let mut state = client.shared.state.lock();
+        state.check_alive(client.process, client.session)?;
+        let mut inputs = Vec::new();
+        for input in &assignment.inputs {
+            let at = &input.partition;
+            let partition = state.ledger.topics.get(at)?;
+            let position = from.get(at).copied().unwrap_or(partition.earliest);
+            if position < partition.earliest {
+                return Err(dropped(at, position));
+            }
+            if position > partition.end {
+                let why = format!("position {position} of {at} is past its end {}", partition.end);
+                return Err(Error::new(ErrorCode::PositionUnknown, why));
+            }
+            inputs.push((input.clone(), position));
+        }
+        let partitions = inputs.iter().map(|(input, _)| input.partition.clone()).collect();
+        state.wakers.last += 1;
+        let id = state.wakers.last;
+        state.wakers.all.insert(id, (partitions, waker));
+        drop(state);
+        let (process, session) = (client.process, client.session);
+        Ok(MemSource { shared: client.shared.clone(), process, session, waker: id, inputs, turn: 0 })
+    }
+}
+
+impl Source for MemSource {
+    fn poll(&mut self, limit: PollLimit) -> Result<Polled> {
+        let state = self.shared.state.lock();
+        state.check_alive(self.process, self.session)?;
+        for i in 0..self.inputs.len() {
+            let turn = (self.turn + i) % self.inputs.len();
+            let (input, position) = &mut self.inputs[turn];
+            let partition = state.ledger.topics.get(&input.partition)?;
+            if let Some(batch) = partition.read(input, *position, limit)? {
+                *position = batch.end().unwrap_or(*position);
+                self.turn = turn + 1;
+                return Ok(Polled::Batch(batch));
+            }
+        }
+        Ok(Polled::Pending)
+    }
+
+    fn ends(&self) -> Positions {
+        let state = self.shared.state.lock();
+        let end = |at: &TopicPartition| state.ledger.topics.get(at).map(|p| p.end).ok();
+        self.inputs.iter().filter_map(|(i, _)| Some((i.partition.clone(), end(&i.partition)?))).collect()
+    }
+}
+
+impl Drop for MemSource {
+    fn drop(&mut self) {
+        let waker = self.shared.state.lock().wakers.all.remove(&self.waker);
+        drop(waker);
+    }
+}

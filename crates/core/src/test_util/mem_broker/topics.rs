@@ -1,0 +1,166 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Topics of the in-memory broker: what is committed, and the gaps between.
+//!
+//! ```text
+//! position   0   1   2   3   4   5   6
+//! gaps off   r   r   r   r   r   r
+//! gaps on    r   r   |   r   x   |   r      | = end of a transaction, x = a record of an aborted one
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fnstream_frame::{Frame, FrameBuilder, Headers, RecordRef, RecordView};
+
+use crate::batch::{Batch, BatchPositions};
+use crate::broker::{PollLimit, TaskInput};
+use crate::error::{Error, ErrorCode, Result};
+use crate::record::{Position, TopicPartition};
+
+/// A committed record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// Where it is.
+    pub position: Position,
+    /// Milliseconds since the Unix epoch.
+    pub timestamp: i64,
+    /// The key, which may be empty.
+    pub key: Option<Bytes>,
+    /// The encoded headers.
+    pub headers: Bytes,
+    /// The payload.
+    pub value: Bytes,
+}
+
+impl StoredRecord {
+    fn new(position: Position, record: RecordView<'_>) -> Self {
+        StoredRecord {
+            position,
+            timestamp: record.timestamp,
+            key: record.key.map(Bytes::copy_from_slice),
+            headers: Bytes::copy_from_slice(record.headers.as_bytes()),
+            value: Bytes::copy_from_slice(record.value),
+        }
+    }
+
+    fn view(&self, channel: u32) -> RecordRef<'_> {
+        RecordRef {
+            channel,
+            timestamp: self.timestamp,
+            key: self.key.as_deref(),
+            headers: Headers::parse(&self.headers).expect("checked when the record was appended"),
+            value: &self.value,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Partition {
+    pub records: Vec<StoredRecord>,
+    pub earliest: Position,
+    pub end: Position,
+}
+
+impl Partition {
+    pub fn append(&mut self, record: RecordView<'_>) -> Position {
+        let position = self.end;
+        self.records.push(StoredRecord::new(position, record));
+        self.end = position.next();
+        position
+    }
+
+    pub fn skip(&mut self, positions: u128) {
+        self.end = Position(self.end.0 + positions);
+    }
+
+    pub fn drop_before(&mut self, position: Position) {
+        let position = position.min(self.end).max(self.earliest);
+        self.records.retain(|r| r.position >= position);
+        self.earliest = position;
+    }
+
+    /// The records from `from` on, as many as the limit takes; `None` when there are none.
+    pub fn read(&self, input: &TaskInput, from: Position, limit: PollLimit) -> Result<Option<Batch>> {
+        if from < self.earliest {
+            return Err(dropped(&input.partition, from));
+        }
+        let mut frame = FrameBuilder::new();
+        let mut positions = Vec::new();
+        let mut bytes = 0;
+        for record in &self.records[self.records.partition_point(|r| r.position < from)..] {
+            let view = record.view(input.group);
+            bytes += view.packed_len();
+            if !positions.is_empty() && (positions.len() >= limit.records || bytes > limit.bytes) {
+                break;
+            }
+            frame.push(view);
+            positions.push(record.position);
+        }
+        let Some(&first) = positions.first() else { return Ok(None) };
+        let contiguous = positions.iter().zip(first.0..).all(|(p, at)| p.0 == at);
+        let positions = if contiguous { BatchPositions::Contiguous(first) } else { BatchPositions::Each(positions) };
+        Batch::new(input.partition.clone(), positions, Bytes::from(frame.to_bytes())).map(Some)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Topics {
+    pub gaps: bool,
+    topics: BTreeMap<Arc<str>, Vec<Partition>>,
+}
+
+impl Topics {
+    pub fn create(&mut self, topic: &str, partitions: u32) -> bool {
+        if self.topics.contains_key(topic) {
+            return false;
+        }
+        self.topics.insert(topic.into(), (0..partitions.max(1)).map(|_| Partition::default()).collect());
+        true
+    }
+
+    pub fn partitions(&self, topic: &str) -> Result<u32> {
+        let found = self.topics.get(topic).map(|p| p.len() as u32);
+        found.ok_or_else(|| Error::new(ErrorCode::TopicNotFound, format!("there is no topic '{topic}'")))
+    }
+
+    pub fn get(&self, at: &TopicPartition) -> Result<&Partition> {
+        self.partitions(&at.topic)?;
+        self.topics[&at.topic].get(at.partition as usize).ok_or_else(|| no_partition(at))
+    }
+
+    pub fn get_mut(&mut self, at: &TopicPartition) -> Result<&mut Partition> {
+        self.partitions(&at.topic)?;
+        self.topics
+            .get_mut(&at.topic)
+            .and_then(|partitions| partitions.get_mut(at.partition as usize))
+            .ok_or_else(|| no_partition(at))
+    }
+
+    /// Appends the records of one transaction to one partition.
+    pub fn append_frame(&mut self, at: &TopicPartition, frame: &Frame<'_>) -> Result<()> {
+        let partition = self.get_mut(at)?;
+        for record in frame.iter() {
+            partition.append(record);
+        }
+        Ok(())
+    }
+
+    /// Leaves what ends a transaction in a partition, where transactions leave something.
+    pub fn end_transaction(&mut self, at: &TopicPartition, aborted_records: u32) -> Result<()> {
+        if self.gaps {
+            self.get_mut(at)?.skip(u128::from(aborted_records) + 1);
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn dropped(at: &TopicPartition, position: Position) -> Error {
+    Error::new(ErrorCode::PositionDropped, format!("position {position} of {at} was dropped by retention"))
+}
+
+fn no_partition(at: &TopicPartition) -> Error {
+    Error::new(ErrorCode::PartitionNotFound, format!("topic '{}' has no partition {}", at.topic, at.partition))
+}

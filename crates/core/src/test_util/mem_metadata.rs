@@ -1,0 +1,115 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! A register of functions in memory. Clones share the register, as a reopened one would; watchers are not shared.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::epoch::FunctionId;
+use crate::error::{Error, ErrorCode, Result};
+use crate::metadata::Metadata;
+use crate::spec::{DesiredState, FunctionEntry, FunctionSpec};
+use crate::waker::Waker;
+
+/// See the module.
+#[derive(Default)]
+pub struct MemMetadata {
+    register: Arc<Mutex<Register>>,
+    watchers: Mutex<Vec<Waker>>,
+}
+
+#[derive(Default)]
+struct Register {
+    functions: BTreeMap<String, FunctionEntry>,
+    last_id: u32,
+    changes: i64,
+}
+
+impl MemMetadata {
+    /// An empty register.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same register as a new process finds it.
+    pub fn reopened(&self) -> Self {
+        MemMetadata { register: self.register.clone(), watchers: Mutex::default() }
+    }
+
+    fn wake(&self) {
+        let watchers = self.watchers.lock().clone();
+        for waker in watchers {
+            waker.wake();
+        }
+    }
+
+    /// Makes one change and wakes the watchers when it succeeded.
+    fn change<T>(&self, change: impl FnOnce(&mut Register) -> Result<T>) -> Result<T> {
+        let changed = change(&mut self.register.lock())?;
+        self.wake();
+        Ok(changed)
+    }
+}
+
+impl Register {
+    fn at_revision(&mut self, name: &str, revision: u64) -> Result<&mut FunctionEntry> {
+        let entry = self
+            .functions
+            .get_mut(name)
+            .ok_or_else(|| Error::new(ErrorCode::FunctionNotFound, format!("there is no function '{name}'")))?;
+        if entry.revision != revision {
+            let why = format!("function '{name}' is at revision {}, not {revision}", entry.revision);
+            return Err(Error::new(ErrorCode::FunctionChanged, why));
+        }
+        Ok(entry)
+    }
+}
+
+impl Metadata for MemMetadata {
+    fn list(&self) -> Result<Vec<FunctionEntry>> {
+        Ok(self.register.lock().functions.values().cloned().collect())
+    }
+
+    fn get(&self, name: &str) -> Result<Option<FunctionEntry>> {
+        Ok(self.register.lock().functions.get(name).cloned())
+    }
+
+    fn create(&self, spec: FunctionSpec, desired: DesiredState) -> Result<FunctionEntry> {
+        self.change(|register| {
+            if register.functions.contains_key(&spec.name) {
+                return Err(Error::new(ErrorCode::FunctionExists, format!("function '{}' exists", spec.name)));
+            }
+            register.last_id += 1;
+            register.changes += 1;
+            let (id, created_ms) = (FunctionId(register.last_id), register.changes);
+            let entry = FunctionEntry { id, revision: 1, desired, created_ms, spec };
+            register.functions.insert(entry.spec.name.clone(), entry.clone());
+            Ok(entry)
+        })
+    }
+
+    fn update(&self, spec: FunctionSpec, desired: DesiredState, based_on: u64) -> Result<FunctionEntry> {
+        self.change(|register| {
+            let entry = register.at_revision(&spec.name, based_on)?;
+            entry.revision += 1;
+            entry.desired = desired;
+            entry.spec = spec;
+            Ok(entry.clone())
+        })
+    }
+
+    fn remove(&self, name: &str, based_on: u64) -> Result<()> {
+        self.change(|register| {
+            register.at_revision(name, based_on)?;
+            register.functions.remove(name);
+            Ok(())
+        })
+    }
+
+    fn watch(&self, waker: Waker) {
+        self.watchers.lock().push(waker);
+    }
+}
