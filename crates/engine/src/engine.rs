@@ -176,7 +176,6 @@ impl Engine {
     }
 
     /// Whether all functions stopped within the time.
-    #[expect(clippy::disallowed_methods, reason = "the time of a person who waits, not of records")]
     fn stop_all(&self, mode: StopMode, timeout: Duration) -> bool {
         let ids: Vec<_> = self.functions.lock().keys().copied().collect();
         let left = Arc::new((Mutex::new(ids.len()), Condvar::new()));

@@ -287,3 +287,148 @@ impl Scheduler {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use fnstream_core::test_util::clock::ManualClock;
+
+    use super::*;
+
+    struct Counter {
+        steps: Arc<AtomicUsize>,
+        next: Next,
+        wake_self: Option<Weak<Job>>,
+    }
+
+    impl Runnable for Counter {
+        fn step(&self) -> Next {
+            let first = self.steps.fetch_add(1, Ordering::Relaxed) == 0;
+            if let Some(job) = self.wake_self.as_ref().filter(|_| first).and_then(Weak::upgrade) {
+                job.wake();
+            }
+            self.next
+        }
+    }
+
+    fn counter(scheduler: &Arc<Scheduler>, next: Next, wakes_itself: bool) -> (Arc<Job>, Arc<AtomicUsize>) {
+        let steps = Arc::new(AtomicUsize::new(0));
+        let job =
+            scheduler.job(|job| Counter { steps: steps.clone(), next, wake_self: wakes_itself.then(|| job.clone()) });
+        (job, steps)
+    }
+
+    fn drain(scheduler: &Scheduler) {
+        while scheduler.ready_jobs() > 0 {
+            scheduler.run_one(0);
+        }
+    }
+
+    #[test]
+    fn many_wakes_before_a_run_are_one_run() {
+        let scheduler = Scheduler::new(Arc::new(ManualClock::new(0)));
+        let (job, steps) = counter(&scheduler, Next::Wait(None), false);
+        job.wake();
+        job.wake();
+        drain(&scheduler);
+        assert_eq!(steps.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_wake_during_a_run_is_not_lost() {
+        let scheduler = Scheduler::new(Arc::new(ManualClock::new(0)));
+        let (job, steps) = counter(&scheduler, Next::Wait(None), true);
+        job.wake();
+        drain(&scheduler);
+        assert_eq!(steps.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_finished_job_never_runs_again() {
+        let scheduler = Scheduler::new(Arc::new(ManualClock::new(0)));
+        let (job, steps) = counter(&scheduler, Next::Done, true);
+        job.wake();
+        drain(&scheduler);
+        job.wake();
+        drain(&scheduler);
+        assert_eq!(steps.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn an_alarm_rings_once_and_only_when_due() {
+        let clock = Arc::new(ManualClock::new(0));
+        let scheduler = Scheduler::new(clock.clone());
+        let (job, steps) = counter(&scheduler, Next::Wait(Some(Duration::from_secs(5))), false);
+        job.wake();
+        drain(&scheduler);
+        assert_eq!(scheduler.next_alarm(), Some(Duration::from_secs(5)));
+        clock.advance(Duration::from_secs(4));
+        assert_eq!(scheduler.ready_jobs(), 0);
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(scheduler.ready_jobs(), 1);
+        scheduler.run_one(0);
+        assert_eq!(steps.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_job_has_one_alarm_at_most() {
+        let scheduler = Scheduler::new(Arc::new(ManualClock::new(0)));
+        let (job, _) = counter(&scheduler, Next::Wait(Some(Duration::from_secs(5))), false);
+        for _ in 0..100 {
+            job.wake();
+            drain(&scheduler);
+        }
+        assert_eq!(scheduler.inner.lock().alarms.len(), 1);
+    }
+
+    #[test]
+    fn a_stuck_worker_does_not_hold_up_the_queue() {
+        struct Stuck(gate::Gate);
+        impl Runnable for Stuck {
+            fn step(&self) -> Next {
+                self.0.wait();
+                Next::Done
+            }
+        }
+        let scheduler = Scheduler::new(Arc::new(fnstream_core::clock::SystemClock::new()));
+        let workers = crate::workers::Workers::start(scheduler.clone(), 1).expect("threads");
+        let (stuck, done) = (gate::Gate::default(), gate::Gate::default());
+        let gate = stuck.clone();
+        scheduler.job(|_| Stuck(gate)).wake();
+        struct Signal(gate::Gate);
+        impl Runnable for Signal {
+            fn step(&self) -> Next {
+                self.0.open();
+                Next::Done
+            }
+        }
+        let signal = done.clone();
+        scheduler.job(|_| Signal(signal)).wake();
+        // Only a further thread can open it while the single worker is stuck.
+        done.wait();
+        stuck.open();
+        workers.stop();
+    }
+
+    mod gate {
+        use super::*;
+
+        #[derive(Clone, Default)]
+        pub(super) struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+        impl Gate {
+            pub(super) fn open(&self) {
+                *self.0.0.lock() = true;
+                self.0.1.notify_all();
+            }
+
+            pub(super) fn wait(&self) {
+                let mut open = self.0.0.lock();
+                while !*open {
+                    self.0.1.wait(&mut open);
+                }
+            }
+        }
+    }
+}

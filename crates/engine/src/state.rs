@@ -20,6 +20,8 @@ mod apply;
 mod base;
 mod cache;
 mod layers;
+#[cfg(test)]
+mod model_tests;
 
 pub(crate) use apply::ApplyJob;
 pub(crate) use base::{Bases, TaskBase};

@@ -3,12 +3,11 @@
 
 //! What user code reaches while one of its calls runs: the open epoch.
 
-use std::ops::ControlFlow;
-
 use bytes::Bytes;
 use fnstream_core::delta::Write;
 use fnstream_core::error::{Error, ErrorCode, Result};
 use fnstream_core::runtime::Host;
+use fnstream_core::state::Visit;
 use fnstream_frame::{Frame, RecordRef};
 
 use super::outbox::Outbox;
@@ -50,12 +49,7 @@ impl Host for TaskHost {
         Ok(())
     }
 
-    fn scan(
-        &mut self,
-        start: &[u8],
-        end: Option<&[u8]>,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<()> {
+    fn scan(&mut self, start: &[u8], end: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<()> {
         self.layers.scan(start, end, visit)
     }
 }
