@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# Copyright 2024 Function Stream Org.
+# SPDX-License-Identifier: Apache-2.0
+
+# Runs the transcript of README.md against a server on a temporary data folder and compares what it prints. The README is
+# the only source: a comment `<!-- quickstart: KIND -->` before a code block says what the block is.
+#
+#   server              a command that runs until the end; the next step waits until it listens
+#   run                 a command that must succeed
+#   background          a command that is started and waited for later
+#   prints              what the last `run` printed
+#   background prints   what the background command prints before it ends
+#
+# usage: scripts/quickstart.sh [--list]     --list prints the steps as KIND<tab>TEXT and runs nothing
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Longer than any of it takes; only so that a fault ends the run.
+patience=120
+
+# KIND<tab>TEXT for each marked block; each has one line.
+steps() {
+    awk '
+        /^<!-- quickstart: .* -->$/ { kind = $0; sub(/^<!-- quickstart: /, "", kind); sub(/ -->$/, "", kind); next }
+        /^```/ { inside = !inside; if (!inside) kind = ""; next }
+        inside && kind != "" { print kind "\t" $0 }
+    ' README.md
+}
+
+if [[ ${1:-} == --list ]]; then
+    steps
+    exit
+fi
+
+home=$(mktemp -d)
+server='' background=''
+
+finish() {
+    local status=$?
+    trap - EXIT
+    [[ -z $background ]] || kill "$background" 2>/dev/null || true
+    if [[ -n $server ]]; then
+        kill -TERM "$server" 2>/dev/null || true
+        wait "$server" 2>/dev/null || true
+    fi
+    if [[ $status != 0 && -s $home/server.log ]]; then
+        echo "the server's log ends so:" >&2
+        tail -n 20 "$home/server.log" >&2
+    fi
+    rm -rf "$home"
+    exit "$status"
+}
+trap finish EXIT
+
+fail() {
+    echo "quickstart: $*" >&2
+    exit 1
+}
+
+# A command of the README as words; it has quotes, but nothing that a shell would expand.
+words_of() {
+    [[ $1 != *[\$\`\;\|\&\<\>\*]* ]] || fail "not a plain command: $1"
+    eval "words=($1)"
+}
+
+start_server() {
+    local line
+    mkfifo "$home/server.pipe"
+    FUNCTION_STREAM_HOME="$home" "${words[@]}" >"$home/server.pipe" 2>&1 &
+    server=$!
+    exec {log}<"$home/server.pipe"
+    while IFS= read -r -t "$patience" -u "$log" line; do
+        echo "$line" >>"$home/server.log"
+        if [[ $line == *listening* ]]; then
+            # What it says from now on is kept too, and the pipe never fills.
+            cat <&"$log" >>"$home/server.log" &
+            return
+        fi
+    done
+    fail "the server did not come up"
+}
+
+expect() {
+    [[ $1 == "$2" ]] || fail "expected '$2', got '$1'"
+    echo "$1"
+}
+
+count=0 output=''
+while IFS=$'\t' read -r kind text <&3; do
+    count=$((count + 1))
+    case $kind in
+    server | run | background)
+        echo "\$ $text"
+        words_of "$text"
+        ;;
+    esac
+    case $kind in
+    server) start_server ;;
+    run) output=$(timeout "$patience" "${words[@]}") || fail "failed: $text" ;;
+    background)
+        timeout "$patience" "${words[@]}" >"$home/background" &
+        background=$!
+        ;;
+    prints) expect "$output" "$text" ;;
+    'background prints')
+        wait "$background" || fail "the command in the background failed"
+        background=''
+        expect "$(<"$home/background")" "$text"
+        ;;
+    *) fail "README.md has a step of an unknown kind: $kind" ;;
+    esac
+done 3< <(steps)
+
+[[ $count -ge 7 ]] || fail "README.md has only $count steps"
+kill -TERM "$server"
+wait "$server" || fail "the server did not stop cleanly"
+server=''
+echo "quickstart: $count steps of README.md behave as it says"
