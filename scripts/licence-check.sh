@@ -12,6 +12,7 @@ header=('Copyright 2024 Function Stream Org.' 'SPDX-License-Identifier: Apache-2
 # The comment sign of a file, or nothing when the file needs no header.
 comment_of() {
     case $1 in
+    wit/*/deps/*) ;; # not ours: the interfaces of WASI, as they were published
     *.rs | *.go | *.wit | *.proto | *.js | *.ts | *.c | *.h | *.java) echo '//' ;;
     *.py | *.sh | *.mk | Makefile | */Makefile | *.yml) echo '#' ;;
     *) [[ $(head -c 2 "$1" | tr -d '\0') != '#!' ]] || echo '#' ;;

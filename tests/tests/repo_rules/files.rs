@@ -26,13 +26,14 @@ fn no_file_is_too_long() {
 }
 
 #[test]
-fn generated_files_are_not_meant() {
+fn generated_and_foreign_files_are_not_meant() {
     assert!(is_written_by_hand("crates/core/src/lib.rs"));
     assert!(!is_written_by_hand("sdks/go/bindings/x.go"));
+    assert!(!is_written_by_hand("wit/core/deps/io.wit"));
     assert!(!is_written_by_hand("Cargo.lock"));
 }
 
 fn is_written_by_hand(path: &str) -> bool {
-    let generated = path.split('/').any(|part| part == "bindings" || part == "generated");
-    !generated && path.rsplit_once('.').is_some_and(|(_, extension)| WRITTEN.contains(&extension))
+    let not_ours = path.split('/').any(|part| matches!(part, "bindings" | "generated" | "deps"));
+    !not_ours && path.rsplit_once('.').is_some_and(|(_, extension)| WRITTEN.contains(&extension))
 }
