@@ -24,6 +24,6 @@ mod layers;
 mod model_tests;
 
 pub(crate) use apply::ApplyJob;
-pub(crate) use base::{Bases, TaskBase};
+pub(crate) use base::{Bases, Claim, TaskBase};
 pub(crate) use cache::ReadCache;
 pub(crate) use layers::Layers;

@@ -30,7 +30,7 @@ use parking_lot::Mutex;
 
 use self::decide::{Recovery, after_open_failure, backoff};
 use self::open::Opened;
-use self::running::{Running, Turn};
+use self::running::{Running, Turn, Unanswered};
 pub(crate) use self::view::View;
 use crate::function::Function;
 use crate::scheduler::{Job, Next, Runnable};
@@ -145,15 +145,19 @@ pub(crate) struct Machine {
     failures: u32,
     /// The most records of a batch while a culprit is looked for.
     isolation: Option<usize>,
+    /// What was in flight when the task failed. It is waited for before the task is opened again or given up: it may
+    /// still be committed, and then need not be done again.
+    unanswered: Option<Unanswered>,
 }
 
 impl Machine {
     fn new(assignment: Assignment, waker: Waker, view: Arc<Mutex<View>>) -> Self {
-        Machine { assignment, waker, view, phase: Phase::Opening, failures: 0, isolation: None }
+        Machine { assignment, waker, view, phase: Phase::Opening, failures: 0, isolation: None, unanswered: None }
     }
 
     fn step(&mut self, function: &Arc<Function>, end: Option<End>) -> Next {
         let now = function.engine.deps.clock.now();
+        let answered = self.is_answered();
         match &mut self.phase {
             Phase::Ended => Next::Done,
             Phase::Running(_) if end == Some(End::Abort) => self.ended(),
@@ -173,18 +177,25 @@ impl Machine {
                         tracing::info!(task = %self.assignment.task, error = %failure.error, "task was taken over");
                         self.ended()
                     }
-                    Err((_, failure)) if end.is_some() => {
-                        self.note(function, &failure);
-                        self.ended()
+                    Err((recovery, failure)) => {
+                        self.unanswered = running.unanswered();
+                        self.failed(function, recovery, &failure)
                     }
-                    Err((recovery, failure)) => self.failed(function, recovery, &failure),
                 }
             }
+            _ if end == Some(End::Abort) => self.ended(),
+            _ if !answered => Next::Wait(None),
             _ if end.is_some() => self.ended(),
             Phase::Failed => Next::Wait(None),
             Phase::BackingOff { until } if now < *until => Next::Wait(Some(*until)),
             Phase::BackingOff { .. } | Phase::Opening => self.open(function),
         }
+    }
+
+    /// Whether nothing of an earlier life of the task can become visible any more.
+    fn is_answered(&mut self) -> bool {
+        self.unanswered.take_if(|unanswered| unanswered.is_answered());
+        self.unanswered.is_none()
     }
 
     fn open(&mut self, function: &Arc<Function>) -> Next {

@@ -12,46 +12,57 @@ use fnstream_core::state::{StateStore, StateStores};
 use fnstream_core::waker::Waker;
 use parking_lot::Mutex;
 
-/// A store, of which at most one bulk apply runs at a time.
+/// A store, of which at most one bulk apply runs at a time, started by the latest of the task's owners in this process.
 ///
-/// An apply outlives the instance that started it. A task that is opened again waits for it: it would otherwise read the
-/// store's marker before the apply and replay deltas that the apply writes a moment later, which doubles merges.
+/// An apply outlives the instance that started it. A task that is opened again waits for it, and an owner that was
+/// replaced starts none any more: the new owner would otherwise read the store's marker before the apply and replay deltas
+/// that the apply writes a moment later, which doubles merges.
 pub(crate) struct TaskBase {
     pub(crate) store: Arc<dyn StateStore>,
-    busy: Mutex<Busy>,
+    claims: Mutex<Claims>,
 }
 
+/// The right to apply deltas to a store, until somebody else claims it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Claim(u64);
+
 #[derive(Default)]
-struct Busy {
+struct Claims {
+    latest: u64,
     applying: bool,
     waiters: Vec<Waker>,
 }
 
 impl TaskBase {
-    /// Begins an apply; false when one is running.
-    pub(crate) fn begin_apply(&self) -> bool {
-        !std::mem::replace(&mut self.busy.lock().applying, true)
+    /// Becomes the owner; while an earlier owner's apply runs `None`, and `waker` is called at its end.
+    pub(crate) fn claim(&self, waker: &Waker) -> Option<Claim> {
+        let mut claims = self.claims.lock();
+        if claims.applying {
+            claims.waiters.push(waker.clone());
+            return None;
+        }
+        claims.latest += 1;
+        Some(Claim(claims.latest))
+    }
+
+    /// Begins an apply; false when one is running, or the claim is not the latest.
+    pub(crate) fn begin_apply(&self, claim: Claim) -> bool {
+        let mut claims = self.claims.lock();
+        let granted = claims.latest == claim.0 && !claims.applying;
+        claims.applying |= granted;
+        granted
     }
 
     /// Ends an apply and wakes who waited for it.
     pub(crate) fn end_apply(&self) {
         let waiters = {
-            let mut busy = self.busy.lock();
-            busy.applying = false;
-            std::mem::take(&mut busy.waiters)
+            let mut claims = self.claims.lock();
+            claims.applying = false;
+            std::mem::take(&mut claims.waiters)
         };
         for waiter in waiters {
             waiter.wake();
         }
-    }
-
-    /// Whether no apply runs; when one does, `waker` is called at its end.
-    pub(crate) fn is_quiet(&self, waker: &Waker) -> bool {
-        let mut busy = self.busy.lock();
-        if busy.applying {
-            busy.waiters.push(waker.clone());
-        }
-        !busy.applying
     }
 }
 
@@ -71,7 +82,7 @@ impl Bases {
         if let Some(base) = open.get(&task) {
             return Ok(base.clone());
         }
-        let base = Arc::new(TaskBase { store: self.stores.open(task)?, busy: Mutex::default() });
+        let base = Arc::new(TaskBase { store: self.stores.open(task)?, claims: Mutex::default() });
         open.insert(task, base.clone());
         Ok(base)
     }

@@ -12,9 +12,9 @@ use fnstream_core::epoch::{FrozenEpoch, TaskId};
 use fnstream_core::error::Result;
 use fnstream_core::state::{Marker, Visit};
 
-use super::TaskBase;
 use super::apply::Applying;
 use super::cache::{ReadCache, Scope};
+use super::{Claim, TaskBase};
 
 /// What one unapplied key costs beside its bytes.
 const KEY_OVERHEAD: usize = 112;
@@ -31,6 +31,7 @@ pub(crate) struct Layers {
     cache: Arc<ReadCache>,
     scope: Scope,
     base: Arc<TaskBase>,
+    claim: Claim,
 }
 
 /// What the layers say of a key before the store is asked.
@@ -41,7 +42,7 @@ enum Upper {
 }
 
 impl Layers {
-    pub(crate) fn new(task: TaskId, base: Arc<TaskBase>, cache: Arc<ReadCache>) -> Self {
+    pub(crate) fn new(task: TaskId, base: Arc<TaskBase>, claim: Claim, cache: Arc<ReadCache>) -> Self {
         let scope = cache.scope(task);
         Layers {
             task,
@@ -53,6 +54,7 @@ impl Layers {
             cache,
             scope,
             base,
+            claim,
         }
     }
 
@@ -170,7 +172,7 @@ impl Layers {
                 self.dirty.write(&key, Write::Put(appended(&below, &operand)));
             }
         }
-        if !self.base.begin_apply() {
+        if !self.base.begin_apply(self.claim) {
             return Ok(None);
         }
         let applying = Applying::new(std::mem::take(&mut self.dirty), self.dirty_marker.clone());

@@ -99,7 +99,9 @@ impl World {
 
     fn open(stores: &Arc<MemStateStores>) -> (Bases, Layers) {
         let bases = Bases::new(stores.clone());
-        let layers = Layers::new(TASK, bases.open(TASK).unwrap(), Arc::new(ReadCache::new(4096)));
+        let base = bases.open(TASK).unwrap();
+        let claim = base.claim(&Waker::noop()).unwrap();
+        let layers = Layers::new(TASK, base, claim, Arc::new(ReadCache::new(4096)));
         (bases, layers)
     }
 

@@ -29,10 +29,8 @@ pub(super) enum Opened {
 pub(super) fn open(function: &Arc<Function>, assignment: &Assignment, waker: &Waker) -> CallResult<Opened> {
     let engine = &function.engine;
     let base = engine.bases.open(assignment.task)?;
-    if !base.is_quiet(waker) {
-        return Ok(Opened::NotYet);
-    }
-    let mut layers = Layers::new(assignment.task, base.clone(), engine.cache.clone());
+    let Some(claim) = base.claim(waker) else { return Ok(Opened::NotYet) };
+    let mut layers = Layers::new(assignment.task, base.clone(), claim, engine.cache.clone());
     let applied = base.store.marker()?;
     let acquired = engine.deps.committer.acquire(assignment, applied.as_ref(), &mut |marker, delta| {
         layers.absorb(delta, marker);

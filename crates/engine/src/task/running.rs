@@ -72,6 +72,15 @@ struct InFlight {
     retry_at: Option<Duration>,
 }
 
+/// A commit whose answer nobody needs any more, but that may still become visible until it is answered.
+pub(super) struct Unanswered(Arc<Mutex<Option<CommitResult>>>);
+
+impl Unanswered {
+    pub(super) fn is_answered(&self) -> bool {
+        self.0.lock().is_some()
+    }
+}
+
 /// This task's part of the process's unapplied state.
 struct DirtyAccount {
     engine: Arc<EngineCore>,
@@ -152,7 +161,7 @@ impl Running {
                         self.heartbeat_at = now + engine.config.heartbeat;
                         self.check_heartbeat()?;
                     }
-                    return Ok(Turn::Wait(self.next_alarm(engine)));
+                    return Ok(Turn::Wait(self.next_alarm(engine, ending)));
                 }
             }
             now = engine.deps.clock.now();
@@ -161,6 +170,12 @@ impl Running {
             }
         }
         Ok(Turn::Again)
+    }
+
+    /// The answer that is still to come for the epoch in flight.
+    pub(super) fn unanswered(&self) -> Option<Unanswered> {
+        let in_flight = self.in_flight.as_ref().filter(|in_flight| in_flight.retry_at.is_none())?;
+        Some(Unanswered(in_flight.result.clone()))
     }
 
     /// Shows where the task stands.
@@ -289,7 +304,10 @@ impl Running {
                     in_flight.retry_at = Some(now + wait);
                     Ok(false)
                 }
-                recovery => Err((recovery, failure.error().clone().into())),
+                recovery => {
+                    self.in_flight = None;
+                    Err((recovery, failure.error().clone().into()))
+                }
             },
         }
     }
@@ -356,11 +374,12 @@ impl Running {
     }
 
     /// When to look again although nobody wakes us.
-    fn next_alarm(&self, engine: &EngineCore) -> Option<Duration> {
+    fn next_alarm(&self, engine: &EngineCore, ending: bool) -> Option<Duration> {
+        let heartbeat = (!ending).then_some(self.heartbeat_at);
         let retry = self.in_flight.as_ref().and_then(|in_flight| in_flight.retry_at);
         let apply =
             self.dirty.since.filter(|_| !self.host.lock().layers.is_applying()).map(|s| s + engine.config.dirty_age);
-        [Some(self.heartbeat_at), retry, apply].into_iter().flatten().min()
+        [heartbeat, retry, apply].into_iter().flatten().min()
     }
 }
 
