@@ -46,20 +46,18 @@ bench: build_all ## measures throughput and latency, beside the yardsticks of th
 		bin/function-stream bench --workload $$workload --compare
 	done
 
-crash-long: setup ## the crash tests with many more kills (CRASH_KILLS=2000)
+crash-long: build_all ## the crash tests with many more kills (CRASH_KILLS=2000)
 	@$(ENV)
 	scripts/build-failpoints.sh
 	FNSTREAM_CRASH_KILLS=$(or $(CRASH_KILLS),2000) \
-		cargo test $(CARGO_FLAGS) -p fnstream-tests --test crash -- --include-ignored --nocapture
+		cargo test $(CARGO_FLAGS) -p fnstream-tests --test crash --test failpoints -- --include-ignored --nocapture
 
-soak: build_all ## load for a long time with kills in between (SOAK_MINUTES=60)
-	@$(ENV)
-	FNSTREAM_SOAK_MINUTES=$(or $(SOAK_MINUTES),60) \
-		cargo test $(CARGO_FLAGS) -p fnstream-tests --test soak -- --include-ignored --nocapture
+soak: build_all ## the crash tests again and again, each time with another seed (SOAK_MINUTES=60)
+	@scripts/soak.sh $(or $(SOAK_MINUTES),60)
 
-scale: build_all ## a thousand functions in one process; millions of records on disk
+scale: build_all ## millions of records and a thousand functions in one process; needs minutes and some GB of disk
 	@$(ENV)
-	cargo test $(CARGO_FLAGS) -p fnstream-tests --test scale -- --include-ignored --nocapture
+	cargo test $(CARGO_FLAGS) -p fnstream-tests --test scale --test idle -- --include-ignored --nocapture
 
 fuzz: ## fuzzes each parser of guests' bytes for a while (FUZZ_SECONDS=60); needs nightly Rust and cargo-fuzz
 	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: cargo install cargo-fuzz" >&2; exit 1; }
