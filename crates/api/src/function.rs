@@ -70,6 +70,38 @@ impl FunctionStatus {
     }
 }
 
+/// What a task does now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TaskStatus {
+    /// It takes its state over and starts an instance.
+    Opening,
+    /// It processes.
+    Running,
+    /// It failed and waits before it tries again.
+    BackingOff,
+    /// It commits what it has and ends.
+    Draining,
+    /// It cannot go on by itself; the last error says why.
+    Failed,
+    /// It ended.
+    Ended,
+}
+
+impl TaskStatus {
+    /// The word for it, as in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TaskStatus::Opening => "opening",
+            TaskStatus::Running => "running",
+            TaskStatus::BackingOff => "backing-off",
+            TaskStatus::Draining => "draining",
+            TaskStatus::Failed => "failed",
+            TaskStatus::Ended => "ended",
+        }
+    }
+}
+
 /// A registered function and how it fares.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FunctionDescription {
@@ -109,15 +141,17 @@ pub struct TaskDescription {
     /// The index of the partitions that it reads.
     pub index: u32,
     /// What it does.
-    pub status: FunctionStatus,
+    pub status: TaskStatus,
     /// The number of its last commit.
     pub epoch: u64,
-    /// Records consumed since the task exists.
+    /// Records consumed and committed since the task exists.
     pub records_in: u64,
-    /// Records emitted since the task exists.
+    /// Records emitted and committed since the task exists.
     pub records_out: u64,
     /// How often it was started anew after a failure.
     pub restarts: u64,
+    /// Bytes of memory that its instance uses.
+    pub memory_bytes: u64,
     /// Where it stands in its inputs.
     pub partitions: Vec<PartitionDescription>,
     /// What went wrong last, also when it was overcome.
@@ -136,7 +170,7 @@ pub struct PartitionDescription {
     pub position: String,
     /// The position that the partition's next record will get.
     pub end: String,
-    /// Records between the two.
+    /// How far the first is behind the second.
     pub lag: u64,
 }
 
@@ -147,6 +181,9 @@ pub struct TaskError {
     pub code: String,
     /// What happened.
     pub message: String,
+    /// Where in the function's code, when it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backtrace: Option<String>,
     /// When, in milliseconds since the Unix epoch.
     pub at_ms: i64,
 }
@@ -183,6 +220,16 @@ mod tests {
             FunctionStatus::Stopping,
             FunctionStatus::Stopped,
             FunctionStatus::Failed,
+        ] {
+            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+        }
+        for status in [
+            TaskStatus::Opening,
+            TaskStatus::Running,
+            TaskStatus::BackingOff,
+            TaskStatus::Draining,
+            TaskStatus::Failed,
+            TaskStatus::Ended,
         ] {
             assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
         }

@@ -33,7 +33,9 @@ pub mod units;
 
 pub use client::{Client, ClientError, ConsumeOptions, Consumed, ProduceOptions, ReadFrom};
 pub use failure::ErrorBody;
-pub use function::{Function, FunctionDescription, FunctionStatus, PartitionDescription, TaskDescription, TaskError};
+pub use function::{
+    Function, FunctionDescription, FunctionStatus, PartitionDescription, TaskDescription, TaskError, TaskStatus,
+};
 pub use record::{AppendedRun, Produced};
 pub use topic::{PartitionInfo, TopicDescription, TopicRequest, UploadedArtifact};
 

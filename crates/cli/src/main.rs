@@ -1,2 +1,73 @@
-//! placeholder
-fn main() {}
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The binary `function-stream`: one file per verb.
+//!
+//! Owns the command line: flags, texts and exit codes (0 = done, 1 = failed, with message, code and advice on standard
+//! error, 2 = wrong usage). What a verb does is the server's or the client library's; the bench alone does its own work.
+//!
+//! # Reading order
+//!
+//! `standalone` and `server` run a server; `client` talks to one; `bench` measures; `openapi` prints the description of
+//! the REST interface that the server publishes.
+
+mod bench;
+mod client;
+mod failure;
+mod logging;
+mod openapi;
+mod output;
+mod server;
+mod standalone;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Small WebAssembly functions over streams of events, exactly once, in one binary.
+#[derive(Parser)]
+#[command(name = "function-stream", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run a server with a log of its own: needs no other service
+    Standalone(standalone::Args),
+    /// Run a server on Apache Pulsar or Kafka (not in this build: answers FS-1705)
+    Server(server::Args),
+    /// Manage functions and topics, produce and consume events
+    Client(client::Args),
+    /// Measure throughput and latency
+    #[command(visible_alias = "perf")]
+    Bench(bench::Args),
+    /// Print the description of the REST interface as YAML
+    #[command(hide = true)]
+    Openapi,
+}
+
+fn main() -> ExitCode {
+    fnstream_core::failpoint::init();
+    let done = match Cli::parse().verb {
+        Verb::Standalone(args) => standalone::run(args),
+        Verb::Server(args) => server::run(&args),
+        Verb::Client(args) => client::run(args),
+        Verb::Bench(args) => bench::run(args),
+        Verb::Openapi => openapi::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Quiet) => ExitCode::FAILURE,
+        Err(failure) => {
+            output::complain(&failure.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}

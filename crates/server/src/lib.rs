@@ -1,1 +1,37 @@
-//! placeholder
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The server: puts the engine, the embedded store and the WebAssembly runtime together and serves them over REST.
+//!
+//! Owns: the wiring ([`Server`]), the lifecycle of functions, topics and artifacts (`app`, which knows no HTTP), and the
+//! REST interface (`rest`, which holds no rules of its own). It is the only crate that names all implementations.
+//!
+//! # Reading order
+//!
+//! 1. [`config`]: what can be set. 2. [`server`]: start and end. 3. `app`: what each request means and in which order its
+//!    steps become durable. 4. `rest`: how it looks over HTTP.
+//!
+//! ```no_run
+//! # async fn example() -> fnstream_core::Result<()> {
+//! use fnstream_server::{Server, ServerConfig};
+//!
+//! let mut config = ServerConfig::new("data");
+//! config.listen = "localhost:0".into();
+//! let server = Server::start(config).await?;
+//! println!("listening on {}", server.local_addr());
+//! server.shutdown().await
+//! # }
+//! ```
+
+mod app;
+pub mod config;
+mod key_locks;
+mod rest;
+pub mod server;
+mod signals;
+
+pub use config::ServerConfig;
+pub use fnstream_store::{Durability, Retention};
+pub use rest::openapi_yaml;
+pub use server::Server;
+pub use signals::Signals;

@@ -3,8 +3,6 @@
 
 //! What a call of the client can fail with.
 
-use std::error::Error as _;
-
 use fnstream_core::ErrorCode;
 
 use crate::failure::ErrorBody;

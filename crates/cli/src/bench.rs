@@ -1,0 +1,184 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! `function-stream bench`: throughput and latency of a named workload, checked record by record.
+//!
+//! **Throughput** (without `--rate`): the input topic is filled first, then the function is started, and the time is taken
+//! until every output is committed. **Latency** (with `--rate`): records are sent at fixed times whatever happens to those
+//! before (open loop), and a record's latency counts from the time at which it was *to be* sent, so that a stall is not
+//! hidden by the records that it kept from being sent (no coordinated omission).
+//!
+//! After either the outputs are read and compared with what had to come: `lost` and `duplicated` are counted, and anything
+//! but zero is a failure of the command, except where the variant promises less.
+//!
+//! Reading order: this file, [`workload`] (what the records are and what must come out), [`target`] (where it runs:
+//! [`own`] or [`remote`]), [`copy`], [`throughput`], [`latency`], [`report`].
+
+mod artifact;
+mod copy;
+mod latency;
+mod machine;
+mod native;
+mod own;
+mod remote;
+mod report;
+mod target;
+mod throughput;
+mod workload;
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use fnstream_api::units::parse_size;
+
+use crate::failure::{Failure, Result};
+use crate::output;
+use crate::standalone::DurabilityArg;
+use report::Report;
+use target::Target;
+use workload::Workload;
+
+/// Measure throughput, or with --rate latency, and check that nothing is lost or duplicated.
+#[derive(clap::Args, Debug, Clone)]
+pub struct Args {
+    /// What the function does
+    #[arg(long, value_enum, default_value_t = WorkloadArg::PassThrough)]
+    workload: WorkloadArg,
+    /// What does it
+    #[arg(long, value_enum, default_value_t = Variant::Wasm, conflicts_with = "compare")]
+    variant: Variant,
+    /// Run all variants that fit the workload and print their ratios
+    #[arg(long, conflicts_with_all = ["server", "rate"])]
+    compare: bool,
+    /// Number of records [default: 1000000, or ten seconds' worth with --rate]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    records: Option<u64>,
+    /// Bytes of each record's value
+    #[arg(long, value_name = "SIZE", default_value = "100B", value_parser = parse_size)]
+    record_size: u64,
+    /// Number of keys of keyed-count [default: 1000000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    keys: Option<u64>,
+    /// Exponent of the distribution of keyed-count's keys; 0 makes all equally likely [default: 1.0]
+    #[arg(long, value_name = "S")]
+    zipf: Option<f64>,
+    /// Seed of everything random
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Records per second, sent at fixed times: measures latency
+    #[arg(long, value_name = "R")]
+    rate: Option<f64>,
+    /// Partitions of the topics, and replicas of the function
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    partitions: u32,
+    /// Server to measure, through its REST interface [default: one of its own in this process]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["durability", "workers", "dir"])]
+    server: Option<String>,
+    /// When a commit counts as durable
+    #[arg(long, value_enum, default_value_t = DurabilityArg::Group)]
+    durability: DurabilityArg,
+    /// Threads that run the function [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: Option<u16>,
+    /// Folder in which the temporary data folder is made; choose one on the disk that is to be measured
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// WebAssembly file to run [default: the workload's example beside the binary or in ./bin]
+    #[arg(long, value_name = "FILE")]
+    archive: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the function does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WorkloadArg {
+    /// Emits each record as it is
+    PassThrough,
+    /// Parses JSON, adds 1 to a number, writes JSON
+    Money,
+    /// Counts the records of each key in state and emits the count
+    KeyedCount,
+}
+
+/// What does it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Variant {
+    /// The WebAssembly function
+    Wasm,
+    /// The same as a Rust closure in the same engine: what WebAssembly costs
+    Native,
+    /// No function and no engine, the log copied from topic to topic: what processing costs
+    Copy,
+    /// State written as one put per key and epoch: what lazily applied deltas gain
+    PutPerKey,
+    /// Outputs appended unsynced, without positions and state: what commits cost
+    NoCommit,
+}
+
+impl Variant {
+    fn name(self) -> String {
+        self.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
+pub fn run(args: Args) -> Result {
+    let workload = Workload::new(&args)?;
+    let variants = match args.compare {
+        true => variants_of(args.workload),
+        false => vec![args.variant],
+    };
+    if args.variant == Variant::PutPerKey && args.workload != WorkloadArg::KeyedCount {
+        return Err(usage("--variant put-per-key needs --workload keyed-count: the others have no state"));
+    }
+    if args.server.is_some() && args.variant != Variant::Wasm {
+        return Err(usage("--variant needs a server of the bench's own: leave out --server"));
+    }
+    let mut reports = Vec::new();
+    for variant in variants {
+        let report = measure(&args, &workload, variant)?;
+        if !args.json {
+            output::line(report.to_string())?;
+        }
+        reports.push(report);
+    }
+    if args.json {
+        let json = if args.compare { serde_json::json!(reports) } else { serde_json::json!(reports[0]) };
+        output::line(format!("{json:#}"))?;
+    } else if args.compare {
+        output::line(report::ratios(&reports))?;
+    }
+    match reports.iter().find(|report| report.is_wrong()) {
+        Some(wrong) => {
+            Err(Failure::Plain(format!("variant {} did not deliver each record exactly once", wrong.variant)))
+        }
+        None => Ok(()),
+    }
+}
+
+fn variants_of(workload: WorkloadArg) -> Vec<Variant> {
+    let mut variants = vec![Variant::Wasm, Variant::Native, Variant::Copy];
+    if workload == WorkloadArg::KeyedCount {
+        variants.extend([Variant::PutPerKey, Variant::NoCommit]);
+    }
+    variants
+}
+
+fn measure(args: &Args, workload: &Workload, variant: Variant) -> Result<Report> {
+    let mut report = Report::new(args, workload, variant);
+    let mut target: Box<dyn Target> = match &args.server {
+        Some(url) => Box::new(remote::Remote::open(url, args)?),
+        None => Box::new(own::Own::open(args, variant, &mut report)?),
+    };
+    match args.rate {
+        Some(rate) => latency::run(&mut *target, workload, rate, &mut report)?,
+        None => throughput::run(&mut *target, workload, &mut report)?,
+    }
+    target.finish()?;
+    Ok(report)
+}
+
+fn usage(message: &str) -> Failure {
+    Failure::new(fnstream_core::ErrorCode::InvalidRequest, message)
+}

@@ -1,0 +1,77 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! `function-stream client`: everything that is done by talking to a server.
+
+mod consume;
+mod create;
+mod delete;
+mod describe;
+mod list;
+mod produce;
+mod start;
+mod stop;
+mod topic;
+
+use clap::Subcommand;
+use fnstream_api::Client;
+
+use crate::failure::Result;
+
+/// Manage functions and topics, produce and consume events.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Server to talk to
+    #[arg(short = 's', long, global = true, value_name = "URL", default_value = fnstream_api::DEFAULT_URL)]
+    service_url: String,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Register a function and start it
+    Create(create::Args),
+    /// List the functions
+    List(list::Args),
+    /// Delete a function with its state; its topics stay
+    Delete(delete::Args),
+    /// Show what a function is and how it fares
+    Describe(describe::Args),
+    /// Start a stopped function
+    Start(start::Args),
+    /// Stop a function after it has finished what it began
+    Stop(stop::Args),
+    /// Send events to a topic
+    Produce(produce::Args),
+    /// Wait for the next event of a topic and print it
+    Consume(consume::Args),
+    /// Manage topics
+    Topic(topic::Args),
+}
+
+pub fn run(args: Args) -> Result {
+    let client = Client::new(&args.service_url)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match args.verb {
+            Verb::Create(args) => create::run(&client, args).await,
+            Verb::List(args) => list::run(&client, &args).await,
+            Verb::Delete(args) => delete::run(&client, &args).await,
+            Verb::Describe(args) => describe::run(&client, &args).await,
+            Verb::Start(args) => start::run(&client, &args).await,
+            Verb::Stop(args) => stop::run(&client, &args).await,
+            Verb::Produce(args) => produce::run(&client, args).await,
+            Verb::Consume(args) => consume::run(&client, args).await,
+            Verb::Topic(args) => topic::run(&client, args).await,
+        }
+    })
+}
+
+/// Reads `name=value`.
+fn pair(text: &str) -> std::result::Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("'{}' is not of the form name=value", text.escape_debug())),
+    }
+}

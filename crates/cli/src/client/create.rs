@@ -1,0 +1,57 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! `client create`: reads the artifact here and uploads it, so that client and server need not share a disk.
+
+use fnstream_api::{Client, Function};
+use fnstream_core::ErrorCode;
+
+use super::pair;
+use crate::failure::{Failure, Result};
+use crate::output;
+
+/// Register a function and start it.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Name of the function
+    #[arg(short, long)]
+    name: String,
+    /// WebAssembly file to run, or sha256:<digest> of an artifact that the server has
+    #[arg(short, long)]
+    archive: String,
+    /// Input topic; may be repeated
+    #[arg(short, long = "input", value_name = "TOPIC", required = true)]
+    inputs: Vec<String>,
+    /// Output topic
+    #[arg(short, long, value_name = "TOPIC")]
+    output: String,
+    /// How many tasks may run at once
+    #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    replicas: u32,
+    /// Setting that the function is given at its start, as name=value; may be repeated
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = pair)]
+    config: Vec<(String, String)>,
+}
+
+pub async fn run(client: &Client, args: Args) -> Result {
+    let archive = match args.archive.starts_with("sha256:") {
+        true => args.archive,
+        false => upload(client, &args.archive).await?,
+    };
+    let function = Function {
+        name: None,
+        archive,
+        inputs: args.inputs,
+        output: args.output,
+        replicas: args.replicas,
+        config: args.config.into_iter().collect(),
+    };
+    client.create_function(&args.name, &function).await?;
+    output::line(format!("Function created: {}", args.name))
+}
+
+async fn upload(client: &Client, path: &str) -> Result<String> {
+    let artifact = std::fs::read(path)
+        .map_err(|e| Failure::new(ErrorCode::ArtifactNotFound, format!("cannot read '{path}': {e}")))?;
+    Ok(format!("sha256:{}", client.upload_artifact(artifact).await?.digest))
+}

@@ -1,0 +1,79 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Why a command failed, as the user reads it.
+
+use std::fmt;
+
+use fnstream_api::ClientError;
+use fnstream_core::{Error, ErrorCode};
+
+/// Why a command failed.
+#[derive(Debug)]
+pub enum Failure {
+    /// With a code and an advice.
+    Coded {
+        /// The stable code.
+        code: String,
+        /// What happened.
+        message: String,
+        /// What to do.
+        advice: String,
+    },
+    /// Without a code: the text says all.
+    Plain(String),
+    /// Nobody reads our output any more.
+    Quiet,
+}
+
+/// The result of a command.
+pub type Result<T = ()> = std::result::Result<T, Failure>;
+
+impl Failure {
+    /// A failure with a code of ours.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Error::new(code, message).into()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Coded { code, message, advice } => write!(f, "error {code}: {message}\nadvice: {advice}"),
+            Failure::Plain(message) => write!(f, "error: {message}"),
+            Failure::Quiet => Ok(()),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Coded {
+            code: error.code.as_str().to_owned(),
+            advice: error.code.advice().to_owned(),
+            message: error.message,
+        }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let (code, advice) = (error.code().to_owned(), error.advice().to_owned());
+        let message = match error {
+            ClientError::Server { body, .. } => body.message,
+            ClientError::Unreachable { message }
+            | ClientError::Protocol { message }
+            | ClientError::Invalid { message } => message,
+        };
+        Failure::Coded { code, message, advice }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Failure::Quiet,
+            _ => Failure::Plain(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Artifacts: where they come from, and which ones may be removed.
+//!
+//! An artifact file is kept while a function uses it, while an operation is about to use it (a pin), and for a while after
+//! its upload. Everything else is garbage: the leftovers of refused creates, deleted functions and crashes. The gate makes
+//! sure that a sweep sees either no file and no pin, or the pin: pins come before files, and files are written under the
+//! shared gate, sweeps done under the exclusive one.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fnstream_api::UploadedArtifact;
+use fnstream_core::{Error, ErrorCode, Result};
+use parking_lot::{Mutex, RwLock};
+use sha2::{Digest, Sha256};
+
+use super::App;
+
+const DIGEST_PREFIX: &str = "sha256:";
+
+/// What a new function is to run.
+#[derive(Debug, Clone)]
+pub enum Archive {
+    /// As the user named it: a digest or a path.
+    Named {
+        /// The digest with its prefix, or the path.
+        text: String,
+        /// Whether the user is on this machine and may name any file.
+        local: bool,
+    },
+    /// The bytes themselves.
+    Bytes(Bytes),
+}
+
+/// Which artifacts are about to be used.
+#[derive(Default)]
+pub(super) struct ArtifactLedger {
+    gate: RwLock<()>,
+    entries: Mutex<Entries>,
+}
+
+#[derive(Default)]
+struct Entries {
+    pins: HashMap<String, usize>,
+    /// When each upload came, by the clock's steady time.
+    uploads: HashMap<String, Duration>,
+}
+
+/// Keeps an artifact from being removed.
+pub(super) struct Pin {
+    app: Arc<App>,
+    pub digest: String,
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let pins = &mut self.app.ledger.entries.lock().pins;
+        if let Some(count) = pins.get_mut(&self.digest) {
+            *count -= 1;
+            if *count == 0 {
+                pins.remove(&self.digest);
+            }
+        }
+    }
+}
+
+impl App {
+    /// Stores an artifact for a function that is created later.
+    pub async fn upload(self: &Arc<Self>, artifact: Bytes) -> Result<UploadedArtifact> {
+        self.detached(|app| async move {
+            app.blocking(move |app| {
+                let pin = app.store_artifact(&artifact)?;
+                app.ledger.entries.lock().uploads.insert(pin.digest.clone(), app.clock.now());
+                Ok(UploadedArtifact { digest: pin.digest.clone(), bytes: artifact.len() as u64 })
+            })
+            .await
+        })
+        .await
+    }
+
+    /// Brings the artifact of a new function into the store. Blocks.
+    pub(super) fn obtain(self: &Arc<Self>, archive: &Archive) -> Result<(Pin, Vec<u8>)> {
+        let bytes = match archive {
+            Archive::Bytes(bytes) => bytes.to_vec(),
+            Archive::Named { text, local } => match text.strip_prefix(DIGEST_PREFIX) {
+                Some(digest) => {
+                    let pin = self.pin(digest.to_owned());
+                    let bytes = self.store.artifacts().get(digest)?;
+                    return Ok((pin, bytes));
+                }
+                None => self.read_archive(Path::new(text), *local)?,
+            },
+        };
+        Ok((self.store_artifact(&bytes)?, bytes))
+    }
+
+    /// Removes artifacts that nobody needs. Blocks.
+    pub(super) fn sweep_artifacts(&self) -> Result<usize> {
+        let _alone = self.ledger.gate.write();
+        let mut keep: HashSet<String> = self.metadata.list()?.into_iter().map(|entry| entry.spec.artifact).collect();
+        {
+            let mut entries = self.ledger.entries.lock();
+            let now = self.clock.now();
+            entries.uploads.retain(|_, at| now.saturating_sub(*at) < self.config.upload_grace);
+            keep.extend(entries.uploads.keys().chain(entries.pins.keys()).cloned());
+        }
+        self.store.artifacts().sweep(&keep)
+    }
+
+    fn pin(self: &Arc<Self>, digest: String) -> Pin {
+        *self.ledger.entries.lock().pins.entry(digest.clone()).or_default() += 1;
+        Pin { app: self.clone(), digest }
+    }
+
+    fn store_artifact(self: &Arc<Self>, bytes: &[u8]) -> Result<Pin> {
+        if bytes.len() > self.config.max_artifact_bytes {
+            return Err(Error::new(
+                ErrorCode::BodyTooLarge,
+                format!("the artifact has {} bytes, more than {}", bytes.len(), self.config.max_artifact_bytes),
+            ));
+        }
+        let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let pin = self.pin(digest);
+        let _writing = self.ledger.gate.read();
+        self.store.artifacts().put(bytes)?;
+        Ok(pin)
+    }
+
+    fn read_archive(&self, path: &Path, local: bool) -> Result<Vec<u8>> {
+        let shown = path.display();
+        // What is not there and what may not be read look the same to a client from elsewhere.
+        let refused = |why: String| Error::new(ErrorCode::ArtifactNotFound, format!("archive '{shown}': {why}"));
+        let real = if local { path.canonicalize().map_err(|e| refused(e.to_string()))? } else { self.allowed(path)? };
+        let meta = real.metadata().map_err(|e| refused(e.to_string()))?;
+        if !meta.is_file() {
+            return Err(refused("not a file".into()));
+        }
+        if meta.len() > self.config.max_artifact_bytes as u64 {
+            return Err(Error::new(
+                ErrorCode::BodyTooLarge,
+                format!("archive '{shown}' has {} bytes, more than {}", meta.len(), self.config.max_artifact_bytes),
+            ));
+        }
+        std::fs::read(&real).map_err(|e| refused(e.to_string()))
+    }
+
+    /// The real path of a file in one of the allowed folders, links followed.
+    fn allowed(&self, path: &Path) -> Result<PathBuf> {
+        let real = path.canonicalize().ok().filter(|real| {
+            self.config.archive_dirs.iter().filter_map(|dir| dir.canonicalize().ok()).any(|dir| real.starts_with(dir))
+        });
+        real.ok_or_else(|| {
+            Error::new(
+                ErrorCode::ArtifactNotFound,
+                format!(
+                    "archive '{}' is not a file in a folder that clients of other machines may read from: upload it",
+                    path.display()
+                ),
+            )
+        })
+    }
+}

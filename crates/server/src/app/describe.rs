@@ -1,0 +1,96 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Descriptions: what is registered, with what the engine says of it.
+
+use fnstream_api::{
+    ErrorBody, FunctionDescription, FunctionStatus, PartitionDescription, TaskDescription, TaskError, TaskStatus,
+};
+use fnstream_core::spec::{DesiredState, FunctionEntry};
+use fnstream_engine::{FunctionState, PartitionStatus, TaskState};
+
+use super::App;
+
+impl App {
+    pub(super) fn describe_entry(&self, entry: &FunctionEntry) -> FunctionDescription {
+        let status = self.engine.status(entry.id);
+        let error = self.failures.lock().get(&entry.id).map(ErrorBody::from);
+        let word = match (&status, entry.desired) {
+            _ if error.is_some() => FunctionStatus::Failed,
+            (Some(status), _) => function_status(status.state),
+            (None, DesiredState::Running) => FunctionStatus::Starting,
+            (None, DesiredState::Stopped) => FunctionStatus::Stopped,
+        };
+        let spec = &entry.spec;
+        FunctionDescription {
+            name: spec.name.clone(),
+            revision: entry.revision,
+            desired: match entry.desired {
+                DesiredState::Running => "running".to_owned(),
+                DesiredState::Stopped => "stopped".to_owned(),
+            },
+            status: word,
+            kind: status.as_ref().map(|status| status.kind.to_owned()),
+            archive: format!("sha256:{}", spec.artifact),
+            inputs: spec.inputs.iter().flatten().cloned().collect(),
+            outputs: spec.outputs.clone(),
+            replicas: spec.replicas,
+            config: spec.config.clone(),
+            created_ms: entry.created_ms,
+            error,
+            tasks: status.map(|status| status.tasks.iter().map(task).collect()).unwrap_or_default(),
+        }
+    }
+}
+
+fn task(task: &fnstream_engine::TaskStatus) -> TaskDescription {
+    TaskDescription {
+        index: task.index,
+        status: task_status(task.state),
+        epoch: task.epoch.0,
+        records_in: task.records_in,
+        records_out: task.records_out,
+        restarts: task.restarts,
+        memory_bytes: task.memory_bytes as u64,
+        partitions: task.partitions.iter().map(partition).collect(),
+        last_error: task.last_error.as_ref().map(|error| TaskError {
+            code: error.code.as_str().to_owned(),
+            message: error.message.clone(),
+            backtrace: error.backtrace.clone(),
+            at_ms: error.at_ms,
+        }),
+    }
+}
+
+fn partition(status: &PartitionStatus) -> PartitionDescription {
+    // The embedded log counts records without gaps, so here the difference is their number.
+    let lag = status.end.0.saturating_sub(status.position.0);
+    PartitionDescription {
+        topic: status.partition.topic.to_string(),
+        partition: status.partition.partition,
+        position: status.position.to_string(),
+        end: status.end.to_string(),
+        lag: u64::try_from(lag).unwrap_or(u64::MAX),
+    }
+}
+
+fn function_status(state: FunctionState) -> FunctionStatus {
+    match state {
+        FunctionState::Starting => FunctionStatus::Starting,
+        FunctionState::Running => FunctionStatus::Running,
+        FunctionState::BackingOff => FunctionStatus::BackingOff,
+        FunctionState::Stopping => FunctionStatus::Stopping,
+        FunctionState::Failed => FunctionStatus::Failed,
+    }
+}
+
+fn task_status(state: TaskState) -> TaskStatus {
+    match state {
+        TaskState::Opening => TaskStatus::Opening,
+        TaskState::Running => TaskStatus::Running,
+        TaskState::BackingOff => TaskStatus::BackingOff,
+        TaskState::Draining => TaskStatus::Draining,
+        TaskState::Failed => TaskStatus::Failed,
+        TaskState::Ended => TaskStatus::Ended,
+    }
+}

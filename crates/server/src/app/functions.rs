@@ -1,0 +1,237 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The life of a function, as its user commands it.
+//!
+//! ```text
+//! create: valid? -> name free? -> artifact stored -> loads? -> topics there -> registered (durable) -> engine started
+//!         a failure anywhere leaves the name free and removes what was stored
+//! delete: unregistered (durable, with all state) -> engine aborts, on its own time
+//! stop:   wanted state stored (durable) -> engine drains     start: loads? -> wanted state stored -> engine started
+//! ```
+//!
+//! Operations on one name go one after the other: of two creates of one name exactly one succeeds. Compiling one function
+//! keeps no other waiting.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fnstream_api::FunctionDescription;
+use fnstream_core::runtime::{Limits, Program};
+use fnstream_core::spec::{DesiredState, FunctionEntry, FunctionSpec, check_name};
+use fnstream_core::{Error, ErrorCode, Result, error::internal};
+use fnstream_engine::StopMode;
+
+use super::artifacts::{Archive, Pin};
+use super::{App, boot};
+
+/// How long a stop waits for the function to finish before it answers that it is still stopping.
+const STOP_WAIT: Duration = Duration::from_secs(10);
+
+/// A function that is to be created.
+#[derive(Debug, Clone)]
+pub struct NewFunction {
+    /// Its name.
+    pub name: String,
+    /// What it runs.
+    pub archive: Archive,
+    /// Its inputs, each a group of its own.
+    pub inputs: Vec<String>,
+    /// Its output.
+    pub output: String,
+    /// How many tasks may run at once.
+    pub replicas: u32,
+    /// Its configuration.
+    pub config: BTreeMap<String, String>,
+}
+
+impl NewFunction {
+    fn spec(&self, artifact: String) -> FunctionSpec {
+        FunctionSpec {
+            name: self.name.clone(),
+            artifact,
+            inputs: self.inputs.iter().map(|topic| vec![topic.clone()]).collect(),
+            outputs: vec![self.output.clone()],
+            replicas: self.replicas,
+            config: self.config.clone(),
+        }
+    }
+}
+
+impl App {
+    /// The names of all functions in order.
+    pub async fn functions(self: &Arc<Self>) -> Result<Vec<String>> {
+        self.blocking(|app| Ok(app.metadata.list()?.into_iter().map(|entry| entry.spec.name).collect())).await
+    }
+
+    /// Registers a function and starts it.
+    pub async fn create(self: &Arc<Self>, new: NewFunction) -> Result<FunctionDescription> {
+        new.spec(String::new()).validate()?;
+        self.detached(|app| async move {
+            let _alone = app.functions.lock(new.name.clone()).await;
+            let created = app.create_alone(new).await;
+            if created.is_err() {
+                // What the failed create stored is nobody's now.
+                let swept = app.blocking(|app| app.sweep_artifacts()).await;
+                if let Err(error) = swept {
+                    tracing::warn!(code = %error.code, error = error.message, "unused artifacts could not be removed yet");
+                }
+            }
+            created
+        })
+        .await
+    }
+
+    async fn create_alone(self: &Arc<Self>, new: NewFunction) -> Result<FunctionDescription> {
+        let name = new.name.clone();
+        let exists = self.blocking(move |app| Ok(app.metadata.get(&name)?.is_some())).await?;
+        if exists {
+            return Err(Error::new(ErrorCode::FunctionExists, format!("function '{}' exists", new.name)));
+        }
+        let archive = new.archive.clone();
+        let (pin, artifact) = self.blocking(move |app| app.obtain(&archive)).await?;
+        let program = self.compile(artifact).await?;
+        let spec = new.spec(pin.digest.clone());
+        self.blocking(move |app| app.register(spec, program, pin)).await
+    }
+
+    /// Makes the topics, registers the function and starts it. Blocks.
+    fn register(
+        self: &Arc<Self>,
+        spec: FunctionSpec,
+        program: Arc<dyn Program>,
+        pin: Pin,
+    ) -> Result<FunctionDescription> {
+        let _using = self.topic_use.read();
+        self.ensure_topics(&spec)?;
+        let entry = self.metadata.create(spec, DesiredState::Running)?;
+        drop(pin);
+        if let Err(error) = self.engine.start_function(&entry, program, Limits::default()) {
+            self.metadata.remove(&entry.spec.name, entry.revision)?;
+            return Err(error);
+        }
+        tracing::info!(function = entry.spec.name, id = entry.id.0, "function created");
+        Ok(self.describe_entry(&entry))
+    }
+
+    /// Removes a function with its state.
+    pub async fn delete(self: &Arc<Self>, name: String) -> Result<()> {
+        check_name("function", &name)?;
+        self.detached(|app| async move {
+            let _alone = app.functions.lock(name.clone()).await;
+            app.blocking(move |app| {
+                let entry = app.entry(&name)?;
+                app.metadata.remove(&name, entry.revision)?;
+                app.failures.lock().remove(&entry.id);
+                // Nothing of it can be committed any more, so nobody has to wait until it has noticed.
+                app.engine.stop_function(entry.id, StopMode::Abort, Box::new(|| ()));
+                tracing::info!(function = name, id = entry.id.0, "function deleted");
+                Ok(())
+            })
+            .await
+        })
+        .await
+    }
+
+    /// What a function is and how it fares.
+    pub async fn describe(self: &Arc<Self>, name: String) -> Result<FunctionDescription> {
+        check_name("function", &name)?;
+        self.blocking(move |app| Ok(app.describe_entry(&app.entry(&name)?))).await
+    }
+
+    /// Lets a function finish what it began and then rest, also after a restart of the server.
+    pub async fn stop(self: &Arc<Self>, name: String) -> Result<FunctionDescription> {
+        check_name("function", &name)?;
+        self.detached(|app| async move {
+            let _alone = app.functions.lock(name.clone()).await;
+            let (stopped, wait) = tokio::sync::oneshot::channel();
+            let entry = app
+                .blocking(move |app| {
+                    let mut entry = app.entry(&name)?;
+                    if entry.desired != DesiredState::Stopped {
+                        entry = app.metadata.update(entry.spec, DesiredState::Stopped, entry.revision)?;
+                        tracing::info!(function = name, id = entry.id.0, "function stops");
+                    }
+                    app.failures.lock().remove(&entry.id);
+                    let done = Box::new(move || drop(stopped.send(())));
+                    app.engine.stop_function(entry.id, StopMode::Drain, done);
+                    Ok(entry)
+                })
+                .await?;
+            let _ = tokio::time::timeout(STOP_WAIT, wait).await;
+            Ok(app.describe_entry(&entry))
+        })
+        .await
+    }
+
+    /// Lets a function run, also after a restart of the server. One that failed is tried anew.
+    pub async fn start(self: &Arc<Self>, name: String) -> Result<FunctionDescription> {
+        check_name("function", &name)?;
+        self.detached(|app| async move {
+            let _alone = app.functions.lock(name.clone()).await;
+            let entry = app.blocking(move |app| app.entry(&name)).await?;
+            if entry.desired == DesiredState::Running && app.is_well(&entry) {
+                return Ok(app.describe_entry(&entry));
+            }
+            let program = app.load(&entry.spec.artifact).await?;
+            app.end(&entry).await?;
+            app.blocking(move |app| {
+                let mut entry = entry;
+                if entry.desired != DesiredState::Running {
+                    entry = app.metadata.update(entry.spec, DesiredState::Running, entry.revision)?;
+                }
+                boot::start(app, &entry, program)?;
+                Ok(app.describe_entry(&entry))
+            })
+            .await
+        })
+        .await
+    }
+
+    /// Waits until nothing of a former run is left.
+    async fn end(self: &Arc<Self>, entry: &FunctionEntry) -> Result<()> {
+        if self.engine.status(entry.id).is_none() {
+            return Ok(());
+        }
+        let (ended, wait) = tokio::sync::oneshot::channel();
+        let done = Box::new(move || drop(ended.send(())));
+        self.engine.stop_function(entry.id, StopMode::Abort, done);
+        wait.await.map_err(|_| internal("the engine forgot to say that a function ended"))
+    }
+
+    pub(super) fn entry(&self, name: &str) -> Result<FunctionEntry> {
+        self.metadata
+            .get(name)?
+            .ok_or_else(|| Error::new(ErrorCode::FunctionNotFound, format!("there is no function '{name}'")))
+    }
+
+    /// Makes the topics of a function that are not there yet. Blocks.
+    pub(super) fn ensure_topics(&self, spec: &FunctionSpec) -> Result<()> {
+        for topic in spec.inputs.iter().flatten().chain(&spec.outputs) {
+            self.store.ensure_topic(topic, spec.replicas)?;
+        }
+        Ok(())
+    }
+
+    /// Loads an artifact of the store.
+    pub(super) async fn load(self: &Arc<Self>, digest: &str) -> Result<Arc<dyn Program>> {
+        let digest = digest.to_owned();
+        let artifact = self.blocking(move |app| app.store.artifacts().get(&digest)).await.map_err(lost)?;
+        self.compile(artifact).await
+    }
+
+    /// Compiles an artifact, or takes it from the cache.
+    pub(super) async fn compile(self: &Arc<Self>, artifact: Vec<u8>) -> Result<Arc<dyn Program>> {
+        let _turn = self.loading.acquire().await.map_err(|e| internal(e.to_string()))?;
+        self.blocking(move |app| app.runtime.load(&artifact)).await
+    }
+}
+
+/// An artifact that a registered function needs was there once: its absence is the disk's fault, not the caller's.
+fn lost(error: Error) -> Error {
+    match error.code {
+        ErrorCode::ArtifactNotFound => Error::new(ErrorCode::ArtifactCorrupt, error.message),
+        _ => error,
+    }
+}

@@ -1,0 +1,41 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Producing: appended and durable before the answer.
+
+use std::sync::Arc;
+
+use fnstream_api::{AppendedRun, Produced};
+use fnstream_core::error::internal;
+use fnstream_core::{Error, ErrorCode, Result};
+use fnstream_frame::FrameBuilder;
+
+use super::App;
+
+impl App {
+    /// Appends records, all or none of those that go to one partition; a topic that is not there is made with one
+    /// partition.
+    ///
+    /// A caller that goes away does not take the records back: they are appended or not, as if the answer was lost.
+    pub async fn produce(
+        self: &Arc<Self>,
+        topic: &str,
+        partition: Option<u32>,
+        records: FrameBuilder,
+    ) -> Result<Produced> {
+        if records.is_empty() {
+            return Err(Error::new(ErrorCode::EmptyBody, "there is no event in the request"));
+        }
+        let _running = self.operations.clone().read_owned().await;
+        self.check_open()?;
+        self.ensure_topic(topic).await?;
+        let (done, durable) = tokio::sync::oneshot::channel();
+        self.store.append(topic, partition, records.to_bytes(), Box::new(move |appended| drop(done.send(appended))));
+        let appended = durable.await.map_err(|_| internal("the store forgot to answer an append"))??;
+        let runs: Vec<_> = appended
+            .into_iter()
+            .map(|(partition, first, count)| AppendedRun { partition, first: first.to_string(), count })
+            .collect();
+        Ok(Produced { count: runs.iter().map(|run| u64::from(run.count)).sum(), runs })
+    }
+}

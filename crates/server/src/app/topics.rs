@@ -1,0 +1,131 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Topics: made by hand, by a function that names them, or by the first who produces to or consumes from them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fnstream_api::{PartitionInfo, TopicDescription, TopicRequest};
+use fnstream_core::spec::{MAX_PARTITIONS, check_name};
+use fnstream_core::{Error, ErrorCode, Result};
+use fnstream_store::{Retention, TopicInfo};
+
+use super::App;
+
+impl App {
+    /// The names of all topics in order.
+    pub async fn topics(self: &Arc<Self>) -> Result<Vec<String>> {
+        self.blocking(|app| {
+            let mut names: Vec<_> = app.store.topics().into_iter().map(|topic| topic.name).collect();
+            names.sort_unstable();
+            Ok(names)
+        })
+        .await
+    }
+
+    /// Makes a topic.
+    pub async fn create_topic(self: &Arc<Self>, name: String, request: TopicRequest) -> Result<TopicDescription> {
+        check_name("topic", &name)?;
+        let partitions = request.partitions.unwrap_or(1);
+        if !(1..=MAX_PARTITIONS).contains(&partitions) {
+            return Err(Error::new(
+                ErrorCode::InvalidRequest,
+                format!("partitions is {partitions}, not 1 to {MAX_PARTITIONS}"),
+            ));
+        }
+        let default = self.config.retention;
+        let retention = Retention {
+            max_age: request.retention_ms.map(Duration::from_millis).or(default.max_age),
+            max_bytes: request.retention_bytes.or(default.max_bytes),
+        };
+        self.detached(|app| async move {
+            app.blocking(move |app| {
+                app.store.create_topic(&name, partitions, retention)?;
+                app.describe_topic_now(&name)
+            })
+            .await
+        })
+        .await
+    }
+
+    /// What a topic is and how full it is.
+    pub async fn describe_topic(self: &Arc<Self>, name: String) -> Result<TopicDescription> {
+        check_name("topic", &name)?;
+        self.blocking(move |app| app.describe_topic_now(&name)).await
+    }
+
+    /// Removes a topic with its events and its groups' places; refused while a function uses it.
+    pub async fn delete_topic(self: &Arc<Self>, name: String) -> Result<()> {
+        check_name("topic", &name)?;
+        self.detached(|app| async move {
+            app.blocking(move |app| {
+                let _alone = app.topic_use.write();
+                app.store.topic(&name)?;
+                let (readers, writers) = app.users(&name)?;
+                if let Some(user) = readers.first().or(writers.first()) {
+                    return Err(Error::new(
+                        ErrorCode::TopicInUse,
+                        format!("topic '{name}' is used by function '{user}'"),
+                    ));
+                }
+                app.store.delete_topic(&name)
+            })
+            .await
+        })
+        .await
+    }
+
+    /// Makes a topic with one partition unless it is there.
+    pub(super) async fn ensure_topic(self: &Arc<Self>, name: &str) -> Result<()> {
+        check_name("topic", name)?;
+        match self.store.topic(name) {
+            Err(error) if error.code == ErrorCode::TopicNotFound => {
+                let name = name.to_owned();
+                self.detached(
+                    |app| async move { app.blocking(move |app| app.store.ensure_topic(&name, 1).map(drop)).await },
+                )
+                .await
+            }
+            other => other.map(drop),
+        }
+    }
+
+    fn describe_topic_now(&self, name: &str) -> Result<TopicDescription> {
+        let topic = self.store.topic(name)?;
+        let (read_by, written_by) = self.users(name)?;
+        Ok(description(&topic, read_by, written_by))
+    }
+
+    /// The functions that read and those that write a topic.
+    fn users(&self, topic: &str) -> Result<(Vec<String>, Vec<String>)> {
+        let functions = self.metadata.list()?;
+        let names = |uses: &dyn Fn(&fnstream_core::spec::FunctionSpec) -> bool| {
+            functions.iter().filter(|f| uses(&f.spec)).map(|f| f.spec.name.clone()).collect::<Vec<_>>()
+        };
+        let readers = names(&|spec| spec.inputs.iter().flatten().any(|t| t == topic));
+        let writers = names(&|spec| spec.outputs.iter().any(|t| t == topic));
+        Ok((readers, writers))
+    }
+}
+
+fn description(topic: &TopicInfo, read_by: Vec<String>, written_by: Vec<String>) -> TopicDescription {
+    TopicDescription {
+        name: topic.name.clone(),
+        created_ms: topic.created_ms,
+        retention_ms: topic.retention.max_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        retention_bytes: topic.retention.max_bytes,
+        partitions: topic
+            .partitions
+            .iter()
+            .map(|p| PartitionInfo {
+                partition: p.partition,
+                earliest: p.earliest.to_string(),
+                end: p.end.to_string(),
+                bytes: p.bytes,
+            })
+            .collect(),
+        read_by,
+        written_by,
+    }
+}

@@ -1,0 +1,55 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! What can be set about a server. Every setting has an effect.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fnstream_store::{Durability, Retention};
+
+/// The settings of a server.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// The address to listen on: `host:port`; without a host all addresses of the machine; port 0 takes a free one.
+    pub listen: String,
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// When an event or a commit counts as durable.
+    pub durability: Durability,
+    /// Threads that run functions; one per core when it is not set.
+    pub workers: Option<usize>,
+    /// What topics get that don't say otherwise.
+    pub retention: Retention,
+    /// Folders from which clients of other machines may name an artifact by its path.
+    pub archive_dirs: Vec<PathBuf>,
+    /// The largest body of a produce request.
+    pub max_produce_bytes: usize,
+    /// The largest artifact.
+    pub max_artifact_bytes: usize,
+    /// How long an uploaded artifact is kept before a function uses it.
+    pub upload_grace: Duration,
+    /// How often retention is enforced and unused artifacts are removed.
+    pub maintenance_interval: Duration,
+    /// How long a shutdown waits for requests, and then for functions, to finish what they began.
+    pub shutdown_timeout: Duration,
+}
+
+impl ServerConfig {
+    /// The defaults, with everything kept in `data_dir`.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        ServerConfig {
+            listen: fnstream_api::DEFAULT_ADDRESS.to_owned(),
+            data_dir: data_dir.into(),
+            durability: Durability::default(),
+            workers: None,
+            retention: Retention::default(),
+            archive_dirs: Vec::new(),
+            max_produce_bytes: 16 << 20,
+            max_artifact_bytes: 256 << 20,
+            upload_grace: Duration::from_secs(3600),
+            maintenance_interval: Duration::from_secs(30),
+            shutdown_timeout: Duration::from_secs(20),
+        }
+    }
+}

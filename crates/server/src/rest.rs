@@ -1,0 +1,62 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The REST interface: how requests and answers look over HTTP. It holds no rules of its own; those are in `app`.
+//!
+//! Every answer that is not a success has the body `{"code", "message", "advice"}`, also for paths, methods and bodies that
+//! are wrong. Query parameters that a path does not know are refused, so that a misspelt one is not ignored.
+
+mod body;
+mod failure;
+mod functions;
+mod openapi;
+mod params;
+mod records;
+mod topics;
+
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::response::{IntoResponse, Response};
+use fnstream_core::error::internal;
+use fnstream_core::{Error, ErrorCode};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::trace::TraceLayer;
+
+use crate::app::App;
+use failure::Failure;
+pub use openapi::openapi_yaml;
+
+/// The whole interface.
+pub fn router(app: Arc<App>) -> Router {
+    let (router, description) = openapi::parts();
+    let published = axum::Json(description);
+    router
+        .route("/openapi.json", axum::routing::get(move || std::future::ready(published.clone())))
+        .route("/healthz", axum::routing::get(|| std::future::ready("ok\n")))
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_found)
+        // Bodies are bounded where they are read, with an error of ours.
+        .layer(DefaultBodyLimit::disable())
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(TraceLayer::new_for_http())
+        .with_state(app)
+}
+
+async fn not_found(request: Request) -> Failure {
+    Failure(Error::new(ErrorCode::NotFound, format!("nothing is served at '{}'", request.uri().path())))
+}
+
+async fn method_not_allowed(request: Request) -> Failure {
+    let (method, path) = (request.method(), request.uri().path());
+    Failure(Error::new(ErrorCode::MethodNotAllowed, format!("'{path}' does not take {method}")))
+}
+
+/// A bug of ours ends one request, not the server.
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let what = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::error!(panic = what.unwrap_or("unknown"), "a request's handler panicked");
+    Failure(internal("the server failed while it handled the request")).into_response()
+}

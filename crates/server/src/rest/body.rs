@@ -1,0 +1,66 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Reading a request's body, bounded.
+//!
+//! A body that is too large is never held in memory: one that says so beforehand is refused unread, another when it
+//! passes the bound. Then what still comes is read and thrown away for a while, since a client that is still sending when
+//! the connection closes would see a broken connection and not the reason.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, header};
+use bytes::{Bytes, BytesMut};
+use fnstream_core::{Error, ErrorCode};
+use http_body_util::BodyExt;
+
+use super::failure::{Answer, Failure};
+
+/// How long a refused client may go on sending before the connection is closed.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is set aside for a body before it came.
+const FIRST: usize = 64 << 10;
+
+/// The whole body, of at most `limit` bytes.
+pub async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> Answer<Bytes> {
+    let announced =
+        headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    if announced.is_some_and(|announced| announced > limit as u64) {
+        // Who asks before sending has not begun to send.
+        if !headers.contains_key(header::EXPECT) {
+            discard(body).await;
+        }
+        return Err(too_large(limit));
+    }
+    let mut taken = BytesMut::with_capacity(announced.map_or(0, |n| (n as usize).min(FIRST.max(limit.min(1 << 20)))));
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| Failure::invalid(format!("the body broke off: {e}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if taken.len() + data.len() > limit {
+            drop(taken);
+            discard(body).await;
+            return Err(too_large(limit));
+        }
+        taken.extend_from_slice(&data);
+    }
+    Ok(taken.freeze())
+}
+
+async fn discard(mut body: Body) {
+    let reading = async { while let Some(Ok(_)) = body.frame().await {} };
+    let _ = tokio::time::timeout(PATIENCE, reading).await;
+}
+
+fn too_large(limit: usize) -> Failure {
+    Failure(Error::new(ErrorCode::BodyTooLarge, format!("the body has more than {limit} bytes")))
+}
+
+/// A body that is JSON; what is wrong is named with its place.
+pub fn json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Answer<T> {
+    if body.is_empty() {
+        return Err(Failure::new(ErrorCode::EmptyBody, "the request has no body"));
+    }
+    serde_json::from_slice(body).map_err(|e| Failure::invalid(format!("the body is not as expected: {e}")))
+}

@@ -1,0 +1,54 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Errors as answers.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use fnstream_api::ErrorBody;
+use fnstream_core::error::Fault;
+use fnstream_core::{Error, ErrorCode};
+
+/// What a handler fails with.
+#[derive(Debug)]
+pub struct Failure(pub Error);
+
+/// What a handler answers.
+pub type Answer<T> = std::result::Result<T, Failure>;
+
+impl Failure {
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Failure(Error::new(code, message))
+    }
+
+    /// A request that is not well formed.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Failure::new(ErrorCode::InvalidRequest, message)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure(error)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let Failure(error) = self;
+        match error.code.fault() {
+            Fault::Internal => {
+                tracing::error!(code = %error.code, error = error.message, "a request failed by our fault")
+            }
+            Fault::External if error.code != ErrorCode::ShuttingDown => {
+                tracing::warn!(code = %error.code, error = error.message, "a request failed");
+            }
+            Fault::External | Fault::User => {
+                tracing::debug!(code = %error.code, error = error.message, "a request was refused");
+            }
+        }
+        let status = StatusCode::from_u16(error.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, Json(ErrorBody::from(&error))).into_response()
+    }
+}

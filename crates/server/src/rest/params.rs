@@ -1,0 +1,107 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The parts of a request's target: the name in its path, and its query.
+
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::Uri;
+use axum::http::request::Parts;
+use percent_encoding::percent_decode;
+
+use super::failure::{Answer, Failure};
+
+/// The `{name}` of a path, decoded. Whether it is a valid name is for the application to say.
+pub struct Name(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        let params = params.map_err(|_| Failure::invalid("the path is not percent-encoded utf-8"))?;
+        let name = params.iter().next().map(|(_, value)| value.to_owned());
+        name.map(Name).ok_or_else(|| Failure::invalid("the path has no name"))
+    }
+}
+
+/// The query of a request.
+pub struct Query(Vec<(String, Vec<u8>)>);
+
+impl Query {
+    /// Reads the query of a request; `Err` when it has parameters other than `known`, or one of them twice.
+    pub fn parse(uri: &Uri, known: &[&str]) -> Answer<Self> {
+        let mut query = Query(Vec::new());
+        for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let name = String::from_utf8_lossy(&decode(name)).into_owned();
+            if !known.contains(&name.as_str()) {
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                return Err(Failure::invalid(format!(
+                    "query parameter '{}' is not known here, known: {known}",
+                    name.escape_debug()
+                )));
+            }
+            if query.bytes(&name).is_some() {
+                return Err(Failure::invalid(format!("query parameter '{name}' is given twice")));
+            }
+            query.0.push((name, decode(value)));
+        }
+        Ok(query)
+    }
+
+    /// The bytes of a parameter.
+    pub fn bytes(&self, name: &str) -> Option<&[u8]> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_slice())
+    }
+
+    /// A parameter that is text.
+    pub fn text(&self, name: &str) -> Answer<Option<&str>> {
+        let utf8 = |bytes| {
+            std::str::from_utf8(bytes).map_err(|_| Failure::invalid(format!("query parameter '{name}' is not utf-8")))
+        };
+        self.bytes(name).map(utf8).transpose()
+    }
+
+    /// A parameter in a form of its own.
+    pub fn read<T, E: std::fmt::Display>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Answer<Option<T>> {
+        let read = |text| read(text).map_err(|e| Failure::invalid(format!("query parameter '{name}': {e}")));
+        self.text(name)?.map(read).transpose()
+    }
+}
+
+fn decode(text: &str) -> Vec<u8> {
+    let spaced: Vec<u8> = text.bytes().map(|b| if b == b'+' { b' ' } else { b }).collect();
+    percent_decode(&spaced).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn parse(uri: &str) -> Answer<Query> {
+        Query::parse(&uri.parse().unwrap(), &["key", "partition"])
+    }
+
+    #[test]
+    fn values_are_decoded_to_bytes() {
+        let query = parse("/x?key=a%00%ff+b%2B&partition=3").unwrap();
+        assert_eq!(query.bytes("key").unwrap(), b"a\0\xff b+");
+        assert_eq!(query.read("partition", str::parse::<u32>).unwrap(), Some(3));
+        assert!(query.text("key").is_err());
+    }
+
+    #[test]
+    fn unknown_and_repeated_parameters_are_refused_by_name() {
+        for (uri, what) in
+            [("/x?kex=1", "'kex' is not known here, known: key, partition"), ("/x?key=1&key=2", "'key' is given twice")]
+        {
+            let Err(Failure(error)) = parse(uri) else { panic!("{uri} was accepted") };
+            assert!(error.message.contains(what), "{}", error.message);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! `/api/v1/produce/{queue}` and `/api/v1/consume/{queue}`.
+
+mod format;
+mod payload;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use fnstream_api::units::parse_duration;
+use fnstream_api::{ErrorBody, Produced, header};
+use fnstream_core::record::Position;
+use fnstream_core::{Error, ErrorCode};
+
+use super::failure::{Answer, Failure};
+use super::params::{Name, Query};
+use super::{body, openapi};
+use crate::app::{App, Outcome, Reading, Start};
+use format::Format;
+
+/// The group of consumers that don't name one.
+const DEFAULT_GROUP: &str = "default";
+
+/// The most records of one answer.
+const MAX_RECORDS: usize = 65_536;
+
+/// Appends events to a topic, which is made with one partition when it is not there.
+///
+/// The body is one event as it is; with the content type `application/x-ndjson` it is one event per line, and with
+/// `application/vnd.function-stream.frame` one packed frame of records with keys, headers and times of their own. The
+/// answer comes when all are durable.
+#[utoipa::path(put, path = "/api/v1/produce/{queue}", tag = openapi::EVENTS,
+    params(
+        ("queue" = String, Path, description = "the topic's name"),
+        ("partition" = Option<u32>, Query, description = "the partition; without it the key decides, and without a key the server takes turns"),
+        ("key" = Option<String>, Query, description = "the key of each event"),
+        ("FS-Key" = Option<String>, Header, description = "the key of each event, percent-encoded, in place of the query's"),
+        ("FS-Header" = Option<String>, Header, description = "a header of each event as name=value, both percent-encoded; may be repeated"),
+    ),
+    request_body(content((Vec<u8> = "application/octet-stream"), (String = "application/x-ndjson"), (Vec<u8> = "application/vnd.function-stream.frame"))),
+    responses(
+        (status = 200, description = "durable", body = Produced),
+        (status = 400, description = "the body is empty, or something is not well formed", body = ErrorBody),
+        (status = 404, description = "the topic has no such partition", body = ErrorBody),
+        (status = 413, description = "the body is too large", body = ErrorBody),
+        (status = 507, description = "the disk is full", body = ErrorBody),
+    ))]
+pub async fn produce(State(app): State<Arc<App>>, Name(topic): Name, request: Request) -> Answer<Json<Produced>> {
+    let (head, body) = request.into_parts();
+    let query = Query::parse(&head.uri, &["partition", "key"])?;
+    let partition = query.read("partition", str::parse)?;
+    let labels = payload::Labels::read(&head.headers, query.bytes("key"))?;
+    let body = body::read(&head.headers, body, app.config().max_produce_bytes).await?;
+    if body.is_empty() {
+        return Err(Failure::new(ErrorCode::EmptyBody, "the request has no body"));
+    }
+    let records = payload::records(&head.headers, &body, &labels, app.now_ms())?;
+    Ok(Json(app.produce(&topic, partition, records).await?))
+}
+
+/// Waits for the next event of a topic, which is made with one partition when it is not there.
+///
+/// By default the answer is the payload as one JSON string; of a payload that is not UTF-8 it is the base64, and
+/// `FS-Encoding` says so. Without `from` the place of a group moves on: an event goes to one consumer of each group, and a
+/// new group begins at the oldest event. With `from` no place moves: `FS-Next-Position` says where to go on.
+#[utoipa::path(get, path = "/api/v1/consume/{queue}", tag = openapi::EVENTS,
+    params(
+        ("queue" = String, Path, description = "the topic's name"),
+        ("timeout" = Option<String>, Query, description = "answers 204 when nothing came for so long, such as 5s; without it waits"),
+        ("group" = Option<String>, Query, description = "the group whose place moves, 'default' without it"),
+        ("from" = Option<String>, Query, description = "earliest, latest or a position: reads there and moves no group"),
+        ("partition" = Option<u32>, Query, description = "reads this partition only; needed with 'from' when there are several"),
+        ("format" = Option<String>, Query, description = "json (default), raw, base64, or frame: up to 'max' records of one partition in a packed frame"),
+        ("max" = Option<u32>, Query, description = "the most records of a frame; 1 without it"),
+    ),
+    responses(
+        (status = 200, description = "the event", body = String, headers(
+            ("FS-Topic" = String, description = "the topic"),
+            ("FS-Partition" = u32, description = "the partition"),
+            ("FS-Position" = String, description = "the position"),
+            ("FS-Next-Position" = String, description = "where reading goes on"),
+            ("FS-Timestamp" = i64, description = "the event's time in milliseconds since the Unix epoch"),
+            ("FS-Key" = String, description = "the event's key, percent-encoded"),
+            ("FS-Header" = String, description = "a header of the event as name=value, percent-encoded; repeated for each"),
+            ("FS-Encoding" = String, description = "of format json: 'utf-8', or 'base64' of a payload that is not UTF-8"),
+            ("FS-Count" = u32, description = "how many records the answer has"),
+            ("FS-Skipped-From" = String, description = "where the group stood, when retention dropped events that it had not consumed"),
+        )),
+        (status = 204, description = "nothing came in time"),
+        (status = 400, description = "something is not well formed, or the position is past the end", body = ErrorBody),
+        (status = 410, description = "retention has dropped the position", body = ErrorBody),
+    ))]
+pub async fn consume(State(app): State<Arc<App>>, Name(topic): Name, method: Method, uri: Uri) -> Answer<Response> {
+    if method == Method::HEAD {
+        // It would take an event and not give it.
+        let message = format!("'{}' does not take HEAD", uri.path());
+        return Err(Failure(Error::new(ErrorCode::MethodNotAllowed, message)));
+    }
+    let query = Query::parse(&uri, &["timeout", "group", "from", "partition", "format", "max"])?;
+    let format = query.read("format", str::parse)?.unwrap_or(Format::Json);
+    let reading = Reading {
+        topic: topic.clone(),
+        start: start(&query)?,
+        partition: query.read("partition", str::parse)?,
+        max: max(&query, format)?,
+        timeout: query.read("timeout", parse_duration)?,
+    };
+    match app.consume(reading).await? {
+        Outcome::Delivered(delivered) => format::answer(&topic, &delivered, format),
+        Outcome::Nothing(at) => Ok((StatusCode::NO_CONTENT, next_position(at)).into_response()),
+    }
+}
+
+fn start(query: &Query) -> Answer<Start> {
+    match (query.text("from")?, query.text("group")?) {
+        (Some(_), Some(_)) => Err(Failure::invalid("'from' moves no group: give either 'from' or 'group'")),
+        (None, group) => Ok(Start::Group(group.unwrap_or(DEFAULT_GROUP).to_owned())),
+        (Some("earliest"), None) => Ok(Start::Earliest),
+        (Some("latest"), None) => Ok(Start::Latest),
+        (Some(position), None) => match position.parse() {
+            Ok(position) => Ok(Start::At(Position(position))),
+            Err(_) => Err(Failure::invalid("query parameter 'from' is not earliest, latest or a position")),
+        },
+    }
+}
+
+fn max(query: &Query, format: Format) -> Answer<usize> {
+    match query.read("max", str::parse)? {
+        None => Ok(1),
+        Some(max) if format == Format::Frame && (1..=MAX_RECORDS).contains(&max) => Ok(max),
+        Some(_) if format != Format::Frame => Err(Failure::invalid("'max' needs 'format=frame'")),
+        Some(max) => Err(Failure::invalid(format!("query parameter 'max' is {max}, not 1 to {MAX_RECORDS}"))),
+    }
+}
+
+fn next_position(at: Option<Position>) -> HeaderMap {
+    at.into_iter().filter_map(|at| Some((header_name(header::NEXT_POSITION), at.to_string().parse().ok()?))).collect()
+}
+
+fn header_name(name: &'static str) -> axum::http::HeaderName {
+    axum::http::HeaderName::from_static(name)
+}

@@ -1,0 +1,101 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The body of a produce request as records.
+
+use axum::http::{HeaderMap, header::CONTENT_TYPE};
+use fnstream_api::header;
+use fnstream_frame::{Frame, FrameBuilder, HeadersBuilder, RecordRef};
+
+use crate::rest::failure::{Answer, Failure};
+
+/// Key and headers, the same for each event of a request.
+pub struct Labels {
+    key: Option<Vec<u8>>,
+    headers: HeadersBuilder,
+}
+
+impl Labels {
+    /// Reads the labels; the key is in the query or in a header, not in both.
+    pub fn read(headers: &HeaderMap, query_key: Option<&[u8]>) -> Answer<Self> {
+        let mut keys = headers.get_all(header::KEY).iter().map(|v| v.as_bytes());
+        let key = match (keys.next(), query_key) {
+            (Some(_), Some(_)) => return Err(Failure::invalid("the key is given in the query and in FS-Key")),
+            (Some(text), None) => Some(header::decode(text).ok_or_else(|| malformed("FS-Key"))?),
+            (None, key) => key.map(<[u8]>::to_vec),
+        };
+        if keys.next().is_some() {
+            return Err(Failure::invalid("FS-Key is given twice"));
+        }
+        let mut labels = Labels { key, headers: HeadersBuilder::new() };
+        for value in headers.get_all(header::HEADER) {
+            let (name, value) = header::decode_header(value.as_bytes()).ok_or_else(|| malformed("FS-Header"))?;
+            labels.headers.push(&name, &value).map_err(|_| malformed("FS-Header"))?;
+        }
+        Ok(labels)
+    }
+
+    fn record<'a>(&'a self, value: &'a [u8], now_ms: i64) -> RecordRef<'a> {
+        RecordRef::new(value).with_key(self.key.as_deref()).with_headers(self.headers.as_headers()).at(now_ms)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.key.is_none() && self.headers.as_headers().is_empty()
+    }
+}
+
+fn malformed(name: &str) -> Failure {
+    Failure::invalid(format!("{name} is not percent-encoded: '%' must be followed by two hexadecimal digits"))
+}
+
+/// The records of a body that is not empty.
+pub fn records(headers: &HeaderMap, body: &[u8], labels: &Labels, now_ms: i64) -> Answer<FrameBuilder> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let mut records = FrameBuilder::new();
+    match media_type.as_str() {
+        header::LINES => {
+            for (index, line) in lines(body).enumerate() {
+                if line.is_empty() {
+                    return Err(Failure::invalid(format!(
+                        "line {} is empty: an event has at least one byte",
+                        index + 1
+                    )));
+                }
+                records.push(labels.record(line, now_ms));
+            }
+        }
+        header::FRAME => {
+            let frame = Frame::parse(body).map_err(|e| Failure::invalid(format!("the body is not a frame: {e}")))?;
+            if !labels.is_empty() {
+                return Err(Failure::invalid("the records of a frame have keys and headers of their own"));
+            }
+            records.extend(&frame, 0..frame.len(), Some(0));
+        }
+        _ => records.push(labels.record(body, now_ms)),
+    }
+    Ok(records)
+}
+
+/// The lines of a text without their ends, which are LF or CR LF; the last one may lack it.
+fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let body = body.strip_suffix(b"\n").unwrap_or(body);
+    body.split(|&b| b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn split(text: &str) -> Vec<&str> {
+        lines(text.as_bytes()).map(|line| std::str::from_utf8(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_last_line_needs_no_end() {
+        assert_eq!(split("a\nb"), ["a", "b"]);
+        assert_eq!(split("a\r\nb\r\n"), ["a", "b"]);
+        assert_eq!(split("a\n\nb"), ["a", "", "b"]);
+    }
+}

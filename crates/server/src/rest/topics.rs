@@ -1,0 +1,69 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! `/api/v1/topics` and `/api/v1/topic/{name}`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::Uri;
+use fnstream_api::{ErrorBody, TopicDescription, TopicRequest};
+
+use super::failure::Answer;
+use super::params::{Name, Query};
+use super::{body, openapi};
+use crate::app::App;
+
+/// The largest description of a topic.
+const MAX_DESCRIPTION: usize = 64 << 10;
+
+/// The names of all topics.
+#[utoipa::path(get, path = "/api/v1/topics", tag = openapi::TOPICS,
+    responses((status = 200, description = "the names in order", body = Vec<String>)))]
+pub async fn list(State(app): State<Arc<App>>, uri: Uri) -> Answer<Json<Vec<String>>> {
+    Query::parse(&uri, &[])?;
+    Ok(Json(app.topics().await?))
+}
+
+/// Makes a topic; without a body, one with a single partition and the server's retention.
+#[utoipa::path(post, path = "/api/v1/topic/{name}", tag = openapi::TOPICS,
+    params(("name" = String, Path, description = "the topic's name")),
+    request_body = Option<TopicRequest>,
+    responses(
+        (status = 200, description = "made", body = TopicDescription),
+        (status = 400, description = "the name or the body is not valid", body = ErrorBody),
+        (status = 409, description = "a topic of this name exists", body = ErrorBody),
+    ))]
+pub async fn create(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<Json<TopicDescription>> {
+    Query::parse(request.uri(), &[])?;
+    let (head, body) = request.into_parts();
+    let body = body::read(&head.headers, body, MAX_DESCRIPTION).await?;
+    let topic = if body.is_empty() { TopicRequest::default() } else { body::json(&body)? };
+    Ok(Json(app.create_topic(name, topic).await?))
+}
+
+/// What a topic is, how full it is, and which functions use it.
+#[utoipa::path(get, path = "/api/v1/topic/{name}", tag = openapi::TOPICS,
+    params(("name" = String, Path, description = "the topic's name")),
+    responses(
+        (status = 200, description = "the topic", body = TopicDescription),
+        (status = 404, description = "there is no topic of this name", body = ErrorBody),
+    ))]
+pub async fn describe(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<Json<TopicDescription>> {
+    Query::parse(&uri, &[])?;
+    Ok(Json(app.describe_topic(name).await?))
+}
+
+/// Removes a topic with its events.
+#[utoipa::path(delete, path = "/api/v1/topic/{name}", tag = openapi::TOPICS,
+    params(("name" = String, Path, description = "the topic's name")),
+    responses(
+        (status = 200, description = "removed"),
+        (status = 404, description = "there is no topic of this name", body = ErrorBody),
+        (status = 409, description = "a function uses it", body = ErrorBody),
+    ))]
+pub async fn delete(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<()> {
+    Query::parse(&uri, &[])?;
+    Ok(app.delete_topic(name).await?)
+}

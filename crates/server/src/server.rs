@@ -1,0 +1,154 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The composition root: opens everything in order, and closes it in the opposite one.
+//!
+//! ```text
+//! address bound -> store opened -> engine started -> requests served -> functions started (while requests are served)
+//! requests refused, waits ended -> operations finished -> functions drained, last epochs committed -> store closed
+//! ```
+//!
+//! Nothing has to be closed for the data's sake: a process that is killed finds all that it acknowledged.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fnstream_core::clock::{Clock, SystemClock};
+use fnstream_core::error::internal;
+use fnstream_core::{Error, ErrorCode, Result};
+use fnstream_engine::{Engine, EngineConfig, EngineDeps};
+use fnstream_runtime::{RuntimeOptions, WasmRuntime};
+use fnstream_store::{Store, StoreOptions};
+use tokio::net::{TcpListener, TcpSocket, lookup_host};
+use tokio::task::JoinHandle;
+
+use crate::app::App;
+use crate::{ServerConfig, Signals, rest};
+
+/// What a record may have beside the body of its request: key, headers, bookkeeping.
+const RECORD_OVERHEAD: usize = 64 << 10;
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// A running server.
+pub struct Server {
+    app: Arc<App>,
+    address: SocketAddr,
+    serving: JoinHandle<std::io::Result<()>>,
+    background: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Starts a server. When this returns it serves requests; functions come up meanwhile.
+    pub async fn start(config: ServerConfig) -> Result<Self> {
+        let listener = bind(&config.listen).await?;
+        let address = listener.local_addr().map_err(|e| internal(format!("the listener has no address: {e}")))?;
+        let opened = tokio::task::spawn_blocking(move || open(config)).await;
+        let app = opened.map_err(|e| internal(format!("opening ended abnormally: {e}")))??;
+        let closing = app.closing().clone();
+        let service = rest::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+        let serving = axum::serve(listener, service).with_graceful_shutdown(closing.cancelled_owned());
+        let serving = tokio::spawn(serving.into_future());
+        let background = vec![tokio::spawn(app.clone().boot()), tokio::spawn(app.clone().maintain())];
+        tracing::info!(%address, data = %app.config().data_dir.display(), "listening");
+        Ok(Server { app, address, serving, background })
+    }
+
+    /// Where the server listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until a signal comes, then ends orderly; a second signal ends the process at once.
+    pub async fn run_until_signal(self, mut signals: Signals) -> Result<()> {
+        let name = signals.next().await;
+        tracing::info!(signal = name, "shutting down");
+        signals.exit_at_next();
+        self.shutdown().await
+    }
+
+    /// Ends orderly.
+    pub async fn shutdown(self) -> Result<()> {
+        let Server { app, serving, background, .. } = self;
+        let patience = app.config().shutdown_timeout;
+        app.close();
+        let abort = serving.abort_handle();
+        if tokio::time::timeout(patience, serving).await.is_err() {
+            tracing::warn!("requests did not end in time, their connections are cut");
+            abort.abort();
+        }
+        for task in background {
+            let _ = task.await;
+        }
+        if tokio::time::timeout(patience, app.quiet()).await.is_err() {
+            tracing::warn!("operations did not end in time, the next start finds them done or not done");
+        }
+        let closed = tokio::task::spawn_blocking(move || close(&app, patience)).await;
+        closed.map_err(|e| internal(format!("closing ended abnormally: {e}")))?
+    }
+}
+
+/// Opens what the server works with. Blocks.
+fn open(config: ServerConfig) -> Result<Arc<App>> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let store = Store::open(
+        &config.data_dir,
+        StoreOptions {
+            durability: config.durability,
+            default_retention: config.retention,
+            max_record_bytes: config.max_produce_bytes.saturating_add(RECORD_OVERHEAD),
+            clock: clock.clone(),
+            ..StoreOptions::default()
+        },
+    )?;
+    let runtime = WasmRuntime::new(Some(config.data_dir.join("cache")), RuntimeOptions::default())?;
+    let mut engine = EngineConfig::default();
+    if let Some(workers) = config.workers {
+        engine.workers = workers;
+    }
+    let deps = EngineDeps {
+        broker: store.broker(),
+        committer: store.committer(),
+        state_stores: store.state_stores(),
+        clock: clock.clone(),
+    };
+    let engine = Engine::start(engine, deps)?;
+    Ok(App::new(config, store, engine, Arc::new(runtime), clock))
+}
+
+fn close(app: &App, patience: Duration) -> Result<()> {
+    let (engine, store) = app.parts();
+    engine.shutdown(patience);
+    store.close()?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Binds the first address that the name stands for and that is free.
+async fn bind(listen: &str) -> Result<TcpListener> {
+    let cannot = |why: String| Error::new(ErrorCode::AddressInUse, format!("cannot listen on '{listen}': {why}"));
+    let name = if listen.starts_with(':') { format!("0.0.0.0{listen}") } else { listen.to_owned() };
+    let mut addresses: Vec<SocketAddr> = lookup_host(&name).await.map_err(|e| cannot(e.to_string()))?.collect();
+    // One family is enough, and clients try the older one too.
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    let mut last = "the name has no address".to_owned();
+    for address in addresses {
+        match listen_on(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = format!("{address}: {error}"),
+        }
+    }
+    Err(cannot(last))
+}
+
+fn listen_on(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    // Accepted connections inherit both: a consumer whose machine vanished must not wait for ever and then take a record.
+    socket.set_keepalive(true)?;
+    socket.set_nodelay(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
