@@ -1,1 +1,51 @@
-//! placeholder
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Runs user code: WebAssembly artifacts of three kinds, each instance within its limits and apart from all others.
+//!
+//! Owns: telling artifacts apart, compiling and caching them, the host's side of each guest interface, time and memory
+//! limits. It implements the seam [`fnstream_core::runtime`] and reaches a task only through
+//! [`fnstream_core::runtime::Host`]. It must not know storage, brokers, or when functions start and stop.
+//!
+//! # Kinds
+//!
+//! | kind | artifact | cost |
+//! |---|---|---|
+//! | `packed` | component of `functionstream:packed` (`wit/packed`) | one call and one buffer per batch |
+//! | `processor` | component of `functionstream:core` (`wit/core`) | one call per record |
+//! | `stdio` | core module of WASI preview 1 exporting `process`, or `_start` alone | one call, or one instance, per record |
+//!
+//! # Reading order
+//!
+//! [`WasmRuntime`] (`runtime`) -> `inspect` and `cache` (from bytes to code) -> `sandbox` (the only way into a guest), with
+//! `ticker`, `meter`, `fault` (time, memory, how calls end) -> `packed`, `processor`, `stdio` (the kinds), each with one file
+//! per host interface; `wasi` and `log` are what components share.
+//!
+//! ```
+//! use fnstream_core::runtime::Runtime;
+//! use fnstream_runtime::{RuntimeOptions, WasmRuntime};
+//!
+//! let runtime = WasmRuntime::new(None, RuntimeOptions::default()).unwrap();
+//! let refused = runtime.load(b"not wasm").err().unwrap();
+//! assert_eq!(refused.code.as_str(), "FS-1202");
+//! ```
+
+mod cache;
+mod component;
+mod fault;
+mod inspect;
+mod log;
+mod meter;
+mod options;
+mod packed;
+mod processor;
+mod runtime;
+mod sandbox;
+mod signature;
+mod stdio;
+mod stores;
+mod ticker;
+mod wasi;
+
+pub use options::RuntimeOptions;
+pub use runtime::WasmRuntime;

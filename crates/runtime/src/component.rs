@@ -1,0 +1,88 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! What the two kinds of components have in common: the data of their stores.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use fnstream_core::error::Fault;
+use fnstream_core::runtime::{CallFailure, InstanceSpec, SharedHost};
+use fnstream_core::{Error, ErrorCode};
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::WasiCtx;
+
+use crate::fault::raise;
+use crate::meter::Meter;
+use crate::options::RuntimeOptions;
+use crate::sandbox::Guest;
+use crate::stores::Stores;
+use crate::wasi;
+
+/// The data of a component's store.
+pub(crate) struct Component {
+    /// The task's side of the boundary. Locked for one host call at a time, never while the guest runs.
+    pub(crate) host: SharedHost,
+    /// When the call that runs must be over.
+    pub(crate) ends: Instant,
+    /// The host's last refusal in this call, which the guest was told of.
+    pub(crate) refused: Option<Error>,
+    /// The stores that a packed function has opened.
+    pub(crate) stores: Stores,
+    /// The time of the record in process, for worlds whose emit has none.
+    pub(crate) timestamp: i64,
+    pub(crate) meter: Meter,
+    pub(crate) wasi: WasiCtx,
+    pub(crate) table: ResourceTable,
+}
+
+impl Component {
+    pub(crate) fn new(spec: &InstanceSpec, host: SharedHost, options: &RuntimeOptions) -> Self {
+        let function: Arc<str> = spec.function.as_str().into();
+        Component {
+            host,
+            ends: Instant::now(),
+            refused: None,
+            stores: Stores::default(),
+            timestamp: 0,
+            meter: Meter::new(spec.limits.memory),
+            wasi: wasi::environment(&function, spec.task_index, options.log_line),
+            table: wasi::table(),
+        }
+    }
+
+    /// Sorts an error of the host. The function's own mistakes are for the function to hear of; anything else ends the
+    /// call, since no function can make up for it, nor should it be able to hide it.
+    pub(crate) fn refuse(&mut self, error: Error) -> wasmtime::Result<String> {
+        if error.code.fault() != Fault::User {
+            return Err(raise(error));
+        }
+        let message = error.message.clone();
+        self.refused = Some(error);
+        Ok(message)
+    }
+
+    /// Ends the call because its answer would be larger than the guest's memory.
+    pub(crate) fn too_large(&mut self) -> wasmtime::Error {
+        let message = format!("an answer of the host is larger than the limit of {} bytes", self.meter.limit());
+        raise(Error::new(ErrorCode::GuestOutOfMemory, message))
+    }
+
+    /// The failure that a guest reported in its own words. When it was refused something before, that is the reason, and
+    /// the code says so.
+    pub(crate) fn reported(&self, message: String) -> CallFailure {
+        let code = self.refused.as_ref().map_or(ErrorCode::GuestError, |refused| refused.code);
+        Error::new(code, message).into()
+    }
+}
+
+impl Guest for Component {
+    fn meter(&mut self) -> &mut Meter {
+        &mut self.meter
+    }
+
+    fn begin(&mut self, ends: Instant) {
+        self.ends = ends;
+        self.refused = None;
+    }
+}

@@ -1,0 +1,78 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Why a call ended early: one place that turns what wasmtime reports into the system's codes.
+//!
+//! ```text
+//! what ended the call                                        code
+//! an error that a host function raised (HostFault)           its own
+//! the epoch deadline                                         GuestTimeout
+//! anything, after memory was refused in this call            GuestOutOfMemory
+//! exit, proc_exit                                            GuestExit
+//! any other trap                                             GuestTrap, with the wasm backtrace
+//! ```
+
+use std::fmt;
+
+use fnstream_core::runtime::CallFailure;
+use fnstream_core::{Error, ErrorCode};
+use wasmtime::{Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use crate::meter::Meter;
+
+/// A host function's error on its way through the guest's frames.
+#[derive(Debug)]
+pub(crate) struct HostFault(pub(crate) Error);
+
+impl fmt::Display for HostFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl std::error::Error for HostFault {}
+
+/// Ends the guest's call with this error.
+pub(crate) fn raise(error: Error) -> wasmtime::Error {
+    wasmtime::Error::new(HostFault(error))
+}
+
+/// The failure that a call ended with.
+pub(crate) fn failure(error: &wasmtime::Error, meter: &Meter) -> CallFailure {
+    let backtrace = error
+        .downcast_ref::<WasmBacktrace>()
+        .filter(|backtrace| !backtrace.frames().is_empty())
+        .map(|backtrace| backtrace.to_string());
+    CallFailure { error: classify(error, meter), record: None, backtrace }
+}
+
+fn classify(error: &wasmtime::Error, meter: &Meter) -> Error {
+    if let Some(HostFault(error)) = error.downcast_ref() {
+        return error.clone();
+    }
+    let trap = error.downcast_ref::<Trap>();
+    if trap == Some(&Trap::Interrupt) {
+        return Error::new(ErrorCode::GuestTimeout, "the call was ended at its time limit");
+    }
+    if meter.denied() {
+        return Error::new(
+            ErrorCode::GuestOutOfMemory,
+            format!("the limit of {} bytes of memory was reached", meter.limit()),
+        );
+    }
+    if let Some(exit) = exit_status(error) {
+        return Error::new(ErrorCode::GuestExit, format!("exited with status {exit}"));
+    }
+    let message = match trap {
+        Some(trap) => trap.to_string(),
+        // What else ends a call has no trap code: a broken canonical ABI, an unimplemented import.
+        None => error.root_cause().to_string(),
+    };
+    Error::new(ErrorCode::GuestTrap, message.strip_prefix("wasm trap: ").map_or(message.clone(), str::to_owned))
+}
+
+/// The status, when the guest ended itself.
+pub(crate) fn exit_status(error: &wasmtime::Error) -> Option<i32> {
+    error.downcast_ref::<I32Exit>().map(|exit| exit.0)
+}

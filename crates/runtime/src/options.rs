@@ -1,0 +1,20 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! What holds for all instances of a runtime.
+
+/// Bounds that are the process's, not a function's. A function's own are in [`fnstream_core::runtime::Limits`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuntimeOptions {
+    /// Bytes of native stack that guest code may use. The threads that call instances need as much, and some 512 KiB
+    /// beside it for the host.
+    pub guest_stack: usize,
+    /// The longest line of a guest's standard output or error that is logged whole; longer ones are cut.
+    pub log_line: usize,
+}
+
+impl Default for RuntimeOptions {
+    fn default() -> Self {
+        RuntimeOptions { guest_stack: 1 << 20, log_line: 4 << 10 }
+    }
+}

@@ -1,0 +1,219 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Components of the packed world: one call and one buffer per batch.
+
+use std::sync::Arc;
+
+use fnstream_core::Result;
+use fnstream_core::batch::Batch;
+use fnstream_core::epoch::Epoch;
+use fnstream_core::runtime::{CallFailure, CallResult, Instance, InstanceSpec, Program, SharedHost};
+use wasmtime::Store;
+use wasmtime::component::{
+    self, ComponentExportIndex, ComponentNamedList, ComponentType, Func, InstancePre, Lift, Linker, Lower,
+};
+
+use crate::component::Component;
+use crate::options::RuntimeOptions;
+use crate::sandbox::{Machine, Sandbox};
+use crate::signature::{Export, check, unsupported};
+
+pub(crate) mod output;
+pub(crate) mod state;
+
+/// The interface that makes a component one of this kind.
+pub(crate) const FUNCTION: &str = "functionstream:packed/function@0.1.0";
+
+const EXPORTS: [Export; 8] = [
+    (
+        "init",
+        "func(list<tuple<string, string>>, \
+         record{name: string, revision: u64, task-index: u32, outputs: list<string>}) -> result<_, string>",
+    ),
+    ("process-batch", "func(list<u8>) -> result<_, record{index: u32, message: string}>"),
+    ("process-watermark", "func(u32, u64) -> result<_, string>"),
+    ("take-checkpoint", "func(u64) -> result<_, string>"),
+    ("check-heartbeat", "func() -> bool"),
+    ("close", "func() -> result<_, string>"),
+    ("exec", "func(string, list<record{name: string, bytes: list<u8>}>) -> result<_, string>"),
+    ("custom", "func(list<u8>) -> result<list<u8>, string>"),
+];
+
+#[derive(ComponentType, Lower)]
+#[component(record)]
+struct Metadata<'a> {
+    name: &'a str,
+    revision: u64,
+    #[component(name = "task-index")]
+    task_index: u32,
+    outputs: &'a [String],
+}
+
+#[derive(ComponentType, Lift)]
+#[component(record)]
+struct RecordError {
+    index: u32,
+    message: String,
+}
+
+#[derive(ComponentType, Lower)]
+#[component(record)]
+struct Module<'a> {
+    name: &'a str,
+    bytes: &'a [u8],
+}
+
+/// A packed component, ready to be instantiated.
+pub(crate) struct PackedProgram {
+    machine: Machine,
+    pre: InstancePre<Component>,
+    exports: [ComponentExportIndex; 8],
+    options: Arc<RuntimeOptions>,
+}
+
+impl PackedProgram {
+    pub(crate) fn new(
+        machine: &Machine,
+        linker: &Linker<Component>,
+        code: &component::Component,
+        options: &Arc<RuntimeOptions>,
+    ) -> Result<Self> {
+        check(&machine.engine, &code.component_type(), Some(FUNCTION), &EXPORTS)?;
+        let pre = linker.instantiate_pre(code).map_err(|e| unsupported(format!("cannot be linked: {e:#}")))?;
+        let function = code.get_export_index(None, FUNCTION);
+        let mut indexes = Vec::with_capacity(EXPORTS.len());
+        for (name, _) in EXPORTS {
+            let index = function.as_ref().and_then(|function| code.get_export_index(Some(function), name));
+            indexes.push(index.ok_or_else(|| unsupported(format!("does not export '{FUNCTION}#{name}'")))?);
+        }
+        let exports = <[_; 8]>::try_from(indexes).map_err(|_| unsupported("lacks exports".into()))?;
+        Ok(PackedProgram { machine: machine.clone(), pre, exports, options: Arc::clone(options) })
+    }
+}
+
+impl Program for PackedProgram {
+    fn kind(&self) -> &'static str {
+        "packed"
+    }
+
+    fn instantiate(&self, spec: &InstanceSpec, host: SharedHost) -> CallResult<Box<dyn Instance>> {
+        let mut sandbox = Sandbox::new(&self.machine, spec.limits, Component::new(spec, host, &self.options));
+        let functions = sandbox.call(|store| {
+            let instance = self.pre.instantiate(&mut *store)?;
+            let mut functions = Vec::with_capacity(self.exports.len());
+            for index in &self.exports {
+                functions.extend(instance.get_func(&mut *store, index));
+            }
+            Ok(Ok(functions))
+        })?;
+        let [init, process_batch, process_watermark, take_checkpoint, check_heartbeat, close, exec, custom] =
+            <[Func; 8]>::try_from(functions).map_err(|_| fnstream_core::error::internal("an export went missing"))?;
+        Ok(Box::new(Packed {
+            sandbox,
+            spec: spec.clone(),
+            init,
+            process_batch,
+            process_watermark,
+            take_checkpoint,
+            check_heartbeat,
+            close,
+            exec,
+            custom,
+        }))
+    }
+}
+
+/// One live packed component.
+struct Packed {
+    sandbox: Sandbox<Component>,
+    spec: InstanceSpec,
+    init: Func,
+    process_batch: Func,
+    process_watermark: Func,
+    take_checkpoint: Func,
+    check_heartbeat: Func,
+    close: Func,
+    exec: Func,
+    custom: Func,
+}
+
+/// Calls a function whose type is [`EXPORTS`]'s. The types are compared again, which takes some 50 ns.
+fn call<P, R>(func: Func, store: &mut Store<Component>, params: P) -> wasmtime::Result<R>
+where
+    P: ComponentNamedList + Lower,
+    R: Lift + Send + Sync + 'static,
+    (R,): ComponentNamedList + Lift,
+{
+    let (answer,) = func.typed::<P, (R,)>(&*store)?.call(store, params)?;
+    Ok(answer)
+}
+
+impl Packed {
+    /// A call that answers `result<T, string>`.
+    fn call<P, T>(&mut self, func: Func, params: P) -> CallResult<T>
+    where
+        P: ComponentNamedList + Lower,
+        T: Lift + Send + Sync + 'static,
+    {
+        self.sandbox.call(|store| {
+            let answer = call::<P, std::result::Result<T, String>>(func, store, params)?;
+            Ok(answer.map_err(|message| store.data().reported(message)))
+        })
+    }
+}
+
+impl Instance for Packed {
+    fn init(&mut self) -> CallResult {
+        let spec = self.spec.clone();
+        let config: Vec<_> = spec.config.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let metadata = Metadata {
+            name: &spec.function,
+            revision: spec.revision,
+            task_index: spec.task_index,
+            outputs: &spec.outputs,
+        };
+        self.call::<(&[(&str, &str)], Metadata<'_>), ()>(self.init, (&config, metadata))
+    }
+
+    fn process(&mut self, batch: &Batch) -> CallResult {
+        let func = self.process_batch;
+        self.sandbox.call(|store| {
+            let answer = call::<(&[u8],), std::result::Result<(), RecordError>>(func, store, (&batch.bytes()[..],))?;
+            Ok(answer.map_err(|failed| CallFailure {
+                record: ((failed.index as usize) < batch.len()).then_some(failed.index),
+                ..store.data().reported(failed.message)
+            }))
+        })
+    }
+
+    fn process_watermark(&mut self, source: u32, watermark: u64) -> CallResult {
+        self.call(self.process_watermark, (source, watermark))
+    }
+
+    fn take_checkpoint(&mut self, epoch: Epoch) -> CallResult {
+        self.call(self.take_checkpoint, (epoch.0,))
+    }
+
+    fn check_heartbeat(&mut self) -> CallResult<bool> {
+        let func = self.check_heartbeat;
+        self.sandbox.call(|store| Ok(Ok(call(func, store, ())?)))
+    }
+
+    fn close(&mut self) -> CallResult {
+        self.call(self.close, ())
+    }
+
+    fn exec(&mut self, class_name: &str, modules: &[(String, Vec<u8>)]) -> CallResult {
+        let modules: Vec<_> = modules.iter().map(|(name, bytes)| Module { name, bytes }).collect();
+        self.call::<(&str, &[Module<'_>]), ()>(self.exec, (class_name, &modules))
+    }
+
+    fn custom(&mut self, payload: &[u8]) -> CallResult<Vec<u8>> {
+        self.call(self.custom, (payload,))
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.sandbox.peek().meter.memory()
+    }
+}

@@ -1,0 +1,123 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The runtime: settings of the engine, and programs shared by all that use the same artifact.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+
+use fnstream_core::Result;
+use fnstream_core::error::internal;
+use fnstream_core::runtime::{Program, Runtime};
+use parking_lot::Mutex;
+use wasmtime::component::Linker;
+use wasmtime::{Config, Engine, WasmBacktraceDetails};
+
+use crate::cache::{Code, CodeCache, digest};
+use crate::component::Component;
+use crate::inspect::Kind;
+use crate::options::RuntimeOptions;
+use crate::packed::{self, PackedProgram};
+use crate::processor::{self, ProcessorProgram};
+use crate::sandbox::Machine;
+use crate::stdio::{self, Stdio, StdioProgram};
+use crate::ticker::Ticker;
+use crate::wasi;
+
+/// Loads WebAssembly artifacts of all kinds.
+///
+/// Programs are shared: as long as one user of an artifact is left, loading it again gives the same program, so a thousand
+/// functions of one artifact have its code in memory once.
+pub struct WasmRuntime {
+    machine: Machine,
+    cache: CodeCache,
+    components: Linker<Component>,
+    modules: wasmtime::Linker<Stdio>,
+    options: Arc<RuntimeOptions>,
+    programs: Mutex<HashMap<String, Slot>>,
+}
+
+/// A program by digest. The lock is held while it is made, so that two who ask at once compile once, and nobody else waits.
+type Slot = Arc<Mutex<Option<Weak<dyn Program>>>>;
+
+impl WasmRuntime {
+    /// A runtime that keeps compiled code in `cache_dir`, if there is one. It starts one thread, which ends with it.
+    pub fn new(cache_dir: Option<PathBuf>, options: RuntimeOptions) -> Result<Self> {
+        let failed = |e: wasmtime::Error| internal(format!("the webassembly engine cannot start: {e:#}"));
+        let engine = Engine::new(&config(&options)).map_err(failed)?;
+        let ticker = Ticker::start(&engine).map_err(|e| internal(format!("the guests' clock cannot start: {e}")))?;
+        let machine = Machine { engine, ticker: Arc::new(ticker) };
+        Ok(WasmRuntime {
+            cache: CodeCache::new(cache_dir, &machine.engine),
+            components: component_linker(&machine.engine).map_err(failed)?,
+            modules: stdio::linker(&machine.engine).map_err(failed)?,
+            machine,
+            options: Arc::new(options),
+            programs: Mutex::default(),
+        })
+    }
+
+    fn make(&self, digest: &str, artifact: &[u8]) -> Result<Arc<dyn Program>> {
+        let (kind, code) = self.cache.load(&self.machine.engine, digest, artifact)?;
+        Ok(match (kind, code) {
+            (Kind::Packed, Code::Component(code)) => {
+                Arc::new(PackedProgram::new(&self.machine, &self.components, &code, &self.options)?)
+            }
+            (Kind::Processor, Code::Component(code)) => {
+                Arc::new(ProcessorProgram::new(&self.machine, &self.components, &code, &self.options)?)
+            }
+            (Kind::Stdio, Code::Module(code)) => {
+                Arc::new(StdioProgram::new(&self.machine, &self.modules, &code, &self.options)?)
+            }
+            _ => return Err(internal("compiled code is not of the kind that was compiled")),
+        })
+    }
+
+    fn slot(&self, digest: &str) -> Slot {
+        let mut programs = self.programs.lock();
+        // Those that nobody uses or makes any more.
+        programs.retain(|_, slot| {
+            Arc::strong_count(slot) > 1 || slot.lock().as_ref().is_some_and(|weak| weak.strong_count() > 0)
+        });
+        Arc::clone(programs.entry(digest.to_owned()).or_default())
+    }
+}
+
+impl Runtime for WasmRuntime {
+    fn load(&self, artifact: &[u8]) -> Result<Arc<dyn Program>> {
+        let digest = digest(artifact);
+        let slot = self.slot(&digest);
+        let mut slot = slot.lock();
+        if let Some(program) = slot.as_ref().and_then(Weak::upgrade) {
+            return Ok(program);
+        }
+        let program = self.make(&digest, artifact)?;
+        *slot = Some(Arc::downgrade(&program));
+        Ok(program)
+    }
+}
+
+fn config(options: &RuntimeOptions) -> Config {
+    let mut config = Config::new();
+    config
+        // Calls are synchronous, on our own threads: what makes them asynchronous would triple what each one costs.
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .max_wasm_stack(options.guest_stack)
+        // Line tables are not read at run time: names and offsets are enough, and don't keep the artifact in memory.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        // An instance's memory begins as a private mapping of the artifact's: untouched pages belong to all.
+        .memory_init_cow(true);
+    config
+}
+
+fn component_linker(engine: &Engine) -> wasmtime::Result<Linker<Component>> {
+    let mut linker = Linker::new(engine);
+    wasi::add_to_linker(&mut linker)?;
+    packed::output::add_to_linker(&mut linker)?;
+    packed::state::add_to_linker(&mut linker)?;
+    processor::collector::add_to_linker(&mut linker)?;
+    processor::kv::add_to_linker(&mut linker)?;
+    Ok(linker)
+}

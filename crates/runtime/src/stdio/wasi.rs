@@ -1,0 +1,298 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! WASI preview 1 as far as a filter needs it: a function from a record to a result has no use for more.
+//!
+//! No arguments, no environment, no files but the record's, no sockets; real clocks and random numbers. What is not here
+//! answers `ENOSYS`, so a program that merely links it still runs.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use fnstream_core::{Error, ErrorCode};
+use wasmtime::{Caller, Linker};
+use wasmtime_wasi::I32Exit;
+use wasmtime_wasi::p2::bindings::random::random::Host as _;
+use wasmtime_wasi::random::WasiRandomCtx;
+
+use super::Stdio;
+use super::errno::{self, Errno};
+use super::files::{FileType, OpenOptions, Stat, WriteError};
+use super::memory::split;
+use super::poll::poll_oneoff;
+use crate::fault::raise;
+
+/// The module that all of these are imported from.
+pub(super) const MODULE: &str = "wasi_snapshot_preview1";
+
+/// Random bytes are made this many at a time.
+const RANDOM_CHUNK: u32 = 64 << 10;
+
+/// Functions that answer `ENOSYS`.
+const ABSENT: &[&str] = &[
+    "fd_advise",
+    "fd_allocate",
+    "fd_datasync",
+    "fd_fdstat_set_rights",
+    "fd_filestat_set_size",
+    "fd_filestat_set_times",
+    "fd_pread",
+    "fd_pwrite",
+    "fd_readdir",
+    "fd_renumber",
+    "fd_sync",
+    "path_create_directory",
+    "path_filestat_set_times",
+    "path_link",
+    "path_readlink",
+    "path_remove_directory",
+    "path_rename",
+    "path_symlink",
+    "path_unlink_file",
+    "proc_raise",
+    "sock_accept",
+    "sock_recv",
+    "sock_send",
+    "sock_shutdown",
+];
+
+/// Functions that do what they should.
+const PRESENT: &[&str] = &[
+    "args_get",
+    "args_sizes_get",
+    "clock_res_get",
+    "clock_time_get",
+    "environ_get",
+    "environ_sizes_get",
+    "fd_close",
+    "fd_fdstat_get",
+    "fd_fdstat_set_flags",
+    "fd_filestat_get",
+    "fd_prestat_dir_name",
+    "fd_prestat_get",
+    "fd_read",
+    "fd_seek",
+    "fd_tell",
+    "fd_write",
+    "path_filestat_get",
+    "path_open",
+    "poll_oneoff",
+    "proc_exit",
+    "random_get",
+    "sched_yield",
+];
+
+/// Whether a function of that name can be imported.
+pub(crate) fn is_known(name: &str) -> bool {
+    PRESENT.contains(&name) || ABSENT.contains(&name)
+}
+
+/// Whether it has to be defined with the importer's own type; see [`define_absent`].
+pub(super) fn is_absent(name: &str) -> bool {
+    ABSENT.contains(&name)
+}
+
+/// Defines one of the functions that answer `ENOSYS`.
+pub(super) fn define_absent(linker: &mut Linker<Stdio>, name: &str, ty: &wasmtime::FuncType) -> wasmtime::Result<()> {
+    linker.func_new(MODULE, name, ty.clone(), |_, _, results| {
+        if let [result] = results {
+            *result = wasmtime::Val::I32(errno::NOSYS.0.into());
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
+
+type Cx<'a> = Caller<'a, Stdio>;
+
+/// The number that a function answers.
+pub(super) fn code(result: Result<(), Errno>) -> u32 {
+    result.err().map_or(0, |errno| errno.0.into())
+}
+
+/// Defines the functions that do what they should.
+pub(super) fn add_to_linker(linker: &mut Linker<Stdio>) -> wasmtime::Result<()> {
+    for name in ["args_get", "environ_get"] {
+        linker.func_wrap(MODULE, name, |_: u32, _: u32| 0u32)?;
+    }
+    for name in ["args_sizes_get", "environ_sizes_get"] {
+        linker.func_wrap(MODULE, name, |mut cx: Cx<'_>, count: u32, size: u32| {
+            code(split(&mut cx).and_then(|(mut memory, _)| {
+                memory.put_u32(count, 0)?;
+                memory.put_u32(size, 0)
+            }))
+        })?;
+    }
+    linker.func_wrap(MODULE, "clock_res_get", |mut cx: Cx<'_>, clock: u32, at: u32| {
+        code(clock_res(&mut cx, clock, at))
+    })?;
+    linker.func_wrap(MODULE, "clock_time_get", |mut cx: Cx<'_>, clock: u32, _: u64, at: u32| {
+        code(clock_time(&mut cx, clock, at))
+    })?;
+    linker.func_wrap(MODULE, "fd_close", |mut cx: Cx<'_>, fd: u32| code(cx.data_mut().files.close(fd)))?;
+    linker.func_wrap(MODULE, "fd_fdstat_get", |mut cx: Cx<'_>, fd: u32, at: u32| code(fdstat(&mut cx, fd, at)))?;
+    linker.func_wrap(MODULE, "fd_fdstat_set_flags", |cx: Cx<'_>, fd: u32, _: u32| {
+        code(cx.data().files.stat(fd).map(drop))
+    })?;
+    linker.func_wrap(MODULE, "fd_filestat_get", |mut cx: Cx<'_>, fd: u32, at: u32| {
+        let stat = cx.data().files.stat(fd);
+        code(stat.and_then(|stat| put_stat(&mut cx, at, &stat)))
+    })?;
+    linker.func_wrap(MODULE, "fd_prestat_get", |mut cx: Cx<'_>, fd: u32, at: u32| code(prestat(&mut cx, fd, at)))?;
+    linker.func_wrap(MODULE, "fd_prestat_dir_name", |mut cx: Cx<'_>, fd: u32, at: u32, len: u32| {
+        code(split(&mut cx).and_then(|(mut memory, data)| {
+            let name = data.files.preopen(fd)?.as_bytes();
+            if name.len() > len as usize { Err(errno::INVAL) } else { memory.put(at, name) }
+        }))
+    })?;
+    linker.func_wrap(MODULE, "fd_read", |mut cx: Cx<'_>, fd: u32, list: u32, count: u32, read: u32| {
+        code(fd_read(&mut cx, fd, list, count, read))
+    })?;
+    linker.func_wrap(
+        MODULE,
+        "fd_write",
+        |mut cx: Cx<'_>, fd: u32, list: u32, count: u32, written: u32| match fd_write(&mut cx, fd, list, count, written)
+        {
+            Err(WriteError::TooLarge) => Err(too_large(&mut cx)),
+            Err(WriteError::Errno(errno)) => Ok(u32::from(errno.0)),
+            Ok(()) => Ok(0),
+        },
+    )?;
+    linker.func_wrap(MODULE, "fd_seek", |mut cx: Cx<'_>, fd: u32, offset: i64, whence: u32, at: u32| {
+        code(seek(&mut cx, fd, offset, whence, at))
+    })?;
+    linker.func_wrap(MODULE, "fd_tell", |mut cx: Cx<'_>, fd: u32, at: u32| code(seek(&mut cx, fd, 0, 1, at)))?;
+    linker.func_wrap(MODULE, "path_open", path_open)?;
+    linker.func_wrap(
+        MODULE,
+        "path_filestat_get",
+        |mut cx: Cx<'_>, folder: u32, _: u32, path: u32, len: u32, at: u32| {
+            let stat = split(&mut cx).and_then(|(memory, data)| data.files.stat_path(folder, memory.str(path, len)?));
+            code(stat.and_then(|stat| put_stat(&mut cx, at, &stat)))
+        },
+    )?;
+    linker.func_wrap(MODULE, "poll_oneoff", poll_oneoff)?;
+    linker.func_wrap(MODULE, "proc_exit", |status: i32| -> wasmtime::Result<()> { Err(I32Exit(status).into()) })?;
+    linker.func_wrap(MODULE, "random_get", random_get)?;
+    linker.func_wrap(MODULE, "sched_yield", || 0u32)?;
+    Ok(())
+}
+
+fn clock_res(cx: &mut Cx<'_>, clock: u32, at: u32) -> Result<(), Errno> {
+    if clock > 3 {
+        return Err(errno::INVAL);
+    }
+    split(cx)?.0.put_u64(at, 1)
+}
+
+fn clock_time(cx: &mut Cx<'_>, clock: u32, at: u32) -> Result<(), Errno> {
+    let (mut memory, data) = split(cx)?;
+    memory.put_u64(at, now(data, clock)?)
+}
+
+/// Nanoseconds on that clock: real time, time since the module began, or (for the clocks of the processor) the latter too.
+pub(super) fn now(data: &Stdio, clock: u32) -> Result<u64, Errno> {
+    match clock {
+        0 => Ok(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)),
+        1..=3 => Ok(data.born.elapsed().as_nanos() as u64),
+        _ => Err(errno::INVAL),
+    }
+}
+
+fn fdstat(cx: &mut Cx<'_>, fd: u32, at: u32) -> Result<(), Errno> {
+    /// Reading, writing, asking and waiting: all that a stream can do. The bits for seeking would make it a file.
+    const STREAM: u64 = 1 << 1 | 1 << 3 | 1 << 6 | 1 << 21 | 1 << 27;
+    const EVERYTHING: u64 = (1 << 30) - 1;
+    let (mut memory, data) = split(cx)?;
+    let stat = data.files.stat(fd)?;
+    let rights = if stat.kind == FileType::Unknown { STREAM } else { EVERYTHING };
+    let mut out = [0; 24];
+    out[0] = stat.kind as u8;
+    out[8..16].copy_from_slice(&rights.to_le_bytes());
+    out[16..24].copy_from_slice(&rights.to_le_bytes());
+    memory.put(at, &out)
+}
+
+fn put_stat(cx: &mut Cx<'_>, at: u32, stat: &Stat) -> Result<(), Errno> {
+    let mut out = [0; 64];
+    out[16] = stat.kind as u8;
+    out[24] = 1;
+    out[32..40].copy_from_slice(&(stat.size as u64).to_le_bytes());
+    split(cx)?.0.put(at, &out)
+}
+
+fn prestat(cx: &mut Cx<'_>, fd: u32, at: u32) -> Result<(), Errno> {
+    let (mut memory, data) = split(cx)?;
+    let name = data.files.preopen(fd)?;
+    memory.put_u32(at, 0)?;
+    memory.put_u32(at.saturating_add(4), name.len() as u32)
+}
+
+fn fd_read(cx: &mut Cx<'_>, fd: u32, list: u32, count: u32, read: u32) -> Result<(), Errno> {
+    let (mut memory, data) = split(cx)?;
+    let mut total = 0;
+    for index in 0..count {
+        let (at, len) = memory.iovec(list, index)?;
+        let n = data.files.read(fd, memory.slice_mut(at, len)?)?;
+        total += n as u32;
+        if n < len as usize {
+            break;
+        }
+    }
+    memory.put_u32(read, total)
+}
+
+fn fd_write(cx: &mut Cx<'_>, fd: u32, list: u32, count: u32, written: u32) -> Result<(), WriteError> {
+    let (mut memory, data) = split(cx)?;
+    let mut total = 0u32;
+    for index in 0..count {
+        let (at, len) = memory.iovec(list, index)?;
+        data.files.write(fd, memory.slice(at, len)?)?;
+        total = total.checked_add(len).ok_or(errno::INVAL)?;
+    }
+    Ok(memory.put_u32(written, total)?)
+}
+
+fn seek(cx: &mut Cx<'_>, fd: u32, offset: i64, whence: u32, at: u32) -> Result<(), Errno> {
+    let (mut memory, data) = split(cx)?;
+    let to = data.files.seek(fd, offset, whence)?;
+    memory.put_u64(at, to)
+}
+
+#[allow(clippy::too_many_arguments, reason = "the signature is WASI's")]
+fn path_open(
+    mut cx: Cx<'_>,
+    folder: u32,
+    _lookup: u32,
+    path: u32,
+    len: u32,
+    flags: u32,
+    _rights: u64,
+    _inherited: u64,
+    _fdflags: u32,
+    opened: u32,
+) -> u32 {
+    code(split(&mut cx).and_then(|(mut memory, data)| {
+        let options = OpenOptions { create: flags & 1 != 0, directory: flags & 2 != 0, exclusive: flags & 4 != 0 };
+        let fd = data.files.open(folder, memory.str(path, len)?, options)?;
+        memory.put_u32(opened, fd)
+    }))
+}
+
+fn random_get(mut cx: Cx<'_>, mut at: u32, mut len: u32) -> wasmtime::Result<u32> {
+    while len > 0 {
+        let n = len.min(RANDOM_CHUNK);
+        let random = cx.data_mut().random.get_or_insert_with(WasiRandomCtx::default);
+        let bytes = random.get_random_bytes(n.into())?;
+        if let Err(errno) = split(&mut cx).and_then(|(mut memory, _)| memory.put(at, &bytes)) {
+            return Ok(errno.0.into());
+        }
+        at = at.saturating_add(n);
+        len -= n;
+    }
+    Ok(0)
+}
+
+fn too_large(cx: &mut Cx<'_>) -> wasmtime::Error {
+    let limit = cx.data().meter.limit();
+    raise(Error::new(ErrorCode::GuestOutOfMemory, format!("the result of one record is larger than {limit} bytes")))
+}

@@ -1,0 +1,131 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! WASI preview 2 for components: a clean environment, in which nothing waits longer than the call may.
+//!
+//! No arguments, no environment variables, no files, no sockets, an empty standard input. Clocks and random numbers are
+//! real, since they tell nothing of the server. Standard output and error go to the log.
+//!
+//! The engine's deadline ends guest code, but not a host function that waits. `wasi:io/poll` is the only place where one
+//! waits here, so it is replaced: each wait also ends with the call's own time.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use fnstream_core::{Error, ErrorCode};
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource, ResourceTable};
+use wasmtime_wasi::clocks::WasiClocksView;
+use wasmtime_wasi::p2::DynPollable;
+use wasmtime_wasi::p2::bindings::clocks::monotonic_clock::Host as _;
+use wasmtime_wasi::p2::bindings::sync::io::poll::Host as _;
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+use crate::component::Component;
+use crate::fault::raise;
+use crate::log::{LineLog, LogStream, Stream};
+
+/// The interface whose waits are bounded; guests of any 0.2 find it under this name.
+const POLL: &str = "wasi:io/poll@0.2.12";
+
+/// Interfaces of the world `wasi:cli/imports@0.2`.
+pub(crate) const INTERFACES: &[&str] = &[
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stderr",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stderr",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:clocks/monotonic-clock",
+    "wasi:clocks/wall-clock",
+    "wasi:filesystem/preopens",
+    "wasi:filesystem/types",
+    "wasi:io/error",
+    "wasi:io/poll",
+    "wasi:io/streams",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+    "wasi:random/random",
+    "wasi:sockets/instance-network",
+    "wasi:sockets/ip-name-lookup",
+    "wasi:sockets/network",
+    "wasi:sockets/tcp",
+    "wasi:sockets/tcp-create-socket",
+    "wasi:sockets/udp",
+    "wasi:sockets/udp-create-socket",
+];
+
+/// Whether an import is one of them.
+pub(crate) fn is_known(import: &str) -> bool {
+    import.split_once('@').is_some_and(|(name, version)| version.starts_with("0.2.") && INTERFACES.contains(&name))
+}
+
+/// The environment of one instance.
+pub(crate) fn environment(function: &Arc<str>, task: u32, log_line: usize) -> WasiCtx {
+    let log = |stream| LogStream::new(LineLog::new(Arc::clone(function), task, stream, log_line));
+    WasiCtxBuilder::new()
+        .stdout(log(Stream::Stdout))
+        .stderr(log(Stream::Stderr))
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false)
+        .build()
+}
+
+/// Adds all of it.
+pub(crate) fn add_to_linker(linker: &mut Linker<Component>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_sync(linker)?;
+    linker.allow_shadowing(true);
+    let mut poll = linker.instance(POLL)?;
+    poll.func_wrap("poll", |cx: StoreContextMut<'_, Component>, (list,): (Vec<Resource<DynPollable>>,)| {
+        Ok((wait(cx, list)?,))
+    })?;
+    poll.func_wrap(
+        "[method]pollable.block",
+        |cx: StoreContextMut<'_, Component>, (one,): (Resource<DynPollable>,)| {
+            wait(cx, vec![one])?;
+            Ok(())
+        },
+    )?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// Waits until one of the list is ready; ends the call when its time is over first.
+fn wait(mut cx: StoreContextMut<'_, Component>, mut list: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
+    let data = cx.data_mut();
+    if list.is_empty() {
+        return data.table.poll(list);
+    }
+    let left = data.ends.saturating_duration_since(Instant::now());
+    let nanos = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
+    let deadline = data.clocks().subscribe_duration(nanos)?;
+    let index = list.len() as u32;
+    list.push(Resource::new_borrow(deadline.rep()));
+    let mut ready = data.table.poll(list);
+    wasmtime_wasi::p2::bindings::sync::io::poll::HostPollable::drop(&mut data.table, deadline)?;
+    if let Ok(ready) = &mut ready {
+        ready.retain(|&i| i != index);
+        if ready.is_empty() {
+            return Err(raise(Error::new(ErrorCode::GuestTimeout, "the call waited until its time limit")));
+        }
+    }
+    ready
+}
+
+impl WasiView for Component {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// Where a guest's resources are kept: far more than any needs, but bounded.
+pub(crate) fn table() -> ResourceTable {
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(10_000);
+    table
+}
