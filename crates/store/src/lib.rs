@@ -1,1 +1,72 @@
-//! placeholder
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The embedded log, state and metadata on one RocksDB, and the committer that makes an epoch of all three one write.
+//!
+//! Owns: the data folder, the persisted formats, topics and their retention, consumers' cursors, the applied state of
+//! tasks, the register of functions, artifacts, and the committer thread. It must not know what a function is made of,
+//! how it is run, or who asks: no wasm, no RPC, no engine.
+//!
+//! # Guarantees
+//!
+//! - What an epoch or an append changes is one atomic write. When it is answered it is readable, and durable as
+//!   [`Durability`] says.
+//! - After `kill -9` everything that was answered is there, and what was not answered is there as a whole or not at all.
+//!   Opening repairs nothing, because there is nothing to repair.
+//! - A full disk makes writes fail with [`fnstream_core::ErrorCode::StorageFull`] and changes nothing; when there is space
+//!   again, writes go on by themselves.
+//!
+//! # Reading order
+//!
+//! [`options`](StoreOptions), [`store`](Store) (everything that can be asked for), `keys` and `formats` (what is on the
+//! disk), `log`, `commit`, then `state`, `metadata`, `artifacts`, `dir`, `db`.
+//!
+//! ```
+//! use fnstream_core::broker::PollLimit;
+//! use fnstream_core::record::{Position, TopicPartition};
+//! use fnstream_frame::{FrameBuilder, RecordRef};
+//! use fnstream_store::{Store, StoreOptions};
+//!
+//! let folder = tempfile::tempdir()?;
+//! let store = Store::open(folder.path(), StoreOptions::default())?;
+//! store.ensure_topic("orders", 1)?;
+//!
+//! let mut frame = FrameBuilder::new();
+//! frame.push(RecordRef::new(b"hello"));
+//! let (tell, told) = std::sync::mpsc::channel();
+//! store.append("orders", None, frame.to_bytes(), Box::new(move |done| tell.send(done).unwrap_or_default()));
+//! assert_eq!(told.recv()??, [(0, Position(0), 1)]);
+//!
+//! let all = PollLimit { records: 100, bytes: 1 << 20 };
+//! let batch = store.read(&TopicPartition::new("orders", 0), Position::START, all)?.ok_or("a batch")?;
+//! assert_eq!(batch.frame().record(0).value, b"hello");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod artifacts;
+mod broker;
+mod commit;
+mod db;
+mod dir;
+mod error;
+mod faults;
+mod formats;
+mod inner;
+mod keys;
+mod log;
+mod metadata;
+mod options;
+mod state;
+mod store;
+
+pub use artifacts::Artifacts;
+pub use commit::group::{AppendDone, Appended};
+pub use faults::FAILPOINTS;
+#[cfg(feature = "failpoints")]
+pub use faults::{WRONG_COMMITTER, WRONG_COMMITTER_FAILPOINT};
+pub use log::cursor::CursorInfo;
+pub use log::partition::WatchGuard;
+pub use log::retention::Dropped;
+pub use log::topics::{PartitionInfo, TopicInfo};
+pub use options::{CommitMode, Durability, Retention, StoreOptions};
+pub use store::Store;

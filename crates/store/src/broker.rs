@@ -1,0 +1,60 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The embedded log as a broker: this process is the whole group, so every task is its own at once and for good.
+
+use std::sync::Arc;
+
+use fnstream_core::Result;
+use fnstream_core::broker::{Assignment, AssignmentListener, Broker, Membership, Source, Subscription, TaskInput};
+use fnstream_core::epoch::TaskId;
+use fnstream_core::record::{Position, Positions, TopicPartition};
+use fnstream_core::waker::Waker;
+
+use crate::log::source::LogSource;
+use crate::store::Store;
+
+/// The store's log as the engine sees it.
+pub(crate) struct EmbeddedBroker(pub Store);
+
+/// Nobody waits for a member to leave: there is nothing to tell.
+struct Alone;
+
+impl Membership for Alone {}
+
+impl Broker for EmbeddedBroker {
+    fn join(&self, subscription: Subscription, listener: Arc<dyn AssignmentListener>) -> Result<Box<dyn Membership>> {
+        let store = self.0.inner();
+        let mut inputs = Vec::new();
+        for (group, topics) in (0u32..).zip(&subscription.groups) {
+            for name in topics {
+                inputs.push((group, name.clone(), store.topics.get(name)?.count()));
+            }
+        }
+        let tasks = inputs.iter().map(|(_, _, partitions)| *partitions).max().unwrap_or(0);
+        for index in 0..tasks {
+            let task = TaskId::new(subscription.function, index);
+            let lease = store.ledger.lock().lease(task)?;
+            let inputs = inputs.iter().filter(|(_, _, partitions)| index < *partitions);
+            let inputs = inputs.map(|(group, name, _)| TaskInput {
+                group: *group,
+                partition: TopicPartition::new(name.clone(), index),
+            });
+            listener.assigned(Assignment { task, lease, inputs: inputs.collect() });
+        }
+        Ok(Box::new(Alone))
+    }
+
+    fn open_source(&self, assignment: &Assignment, from: &Positions, waker: Waker) -> Result<Box<dyn Source>> {
+        Ok(Box::new(LogSource::open(self.0.inner().clone(), assignment, from, &waker)?))
+    }
+
+    fn partitions(&self, topic: &str) -> Result<u32> {
+        Ok(self.0.inner().topics.get(topic)?.count())
+    }
+
+    fn earliest(&self, partition: &TopicPartition) -> Result<Position> {
+        let topic = self.0.inner().topics.get(&partition.topic)?;
+        Ok(topic.partition(partition.partition)?.marks().earliest())
+    }
+}

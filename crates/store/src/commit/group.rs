@@ -1,0 +1,271 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! One group: jobs off the queue become one write, and its outcome becomes their answers.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fnstream_core::committer::{CommitDone, CommitFailure, CommitResult};
+use fnstream_core::epoch::{Epoch, FrozenEpoch, Generation, TaskId};
+use fnstream_core::record::Position;
+use fnstream_core::{Error, Result, failpoint};
+use rocksdb::WriteBatch;
+
+use super::ledger::{Ledger, Verdict};
+use crate::db::Sync;
+use crate::formats::{Floor, StoredBatch};
+use crate::inner::Inner;
+use crate::keys;
+use crate::log::cut::Part;
+use crate::log::partition::Topic;
+use crate::options::{CommitMode, Durability};
+use crate::state;
+
+/// Where an append's records went: partition, position of the first, number.
+pub type Appended = Vec<(u32, Position, u32)>;
+
+/// Told how an append ended, from any thread. It must not block.
+pub type AppendDone = Box<dyn FnOnce(Result<Appended>) + Send>;
+
+/// What the thread is asked to do.
+pub(crate) enum Job {
+    Commit(Commit),
+    Append { topic: Arc<Topic>, parts: Vec<Part>, done: AppendDone },
+    Trim { task: TaskId, through: Epoch },
+}
+
+/// An epoch, with what its own thread could prepare.
+pub(crate) struct Commit {
+    pub task: TaskId,
+    pub generation: Generation,
+    pub epoch: Epoch,
+    pub outbox: Vec<(Arc<str>, Part)>,
+    pub progress: Vec<u8>,
+    pub state: StateWrites,
+    pub done: CommitDone,
+}
+
+/// How an epoch's state is written.
+pub(crate) enum StateWrites {
+    Nothing,
+    Delta(Vec<u8>),
+    PerKey(Arc<FrozenEpoch>),
+}
+
+impl Job {
+    /// About how much the job adds to a write.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Job::Commit(commit) => {
+                let state = match &commit.state {
+                    StateWrites::Nothing => 0,
+                    StateWrites::Delta(delta) => delta.len(),
+                    StateWrites::PerKey(epoch) => epoch.delta.bytes(),
+                };
+                state + commit.progress.len() + commit.outbox.iter().map(|(_, part)| part.bytes()).sum::<usize>()
+            }
+            Job::Append { parts, .. } => parts.iter().map(Part::bytes).sum(),
+            Job::Trim { .. } => 0,
+        }
+    }
+
+    /// Answers a job that will never be done.
+    pub(crate) fn refuse(self, error: &Error) {
+        match self {
+            Job::Commit(commit) => (commit.done)(Err(CommitFailure::Fatal(error.clone()))),
+            Job::Append { done, .. } => done(Err(error.clone())),
+            Job::Trim { .. } => {}
+        }
+    }
+}
+
+/// What is to be said when the write has ended.
+enum Answer {
+    Commit(CommitDone, Option<CommitResult>),
+    Append(AppendDone, Result<Appended>),
+}
+
+/// Jobs that are written together.
+pub(crate) struct Group<'a> {
+    store: &'a Inner,
+    batch: WriteBatch,
+    /// Progress and state, when they are (wrongly) written apart from the outbox.
+    apart: Option<WriteBatch>,
+    ends: HashMap<(u32, u32), (Arc<Topic>, Floor)>,
+    tasks: HashSet<TaskId>,
+    answers: Vec<Answer>,
+    value: Vec<u8>,
+    /// Whether anything is in it that somebody waits for.
+    awaited: bool,
+}
+
+impl<'a> Group<'a> {
+    pub(crate) fn new(store: &'a Inner) -> Self {
+        Group {
+            store,
+            batch: WriteBatch::default(),
+            apart: crate::faults::wrong_committer().then(WriteBatch::default),
+            ends: HashMap::new(),
+            tasks: HashSet::new(),
+            answers: Vec::new(),
+            value: Vec::new(),
+            awaited: false,
+        }
+    }
+
+    /// Writes all jobs together, moves what they move, and answers them.
+    pub(crate) fn run(mut self, jobs: impl Iterator<Item = Job>) {
+        let store = self.store;
+        let mut ledger = store.ledger.lock();
+        for job in jobs {
+            match job {
+                Job::Commit(commit) => self.add_commit(&mut ledger, commit),
+                Job::Append { topic, parts, done } => self.add_append(&topic, &parts, done),
+                Job::Trim { task, through } => self.add_trim(&mut ledger, task, through),
+            }
+        }
+        let written = self.write();
+        for &task in &self.tasks {
+            match &written {
+                Ok(()) => ledger.committed(task),
+                Err(e) => ledger.failed(task, &CommitFailure::Retriable(e.clone())),
+            }
+        }
+        if written.is_ok() {
+            for ((_, partition), (topic, end)) in &self.ends {
+                topic.partitions[*partition as usize].set_end(*end);
+            }
+        }
+        drop(ledger);
+        for answer in self.answers {
+            answer.give(&written);
+        }
+        if written.is_ok() {
+            for ((_, partition), (topic, _)) in &self.ends {
+                topic.partitions[*partition as usize].wake();
+            }
+        }
+    }
+
+    fn add_commit(&mut self, ledger: &mut Ledger, commit: Commit) {
+        let Commit { task, generation, epoch, outbox, progress, state, done } = commit;
+        let early = match ledger.admit(task, generation, epoch) {
+            Verdict::Commit => match self.stage(task, epoch, outbox, &progress, state) {
+                Ok(()) => {
+                    self.tasks.insert(task);
+                    None
+                }
+                Err(e) => {
+                    ledger.unstage(task, epoch);
+                    Some(Err(CommitFailure::Abortable(e)))
+                }
+            },
+            Verdict::Staged => None,
+            Verdict::Committed => Some(Ok(Bytes::new())),
+            Verdict::Refuse(failure) => Some(Err(failure)),
+        };
+        self.answers.push(Answer::Commit(done, early));
+    }
+
+    /// Everything that can fail comes before the first thing that is put into the batch.
+    fn stage(
+        &mut self,
+        task: TaskId,
+        epoch: Epoch,
+        outbox: Vec<(Arc<str>, Part)>,
+        progress: &[u8],
+        state: StateWrites,
+    ) -> Result<()> {
+        let store = self.store;
+        let outbox: Result<Vec<_>> = outbox
+            .into_iter()
+            .map(|(name, part)| {
+                let topic = store.topics.get(&name)?;
+                topic.partition(part.partition)?;
+                Ok((topic, part))
+            })
+            .collect();
+        let outbox = outbox?;
+        let mut apart = self.apart.take();
+        let batch = apart.as_mut().unwrap_or(&mut self.batch);
+        match state {
+            StateWrites::Nothing => {}
+            StateWrites::Delta(delta) => batch.put_cf(store.db.family(keys::DELTAS), keys::delta(task, epoch), delta),
+            StateWrites::PerKey(frozen) => state::put_per_key(&store.db, batch, &frozen)?,
+        }
+        if store.options.commit_mode != CommitMode::OutboxOnly {
+            batch.put_cf(store.db.family(keys::META), keys::progress(task), progress);
+        }
+        self.apart = apart;
+        for (topic, part) in &outbox {
+            self.place(topic, part);
+        }
+        self.awaited = true;
+        Ok(())
+    }
+
+    fn add_append(&mut self, topic: &Arc<Topic>, parts: &[Part], done: AppendDone) {
+        let checked: Result<Vec<_>> = parts.iter().map(|part| topic.partition(part.partition)).collect();
+        let placed = checked
+            .map(|_| parts.iter().map(|part| (part.partition, self.place(topic, part), part.records())).collect());
+        self.awaited |= placed.is_ok();
+        self.answers.push(Answer::Append(done, placed));
+    }
+
+    /// Puts records at the next positions of a partition; answers the first.
+    fn place(&mut self, topic: &Arc<Topic>, part: &Part) -> Position {
+        let (_, end) = self
+            .ends
+            .entry((topic.id, part.partition))
+            .or_insert_with(|| (topic.clone(), topic.partitions[part.partition as usize].marks().end));
+        let first = Position(end.position.into());
+        for piece in &part.pieces {
+            StoredBatch::encode(&mut self.value, end.bytes_before, &piece.frame);
+            let key = keys::batch(topic.id, part.partition, end.position);
+            self.batch.put_cf(self.store.db.family(keys::TOPICS), key, &self.value);
+            end.position += u64::from(piece.records);
+            end.bytes_before += piece.frame.len() as u64;
+        }
+        first
+    }
+
+    fn add_trim(&mut self, ledger: &mut Ledger, task: TaskId, through: Epoch) {
+        if let Some((from, end)) = ledger.trim(task, through) {
+            let (from, end) = (keys::delta(task, from), keys::delta(task, end));
+            self.batch.delete_range_cf(self.store.db.family(keys::DELTAS), from, end);
+        }
+    }
+
+    fn write(&mut self) -> Result<()> {
+        let options = &self.store.options;
+        let unsynced = options.durability == Durability::Os || options.commit_mode == CommitMode::OutboxOnly;
+        let sync = if unsynced || !self.awaited { Sync::No } else { Sync::Yes };
+        let batch = std::mem::take(&mut self.batch);
+        let apart = self.apart.take().filter(|batch| !batch.is_empty());
+        if batch.is_empty() && apart.is_none() {
+            return Ok(());
+        }
+        failpoint!("commit.before-write");
+        self.store.db.write(batch, sync)?;
+        if let Some(apart) = apart {
+            failpoint!("wrong.between");
+            self.store.db.write(apart, sync)?;
+        }
+        failpoint!("commit.after-write");
+        Ok(())
+    }
+}
+
+impl Answer {
+    fn give(self, written: &Result<()>) {
+        match self {
+            Answer::Commit(done, early) => done(early.unwrap_or_else(|| match written {
+                Ok(()) => Ok(Bytes::new()),
+                Err(e) => Err(CommitFailure::Retriable(e.clone())),
+            })),
+            Answer::Append(done, placed) => done(placed.and_then(|placed| written.clone().map(|()| placed))),
+        }
+    }
+}

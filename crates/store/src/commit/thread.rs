@@ -1,0 +1,130 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The queue and its thread.
+//!
+//! The thread sleeps until there is a job, takes along what else waits, and writes it as one group. While it waits for
+//! the disk the queue grows, so groups are as large as the load makes them, and at low rates a job is written at once.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use fnstream_core::Result;
+use parking_lot::{Mutex, RwLock};
+
+use super::group::{Group, Job};
+use crate::error::closed;
+use crate::inner::Inner;
+use crate::options::{CommitMode, Durability};
+
+/// Where a group ends, so that the first job in it does not wait for ever and memory stays bounded.
+const GROUP_BYTES: usize = 8 << 20;
+const GROUP_JOBS: usize = 4096;
+
+/// The way to the thread. What was sent before `close` is done and answered; later jobs are refused.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    jobs: RwLock<Option<Sender<Job>>>,
+}
+
+impl Queue {
+    pub(crate) fn new() -> (Self, Receiver<Job>) {
+        let (sender, receiver) = unbounded();
+        (Queue { jobs: RwLock::new(Some(sender)) }, receiver)
+    }
+
+    pub(crate) fn send(&self, job: Job) {
+        let refused = {
+            // Held while sending: a job is either before the end of the queue or refused, never forgotten.
+            let jobs = self.jobs.read();
+            match jobs.as_ref() {
+                Some(jobs) => match jobs.send(job) {
+                    Ok(()) => return,
+                    Err(unsent) => unsent.0,
+                },
+                None => job,
+            }
+        };
+        refused.refuse(&closed());
+    }
+
+    fn close(&self) {
+        *self.jobs.write() = None;
+    }
+}
+
+/// The running thread. Dropping it answers everything that was handed in, then ends the thread.
+#[derive(Debug)]
+pub(crate) struct Committing {
+    store: Arc<Inner>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Committing {
+    pub(crate) fn start(store: Arc<Inner>, jobs: Receiver<Job>) -> Result<Self> {
+        let theirs = store.clone();
+        let thread = thread::Builder::new()
+            .name("committer".to_owned())
+            .spawn(move || run(&theirs, &jobs))
+            .map_err(|e| fnstream_core::error::internal(format!("cannot start the committer thread: {e}")))?;
+        Ok(Committing { store, thread: Mutex::new(Some(thread)) })
+    }
+
+    pub(crate) fn store(&self) -> &Arc<Inner> {
+        &self.store
+    }
+
+    /// Ends the thread after all that was handed in is answered. The second call does nothing.
+    pub(crate) fn end(&self) {
+        self.store.queue.close();
+        let Some(thread) = self.thread.lock().take() else {
+            return;
+        };
+        // The last handle may be dropped by an answer: the thread cannot wait for itself, and ends by itself.
+        if thread.thread().id() != thread::current().id() && thread.join().is_err() {
+            tracing::error!("the committer thread panicked");
+        }
+    }
+}
+
+impl Drop for Committing {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn run(store: &Inner, jobs: &Receiver<Job>) {
+    let mut next = None;
+    while let Some(first) = next.take().or_else(|| jobs.recv().ok()) {
+        let mut group = vec![first];
+        if store.options.durability != Durability::Sync {
+            next = gather(store.options.commit_mode, &mut group, jobs);
+        }
+        Group::new(store).run(group.into_iter());
+    }
+}
+
+/// Takes along what waits; answers the job that must wait for the next group.
+fn gather(mode: CommitMode, group: &mut Vec<Job>, jobs: &Receiver<Job>) -> Option<Job> {
+    let mut bytes: usize = group.iter().map(Job::bytes).sum();
+    let mut tasks: HashSet<_> = group.iter().filter_map(task_of).collect();
+    while bytes < GROUP_BYTES && group.len() < GROUP_JOBS {
+        let job = jobs.try_recv().ok()?;
+        // Merges are resolved against what is stored, so the epoch before must be.
+        if mode == CommitMode::PutPerKey && task_of(&job).is_some_and(|task| !tasks.insert(task)) {
+            return Some(job);
+        }
+        bytes += job.bytes();
+        group.push(job);
+    }
+    None
+}
+
+fn task_of(job: &Job) -> Option<fnstream_core::epoch::TaskId> {
+    match job {
+        Job::Commit(commit) => Some(commit.task),
+        Job::Append { .. } | Job::Trim { .. } => None,
+    }
+}

@@ -1,0 +1,181 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The one RocksDB: how it is tuned, and the few calls that everything else goes through.
+//!
+//! Every write goes to the write-ahead log, so what reaches the disk is always a prefix of what was written: an unsynced
+//! write is never there without those before it. That order is what lets `trim`, `apply` and the taking over of a task
+//! be unsynced.
+//!
+//! # Memory
+//!
+//! One block cache holds data, index and filter blocks of all column families; one write buffer manager bounds all
+//! memtables together; the number of open files and of the log's bytes are bounded too. Nothing grows with the number of
+//! records.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use fnstream_core::error::internal;
+use fnstream_core::{Error, ErrorCode, Result};
+use parking_lot::Mutex;
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator, LogLevel,
+    Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
+};
+
+use crate::error::rocks;
+use crate::formats;
+use crate::keys;
+use crate::options::StoreOptions;
+
+/// The largest memtable of one column family: smaller than all of the budget, so that one busy family does not leave the
+/// others with tiny flushes.
+const MEMTABLE_SHARE: usize = 4;
+/// More open files than a log of hundreds of gigabytes has.
+const MAX_OPEN_FILES: i32 = 1024;
+
+pub(crate) struct Db {
+    inner: DB,
+    /// Set by tests: what every write answers.
+    fault: Mutex<Option<ErrorCode>>,
+}
+
+/// Whether a write waits for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sync {
+    Yes,
+    No,
+}
+
+impl Db {
+    pub(crate) fn open(path: &Path, options: &StoreOptions) -> Result<Self> {
+        let cache = Cache::new_lru_cache(options.block_cache_bytes);
+        let families = [
+            (keys::TOPICS, DBCompressionType::Lz4, 16 << 10),
+            (keys::DELTAS, DBCompressionType::None, 16 << 10),
+            (keys::STATE, DBCompressionType::Lz4, 4 << 10),
+            (keys::META, DBCompressionType::None, 4 << 10),
+            (keys::FUNCTIONS, DBCompressionType::None, 4 << 10),
+        ];
+        let descriptors = families.map(|(name, compression, block_size)| {
+            ColumnFamilyDescriptor::new(name, family_options(name, options, &cache, compression, block_size))
+        });
+        let inner = DB::open_cf_descriptors(&db_options(options), path, descriptors)
+            .map_err(|e| rocks("cannot open the data folder", &e))?;
+        Ok(Db { inner, fault: Mutex::new(None) })
+    }
+
+    /// A column family. All of them are made when the database is opened.
+    pub(crate) fn family(&self, name: &str) -> &ColumnFamily {
+        self.inner.cf_handle(name).expect("every column family is opened with the database")
+    }
+
+    /// Writes all of a batch or nothing.
+    pub(crate) fn write(&self, batch: WriteBatch, sync: Sync) -> Result<()> {
+        if let Some(code) = *self.fault.lock() {
+            return Err(Error::new(code, "cannot write: a fault was injected"));
+        }
+        let mut options = WriteOptions::default();
+        options.set_sync(sync == Sync::Yes);
+        self.inner.write_opt(batch, &options).map_err(|e| rocks("cannot write", &e))
+    }
+
+    pub(crate) fn get(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.inner.get_cf(self.family(family), key).map_err(|e| rocks("cannot read", &e))
+    }
+
+    /// An iterator over the keys of a family below `end`, if there is one. It sees the moment at which it was made.
+    pub(crate) fn iterate(&self, family: &str, end: impl Into<Option<Vec<u8>>>) -> DBRawIterator<'_> {
+        let mut options = ReadOptions::default();
+        if let Some(end) = end.into() {
+            options.set_iterate_upper_bound(end);
+        }
+        self.inner.raw_iterator_cf_opt(self.family(family), options)
+    }
+
+    /// The next id of a kind, counted from 1; the batch says that it is taken.
+    pub(crate) fn take_id(&self, counter: &[u8], batch: &mut WriteBatch) -> Result<u32> {
+        let id = self.get(keys::META, counter)?.map_or(Ok(1), |value| formats::decode_counter(&value))?;
+        let next = id.checked_add(1).ok_or_else(|| internal("all ids of this data folder were given out"))?;
+        batch.put_cf(self.family(keys::META), counter, formats::encode_counter(next));
+        Ok(id)
+    }
+
+    /// Removes files that hold nothing but keys of a range, both ends included, without waiting for a compaction.
+    pub(crate) fn drop_files(&self, family: &str, first: &[u8], last: &[u8]) -> Result<()> {
+        self.inner.delete_file_in_range_cf(self.family(family), first, last).map_err(|e| rocks("cannot drop files", &e))
+    }
+
+    /// Waits until everything that was written is on the disk.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.inner.flush_wal(true).map_err(|e| rocks("cannot sync", &e))
+    }
+
+    /// The time of one small synced write.
+    pub(crate) fn measure_synced_write(&self) -> Result<Duration> {
+        let mut batch = WriteBatch::default();
+        batch.put_cf(self.family(keys::META), keys::PROBE, [1]);
+        let start = Instant::now();
+        self.write(batch, Sync::Yes)?;
+        Ok(start.elapsed())
+    }
+
+    pub(crate) fn inject_fault(&self, code: Option<ErrorCode>) {
+        *self.fault.lock() = code;
+    }
+}
+
+/// What an iterator that ran out has to say: whether it really was the end.
+pub(crate) fn ended(iterator: &DBRawIterator<'_>) -> Result<()> {
+    iterator.status().map_err(|e| rocks("cannot read", &e))
+}
+
+fn db_options(options: &StoreOptions) -> Options {
+    let mut db = Options::default();
+    db.create_if_missing(true);
+    db.create_missing_column_families(true);
+    db.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager(options.write_buffer_bytes, false));
+    // What a start after a crash has to replay.
+    db.set_max_total_wal_size(options.write_buffer_bytes as u64);
+    db.set_max_open_files(MAX_OPEN_FILES);
+    db.set_max_background_jobs(2);
+    db.set_max_manifest_file_size(4 << 20);
+    db.set_bytes_per_sync(1 << 20);
+    db.set_log_level(LogLevel::Warn);
+    db.set_max_log_file_size(1 << 20);
+    db.set_keep_log_file_num(2);
+    db.set_stats_dump_period_sec(0);
+    // Reading every file's statistics would make the start slower with every gigabyte.
+    db.set_skip_stats_update_on_db_open(true);
+    db
+}
+
+fn family_options(
+    name: &str,
+    options: &StoreOptions,
+    cache: &Cache,
+    compression: DBCompressionType,
+    block_size: usize,
+) -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(cache);
+    table.set_block_size(block_size);
+    table.set_format_version(5);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_cache_index_and_filter_blocks_with_high_priority(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    if name == keys::STATE {
+        // The one family where absent keys are asked for.
+        table.set_bloom_filter(10.0, false);
+    }
+    let mut family = Options::default();
+    family.set_block_based_table_factory(&table);
+    family.set_compression_type(compression);
+    family.set_write_buffer_size(options.write_buffer_bytes / MEMTABLE_SHARE);
+    family.set_max_write_buffer_number(3);
+    family.set_target_file_size_base(64 << 20);
+    family.set_max_bytes_for_level_base(256 << 20);
+    family.set_level_compaction_dynamic_level_bytes(true);
+    family
+}

@@ -1,0 +1,178 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The values that are stored, each with a version byte first. Bytes of every released version stay readable: the tests
+//! below hold them.
+//!
+//! ```text
+//! stored batch      1, flags u8 (0), bytes of the partition before it u64 BE, a packed frame with channel 0
+//! topic             1, postcard {id, name, partitions, max age in ms?, max bytes?, created}
+//! floor             1, earliest position u64 BE, bytes of the partition before it u64 BE
+//! cursor            1, position u64 BE
+//! counter           1, next id u32 BE
+//! progress          1, postcard (generation, Progress)
+//! marker            1, postcard Marker
+//! function entry    1, JSON of FunctionEntry
+//! ```
+
+use fnstream_core::Result;
+use fnstream_core::epoch::{Generation, Progress};
+use fnstream_core::spec::FunctionEntry;
+use fnstream_core::state::Marker;
+use fnstream_frame::Frame;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::error::corrupt;
+
+const VERSION: u8 = 1;
+
+/// Bytes of a stored batch before its frame.
+pub(crate) const BATCH_HEADER: usize = 10;
+
+/// A batch of the log as it is stored.
+pub(crate) struct StoredBatch<'a> {
+    /// Frame bytes of the partition before this batch, since the partition exists.
+    pub bytes_before: u64,
+    /// The packed records.
+    pub bytes: &'a [u8],
+    /// The same, checked.
+    pub frame: Frame<'a>,
+}
+
+impl<'a> StoredBatch<'a> {
+    pub(crate) fn decode(value: &'a [u8]) -> Result<Self> {
+        let rest = versioned("a stored batch", value)?;
+        let (flags, rest) = rest.split_first().ok_or_else(|| corrupt("a stored batch is truncated"))?;
+        if *flags != 0 {
+            return Err(corrupt(format_args!("a stored batch has unknown flags {flags:#x}")));
+        }
+        let (before, bytes) = rest.split_first_chunk().ok_or_else(|| corrupt("a stored batch is truncated"))?;
+        let frame = Frame::parse(bytes).map_err(|e| corrupt(format_args!("a stored batch: {e}")))?;
+        if frame.is_empty() {
+            return Err(corrupt("a stored batch has no records"));
+        }
+        Ok(StoredBatch { bytes_before: u64::from_be_bytes(*before), bytes, frame })
+    }
+
+    pub(crate) fn encode(out: &mut Vec<u8>, bytes_before: u64, frame: &[u8]) {
+        out.clear();
+        out.reserve(BATCH_HEADER + frame.len());
+        out.extend_from_slice(&[VERSION, 0]);
+        out.extend_from_slice(&bytes_before.to_be_bytes());
+        out.extend_from_slice(frame);
+    }
+}
+
+/// A topic as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TopicDescriptor {
+    pub id: u32,
+    pub name: String,
+    pub partitions: u32,
+    pub max_age_ms: Option<u64>,
+    pub max_bytes: Option<u64>,
+    pub created_ms: i64,
+}
+
+/// Where a partition begins after retention took records off it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Floor {
+    pub position: u64,
+    pub bytes_before: u64,
+}
+
+impl Floor {
+    pub(crate) fn encode(self) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        out.extend_from_slice(&self.position.to_be_bytes());
+        out.extend_from_slice(&self.bytes_before.to_be_bytes());
+        out
+    }
+
+    pub(crate) fn decode(value: &[u8]) -> Result<Self> {
+        let rest: &[u8; 16] = fixed("a partition's floor", value)?;
+        let (position, bytes_before) = rest.split_at(8);
+        Ok(Floor { position: be_u64(position), bytes_before: be_u64(bytes_before) })
+    }
+}
+
+pub(crate) fn encode_topic(topic: &TopicDescriptor) -> Vec<u8> {
+    encode_postcard(topic)
+}
+
+pub(crate) fn decode_topic(value: &[u8]) -> Result<TopicDescriptor> {
+    decode_postcard("a topic's descriptor", value)
+}
+
+pub(crate) fn encode_progress(generation: Generation, progress: &Progress) -> Vec<u8> {
+    encode_postcard(&(generation, progress))
+}
+
+pub(crate) fn decode_progress(value: &[u8]) -> Result<(Generation, Progress)> {
+    decode_postcard("a task's progress", value)
+}
+
+pub(crate) fn encode_marker(marker: &Marker) -> Vec<u8> {
+    encode_postcard(marker)
+}
+
+pub(crate) fn decode_marker(value: &[u8]) -> Result<Marker> {
+    decode_postcard("the marker of a task's state", value)
+}
+
+pub(crate) fn encode_cursor(position: u64) -> Vec<u8> {
+    [&[VERSION][..], &position.to_be_bytes()].concat()
+}
+
+pub(crate) fn decode_cursor(value: &[u8]) -> Result<u64> {
+    fixed("a cursor", value).map(|bytes| u64::from_be_bytes(*bytes))
+}
+
+pub(crate) fn encode_counter(next: u32) -> Vec<u8> {
+    [&[VERSION][..], &next.to_be_bytes()].concat()
+}
+
+pub(crate) fn decode_counter(value: &[u8]) -> Result<u32> {
+    fixed("a counter", value).map(|bytes| u32::from_be_bytes(*bytes))
+}
+
+pub(crate) fn encode_function(entry: &FunctionEntry) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    // Strings, numbers and maps with string keys: nothing that JSON could refuse.
+    serde_json::to_writer(&mut out, entry).expect("a function entry is always valid JSON");
+    out
+}
+
+pub(crate) fn decode_function(value: &[u8]) -> Result<FunctionEntry> {
+    serde_json::from_slice(versioned("a function entry", value)?)
+        .map_err(|e| corrupt(format_args!("a function entry: {e}")))
+}
+
+fn encode_postcard<T: Serialize>(value: &T) -> Vec<u8> {
+    // Plain data of known length into memory: there is nothing that could fail.
+    postcard::to_extend(value, vec![VERSION]).expect("plain data is always encoded")
+}
+
+fn decode_postcard<T: DeserializeOwned>(what: &str, value: &[u8]) -> Result<T> {
+    postcard::from_bytes(versioned(what, value)?).map_err(|e| corrupt(format_args!("{what}: {e}")))
+}
+
+fn versioned<'a>(what: &str, value: &'a [u8]) -> Result<&'a [u8]> {
+    match value.split_first() {
+        Some((&VERSION, rest)) => Ok(rest),
+        Some((version, _)) => Err(corrupt(format_args!("{what} has version {version}, which is not known"))),
+        None => Err(corrupt(format_args!("{what} has no bytes"))),
+    }
+}
+
+fn fixed<'a, const N: usize>(what: &str, value: &'a [u8]) -> Result<&'a [u8; N]> {
+    let rest = versioned(what, value)?;
+    rest.as_array().ok_or_else(|| corrupt(format_args!("{what} has {} bytes, not {N}", rest.len())))
+}
+
+fn be_u64(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |n, byte| n << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests;

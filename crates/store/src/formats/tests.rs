@@ -1,0 +1,121 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The bytes of version 1, as every later version must read them.
+#![allow(clippy::unwrap_used)]
+
+use bytes::Bytes;
+use fnstream_core::ErrorCode;
+use fnstream_core::epoch::{Epoch, FunctionId};
+use fnstream_core::record::{Position, Positions, TopicPartition};
+use fnstream_core::spec::{DesiredState, FunctionSpec};
+use fnstream_frame::{FrameBuilder, RecordRef};
+
+use super::*;
+
+#[test]
+fn stored_batch_of_version_1() {
+    let golden = b"\x01\x00\
+        \x00\x00\x00\x00\x00\x00\x01\x02\
+        FSF\x01\x01\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\
+        \x07\x00\x00\x00\x00\x00\x00\x00\
+        \x00\x00\x00\x00\
+        \x01\x00\x00\x00\
+        \x01\x00\x00\x00\
+        \x01\x00\x00\x00\
+        \x02\x00\x00\x00\
+        kv";
+    let mut builder = FrameBuilder::new();
+    builder.push(RecordRef::new(b"v").with_key(Some(b"k")).at(7));
+    let mut encoded = Vec::new();
+    StoredBatch::encode(&mut encoded, 0x102, &builder.to_bytes());
+    assert_eq!(encoded, golden);
+    let decoded = StoredBatch::decode(golden).unwrap();
+    assert_eq!((decoded.bytes_before, decoded.bytes), (0x102, &golden[10..]));
+    assert_eq!(decoded.frame.record(0).value, b"v");
+}
+
+#[test]
+fn topic_of_version_1() {
+    let golden = b"\x01\x07\x01t\x04\x01\xe8\x07\x00\xd0\x0f";
+    let topic = TopicDescriptor {
+        id: 7,
+        name: "t".into(),
+        partitions: 4,
+        max_age_ms: Some(1000),
+        max_bytes: None,
+        created_ms: 1000,
+    };
+    assert_eq!(encode_topic(&topic), golden);
+    assert_eq!(decode_topic(golden).unwrap(), topic);
+}
+
+#[test]
+fn floor_cursor_and_counter_of_version_1() {
+    let floor = Floor { position: 5, bytes_before: 0x100 };
+    let golden = [1, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 1, 0];
+    assert_eq!(floor.encode(), golden);
+    assert_eq!(Floor::decode(&golden).unwrap(), floor);
+    assert_eq!(encode_cursor(258), [1, 0, 0, 0, 0, 0, 0, 1, 2]);
+    assert_eq!(decode_cursor(&[1, 0, 0, 0, 0, 0, 0, 1, 2]).unwrap(), 258);
+    assert_eq!(encode_counter(258), [1, 0, 0, 1, 2]);
+    assert_eq!(decode_counter(&[1, 0, 0, 1, 2]).unwrap(), 258);
+}
+
+#[test]
+fn progress_of_version_1() {
+    // Generation 2, epoch 3, one position (t-1 at 300), 4 records in, 5 out, two bytes of time.
+    let golden = b"\x01\x02\x03\x01\x01t\x01\xac\x02\x04\x05\x02xy";
+    let progress = Progress {
+        epoch: Epoch(3),
+        positions: Positions::from([(TopicPartition::new("t", 1), Position(300))]),
+        records_in: 4,
+        records_out: 5,
+        time: Bytes::from_static(b"xy"),
+    };
+    assert_eq!(encode_progress(Generation(2), &progress), golden);
+    assert_eq!(decode_progress(golden).unwrap(), (Generation(2), progress));
+}
+
+#[test]
+fn marker_of_version_1() {
+    let golden = b"\x01\x09\x01z";
+    let marker = Marker { epoch: Epoch(9), log_end: Bytes::from_static(b"z") };
+    assert_eq!(encode_marker(&marker), golden);
+    assert_eq!(decode_marker(golden).unwrap(), marker);
+}
+
+#[test]
+fn function_entry_of_version_1() {
+    let golden = concat!(
+        "\x01",
+        r#"{"id":3,"revision":2,"desired":"stopped","created_ms":9,"spec":{"name":"f","artifact":"aa","#,
+        r#""inputs":[["a","b"],["c"]],"outputs":["o"],"replicas":1,"config":{"k":"v"}}}"#
+    );
+    let entry = FunctionEntry {
+        id: FunctionId(3),
+        revision: 2,
+        desired: DesiredState::Stopped,
+        created_ms: 9,
+        spec: FunctionSpec {
+            name: "f".into(),
+            artifact: "aa".into(),
+            inputs: vec![vec!["a".into(), "b".into()], vec!["c".into()]],
+            outputs: vec!["o".into()],
+            replicas: 1,
+            config: [("k".to_owned(), "v".to_owned())].into(),
+        },
+    };
+    assert_eq!(std::str::from_utf8(&encode_function(&entry)).unwrap(), golden);
+    assert_eq!(decode_function(golden.as_bytes()).unwrap(), entry);
+}
+
+#[test]
+fn other_versions_and_cut_values_are_corrupt_not_misread() {
+    let progress = encode_progress(Generation(2), &Progress::default());
+    for bad in [&b""[..], b"\x02\x00", &progress[..progress.len() - 1]] {
+        assert_eq!(decode_progress(bad).unwrap_err().code, ErrorCode::DataCorrupt, "{bad:?}");
+    }
+    assert_eq!(decode_cursor(&[1, 0]).unwrap_err().code, ErrorCode::DataCorrupt);
+    assert_eq!(StoredBatch::decode(&[1, 4, 0]).err().unwrap().code, ErrorCode::DataCorrupt);
+}

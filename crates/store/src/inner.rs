@@ -1,0 +1,54 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! What all handles of a store share.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use fnstream_core::epoch::FunctionId;
+use fnstream_core::waker::Waker;
+use parking_lot::{Mutex, RwLock};
+
+use crate::artifacts::Artifacts;
+use crate::commit::ledger::Ledger;
+use crate::commit::thread::Queue;
+use crate::db::{Db, Sync};
+use crate::dir::DataDir;
+use crate::log::topics::Topics;
+use crate::options::{Durability, StoreOptions};
+
+/// Locks are taken in the order in which they stand here.
+pub(crate) struct Inner {
+    pub options: StoreOptions,
+    /// One run of retention at a time.
+    pub retention: Mutex<()>,
+    /// Held while the register of functions is changed: compare and set in one step.
+    pub functions: Mutex<()>,
+    /// Held by the committer while it prepares and writes a group.
+    pub ledger: Mutex<Ledger>,
+    pub topics: Topics,
+    /// Functions that were removed since the store was opened; held for reading while state is applied, so that nothing
+    /// is applied after its function is gone.
+    pub removed: RwLock<HashSet<FunctionId>>,
+    /// Who is told of changes to the register of functions.
+    pub function_watchers: Mutex<Vec<Waker>>,
+    pub queue: Queue,
+    pub artifacts: Artifacts,
+    pub db: Db,
+    /// Last, so that the folder is given up only when the database is closed.
+    pub _dir: DataDir,
+}
+
+impl Inner {
+    /// How what users were promised is written.
+    pub(crate) fn sync(&self) -> Sync {
+        if self.options.durability == Durability::Os { Sync::No } else { Sync::Yes }
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").field("options", &self.options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,145 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The keys of each column family. All numbers are big-endian, so that byte order is number order.
+//!
+//! ```text
+//! topics     topic u32, partition u32, base position u64                    a stored batch
+//! deltas     function u32, task index u32, epoch u64                        Delta::encode
+//! state      function u32, task index u32, key of the task                  the value
+//! functions  name                                                           a function entry
+//! meta       'c' topic u32, partition u32, group                            a consumer's cursor
+//!            'f' topic u32, partition u32                                   the partition's floor
+//!            'm' function u32, task index u32                               the marker of a task's state
+//!            'n' 'f' | 'o' | 't'                         the next id of a function | an opening of the store | a topic
+//!            'p' function u32, task index u32                               the progress of a task
+//!            't' name                                                       a topic's descriptor
+//!            'z'                                                            nothing: for measuring a write
+//! ```
+
+use std::ops::Range;
+
+use fnstream_core::epoch::{Epoch, FunctionId, TaskId};
+use fnstream_core::state_key::prefix_end;
+
+/// Column family of the log.
+pub(crate) const TOPICS: &str = "topics";
+/// Column family of the state deltas that are not applied yet.
+pub(crate) const DELTAS: &str = "deltas";
+/// Column family of the applied state.
+pub(crate) const STATE: &str = "state";
+/// Column family of everything small.
+pub(crate) const META: &str = "meta";
+/// Column family of the register of functions.
+pub(crate) const FUNCTIONS: &str = "functions";
+
+/// Where the next function id is.
+pub(crate) const NEXT_FUNCTION: &[u8] = b"nf";
+/// Where the number of the next opening of the store is.
+pub(crate) const NEXT_OPENING: &[u8] = b"no";
+/// Where the next topic id is.
+pub(crate) const NEXT_TOPIC: &[u8] = b"nt";
+/// Written to measure a write.
+pub(crate) const PROBE: &[u8] = b"z";
+/// What all topic descriptors begin with.
+pub(crate) const TOPIC_PREFIX: &[u8] = b"t";
+
+/// The key of a stored batch.
+pub(crate) fn batch(topic: u32, partition: u32, base: u64) -> [u8; 16] {
+    let mut key = [0; 16];
+    key[..4].copy_from_slice(&topic.to_be_bytes());
+    key[4..8].copy_from_slice(&partition.to_be_bytes());
+    key[8..].copy_from_slice(&base.to_be_bytes());
+    key
+}
+
+/// The base position in a key of the log.
+pub(crate) fn batch_base(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(*key.get(8..)?.as_array()?))
+}
+
+/// The key of a delta.
+pub(crate) fn delta(task: TaskId, epoch: Epoch) -> [u8; 16] {
+    batch(task.function.0, task.index, epoch.0)
+}
+
+/// The epoch in a key of a delta.
+pub(crate) fn delta_epoch(key: &[u8]) -> Option<Epoch> {
+    batch_base(key).map(Epoch)
+}
+
+/// What all keys of a task begin with, in `deltas` and `state`.
+pub(crate) fn task(task: TaskId) -> [u8; 8] {
+    let mut key = [0; 8];
+    key[..4].copy_from_slice(&task.function.0.to_be_bytes());
+    key[4..].copy_from_slice(&task.index.to_be_bytes());
+    key
+}
+
+/// The key of a task's progress.
+pub(crate) fn progress(task: TaskId) -> [u8; 9] {
+    tagged(b'p', task)
+}
+
+/// The key of the marker of a task's state.
+pub(crate) fn marker(task: TaskId) -> [u8; 9] {
+    tagged(b'm', task)
+}
+
+fn tagged(tag: u8, id: TaskId) -> [u8; 9] {
+    let mut key = [tag; 9];
+    key[1..].copy_from_slice(&task(id));
+    key
+}
+
+/// The key of a topic's descriptor.
+pub(crate) fn topic(name: &str) -> Vec<u8> {
+    [TOPIC_PREFIX, name.as_bytes()].concat()
+}
+
+/// The key of a partition's floor.
+pub(crate) fn floor(topic: u32, partition: u32) -> [u8; 9] {
+    tagged(b'f', TaskId::new(FunctionId(topic), partition))
+}
+
+/// The key of a consumer's cursor.
+pub(crate) fn cursor(topic: u32, partition: u32, group: &str) -> Vec<u8> {
+    [&tagged(b'c', TaskId::new(FunctionId(topic), partition)), group.as_bytes()].concat()
+}
+
+/// Partition and group in a key of a cursor.
+pub(crate) fn cursor_parts(key: &[u8]) -> Option<(u32, &str)> {
+    let partition = u32::from_be_bytes(*key.get(5..9)?.as_array()?);
+    Some((partition, std::str::from_utf8(&key[9..]).ok()?))
+}
+
+/// All keys that begin with `tag` (which may be empty) and a u32.
+pub(crate) fn all_of(tag: &[u8], id: u32) -> Range<Vec<u8>> {
+    let start = [tag, &id.to_be_bytes()].concat();
+    let end = after_prefix(&start);
+    start..end
+}
+
+/// The first key after those that begin with `prefix`, which holds a letter or an id.
+///
+/// # Panics
+/// When all bytes are 255: letters are not, and ids stay below the largest number.
+pub(crate) fn after_prefix(prefix: &[u8]) -> Vec<u8> {
+    prefix_end(prefix).expect("letters and ids are never all ones")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_sort_like_what_they_name() {
+        assert!(batch(1, 2, u64::MAX) < batch(1, 3, 0));
+        assert!(batch(1, u32::MAX, 0) < batch(2, 0, 0));
+        assert_eq!(batch_base(&batch(1, 2, 3)), Some(3));
+        assert_eq!(cursor_parts(&cursor(1, 2, "g")), Some((2, "g")));
+        let range = all_of(b"c", 7);
+        assert!(range.contains(&cursor(7, u32::MAX, "\u{10ffff}")));
+        assert!(!range.contains(&cursor(8, 0, "")));
+    }
+}

@@ -1,0 +1,24 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The embedded log: topics, their partitions, and what is in memory of them.
+//!
+//! Positions of a partition are counted from 0 without gaps. In memory a partition is four numbers and its watchers:
+//!
+//! ```text
+//!        dropped by retention          readable             being written
+//!  0 ──────────────────────────┤ floor ──────────────┤ end ───────────────
+//! ```
+//!
+//! `end` is moved by the committer thread after a write is durable, so a reader never sees a record that could vanish.
+//! `floor` is moved by retention before the records go, so a reader is told rather than left with a hole.
+//!
+//! Reading order: this file (the register of topics), `read`, `source`, `retention`, `cursor`.
+
+pub(crate) mod cursor;
+pub(crate) mod cut;
+pub(crate) mod partition;
+pub(crate) mod read;
+pub(crate) mod retention;
+pub(crate) mod source;
+pub(crate) mod topics;

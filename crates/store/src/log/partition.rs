@@ -1,0 +1,165 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! A topic in memory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use fnstream_core::record::Position;
+use fnstream_core::waker::Waker;
+use fnstream_core::{Error, ErrorCode, Result};
+use parking_lot::Mutex;
+
+use crate::error::no_topic;
+use crate::formats::{Floor, TopicDescriptor};
+use crate::options::Retention;
+
+/// A topic that exists, or did when it was looked up.
+#[derive(Debug)]
+pub(crate) struct Topic {
+    pub id: u32,
+    pub name: Arc<str>,
+    pub retention: Retention,
+    pub created_ms: i64,
+    pub partitions: Vec<Partition>,
+    /// Where the next keyless append goes.
+    next_keyless: AtomicU32,
+    deleted: AtomicBool,
+}
+
+/// One partition of it.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    marks: Mutex<Marks>,
+    watchers: Mutex<Watchers>,
+}
+
+/// Where a partition begins and ends, in records and in frame bytes since it exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Marks {
+    pub floor: Floor,
+    pub end: Floor,
+}
+
+#[derive(Debug, Default)]
+struct Watchers {
+    next: u64,
+    all: Vec<(u64, Waker)>,
+}
+
+impl Topic {
+    pub(crate) fn new(descriptor: &TopicDescriptor, partitions: Vec<Marks>) -> Self {
+        Topic {
+            id: descriptor.id,
+            name: descriptor.name.as_str().into(),
+            retention: Retention {
+                max_age: descriptor.max_age_ms.map(Duration::from_millis),
+                max_bytes: descriptor.max_bytes,
+            },
+            created_ms: descriptor.created_ms,
+            partitions: partitions
+                .into_iter()
+                .map(|marks| Partition { marks: Mutex::new(marks), watchers: Mutex::default() })
+                .collect(),
+            next_keyless: AtomicU32::new(0),
+            deleted: AtomicBool::new(false),
+        }
+    }
+
+    /// The partition of that number, of a topic that was not deleted meanwhile.
+    pub(crate) fn partition(&self, number: u32) -> Result<&Partition> {
+        if self.is_deleted() {
+            return Err(no_topic(&self.name));
+        }
+        self.partitions.get(number as usize).ok_or_else(|| {
+            Error::new(
+                ErrorCode::PartitionNotFound,
+                format!("topic '{}' has {} partitions, none of number {number}", self.name, self.partitions.len()),
+            )
+        })
+    }
+
+    /// The number of partitions.
+    pub(crate) fn count(&self) -> u32 {
+        self.partitions.len() as u32
+    }
+
+    /// The partition for the keyless records of one append: each append takes the next one.
+    pub(crate) fn next_keyless(&self) -> u32 {
+        self.next_keyless.fetch_add(1, Ordering::Relaxed) % self.count()
+    }
+
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+
+    /// From now on nothing is read or appended; whoever waits is woken to find out.
+    pub(crate) fn mark_deleted(&self) {
+        self.deleted.store(true, Ordering::Release);
+        for partition in &self.partitions {
+            partition.wake();
+        }
+    }
+}
+
+impl Partition {
+    pub(crate) fn marks(&self) -> Marks {
+        *self.marks.lock()
+    }
+
+    pub(crate) fn set_end(&self, end: Floor) {
+        self.marks.lock().end = end;
+    }
+
+    pub(crate) fn set_floor(&self, floor: Floor) {
+        self.marks.lock().floor = floor;
+    }
+
+    pub(crate) fn wake(&self) {
+        // Cloned out, so that a waker may add or drop a watch.
+        let wakers: Vec<Waker> = self.watchers.lock().all.iter().map(|(_, waker)| waker.clone()).collect();
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+}
+
+impl Marks {
+    pub(crate) fn earliest(&self) -> Position {
+        Position(self.floor.position.into())
+    }
+
+    pub(crate) fn end(&self) -> Position {
+        Position(self.end.position.into())
+    }
+}
+
+/// Keeps a waker registered for a partition; dropping it ends that.
+#[derive(Debug)]
+pub struct WatchGuard {
+    topic: Arc<Topic>,
+    partition: u32,
+    id: u64,
+}
+
+impl WatchGuard {
+    pub(crate) fn new(topic: Arc<Topic>, partition: u32, waker: Waker) -> Result<Self> {
+        let mut watchers = topic.partition(partition)?.watchers.lock();
+        let id = watchers.next;
+        watchers.next += 1;
+        watchers.all.push((id, waker));
+        drop(watchers);
+        Ok(WatchGuard { topic, partition, id })
+    }
+}
+
+impl Drop for WatchGuard {
+    fn drop(&mut self) {
+        let mut watchers = self.topic.partitions[self.partition as usize].watchers.lock();
+        if let Some(at) = watchers.all.iter().position(|(id, _)| *id == self.id) {
+            watchers.all.swap_remove(at);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Retention: old records go, from the old end only.
+//!
+//! Each run looks at the stored batches from the oldest on until one is to be kept; since those before it are deleted,
+//! every batch is looked at about once in its life. The floor moves first in memory (a reader is told at once), then in
+//! one write with the deletion. Files are dropped only after that write is synced: a file is gone for good, and the
+//! floor in the log would otherwise come back lower than the records after a power cut.
+
+use fnstream_core::Result;
+use rocksdb::WriteBatch;
+
+use super::partition::{Partition, Topic};
+use crate::db::{Sync, ended};
+use crate::error::corrupt;
+use crate::formats::{Floor, StoredBatch};
+use crate::inner::Inner;
+use crate::keys;
+use crate::options::Retention;
+
+/// From how many dropped bytes on it is worth to sync and drop whole files.
+const DROP_FILES_FROM: u64 = 64 << 20;
+
+/// What a run of retention dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Dropped {
+    /// Records.
+    pub records: u64,
+    /// Their bytes before compression.
+    pub bytes: u64,
+}
+
+impl Inner {
+    pub(crate) fn enforce_retention(&self, now_ms: i64) -> Result<Dropped> {
+        // Two runs at once would delete the same ranges twice.
+        let _one_run = self.retention.lock();
+        let mut dropped = Dropped::default();
+        for topic in self.topics.all() {
+            if topic.retention == Retention::default() {
+                continue;
+            }
+            for number in 0..topic.count() {
+                let of_partition = self.enforce_on(&topic, number, now_ms)?;
+                dropped.records += of_partition.records;
+                dropped.bytes += of_partition.bytes;
+            }
+        }
+        Ok(dropped)
+    }
+
+    fn enforce_on(&self, topic: &Topic, number: u32, now_ms: i64) -> Result<Dropped> {
+        let Ok(partition) = topic.partition(number) else {
+            return Ok(Dropped::default());
+        };
+        let before = partition.marks().floor;
+        let floor = self.new_floor(topic, number, partition, now_ms)?;
+        let dropped =
+            Dropped { records: floor.position - before.position, bytes: floor.bytes_before - before.bytes_before };
+        if dropped.records == 0 {
+            return Ok(dropped);
+        }
+        partition.set_floor(floor);
+        if let Err(e) = self.write_floor(topic, number, before, floor) {
+            partition.set_floor(before);
+            return Err(e);
+        }
+        if dropped.bytes >= DROP_FILES_FROM {
+            let (first, last) = (keys::batch(topic.id, number, 0), keys::batch(topic.id, number, floor.position - 1));
+            self.db.drop_files(keys::TOPICS, &first, &last)?;
+        }
+        Ok(dropped)
+    }
+
+    /// The floor of the first batch that is to be kept.
+    fn new_floor(&self, topic: &Topic, number: u32, partition: &Partition, now_ms: i64) -> Result<Floor> {
+        let marks = partition.marks();
+        let mut floor = marks.floor;
+        let mut iterator = self.db.iterate(keys::TOPICS, keys::batch(topic.id, number, marks.end.position).to_vec());
+        iterator.seek(keys::batch(topic.id, number, floor.position));
+        while let Some((key, value)) = iterator.item() {
+            let base = keys::batch_base(key).ok_or_else(|| corrupt("a key of the log is truncated"))?;
+            let stored = StoredBatch::decode(value)?;
+            let kept = marks.end.bytes_before - stored.bytes_before;
+            if !is_to_drop(&topic.retention, &stored, kept, now_ms) {
+                break;
+            }
+            floor.position = base + stored.frame.len() as u64;
+            floor.bytes_before = stored.bytes_before + stored.bytes.len() as u64;
+            iterator.next();
+        }
+        ended(&iterator)?;
+        Ok(floor)
+    }
+
+    fn write_floor(&self, topic: &Topic, number: u32, before: Floor, floor: Floor) -> Result<()> {
+        let mut batch = WriteBatch::default();
+        let (first, end) =
+            (keys::batch(topic.id, number, before.position), keys::batch(topic.id, number, floor.position));
+        batch.delete_range_cf(self.db.family(keys::TOPICS), first, end);
+        batch.put_cf(self.db.family(keys::META), keys::floor(topic.id, number), floor.encode());
+        let drops_files = floor.bytes_before - before.bytes_before >= DROP_FILES_FROM;
+        let sync = if drops_files { Sync::Yes } else { Sync::No };
+        // A deletion of the topic waits, or has been: then there is nothing to write.
+        match self.topics.with(
+            &topic.name,
+            |current| {
+                if current.id == topic.id { self.db.write(batch, sync) } else { Ok(()) }
+            },
+        ) {
+            Err(_) if topic.is_deleted() => Ok(()),
+            result => result,
+        }
+    }
+}
+
+fn is_to_drop(retention: &Retention, stored: &StoredBatch<'_>, kept: u64, now_ms: i64) -> bool {
+    let too_many = retention.max_bytes.is_some_and(|max| kept > max);
+    let too_old = retention.max_age.is_some_and(|max| {
+        let newest = (0..stored.frame.len()).map(|i| stored.frame.timestamp(i)).max().unwrap_or(i64::MAX);
+        i128::from(now_ms) - i128::from(newest) > max.as_millis() as i128
+    });
+    too_many || too_old
+}

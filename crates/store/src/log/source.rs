@@ -1,0 +1,78 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The input of one task: its partitions, read in turn.
+//!
+//! A source keeps a position for each partition and a waker with each; it holds no iterator and no records, so a
+//! thousand idle tasks cost a thousand small lists and nothing runs for them. The waker is registered for the life of the
+//! source, before the first look at the ends: an append that comes after that look always wakes.
+
+use std::sync::Arc;
+
+use fnstream_core::Result;
+use fnstream_core::broker::{Assignment, PollLimit, Polled, Source};
+use fnstream_core::record::{Position, Positions, TopicPartition};
+use fnstream_core::waker::Waker;
+
+use super::partition::{Topic, WatchGuard};
+use super::read::{Reading, check};
+use crate::inner::Inner;
+
+pub(crate) struct LogSource {
+    store: Arc<Inner>,
+    inputs: Vec<Input>,
+    /// The input that is asked first next time.
+    turn: usize,
+}
+
+struct Input {
+    topic: Arc<Topic>,
+    partition: TopicPartition,
+    group: u32,
+    next: Position,
+    _watch: WatchGuard,
+}
+
+impl LogSource {
+    pub(crate) fn open(store: Arc<Inner>, assignment: &Assignment, from: &Positions, waker: &Waker) -> Result<Self> {
+        let inputs = assignment.inputs.iter().map(|input| {
+            let topic = store.topics.get(&input.partition.topic)?;
+            let number = input.partition.partition;
+            let watch = WatchGuard::new(topic.clone(), number, waker.clone())?;
+            let marks = topic.partition(number)?.marks();
+            let next = from.get(&input.partition).copied().unwrap_or(marks.earliest());
+            check(&input.partition, &marks, next)?;
+            Ok(Input { topic, partition: input.partition.clone(), group: input.group, next, _watch: watch })
+        });
+        let inputs: Result<Vec<_>> = inputs.collect();
+        Ok(LogSource { inputs: inputs?, store, turn: 0 })
+    }
+}
+
+impl Source for LogSource {
+    fn poll(&mut self, limit: PollLimit) -> Result<Polled> {
+        let count = self.inputs.len();
+        for step in 0..count {
+            let turn = (self.turn + step) % count;
+            let input = &mut self.inputs[turn];
+            let reading =
+                Reading { db: &self.store.db, topic: &input.topic, partition: &input.partition, group: input.group };
+            if let Some(batch) = reading.read(input.next, limit)? {
+                input.next = batch.end().unwrap_or(input.next);
+                self.turn = (turn + 1) % count;
+                return Ok(Polled::Batch(batch));
+            }
+        }
+        Ok(Polled::Pending)
+    }
+
+    fn ends(&self) -> Positions {
+        self.inputs
+            .iter()
+            .filter_map(|input| {
+                let partition = input.topic.partition(input.partition.partition).ok()?;
+                Some((input.partition.clone(), partition.marks().end()))
+            })
+            .collect()
+    }
+}

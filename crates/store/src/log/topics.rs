@@ -1,0 +1,213 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The register of topics: made, found, deleted.
+//!
+//! A change is durable before it is seen: the descriptor is written, then the topic is entered here. Ids are never given
+//! again, so what a deleted topic left behind can not show up in a new one of the same name.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fnstream_core::record::Position;
+use fnstream_core::spec::{MAX_PARTITIONS, check_name};
+use fnstream_core::{Error, ErrorCode, Result, failpoint};
+use parking_lot::RwLock;
+use rocksdb::WriteBatch;
+
+use super::partition::{Marks, Topic};
+use crate::db::{Db, Sync, ended};
+use crate::error::{corrupt, no_topic};
+use crate::formats::{self, Floor, StoredBatch, TopicDescriptor};
+use crate::keys;
+use crate::options::Retention;
+
+/// A topic, as it is shown to users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicInfo {
+    /// Its name.
+    pub name: String,
+    /// Its partitions in order.
+    pub partitions: Vec<PartitionInfo>,
+    /// How long its records are kept.
+    pub retention: Retention,
+    /// When it was made, in milliseconds since the Unix epoch.
+    pub created_ms: i64,
+}
+
+/// A partition, as it is shown to users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionInfo {
+    /// Counted from 0.
+    pub partition: u32,
+    /// Its oldest record, or the end when there is none.
+    pub earliest: Position,
+    /// The position that its next record will get.
+    pub end: Position,
+    /// Bytes of the records that are kept, before compression.
+    pub bytes: u64,
+}
+
+/// All topics by name. The lock is held for writing while a topic is made or deleted, so what is written under the lock
+/// for reading is never written to a deleted topic.
+#[derive(Debug, Default)]
+pub(crate) struct Topics {
+    by_name: RwLock<BTreeMap<Arc<str>, Arc<Topic>>>,
+}
+
+impl Topics {
+    /// Finds what is stored: one seek for each partition, whatever it holds.
+    pub(crate) fn load(db: &Db) -> Result<Self> {
+        let mut by_name = BTreeMap::new();
+        let mut iterator = db.iterate(keys::META, keys::after_prefix(keys::TOPIC_PREFIX));
+        iterator.seek(keys::TOPIC_PREFIX);
+        while let Some((_, value)) = iterator.item() {
+            let descriptor = formats::decode_topic(value)?;
+            let marks: Result<Vec<_>> =
+                (0..descriptor.partitions).map(|partition| load_marks(db, descriptor.id, partition)).collect();
+            let topic = Arc::new(Topic::new(&descriptor, marks?));
+            by_name.insert(topic.name.clone(), topic);
+            iterator.next();
+        }
+        ended(&iterator)?;
+        Ok(Topics { by_name: RwLock::new(by_name) })
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Result<Arc<Topic>> {
+        self.by_name.read().get(name).cloned().ok_or_else(|| no_topic(name))
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
+        self.by_name.read().values().cloned().collect()
+    }
+
+    /// Calls `write` with a topic that is not deleted meanwhile.
+    pub(crate) fn with<T>(&self, name: &str, write: impl FnOnce(&Topic) -> Result<T>) -> Result<T> {
+        let topics = self.by_name.read();
+        write(topics.get(name).ok_or_else(|| no_topic(name))?)
+    }
+
+    pub(crate) fn create(&self, db: &Db, sync: Sync, new: NewTopic<'_>) -> Result<()> {
+        let mut topics = self.by_name.write();
+        if topics.contains_key(new.name) {
+            return Err(Error::new(ErrorCode::TopicExists, format!("topic '{}' exists", new.name)));
+        }
+        let topic = new.write(db, sync)?;
+        topics.insert(topic.name.clone(), Arc::new(topic));
+        Ok(())
+    }
+
+    /// Makes a topic unless there is one, with any number of partitions; answers whether it was made.
+    pub(crate) fn ensure(&self, db: &Db, sync: Sync, new: NewTopic<'_>) -> Result<bool> {
+        if self.by_name.read().contains_key(new.name) {
+            return Ok(false);
+        }
+        match self.create(db, sync, new) {
+            Ok(()) => Ok(true),
+            Err(e) if e.code == ErrorCode::TopicExists => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Removes a topic with its records and cursors. The caller keeps the committer from appending meanwhile.
+    pub(crate) fn delete(&self, db: &Db, sync: Sync, name: &str) -> Result<()> {
+        let mut topics = self.by_name.write();
+        let topic = topics.get(name).cloned().ok_or_else(|| no_topic(name))?;
+        let mut batch = WriteBatch::default();
+        let meta = db.family(keys::META);
+        batch.delete_cf(meta, keys::topic(name));
+        let records = keys::all_of(b"", topic.id);
+        batch.delete_range_cf(db.family(keys::TOPICS), &records.start, &records.end);
+        for tag in [b"c", b"f"] {
+            let range = keys::all_of(tag, topic.id);
+            batch.delete_range_cf(meta, &range.start, &range.end);
+        }
+        failpoint!("topic.before-write");
+        db.write(batch, sync)?;
+        failpoint!("topic.after-write");
+        topics.remove(name);
+        drop(topics);
+        topic.mark_deleted();
+        Ok(())
+    }
+}
+
+/// A topic that is to be made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewTopic<'a> {
+    pub name: &'a str,
+    pub partitions: u32,
+    pub retention: Retention,
+    pub now_ms: i64,
+}
+
+impl NewTopic<'_> {
+    fn write(&self, db: &Db, sync: Sync) -> Result<Topic> {
+        check_name("topic", self.name)?;
+        if self.partitions == 0 || self.partitions > MAX_PARTITIONS {
+            return Err(Error::new(
+                ErrorCode::InvalidRequest,
+                format!("a topic has 1 to {MAX_PARTITIONS} partitions, not {}", self.partitions),
+            ));
+        }
+        let mut batch = WriteBatch::default();
+        let id = db.take_id(keys::NEXT_TOPIC, &mut batch)?;
+        let descriptor = TopicDescriptor {
+            id,
+            name: self.name.to_owned(),
+            partitions: self.partitions,
+            max_age_ms: self.retention.max_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            max_bytes: self.retention.max_bytes,
+            created_ms: self.now_ms,
+        };
+        batch.put_cf(db.family(keys::META), keys::topic(self.name), formats::encode_topic(&descriptor));
+        failpoint!("topic.before-write");
+        db.write(batch, sync)?;
+        failpoint!("topic.after-write");
+        Ok(Topic::new(&descriptor, vec![Marks::default(); self.partitions as usize]))
+    }
+}
+
+impl Topic {
+    pub(crate) fn info(&self) -> TopicInfo {
+        let partitions = self.partitions.iter().enumerate().map(|(number, partition)| {
+            let marks = partition.marks();
+            PartitionInfo {
+                partition: number as u32,
+                earliest: marks.earliest(),
+                end: marks.end(),
+                bytes: marks.end.bytes_before - marks.floor.bytes_before,
+            }
+        });
+        TopicInfo {
+            name: self.name.to_string(),
+            partitions: partitions.collect(),
+            retention: self.retention,
+            created_ms: self.created_ms,
+        }
+    }
+}
+
+fn load_marks(db: &Db, topic: u32, partition: u32) -> Result<Marks> {
+    let floor = match db.get(keys::META, &keys::floor(topic, partition))? {
+        Some(value) => Floor::decode(&value)?,
+        None => Floor::default(),
+    };
+    // The keys of a partition end where those of the next begin.
+    let end = keys::after_prefix(&keys::batch(topic, partition, 0)[..8]);
+    let mut iterator = db.iterate(keys::TOPICS, end);
+    iterator.seek_for_prev(keys::batch(topic, partition, u64::MAX));
+    let last = match iterator.item() {
+        Some((key, value)) if key[..8] == keys::batch(topic, partition, 0)[..8] => {
+            let base = keys::batch_base(key).ok_or_else(|| corrupt("a key of the log is truncated"))?;
+            let stored = StoredBatch::decode(value)?;
+            Floor {
+                position: base + stored.frame.len() as u64,
+                bytes_before: stored.bytes_before + stored.bytes.len() as u64,
+            }
+        }
+        _ => floor,
+    };
+    ended(&iterator)?;
+    Ok(Marks { floor, end: if last.position < floor.position { floor } else { last } })
+}

@@ -1,0 +1,103 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! What can be chosen when a store is opened.
+//!
+//! A choice never changes what is on disk, except for the retention that a new topic gets.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fnstream_core::clock::{Clock, SystemClock};
+
+/// When a write counts as done.
+///
+/// ```text
+///            merged with others   synced to the disk   survives kill -9   survives a power cut
+/// Sync               no                  yes                  yes                 yes
+/// Group              yes                 yes                  yes                 yes
+/// Os                 yes                 no                   yes        as a prefix of what was done
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// One synced write for each epoch and each append.
+    Sync,
+    /// All that waits is merged into one synced write.
+    #[default]
+    Group,
+    /// All that waits is merged into one write, which the operating system writes back when it likes.
+    Os,
+}
+
+/// How much of an epoch is written. Anything but `Full` is there to be measured against, not to be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CommitMode {
+    /// Outbox, positions and state delta.
+    #[default]
+    Full,
+    /// The outbox alone and unsynced: what a system without commits would write. Positions and state are lost with the
+    /// process.
+    OutboxOnly,
+    /// State as one put per key in the commit itself, without a delta; later applies do nothing. Merges are resolved
+    /// against the stored value, so a reader that still layers the delta above the store sees them twice.
+    PutPerKey,
+}
+
+/// How long the records of a topic are kept. Without any limit they are kept for ever.
+///
+/// Records are dropped from the old end only, in the units in which they were stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Retention {
+    /// A run of records is dropped when its newest is older than this, by the records' own timestamps.
+    pub max_age: Option<Duration>,
+    /// The oldest records of a partition are dropped while it has more bytes than this, counted before compression.
+    pub max_bytes: Option<u64>,
+}
+
+/// The settings of a store.
+#[derive(Clone)]
+pub struct StoreOptions {
+    /// When a write counts as done.
+    pub durability: Durability,
+    /// What topics get that are made by `ensure_topic`.
+    pub default_retention: Retention,
+    /// The largest record that a topic takes, with its key, headers and 28 bytes of bookkeeping.
+    pub max_record_bytes: usize,
+    /// Memory for blocks of the log and the state, for indexes and for filters: one cache for all.
+    pub block_cache_bytes: usize,
+    /// Memory for what is written but not yet in a sorted file, over all column families. A flush begins when it is
+    /// nearly full, so for a moment there may be about twice as much.
+    pub write_buffer_bytes: usize,
+    /// How much of an epoch is written.
+    pub commit_mode: CommitMode,
+    /// Where creation times come from.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        StoreOptions {
+            durability: Durability::default(),
+            default_retention: Retention::default(),
+            max_record_bytes: 16 << 20,
+            block_cache_bytes: 64 << 20,
+            write_buffer_bytes: 64 << 20,
+            commit_mode: CommitMode::default(),
+            clock: Arc::new(SystemClock::new()),
+        }
+    }
+}
+
+impl fmt::Debug for StoreOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreOptions")
+            .field("durability", &self.durability)
+            .field("default_retention", &self.default_retention)
+            .field("max_record_bytes", &self.max_record_bytes)
+            .field("block_cache_bytes", &self.block_cache_bytes)
+            .field("write_buffer_bytes", &self.write_buffer_bytes)
+            .field("commit_mode", &self.commit_mode)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,70 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Artifacts.
+
+use std::collections::HashSet;
+use std::fs;
+
+use fnstream_core::ErrorCode;
+
+use crate::support::*;
+
+/// SHA-256 of `abc`, from the standard.
+const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+#[test]
+fn an_artifact_is_found_by_its_digest_also_after_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    assert_eq!(store.artifacts().put(b"abc").unwrap(), ABC);
+    assert_eq!(store.artifacts().put(b"abc").unwrap(), ABC);
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(store.artifacts().get(ABC).unwrap(), b"abc");
+    assert!(store.artifacts().contains(ABC).unwrap());
+    let missing = "0".repeat(64);
+    assert!(!store.artifacts().contains(&missing).unwrap());
+    assert_eq!(store.artifacts().get(&missing).unwrap_err().code, ErrorCode::ArtifactNotFound);
+}
+
+#[test]
+fn a_damaged_artifact_is_never_handed_out_and_is_healed_by_its_upload() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.artifacts().put(b"abc").unwrap();
+    let path = dir.path().join("artifacts").join(format!("{ABC}.wasm"));
+    for damaged in [&b"ab"[..], b"", b"abd"] {
+        fs::write(&path, damaged).unwrap();
+        assert_eq!(store.artifacts().get(ABC).unwrap_err().code, ErrorCode::ArtifactCorrupt);
+    }
+    store.artifacts().put(b"abc").unwrap();
+    assert_eq!(store.artifacts().get(ABC).unwrap(), b"abc");
+}
+
+#[test]
+fn a_digest_is_never_a_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    fs::write(dir.path().join("secret.wasm"), "x").unwrap();
+    for bad in ["../secret", "", "abc", &"A".repeat(64), &format!("../{}", "0".repeat(61)), &"é".repeat(32)] {
+        assert_eq!(store.artifacts().get(bad).unwrap_err().code, ErrorCode::InvalidRequest, "{bad}");
+        assert_eq!(store.artifacts().contains(bad).unwrap_err().code, ErrorCode::InvalidRequest, "{bad}");
+    }
+}
+
+#[test]
+fn sweeping_removes_what_nobody_needs_and_opening_what_crashes_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let other = store.artifacts().put(b"other").unwrap();
+    store.artifacts().put(b"abc").unwrap();
+    assert_eq!(store.artifacts().sweep(&HashSet::from([ABC.to_owned()])).unwrap(), 1);
+    assert!(store.artifacts().contains(ABC).unwrap());
+    assert!(!store.artifacts().contains(&other).unwrap());
+    drop(store);
+    let left = dir.path().join("artifacts").join(format!("{other}.0.tmp"));
+    fs::write(&left, "oth").unwrap();
+    open(dir.path());
+    assert!(!left.exists());
+}

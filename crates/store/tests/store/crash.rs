@@ -1,0 +1,143 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! `kill -9` at each named step: a child process works until it aborts there, then the parent looks at what it left.
+//!
+//! The child writes what was answered to a file of its own, after the answer: whatever is in it must be in the store.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fnstream_core::delta::Delta;
+use fnstream_core::epoch::Epoch;
+use fnstream_core::spec::DesiredState;
+use fnstream_core::state::Marker;
+use fnstream_store::{FAILPOINTS, WRONG_COMMITTER, WRONG_COMMITTER_FAILPOINT};
+
+use crate::support::*;
+
+const FOLDER: &str = "FNSTREAM_CRASH_FOLDER";
+
+/// What the child does, again and again; every step of the list is reached in each round.
+fn work(dir: &Path) {
+    let store = open(&dir.join("data"));
+    let mut answered = File::options().create(true).append(true).open(dir.join("answered")).unwrap();
+    let mut answer = |line: String| writeln!(answered, "{line}").unwrap();
+    let owner = task(1, 0);
+    store.ensure_topic("out", 1).unwrap();
+    loop {
+        let state = store.state_stores().open(owner).unwrap();
+        let marker = state.marker().unwrap();
+        let (acquired, replayed) = acquire(&store, owner, marker.as_ref());
+        let mut layer = Delta::new();
+        replayed.into_iter().for_each(|(_, delta)| layer.absorb(delta));
+        let mut last = acquired.progress.epoch.0;
+        for _ in 0..3 {
+            last += 1;
+            let delta = put("last", &last.to_string());
+            layer.absorb(delta.clone());
+            let out = vec![outbox("out", 0, &frame([last.to_string()]))];
+            commit(&*store.committer(), epoch(owner, acquired.generation, last, delta, out)).unwrap();
+            answer(format!("epoch {last}"));
+        }
+        state.apply(&layer, &Marker { epoch: Epoch(last), ..Marker::default() }).unwrap();
+        store.committer().trim(owner, Epoch(last));
+        let name = format!("f{last}");
+        store.metadata().create(spec(&name), DesiredState::Running).unwrap();
+        answer(format!("function {name}"));
+        store.ensure_topic(&name, 1).unwrap();
+        answer(format!("topic {name}"));
+        let digest = store.artifacts().put(name.as_bytes()).unwrap();
+        answer(format!("artifact {digest}"));
+    }
+}
+
+#[test]
+#[ignore = "the child of the other tests"]
+fn child() {
+    fnstream_core::failpoint::init();
+    work(&PathBuf::from(std::env::var_os(FOLDER).unwrap()));
+}
+
+/// Runs the child until it aborts at the `nth` time that it comes to `step`.
+fn crash(dir: &Path, step: &str, nth: usize, wrong: bool) {
+    fs::create_dir_all(dir).unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "crash::child", "--ignored", "--nocapture"])
+        .env(FOLDER, dir)
+        .env("FAILPOINTS", format!("{step}={nth}*off->return"))
+        .env(WRONG_COMMITTER, if wrong { "1" } else { "0" });
+    let output = command.output().unwrap();
+    assert!(!output.status.success(), "the child ended by itself");
+    let status = format!("{:?}", output.status);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(status.contains("signal: 6") || status.contains("unix_wait_status(134)"), "{step}: {status}: {told}");
+}
+
+/// What is wrong with a folder that a crash left, if anything.
+fn problem(dir: &Path) -> Option<String> {
+    let store = open(&dir.join("data"));
+    let owner = task(1, 0);
+    let state = store.state_stores().open(owner).unwrap();
+    let marker = state.marker().unwrap();
+    let (acquired, replayed) = acquire(&store, owner, marker.as_ref());
+    let stands = acquired.progress.epoch.0;
+    let expected: Vec<String> = (1..=stands).map(|n| n.to_string()).collect();
+    let emitted = store.topic("out").map(|_| values(&store, &at("out", 0))).unwrap_or_default();
+    if emitted != expected {
+        return Some(format!("the task stands at {stands}, its outbox has {emitted:?}"));
+    }
+    let mut layer = Delta::new();
+    replayed.into_iter().for_each(|(_, delta)| layer.absorb(delta));
+    let below = state.get(b"last").unwrap().map(|value| String::from_utf8(value.to_vec()).unwrap());
+    let last = match layer.lookup(b"last") {
+        fnstream_core::delta::Lookup::Value(value) => Some(String::from_utf8(value.to_vec()).unwrap()),
+        _ => below,
+    };
+    if last != expected.last().cloned() {
+        return Some(format!("the task stands at {stands}, its state is at {last:?}"));
+    }
+    let answered = fs::read_to_string(dir.join("answered")).unwrap_or_default();
+    for line in answered.lines() {
+        let (what, name) = line.split_once(' ').unwrap();
+        let found = match what {
+            "epoch" => name.parse::<u64>().unwrap() <= stands,
+            "function" => store.metadata().get(name).unwrap().is_some(),
+            "topic" => store.topic(name).is_ok(),
+            "artifact" => store.artifacts().get(name).is_ok(),
+            other => panic!("{other}"),
+        };
+        if !found {
+            return Some(format!("{line} was answered and is not there"));
+        }
+    }
+    None
+}
+
+#[test]
+fn a_crash_at_any_step_loses_nothing_and_halves_nothing() {
+    for step in FAILPOINTS {
+        let dir = tempfile::tempdir().unwrap();
+        // Again and again on what the crash before has left; the steps of making a folder come only once.
+        let rounds = if step.starts_with("format") { 1 } else { 3 };
+        for round in 0..rounds {
+            crash(dir.path(), step, round, false);
+            assert_eq!(problem(dir.path()), None, "{step}, round {round}");
+        }
+        assert_eq!(fs::read_dir(dir.path().join("data/artifacts")).unwrap().filter(is_tmp).count(), 0, "{step}");
+    }
+}
+
+fn is_tmp(entry: &std::io::Result<fs::DirEntry>) -> bool {
+    entry.as_ref().unwrap().file_name().to_string_lossy().ends_with(".tmp")
+}
+
+#[test]
+fn a_committer_that_writes_in_two_steps_is_caught() {
+    let dir = tempfile::tempdir().unwrap();
+    crash(dir.path(), WRONG_COMMITTER_FAILPOINT, 2, true);
+    assert!(problem(dir.path()).is_some_and(|why| why.contains("its outbox has")));
+}

@@ -1,0 +1,19 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The store as its users see it: through its public interface, over real files.
+#![allow(clippy::unwrap_used)]
+
+mod artifacts;
+mod commits;
+mod concurrent;
+#[cfg(feature = "failpoints")]
+mod crash;
+mod disk;
+mod folder;
+mod log;
+mod model;
+mod register;
+mod retention;
+mod suites;
+mod support;

@@ -1,0 +1,144 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! What the tests share: blocking calls, and short ways to say things.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+use bytes::Bytes;
+use fnstream_core::Result;
+use fnstream_core::broker::{Assignment, PollLimit};
+use fnstream_core::committer::{Acquired, CommitResult, Committer};
+use fnstream_core::delta::{Delta, Write};
+use fnstream_core::epoch::{Epoch, FrozenEpoch, FunctionId, Generation, OutboxBatch, Progress, TaskId};
+use fnstream_core::record::{Position, TopicPartition};
+use fnstream_core::spec::FunctionSpec;
+use fnstream_core::state::Marker;
+use fnstream_frame::{FrameBuilder, RecordRef};
+use fnstream_store::{Appended, Store, StoreOptions};
+
+pub const ALL: PollLimit = PollLimit { records: usize::MAX, bytes: usize::MAX };
+
+/// Small memory, so that many can be open.
+pub fn options() -> StoreOptions {
+    StoreOptions { block_cache_bytes: 4 << 20, write_buffer_bytes: 8 << 20, ..StoreOptions::default() }
+}
+
+pub fn open(dir: &Path) -> Store {
+    Store::open(dir, options()).unwrap()
+}
+
+pub fn at(topic: &str, partition: u32) -> TopicPartition {
+    TopicPartition::new(topic, partition)
+}
+
+pub fn frame<V: AsRef<[u8]>>(values: impl IntoIterator<Item = V>) -> FrameBuilder {
+    let mut frame = FrameBuilder::new();
+    for value in values {
+        frame.push(RecordRef::new(value.as_ref()));
+    }
+    frame
+}
+
+/// Appends and waits for the answer.
+pub fn append(store: &Store, topic: &str, partition: Option<u32>, frame: &FrameBuilder) -> Result<Appended> {
+    let (tell, told) = channel();
+    store.append(topic, partition, frame.to_bytes(), Box::new(move |done| tell.send(done).unwrap()));
+    told.recv().unwrap()
+}
+
+/// Commits and waits for the answer.
+pub fn commit(committer: &dyn Committer, epoch: FrozenEpoch) -> CommitResult {
+    let (tell, told) = channel();
+    committer.commit(Arc::new(epoch), Box::new(move |done| tell.send(done).unwrap()));
+    told.recv().unwrap()
+}
+
+/// The values of a partition from its earliest position on, with their positions.
+pub fn read_all(store: &Store, partition: &TopicPartition, limit: PollLimit) -> Vec<(u128, Vec<u8>)> {
+    let info = store.topic(&partition.topic).unwrap();
+    let mut next = info.partitions[partition.partition as usize].earliest;
+    let mut values = Vec::new();
+    while let Some(batch) = store.read(partition, next, limit).unwrap() {
+        assert!(!batch.is_empty() && batch.len() <= limit.records.max(1));
+        assert_eq!(batch.position(0), next);
+        values.extend(batch.iter().map(|(position, record)| (position.0, record.value.to_vec())));
+        next = batch.end().unwrap();
+    }
+    assert_eq!(next, info.partitions[partition.partition as usize].end);
+    values
+}
+
+pub fn values(store: &Store, partition: &TopicPartition) -> Vec<String> {
+    read_all(store, partition, ALL).into_iter().map(|(_, value)| String::from_utf8(value).unwrap()).collect()
+}
+
+pub fn task(function: u32, index: u32) -> TaskId {
+    TaskId::new(FunctionId(function), index)
+}
+
+pub fn assignment(task: TaskId) -> Assignment {
+    Assignment { task, lease: 1, inputs: Vec::new() }
+}
+
+/// Takes a task over with the deltas that its store does not have.
+pub fn acquire(store: &Store, task: TaskId, applied: Option<&Marker>) -> (Acquired, Vec<(Marker, Delta)>) {
+    let mut replayed = Vec::new();
+    let acquired = store
+        .committer()
+        .acquire(&assignment(task), applied, &mut |marker, delta| {
+            replayed.push((marker, delta));
+            Ok(())
+        })
+        .unwrap();
+    (acquired, replayed)
+}
+
+pub fn outbox(topic: &str, partition: u32, frame: &FrameBuilder) -> OutboxBatch {
+    OutboxBatch { topic: topic.into(), partition, records: frame.len() as u32, frame: frame.to_bytes().into() }
+}
+
+/// An epoch that says of its positions only its own number.
+pub fn epoch(task: TaskId, generation: Generation, number: u64, delta: Delta, outbox: Vec<OutboxBatch>) -> FrozenEpoch {
+    let progress = Progress {
+        epoch: Epoch(number),
+        positions: [(at("in", task.index), Position(number.into()))].into(),
+        records_in: number,
+        records_out: outbox.iter().map(|batch| u64::from(batch.records)).sum(),
+        time: Bytes::new(),
+    };
+    FrozenEpoch { task, generation, progress, delta, outbox }
+}
+
+pub fn put(key: &str, value: &str) -> Delta {
+    let mut delta = Delta::new();
+    delta.write(key.as_bytes(), Write::Put(Bytes::copy_from_slice(value.as_bytes())));
+    delta
+}
+
+pub fn spec(name: &str) -> FunctionSpec {
+    FunctionSpec {
+        name: name.into(),
+        artifact: "0".repeat(64),
+        inputs: vec![vec!["in".into()]],
+        outputs: vec!["out".into()],
+        replicas: 1,
+        config: Default::default(),
+    }
+}
+
+/// Copies a folder as a crash would leave it: what the process has handed to the operating system, nothing else.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
