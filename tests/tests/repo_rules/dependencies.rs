@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{assert_none, cargo_metadata};
+use super::{assert_none, cargo_metadata, root};
 
 /// For each crate of ours the crates of ours that its own code may name. A new crate must be put in here.
 const MAY_USE: &[(&str, &[&str])] = &[
@@ -36,6 +36,9 @@ const MUST_NOT_REACH: &[(&str, &[&str])] = &[
     ("api", &["rocksdb", "wasmtime"]),
 ];
 
+/// Has no code: it only makes every crate ask for the same features of the dependencies. So it is not a dependency here.
+const UNIFY: &str = "fnstream-unify";
+
 /// Name of a package -> the packages that its code (not its tests, not its build) depends on.
 type Graph = BTreeMap<String, BTreeSet<String>>;
 
@@ -51,6 +54,13 @@ fn a_forbidden_dependency_is_found() {
     let found = violations(&graph);
     assert!(found.contains(&"engine uses store".to_owned()), "{found:?}");
     assert!(found.contains(&"engine reaches rocksdb by fnstream-store".to_owned()), "{found:?}");
+}
+
+#[test]
+fn the_crate_that_unifies_features_has_no_code() {
+    let source = std::fs::read_to_string(root().join("crates/unify/src/lib.rs")).unwrap();
+    let code: Vec<_> = source.lines().filter(|line| !line.is_empty() && !line.starts_with("//")).collect();
+    assert!(code.is_empty(), "{code:?}");
 }
 
 #[test]
@@ -70,9 +80,11 @@ fn graph(metadata: &Value) -> Graph {
     for node in metadata["resolve"]["nodes"].as_array().unwrap() {
         let uses = node["deps"].as_array().unwrap().iter().filter(|dep| is_normal(dep));
         let uses = uses.map(|dep| names[dep["pkg"].as_str().unwrap()].to_owned());
+        let uses = uses.filter(|used| used != UNIFY);
         // Two versions of one package are one package here.
         graph.entry(names[node["id"].as_str().unwrap()].to_owned()).or_default().extend(uses);
     }
+    graph.remove(UNIFY);
     graph
 }
 
