@@ -7,6 +7,11 @@
 # One target folder for every clone on the machine: the C++ of RocksDB and Cranelift are then built once.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$HOME/.cache/function-stream/target}"
 
+# Where Go's own installer puts it, should the path not have it.
+if ! command -v go >/dev/null 2>&1 && [ -x /usr/local/go/bin/go ]; then
+    export PATH="$PATH:/usr/local/go/bin"
+fi
+
 # Where setup.sh puts what the system's package manager could not give.
 fnstream_tools="$HOME/.cache/function-stream/tools"
 

@@ -36,9 +36,14 @@ binary() {
 
 examples() { examples/build.sh bin; }
 
-examples_lints() {
-    (cd examples && cargo clippy --release --locked --workspace --target wasm32-wasip2 -- -D warnings)
-    [[ -z $(gofmt -l examples) ]] || { echo "not gofmt-ed: $(gofmt -l examples)" >&2 && return 1; }
+# In the folder that examples/build.sh uses, so that nothing is compiled twice.
+examples_checks() {
+    (cd examples && CARGO_TARGET_DIR="$CARGO_TARGET_DIR/examples" \
+        cargo clippy --release --locked --workspace --target wasm32-wasip2 -- -D warnings)
+    local unformatted
+    unformatted=$(gofmt -l examples)
+    [[ -z $unformatted ]] || { echo "not gofmt-ed: $unformatted" >&2 && return 1; }
+    (cd examples/basic/go && go vet ./... && go test ./...)
 }
 
 tests() {
@@ -47,7 +52,7 @@ tests() {
         cargo test --release --locked --workspace
 }
 
-sdk_tests() { (cd sdks/rust && cargo test --release); }
+sdk_tests() { (cd sdks/rust && CARGO_TARGET_DIR="$CARGO_TARGET_DIR/sdk" cargo test --release --locked); }
 
 # What is generated and committed must be what the code generates now.
 generated_files() {
@@ -70,7 +75,7 @@ run "tests" tests
 run "generated files" generated_files
 run "quickstart" quickstart
 run "lints" lints
-run "lints of the examples" examples_lints
+run "lints and tests of the examples" examples_checks
 run "tests of the Rust SDK" sdk_tests
 run "documentation" documentation
 
