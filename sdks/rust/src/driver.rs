@@ -1,0 +1,56 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! One function in a host's hands: calls in, everything that they did passed on before they return.
+
+use std::rc::Rc;
+
+use fnstream_frame::Frame;
+
+use crate::boundary::Boundary;
+use crate::{Config, Context, Error, Function, Metadata, Module, Record};
+
+/// A function with its context.
+pub struct Driver<F> {
+    function: F,
+    ctx: Context,
+}
+
+/// Which record of a batch failed, and why; an index past the batch when nobody knows.
+pub(crate) type BatchFailure = (u32, String);
+
+impl<F: Function> Driver<F> {
+    pub(crate) fn init(boundary: Rc<dyn Boundary>, config: &Config, metadata: Metadata) -> Result<Self, Error> {
+        let mut ctx = Context::new(boundary, metadata);
+        let function = F::init(&mut ctx, config)?;
+        ctx.finish()?;
+        Ok(Driver { function, ctx })
+    }
+
+    pub(crate) fn process_batch(&mut self, frame: &[u8]) -> Result<(), BatchFailure> {
+        let frame = Frame::parse(frame).map_err(|e| (u32::MAX, e.to_string()))?;
+        for (index, record) in frame.iter().enumerate() {
+            self.ctx.begin(record.timestamp);
+            if let Err(error) = self.function.process(&mut self.ctx, Record::from(record)) {
+                let index = if error.of_batch { u32::MAX } else { index as u32 };
+                return Err((index, error.into_message()));
+            }
+        }
+        self.ctx.finish().map_err(|error| (u32::MAX, error.into_message()))
+    }
+
+    pub(crate) fn call<R>(&mut self, run: impl FnOnce(&mut F, &mut Context) -> Result<R, Error>) -> Result<R, Error> {
+        let answer = run(&mut self.function, &mut self.ctx)?;
+        self.ctx.finish()?;
+        Ok(answer)
+    }
+
+    pub(crate) fn exec(&mut self, class_name: &str, modules: Vec<Module>) -> Result<(), Error> {
+        self.call(|function, ctx| function.exec(ctx, class_name, modules))
+    }
+
+    /// The function, for a test to look at.
+    pub(crate) fn function(&self) -> &F {
+        &self.function
+    }
+}

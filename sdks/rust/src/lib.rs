@@ -1,0 +1,80 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Functions for Function Stream in Rust.
+//!
+//! A function takes records, keeps state and emits records. What it did for a record becomes durable and visible together
+//! with the record's position, or not at all: there is nothing to undo and nothing to make idempotent.
+//!
+//! ```
+//! use fnstream_sdk::{Config, Context, Error, Function, Record, Store};
+//!
+//! /// Counts the records of each key.
+//! struct Counter {
+//!     counts: Store,
+//! }
+//!
+//! impl Function for Counter {
+//!     fn init(ctx: &mut Context, _config: &Config) -> Result<Self, Error> {
+//!         Ok(Counter { counts: ctx.state("counts")? })
+//!     }
+//!
+//!     fn process(&mut self, ctx: &mut Context, record: Record<'_>) -> Result<(), Error> {
+//!         let key = record.key.unwrap_or_default();
+//!         let count = self.counts.get_as::<u64>(key)?.unwrap_or(0) + 1;
+//!         self.counts.put_as(key, &count)?;
+//!         ctx.emit(0, count.to_string().as_bytes())
+//!     }
+//! }
+//!
+//! fnstream_sdk::export!(Counter);
+//!
+//! // Functions are tested without a server:
+//! let mut test = fnstream_sdk::testing::Harness::<Counter>::new(&[]).unwrap();
+//! test.process(&[Record::new(b"x").with_key(b"k"), Record::new(b"y").with_key(b"k")]).unwrap();
+//! assert_eq!(test.take_output().iter().map(|r| &r.value[..]).collect::<Vec<_>>(), [b"1", b"2"]);
+//! ```
+//!
+//! Build it with `cargo build --release --target wasm32-wasip2` as a `cdylib`.
+//!
+//! # What it costs
+//!
+//! Records cross the boundary in batches, emitted ones in one call at the end of each batch. State is cached and writes are
+//! collected within a batch, so a key that occurs often in it is read and written once. Nothing of this changes what a
+//! function sees: it reads its own writes, and scans show them.
+//!
+//! # Errors
+//!
+//! An error that [`Function::process`] returns fails that record: it is retried or dead-lettered as the function's policy
+//! says, with the error's text, and the others go on. A panic does the same for a batch, at a higher price.
+//!
+//! # Reading order
+//!
+//! [`Function`] and [`export!`], [`Context`], [`Record`], [`Store`] with [`Value`], then [`testing`].
+
+mod boundary;
+mod cache;
+mod context;
+mod driver;
+mod error;
+mod function;
+mod guest;
+mod record;
+mod store;
+pub mod testing;
+mod value;
+
+pub use context::{Config, Context, Metadata};
+pub use error::Error;
+pub use fnstream_frame::{Headers, HeadersBuilder};
+pub use function::{Function, Module};
+pub use record::{Output, Record};
+pub use store::{Scan, Store};
+pub use value::Value;
+
+#[doc(hidden)]
+pub mod __private {
+    //! For [`crate::export!`] only.
+    pub use crate::driver::Driver;
+    pub use crate::guest::{Exported, Slot, bindings};
+}

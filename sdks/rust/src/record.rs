@@ -1,0 +1,133 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+use fnstream_frame::{Headers, RecordRef};
+
+/// A record that came in. Copy what is to outlive the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Record<'a> {
+    /// The index of the input group that it came from.
+    pub source: u32,
+    /// Milliseconds since the Unix epoch.
+    pub timestamp: i64,
+    /// Its key; none is not the same as an empty one.
+    pub key: Option<&'a [u8]>,
+    /// Names with values.
+    pub headers: Headers<'a>,
+    /// Its payload; may be empty.
+    pub value: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    /// A record of the first input group, at time 0, without key and headers: for tests.
+    pub fn new(value: &'a [u8]) -> Self {
+        Record { source: 0, timestamp: 0, key: None, headers: Headers::EMPTY, value }
+    }
+
+    /// The same record with a key.
+    #[must_use]
+    pub fn with_key(self, key: &'a [u8]) -> Self {
+        Record { key: Some(key), ..self }
+    }
+
+    /// The same record with other headers.
+    #[must_use]
+    pub fn with_headers(self, headers: Headers<'a>) -> Self {
+        Record { headers, ..self }
+    }
+
+    /// The same record at another time.
+    #[must_use]
+    pub fn at(self, timestamp: i64) -> Self {
+        Record { timestamp, ..self }
+    }
+
+    /// The same record from another input group.
+    #[must_use]
+    pub fn from_source(self, source: u32) -> Self {
+        Record { source, ..self }
+    }
+
+    pub(crate) fn packed(self) -> RecordRef<'a> {
+        RecordRef {
+            channel: self.source,
+            timestamp: self.timestamp,
+            key: self.key,
+            headers: self.headers,
+            value: self.value,
+        }
+    }
+}
+
+impl<'a> From<RecordRef<'a>> for Record<'a> {
+    fn from(record: RecordRef<'a>) -> Self {
+        Record {
+            source: record.channel,
+            timestamp: record.timestamp,
+            key: record.key,
+            headers: record.headers,
+            value: record.value,
+        }
+    }
+}
+
+/// A record that goes out.
+///
+/// ```
+/// use fnstream_sdk::Output;
+///
+/// let output = Output::new(b"value").to(1).with_key(b"key").at(1_700_000_000_000);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Output<'a> {
+    pub(crate) target: u32,
+    pub(crate) timestamp: Option<i64>,
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) headers: Headers<'a>,
+    pub(crate) value: &'a [u8],
+}
+
+impl<'a> Output<'a> {
+    /// A record for the first output, with the time of the record in process, without key and headers.
+    pub fn new(value: &'a [u8]) -> Self {
+        Output { target: 0, timestamp: None, key: None, headers: Headers::EMPTY, value }
+    }
+
+    /// The same record for the output of that index.
+    #[must_use]
+    pub fn to(self, target: u32) -> Self {
+        Output { target, ..self }
+    }
+
+    /// The same record with a key. Records of one key stay in order.
+    #[must_use]
+    pub fn with_key(self, key: &'a [u8]) -> Self {
+        Output { key: Some(key), ..self }
+    }
+
+    /// The same record with headers.
+    #[must_use]
+    pub fn with_headers(self, headers: Headers<'a>) -> Self {
+        Output { headers, ..self }
+    }
+
+    /// The same record at another time, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn at(self, timestamp: i64) -> Self {
+        Output { timestamp: Some(timestamp), ..self }
+    }
+}
+
+/// Passes a record on: key, headers, time and value.
+impl<'a> From<Record<'a>> for Output<'a> {
+    fn from(record: Record<'a>) -> Self {
+        Output {
+            target: 0,
+            timestamp: Some(record.timestamp),
+            key: record.key,
+            headers: record.headers,
+            value: record.value,
+        }
+    }
+}

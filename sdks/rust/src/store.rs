@@ -1,0 +1,161 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+use std::rc::Rc;
+
+use crate::cache::CachedStore;
+use crate::{Error, Value};
+
+/// First byte of a simple key and of a complex one.
+const SIMPLE: u8 = 0;
+const COMPLEX: u8 = 1;
+
+/// Bytes of one page of a scan.
+const PAGE: u32 = 64 << 10;
+
+/// Keyed state of the task: an ordered map from bytes to bytes, or a part of one.
+///
+/// It is cheap to clone, and may be kept in the function's fields. What is written becomes durable together with the records
+/// that it was written for. A function reads its own writes. An absent key is not an empty value.
+///
+/// ```
+/// # use fnstream_sdk::{Context, Error};
+/// # fn example(ctx: &mut Context) -> Result<(), Error> {
+/// let visits = ctx.state("visits")?;
+/// visits.put(b"alice", b"1")?;
+/// visits.put_as(b"bob", &2u64)?;
+/// assert_eq!(visits.get_as::<u64>(b"bob")?, Some(2));
+///
+/// // A part of the store: keys of one group, key and namespace, which no other part ever sees.
+/// let cart = visits.part(b"shop", b"alice", b"cart");
+/// cart.put(b"apple", b"3")?;
+/// for pair in cart.scan(b"", None) {
+///     let (user_key, value) = pair?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Store {
+    cached: Rc<CachedStore>,
+    prefix: Rc<[u8]>,
+}
+
+impl Store {
+    pub(crate) fn new(cached: Rc<CachedStore>) -> Self {
+        Store { cached, prefix: [SIMPLE].into() }
+    }
+
+    /// The part of this store that holds the keys of a key group, key and namespace. Parts of any other three are apart from
+    /// it, as are the store's plain keys.
+    #[must_use]
+    pub fn part(&self, key_group: &[u8], key: &[u8], namespace: &[u8]) -> Store {
+        let mut prefix = vec![COMPLEX];
+        for part in [key_group, key, namespace] {
+            prefix.extend_from_slice(&(part.len() as u32).to_be_bytes());
+            prefix.extend_from_slice(part);
+        }
+        Store { cached: Rc::clone(&self.cached), prefix: prefix.into() }
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.cached.with(&self.full(key), |value| value.map(<[u8]>::to_vec))
+    }
+
+    /// The value of a key, decoded.
+    pub fn get_as<T: Value>(&self, key: &[u8]) -> Result<Option<T>, Error> {
+        self.cached.with(&self.full(key), |value| value.map(T::decode).transpose())?
+    }
+
+    /// Stores a value.
+    pub fn put(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        self.cached.set(&self.full(key), Some(value.to_vec()))
+    }
+
+    /// Stores a value, encoded.
+    pub fn put_as<T: Value>(&self, key: &[u8], value: &T) -> Result<(), Error> {
+        let mut encoded = Vec::new();
+        value.encode(&mut encoded);
+        self.cached.set(&self.full(key), Some(encoded))
+    }
+
+    /// Removes a key; not an error when it is absent.
+    pub fn delete(&self, key: &[u8]) -> Result<(), Error> {
+        self.cached.set(&self.full(key), None)
+    }
+
+    /// Appends bytes to a key's value, without reading it; an absent one counts as empty.
+    pub fn merge(&self, key: &[u8], operand: &[u8]) -> Result<(), Error> {
+        self.cached.merge(&self.full(key), operand)
+    }
+
+    /// Removes all keys from `start`, inclusive, to `end`, exclusive; without `end`, to the last one.
+    pub fn delete_range(&self, start: &[u8], end: Option<&[u8]>) -> Result<(), Error> {
+        let end = end.map_or_else(|| end_of(&self.prefix), |end| self.full(end));
+        self.cached.delete_range(&self.full(start), Some(&end))
+    }
+
+    /// Removes all keys that begin with these bytes.
+    pub fn delete_prefix(&self, prefix: &[u8]) -> Result<(), Error> {
+        let start = self.full(prefix);
+        self.cached.delete_range(&start, Some(&end_of(&start)))
+    }
+
+    /// The pairs from `start`, inclusive, to `end`, exclusive, in the byte order of their keys; without `end`, to the last.
+    ///
+    /// They are read a page at a time: a write behind the page that is being read is seen when its page is.
+    pub fn scan(&self, start: &[u8], end: Option<&[u8]>) -> Scan {
+        Scan {
+            next: Some(self.full(start)),
+            end: end.map_or_else(|| end_of(&self.prefix), |end| self.full(end)),
+            store: self.clone(),
+            page: Vec::new().into_iter(),
+        }
+    }
+
+    fn full(&self, key: &[u8]) -> Vec<u8> {
+        let mut full = Vec::with_capacity(self.prefix.len() + key.len());
+        full.extend_from_slice(&self.prefix);
+        full.extend_from_slice(key);
+        full
+    }
+}
+
+/// The first key after all that begin with `prefix`. There is one: the first byte of every key is [`SIMPLE`] or [`COMPLEX`].
+fn end_of(prefix: &[u8]) -> Vec<u8> {
+    let last = prefix.iter().rposition(|&byte| byte != u8::MAX).unwrap_or(0);
+    let mut end = prefix[..=last].to_vec();
+    end[last] += 1;
+    end
+}
+
+/// Pairs of a range, in order. See [`Store::scan`].
+pub struct Scan {
+    store: Store,
+    /// Where the next page starts; none when the last one was read.
+    next: Option<Vec<u8>>,
+    end: Vec<u8>,
+    page: std::vec::IntoIter<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Iterator for Scan {
+    type Item = Result<(Vec<u8>, Vec<u8>), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some((mut key, value)) = self.page.next() {
+                key.drain(..self.store.prefix.len());
+                return Some(Ok((key, value)));
+            }
+            let start = self.next.take()?;
+            match self.store.cached.page(&start, Some(&self.end), PAGE) {
+                Ok((pairs, next)) => {
+                    self.page = pairs.into_iter();
+                    self.next = next;
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
