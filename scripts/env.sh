@@ -1,6 +1,7 @@
 # Copyright 2024 Function Stream Org.
 # SPDX-License-Identifier: Apache-2.0
 
+# shellcheck shell=bash
 # The environment that builds and tests run in; to be sourced, from the root of the repository. It installs nothing:
 # `scripts/setup.sh` does.
 
@@ -16,7 +17,7 @@ fi
 fnstream_tools="$HOME/.cache/function-stream/tools"
 
 fnstream_has_libclang() {
-    local found
+    local found folder
     found=$(compgen -G "${LIBCLANG_PATH:-/nonexistent}/libclang*" || true)
     for folder in /usr/lib/llvm-*/lib /usr/lib/*-linux-gnu /usr/lib64 /usr/local/lib /usr/lib; do
         [ -z "$found" ] || break

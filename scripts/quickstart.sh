@@ -33,7 +33,7 @@ if [[ ${1:-} == --list ]]; then
 fi
 
 home=$(mktemp -d)
-server='' background=''
+server='' background='' words=()
 
 finish() {
     local status=$?

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 
 step=start
 summary=()
-trap 'status=$?; [[ $status == 0 ]] || echo "make test: failed in the step: $step" >&2' EXIT
+trap '[[ $? == 0 ]] || echo "make test: failed in the step: $step" >&2' EXIT
 
 run() {
     step=$1
