@@ -165,7 +165,10 @@ macro_rules! export {
                 }
             }
 
+            // A component's symbols have names that native linkers do not take, and a test does not need.
+            #[cfg(target_family = "wasm")]
             type Component = $crate::__private::Exported<$function>;
+            #[cfg(target_family = "wasm")]
     $crate::__private::bindings::export!(Component with_types_in $crate::__private::bindings);
         };
     };
