@@ -43,13 +43,16 @@ pub struct Args {
     /// Largest artifact
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_size)]
     max_artifact_size: u64,
+    /// Keys of committed state that a task keeps in memory before they are written in bulk
+    #[arg(long, value_name = "N", hide = true)]
+    state_dirty_keys: Option<usize>,
     /// What to log: error, warn, info, debug, trace, or a filter as in RUST_LOG, which goes before it
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: String,
 }
 
 /// When an event or a commit counts as durable.
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum DurabilityArg {
     /// One synced write for each commit
     Sync,
@@ -90,6 +93,7 @@ fn config(args: Args) -> ServerConfig {
     config.listen = args.listen;
     config.durability = args.durability.into();
     config.workers = args.workers.map(usize::from);
+    config.state_dirty_keys = args.state_dirty_keys;
     config.retention = Retention { max_age: args.retention, max_bytes: args.retention_bytes };
     config.archive_dirs = args.archive_dirs;
     config.max_produce_bytes = usize::try_from(args.max_produce_size).unwrap_or(usize::MAX);

@@ -19,6 +19,9 @@ pub struct ServerConfig {
     pub durability: Durability,
     /// Threads that run functions; one per core when it is not set.
     pub workers: Option<usize>,
+    /// Keys of committed state that a task keeps in memory before they are written in bulk; the engine's own bound when it
+    /// is not set.
+    pub state_dirty_keys: Option<usize>,
     /// What topics get that don't say otherwise.
     pub retention: Retention,
     /// Folders from which clients of other machines may name an artifact by its path.
@@ -43,6 +46,7 @@ impl ServerConfig {
             data_dir: data_dir.into(),
             durability: Durability::default(),
             workers: None,
+            state_dirty_keys: None,
             retention: Retention::default(),
             archive_dirs: Vec::new(),
             max_produce_bytes: 16 << 20,

@@ -108,6 +108,9 @@ fn open(config: ServerConfig) -> Result<Arc<App>> {
     if let Some(workers) = config.workers {
         engine.workers = workers;
     }
+    if let Some(keys) = config.state_dirty_keys {
+        engine.dirty_keys = keys;
+    }
     let deps = EngineDeps {
         broker: store.broker(),
         committer: store.committer(),
