@@ -64,7 +64,12 @@ impl Reading<'_> {
     fn take(&self, from: u64, end: u64, limit: PollLimit) -> Result<Bytes> {
         let (topic, number) = (self.topic.id, self.partition.partition);
         let mut iterator = self.db.iterate(keys::TOPICS, keys::batch(topic, number, end).to_vec());
-        iterator.seek_for_prev(keys::batch(topic, number, from));
+        let key = keys::batch(topic, number, from);
+        // Readers mostly go from batch to batch. Only for one that begins within a batch the iterator turns around.
+        iterator.seek(key);
+        if iterator.key() != Some(&key) {
+            iterator.seek_for_prev(key);
+        }
         let mut taken = Taken::Nothing;
         let mut next = from;
         let limit = PollLimit { records: limit.records.max(1), bytes: limit.bytes.min(MAX_READ) };

@@ -15,5 +15,6 @@ mod log;
 mod model;
 mod register;
 mod retention;
+mod scale;
 mod suites;
 mod support;

@@ -3,7 +3,9 @@
 
 //! What the tests share: blocking calls, and short ways to say things.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
@@ -130,15 +132,37 @@ pub fn spec(name: &str) -> FunctionSpec {
 }
 
 /// Copies a folder as a crash would leave it: what the process has handed to the operating system, nothing else.
+///
+/// A crash is one moment and a copy is not: when files came or went meanwhile, it is made anew.
 pub fn copy_folder(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
+    loop {
+        let before = files(from);
+        let copied = before.iter().try_for_each(|file| {
+            let target = to.join(file);
+            std::fs::create_dir_all(target.parent().unwrap())?;
+            std::fs::copy(from.join(file), target).map(drop)
+        });
+        match copied {
+            Ok(()) if files(from) == before => return,
+            Err(e) if e.kind() != ErrorKind::NotFound => panic!("{e}"),
+            _ => std::fs::remove_dir_all(to).unwrap(),
         }
     }
+}
+
+/// The files below a folder, relative to it.
+fn files(folder: &Path) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(relative) = folders.pop() {
+        for entry in std::fs::read_dir(folder.join(&relative)).unwrap() {
+            let entry = entry.unwrap();
+            let path = relative.join(entry.file_name());
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => folders.push(path),
+                _ => drop(found.insert(path)),
+            }
+        }
+    }
+    found
 }
