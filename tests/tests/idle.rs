@@ -1,0 +1,170 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! A thousand deployed functions that have nothing to do cost next to nothing: less than 1 MiB of memory each, less than
+//! 1 % of one core together. The server starts with them in seconds, and a record for any of them is answered in
+//! milliseconds, however long it has rested.
+//!
+//! `make scale` looks at them for longer, so that everything that is done from time to time is part of it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use fnstream_api::{Client, ConsumeOptions, Function, ProduceOptions, ReadFrom};
+use fnstream_tests::node::Node;
+use fnstream_tests::server::ServerOptions;
+use fnstream_tests::{PATIENCE, binary, seed, usage, within};
+use rand::seq::index::sample;
+use tokio::task::JoinSet;
+
+/// How many functions there are.
+const FUNCTIONS: usize = 1000;
+/// How many are asked one by one for the time of their answer.
+const ASKED: usize = 40;
+/// How many requests are under way when order does not matter.
+const AT_ONCE: usize = 32;
+/// How much of one core they may use together.
+const SHARE: f64 = 0.01;
+/// What each may add to the server's memory.
+const MEMORY: u64 = 1 << 20;
+/// How long a start may take until all functions are up.
+const START: Duration = Duration::from_secs(10);
+/// How long an answer may take in the middle: two synced writes and the way there and back, on a machine that does other
+/// things as well.
+const ANSWER: Duration = Duration::from_millis(100);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_thousand_idle_functions_cost_next_to_nothing() -> Result<()> {
+    run(Duration::from_secs(10)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+#[ignore = "looks on for two minutes: make scale"]
+async fn a_thousand_idle_functions_cost_next_to_nothing_for_minutes() -> Result<()> {
+    run(Duration::from_secs(120)).await
+}
+
+async fn run(window: Duration) -> Result<()> {
+    let mut rng = seed::Seed::of("idle")?.rng(0);
+    let mut options = ServerOptions::new(binary::server()?);
+    options.args.clear();
+    let mut node = Node::new(options)?;
+
+    let client = node.start().await?;
+    node.server()?.logged(&["functions started"]).await?;
+    let empty = usage::memory(node.server()?.pid())?.resident;
+    let begun = Instant::now();
+    deploy(&client).await?;
+    println!("{FUNCTIONS} functions created in {:.1} s", begun.elapsed().as_secs_f64());
+    let (status, log) = node.terminate().await?;
+    ensure!(status.success(), "{status}:\n{}", log.join("\n"));
+
+    let begun = Instant::now();
+    let client = node.start().await?;
+    let (server, listening) = (node.server()?, begun.elapsed());
+    server.logged(&["functions started", &format!("started={FUNCTIONS}"), "failed=0"]).await?;
+    // The tasks come up in any order: the slowest answer is when the last one is up.
+    let first = ask_all(&client, 0).await?;
+    let up = begun.elapsed();
+    println!(
+        "start with all of them: listens after {listening:?}, all have answered after {up:?}, the slowest took {first:?}"
+    );
+    ensure!(up < START, "the start took {up:?}");
+
+    let memory = usage::memory(server.pid())?.resident;
+    let each = memory.saturating_sub(empty) / FUNCTIONS as u64;
+    println!(
+        "memory: {:.0} MiB empty, {:.0} MiB with all of them, {:.0} KiB for each",
+        usage::mib(empty),
+        usage::mib(memory),
+        each as f64 / 1024.0
+    );
+    ensure!(each < MEMORY, "each function takes {each} bytes");
+
+    let (before, begun) = (usage::cpu(server.pid())?, Instant::now());
+    usage::window(window);
+    let used = usage::cpu(server.pid())?.saturating_sub(before);
+    let share = used.as_secs_f64() / begun.elapsed().as_secs_f64();
+    println!("idle for {window:?}: {used:?} of processor time, {:.2} % of one core", share * 100.0);
+    ensure!(share < SHARE, "idle functions use {:.2} % of one core", share * 100.0);
+
+    let mut answers = Vec::new();
+    for number in sample(&mut rng, FUNCTIONS, ASKED) {
+        answers.push(ask(&client, number, 1).await?);
+    }
+    answers.sort_unstable();
+    let (median, slowest) = (answers[ASKED / 2], answers[ASKED - 1]);
+    println!("a first record after the rest is answered after {median:?} in the middle, {slowest:?} at most");
+    ensure!(median < ANSWER, "a first record is answered only after {median:?}");
+    Ok(())
+}
+
+/// Creates all functions from one artifact, each on topics of its own.
+async fn deploy(client: &Client) -> Result<()> {
+    let artifact = client.upload_artifact(std::fs::read(binary::example("pass_through_rust")?)?).await?;
+    let archive = format!("sha256:{}", artifact.digest);
+    each(|number| {
+        let (client, archive) = (client.clone(), archive.clone());
+        async move {
+            let function = Function {
+                name: None,
+                archive,
+                inputs: vec![input(number)],
+                output: output(number),
+                replicas: 1,
+                config: Default::default(),
+            };
+            client.create_function(&format!("idle-{number}"), &function).await?;
+            Ok(Duration::ZERO)
+        }
+    })
+    .await
+    .map(drop)
+}
+
+/// Sends each function a record; answers how long the slowest took.
+async fn ask_all(client: &Client, position: u64) -> Result<Duration> {
+    each(|number| {
+        let client = client.clone();
+        async move { ask(&client, number, position).await }
+    })
+    .await
+}
+
+/// Does something for each function, some at once; answers the longest time.
+async fn each<F>(todo: impl Fn(usize) -> F) -> Result<Duration>
+where
+    F: Future<Output = Result<Duration>> + Send + 'static,
+{
+    let (mut running, mut longest) = (JoinSet::new(), Duration::ZERO);
+    for number in 0..FUNCTIONS {
+        if running.len() >= AT_ONCE {
+            longest = longest.max(running.join_next().await.context("nothing runs")???);
+        }
+        running.spawn(todo(number));
+    }
+    while let Some(done) = running.join_next().await {
+        longest = longest.max(done??);
+    }
+    Ok(longest)
+}
+
+/// Sends a function a record and waits for its output, which has that position; answers how long it took.
+async fn ask(client: &Client, number: usize, position: u64) -> Result<Duration> {
+    let (content, begun) = (format!("record {position} of {number}"), Instant::now());
+    client.produce(&input(number), content.clone(), &ProduceOptions::default()).await?;
+    let from = Some(ReadFrom::Position(position.to_string()));
+    let options = ConsumeOptions { from, timeout: Some(PATIENCE), ..Default::default() };
+    let answer = within("an answer", client.consume(&output(number), &options)).await??;
+    let answer = answer.with_context(|| format!("function {number} does not answer"))?;
+    ensure!(answer.json == format!("\"{content}\""), "function {number} answers {:?}", answer.json);
+    Ok(begun.elapsed())
+}
+
+fn input(number: usize) -> String {
+    format!("idle-{number}-input")
+}
+
+fn output(number: usize) -> String {
+    format!("idle-{number}-output")
+}
