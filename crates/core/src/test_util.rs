@@ -7,11 +7,13 @@
 //! # Reading order
 //!
 //! [`clock`]; [`model`]: what state writes mean; [`mem_state`], [`mem_metadata`], [`mem_broker`]: implementations that a
-//! test drives by hand.
+//! test drives by hand. [`suites`]: the contract of each seam as code; every implementation runs them.
 
 pub mod clock;
 pub mod mem_broker;
 pub mod mem_metadata;
 pub mod mem_state;
 pub mod model;
+pub mod rng;
+pub mod suites;
 pub mod support;

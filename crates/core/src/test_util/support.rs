@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use bytes::Bytes;
 use fnstream_frame::{FrameBuilder, RecordRef};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use crate::broker::{Assignment, AssignmentListener, RevokeDone};
 use crate::committer::{CommitDone, CommitResult};
@@ -30,6 +31,7 @@ pub enum Told {
 #[derive(Default)]
 pub struct RecordingListener {
     told: Mutex<Vec<Told>>,
+    changed: Condvar,
     revoking: Mutex<Vec<(TaskId, RevokeDone)>>,
 }
 
@@ -46,11 +48,19 @@ impl RecordingListener {
 
     /// The latest assignment of a task.
     pub fn assignment(&self, task: TaskId) -> Option<Assignment> {
-        let told = self.told.lock();
-        told.iter().rev().find_map(|told| match told {
-            Told::Assigned(assignment) if assignment.task == task => Some(assignment.clone()),
-            _ => None,
-        })
+        latest(&self.told.lock(), task)
+    }
+
+    /// The latest assignment of a task, which another thread may still be about to tell.
+    pub fn wait_for_assignment(&self, task: TaskId, patience: Duration) -> Option<Assignment> {
+        let mut told = self.told.lock();
+        self.changed.wait_while_for(&mut told, |told| latest(told, task).is_none(), patience);
+        latest(&told, task)
+    }
+
+    fn note(&self, told: Told) {
+        self.told.lock().push(told);
+        self.changed.notify_all();
     }
 
     /// Says that a task that is being revoked was given up.
@@ -64,18 +74,25 @@ impl RecordingListener {
 
 impl AssignmentListener for RecordingListener {
     fn assigned(&self, assignment: Assignment) {
-        self.told.lock().push(Told::Assigned(assignment));
+        self.note(Told::Assigned(assignment));
     }
 
     fn revoked(&self, task: TaskId, done: RevokeDone) {
-        self.told.lock().push(Told::Revoked(task));
+        self.note(Told::Revoked(task));
         self.revoking.lock().push((task, done));
     }
 
     fn lost(&self, task: TaskId) {
-        self.told.lock().push(Told::Lost(task));
+        self.note(Told::Lost(task));
         self.give_up(task);
     }
+}
+
+fn latest(told: &[Told], task: TaskId) -> Option<Assignment> {
+    told.iter().rev().find_map(|told| match told {
+        Told::Assigned(assignment) if assignment.task == task => Some(assignment.clone()),
+        _ => None,
+    })
 }
 
 /// A frame of these values.

@@ -116,13 +116,8 @@ impl Groups {
     /// Gives a free task to a process.
     pub fn assign(&mut self, task: TaskId, process: u32, topics: &Topics) -> Result<Assignment> {
         let mut inputs = Vec::new();
-        for (group, names) in self
-            .groups
-            .get(&task.function)
-            .iter()
-            .flat_map(|g| g.subscription.groups.iter().zip(0..))
-            .map(|(n, g)| (g, n))
-        {
+        let groups = self.groups.get(&task.function).map_or(&[][..], |group| &group.subscription.groups);
+        for (group, names) in (0..).zip(groups) {
             for topic in names {
                 if task.index < topics.partitions(topic)? {
                     inputs.push(TaskInput { group, partition: TopicPartition::new(topic.clone(), task.index) });

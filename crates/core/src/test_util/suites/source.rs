@@ -1,0 +1,265 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! What every [`Source`] keeps to, and the [`crate::broker::Broker`] that opens it.
+
+use fnstream_frame::{HeadersBuilder, RecordRef};
+
+use super::log::{ALL, LogHarness, Seen, at, drain, join, open, poll, task, waker};
+use super::{Check, checks, must};
+use crate::broker::{PollLimit, Source};
+use crate::error::ErrorCode;
+use crate::record::{Positions, TopicPartition};
+use crate::test_util::support::Told;
+
+/// The contract of [`Source`].
+pub const CHECKS: &[Check<dyn LogHarness>] = checks![
+    records_come_in_order_with_ascending_positions,
+    a_record_is_given_as_it_was_appended,
+    a_large_record_is_given_all_the_same,
+    reopening_at_a_position_yields_exactly_what_follows_it,
+    an_abandoned_source_loses_nothing,
+    a_source_goes_on_with_what_comes_later,
+    the_waker_is_called_after_every_pending,
+    a_busy_partition_does_not_keep_another_from_being_polled,
+    a_task_reads_the_partitions_of_its_index_only,
+    ends_are_where_the_next_records_go,
+    records_outlast_the_process,
+    partitions_are_counted_and_unknown_ones_refused,
+    a_later_assignment_has_a_higher_lease,
+    a_dropped_position_is_an_error_and_never_a_jump,
+];
+
+const FEW: PollLimit = PollLimit { records: 2, bytes: 1 << 20 };
+
+fn append(harness: &dyn LogHarness, at: &TopicPartition, values: &[&str]) {
+    for value in values {
+        harness.append(at, &[RecordRef::new(value.as_bytes())]);
+    }
+}
+
+fn values(seen: &[Seen]) -> Vec<String> {
+    seen.iter().map(|seen| String::from_utf8_lossy(&seen.value).into_owned()).collect()
+}
+
+fn records_come_in_order_with_ascending_positions(harness: &mut dyn LogHarness) {
+    harness.create_topic("in", 1);
+    append(harness, &at("in", 0), &["a", "b"]);
+    harness.append(&at("in", 0), &["c", "d", "e"].map(|v| RecordRef::new(v.as_bytes())));
+    let member = join(harness, &["in"]);
+    let mut source = open(harness, &member.assignment(0), &Positions::new());
+    let seen = drain(&mut *source, FEW);
+    assert_eq!(values(&seen), ["a", "b", "c", "d", "e"], "records come as they were appended, each once");
+    assert!(seen.is_sorted_by(|a, b| a.position < b.position), "positions ascend: {seen:?}");
+}
+
+fn a_record_is_given_as_it_was_appended(harness: &mut dyn LogHarness) {
+    harness.create_topic("first", 1);
+    harness.create_topic("in", 1);
+    let mut headers = HeadersBuilder::new();
+    must("a header", headers.push("name", b"value"));
+    must("a header", headers.push("name", b""));
+    let records = [
+        RecordRef::new(b"").at(-1),
+        RecordRef::new(b"v").with_key(Some(b"")).at(1_700_000_000_000),
+        RecordRef::new(b"w").with_key(Some(b"k\0")).with_headers(headers.as_headers()).at(3),
+    ];
+    harness.append(&at("in", 0), &records);
+    let member = join(harness, &["first", "in"]);
+    let mut source = open(harness, &member.assignment(0), &Positions::new());
+    let seen = drain(&mut *source, ALL);
+    assert_eq!(seen.len(), records.len(), "an empty value is a record too");
+    for (seen, record) in seen.iter().zip(records) {
+        assert_eq!(seen.at, at("in", 0), "a batch names the partition that its records come from");
+        assert_eq!(seen.channel, 1, "the channel is the input group");
+        assert_eq!(seen.timestamp, record.timestamp);
+        assert_eq!(seen.key.as_deref(), record.key, "an absent key is not an empty one");
+        assert_eq!(seen.headers, record.headers.as_bytes());
+        assert_eq!(seen.value, record.value);
+    }
+}
+
+fn a_large_record_is_given_all_the_same(harness: &mut dyn LogHarness) {
+    harness.create_topic("in", 1);
+    let large = "x".repeat(10_000);
+    append(harness, &at("in", 0), &[&large, &large]);
+    let member = join(harness, &["in"]);
+    let mut source = open(harness, &member.assignment(0), &Positions::new());
+    let seen = drain(&mut *source, PollLimit { records: 10, bytes: 100 });
+    assert_eq!(values(&seen), [large.clone(), large], "a record larger than the limit is given alone");
+}
+
+fn reopening_at_a_position_yields_exactly_what_follows_it(harness: &mut dyn LogHarness) {
+    harness.create_topic("in", 1);
+    append(harness, &at("in", 0), &["a", "b", "c"]);
+    harness.append(&at("in", 0), &["d", "e", "f", "g"].map(|v| RecordRef::new(v.as_bytes())));
+    let member = join(harness, &["in"]);
+    let assignment = member.assignment(0);
+    let all = drain(&mut *open(harness, &assignment, &Positions::new()), ALL);
+    for (i, record) in all.iter().enumerate() {
+        for (position, rest) in [(record.position, &all[i..]), (record.position.next(), &all[i + 1..])] {
+            let from = Positions::from([(at("in", 0), position)]);
+            let seen = drain(&mut *open(harness, &assignment, &from), FEW);
+            assert_eq!(seen, rest, "reopened at {position}");
+        }
+    }
+}
+
+fn an_abandoned_source_loses_nothing(harness: &mut dyn LogHarness) {
+    harness.create_topic("in", 1);
+    append(harness, &at("in", 0), &["a", "b", "c", "d", "e"]);
+    let member = join(harness, &["in"]);
+    let assignment = member.assignment(0);
+    let mut source = open(harness, &assignment, &Positions::new());
+    let first = poll(&mut *source, FEW);
+    poll(&mut *source, FEW);
+    drop(source);
+    let from = Positions::from([(at("in", 0), first[0].position)]);
+    let seen = drain(&mut *open(harness, &assignment, &from), ALL);
+    assert_eq!(values(&seen), ["a", "b", "c", "d", "e"], "what was polled but not committed is read again");
+}
+
+fn a_source_goes_on_with_what_comes_later(harness: &mut dyn LogHarness) {
+    harness.create_topic("in", 1);
+    let member = join(harness, &["in"]);
+    let mut source = open(harness, &member.assignment(0), &Positions::new());
+    let mut seen = Vec::new();
+    for value in ["a", "b", "c", "d"] {
+        seen.extend(drain(&mut *source, ALL));
+        append(harness, &at("in", 0), &[value]);
+    }
+    seen.extend(drain(&mut *source, ALL));
+    assert_eq!(values(&seen), ["a", "b", "c", "d"]);
+}
+
+fn the_waker_is_called_after_every_pending(harness: &mut dyn LogHarness) {
+    harness.create_topic("in", 1);
+    harness.create_topic("other", 1);
+    let member = join(harness, &["in", "other"]);
+    let (waker, woken) = waker();
+    let opened = harness.broker().open_source(&member.assignment(0), &Positions::new(), waker);
+    let mut source = must("opening a source", opened);
+    for (topic, value) in [("in", "a"), ("in", "b"), ("other", "c"), ("in", "d")] {
+        assert!(drain(&mut *source, ALL).is_empty(), "there was nothing to read before '{value}'");
+        while woken.try_recv().is_ok() {}
+        append(harness, &at(topic, 0), &[value]);
+        harness.settle();
+        let told = woken.recv_timeout(harness.patience());
+        assert!(told.is_ok(), "nobody was woken by '{value}', which came after pending");
+        assert_eq!(values(&drain(&mut *source, ALL)), [value], "a wake-up, but not the record");
+    }
+}
+
+fn a_busy_partition_does_not_keep_another_from_being_polled(harness: &mut dyn LogHarness) {
+    for (busy, calm) in [("busy", "calm"), ("z-busy", "a-calm")] {
+        harness.create_topic(busy, 1);
+        harness.create_topic(calm, 1);
+        append(harness, &at(busy, 0), &["x", "x", "x", "x"]);
+        append(harness, &at(calm, 0), &["here"]);
+        let member = join(harness, &[busy, calm]);
+        let mut source = open(harness, &member.assignment(0), &Positions::new());
+        let mut polls = 0..100;
+        let found = polls.any(|_| {
+            append(harness, &at(busy, 0), &["x", "x"]);
+            poll(&mut *source, FEW).iter().any(|seen| seen.at == at(calm, 0))
+        });
+        assert!(found, "in 100 polls '{calm}' was never read because '{busy}' always had records");
+    }
+}
+
+fn a_task_reads_the_partitions_of_its_index_only(harness: &mut dyn LogHarness) {
+    harness.create_topic("in", 2);
+    harness.create_topic("wide", 3);
+    for partition in 0..2 {
+        append(harness, &at("in", partition), &[&format!("in-{partition}")]);
+    }
+    for partition in 0..3 {
+        append(harness, &at("wide", partition), &[&format!("wide-{partition}")]);
+    }
+    let member = join(harness, &["in", "wide"]);
+    for index in 0..3 {
+        let assignment = member.assignment(index);
+        assert_eq!(assignment.task, task(index));
+        let mut seen = values(&drain(&mut *open(harness, &assignment, &Positions::new()), ALL));
+        seen.sort();
+        let mut expected = vec![format!("wide-{index}")];
+        if index < 2 {
+            expected.insert(0, format!("in-{index}"));
+        }
+        assert_eq!(seen, expected, "task {index} reads partition {index} of each input that has it");
+    }
+}
+
+fn ends_are_where_the_next_records_go(harness: &mut dyn LogHarness) {
+    harness.create_topic("in", 1);
+    append(harness, &at("in", 0), &["a", "b"]);
+    let member = join(harness, &["in"]);
+    let mut source = open(harness, &member.assignment(0), &Positions::new());
+    let last = drain(&mut *source, ALL)[1].position;
+    let end = source.ends().get(&at("in", 0)).copied();
+    let end = end.unwrap_or_else(|| panic!("the end of a partition that was read to its end is known"));
+    assert!(end > last, "the end {end} is after the last record at {last}");
+    append(harness, &at("in", 0), &["c"]);
+    let next = drain(&mut *source, ALL)[0].position;
+    assert!(next >= end, "the next record got {next}, before the end {end}");
+}
+
+fn records_outlast_the_process(harness: &mut dyn LogHarness) {
+    harness.create_topic("in", 2);
+    append(harness, &at("in", 1), &["a", "b"]);
+    let read = |harness: &dyn LogHarness| {
+        let member = join(harness, &["in"]);
+        drain(&mut *open(harness, &member.assignment(1), &Positions::new()), ALL)
+    };
+    let before = read(harness);
+    harness.reopen();
+    assert_eq!(read(harness), before, "a new process reads the same records at the same positions");
+    append(harness, &at("in", 1), &["c"]);
+    assert_eq!(values(&read(harness)), ["a", "b", "c"]);
+}
+
+fn partitions_are_counted_and_unknown_ones_refused(harness: &mut dyn LogHarness) {
+    harness.create_topic("in", 3);
+    let broker = harness.broker();
+    assert_eq!(must("counting partitions", broker.partitions("in")), 3);
+    must("the earliest position", broker.earliest(&at("in", 2)));
+    let refused = broker.partitions("nowhere").err().map(|e| e.code);
+    assert_eq!(refused, Some(ErrorCode::TopicNotFound), "a topic that is not there");
+    assert!(broker.earliest(&at("in", 3)).is_err(), "a partition that is not there");
+}
+
+fn a_later_assignment_has_a_higher_lease(harness: &mut dyn LogHarness) {
+    harness.create_topic("in", 1);
+    let mut before = None;
+    for round in 0..4 {
+        let member = join(harness, &["in"]);
+        let lease = member.assignment(0).lease;
+        assert!(before < Some(lease), "lease {lease} came after {before:?}");
+        before = Some(lease);
+        let listener = member.listener.clone();
+        drop(member);
+        harness.settle();
+        let assigned = |told: &Told| matches!(told, Told::Assigned(_));
+        assert_eq!(listener.told().iter().filter(|t| assigned(t)).count(), 1, "an assignment is told once");
+        if round == 1 {
+            harness.reopen();
+        }
+    }
+}
+
+fn a_dropped_position_is_an_error_and_never_a_jump(harness: &mut dyn LogHarness) {
+    harness.create_topic("in", 1);
+    append(harness, &at("in", 0), &["a", "b", "c"]);
+    let member = join(harness, &["in"]);
+    let assignment = member.assignment(0);
+    let all = drain(&mut *open(harness, &assignment, &Positions::new()), ALL);
+    if !harness.drop_before(&at("in", 0), all[2].position) {
+        return;
+    }
+    let from = Positions::from([(at("in", 0), all[0].position)]);
+    let opened = harness.broker().open_source(&assignment, &from, crate::waker::Waker::noop());
+    let refused = opened.and_then(|mut source: Box<dyn Source>| source.poll(ALL).map(|_| ())).err().map(|e| e.code);
+    assert_eq!(refused, Some(ErrorCode::PositionDropped), "a position that retention dropped");
+    let seen = drain(&mut *open(harness, &assignment, &Positions::new()), ALL);
+    assert_eq!(seen, all[2..], "without a position reading begins at the earliest record");
+}

@@ -1,0 +1,223 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! State stores that are broken on purpose.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fnstream_core::Result;
+use fnstream_core::delta::{Delta, Write};
+use fnstream_core::epoch::TaskId;
+use fnstream_core::state::{Marker, StateStore, StateStores, Visit};
+use fnstream_core::test_util::mem_state::MemStateStores;
+use fnstream_core::test_util::suites::run;
+use fnstream_core::test_util::suites::state_store::{self, StateHarness};
+
+use crate::rejects;
+
+/// The stores of one process in memory; a restart forgets the newest applies of each.
+struct InMemory(Arc<MemStateStores>);
+
+impl StateHarness for InMemory {
+    fn stores(&self) -> Arc<dyn StateStores> {
+        self.0.clone()
+    }
+
+    fn reopen(&mut self) {
+        self.0.lose_unsynced(|_, unsynced| unsynced.saturating_sub(7));
+        self.0.sync();
+    }
+}
+
+#[test]
+fn the_in_memory_stores_keep_to_the_contract() {
+    run(state_store::CHECKS, || Box::new(InMemory(Arc::default())));
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    TreatsEmptyAsAbsent,
+    TreatsAbsentAsEmpty,
+    ForgetsDeletes,
+    ScansBackwards,
+    ScansPastItsEnd,
+    ScansFromAfterItsStart,
+    IgnoresBreak,
+    ShowsLaterWritesInAScan,
+    LeaksAnotherTask,
+    WritesEntriesBeforeRanges,
+    IgnoresOpenRanges,
+    MergeReplaces,
+    MergeNeedsAValue,
+    KeepsTheFirstMarker,
+    DropsTheMarkersLogEnd,
+    IgnoresEmptyDeltas,
+    ForgetsPairsButNotTheMarker,
+}
+
+const FAULTS: [(Fault, &str); 17] = [
+    (Fault::TreatsEmptyAsAbsent, "absent_is_not_empty"),
+    (Fault::TreatsAbsentAsEmpty, "absent_is_not_empty"),
+    (Fault::ForgetsDeletes, "a_deleted_key_is_absent"),
+    (Fault::ScansBackwards, "scans_go_in_byte_order"),
+    (Fault::ScansPastItsEnd, "a_scan_has_its_start_but_not_its_end"),
+    (Fault::ScansFromAfterItsStart, "a_scan_has_its_start_but_not_its_end"),
+    (Fault::IgnoresBreak, "a_visitor_ends_a_scan"),
+    (Fault::ShowsLaterWritesInAScan, "a_scan_sees_one_moment"),
+    (Fault::LeaksAnotherTask, "a_task_never_sees_another"),
+    (Fault::WritesEntriesBeforeRanges, "ranges_are_deleted_before_entries_are_written"),
+    (Fault::IgnoresOpenRanges, "ranges_are_deleted_before_entries_are_written"),
+    (Fault::MergeReplaces, "a_merge_appends"),
+    (Fault::MergeNeedsAValue, "a_merge_appends"),
+    (Fault::KeepsTheFirstMarker, "the_marker_moves_with_the_pairs"),
+    (Fault::DropsTheMarkersLogEnd, "the_marker_moves_with_the_pairs"),
+    (Fault::IgnoresEmptyDeltas, "the_marker_moves_with_the_pairs"),
+    (Fault::ForgetsPairsButNotTheMarker, "a_reopened_store_is_what_its_marker_says"),
+];
+
+#[test]
+fn every_broken_store_is_rejected() {
+    rejects(state_store::CHECKS, &FAULTS, |fault| {
+        Box::new(Broken { stores: Arc::new(BrokenStores { sound: MemStateStores::new(), fault }) })
+    });
+}
+
+struct Broken {
+    stores: Arc<BrokenStores>,
+}
+
+impl StateHarness for Broken {
+    fn stores(&self) -> Arc<dyn StateStores> {
+        self.stores.clone()
+    }
+
+    fn reopen(&mut self) {
+        let stores = &self.stores.sound;
+        if self.stores.fault == Fault::ForgetsPairsButNotTheMarker {
+            let mut markers = Vec::new();
+            stores.lose_unsynced(|task, unsynced| {
+                markers.push(task);
+                unsynced
+            });
+            let markers: Vec<_> =
+                markers.into_iter().map(|task| (task, stores.store(task).marker().unwrap())).collect();
+            stores.lose_unsynced(|_, unsynced| unsynced.saturating_sub(1));
+            for (task, marker) in markers {
+                stores.store(task).apply(&Delta::new(), &marker.unwrap_or_default()).unwrap();
+            }
+        }
+        stores.sync();
+    }
+}
+
+struct BrokenStores {
+    sound: MemStateStores,
+    fault: Fault,
+}
+
+impl StateStores for BrokenStores {
+    fn open(&self, task: TaskId) -> Result<Arc<dyn StateStore>> {
+        let task =
+            if self.fault == Fault::LeaksAnotherTask { TaskId { index: task.index & 0xff, ..task } } else { task };
+        Ok(Arc::new(BrokenStore { sound: self.sound.open(task)?, fault: self.fault }))
+    }
+}
+
+struct BrokenStore {
+    sound: Arc<dyn StateStore>,
+    fault: Fault,
+}
+
+impl BrokenStore {
+    fn collect(&self, start: &[u8], end: Option<&[u8]>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let mut pairs = Vec::new();
+        self.sound.scan(start, end, &mut |key, value| {
+            pairs.push((key.to_vec(), value.to_vec()));
+            ControlFlow::Continue(())
+        })?;
+        Ok(pairs)
+    }
+}
+
+impl StateStore for BrokenStore {
+    fn marker(&self) -> Result<Option<Marker>> {
+        let marker = self.sound.marker()?;
+        Ok(match self.fault {
+            Fault::DropsTheMarkersLogEnd => marker.map(|m| Marker { log_end: Bytes::new(), ..m }),
+            _ => marker,
+        })
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        let value = self.sound.get(key)?;
+        Ok(match self.fault {
+            Fault::TreatsEmptyAsAbsent => value.filter(|value| !value.is_empty()),
+            Fault::TreatsAbsentAsEmpty => Some(value.unwrap_or_default()),
+            _ => value,
+        })
+    }
+
+    fn scan(&self, start: &[u8], end: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<()> {
+        if self.fault == Fault::ShowsLaterWritesInAScan {
+            let mut from = start.to_vec();
+            while let Some((key, value)) = self.collect(&from, end)?.into_iter().next() {
+                if visit(&key, &value).is_break() {
+                    break;
+                }
+                from = key;
+                from.push(0);
+            }
+            return Ok(());
+        }
+        let mut pairs = self.collect(start, end)?;
+        match self.fault {
+            Fault::ScansBackwards => pairs.reverse(),
+            Fault::ScansFromAfterItsStart => pairs.retain(|(key, _)| key != start),
+            Fault::ScansPastItsEnd => {
+                if let Some(end) = end
+                    && end >= start
+                    && let Some(value) = self.sound.get(end)?
+                {
+                    pairs.push((end.to_vec(), value.to_vec()));
+                }
+            }
+            _ => {}
+        }
+        for (key, value) in pairs {
+            if visit(&key, &value).is_break() && self.fault != Fault::IgnoresBreak {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&self, delta: &Delta, marker: &Marker) -> Result<()> {
+        let (mut ranges, mut entries) = (Delta::new(), Delta::new());
+        for range in delta.ranges() {
+            if self.fault != Fault::IgnoresOpenRanges || range.end.is_some() {
+                ranges.delete_range(&range.start, range.end.as_deref());
+            }
+        }
+        for (key, write) in delta.entries() {
+            match (self.fault, write.clone()) {
+                (Fault::ForgetsDeletes, Write::Delete) => {}
+                (Fault::MergeReplaces, Write::Merge(value)) => entries.write(key, Write::Put(value)),
+                (Fault::MergeNeedsAValue, Write::Merge(_)) if self.sound.get(key)?.is_none() => {}
+                (_, write) => entries.write(key, write),
+            }
+        }
+        let kept = match self.fault {
+            Fault::KeepsTheFirstMarker => self.sound.marker()?.unwrap_or_else(|| marker.clone()),
+            Fault::IgnoresEmptyDeltas if delta.is_empty() => return Ok(()),
+            _ => marker.clone(),
+        };
+        if self.fault == Fault::WritesEntriesBeforeRanges {
+            self.sound.apply(&entries, &kept)?;
+            return self.sound.apply(&ranges, &kept);
+        }
+        ranges.absorb(entries);
+        self.sound.apply(&ranges, &kept)
+    }
+}
