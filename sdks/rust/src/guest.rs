@@ -165,11 +165,17 @@ macro_rules! export {
                 }
             }
 
+            // Without exports nobody seems to use the function, and the compiler would say so.
+            #[cfg(not(target_family = "wasm"))]
+            #[used]
+            static USED: fn(&mut $crate::Context, &$crate::Config) -> ::std::result::Result<$function, $crate::Error> =
+                <$function as $crate::Function>::init;
+
             // A component's symbols have names that native linkers do not take, and a test does not need.
             #[cfg(target_family = "wasm")]
             type Component = $crate::__private::Exported<$function>;
             #[cfg(target_family = "wasm")]
-    $crate::__private::bindings::export!(Component with_types_in $crate::__private::bindings);
+            $crate::__private::bindings::export!(Component with_types_in $crate::__private::bindings);
         };
     };
 }
