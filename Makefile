@@ -45,6 +45,7 @@ bench: build_all ## measures throughput and latency, beside the yardsticks of th
 	@for workload in pass-through money keyed-count; do
 		bin/function-stream bench --workload $$workload --compare
 	done
+	bin/function-stream bench --workload pass-through --rate 1000
 
 crash-long: build_all ## the crash tests with many more kills (CRASH_KILLS=2000)
 	@$(ENV)
@@ -86,7 +87,8 @@ licence-fix: ## puts the licence header where it lacks
 	@scripts/licence-check.sh --fix
 
 openapi: build ## writes openapi.yaml from the code
-	@bin/function-stream openapi > openapi.yaml
+	@bin/function-stream openapi > openapi.yaml.new
+	mv openapi.yaml.new openapi.yaml
 
 clean: ## removes what was built here; the shared target folder of CARGO_TARGET_DIR stays
 	@rm -rf bin
