@@ -171,12 +171,12 @@ fn measure(args: &Args, workload: &Workload, variant: Variant) -> Result<Report>
         Some(url) => Box::new(remote::Remote::open(url, args)?),
         None => Box::new(own::Own::open(args, variant, &mut report)?),
     };
-    match args.rate {
-        Some(rate) => latency::run(&mut *target, workload, rate, &mut report)?,
-        None => throughput::run(&mut *target, workload, &mut report)?,
-    }
-    target.finish()?;
-    Ok(report)
+    let ran = match args.rate {
+        Some(rate) => latency::run(&mut *target, workload, rate, &mut report),
+        None => throughput::run(&mut *target, workload, &mut report),
+    };
+    let finished = target.finish();
+    ran.and(finished).map(|()| report)
 }
 
 fn usage(message: &str) -> Failure {

@@ -60,3 +60,21 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
     tracing::error!(panic = what.unwrap_or("unknown"), "a request's handler panicked");
     Failure(internal("the server failed while it handled the request")).into_response()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_answer_like_any_other_error() {
+        let response = panicked(Box::new("boom"));
+        assert_eq!(response.status(), 500);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let error: fnstream_api::ErrorBody = serde_json::from_slice(&body).unwrap();
+        assert_eq!(error.known_code(), Some(ErrorCode::Internal));
+        assert!(!error.message.contains("boom"), "what a bug says may hold what is not the client's");
+    }
+}

@@ -19,17 +19,22 @@ use crate::failure::{Failure, Result};
 /// Times above this are counted as this.
 const HIGHEST_MICROS: u64 = 600_000_000;
 
+/// When the first record is due.
+const START_AFTER: Duration = Duration::from_secs(1);
+
 pub fn run(target: &mut dyn Target, workload: &Workload, rate: f64, report: &mut Report) -> Result {
     target.start_function()?;
     let outputs = target.outputs()?;
-    let began = Instant::now();
+    // The function comes up meanwhile: what is measured is not its start.
+    let began = Instant::now() + START_AFTER;
     let cpu = cpu_time();
     let latencies = std::thread::scope(|threads| -> Result<Histogram<u64>> {
         let (stop, stopped) = channel();
         let reading = threads.spawn(move || read(outputs, workload, rate, began, &stopped));
         let sent = send(target, workload, rate, began);
         if sent.is_err() {
-            drop(stop.send(()));
+            // The reader may have ended by itself.
+            let _ = stop.send(());
         }
         let read = reading.join().map_err(|_| Failure::Plain("the reader ended abnormally".into()))?;
         sent?;
@@ -53,7 +58,7 @@ fn send(target: &mut dyn Target, workload: &Workload, rate: f64, began: Instant)
     // Nobody holds the other end of this channel: receiving from it only waits.
     let (_never, pause) = channel::<()>();
     while records.made() < workload.records {
-        let wait = due(records.made(), rate).saturating_sub(began.elapsed());
+        let wait = (began + due(records.made(), rate)).saturating_duration_since(Instant::now());
         if !wait.is_zero() {
             let _: std::result::Result<(), RecvTimeoutError> = pause.recv_timeout(wait);
         }

@@ -42,7 +42,6 @@ pub struct Own {
     outputs: Vec<TopicPartition>,
     copier: Option<Copier>,
     config: EngineConfig,
-    partitions: u32,
     _folder: TempDir,
 }
 
@@ -98,7 +97,6 @@ impl Own {
             outputs: (0..args.partitions).map(|p| TopicPartition::new(OUTPUT, p)).collect(),
             copier: None,
             config,
-            partitions: args.partitions,
             store,
             _folder: folder,
         })

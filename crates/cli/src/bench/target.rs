@@ -20,7 +20,7 @@ pub trait Target {
     /// Waits until everything that was sent is durable.
     fn flush(&mut self) -> Result;
 
-    /// Starts the function and returns at once, or, for latency, when it runs.
+    /// Starts the function and returns; it comes up by itself.
     fn start_function(&mut self) -> Result;
 
     /// Waits until there are so many outputs. Fails when nothing moves any more.

@@ -135,7 +135,11 @@ impl App {
         let shown = path.display();
         // What is not there and what may not be read look the same to a client from elsewhere.
         let refused = |why: String| Error::new(ErrorCode::ArtifactNotFound, format!("archive '{shown}': {why}"));
-        let real = if local { path.canonicalize().map_err(|e| refused(e.to_string()))? } else { self.allowed(path)? };
+        let real = if local {
+            path.canonicalize().map_err(|e| refused(e.to_string()))?
+        } else {
+            allowed(&self.config.archive_dirs, path)?
+        };
         let meta = real.metadata().map_err(|e| refused(e.to_string()))?;
         if !meta.is_file() {
             return Err(refused("not a file".into()));
@@ -148,20 +152,43 @@ impl App {
         }
         std::fs::read(&real).map_err(|e| refused(e.to_string()))
     }
+}
 
-    /// The real path of a file in one of the allowed folders, links followed.
-    fn allowed(&self, path: &Path) -> Result<PathBuf> {
-        let real = path.canonicalize().ok().filter(|real| {
-            self.config.archive_dirs.iter().filter_map(|dir| dir.canonicalize().ok()).any(|dir| real.starts_with(dir))
-        });
-        real.ok_or_else(|| {
-            Error::new(
-                ErrorCode::ArtifactNotFound,
-                format!(
-                    "archive '{}' is not a file in a folder that clients of other machines may read from: upload it",
-                    path.display()
-                ),
-            )
-        })
+/// The real path of a file in one of the folders, links followed.
+fn allowed(dirs: &[PathBuf], path: &Path) -> Result<PathBuf> {
+    let within =
+        |real: &PathBuf| dirs.iter().filter_map(|dir| dir.canonicalize().ok()).any(|dir| real.starts_with(dir));
+    path.canonicalize().ok().filter(within).ok_or_else(|| {
+        Error::new(
+            ErrorCode::ArtifactNotFound,
+            format!(
+                "archive '{}' is not a file in a folder that clients of other machines may read from: upload it",
+                path.display()
+            ),
+        )
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_that_really_are_in_an_allowed_folder_are_allowed() {
+        let root = tempfile::tempdir().unwrap();
+        let [inside, outside] = ["inside", "outside"].map(|name| root.path().join(name));
+        for folder in [&inside, &outside] {
+            std::fs::create_dir(folder).unwrap();
+            std::fs::write(folder.join("a.wasm"), b"x").unwrap();
+        }
+        std::os::unix::fs::symlink(outside.join("a.wasm"), inside.join("link.wasm")).unwrap();
+        let dirs = [inside.clone()];
+        assert!(allowed(&dirs, &inside.join("a.wasm")).is_ok());
+        for bad in ["outside/a.wasm", "inside/../outside/a.wasm", "inside/link.wasm", "inside/none.wasm"] {
+            let error = allowed(&dirs, &root.path().join(bad)).unwrap_err();
+            assert_eq!(error.code, ErrorCode::ArtifactNotFound, "{bad}");
+        }
+        assert!(allowed(&[], &inside.join("a.wasm")).is_err());
     }
 }

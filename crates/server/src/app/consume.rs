@@ -166,16 +166,12 @@ impl Group {
         let guard = self.app.groups.lock((self.topic.clone(), self.name.clone())).await;
         let (answer, delivered) = oneshot::channel();
         let (name, partitions, limit) = (self.name.clone(), self.partitions.clone(), self.limit);
-        let taking = self.app.blocking(move |app| {
-            let taken = take(app, &name, &partitions, limit, guard);
-            match taken {
-                Ok(Some(taken)) => taken.hand_over(app, answer),
-                Ok(None) => Ok(drop(answer.send(Ok(None)))),
-                Err(error) => Ok(drop(answer.send(Err(error)))),
-            }
+        let taking = self.app.blocking(move |app| match take(app, &name, &partitions, limit, guard)? {
+            Some(taken) => taken.hand_over(app, answer),
+            None => Ok(()),
         });
         taking.await?;
-        delivered.await.unwrap_or(Ok(None))
+        Ok(delivered.await.ok())
     }
 }
 
@@ -189,9 +185,9 @@ struct Taken {
 
 impl Taken {
     /// Hands the records over; when the consumer went away meanwhile, the group gets them again.
-    fn hand_over(self, app: &App, answer: oneshot::Sender<Result<Option<Delivered>>>) -> Result<()> {
+    fn hand_over(self, app: &App, answer: oneshot::Sender<Delivered>) -> Result<()> {
         let partition = self.delivered.batch.from().clone();
-        match answer.send(Ok(Some(self.delivered))) {
+        match answer.send(self.delivered) {
             Ok(()) => Ok(()),
             Err(_) => app.store.set_cursor(&self.group, &partition, self.before),
         }

@@ -154,7 +154,8 @@ impl App {
                         tracing::info!(function = name, id = entry.id.0, "function stops");
                     }
                     app.failures.lock().remove(&entry.id);
-                    let done = Box::new(move || drop(stopped.send(())));
+                    // Nobody waits any more when it took too long.
+                    let done = Box::new(move || stopped.send(()).unwrap_or(()));
                     app.engine.stop_function(entry.id, StopMode::Drain, done);
                     Ok(entry)
                 })
@@ -195,7 +196,7 @@ impl App {
             return Ok(());
         }
         let (ended, wait) = tokio::sync::oneshot::channel();
-        let done = Box::new(move || drop(ended.send(())));
+        let done = Box::new(move || ended.send(()).unwrap_or(()));
         self.engine.stop_function(entry.id, StopMode::Abort, done);
         wait.await.map_err(|_| internal("the engine forgot to say that a function ended"))
     }

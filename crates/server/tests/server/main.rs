@@ -1,0 +1,16 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The server over a real socket, with a data folder of its own for each test.
+
+#![allow(clippy::unwrap_used)]
+
+mod consume;
+mod functions;
+mod lifecycle;
+mod names;
+mod produce;
+mod published;
+mod refusals;
+mod support;
+mod topics;

@@ -1,0 +1,108 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Producing in all its forms.
+
+use fnstream_api::{ConsumeOptions, ProduceOptions, ReadFrom, TopicRequest, header};
+use fnstream_frame::{Frame, FrameBuilder, RecordRef};
+
+use crate::support::{Fixture, now, within_long};
+
+#[tokio::test]
+async fn an_event_comes_back_with_its_key_headers_and_place() {
+    let fixture = Fixture::new().await;
+    let all: Vec<u8> = (0..=255).collect();
+    let options = ProduceOptions {
+        partition: None,
+        key: Some(all.clone()),
+        headers: vec![("trace=id".into(), all.clone()), ("again".into(), b"1".to_vec()), ("again".into(), vec![])],
+    };
+    let produced = fixture.client.produce("t", "hello", &options).await.unwrap();
+    assert_eq!((produced.count, produced.runs[0].first.as_str()), (1, "0"));
+    let event = fixture.client.consume("t", &within_long()).await.unwrap().unwrap();
+    assert_eq!(event.json, "\"hello\"");
+    assert_eq!((event.key, event.headers), (options.key, options.headers));
+    assert_eq!((event.partition, event.position.as_str(), event.next_position.as_str()), (0, "0", "1"));
+    assert!(event.timestamp > 1_700_000_000_000);
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_absent_key_is_not_an_empty_one() {
+    let fixture = Fixture::new().await;
+    for key in [None, Some(vec![])] {
+        let options = ProduceOptions { key: key.clone(), ..ProduceOptions::default() };
+        fixture.client.produce("t", "x", &options).await.unwrap();
+        assert_eq!(fixture.client.consume("t", &within_long()).await.unwrap().unwrap().key, key);
+    }
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_payload_that_is_not_utf8_is_given_without_loss() {
+    let fixture = Fixture::new().await;
+    let payload = b"\xff\xfe\x00binary".to_vec();
+    fixture.client.produce("t", payload.clone(), &Default::default()).await.unwrap();
+    let from = |format: &str| fixture.url(&format!("/api/v1/consume/t?from=0&format={format}"));
+    let get = async |format: &str| reqwest::get(from(format)).await.unwrap();
+    let json = get("json").await;
+    assert_eq!(json.headers()[header::ENCODING], "base64");
+    assert_eq!(json.text().await.unwrap(), "\"//4AYmluYXJ5\"");
+    assert_eq!(get("base64").await.text().await.unwrap(), "//4AYmluYXJ5");
+    assert_eq!(get("raw").await.bytes().await.unwrap(), payload);
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn lines_are_events_each() {
+    let fixture = Fixture::new().await;
+    let produced = fixture.client.produce_lines("t", "a\r\nb\n{\"c\":1}", &Default::default()).await.unwrap();
+    assert_eq!(produced.count, 3);
+    for expected in ["\"a\"", "\"b\"", "\"{\\\"c\\\":1}\""] {
+        assert_eq!(fixture.client.consume("t", &within_long()).await.unwrap().unwrap().json, expected);
+    }
+    let error = fixture.client.produce_lines("t", "a\n\nb", &Default::default()).await.unwrap_err();
+    assert!(error.to_string().contains("line 2 is empty"), "{error}");
+    assert_eq!(fixture.client.consume("t", &now()).await.unwrap(), None, "nothing of a refused body is there");
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_frame_keeps_its_records_keys_and_times() {
+    let fixture = Fixture::new().await;
+    let mut frame = FrameBuilder::new();
+    for i in 0..10_000i64 {
+        frame.push(RecordRef::new(&i.to_le_bytes()).with_key(Some(b"k")).at(i).on(3));
+    }
+    fixture.client.produce_frame("t", frame.to_bytes()).await.unwrap();
+    let options = ConsumeOptions { from: Some(ReadFrom::Earliest), ..within_long() };
+    let (bytes, next) = fixture.client.consume_frame("t", &options, 65_536).await.unwrap().unwrap();
+    let read = Frame::parse(&bytes).unwrap();
+    assert_eq!((read.len(), next.as_str()), (10_000, "10000"));
+    let last = read.record(9_999);
+    assert_eq!((last.timestamp, last.key, last.channel), (9_999, Some(&b"k"[..]), 0));
+
+    for bad in [&b"FSF"[..], &frame.to_bytes()[..100]] {
+        assert_eq!(fixture.client.produce_frame("t", bad.to_vec()).await.unwrap_err().code(), "FS-1001");
+    }
+    let empty = FrameBuilder::new().to_bytes();
+    assert_eq!(fixture.client.produce_frame("t", empty).await.unwrap_err().code(), "FS-1002");
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_decides_the_partition_and_a_partition_can_be_named() {
+    let fixture = Fixture::new().await;
+    let topic = TopicRequest { partitions: Some(8), ..TopicRequest::default() };
+    fixture.client.create_topic("t", &topic).await.unwrap();
+    let expected = fnstream_core::record::partition_for_key(b"alice", 8);
+    let url = fixture.url("/api/v1/produce/t?key=alice");
+    for _ in 0..3 {
+        let response = reqwest::Client::new().put(&url).body("x").send().await.unwrap();
+        let produced: fnstream_api::Produced = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
+        assert_eq!(produced.runs[0].partition, expected);
+    }
+    let options = ProduceOptions { partition: Some(5), ..ProduceOptions::default() };
+    assert_eq!(fixture.client.produce("t", "x", &options).await.unwrap().runs[0].partition, 5);
+    fixture.server.shutdown().await.unwrap();
+}

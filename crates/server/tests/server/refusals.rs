@@ -1,0 +1,166 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Every way to be refused, with its status and code, always as JSON.
+
+use std::io::Write;
+
+use fnstream_api::ErrorBody;
+use reqwest::Method;
+
+use crate::support::{Fixture, answer, code, echo, function};
+
+async fn ask(fixture: &Fixture, method: Method, path: &str, body: &str) -> (u16, String) {
+    let request = reqwest::Client::new().request(method, fixture.url(path)).body(body.to_owned());
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    let json = response.headers().get("content-type").is_some_and(|t| t == "application/json");
+    let text = response.text().await.unwrap();
+    if status >= 400 && !text.is_empty() {
+        assert!(json, "{status} {path} is not json: {text:?}");
+    }
+    (status, text)
+}
+
+#[tokio::test]
+async fn every_refusal_has_its_status_its_code_and_an_advice() {
+    let fixture = Fixture::new().await;
+    let (get, post, put, delete) = (Method::GET, Method::POST, Method::PUT, Method::DELETE);
+    let valid = r#"{"archive":"nowhere.wasm","inputs":["i"],"output":"o"}"#;
+    for (method, path, body, status, expected) in [
+        (&post, "/api/v1/function/f", "", 400, "FS-1002"),
+        (&post, "/api/v1/function/f", "{", 400, "FS-1001"),
+        (&post, "/api/v1/function/f", "[]", 400, "FS-1001"),
+        (&post, "/api/v1/function/f", r#"{"inputs":["i"],"output":"o"}"#, 400, "FS-1001"),
+        (&post, "/api/v1/function/f", r#"{"archive":"a","inputs":["i"],"output":"o","x":1}"#, 400, "FS-1001"),
+        (&post, "/api/v1/function/f", r#"{"archive":"a","inputs":["i"],"output":"o","replicas":-1}"#, 400, "FS-1001"),
+        (&post, "/api/v1/function/f", r#"{"archive":"a","inputs":["i"],"output":"o","replicas":0}"#, 400, "FS-1103"),
+        (&post, "/api/v1/function/f", r#"{"archive":"a","inputs":[],"output":"o"}"#, 400, "FS-1103"),
+        (&post, "/api/v1/function/f", r#"{"archive":"a","inputs":["i"],"output":"i"}"#, 400, "FS-1103"),
+        (&post, "/api/v1/function/f", r#"{"archive":"a","inputs":["../i"],"output":"o"}"#, 400, "FS-1103"),
+        (&post, "/api/v1/function/f", r#"{"name":"g","archive":"a","inputs":["i"],"output":"o"}"#, 400, "FS-1001"),
+        (&post, "/api/v1/function/f", valid, 400, "FS-1201"),
+        (&post, "/api/v1/function/f", r#"{"archive":"/dev/zero","inputs":["i"],"output":"o"}"#, 400, "FS-1201"),
+        (&post, "/api/v1/function/f", r#"{"archive":"/","inputs":["i"],"output":"o"}"#, 400, "FS-1201"),
+        (&post, "/api/v1/function/f", r#"{"archive":"sha256:../x","inputs":["i"],"output":"o"}"#, 400, "FS-1001"),
+        (&post, "/api/v1/function/f?force=1", valid, 400, "FS-1001"),
+        (&post, "/api/v1/function/f/start", "", 404, "FS-1102"),
+        (&post, "/api/v1/function/f/stop", "", 404, "FS-1102"),
+        (&get, "/api/v1/function/f", "", 404, "FS-1102"),
+        (&delete, "/api/v1/function/f", "", 404, "FS-1102"),
+        (&put, "/api/v1/function/f", "", 405, "FS-1006"),
+        (&post, "/api/v1/functions", "", 405, "FS-1006"),
+        (&post, "/api/v1/artifacts", "", 400, "FS-1002"),
+        (&put, "/api/v1/produce/t", "", 400, "FS-1002"),
+        (&put, "/api/v1/produce/t?partition=x", "e", 400, "FS-1001"),
+        (&put, "/api/v1/produce/t?partition=7", "e", 404, "FS-1307"),
+        (&put, "/api/v1/produce/t?keys=a", "e", 400, "FS-1001"),
+        (&post, "/api/v1/produce/t", "e", 405, "FS-1006"),
+        (&get, "/api/v1/consume/t?timeout=5", "", 400, "FS-1001"),
+        (&get, "/api/v1/consume/t?timout=5s", "", 400, "FS-1001"),
+        (&get, "/api/v1/consume/t?group=..", "", 400, "FS-1004"),
+        (&get, "/api/v1/consume/t?group=g&from=latest", "", 400, "FS-1001"),
+        (&get, "/api/v1/consume/t?from=first", "", 400, "FS-1001"),
+        (&get, "/api/v1/consume/t?from=99", "", 400, "FS-1305"),
+        (&get, "/api/v1/consume/t?from=earliest&partition=3", "", 404, "FS-1307"),
+        (&get, "/api/v1/consume/t?format=xml", "", 400, "FS-1001"),
+        (&get, "/api/v1/consume/t?max=2", "", 400, "FS-1001"),
+        (&get, "/api/v1/consume/t?format=frame&max=0", "", 400, "FS-1001"),
+        (&delete, "/api/v1/consume/t", "", 405, "FS-1006"),
+        (&get, "/api/v1/topic/none", "", 404, "FS-1301"),
+        (&delete, "/api/v1/topic/none", "", 404, "FS-1301"),
+        (&post, "/api/v1/topic/t", "", 409, "FS-1302"),
+        (&post, "/api/v1/topic/u", r#"{"partitions":0}"#, 400, "FS-1001"),
+        (&post, "/api/v1/topic/u", r#"{"partitions":1025}"#, 400, "FS-1001"),
+        (&post, "/api/v1/topic/u", r#"{"partition":1}"#, 400, "FS-1001"),
+        (&get, "/", "", 404, "FS-1005"),
+        (&get, "/api/v1/function/", "", 404, "FS-1005"),
+        (&get, "/api/v2/functions", "", 404, "FS-1005"),
+    ] {
+        let (got, text) = ask(&fixture, method.clone(), path, body).await;
+        assert_eq!((got, code(&text).as_str()), (status, expected), "{method} {path} {body}: {text}");
+    }
+    let (status, _) = ask(&fixture, Method::HEAD, "/api/v1/consume/t", "").await;
+    assert_eq!(status, 405, "HEAD would take an event without giving it");
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn json_that_does_not_fit_is_refused_with_its_place() {
+    let fixture = Fixture::new().await;
+    let (_, text) = ask(&fixture, Method::POST, "/api/v1/function/f", "{\n  \"archive\": 1\n}").await;
+    let body: ErrorBody = serde_json::from_str(&text).unwrap();
+    assert!(body.message.contains("line 2 column 14"), "{body:?}");
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_artifact_that_is_no_function_is_refused_and_leaves_nothing() {
+    let fixture = Fixture::new().await;
+    for (artifact, expected) in [
+        (b"not wasm".to_vec(), "FS-1202"),
+        (echo()[..40].to_vec(), "FS-1202"),
+        (wat::parse_str("(module)").unwrap(), "FS-1203"),
+    ] {
+        let path = fixture.folder.path().join("bad.wasm");
+        std::fs::write(&path, &artifact).unwrap();
+        let bad = function(path.to_str().unwrap(), "i", "o");
+        let error = fixture.client.create_function("f", &bad).await.unwrap_err();
+        assert_eq!(error.code(), expected, "{error}");
+        assert_eq!(fixture.artifacts(), Vec::<String>::new());
+    }
+    // The name is free.
+    let good = fixture.function(echo(), "i", "o").await;
+    fixture.client.create_function("f", &good).await.unwrap();
+    let error = fixture.client.create_function("f", &good).await.unwrap_err();
+    assert_eq!(error.code(), "FS-1101");
+    assert_eq!(fixture.artifacts().len(), 1);
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_too_large_is_refused_without_being_taken() {
+    let fixture = Fixture::new().await;
+    // A gibibyte is announced; nothing of it is sent, since the client asks first.
+    let asks = "PUT /api/v1/produce/t HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 1073741824\r\nexpect: 100-continue\r\n\r\n";
+    let (status, body) = fixture.raw(asks.as_bytes());
+    assert_eq!((status, code(&body).as_str()), (413, "FS-1003"));
+
+    // A client that just sends is read out, so that it sees the answer.
+    let response = reqwest::Client::new().put(fixture.url("/api/v1/produce/t")).body(vec![b'x'; 40 << 20]);
+    let response = response.send().await.unwrap();
+    assert_eq!(response.status(), 413);
+    assert_eq!(code(&response.text().await.unwrap()), "FS-1003");
+
+    // Without a length the bound is found while reading.
+    let mut stream = fixture.connect();
+    stream
+        .write_all(
+            b"PUT /api/v1/produce/t HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n",
+        )
+        .unwrap();
+    let chunk = vec![b'x'; 1 << 20];
+    for _ in 0..20 {
+        stream.write_all(b"100000\r\n").unwrap();
+        stream.write_all(&chunk).unwrap();
+        stream.write_all(b"\r\n").unwrap();
+    }
+    stream.write_all(b"0\r\n\r\n").unwrap();
+    let (status, body) = answer(&mut stream);
+    assert_eq!((status, code(&body).as_str()), (413, "FS-1003"));
+
+    // The largest body that is allowed is.
+    let response = reqwest::Client::new().put(fixture.url("/api/v1/produce/t")).body(vec![b'x'; 16 << 20]);
+    assert_eq!(response.send().await.unwrap().status(), 200);
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_named() {
+    let fixture = Fixture::new().await;
+    let client = fixture.client.clone();
+    fixture.server.shutdown().await.unwrap();
+    let error = client.list_functions().await.unwrap_err();
+    assert_eq!(error.code(), "FS-1704");
+    assert!(error.to_string().contains(client.url()), "{error}");
+}

@@ -1,0 +1,151 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! A server for a test, and small guests.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::Duration;
+
+use fnstream_api::{Client, ConsumeOptions, ErrorBody, Function};
+use fnstream_server::{Durability, Server, ServerConfig};
+use tempfile::TempDir;
+
+/// How long a test waits for what must come.
+pub const LONG: Duration = Duration::from_secs(60);
+
+/// A running server, its folder and a client.
+pub struct Fixture {
+    pub server: Server,
+    pub client: Client,
+    pub folder: TempDir,
+}
+
+pub fn config(folder: &Path) -> ServerConfig {
+    let mut config = ServerConfig::new(folder.join("data"));
+    config.listen = "127.0.0.1:0".into();
+    config.durability = Durability::Os;
+    config.workers = Some(2);
+    config
+}
+
+impl Fixture {
+    pub async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut ServerConfig)) -> Self {
+        Self::open(tempfile::tempdir().unwrap(), change).await
+    }
+
+    async fn open(folder: TempDir, change: impl FnOnce(&mut ServerConfig)) -> Self {
+        let mut config = config(folder.path());
+        change(&mut config);
+        let server = Server::start(config).await.unwrap();
+        let client = Client::new(&format!("http://{}", server.local_addr())).unwrap();
+        Fixture { server, client, folder }
+    }
+
+    /// Ends the server orderly and starts another on the same folder.
+    pub async fn restart(self) -> Self {
+        self.server.shutdown().await.unwrap();
+        Self::open(self.folder, |_| ()).await
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.server.local_addr())
+    }
+
+    /// A function that runs the artifact, uploaded.
+    pub async fn function(&self, artifact: Vec<u8>, input: &str, output: &str) -> Function {
+        let digest = self.client.upload_artifact(artifact).await.unwrap().digest;
+        function(&format!("sha256:{digest}"), input, output)
+    }
+
+    /// Sends bytes as they are on a connection of their own and reads what is answered before it closes.
+    pub fn raw(&self, request: &[u8]) -> (u16, String) {
+        let mut stream = self.connect();
+        stream.write_all(request).unwrap();
+        answer(&mut stream)
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.server.local_addr()).unwrap();
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        stream
+    }
+
+    /// The names of the stored artifacts.
+    pub fn artifacts(&self) -> Vec<String> {
+        let folder = self.folder.path().join("data/artifacts");
+        let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.collect()
+    }
+}
+
+/// Status and body of an answer on a connection that the server closes.
+pub fn answer(stream: &mut TcpStream) -> (u16, String) {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+pub fn function(archive: &str, input: &str, output: &str) -> Function {
+    Function {
+        name: None,
+        archive: archive.into(),
+        inputs: vec![input.into()],
+        output: output.into(),
+        replicas: 1,
+        config: Default::default(),
+    }
+}
+
+/// The code of an error body.
+pub fn code(body: &str) -> String {
+    let body: ErrorBody = serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {body:?}"));
+    assert!(!body.message.is_empty() && !body.advice.is_empty(), "{body:?}");
+    body.code
+}
+
+pub fn within_long() -> ConsumeOptions {
+    ConsumeOptions { timeout: Some(LONG), ..ConsumeOptions::default() }
+}
+
+pub fn group(name: &str) -> ConsumeOptions {
+    ConsumeOptions { group: Some(name.into()), ..within_long() }
+}
+
+pub fn now() -> ConsumeOptions {
+    ConsumeOptions { timeout: Some(Duration::ZERO), ..ConsumeOptions::default() }
+}
+
+/// A module that copies each record from its standard input to its standard output.
+pub fn echo() -> Vec<u8> {
+    stdio(
+        r#"(i32.store (i32.const 0) (i32.const 1024))
+           (i32.store (i32.const 4) (i32.const 60000))
+           (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+           (i32.store (i32.const 4) (i32.load (i32.const 8)))
+           (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 12)))"#,
+    )
+}
+
+/// A module that traps at each record.
+pub fn trap() -> Vec<u8> {
+    stdio("unreachable")
+}
+
+fn stdio(process: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(module
+            (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 2)
+            (func (export "_initialize"))
+            (func (export "process") {process}))"#
+    );
+    wat::parse_str(text).unwrap()
+}
