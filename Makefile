@@ -74,9 +74,9 @@ lint: setup ## clippy over the workspace, warnings are errors
 	@$(ENV)
 	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
 
-doc: ## builds the API documentation
+doc: setup ## builds the API documentation
 	@$(ENV)
-	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --workspace --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --workspace --no-deps --features fnstream-core/test-util
 
 licence-check: ## the licence header of every file, and the licence of every dependency
 	@$(ENV)

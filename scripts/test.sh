@@ -24,7 +24,7 @@ licence_headers() { scripts/licence-check.sh; }
 
 formatting() { scripts/each-workspace.sh cargo fmt --all --check; }
 
-lints() { cargo clippy --release --locked --workspace --all-targets -- -D warnings; }
+lints() { make --no-print-directory lint; }
 
 # The order matters: the plain build comes last and is what the target folder keeps.
 failpoints_binary() { scripts/build-failpoints.sh; }
@@ -60,7 +60,7 @@ generated_files() {
         { echo "openapi.yaml is not what the code says; 'make openapi' writes it anew" >&2 && return 1; }
 }
 
-documentation() { RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps; }
+documentation() { make --no-print-directory doc; }
 
 quickstart() { scripts/quickstart.sh; }
 
