@@ -20,8 +20,8 @@ use fnstream_core::error::internal;
 use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::Mutex;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator, LogLevel,
-    Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
+    DEFAULT_COLUMN_FAMILY_NAME, LogLevel, Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
 use crate::error::rocks;
@@ -52,6 +52,9 @@ impl Db {
     pub(crate) fn open(path: &Path, options: &StoreOptions) -> Result<Self> {
         let cache = Cache::new_lru_cache(options.block_cache_bytes);
         let families = [
+            // Never written. Named all the same, because RocksDB would give it a large memtable, and after a full disk waits
+            // until there is space for the largest.
+            (DEFAULT_COLUMN_FAMILY_NAME, DBCompressionType::None, 4 << 10),
             (keys::TOPICS, DBCompressionType::Lz4, 16 << 10),
             (keys::DELTAS, DBCompressionType::None, 16 << 10),
             (keys::STATE, DBCompressionType::Lz4, 4 << 10),

@@ -49,7 +49,10 @@ fn a_really_full_disk_is_survived() {
     let placed = loop {
         match append(&store, "t", Some(0), &frame(["after"])) {
             Ok(placed) => break placed,
-            Err(e) => assert!(start.elapsed() < Duration::from_secs(60), "{e} after {:?}", start.elapsed()),
+            Err(e) => {
+                assert_eq!(e.code, ErrorCode::StorageFull, "{e}");
+                assert!(start.elapsed() < Duration::from_secs(60), "{e} after {:?}", start.elapsed());
+            }
         }
     };
     eprintln!("went on after {:?}", start.elapsed());
