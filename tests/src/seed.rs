@@ -16,6 +16,7 @@ pub struct Seed(pub u64);
 
 impl Seed {
     /// `FNSTREAM_SEED`, or a new one; prints it.
+    #[allow(clippy::print_stdout, reason = "the test runner shows it when the test fails")]
     pub fn of(test: &str) -> Result<Seed> {
         let seed = match std::env::var("FNSTREAM_SEED") {
             Ok(text) => text.parse().with_context(|| format!("FNSTREAM_SEED is '{text}', not a number"))?,

@@ -15,6 +15,7 @@ mod log;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Once;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
@@ -98,6 +99,14 @@ impl Server {
         match within(&format!("the server to log {words:?}"), self.log.line(has_all)).await? {
             Some(line) => Ok(line),
             None => bail!("the server ended without logging {words:?}\n{}", self.last_words()),
+        }
+    }
+
+    /// Lets it run until a moment that chance has chosen; fails when it ends by itself before.
+    pub async fn runs_for(&self, moment: Duration) -> Result<()> {
+        match tokio::time::timeout(moment, self.log.end()).await {
+            Err(_) => Ok(()),
+            Ok(()) => bail!("the server ended by itself\n{}", self.last_words()),
         }
     }
 
