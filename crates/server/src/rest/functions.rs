@@ -38,8 +38,7 @@ struct FunctionUpload {
     /// The description; its `archive` may be left out.
     function: Function,
     /// The WebAssembly file.
-    #[schema(value_type = String, format = Binary)]
-    archive: Vec<u8>,
+    archive: openapi::Binary,
 }
 
 /// Registers a function and starts it.
@@ -173,7 +172,7 @@ pub async fn stop(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> An
 
 /// Uploads an artifact for functions that are created later; one that no function uses is removed after a while.
 #[utoipa::path(post, path = "/api/v1/artifacts", tag = openapi::FUNCTIONS,
-    request_body(content = Vec<u8>, content_type = "application/wasm"),
+    request_body(content = openapi::Binary, content_type = "application/wasm"),
     responses(
         (status = 200, description = "stored", body = UploadedArtifact),
         (status = 400, description = "the body is empty", body = ErrorBody),

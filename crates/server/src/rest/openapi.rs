@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use utoipa::OpenApi;
+use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -17,10 +17,16 @@ pub const FUNCTIONS: &str = "functions";
 pub const TOPICS: &str = "topics";
 pub const EVENTS: &str = "events";
 
+/// Bytes as they are.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[allow(dead_code, reason = "describes bodies for the published interface")]
+pub struct Binary(Vec<u8>);
+
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Function Stream", description = "Small WebAssembly functions over streams of events, exactly once.",
-        license(name = "Apache-2.0", identifier = "Apache-2.0"), contact()),
+        license(name = "Apache-2.0", identifier = "Apache-2.0")),
     servers((url = "http://localhost:7300")),
     tags(
         (name = "functions", description = "Register, start, stop and see functions"),

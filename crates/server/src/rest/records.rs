@@ -42,7 +42,7 @@ const MAX_RECORDS: usize = 65_536;
         ("FS-Key" = Option<String>, Header, description = "the key of each event, percent-encoded, in place of the query's"),
         ("FS-Header" = Option<String>, Header, description = "a header of each event as name=value, both percent-encoded; may be repeated"),
     ),
-    request_body(content((Vec<u8> = "application/octet-stream"), (String = "application/x-ndjson"), (Vec<u8> = "application/vnd.function-stream.frame"))),
+    request_body(content((openapi::Binary = "application/octet-stream"), (String = "application/x-ndjson"), (openapi::Binary = "application/vnd.function-stream.frame"))),
     responses(
         (status = 200, description = "durable", body = Produced),
         (status = 400, description = "the body is empty, or something is not well formed", body = ErrorBody),
