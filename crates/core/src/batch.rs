@@ -35,13 +35,14 @@ impl Batch {
         let len = Frame::parse(&frame)
             .map_err(|e| Error::new(ErrorCode::DataCorrupt, format!("a batch of {from}: {e}")))?
             .len();
-        if let BatchPositions::Each(each) = &positions
-            && each.len() != len
-        {
-            return Err(Error::new(
-                ErrorCode::DataCorrupt,
-                format!("a batch of {from} has {len} records but {} positions", each.len()),
-            ));
+        if let BatchPositions::Each(each) = &positions {
+            let corrupt = |why: String| Err(Error::new(ErrorCode::DataCorrupt, format!("a batch of {from} has {why}")));
+            if each.len() != len {
+                return corrupt(format!("{len} records but {} positions", each.len()));
+            }
+            if !each.is_sorted_by(|a, b| a < b) {
+                return corrupt("positions that do not ascend".to_owned());
+            }
         }
         Ok(Batch { from, positions, frame, len })
     }

@@ -157,8 +157,12 @@ impl PairList {
 }
 
 impl OpList {
-    /// Adds a write.
+    /// Adds a write. A range that ends at the empty key holds nothing and is left out: encoded it would reach to the end
+    /// of the store.
     pub fn push(&mut self, op: StateOp<'_>) {
+        if let StateOp::DeleteRange(_, Some([])) = op {
+            return;
+        }
         let (kind, key, value) = match op {
             StateOp::Put(key, value) => (0, key, value),
             StateOp::Delete(key) => (1, key, &[][..]),

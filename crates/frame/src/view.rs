@@ -25,31 +25,37 @@ pub type RecordView<'a> = RecordRef<'a>;
 
 impl<'a> RecordRef<'a> {
     /// A record of channel 0 at time 0 without key and headers.
+    #[inline]
     pub fn new(value: &'a [u8]) -> Self {
         RecordRef { channel: 0, timestamp: 0, key: None, headers: Headers::EMPTY, value }
     }
 
     /// The same record with another key.
+    #[inline]
     pub fn with_key(self, key: Option<&'a [u8]>) -> Self {
         RecordRef { key, ..self }
     }
 
     /// The same record with other headers.
+    #[inline]
     pub fn with_headers(self, headers: Headers<'a>) -> Self {
         RecordRef { headers, ..self }
     }
 
     /// The same record at another time.
+    #[inline]
     pub fn at(self, timestamp: i64) -> Self {
         RecordRef { timestamp, ..self }
     }
 
     /// The same record on another channel.
+    #[inline]
     pub fn on(self, channel: u32) -> Self {
         RecordRef { channel, ..self }
     }
 
     /// Bytes that this record takes in a frame.
+    #[inline]
     pub fn packed_len(&self) -> usize {
         RECORD_LEN + self.key.map_or(0, <[u8]>::len) + self.headers.as_bytes().len() + self.value.len()
     }
@@ -131,6 +137,7 @@ impl<'a> Frame<'a> {
     }
 
     /// The number of records.
+    #[inline]
     pub fn len(&self) -> usize {
         self.len
     }
@@ -144,6 +151,7 @@ impl<'a> Frame<'a> {
     ///
     /// # Panics
     /// When `index` is not below [`Frame::len`].
+    #[inline]
     pub fn record(&self, index: usize) -> RecordView<'a> {
         assert!(index < self.len, "record {index} of a frame of {}", self.len);
         let start = self.start(index);
@@ -165,25 +173,38 @@ impl<'a> Frame<'a> {
     }
 
     /// The time of the record at `index`, in milliseconds since the Unix epoch.
+    ///
+    /// # Panics
+    /// When `index` is not below [`Frame::len`].
+    #[inline]
     pub fn timestamp(&self, index: usize) -> i64 {
+        assert!(index < self.len, "record {index} of a frame of {}", self.len);
         let mut le = [0; 8];
         le.copy_from_slice(&self.timestamps[8 * index..8 * index + 8]);
         i64::from_le_bytes(le)
     }
 
     /// Bytes that the records of `range` take, arrays included.
+    ///
+    /// # Panics
+    /// When the range is not within the frame.
     pub fn packed_len(&self, range: Range<usize>) -> usize {
-        if range.is_empty() {
-            return 0;
-        }
+        self.check(&range);
         range.len() * RECORD_LEN + self.start(range.end) - self.start(range.start)
     }
 
     /// Where record `index` begins in the payload (for `len`: where the payload ends).
+    #[inline]
     pub(crate) fn start(&self, index: usize) -> usize {
         if index == 0 { 0 } else { read_u32(self.value_ends, index - 1) as usize }
     }
 
+    /// Checked before it is multiplied: where `usize` has 32 bits, 4 times a wild index may be a valid offset.
+    fn check(&self, range: &Range<usize>) {
+        assert!(range.start <= range.end && range.end <= self.len, "records {range:?} of a frame of {}", self.len);
+    }
+
+    #[inline]
     fn ends(&self, index: usize) -> (usize, usize, usize) {
         (
             read_u32(self.key_ends, index) as usize,
@@ -193,6 +214,7 @@ impl<'a> Frame<'a> {
     }
 
     pub(crate) fn parts(&self, range: Range<usize>) -> Parts<'a> {
+        self.check(&range);
         let words = 4 * range.start..4 * range.end;
         Parts {
             timestamps: &self.timestamps[8 * range.start..8 * range.end],
@@ -220,6 +242,7 @@ pub(crate) struct Parts<'a> {
     pub payload: &'a [u8],
 }
 
+#[inline]
 pub(crate) fn read_u32(bytes: &[u8], index: usize) -> u32 {
     let mut le = [0; 4];
     le.copy_from_slice(&bytes[4 * index..4 * index + 4]);
