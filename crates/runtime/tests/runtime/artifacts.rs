@@ -1,0 +1,179 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! What is refused, and in which words.
+
+use fnstream_core::ErrorCode::{ArtifactInvalid, ArtifactUnsupported};
+use fnstream_core::runtime::Runtime;
+use fnstream_core::{Error, ErrorCode};
+
+use crate::support::{example, guest, runtime, task};
+
+fn refused(artifact: &[u8]) -> Error {
+    runtime().load(artifact).err().expect("the artifact was taken")
+}
+
+#[track_caller]
+fn golden(artifact: &[u8], code: ErrorCode, message: &str) {
+    let error = refused(artifact);
+    assert_eq!((error.code, error.message.as_str()), (code, message));
+}
+
+fn wat(text: &str) -> Vec<u8> {
+    wat::parse_str(text).unwrap()
+}
+
+#[test]
+fn each_kind_is_told_from_the_others() {
+    let kind = |artifact: &[u8]| runtime().load(artifact).unwrap().kind();
+    assert_eq!(kind(&guest("packed")), "packed");
+    assert_eq!(kind(&guest("processor")), "processor");
+    assert_eq!(kind(&wat(r#"(module (func (export "process")))"#)), "stdio");
+    assert_eq!(kind(&wat(r#"(module (func (export "_start")))"#)), "stdio");
+}
+
+#[test]
+fn a_component_of_both_worlds_is_packed() {
+    let artifact = guest("both");
+    assert_eq!(runtime().load(&artifact).unwrap().kind(), "packed");
+    assert_eq!(task(&artifact).run(&["as it came"]).unwrap(), ["as it came"]);
+}
+
+#[test]
+fn what_is_not_webassembly_is_invalid() {
+    golden(b"", ArtifactInvalid, "the artifact is empty");
+    let not = "the artifact is not webassembly: it does not begin with '\\0asm'";
+    golden(b"#!/bin/sh", ArtifactInvalid, not);
+    golden(b"(module)", ArtifactInvalid, not);
+    golden(
+        b"\0asm\x07\0\0\0",
+        ArtifactInvalid,
+        "the artifact stops being valid webassembly at byte 4: unknown binary version: 0x7",
+    );
+}
+
+#[test]
+fn a_truncated_artifact_is_invalid_wherever_it_ends() {
+    let whole = example("pass_through_rust");
+    for part in [4, 8, 100, whole.len() / 2, whole.len() - 1] {
+        let error = refused(&whole[..part]);
+        assert_eq!(error.code, ArtifactInvalid, "{part}: {error}");
+        assert!(error.message.starts_with("the artifact stops being valid webassembly at byte "), "{part}: {error}");
+    }
+}
+
+#[test]
+fn code_that_does_not_check_is_invalid_with_its_place() {
+    let artifact = wat(r#"(module (func (export "process") i32.add drop))"#);
+    golden(
+        &artifact,
+        ArtifactInvalid,
+        "the artifact stops being valid webassembly at byte 36: \
+         type mismatch: expected i32 but nothing on stack",
+    );
+}
+
+#[test]
+fn a_foreign_import_is_named() {
+    golden(
+        &wat(r#"(component (import "foo:bar/baz@1.0.0" (instance)))"#),
+        ArtifactUnsupported,
+        "the artifact imports 'foo:bar/baz@1.0.0', which no kind of function has",
+    );
+    golden(
+        &wat(r#"(component (import "wasi:http/types@0.2.0" (instance)))"#),
+        ArtifactUnsupported,
+        "the artifact imports 'wasi:http/types@0.2.0', which no kind of function has",
+    );
+    golden(
+        &wat(r#"(component (import "wasi:cli/stdin@0.3.0" (instance)))"#),
+        ArtifactUnsupported,
+        "the artifact imports 'wasi:cli/stdin@0.3.0', which no kind of function has",
+    );
+    golden(
+        &wat(r#"(module (import "env" "print" (func (param i32))) (func (export "process")))"#),
+        ArtifactUnsupported,
+        "the artifact imports 'env.print', which no kind of function has",
+    );
+    golden(
+        &wat(r#"(module (import "wasi_snapshot_preview1" "fly" (func)) (func (export "process")))"#),
+        ArtifactUnsupported,
+        "the artifact imports 'wasi_snapshot_preview1.fly', which no kind of function has",
+    );
+}
+
+#[test]
+fn missing_exports_are_named() {
+    golden(
+        &wat("(component)"),
+        ArtifactUnsupported,
+        "the artifact exports nothing, but neither 'functionstream:packed/function@0.1.0' nor 'fs-process'",
+    );
+    golden(
+        &wat(r#"(module (memory (export "memory") 1))"#),
+        ArtifactUnsupported,
+        "the artifact exports 'memory', but neither 'process' nor '_start'",
+    );
+    let one_of_eight = r#"(component
+        (core module $m
+            (func (export "p") (param i32 i32 i32))
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable)
+            (memory (export "memory") 1))
+        (core instance $i (instantiate $m))
+        (func $p (param "source-id" u32) (param "data" (list u8))
+            (canon lift (core func $i "p") (memory $i "memory") (realloc (func $i "realloc"))))
+        (export "fs-process" (func $p)))"#;
+    golden(
+        &wat(one_of_eight),
+        ArtifactUnsupported,
+        "the artifact does not export 'fs-init: func(list<tuple<string, string>>)'",
+    );
+}
+
+#[test]
+fn exports_of_another_type_are_shown_beside_what_they_should_be() {
+    golden(
+        &wat(r#"(module (func (export "process") (param i32 i64) (result i32) i32.const 0))"#),
+        ArtifactUnsupported,
+        "the artifact exports 'process' as func(i32, i64) -> i32, not as func()",
+    );
+    golden(
+        &wat(r#"(module (memory (export "process") 1))"#),
+        ArtifactUnsupported,
+        "the artifact exports 'process', but not as a function",
+    );
+    let wrong = r#"(component
+        (core module $m (func (export "f")) (func (export "p") (param i32)))
+        (core instance $i (instantiate $m))
+        (func $f (canon lift (core func $i "f")))
+        (func $p (param "data" u32) (canon lift (core func $i "p")))
+        (export "fs-process" (func $p))
+        (export "fs-init" (func $f)))"#;
+    golden(
+        &wat(wrong),
+        ArtifactUnsupported,
+        "the artifact exports 'fs-init' as func(), not as func(list<tuple<string, string>>)",
+    );
+}
+
+#[test]
+fn imports_of_another_type_are_refused_at_load() {
+    let error = refused(&wat(r#"(module (import "wasi_snapshot_preview1" "fd_close" (func (param i64) (result i32)))
+            (memory (export "memory") 1) (func (export "process")))"#));
+    assert_eq!(error.code, ArtifactUnsupported);
+    assert!(error.message.contains("wasi_snapshot_preview1::fd_close"), "{error}");
+    let error = refused(&wat(r#"(component
+            (import "functionstream:core/collector@0.1.0" (instance (export "emit" (func (param "target" string)))))
+            (export "fs-process" (instance)))"#));
+    assert_eq!(error.code, ArtifactUnsupported);
+}
+
+#[test]
+fn a_module_that_keeps_its_memory_to_itself_is_refused() {
+    golden(
+        &wat(r#"(module (import "wasi_snapshot_preview1" "fd_close" (func (param i32) (result i32)))
+            (memory 1) (func (export "process")))"#),
+        ArtifactUnsupported,
+        "the artifact does not export 'memory', which WASI needs",
+    );
+}

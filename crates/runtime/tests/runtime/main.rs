@@ -1,0 +1,17 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The runtime from outside: every kind of artifact, its limits, and what becomes of a guest that misbehaves.
+#![allow(clippy::unwrap_used)]
+
+mod artifacts;
+mod cache;
+mod components;
+mod examples;
+mod limits;
+mod logs;
+mod memory;
+mod packed;
+mod processor;
+mod stdio;
+mod support;
