@@ -72,7 +72,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     partitions: u32,
     /// Server to measure, through its REST interface [default: one of its own in this process]
-    #[arg(long, value_name = "URL", conflicts_with_all = ["durability", "workers", "dir"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["durability", "workers", "epoch_records", "dir"])]
     server: Option<String>,
     /// When a commit counts as durable
     #[arg(long, value_enum, default_value_t = DurabilityArg::Group)]
@@ -80,6 +80,9 @@ pub struct Args {
     /// Threads that run the function [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
+    /// Most records of an epoch; small epochs are what a steady load below saturation makes [default: the engine's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    epoch_records: Option<u32>,
     /// Folder in which the temporary data folder is made; choose one on the disk that is to be measured
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -130,10 +133,12 @@ pub fn run(args: Args) -> Result {
         false => vec![args.variant],
     };
     if args.variant == Variant::PutPerKey && args.workload != WorkloadArg::KeyedCount {
-        return Err(usage("--variant put-per-key needs --workload keyed-count: the others have no state"));
+        return Err(Failure::Usage(
+            "--variant put-per-key needs --workload keyed-count: the others have no state".into(),
+        ));
     }
     if args.server.is_some() && args.variant != Variant::Wasm {
-        return Err(usage("--variant needs a server of the bench's own: leave out --server"));
+        return Err(Failure::Usage("--variant needs a server of the bench's own: leave out --server".into()));
     }
     let mut reports = Vec::new();
     for variant in variants {
@@ -177,8 +182,4 @@ fn measure(args: &Args, workload: &Workload, variant: Variant) -> Result<Report>
     };
     let finished = target.finish();
     ran.and(finished).map(|()| report)
-}
-
-fn usage(message: &str) -> Failure {
-    Failure::new(fnstream_core::ErrorCode::InvalidRequest, message)
 }

@@ -22,6 +22,8 @@ pub enum Failure {
     },
     /// Without a code: the text says all.
     Plain(String),
+    /// The command was used wrongly, in a way that its flags alone do not show.
+    Usage(String),
     /// Nobody reads our output any more.
     Quiet,
 }
@@ -40,7 +42,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Coded { code, message, advice } => write!(f, "error {code}: {message}\nadvice: {advice}"),
-            Failure::Plain(message) => write!(f, "error: {message}"),
+            Failure::Plain(message) | Failure::Usage(message) => write!(f, "error: {message}"),
             Failure::Quiet => Ok(()),
         }
     }
@@ -63,6 +65,7 @@ impl From<ClientError> for Failure {
             ClientError::Server { body, .. } => body.message,
             ClientError::Unreachable { message }
             | ClientError::Protocol { message }
+            | ClientError::Name { message }
             | ClientError::Invalid { message } => message,
         };
         Failure::Coded { code, message, advice }

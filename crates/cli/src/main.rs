@@ -29,6 +29,9 @@ use crate::failure::Failure;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// The exit code of wrong usage, as of an unknown flag.
+const WRONG_USAGE: u8 = 2;
+
 /// Small WebAssembly functions over streams of events, exactly once, in one binary.
 #[derive(Parser)]
 #[command(name = "function-stream", version, max_term_width = 100)]
@@ -67,7 +70,10 @@ fn main() -> ExitCode {
         Err(Failure::Quiet) => ExitCode::FAILURE,
         Err(failure) => {
             output::complain(&failure.to_string());
-            ExitCode::FAILURE
+            match failure {
+                Failure::Usage(_) => ExitCode::from(WRONG_USAGE),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

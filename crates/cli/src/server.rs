@@ -9,7 +9,6 @@ use crate::failure::{Failure, Result};
 
 /// Runs on Apache Pulsar or Kafka. Neither is part of this build: the command fails with FS-1705.
 #[derive(clap::Args)]
-#[command(disable_help_flag = false)]
 pub struct Args {}
 
 pub fn run(_args: &Args) -> Result {

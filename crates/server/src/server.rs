@@ -79,10 +79,15 @@ impl Server {
             tracing::warn!("requests did not end in time, their connections are cut");
             abort.abort();
         }
-        for task in background {
-            let _ = task.await;
-        }
-        if tokio::time::timeout(patience, app.quiet()).await.is_err() {
+        let settled = async {
+            for task in background {
+                if let Err(error) = task.await {
+                    tracing::error!(%error, "a background task ended abnormally");
+                }
+            }
+            app.quiet().await;
+        };
+        if tokio::time::timeout(patience, settled).await.is_err() {
             tracing::warn!("operations did not end in time, the next start finds them done or not done");
         }
         let closed = tokio::task::spawn_blocking(move || close(&app, patience)).await;
@@ -92,6 +97,12 @@ impl Server {
 
 /// Opens what the server works with. Blocks.
 fn open(config: ServerConfig) -> Result<Arc<App>> {
+    for dir in &config.archive_dirs {
+        if !dir.is_dir() {
+            let message = format!("'{}', from which archives are to be read, is not a folder", dir.display());
+            return Err(Error::new(ErrorCode::InvalidConfig, message));
+        }
+    }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let store = Store::open(
         &config.data_dir,

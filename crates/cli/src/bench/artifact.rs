@@ -23,7 +23,7 @@ pub fn read(args: &Args) -> Result<Vec<u8>> {
 fn default_name(workload: WorkloadArg) -> &'static str {
     match workload {
         WorkloadArg::PassThrough => "example_pass_through_rust.wasm",
-        WorkloadArg::Money => "example_basic.wasm",
+        WorkloadArg::Money => "example_basic_rust.wasm",
         WorkloadArg::KeyedCount => "example_keyed_count_rust.wasm",
     }
 }

@@ -204,6 +204,10 @@ fn engine_config(args: &Args, variant: Variant) -> EngineConfig {
     if let Some(workers) = args.workers {
         config.workers = workers.into();
     }
+    if let Some(records) = args.epoch_records {
+        config.epoch.records = records.into();
+        config.batch.records = config.batch.records.min(records as usize);
+    }
     if variant == Variant::PutPerKey {
         config.state_mode = StateMode::WrittenByCommitter;
     }

@@ -10,7 +10,6 @@
 
 use std::collections::HashMap;
 
-use fnstream_core::ErrorCode;
 use fnstream_frame::{Frame, FrameBuilder, RecordRef};
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
@@ -45,7 +44,7 @@ pub struct Verdict {
 
 impl Workload {
     pub fn new(args: &Args) -> Result<Self> {
-        let invalid = |why: &str| Err(Failure::new(ErrorCode::InvalidRequest, why));
+        let invalid = |why: &str| Err(Failure::Usage(why.to_owned()));
         if args.rate.is_some_and(|rate| !(rate > 0.0 && rate <= 1e9)) {
             return invalid("--rate is not above 0 and at most 1e9 records per second");
         }

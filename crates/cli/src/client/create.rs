@@ -51,7 +51,10 @@ pub async fn run(client: &Client, args: Args) -> Result {
 }
 
 async fn upload(client: &Client, path: &str) -> Result<String> {
-    let artifact = std::fs::read(path)
-        .map_err(|e| Failure::new(ErrorCode::ArtifactNotFound, format!("cannot read '{path}': {e}")))?;
+    let artifact = std::fs::read(path).map_err(|e| Failure::Coded {
+        code: ErrorCode::ArtifactNotFound.as_str().to_owned(),
+        message: format!("cannot read '{path}': {e}"),
+        advice: "give the path of a WebAssembly file on this machine".to_owned(),
+    })?;
     Ok(format!("sha256:{}", client.upload_artifact(artifact).await?.digest))
 }

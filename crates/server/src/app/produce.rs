@@ -26,9 +26,10 @@ impl App {
         if records.is_empty() {
             return Err(Error::new(ErrorCode::EmptyBody, "there is no event in the request"));
         }
+        // Before the next line: it is an operation of its own, and a shutdown that waits for this one would keep it waiting.
+        self.ensure_topic(topic).await?;
         let _running = self.operations.clone().read_owned().await;
         self.check_open()?;
-        self.ensure_topic(topic).await?;
         let (done, durable) = tokio::sync::oneshot::channel();
         self.store.append(topic, partition, records.to_bytes(), Box::new(move |appended| drop(done.send(appended))));
         let appended = durable.await.map_err(|_| internal("the store forgot to answer an append"))??;

@@ -157,3 +157,27 @@ async fn an_upload_that_no_function_uses_is_removed_after_its_grace() {
     }
     fixture.server.shutdown().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_function_that_traps_says_so_and_harms_no_other() {
+    let fixture = Fixture::new().await;
+    let client = &fixture.client;
+    let (good, bad) = (fixture.function(echo(), "in", "out").await, fixture.function(trap(), "in", "other").await);
+    client.create_function("good", &good).await.unwrap();
+    client.create_function("bad", &bad).await.unwrap();
+    client.produce("in", "x", &Default::default()).await.unwrap();
+    assert_eq!(client.consume("out", &within_long()).await.unwrap().unwrap().json, "\"x\"");
+    let until = std::time::Instant::now() + crate::support::LONG;
+    let error = loop {
+        let described = client.describe_function("bad").await.unwrap();
+        if let Some(error) = described.tasks.first().and_then(|task| task.last_error.clone()) {
+            break error;
+        }
+        assert!(std::time::Instant::now() < until, "nothing is said: {described:?}");
+    };
+    assert_eq!(error.code, "FS-1402");
+    assert_eq!(client.describe_function("good").await.unwrap().status, FunctionStatus::Running);
+    // It is stopped like any other.
+    client.delete_function("bad").await.unwrap();
+    fixture.server.shutdown().await.unwrap();
+}

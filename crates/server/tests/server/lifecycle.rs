@@ -43,6 +43,15 @@ async fn a_folder_or_an_address_that_is_taken_is_refused() {
     fixture.server.shutdown().await.unwrap();
 }
 
+#[tokio::test]
+async fn a_folder_for_archives_must_be_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path());
+    config.archive_dirs = vec![folder.path().join("none")];
+    let error = Server::start(config).await.err().unwrap();
+    assert_eq!(error.code.as_str(), "FS-1703");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_functions_start_in_seconds() {
     let fixture = Fixture::new().await;

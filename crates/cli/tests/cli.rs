@@ -1,0 +1,221 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The binary as its users meet it: texts, exit codes, signals.
+
+#![allow(clippy::unwrap_used)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_function-stream");
+
+fn run(args: &[&str]) -> Output {
+    Command::new(BINARY).args(args).env_remove("LISTEN_ADDR").output().unwrap()
+}
+
+fn out(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn err(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+/// A server process on a folder of its own.
+struct Server {
+    process: Child,
+    log: BufReader<ChildStderr>,
+    url: String,
+}
+
+impl Server {
+    fn start(data: &Path) -> Self {
+        let mut process = Command::new(BINARY)
+            .args(["standalone", "--listen", "127.0.0.1:0", "--durability", "os", "--data-dir"])
+            .arg(data)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(process.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("listening") {
+            line.clear();
+            assert!(log.read_line(&mut line).unwrap() > 0, "the server ended before it listened");
+        }
+        let address = line.split("address=").nth(1).unwrap().split_whitespace().next().unwrap();
+        Server { process, log, url: format!("http://{address}") }
+    }
+
+    fn client(&self, args: &[&str]) -> Output {
+        run(&[&["client", "-s", &self.url], args].concat())
+    }
+
+    /// Asks it to end, and answers whether it ended well.
+    fn terminate(mut self, signal: Signal) -> bool {
+        kill_process(Pid::from_child(&self.process), signal).unwrap();
+        let ended = self.process.wait().unwrap();
+        let mut rest = String::new();
+        std::io::Read::read_to_string(&mut self.log, &mut rest).unwrap();
+        assert!(rest.contains("stopped"), "{rest}");
+        ended.success()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn echo(folder: &TempDir) -> String {
+    let module = wat::parse_str(
+        r#"(module
+            (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 2)
+            (func (export "_initialize"))
+            (func (export "process")
+                (i32.store (i32.const 0) (i32.const 1024))
+                (i32.store (i32.const 4) (i32.const 60000))
+                (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+                (i32.store (i32.const 4) (i32.load (i32.const 8)))
+                (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 12)))))"#,
+    );
+    let path = folder.path().join("echo.wasm");
+    std::fs::write(&path, module.unwrap()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_verbs_and_the_version_are_told() {
+    let help = run(&["--help"]);
+    for verb in ["standalone", "server", "client", "bench"] {
+        assert!(out(&help).contains(verb), "{verb}");
+    }
+    assert!(!out(&help).contains("openapi"), "for those who build it only");
+    assert_eq!(out(&run(&["-V"])), format!("function-stream {}\n", env!("CARGO_PKG_VERSION")));
+    let help = run(&["client", "--help"]);
+    for verb in ["create", "list", "delete", "describe", "start", "stop", "produce", "consume", "topic"] {
+        assert!(out(&help).contains(verb), "{verb}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2_and_failure_is_1() {
+    for wrong in [
+        &["client", "produce", "-n", "t"][..],
+        &["client", "produce", "-n", "t", "-c", "a", "-f", "b"],
+        &["client", "create", "-n", "f"],
+        &["client", "consume", "-n", "t", "-t", "5"],
+        &["client", "consume", "-n", "t", "--from", "first"],
+        &["client", "consume", "-n", "t", "--from", "latest", "-g", "g"],
+        &["standalone", "--durability", "none"],
+        &["bench", "--variant", "put-per-key"],
+        &["bench", "--keys", "5"],
+        &["nothing"],
+    ] {
+        let output = run(wrong);
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}: {}", err(&output));
+    }
+    let output = run(&["server"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        err(&output),
+        "error FS-1705: server mode needs Apache Pulsar or Kafka, which this build does not speak\n\
+         advice: use 'function-stream standalone'\n"
+    );
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named_with_an_advice() {
+    let output = run(&["client", "-s", "http://127.0.0.1:1", "list"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        err(&output).starts_with("error FS-1704: cannot reach the server at http://127.0.0.1:1: "),
+        "{}",
+        err(&output)
+    );
+    assert!(err(&output).contains("\nadvice: check that 'function-stream standalone' runs"), "{}", err(&output));
+}
+
+#[test]
+fn the_description_that_is_printed_is_the_committed_one() {
+    let committed = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../openapi.yaml")).unwrap();
+    assert_eq!(out(&run(&["openapi"])), committed);
+}
+
+#[test]
+fn events_go_through_a_function_and_survive_an_orderly_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let server = Server::start(&data);
+    let create = ["create", "-n", "example", "-a", &echo(&folder), "-i", "in", "-o", "out", "-r", "1"];
+    assert_eq!(out(&server.client(&create)), "Function created: example\n");
+    assert_eq!(out(&server.client(&["list"])), "example\n");
+    let again = server.client(&create);
+    assert_eq!(again.status.code(), Some(1));
+    assert_eq!(
+        err(&again),
+        "error FS-1101: function 'example' exists\nadvice: choose another name, or delete the function first\n"
+    );
+    let event = r#"{"name":"rbt","money":3}"#;
+    assert_eq!(out(&server.client(&["produce", "-n", "in", "-c", event])), "Event produced\n");
+    assert_eq!(out(&server.client(&["consume", "-n", "out"])), "\"{\\\"name\\\":\\\"rbt\\\",\\\"money\\\":3}\"\n");
+
+    let lines = folder.path().join("lines");
+    std::fs::File::create(&lines).unwrap().write_all(b"one\ntwo\nthree").unwrap();
+    let produced = server.client(&["produce", "-n", "in", "-f", lines.to_str().unwrap(), "-k", "key", "-H", "a=b"]);
+    assert_eq!(out(&produced), "3 events produced\n");
+    assert_eq!(out(&server.client(&["consume", "-n", "out", "--count", "2"])), "\"one\"\n\"two\"\n");
+
+    // A second server on the folder is refused.
+    let second = run(&["standalone", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()]);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(err(&second).contains("error FS-1503: "), "{}", err(&second));
+
+    assert!(server.terminate(Signal::TERM));
+    let server = Server::start(&data);
+    assert_eq!(out(&server.client(&["consume", "-n", "out"])), "\"three\"\n");
+    let nothing = server.client(&["consume", "-n", "out", "-t", "10ms"]);
+    assert_eq!((nothing.status.code(), err(&nothing)), (Some(1), "error: no event within 10ms\n"));
+    let all = server.client(&["consume", "-n", "out", "--from", "earliest", "--count", "4"]);
+    assert_eq!(out(&all).lines().count(), 4);
+    let described = server.client(&["describe", "-n", "example", "--json"]);
+    let described: serde_json::Value = serde_json::from_slice(&described.stdout).unwrap();
+    assert_eq!(described["tasks"][0]["records_in"], 4);
+    assert_eq!(out(&server.client(&["delete", "-n", "example"])), "Function deleted: example\n");
+    assert!(server.terminate(Signal::INT));
+}
+
+#[test]
+fn a_bench_checks_what_it_measures() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = echo(&folder);
+    for (args, variant) in [
+        (&["--archive", &archive][..], "wasm"),
+        (&["--variant", "native", "--workload", "money"], "native"),
+        (&["--variant", "native", "--workload", "keyed-count", "--keys", "50", "--partitions", "3"], "native"),
+        (&["--variant", "copy", "--partitions", "2"], "copy"),
+        (&["--variant", "native", "--rate", "2000"], "native"),
+    ] {
+        let output = run(&[&["bench", "--records", "5000", "--durability", "os", "--json"], args].concat());
+        assert!(output.status.success(), "{args:?}: {}", err(&output));
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["variant"], variant);
+        for count in ["lost", "duplicated", "wrong"] {
+            assert_eq!(report[count], 0, "{args:?}: {report:#}");
+        }
+        assert!(report["records_per_second"].as_f64().unwrap() > 0.0);
+        assert_eq!(report["latency"].is_object(), args.contains(&"--rate"), "{report:#}");
+    }
+    // An echo is no count: the check must see it.
+    let output = run(&["bench", "--records", "500", "--workload", "keyed-count", "--archive", &archive]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("did not deliver each record exactly once"), "{}", err(&output));
+}
