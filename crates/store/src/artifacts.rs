@@ -7,6 +7,8 @@
 //! which the next start removes. Reading checks the bytes against the name: a disk that lost or changed some of them
 //! never hands a function something that nobody uploaded.
 
+mod spool;
+
 use std::collections::HashSet;
 use std::fs;
 use std::io;
@@ -18,6 +20,7 @@ use sha2::{Digest, Sha256};
 
 use crate::dir::{sync_dir, write_durably};
 use crate::error::file;
+pub use spool::Spool;
 
 const SUFFIX: &str = ".wasm";
 const TMP_SUFFIX: &str = ".tmp";
@@ -58,6 +61,12 @@ impl Artifacts {
             write_durably(&self.folder, &tmp, &format!("{digest}{SUFFIX}"), bytes, steps)?;
         }
         Ok(digest)
+    }
+
+    /// Room on this disk for bytes that may become an artifact.
+    pub fn spool(&self) -> Result<Spool> {
+        let number = self.next_tmp.fetch_add(1, Ordering::Relaxed);
+        Spool::new(self.folder.join(format!("spool.{number}{TMP_SUFFIX}")))
     }
 
     /// The bytes of an artifact.

@@ -173,6 +173,10 @@ fn family_options(
         table.set_bloom_filter(10.0, false);
     }
     let mut family = Options::default();
+    if name == keys::STATE {
+        family.set_memtable_prefix_bloom_ratio(0.1);
+        family.set_memtable_whole_key_filtering(true);
+    }
     family.set_block_based_table_factory(&table);
     family.set_compression_type(compression);
     family.set_write_buffer_size(options.write_buffer_bytes / MEMTABLE_SHARE);

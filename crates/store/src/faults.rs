@@ -3,10 +3,8 @@
 
 //! What crash tests can break, named.
 
-/// The steps at which a test can end the process, with the feature `failpoints`.
+/// The steps at which a test can end the process, with the feature `failpoints`. Work comes to each again and again.
 pub const FAILPOINTS: &[&str] = &[
-    "format.before-rename",
-    "format.after-rename",
     "commit.before-write",
     "commit.after-write",
     "apply.before",
@@ -22,6 +20,9 @@ pub const FAILPOINTS: &[&str] = &[
     "topic.before-write",
     "topic.after-write",
 ];
+
+/// The steps of making a data folder, which come once in its life.
+pub const NEW_FOLDER_FAILPOINTS: &[&str] = &["format.before-rename", "format.after-rename"];
 
 /// The step within the deliberately wrong committer: between its two writes.
 #[cfg(feature = "failpoints")]

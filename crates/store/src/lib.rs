@@ -59,9 +59,9 @@ mod options;
 mod state;
 mod store;
 
-pub use artifacts::Artifacts;
+pub use artifacts::{Artifacts, Spool};
 pub use commit::group::{AppendDone, Appended};
-pub use faults::FAILPOINTS;
+pub use faults::{FAILPOINTS, NEW_FOLDER_FAILPOINTS};
 #[cfg(feature = "failpoints")]
 pub use faults::{WRONG_COMMITTER, WRONG_COMMITTER_FAILPOINT};
 pub use log::cursor::CursorInfo;

@@ -15,7 +15,7 @@ use fnstream_core::delta::Delta;
 use fnstream_core::epoch::Epoch;
 use fnstream_core::spec::DesiredState;
 use fnstream_core::state::Marker;
-use fnstream_store::{FAILPOINTS, WRONG_COMMITTER, WRONG_COMMITTER_FAILPOINT};
+use fnstream_store::{FAILPOINTS, NEW_FOLDER_FAILPOINTS, WRONG_COMMITTER, WRONG_COMMITTER_FAILPOINT};
 
 use crate::support::*;
 
@@ -119,10 +119,10 @@ fn problem(dir: &Path) -> Option<String> {
 
 #[test]
 fn a_crash_at_any_step_loses_nothing_and_halves_nothing() {
-    for step in FAILPOINTS {
+    for step in FAILPOINTS.iter().chain(NEW_FOLDER_FAILPOINTS) {
         let dir = tempfile::tempdir().unwrap();
-        // Again and again on what the crash before has left; the steps of making a folder come only once.
-        let rounds = if step.starts_with("format") { 1 } else { 3 };
+        // Again and again on what the crash before has left.
+        let rounds = if NEW_FOLDER_FAILPOINTS.contains(step) { 1 } else { 3 };
         for round in 0..rounds {
             crash(dir.path(), step, round, false);
             assert_eq!(problem(dir.path()), None, "{step}, round {round}");

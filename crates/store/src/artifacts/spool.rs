@@ -1,0 +1,71 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Bytes that may become an artifact, kept on its disk while they come: they may turn out to be too many for memory.
+//!
+//! The file has no name, so it is gone with the process, however that ends.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, Write};
+use std::path::PathBuf;
+
+use fnstream_core::Result;
+
+use crate::error::file;
+
+/// A file without a name.
+#[derive(Debug)]
+pub struct Spool {
+    file: File,
+    /// The name that it had, for messages.
+    path: PathBuf,
+    len: usize,
+}
+
+impl Spool {
+    /// Makes a file at `path`, where there must be none, and takes its name away.
+    pub(super) fn new(path: PathBuf) -> Result<Self> {
+        let made = File::options().read(true).write(true).create_new(true).open(&path);
+        let spool = made.map_err(|e| file("cannot make", &path, &e))?;
+        fs::remove_file(&path).map_err(|e| file("cannot remove", &path, &e))?;
+        Ok(Spool { file: spool, path, len: 0 })
+    }
+
+    /// How many bytes it holds.
+    #[allow(clippy::len_without_is_empty, reason = "nobody asks")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Adds bytes at the end. After an error it is good for nothing.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(|e| file("cannot write", &self.path, &e))?;
+        self.len += bytes.len();
+        Ok(())
+    }
+
+    /// All bytes, with `rest` after them.
+    pub fn finish(mut self, rest: &[u8]) -> Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(self.len + rest.len());
+        let read = self.file.rewind().and_then(|()| self.file.read_to_end(&mut bytes));
+        read.map_err(|e| file("cannot read", &self.path, &e))?;
+        bytes.extend_from_slice(rest);
+        Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_leaves_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = Spool::new(folder.path().join("spool")).unwrap();
+        spool.write(b"one ").unwrap();
+        spool.write(b"two ").unwrap();
+        assert_eq!((spool.len(), fs::read_dir(folder.path()).unwrap().count()), (8, 0));
+        assert_eq!(spool.finish(b"three").unwrap(), b"one two three");
+    }
+}
