@@ -99,7 +99,8 @@ fn quoted(names: &[String]) -> String {
 }
 
 fn invalid(error: &wasmparser::BinaryReaderError) -> Error {
-    let message = error.message().lines().next().unwrap_or_default().to_owned();
+    // Some messages go on in further lines, or align what they say.
+    let message = error.message().lines().next().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
     Error::new(
         ErrorCode::ArtifactInvalid,
         format!("the artifact stops being valid webassembly at byte {}: {message}", error.offset()),

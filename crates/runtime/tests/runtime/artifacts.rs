@@ -55,7 +55,7 @@ fn what_is_not_webassembly_is_invalid() {
 #[test]
 fn a_truncated_artifact_is_invalid_wherever_it_ends() {
     let whole = example("pass_through_rust");
-    for part in [4, 8, 100, whole.len() / 2, whole.len() - 1] {
+    for part in [4, 6, 100, whole.len() / 2, whole.len() - 1] {
         let error = refused(&whole[..part]);
         assert_eq!(error.code, ArtifactInvalid, "{part}: {error}");
         assert!(error.message.starts_with("the artifact stops being valid webassembly at byte "), "{part}: {error}");
@@ -121,7 +121,7 @@ fn missing_exports_are_named() {
             (memory (export "memory") 1))
         (core instance $i (instantiate $m))
         (func $p (param "source-id" u32) (param "data" (list u8))
-            (canon lift (core func $i "p") (memory $i "memory") (realloc (func $i "realloc"))))
+            (canon lift (core func $i "p") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
         (export "fs-process" (func $p)))"#;
     golden(
         &wat(one_of_eight),
@@ -162,10 +162,48 @@ fn imports_of_another_type_are_refused_at_load() {
             (memory (export "memory") 1) (func (export "process")))"#));
     assert_eq!(error.code, ArtifactUnsupported);
     assert!(error.message.contains("wasi_snapshot_preview1::fd_close"), "{error}");
-    let error = refused(&wat(r#"(component
-            (import "functionstream:core/collector@0.1.0" (instance (export "emit" (func (param "target" string)))))
-            (export "fs-process" (instance)))"#));
+    // A whole processor, but for what it thinks that `emit` takes.
+    let processor = |emit: &str| {
+        let with = r#"(memory (core memory $i "memory")) (realloc (core func $i "realloc"))"#;
+        wat(&format!(
+            r#"(component
+            (import "functionstream:core/collector@0.1.0" (instance (export "emit" (func {emit}))))
+            (core module $m
+                (memory (export "memory") 1)
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 0)
+                (func (export "none"))
+                (func (export "list") (param i32 i32))
+                (func (export "process") (param i32 i32 i32))
+                (func (export "watermark") (param i32 i64))
+                (func (export "checkpoint") (param i64))
+                (func (export "heartbeat") (result i32) i32.const 1)
+                (func (export "exec") (param i32 i32 i32 i32))
+                (func (export "custom") (param i32 i32) (result i32) i32.const 0))
+            (core instance $i (instantiate $m))
+            (func $init (param "config" (list (tuple string string))) (canon lift (core func $i "list") {with}))
+            (func $process (param "source-id" u32) (param "data" (list u8)) (canon lift (core func $i "process") {with}))
+            (func $watermark (param "source-id" u32) (param "watermark" u64) (canon lift (core func $i "watermark")))
+            (func $checkpoint (param "checkpoint-id" u64) (canon lift (core func $i "checkpoint")))
+            (func $heartbeat (result bool) (canon lift (core func $i "heartbeat")))
+            (func $close (canon lift (core func $i "none")))
+            (func $exec (param "class-name" string) (param "modules" (list (tuple string (list u8))))
+                (canon lift (core func $i "exec") {with}))
+            (func $custom (param "payload" (list u8)) (result (list u8)) (canon lift (core func $i "custom") {with}))
+            (export "fs-init" (func $init))
+            (export "fs-process" (func $process))
+            (export "fs-process-watermark" (func $watermark))
+            (export "fs-take-checkpoint" (func $checkpoint))
+            (export "fs-check-heartbeat" (func $heartbeat))
+            (export "fs-close" (func $close))
+            (export "fs-exec" (func $exec))
+            (export "fs-custom" (func $custom)))"#
+        ))
+    };
+    assert_eq!(task(&processor(r#"(param "target-id" u32) (param "data" (list u8))"#)).run(&["x"]).unwrap(), [""; 0]);
+    let error = refused(&processor(r#"(param "target-id" string)"#));
     assert_eq!(error.code, ArtifactUnsupported);
+    assert!(error.message.starts_with("the artifact cannot be linked: "), "{error}");
+    assert!(error.message.contains("functionstream:core/collector@0.1.0"), "{error}");
 }
 
 #[test]
