@@ -101,7 +101,7 @@ fn damage() -> impl Strategy<Value = Vec<(u16, u8)>> {
 
 fn damaged(mut bytes: Vec<u8>, damage: &[(u16, u8)], length: i8) -> Vec<u8> {
     for (at, byte) in damage {
-        let at = usize::from(*at) * bytes.len() >> 16;
+        let at = (usize::from(*at) * bytes.len()) >> 16;
         if let Some(slot) = bytes.get_mut(at) {
             *slot = *byte;
         }
