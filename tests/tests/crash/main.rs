@@ -15,5 +15,5 @@ mod storm;
 
 /// How often each test kills its server.
 fn kills() -> anyhow::Result<usize> {
-    fnstream_tests::seed::number("FNSTREAM_CRASH_KILLS", 30)
+    fnstream_tests::seed::number("FNSTREAM_CRASH_KILLS", 100)
 }

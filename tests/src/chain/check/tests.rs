@@ -58,10 +58,12 @@ fn each_wrong_output_is_found() {
 #[test]
 fn a_count_that_forgot_or_counted_twice_is_found() {
     let input = [records(&["a", "b", "c"])];
-    let found = |counts: &[&str]| sorts(processed("f", Step::KeyedCount, &input, &[records(counts)]));
-    assert_eq!(found(&["1", "2", "3"]), Vec::<&str>::new());
-    assert_eq!(found(&["1", "2", "2"]), ["duplicated", "lost"]);
-    assert_eq!(found(&["1", "2", "4"]), ["lost", "foreign"]);
+    let count = |n: &u64| Record { key: b"k".into(), value: n.to_le_bytes().into() };
+    let counts = |counts: &[u64]| counts.iter().map(count).collect::<Vec<_>>();
+    let found = |of: &[u64]| sorts(processed("f", Step::KeyedCount, &input, &[counts(of)]));
+    assert_eq!(found(&[1, 2, 3]), Vec::<&str>::new());
+    assert_eq!(found(&[1, 2, 2]), ["duplicated", "lost"]);
+    assert_eq!(found(&[1, 2, 4]), ["lost", "foreign"]);
 }
 
 #[test]
