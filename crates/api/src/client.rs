@@ -51,13 +51,17 @@ impl Client {
         self.base.as_str().trim_end_matches('/')
     }
 
-    /// A request to a path whose segments are encoded one by one, so that no name can leave its place.
-    fn request(&self, method: Method, segments: &[&str]) -> RequestBuilder {
+    /// A request to a path whose segments are encoded one by one, so that no name can leave its place. Those that no path
+    /// can hold are refused here: they would make it another path.
+    fn request(&self, method: Method, segments: &[&str]) -> Result<RequestBuilder, ClientError> {
+        if let Some(name) = segments.iter().find(|segment| matches!(**segment, "" | "." | "..")) {
+            return Err(ClientError::Name { message: format!("'{name}' is not a name") });
+        }
         let mut url = self.base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(segments);
         }
-        self.http.request(method, url)
+        Ok(self.http.request(method, url))
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {

@@ -30,6 +30,12 @@ pub enum ClientError {
         /// What was odd.
         message: String,
     },
+    /// A name that no server takes and no URL can hold.
+    #[error("{message} ({})", ErrorCode::InvalidName)]
+    Name {
+        /// Which name.
+        message: String,
+    },
     /// The call cannot be made as it is asked for.
     #[error("{message} ({})", ErrorCode::InvalidRequest)]
     Invalid {
@@ -44,6 +50,7 @@ impl ClientError {
         match self {
             ClientError::Server { body, .. } => &body.code,
             ClientError::Unreachable { .. } | ClientError::Protocol { .. } => ErrorCode::Unavailable.as_str(),
+            ClientError::Name { .. } => ErrorCode::InvalidName.as_str(),
             ClientError::Invalid { .. } => ErrorCode::InvalidRequest.as_str(),
         }
     }
@@ -53,6 +60,7 @@ impl ClientError {
         match self {
             ClientError::Server { body, .. } => &body.advice,
             ClientError::Unreachable { .. } | ClientError::Protocol { .. } => ErrorCode::Unavailable.advice(),
+            ClientError::Name { .. } => ErrorCode::InvalidName.advice(),
             ClientError::Invalid { .. } => "correct the option that the message names",
         }
     }

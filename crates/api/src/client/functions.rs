@@ -12,40 +12,40 @@ use crate::topic::UploadedArtifact;
 impl Client {
     /// The names of all functions.
     pub async fn list_functions(&self) -> Result<Vec<String>, ClientError> {
-        self.json(self.request(Method::GET, &["api", "v1", "functions"])).await
+        self.json(self.request(Method::GET, &["api", "v1", "functions"])?).await
     }
 
     /// Registers and starts a function.
     pub async fn create_function(&self, name: &str, function: &Function) -> Result<FunctionDescription, ClientError> {
-        self.json(self.function(Method::POST, name, &[]).json(function)).await
+        self.json(self.function(Method::POST, name, &[])?.json(function)).await
     }
 
     /// Removes a function with its state; its topics stay.
     pub async fn delete_function(&self, name: &str) -> Result<(), ClientError> {
-        self.done(self.function(Method::DELETE, name, &[])).await
+        self.done(self.function(Method::DELETE, name, &[])?).await
     }
 
     /// What a function is and how it fares.
     pub async fn describe_function(&self, name: &str) -> Result<FunctionDescription, ClientError> {
-        self.json(self.function(Method::GET, name, &[])).await
+        self.json(self.function(Method::GET, name, &[])?).await
     }
 
     /// Lets a stopped function run, also after a restart of the server.
     pub async fn start_function(&self, name: &str) -> Result<FunctionDescription, ClientError> {
-        self.json(self.function(Method::POST, name, &["start"])).await
+        self.json(self.function(Method::POST, name, &["start"])?).await
     }
 
     /// Lets a function finish what it began and then rest, also after a restart of the server.
     pub async fn stop_function(&self, name: &str) -> Result<FunctionDescription, ClientError> {
-        self.json(self.function(Method::POST, name, &["stop"])).await
+        self.json(self.function(Method::POST, name, &["stop"])?).await
     }
 
     /// Uploads an artifact, which a function can then name as `sha256:<digest>`.
     pub async fn upload_artifact(&self, artifact: impl Into<reqwest::Body>) -> Result<UploadedArtifact, ClientError> {
-        self.json(self.request(Method::POST, &["api", "v1", "artifacts"]).body(artifact)).await
+        self.json(self.request(Method::POST, &["api", "v1", "artifacts"])?.body(artifact)).await
     }
 
-    fn function(&self, method: Method, name: &str, rest: &[&str]) -> reqwest::RequestBuilder {
+    fn function(&self, method: Method, name: &str, rest: &[&str]) -> Result<reqwest::RequestBuilder, ClientError> {
         let mut segments = vec!["api", "v1", "function", name];
         segments.extend(rest);
         self.request(method, &segments)

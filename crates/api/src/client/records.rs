@@ -101,7 +101,7 @@ impl Client {
         payload: impl Into<Body>,
         options: &ProduceOptions,
     ) -> Result<Produced, ClientError> {
-        self.json(self.producing(topic, options).body(payload)).await
+        self.json(self.producing(topic, options)?.body(payload)).await
     }
 
     /// Appends many events, one per line, and waits until all are durable.
@@ -111,18 +111,18 @@ impl Client {
         lines: impl Into<Body>,
         options: &ProduceOptions,
     ) -> Result<Produced, ClientError> {
-        self.json(self.producing(topic, options).header("content-type", header::LINES).body(lines)).await
+        self.json(self.producing(topic, options)?.header("content-type", header::LINES).body(lines)).await
     }
 
     /// Appends the records of a packed frame, with keys, headers and times of their own, and waits until all are durable.
     pub async fn produce_frame(&self, topic: &str, frame: impl Into<Body>) -> Result<Produced, ClientError> {
-        let request = self.producing(topic, &ProduceOptions::default());
+        let request = self.producing(topic, &ProduceOptions::default())?;
         self.json(request.header("content-type", header::FRAME).body(frame)).await
     }
 
     /// The next event; `None` when the time ran out.
     pub async fn consume(&self, topic: &str, options: &ConsumeOptions) -> Result<Option<Consumed>, ClientError> {
-        let response = self.send(self.consuming(topic, options)).await?;
+        let response = self.send(self.consuming(topic, options)?).await?;
         if response.status() == StatusCode::NO_CONTENT {
             return Ok(None);
         }
@@ -156,7 +156,7 @@ impl Client {
         options: &ConsumeOptions,
         max: u32,
     ) -> Result<Option<(Bytes, String)>, ClientError> {
-        let request = self.consuming(topic, options).query(&[("format", "frame"), ("max", &max.to_string())]);
+        let request = self.consuming(topic, options)?.query(&[("format", "frame"), ("max", &max.to_string())]);
         let response = self.send(request).await?;
         if response.status() == StatusCode::NO_CONTENT {
             return Ok(None);
@@ -165,8 +165,8 @@ impl Client {
         Ok(Some((response.bytes().await.map_err(|e| ClientError::broken(self.url(), &e))?, next)))
     }
 
-    fn producing(&self, topic: &str, options: &ProduceOptions) -> RequestBuilder {
-        let mut request = self.request(Method::PUT, &["api", "v1", "produce", topic]);
+    fn producing(&self, topic: &str, options: &ProduceOptions) -> Result<RequestBuilder, ClientError> {
+        let mut request = self.request(Method::PUT, &["api", "v1", "produce", topic])?;
         if let Some(partition) = options.partition {
             request = request.query(&[("partition", partition)]);
         }
@@ -176,10 +176,10 @@ impl Client {
         for (name, value) in &options.headers {
             request = request.header(header::HEADER, header::encode_header(name, value));
         }
-        request
+        Ok(request)
     }
 
-    fn consuming(&self, topic: &str, options: &ConsumeOptions) -> RequestBuilder {
+    fn consuming(&self, topic: &str, options: &ConsumeOptions) -> Result<RequestBuilder, ClientError> {
         let mut query = Vec::new();
         if let Some(timeout) = options.timeout {
             query.push(("timeout", format!("{}ms", timeout.as_millis())));
@@ -193,7 +193,7 @@ impl Client {
         if let Some(partition) = options.partition {
             query.push(("partition", partition.to_string()));
         }
-        self.request(Method::GET, &["api", "v1", "consume", topic]).query(&query)
+        Ok(self.request(Method::GET, &["api", "v1", "consume", topic])?.query(&query))
     }
 }
 

@@ -11,25 +11,25 @@ use crate::topic::{TopicDescription, TopicRequest};
 impl Client {
     /// The names of all topics.
     pub async fn list_topics(&self) -> Result<Vec<String>, ClientError> {
-        self.json(self.request(Method::GET, &["api", "v1", "topics"])).await
+        self.json(self.request(Method::GET, &["api", "v1", "topics"])?).await
     }
 
     /// Makes a topic.
     pub async fn create_topic(&self, name: &str, topic: &TopicRequest) -> Result<TopicDescription, ClientError> {
-        self.json(self.topic(Method::POST, name).json(topic)).await
+        self.json(self.topic(Method::POST, name)?.json(topic)).await
     }
 
     /// What a topic is and how full it is.
     pub async fn describe_topic(&self, name: &str) -> Result<TopicDescription, ClientError> {
-        self.json(self.topic(Method::GET, name)).await
+        self.json(self.topic(Method::GET, name)?).await
     }
 
     /// Removes a topic with its events; refused while a function uses it.
     pub async fn delete_topic(&self, name: &str) -> Result<(), ClientError> {
-        self.done(self.topic(Method::DELETE, name)).await
+        self.done(self.topic(Method::DELETE, name)?).await
     }
 
-    fn topic(&self, method: Method, name: &str) -> reqwest::RequestBuilder {
+    fn topic(&self, method: Method, name: &str) -> Result<reqwest::RequestBuilder, ClientError> {
         self.request(method, &["api", "v1", "topic", name])
     }
 }
