@@ -15,6 +15,7 @@ mod boot;
 mod consume;
 mod describe;
 mod functions;
+mod incoming;
 mod maintenance;
 mod produce;
 mod topics;
@@ -39,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 pub use artifacts::Archive;
 pub use consume::{Delivered, Outcome, Reading, Start};
 pub use functions::NewFunction;
+pub use incoming::Incoming;
 
 use crate::ServerConfig;
 use crate::key_locks::KeyLocks;

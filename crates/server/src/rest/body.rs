@@ -7,6 +7,7 @@
 //! passes the bound. Then what still comes is read and thrown away for a while, since a client that is still sending when
 //! the connection closes would see a broken connection and not the reason.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -16,28 +17,19 @@ use fnstream_core::{Error, ErrorCode};
 use http_body_util::BodyExt;
 
 use super::failure::{Answer, Failure};
+use crate::app::{App, Incoming};
 
 /// How long a refused client may go on sending before the connection is closed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What is set aside for a body before it came.
-const FIRST: usize = 64 << 10;
+/// The most that is set aside for a body before it came.
+const FIRST: usize = 1 << 20;
 
 /// The whole body, of at most `limit` bytes.
-pub async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> Answer<Bytes> {
-    let announced =
-        headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
-    if announced.is_some_and(|announced| announced > limit as u64) {
-        // Who asks before sending has not begun to send.
-        if !headers.contains_key(header::EXPECT) {
-            discard(body).await;
-        }
-        return Err(too_large(limit));
-    }
-    let mut taken = BytesMut::with_capacity(announced.map_or(0, |n| (n as usize).min(FIRST.max(limit.min(1 << 20)))));
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|e| Failure::invalid(format!("the body broke off: {e}")))?;
-        let Ok(data) = frame.into_data() else { continue };
+pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Answer<Bytes> {
+    let (announced, mut body) = announced(headers, body, limit).await?;
+    let mut taken = BytesMut::with_capacity(announced.min(FIRST));
+    while let Some(data) = next(&mut body).await? {
         if taken.len() + data.len() > limit {
             drop(taken);
             discard(body).await;
@@ -48,8 +40,52 @@ pub async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> Answer<B
     Ok(taken.freeze())
 }
 
+/// The same for an artifact, which is kept on the disk until it is known not to be too large.
+pub async fn read_artifact(app: &Arc<App>, headers: &HeaderMap, body: Body) -> Answer<Bytes> {
+    let limit = app.config().max_artifact_bytes;
+    let (_, mut body) = announced(headers, body, limit).await?;
+    let mut taken = Incoming::new(app);
+    while let Some(data) = next(&mut body).await? {
+        if taken.len() + data.len() > limit {
+            drop(taken);
+            discard(body).await;
+            return Err(too_large(limit));
+        }
+        taken.add(&data).await?;
+    }
+    Ok(taken.finish().await?)
+}
+
+/// How long the body says it is, 0 when it does not; refuses one that says too much.
+async fn announced(headers: &HeaderMap, body: Body, limit: usize) -> Answer<(usize, Body)> {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+    if announced.is_some_and(|announced: u64| announced > limit as u64) {
+        // Who asks before sending has not begun to send.
+        if !headers.contains_key(header::EXPECT) {
+            discard(body).await;
+        }
+        return Err(too_large(limit));
+    }
+    Ok((announced.unwrap_or_default() as usize, body))
+}
+
+/// The next bytes of a body; `None` at its end.
+async fn next(body: &mut Body) -> Answer<Option<Bytes>> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| Failure::invalid(format!("the body broke off: {e}")))?;
+        if let Ok(data) = frame.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
+}
+
 async fn discard(mut body: Body) {
-    let reading = async { while let Some(Ok(_)) = body.frame().await {} };
+    hear_out(async { while let Some(Ok(_)) = body.frame().await {} }).await;
+}
+
+/// Lets a refused client go on sending for a while.
+pub async fn hear_out(reading: impl Future<Output = ()>) {
     let _ = tokio::time::timeout(PATIENCE, reading).await;
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{ConnectInfo, FromRequest, Multipart, Request, State};
 use axum::http::{Uri, header};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use fnstream_api::{ErrorBody, Function, FunctionDescription, UploadedArtifact};
 use fnstream_core::spec::check_name;
 use fnstream_core::{Error, ErrorCode};
@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use super::failure::{Answer, Failure};
 use super::params::{Name, Query};
 use super::{body, openapi};
-use crate::app::{App, Archive, NewFunction};
+use crate::app::{App, Archive, Incoming, NewFunction};
 
 /// The largest description of a function.
 const MAX_DESCRIPTION: usize = 1 << 20;
@@ -63,8 +63,7 @@ pub async fn create(
     check_name("function", &name)?;
     let content_type = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |v| v.as_bytes());
     let (function, archive) = if content_type.to_ascii_lowercase().starts_with(b"multipart/form-data") {
-        let limit = app.config().max_artifact_bytes;
-        let (function, archive) = parts(request, limit).await?;
+        let (function, archive) = parts(&app, request).await?;
         (function, Archive::Bytes(archive))
     } else {
         let (head, body) = request.into_parts();
@@ -87,28 +86,29 @@ pub async fn create(
 }
 
 /// The parts `function` and `archive` of a multipart body.
-async fn parts(request: Request, limit: usize) -> Answer<(Function, Bytes)> {
+async fn parts(app: &Arc<App>, request: Request) -> Answer<(Function, Bytes)> {
     let broken = |e: &dyn std::fmt::Display| Failure::invalid(format!("the multipart body is not as expected: {e}"));
     let mut form = Multipart::from_request(request, &()).await.map_err(|e| broken(&e))?;
     let (mut function, mut archive) = (None, None);
     while let Some(mut field) = form.next_field().await.map_err(|e| broken(&e))? {
         let (slot, limit) = match field.name() {
             Some("function") => (&mut function, MAX_DESCRIPTION),
-            Some("archive") => (&mut archive, limit),
+            Some("archive") => (&mut archive, app.config().max_artifact_bytes),
             other => {
                 let other = other.unwrap_or_default().escape_debug().to_string();
                 return Err(broken(&format!("part '{other}' is neither 'function' nor 'archive'")));
             }
         };
-        let mut bytes = BytesMut::new();
+        let mut part = Incoming::new(app);
         while let Some(chunk) = field.chunk().await.map_err(|e| broken(&e))? {
-            if bytes.len() + chunk.len() > limit {
+            if part.len() + chunk.len() > limit {
+                body::hear_out(async { while let Ok(Some(_)) = field.chunk().await {} }).await;
                 let message = format!("a part of the body has more than {limit} bytes");
                 return Err(Failure(Error::new(ErrorCode::BodyTooLarge, message)));
             }
-            bytes.extend_from_slice(&chunk);
+            part.add(&chunk).await?;
         }
-        *slot = Some(bytes.freeze());
+        *slot = Some(part.finish().await?);
     }
     let missing = |part: &str| broken(&format!("part '{part}' is missing"));
     let function = function.ok_or_else(|| missing("function"))?;
@@ -181,7 +181,7 @@ pub async fn stop(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> An
 pub async fn upload(State(app): State<Arc<App>>, request: Request) -> Answer<Json<UploadedArtifact>> {
     Query::parse(request.uri(), &[])?;
     let (head, body) = request.into_parts();
-    let artifact = body::read(&head.headers, body, app.config().max_artifact_bytes).await?;
+    let artifact = body::read_artifact(&app, &head.headers, body).await?;
     if artifact.is_empty() {
         return Err(Failure::new(ErrorCode::EmptyBody, "the request has no body"));
     }
