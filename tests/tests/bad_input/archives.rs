@@ -20,9 +20,8 @@ struct Bad {
 #[tokio::test]
 async fn an_archive_that_is_no_function_is_refused_with_the_reason() -> Result<()> {
     let site = Site::new().await?;
-    let kept = site.artifacts()?;
     for Bad { what, bytes, code, says } in bad_archives()? {
-        let path = site.file("bad.wasm", &bytes)?;
+        let (path, kept) = (site.file("bad.wasm", &bytes)?, site.artifacts()?);
         let body = serde_json::to_vec(&function(&path, "bad"))?;
         let answer = site.send("POST", "/api/v1/function/bad", &body).await?;
         let message = answer.refused(code).context(what)?;
@@ -42,10 +41,17 @@ async fn an_archive_that_is_not_there_is_refused() -> Result<()> {
     let site = Site::new().await?;
     let folder = site.node.folder().to_str().context("an odd folder")?.to_owned();
     let unknown = format!("sha256:{}", "0".repeat(64));
-    for archive in [&format!("{folder}/missing.wasm"), &folder, &unknown, "sha256:", "sha256:../../etc/passwd", ""] {
+    for (archive, code) in [
+        (format!("{folder}/missing.wasm").as_str(), ErrorCode::ArtifactNotFound),
+        (&folder, ErrorCode::ArtifactNotFound),
+        (&unknown, ErrorCode::ArtifactNotFound),
+        ("", ErrorCode::ArtifactNotFound),
+        ("sha256:", ErrorCode::InvalidRequest),
+        ("sha256:../../etc/passwd", ErrorCode::InvalidRequest),
+    ] {
         let body = serde_json::to_vec(&function(archive, "bad"))?;
         let answer = site.send("POST", "/api/v1/function/bad", &body).await?;
-        answer.refused(ErrorCode::ArtifactNotFound).context(archive.to_owned())?;
+        answer.refused(code).context(archive.to_owned())?;
     }
     for archive in [&format!("{folder}/missing.wasm"), &folder, &unknown] {
         let create = ["create", "-n", "bad", "-a", archive, "-i", "bad-input", "-o", "bad-output"];
@@ -118,12 +124,21 @@ fn bad_archives() -> Result<Vec<Bad>> {
             "imports 'foo:bar/baz@1.0.0', which no kind of function has",
         )?,
         foreign(
-            "a component whose fs-process is of another type",
+            "a component that lacks an export",
             r#"(component
                  (core module $m (func (export "f")))
                  (core instance $i (instantiate $m))
                  (func (export "fs-process") (canon lift (core func $i "f"))))"#,
-            "exports 'fs-process' as func(), not as",
+            "does not export 'fs-init: func(list<tuple<string, string>>)'",
+        )?,
+        foreign(
+            "a component with an export of another type",
+            r#"(component
+                 (core module $m (func (export "f")))
+                 (core instance $i (instantiate $m))
+                 (func (export "fs-init") (canon lift (core func $i "f")))
+                 (func (export "fs-process") (canon lift (core func $i "f"))))"#,
+            "exports 'fs-init' as func(), not as func(list<tuple<string, string>>)",
         )?,
     ])
 }

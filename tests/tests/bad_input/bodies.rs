@@ -17,6 +17,9 @@ const CHUNK: usize = 1 << 20;
 /// What refusing may add to the server's memory: what it accepts, twice, and room for the connection.
 const MEMORY: u64 = 64 << 20;
 
+/// How a form begins whose archive never ends.
+const FORM: &str = "--edge\r\ncontent-disposition: form-data; name=\"archive\"; filename=\"a.wasm\"\r\n\r\n";
+
 /// How a body says how long it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Length {
@@ -28,13 +31,17 @@ enum Length {
 async fn a_body_of_a_gibibyte_is_refused_and_not_kept() -> Result<()> {
     let site = Site::new().await?;
     let pid = site.node.server()?.pid();
-    for (method, path) in
-        [("PUT", "/api/v1/produce/huge"), ("POST", "/api/v1/function/huge"), ("POST", "/api/v1/artifacts")]
-    {
+    let before = usage::memory(pid)?.resident;
+    for (method, path, begin) in [
+        ("PUT", "/api/v1/produce/huge", ""),
+        ("POST", "/api/v1/function/huge", ""),
+        ("POST", "/api/v1/artifacts", ""),
+        ("POST", "/api/v1/function/huge", FORM),
+    ] {
         for length in [Length::Announced, Length::Chunked] {
-            let what = format!("{method} {path}, {length:?}");
-            let before = usage::memory(pid)?.resident;
-            let answer = send(site.client.url(), method, path, length).await.context(what.clone())?;
+            let form = if begin.is_empty() { "" } else { ", form" };
+            let what = format!("{method} {path}, {length:?}{form}");
+            let answer = send(site.client.url(), method, path, begin, length).await.context(what.clone())?;
             answer.refused(ErrorCode::BodyTooLarge).context(what.clone())?;
             let after = usage::memory(pid)?.peak;
             println!("{what}: memory from {:.0} to at most {:.0} MiB", usage::mib(before), usage::mib(after));
@@ -59,31 +66,37 @@ async fn the_command_line_is_refused_too() -> Result<()> {
     site.still_processes().await
 }
 
-/// Sends a body for as long as the server reads it.
-async fn send(url: &str, method: &str, path: &str, length: Length) -> Result<Answer> {
+/// Sends a body, with a beginning of its own, for as long as the server reads it.
+async fn send(url: &str, method: &str, path: &str, begin: &str, length: Length) -> Result<Answer> {
     let mut stream = http::connect(url).await?;
     let size = match length {
-        Length::Announced => format!("content-length: {GIBIBYTE}"),
+        Length::Announced => format!("content-length: {}", begin.len() + GIBIBYTE),
         Length::Chunked => "transfer-encoding: chunked".to_owned(),
     };
-    let head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{size}\r\n\r\n");
+    let kind = if begin.is_empty() { "application/octet-stream" } else { "multipart/form-data; boundary=edge" };
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-type: {kind}\r\n{size}\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).await?;
     // A server that has answered may stop reading: then its answer is there, and the rest needs not be sent.
-    if let Err(error) = body(&mut stream, length).await {
+    if let Err(error) = body(&mut stream, begin.as_bytes(), length).await {
         println!("the server stopped reading: {error}");
     }
     http::answer(&mut stream).await
 }
 
-async fn body(stream: &mut TcpStream, length: Length) -> std::io::Result<()> {
+async fn body(stream: &mut TcpStream, begin: &[u8], length: Length) -> std::io::Result<()> {
     let chunk = vec![b'x'; CHUNK];
-    for _ in 0..GIBIBYTE / CHUNK {
-        if length == Length::Chunked {
-            stream.write_all(format!("{CHUNK:x}\r\n").as_bytes()).await?;
-        }
-        stream.write_all(&chunk).await?;
-        if length == Length::Chunked {
-            stream.write_all(b"\r\n").await?;
+    for bytes in std::iter::once(begin).chain(std::iter::repeat_n(&chunk[..], GIBIBYTE / CHUNK)) {
+        match length {
+            Length::Announced => stream.write_all(bytes).await?,
+            // One of no bytes would end the body.
+            Length::Chunked if bytes.is_empty() => {}
+            Length::Chunked => {
+                stream.write_all(format!("{:x}\r\n", bytes.len()).as_bytes()).await?;
+                stream.write_all(bytes).await?;
+                stream.write_all(b"\r\n").await?;
+            }
         }
     }
     if length == Length::Chunked {

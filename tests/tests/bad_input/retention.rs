@@ -10,7 +10,7 @@ use fnstream_api::{ConsumeOptions, FunctionStatus, ProduceOptions, ReadFrom, Top
 use fnstream_core::ErrorCode;
 use fnstream_tests::{PATIENCE, usage};
 
-use super::site::{Site, function, input, money};
+use super::site::{Site, function, input, money, output};
 
 /// More than the topic keeps.
 const EVENTS: usize = 200;
@@ -48,6 +48,9 @@ async fn a_function_whose_position_was_dropped_fails_and_says_so() -> Result<()>
     create(&site, &topic).await?;
     let archive = site.file("late.wasm", &money()?)?;
     site.client.create_function(name, &function(&archive, name)).await?;
+    // It stands after the first event, not wherever the topic begins.
+    site.client.produce(&topic, r#"{"money":1}"#, &ProduceOptions::default()).await?;
+    site.client.consume(&output(name), &ConsumeOptions::default()).await?;
     let stopped = site.client.stop_function(name).await?;
     ensure!(stopped.status == FunctionStatus::Stopped, "{stopped:?}");
     fill(&site, &topic).await?;

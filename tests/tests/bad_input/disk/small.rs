@@ -8,8 +8,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use fnstream_api::Client;
+use fnstream_core::ErrorCode;
 use fnstream_tests::binary;
 use fnstream_tests::server::{Server, ServerOptions};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
@@ -83,7 +84,7 @@ impl SmallDisk {
     /// Takes all space.
     pub fn fill(&self) -> Result<()> {
         if self.kind == Kind::Limited {
-            return self.limit(Some(FULL));
+            return self.limit();
         }
         let mut filler = File::create(self.filler())?;
         let block = [0; 64 << 10];
@@ -93,19 +94,32 @@ impl SmallDisk {
         Ok(())
     }
 
-    /// Gives the space back.
-    pub fn free(&self) -> Result<()> {
+    /// Gives the space back; answers a client when the server had to be started again.
+    pub async fn free(&mut self) -> Result<Option<Client>> {
         match self.kind {
-            Kind::Mounted => Ok(std::fs::remove_file(self.filler())?),
-            Kind::Limited => self.limit(None),
+            Kind::Mounted => {
+                std::fs::remove_file(self.filler())?;
+                Ok(None)
+            }
+            Kind::Limited => {
+                self.server.take().context("the server does not run")?.kill()?;
+                self.start().await.map(Some)
+            }
         }
     }
 
-    fn limit(&self, size: Option<u64>) -> Result<()> {
+    /// With which code a write is refused while there is no space.
+    pub fn code(&self) -> ErrorCode {
+        match self.kind {
+            Kind::Mounted => ErrorCode::StorageFull,
+            Kind::Limited => ErrorCode::Storage,
+        }
+    }
+
+    fn limit(&self) -> Result<()> {
         let server = self.server.as_ref().context("the server does not run")?;
-        let pid = i32::try_from(server.pid()).ok().and_then(Pid::from_raw);
-        let Some(pid) = pid else { bail!("the server has no number") };
-        prlimit(Some(pid), Resource::Fsize, Rlimit { current: size, maximum: None })?;
+        let pid = i32::try_from(server.pid()).ok().and_then(Pid::from_raw).context("the server has no number")?;
+        prlimit(Some(pid), Resource::Fsize, Rlimit { current: Some(FULL), maximum: None })?;
         Ok(())
     }
 
