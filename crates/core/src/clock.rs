@@ -38,6 +38,7 @@ impl Clock for SystemClock {
         self.start.elapsed()
     }
 
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that is passed in")]
     fn unix_ms(&self) -> i64 {
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
     }

@@ -4,7 +4,6 @@
 //! The seam to user code.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use crate::batch::Batch;
 use crate::delta::Write;
 use crate::epoch::Epoch;
 use crate::error::{Error, Result};
+use crate::state::Visit;
 
 /// What a program is told about itself when an instance starts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -74,12 +74,7 @@ pub trait Host: Send {
     fn delete_range(&mut self, start: &[u8], end: Option<&[u8]>) -> Result<()>;
 
     /// Visits a range of keys in order, `end` exclusive, own writes included.
-    fn scan(
-        &mut self,
-        start: &[u8],
-        end: Option<&[u8]>,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<()>;
+    fn scan(&mut self, start: &[u8], end: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<()>;
 }
 
 /// A host that an instance and its task share. Only one of them runs at a time, so the lock is never waited for.

@@ -25,6 +25,7 @@ impl FrameBuilder {
     }
 
     /// The number of records so far.
+    #[inline]
     pub fn len(&self) -> usize {
         self.channels.len() / 4
     }
@@ -40,6 +41,7 @@ impl FrameBuilder {
     }
 
     /// Whether `more` payload bytes still fit: a frame's payload ends at 4 GiB.
+    #[inline]
     pub fn has_room_for(&self, more: usize) -> bool {
         self.payload.len().checked_add(more).is_some_and(|n| u32::try_from(n).is_ok())
     }
@@ -48,6 +50,7 @@ impl FrameBuilder {
     ///
     /// # Panics
     /// When the payload would pass 4 GiB; see [`FrameBuilder::has_room_for`].
+    #[inline]
     pub fn push(&mut self, record: RecordRef<'_>) {
         assert!(self.has_room_for(record.packed_len()), "a frame's payload ends at 4 GiB");
         self.timestamps.extend_from_slice(&record.timestamp.to_le_bytes());
@@ -125,6 +128,7 @@ impl FrameBuilder {
     }
 }
 
+#[inline]
 fn put(array: &mut Vec<u8>, value: u32) {
     array.extend_from_slice(&value.to_le_bytes());
 }

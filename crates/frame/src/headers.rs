@@ -22,11 +22,13 @@ impl<'a> Headers<'a> {
         Ok(Headers(bytes))
     }
 
+    #[inline]
     pub(crate) fn trusted(bytes: &'a [u8]) -> Self {
         Headers(bytes)
     }
 
     /// The encoded form.
+    #[inline]
     pub fn as_bytes(&self) -> &'a [u8] {
         self.0
     }

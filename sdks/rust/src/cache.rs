@@ -1,15 +1,15 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! One store's keys within a batch: read once, written once.
+//! What an instance knows of one store, so that hot keys cross the boundary once, not with every record.
 //!
 //! ```text
-//! get    -> an entry knows the value -> else the host is asked, and the answer is kept
-//! put    -> an entry, dirty
-//! merge  -> appended to the value that is known, else kept as bytes still to be appended
-//! flush  -> all dirty entries in one call; nothing is forgotten
-//! clear  -> after a batch: everything is forgotten, so memory does not grow with the number of keys
+//! get    -> what is known -> else the host is asked, and the answer is known from then on
+//! write  -> added to the list of writes, which goes to the host in one call at the end of each batch; and known
 //! ```
+//!
+//! What is known stays true as long as the instance lives: nobody else writes this task's state, and when an epoch is
+//! aborted its instance is dropped. When it takes too much memory, what was not used since the last time is forgotten.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -21,8 +21,14 @@ use fnstream_frame::{OpList, StateOp};
 use crate::Error;
 use crate::boundary::{Boundary, Page};
 
-/// Bytes of keys and values after which a store is flushed and cleared in the middle of a batch.
-const MOST_BYTES: usize = 1 << 20;
+/// Bytes of writes after which they go to the host in the middle of a batch.
+const MOST_WRITES: usize = 1 << 20;
+
+/// Bytes of what is known.
+const MOST_KNOWN: usize = 2 << 20;
+
+/// What an entry takes beside its key and value.
+const ENTRY_BYTES: usize = 64;
 
 /// A store that is open.
 pub(crate) struct CachedStore {
@@ -33,21 +39,18 @@ pub(crate) struct CachedStore {
 
 #[derive(Default)]
 struct Entries {
-    map: HashMap<Vec<u8>, Entry, BuildHasherDefault<KeyHasher>>,
-    bytes: usize,
-    dirty: usize,
+    known: HashMap<Vec<u8>, Entry, BuildHasherDefault<KeyHasher>>,
+    known_bytes: usize,
+    /// Which entries were used since memory was last short.
+    age: bool,
+    writes: OpList,
+    /// Some of the writes are to keys that are not known: the host cannot be asked before it has them.
+    unknown_writes: bool,
 }
 
 struct Entry {
-    value: Known,
-    dirty: bool,
-}
-
-enum Known {
-    /// This is the value.
-    Value(Option<Vec<u8>>),
-    /// The value below, which nobody has asked for, and these bytes after it.
-    Append(Vec<u8>),
+    value: Option<Vec<u8>>,
+    age: bool,
 }
 
 impl CachedStore {
@@ -57,62 +60,56 @@ impl CachedStore {
 
     /// Gives `take` the value of a key.
     pub(crate) fn with<R>(&self, key: &[u8], take: impl FnOnce(Option<&[u8]>) -> R) -> Result<R, Error> {
-        if let Some(Entry { value: Known::Value(value), .. }) = self.entries.borrow().map.get(key) {
-            return Ok(take(value.as_deref()));
-        }
-        let below = self.boundary.get(self.handle, key).map_err(Error::new)?;
         let mut entries = self.entries.borrow_mut();
-        let entry = match entries.map.remove(key) {
-            Some(Entry { value: Known::Append(operand), .. }) => {
-                let mut value = below.unwrap_or_default();
-                value.extend_from_slice(&operand);
-                Entry { value: Known::Value(Some(value)), dirty: true }
-            }
-            _ => Entry { value: Known::Value(below), dirty: false },
-        };
-        let Known::Value(value) = &entry.value else {
-            return Err(Error::new("a state entry changed while it was read"));
-        };
+        let age = entries.age;
+        if let Some(entry) = entries.known.get_mut(key) {
+            entry.age = age;
+            return Ok(take(entry.value.as_deref()));
+        }
+        if entries.unknown_writes {
+            self.pass_on(&mut entries)?;
+        }
+        let value = self.boundary.get(self.handle, key).map_err(Error::new)?;
         let taken = take(value.as_deref());
-        entries.bytes += key.len() + value.as_ref().map_or(0, Vec::len);
-        entries.map.insert(key.to_vec(), entry);
-        drop(entries);
-        self.bound()?;
+        entries.learn(key, value);
         Ok(taken)
     }
 
     /// Sets or removes a key.
-    pub(crate) fn set(&self, key: &[u8], value: Option<Vec<u8>>) -> Result<(), Error> {
-        self.entries.borrow_mut().write(key, Known::Value(value));
-        self.bound()
+    pub(crate) fn set(&self, key: &[u8], value: Option<&[u8]>) -> Result<(), Error> {
+        let mut entries = self.entries.borrow_mut();
+        entries.writes.push(match value {
+            Some(value) => StateOp::Put(key, value),
+            None => StateOp::Delete(key),
+        });
+        entries.learn_borrowed(key, value);
+        self.bound(&mut entries)
     }
 
     /// Appends to a key's value.
     pub(crate) fn merge(&self, key: &[u8], operand: &[u8]) -> Result<(), Error> {
         let mut entries = self.entries.borrow_mut();
-        let Entries { map, bytes, dirty } = &mut *entries;
-        match map.get_mut(key) {
+        entries.writes.push(StateOp::Merge(key, operand));
+        let Entries { known, known_bytes, age, unknown_writes, .. } = &mut *entries;
+        match known.get_mut(key) {
             Some(entry) => {
-                match &mut entry.value {
-                    Known::Value(value) => value.get_or_insert_default().extend_from_slice(operand),
-                    Known::Append(before) => before.extend_from_slice(operand),
-                }
-                *bytes += operand.len();
-                *dirty += usize::from(!std::mem::replace(&mut entry.dirty, true));
+                entry.age = *age;
+                entry.value.get_or_insert_default().extend_from_slice(operand);
+                *known_bytes += operand.len();
             }
-            None => entries.write(key, Known::Append(operand.to_vec())),
+            None => *unknown_writes = true,
         }
-        drop(entries);
-        self.bound()
+        self.bound(&mut entries)
     }
 
     /// Removes all keys of a range.
     pub(crate) fn delete_range(&self, start: &[u8], end: Option<&[u8]>) -> Result<(), Error> {
-        self.flush()?;
-        self.clear();
-        let mut ops = OpList::new();
-        ops.push(StateOp::DeleteRange(start, end));
-        self.boundary.write(self.handle, ops.as_bytes()).map_err(Error::of_batch)
+        let mut entries = self.entries.borrow_mut();
+        entries.writes.push(StateOp::DeleteRange(start, end));
+        entries.known.clear();
+        entries.known_bytes = 0;
+        entries.unknown_writes = true;
+        self.bound(&mut entries)
     }
 
     /// A page of a range, own writes included.
@@ -123,68 +120,73 @@ impl CachedStore {
 
     /// Passes all writes to the host.
     pub(crate) fn flush(&self) -> Result<(), Error> {
-        let mut entries = self.entries.borrow_mut();
-        if entries.dirty == 0 {
+        self.pass_on(&mut self.entries.borrow_mut())
+    }
+
+    fn pass_on(&self, entries: &mut Entries) -> Result<(), Error> {
+        if entries.writes.is_empty() {
             return Ok(());
         }
-        let mut ops = OpList::new();
-        for (key, entry) in entries.map.iter().filter(|(_, entry)| entry.dirty) {
-            ops.push(match &entry.value {
-                Known::Value(Some(value)) => StateOp::Put(key, value),
-                Known::Value(None) => StateOp::Delete(key),
-                Known::Append(operand) => StateOp::Merge(key, operand),
-            });
-        }
-        self.boundary.write(self.handle, ops.as_bytes()).map_err(Error::of_batch)?;
-        // What was appended is not known as a value, and must not be appended again.
-        entries.map.retain(|_, entry| {
-            entry.dirty = false;
-            matches!(entry.value, Known::Value(_))
-        });
-        entries.dirty = 0;
+        self.boundary.write(self.handle, entries.writes.as_bytes()).map_err(Error::of_batch)?;
+        entries.writes.clear();
+        entries.unknown_writes = false;
         Ok(())
     }
 
-    /// Forgets what was read. Writes must have been flushed.
-    pub(crate) fn clear(&self) {
-        let mut entries = self.entries.borrow_mut();
-        entries.map.clear();
-        entries.bytes = 0;
-        entries.dirty = 0;
-    }
-
-    fn bound(&self) -> Result<(), Error> {
-        if self.entries.borrow().bytes > MOST_BYTES {
-            self.flush()?;
-            self.clear();
-        }
-        Ok(())
+    fn bound(&self, entries: &mut Entries) -> Result<(), Error> {
+        if entries.writes.as_bytes().len() > MOST_WRITES { self.pass_on(entries) } else { Ok(()) }
     }
 }
 
 impl Entries {
-    fn write(&mut self, key: &[u8], value: Known) {
-        let more = match &value {
-            Known::Value(value) => value.as_ref().map_or(0, Vec::len),
-            Known::Append(operand) => operand.len(),
-        };
-        self.bytes += more;
-        match self.map.get_mut(key) {
-            Some(entry) => {
-                self.dirty += usize::from(!entry.dirty);
-                *entry = Entry { value, dirty: true };
-            }
-            None => {
-                self.bytes += key.len();
-                self.dirty += 1;
-                self.map.insert(key.to_vec(), Entry { value, dirty: true });
-            }
+    fn learn(&mut self, key: &[u8], value: Option<Vec<u8>>) {
+        if self.known_bytes > MOST_KNOWN {
+            self.forget_unused();
         }
+        self.known_bytes += weight(key, value.as_deref());
+        self.known.insert(key.to_vec(), Entry { value, age: self.age });
+    }
+
+    /// The same, into the memory of what was known before.
+    fn learn_borrowed(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let Some(entry) = self.known.get_mut(key) else { return self.learn(key, value.map(<[u8]>::to_vec)) };
+        self.known_bytes += value.map_or(0, <[u8]>::len);
+        self.known_bytes -= entry.value.as_ref().map_or(0, Vec::len);
+        entry.age = self.age;
+        match (&mut entry.value, value) {
+            (Some(before), Some(value)) => {
+                before.clear();
+                before.extend_from_slice(value);
+            }
+            (before, value) => *before = value.map(<[u8]>::to_vec),
+        }
+    }
+
+    fn forget_unused(&mut self) {
+        self.unknown_writes = !self.writes.is_empty();
+        let age = self.age;
+        let mut left = 0;
+        self.known.retain(|key, entry| {
+            let used = entry.age == age;
+            left += if used { weight(key, entry.value.as_deref()) } else { 0 };
+            used
+        });
+        if left > MOST_KNOWN / 2 {
+            // All of it is in use, so none of it is worth more than the rest.
+            self.known.clear();
+            left = 0;
+        }
+        self.known_bytes = left;
+        self.age = !age;
     }
 }
 
-/// Multiplies and folds eight bytes at a time. The map lives for one batch of at most a megabyte, so keys that were chosen
-/// to collide can slow down only the batch that they are in.
+fn weight(key: &[u8], value: Option<&[u8]>) -> usize {
+    key.len() + value.map_or(0, <[u8]>::len) + ENTRY_BYTES
+}
+
+/// Multiplies and folds eight bytes at a time. The map is bounded, so keys that were chosen to collide can slow down only the
+/// function that takes such keys.
 #[derive(Default)]
 struct KeyHasher(u64);
 

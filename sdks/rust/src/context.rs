@@ -110,7 +110,6 @@ impl Context {
         self.flush_emitted()?;
         for (_, store) in &self.stores {
             store.flush()?;
-            store.clear();
         }
         Ok(())
     }

@@ -175,7 +175,7 @@ macro_rules! export {
             #[cfg(target_family = "wasm")]
             type Component = $crate::__private::Exported<$function>;
             #[cfg(target_family = "wasm")]
-            $crate::__private::bindings::export!(Component with_types_in $crate::__private::bindings);
+    $crate::__private::bindings::export!(Component with_types_in $crate::__private::bindings);
         };
     };
 }

@@ -77,4 +77,5 @@ pub mod __private {
     //! For [`crate::export!`] only.
     pub use crate::driver::Driver;
     pub use crate::guest::{Exported, Slot, bindings};
+    pub use fnstream_frame as frame;
 }

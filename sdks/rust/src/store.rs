@@ -60,45 +60,45 @@ impl Store {
 
     /// The value of a key.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        self.cached.with(&self.full(key), |value| value.map(<[u8]>::to_vec))
+        self.full(key, |key| self.cached.with(key, |value| value.map(<[u8]>::to_vec)))
     }
 
     /// The value of a key, decoded.
     pub fn get_as<T: Value>(&self, key: &[u8]) -> Result<Option<T>, Error> {
-        self.cached.with(&self.full(key), |value| value.map(T::decode).transpose())?
+        self.full(key, |key| self.cached.with(key, |value| value.map(T::decode).transpose()))?
     }
 
     /// Stores a value.
     pub fn put(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
-        self.cached.set(&self.full(key), Some(value.to_vec()))
+        self.full(key, |key| self.cached.set(key, Some(value)))
     }
 
     /// Stores a value, encoded.
     pub fn put_as<T: Value>(&self, key: &[u8], value: &T) -> Result<(), Error> {
         let mut encoded = Vec::new();
         value.encode(&mut encoded);
-        self.cached.set(&self.full(key), Some(encoded))
+        self.full(key, |key| self.cached.set(key, Some(&encoded)))
     }
 
     /// Removes a key; not an error when it is absent.
     pub fn delete(&self, key: &[u8]) -> Result<(), Error> {
-        self.cached.set(&self.full(key), None)
+        self.full(key, |key| self.cached.set(key, None))
     }
 
     /// Appends bytes to a key's value, without reading it; an absent one counts as empty.
     pub fn merge(&self, key: &[u8], operand: &[u8]) -> Result<(), Error> {
-        self.cached.merge(&self.full(key), operand)
+        self.full(key, |key| self.cached.merge(key, operand))
     }
 
     /// Removes all keys from `start`, inclusive, to `end`, exclusive; without `end`, to the last one.
     pub fn delete_range(&self, start: &[u8], end: Option<&[u8]>) -> Result<(), Error> {
-        let end = end.map_or_else(|| end_of(&self.prefix), |end| self.full(end));
-        self.cached.delete_range(&self.full(start), Some(&end))
+        let end = end.map_or_else(|| end_of(&self.prefix), |end| self.owned(end));
+        self.cached.delete_range(&self.owned(start), Some(&end))
     }
 
     /// Removes all keys that begin with these bytes.
     pub fn delete_prefix(&self, prefix: &[u8]) -> Result<(), Error> {
-        let start = self.full(prefix);
+        let start = self.owned(prefix);
         self.cached.delete_range(&start, Some(&end_of(&start)))
     }
 
@@ -107,18 +107,29 @@ impl Store {
     /// They are read a page at a time: a write behind the page that is being read is seen when its page is.
     pub fn scan(&self, start: &[u8], end: Option<&[u8]>) -> Scan {
         Scan {
-            next: Some(self.full(start)),
-            end: end.map_or_else(|| end_of(&self.prefix), |end| self.full(end)),
+            next: Some(self.owned(start)),
+            end: end.map_or_else(|| end_of(&self.prefix), |end| self.owned(end)),
             store: self.clone(),
             page: Vec::new().into_iter(),
         }
     }
 
-    fn full(&self, key: &[u8]) -> Vec<u8> {
-        let mut full = Vec::with_capacity(self.prefix.len() + key.len());
-        full.extend_from_slice(&self.prefix);
-        full.extend_from_slice(key);
-        full
+    /// Gives `run` the key as the host knows it; short ones without memory of their own.
+    fn full<R>(&self, key: &[u8], run: impl FnOnce(&[u8]) -> R) -> R {
+        let mut short = [0; 128];
+        let (prefix, len) = (self.prefix.len(), self.prefix.len() + key.len());
+        match short.get_mut(..len) {
+            Some(full) => {
+                full[..prefix].copy_from_slice(&self.prefix);
+                full[prefix..].copy_from_slice(key);
+                run(full)
+            }
+            None => run(&self.owned(key)),
+        }
+    }
+
+    fn owned(&self, key: &[u8]) -> Vec<u8> {
+        [&self.prefix[..], key].concat()
     }
 }
 

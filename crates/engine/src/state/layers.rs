@@ -19,6 +19,9 @@ use super::{Claim, TaskBase};
 /// What one unapplied key costs beside its bytes.
 const KEY_OVERHEAD: usize = 112;
 
+/// How many keys a deleted range counts as: every read of a key that has no entry asks all of them.
+const RANGE_KEYS: usize = 1_000;
+
 /// See the parent module for their order.
 pub(crate) struct Layers {
     task: TaskId,
@@ -70,7 +73,8 @@ impl Layers {
 
     /// Memory and keys of committed state that is not being applied yet.
     pub(crate) fn dirty_size(&self) -> (usize, usize) {
-        (self.dirty.bytes() + self.dirty.len() * KEY_OVERHEAD, self.dirty.len())
+        let keys = self.dirty.len() + self.dirty.ranges().len() * RANGE_KEYS;
+        (self.dirty.bytes() + self.dirty.len() * KEY_OVERHEAD, keys)
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
@@ -268,7 +272,10 @@ impl Layers {
             return Ok(cached);
         }
         let value = self.base.store.get(key)?;
-        self.cache.insert(self.scope, Bytes::copy_from_slice(key), value.clone());
+        // Absence is not worth an entry: the key is mostly written next, and the store's filters know what it lacks.
+        if value.is_some() {
+            self.cache.insert(self.scope, Bytes::copy_from_slice(key), value.clone());
+        }
         Ok(value)
     }
 }
