@@ -6,6 +6,7 @@
 //! milliseconds, however long it has rested.
 //!
 //! `make scale` looks at them for longer, so that everything that is done from time to time is part of it.
+#![allow(clippy::print_stdout, reason = "what was measured is part of the result")]
 
 use std::time::{Duration, Instant};
 

@@ -10,6 +10,7 @@
 //!
 //! `make scale` runs all of it, on the disk of `TMPDIR`; `make test` a short version without the demand on the processor
 //! time, which would be too little to be seen in the kernel's ticks.
+#![allow(clippy::print_stdout, reason = "what was measured is part of the result")]
 
 #[path = "scale/curve.rs"]
 mod curve;

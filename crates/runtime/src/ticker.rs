@@ -80,7 +80,10 @@ impl Drop for Running {
 fn tick(engine: &EngineWeak, shared: &Shared) {
     let mut idle = 0;
     while !shared.stopped.load(Ordering::SeqCst) {
-        // Not a park: a late wake-up would make this tick short, and with it somebody's limit.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a park could be ended early, which makes somebody's limit short"
+        )]
         thread::sleep(TICK);
         let Some(engine) = engine.upgrade() else { return };
         engine.increment_epoch();

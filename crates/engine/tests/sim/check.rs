@@ -10,7 +10,7 @@ use crate::world::World;
 
 pub fn check(world: &World) {
     world.broker.assert_no_violations();
-    let relayed = by_key(world, "mid", |value| number(value));
+    let relayed = by_key(world, "mid", number);
     assert_eq!(relayed, world.produced, "what was relayed is not what was produced, each key in order");
 
     let tallied = by_key(world, "out", |value| String::from_utf8_lossy(value).into_owned());

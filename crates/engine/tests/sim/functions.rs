@@ -42,7 +42,7 @@ pub fn relay(fail_every: u64) -> Arc<NativeProgram> {
         let calls = calls.clone();
         Box::new(move |record, host| {
             host.emit(record)?;
-            if fail_every > 0 && calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % fail_every == 0 {
+            if fail_every > 0 && calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(fail_every) {
                 return Err(Error::new(ErrorCode::GuestError, "the function fails now and then"));
             }
             Ok(())

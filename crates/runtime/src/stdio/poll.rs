@@ -41,7 +41,7 @@ pub(super) fn poll_oneoff(
     };
     let shortest = wanted.iter().map(|wanted| wanted.left).min().unwrap_or_default();
     let until_end = cx.data().ends.saturating_duration_since(Instant::now());
-    // The guest asked for this wait: there is nothing else that could end it.
+    #[expect(clippy::disallowed_methods, reason = "the guest asked for this wait, and nothing else could end it")]
     std::thread::sleep(shortest.min(until_end));
     if shortest > until_end {
         return Err(raise(Error::new(ErrorCode::GuestTimeout, "the call waited until its time limit")));
