@@ -186,9 +186,16 @@ fn events_go_through_a_function_and_survive_an_orderly_end() {
     assert_eq!((nothing.status.code(), err(&nothing)), (Some(1), "error: no event within 10ms\n"));
     let all = server.client(&["consume", "-n", "out", "--from", "earliest", "--count", "4"]);
     assert_eq!(out(&all).lines().count(), 4);
-    let described = server.client(&["describe", "-n", "example", "--json"]);
-    let described: serde_json::Value = serde_json::from_slice(&described.stdout).unwrap();
-    assert_eq!(described["tasks"][0]["records_in"], 4);
+    // The function comes up while the server serves already.
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let described = server.client(&["describe", "-n", "example", "--json"]);
+        let described: serde_json::Value = serde_json::from_slice(&described.stdout).unwrap();
+        if described["tasks"][0]["records_in"] == 4 {
+            break;
+        }
+        assert!(std::time::Instant::now() < until, "{described:#}");
+    }
     assert_eq!(out(&server.client(&["delete", "-n", "example"])), "Function deleted: example\n");
     assert!(server.terminate(Signal::INT));
 }

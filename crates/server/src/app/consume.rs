@@ -25,7 +25,7 @@ use fnstream_core::spec::check_name;
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_store::TopicInfo;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::App;
@@ -120,14 +120,18 @@ impl App {
         F: Future<Output = Result<Option<Delivered>>>,
     {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let appended = Arc::new(Notify::new());
-        // Watched before the first attempt, so that no append falls between the two; a notification is kept until awaited.
-        let mut watches = Vec::with_capacity(partitions.len());
-        for partition in partitions {
-            let appended = appended.clone();
-            watches.push(self.store.watch(partition, Waker::new(move || appended.notify_one()))?);
-        }
+        // The connection looks at its other end between two polls of this: a consumer that was gone before its request was
+        // read must not get this far.
+        tokio::task::yield_now().await;
         loop {
+            // Anew each time: a topic that was deleted and made again has other watchers. Watched before the attempt, so that
+            // no append falls between the two; a notification is kept until it is awaited.
+            let appended = Arc::new(Notify::new());
+            let mut watches = Vec::with_capacity(partitions.len());
+            for partition in partitions {
+                let appended = appended.clone();
+                watches.push(self.store.watch(partition, Waker::new(move || appended.notify_one()))?);
+            }
             if let Some(delivered) = attempt().await? {
                 return Ok(Some(delivered));
             }
@@ -164,40 +168,52 @@ impl Group {
     /// The next records of the group; nobody else of the group gets them.
     async fn next(&self) -> Result<Option<Delivered>> {
         let guard = self.app.groups.lock((self.topic.clone(), self.name.clone())).await;
-        let (answer, delivered) = oneshot::channel();
         let (name, partitions, limit) = (self.name.clone(), self.partitions.clone(), self.limit);
-        let taking = self.app.blocking(move |app| match take(app, &name, &partitions, limit, guard)? {
-            Some(taken) => taken.hand_over(app, answer),
-            None => Ok(()),
-        });
-        taking.await?;
-        Ok(delivered.await.ok())
+        let taken = self.app.blocking(move |app| take(app, name, &partitions, limit, guard)).await?;
+        Ok(taken.and_then(Taken::accept))
     }
 }
 
-/// Records whose cursor has been moved, but which the consumer does not have yet.
+/// Records whose cursor has been moved, but which the consumer does not have yet. When it goes away before it takes
+/// them, they are put back: the drop of this may come anywhere, with the request's future or with the thread that took
+/// them for nobody.
 struct Taken {
-    delivered: Delivered,
+    app: Arc<App>,
     group: String,
     before: Position,
-    _guard: KeyGuard<(String, String)>,
+    delivered: Option<Delivered>,
+    /// Nobody else of the group reads until it is known whether the records are given or put back.
+    guard: Option<KeyGuard<(String, String)>>,
 }
 
 impl Taken {
-    /// Hands the records over; when the consumer went away meanwhile, the group gets them again.
-    fn hand_over(self, app: &App, answer: oneshot::Sender<Delivered>) -> Result<()> {
-        let partition = self.delivered.batch.from().clone();
-        match answer.send(self.delivered) {
-            Ok(()) => Ok(()),
-            Err(_) => app.store.set_cursor(&self.group, &partition, self.before),
+    fn accept(mut self) -> Option<Delivered> {
+        self.delivered.take()
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let Some(delivered) = self.delivered.take() else { return };
+        let (app, group, before) = (self.app.clone(), std::mem::take(&mut self.group), self.before);
+        let guard = self.guard.take();
+        let put_back = move || {
+            let _until_done = guard;
+            if let Err(error) = app.store.set_cursor(&group, delivered.batch.from(), before) {
+                tracing::warn!(code = %error.code, error = error.message, group, "records of a consumer that went away were lost to its group");
+            }
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(put_back)),
+            Err(_) => put_back(),
         }
     }
 }
 
 /// Takes the next records of a group and moves its cursor. Blocks.
 fn take(
-    app: &App,
-    group: &str,
+    app: &Arc<App>,
+    group: String,
     partitions: &[TopicPartition],
     limit: PollLimit,
     guard: KeyGuard<(String, String)>,
@@ -205,7 +221,7 @@ fn take(
     let first = app.turn.fetch_add(1, Ordering::Relaxed) as usize;
     for i in 0..partitions.len() {
         let partition = &partitions[(first.wrapping_add(i)) % partitions.len()];
-        let mut at = match app.store.cursor(group, partition)? {
+        let mut at = match app.store.cursor(&group, partition)? {
             Some(position) => position,
             None => earliest(app, partition)?,
         };
@@ -219,8 +235,14 @@ fn take(
             read => read,
         };
         if let Some(delivered) = read?.and_then(|batch| Delivered::new(batch, skipped_from)) {
-            app.store.set_cursor(group, partition, delivered.next)?;
-            return Ok(Some(Taken { delivered, group: group.to_owned(), before: at, _guard: guard }));
+            app.store.set_cursor(&group, partition, delivered.next)?;
+            return Ok(Some(Taken {
+                app: app.clone(),
+                group,
+                before: at,
+                delivered: Some(delivered),
+                guard: Some(guard),
+            }));
         }
     }
     Ok(None)

@@ -18,7 +18,7 @@ async fn a_function_is_created_runs_is_seen_and_is_deleted() {
     client.produce("in", "hello", &Default::default()).await.unwrap();
     assert_eq!(client.consume("out", &within_long()).await.unwrap().unwrap().json, "\"hello\"");
 
-    let described = client.describe_function("f").await.unwrap();
+    let described = fixture.described("f", |f| f.tasks.first().is_some_and(|task| task.epoch == 1)).await;
     assert_eq!((described.status, described.desired.as_str()), (FunctionStatus::Running, "running"));
     assert_eq!((described.tasks[0].records_in, described.tasks[0].records_out), (1, 1));
     let partition = &described.tasks[0].partitions[0];
@@ -105,12 +105,7 @@ async fn a_function_whose_artifact_is_lost_shows_why_and_harms_no_other() {
     fixture.client.produce("in", "x", &Default::default()).await.unwrap();
     assert_eq!(fixture.client.consume("out", &group("g")).await.unwrap().unwrap().json, "\"x\"");
     // Started while the server serves: it may not have been tried yet.
-    let described = loop {
-        let described = fixture.client.describe_function("lost").await.unwrap();
-        if described.status != FunctionStatus::Starting {
-            break described;
-        }
-    };
+    let described = fixture.described("lost", |f| f.status != FunctionStatus::Starting).await;
     assert_eq!(described.status, FunctionStatus::Failed);
     let error = described.error.unwrap();
     assert_eq!(error.code, "FS-1204");
@@ -167,16 +162,10 @@ async fn a_function_that_traps_says_so_and_harms_no_other() {
     client.create_function("bad", &bad).await.unwrap();
     client.produce("in", "x", &Default::default()).await.unwrap();
     assert_eq!(client.consume("out", &within_long()).await.unwrap().unwrap().json, "\"x\"");
-    let until = std::time::Instant::now() + crate::support::LONG;
-    let error = loop {
-        let described = client.describe_function("bad").await.unwrap();
-        if let Some(error) = described.tasks.first().and_then(|task| task.last_error.clone()) {
-            break error;
-        }
-        assert!(std::time::Instant::now() < until, "nothing is said: {described:?}");
-    };
+    let failed = |f: &FunctionDescription| f.tasks.first().is_some_and(|task| task.last_error.is_some());
+    let error = fixture.described("bad", failed).await.tasks[0].last_error.clone().unwrap();
     assert_eq!(error.code, "FS-1402");
-    assert_eq!(client.describe_function("good").await.unwrap().status, FunctionStatus::Running);
+    fixture.described("good", |f| f.status == FunctionStatus::Running).await;
     // It is stopped like any other.
     client.delete_function("bad").await.unwrap();
     fixture.server.shutdown().await.unwrap();

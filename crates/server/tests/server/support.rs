@@ -6,9 +6,9 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use fnstream_api::{Client, ConsumeOptions, ErrorBody, Function};
+use fnstream_api::{Client, ConsumeOptions, ErrorBody, Function, FunctionDescription};
 use fnstream_server::{Durability, Server, ServerConfig};
 use tempfile::TempDir;
 
@@ -74,6 +74,18 @@ impl Fixture {
         let stream = TcpStream::connect(self.server.local_addr()).unwrap();
         stream.set_read_timeout(Some(LONG)).unwrap();
         stream
+    }
+
+    /// Describes a function until it is as it must become: what it has committed is readable before it is counted.
+    pub async fn described(&self, name: &str, wanted: impl Fn(&FunctionDescription) -> bool) -> FunctionDescription {
+        let until = Instant::now() + LONG;
+        loop {
+            let described = self.client.describe_function(name).await.unwrap();
+            if wanted(&described) {
+                return described;
+            }
+            assert!(Instant::now() < until, "it does not come: {described:?}");
+        }
     }
 
     /// The names of the stored artifacts.

@@ -151,7 +151,10 @@ impl WatchGuard {
         watchers.next += 1;
         watchers.all.push((id, waker));
         drop(watchers);
-        Ok(WatchGuard { topic, partition, id })
+        let guard = WatchGuard { topic, partition, id };
+        // Deleted just before the waker was in: it has not been woken and never will be.
+        guard.topic.partition(partition)?;
+        Ok(guard)
     }
 }
 
