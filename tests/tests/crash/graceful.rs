@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use fnstream_api::{ConsumeOptions, ReadFrom};
 use fnstream_tests::chain::ledger::{Append, Record};
 use fnstream_tests::chain::producer::{Load, Producer, Style};
 use fnstream_tests::chain::step::Step;
@@ -13,7 +14,7 @@ use fnstream_tests::chain::{Chain, IN, check, function, reader};
 use fnstream_tests::node::Node;
 use fnstream_tests::seed::Seed;
 use fnstream_tests::server::ServerOptions;
-use fnstream_tests::{binary, within};
+use fnstream_tests::{PATIENCE, binary, within};
 use rand::RngExt;
 use tokio::task::JoinSet;
 
@@ -47,6 +48,7 @@ async fn an_orderly_end_commits_everything_and_closes_every_function() -> Result
         producers.spawn(producer.run(node.finder()));
     }
     for _ in 0..ENDS {
+        has_come_up(&node).await?;
         let enough = *load.events.borrow() + rng.random_range(50..=1000);
         within("records to flow", load.events.subscribe().wait_for(|events| *events >= enough)).await??;
         node.server()?.runs_for(rng.random_range(Duration::ZERO..Duration::from_millis(3))).await?;
@@ -85,6 +87,22 @@ async fn an_orderly_end_commits_everything_and_closes_every_function() -> Result
         ensure!(problems.is_empty(), "partition {partition}: {}", check::report(&problems));
     }
     println!("an_orderly_end: {} orderly ends, {} appends, closed each time", ENDS + 1, ledger.len());
+    Ok(())
+}
+
+/// Waits until every task of the component has committed something in this life: one that has not come up has nothing to
+/// close.
+async fn has_come_up(node: &Node) -> Result<()> {
+    let client = node.finder().alive().await?.client;
+    for partition in 0..PARTITIONS {
+        let next = ConsumeOptions {
+            from: Some(ReadFrom::Latest),
+            partition: Some(partition),
+            timeout: Some(PATIENCE),
+            ..ConsumeOptions::default()
+        };
+        client.consume(CLOSER_OUT, &next).await?.context("the component emits nothing")?;
+    }
     Ok(())
 }
 

@@ -27,8 +27,8 @@ pub const POINTS: &[Point] = &[
     point("artifact.after-rename", &[0, 1, 2]),
     point("metadata.before-write", &[0, 1, 2, 3, 4, 5]),
     point("metadata.after-write", &[0, 1, 2, 3, 4, 5]),
-    point("commit.before-write", &[0, 7, 40]),
-    point("commit.after-write", &[0, 7, 40]),
+    point("commit.before-write", &[0, 7, 24]),
+    point("commit.after-write", &[0, 7, 24]),
     point("apply.before", &[0, 5]),
     point("apply.during", &[0, 5]),
     point("apply.after", &[0, 5]),
@@ -36,9 +36,9 @@ pub const POINTS: &[Point] = &[
     point("recover.acquired", &[0, 3]),
     point("recover.replayed", &[0, 3]),
     point("engine.recovered", &[0, 3]),
-    point("engine.processed", &[0, 6, 30]),
-    point("engine.before-freeze", &[0, 6, 30]),
-    point("engine.after-freeze", &[0, 6, 30]),
+    point("engine.processed", &[0, 6, 20]),
+    point("engine.before-freeze", &[0, 6, 20]),
+    point("engine.after-freeze", &[0, 6, 20]),
 ];
 
 /// The steps at which the server dies once more while it recovers.
