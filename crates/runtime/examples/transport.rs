@@ -3,9 +3,10 @@
 
 //! What one record costs on its way through a function, without an engine: calls, frames and state in memory.
 //!
-//! `cargo run --release -p fnstream-runtime --example transport -- DIR`, where DIR is what `examples/build.sh` was given.
-//! Workload: batches of 256 records of 100 bytes with 16-byte keys out of 1,000; one thread. Prints the best of 20 rounds,
-//! since everything else that the machine does only adds.
+//! `cargo run --release -p fnstream-runtime --example transport -- DIR [NAME…]`, where DIR is what `examples/build.sh` was
+//! given, and the names are those of examples, such as `keyed_count_rust`. Compiled code is kept in DIR.
+//! Workload: batches of 256 records of 100 bytes with 16-byte keys out of 1,000; one thread. Prints the best of 200 short
+//! rounds, since everything else that the machine does only adds.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use std::collections::HashMap;
@@ -25,8 +26,8 @@ use fnstream_runtime::{RuntimeOptions, WasmRuntime};
 use parking_lot::Mutex;
 
 const RECORDS: usize = 256;
-const BATCHES: usize = 200;
-const ROUNDS: usize = 20;
+const BATCHES: usize = 20;
+const ROUNDS: usize = 200;
 
 /// Takes what is emitted into one buffer, as a task's outbox would.
 #[derive(Default)]
@@ -110,8 +111,11 @@ fn measure(runtime: &WasmRuntime, name: &str, artifact: &[u8], value: &[u8]) {
 }
 
 fn main() {
-    let dir = std::env::args().nth(1).expect("usage: transport DIR");
-    let runtime = WasmRuntime::new(None, RuntimeOptions::default()).unwrap();
+    let mut args = std::env::args().skip(1);
+    let dir = args.next().expect("usage: transport DIR [NAME…]");
+    let names: Vec<_> = args.collect();
+    let cache = Path::new(&dir).join("compiled");
+    let runtime = WasmRuntime::new(Some(cache), RuntimeOptions::default()).unwrap();
     let json = br#"{"name":"a person with a name that makes this record one hundred bytes long ----------","money":2}"#;
     for (name, value) in [
         ("pass_through_rust", &[b'x'; 100][..]),
@@ -120,6 +124,9 @@ fn main() {
         ("basic_rust", json),
         ("basic", json),
     ] {
+        if !names.is_empty() && !names.iter().any(|wanted| wanted == name) {
+            continue;
+        }
         let artifact = std::fs::read(Path::new(&dir).join(format!("example_{name}.wasm"))).unwrap();
         measure(&runtime, name, &artifact, value);
     }

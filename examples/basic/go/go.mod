@@ -1,3 +1,3 @@
 module github.com/functionstream/function-stream/examples/basic/go
 
-go 1.24
+go 1.23
