@@ -92,6 +92,11 @@ impl Delta {
         Self::default()
     }
 
+    /// No writes, with memory for that many keys.
+    pub fn with_capacity(keys: usize) -> Self {
+        Delta { entries: HashMap::with_capacity_and_hasher(keys, Default::default()), ..Self::default() }
+    }
+
     /// Whether nothing was written.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.ranges.is_empty()
@@ -178,7 +183,8 @@ impl Delta {
         for range in &newer.ranges {
             self.delete_range(&range.start, range.end.as_deref());
         }
-        if was_empty && self.index.get().is_none() {
+        // Not when memory is at hand for much more than this.
+        if was_empty && self.index.get().is_none() && self.entries.capacity() <= newer.entries.capacity() {
             self.bytes += newer.bytes - newer.ranges.iter().map(range_weight).sum::<usize>();
             self.entries = newer.entries;
             return;

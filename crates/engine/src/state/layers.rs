@@ -118,7 +118,7 @@ impl Layers {
 
     /// Ends the open epoch: its writes, which stay readable through [`Layers::set_frozen`].
     pub(crate) fn freeze(&mut self) -> Delta {
-        std::mem::take(&mut self.overlay)
+        renewed(&mut self.overlay)
     }
 
     /// The same without merges, for a committer that writes the store itself: a merge could not be told from one that
@@ -179,7 +179,7 @@ impl Layers {
         if !self.base.begin_apply(self.claim) {
             return Ok(None);
         }
-        let applying = Applying::new(std::mem::take(&mut self.dirty), self.dirty_marker.clone());
+        let applying = Applying::new(renewed(&mut self.dirty), self.dirty_marker.clone());
         self.applying = Some(applying.clone());
         Ok(Some(applying))
     }
@@ -278,6 +278,13 @@ impl Layers {
         }
         Ok(value)
     }
+}
+
+/// Takes a delta and leaves an empty one that is as large as this one was: the next one mostly becomes so too, and growing
+/// it step by step costs about as much as filling it.
+fn renewed(delta: &mut Delta) -> Delta {
+    let empty = Delta::with_capacity(delta.len());
+    std::mem::replace(delta, empty)
 }
 
 fn merges(delta: &Delta) -> Vec<Bytes> {
