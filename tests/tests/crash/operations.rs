@@ -17,9 +17,6 @@ use rand::RngExt;
 
 use self::world::World;
 
-/// The first moment of a kill is at once, the last one so long after the request.
-const LONGEST: Duration = Duration::from_millis(150);
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_that_is_killed_is_done_or_not_done() -> Result<()> {
     let begun = Instant::now();
@@ -39,7 +36,7 @@ async fn a_change_that_is_killed_is_done_or_not_done() -> Result<()> {
             async move { change.ask(&client).await }
         });
         // Squared, so that short waits, in which most steps fall, are the more likely ones.
-        let moment = LONGEST.mul_f64(rng.random_range(0.0..1.0_f64).powi(2));
+        let moment = change.typical().mul_f64(rng.random_range(0.0..1.0_f64).powi(2));
         node.server()?.runs_for(moment).await?;
         node.kill()?;
         let answer = request.await.context("the request panicked")?;

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use fnstream_api::{Client, ClientError, FunctionStatus, ProduceOptions, TopicRequest};
@@ -52,11 +53,22 @@ pub struct World {
     input: Vec<Record>,
     functions: BTreeMap<String, Known>,
     topics: BTreeMap<String, u32>,
-    /// The outputs of all functions that ever were, with whether their function is still there.
+    /// How many functions were asked for: each gets an output of its own.
     made: usize,
 }
 
 impl Change {
+    /// About how long it takes until it is answered.
+    pub fn typical(&self) -> Duration {
+        Duration::from_millis(match self {
+            // It compiles, unless the artifact is known.
+            Change::CreateFunction { .. } => 150,
+            Change::Start { .. } | Change::Upload { .. } => 20,
+            Change::DeleteFunction { .. } | Change::Stop { .. } => 8,
+            Change::CreateTopic { .. } | Change::DeleteTopic { .. } => 4,
+        })
+    }
+
     /// Asks for it.
     pub async fn ask(&self, client: &Client) -> Result<(), ClientError> {
         match self {
