@@ -42,6 +42,8 @@ pub struct TopicDescription {
     pub read_by: Vec<String>,
     /// The functions that write it.
     pub written_by: Vec<String>,
+    /// How many consumers wait for its next event now.
+    pub waiting_consumers: u64,
 }
 
 /// One partition of a topic.

@@ -67,6 +67,8 @@ pub struct App {
     failures: Mutex<HashMap<FunctionId, Error>>,
     /// Which partition a group's next delivery tries first.
     turn: AtomicU32,
+    /// How many consumers wait at each topic.
+    waiting: Mutex<HashMap<Arc<str>, u64>>,
     /// Held shared by every operation that must not be cut off.
     operations: Arc<AsyncRwLock<()>>,
     closing: CancellationToken,
@@ -95,6 +97,7 @@ impl App {
             loading: Semaphore::new(loaders),
             failures: Mutex::default(),
             turn: AtomicU32::new(0),
+            waiting: Mutex::default(),
             operations: Arc::default(),
             closing: CancellationToken::new(),
         })

@@ -96,9 +96,10 @@ fn text(topic: &TopicDescription) -> String {
         table.add_row([p.partition.to_string(), p.earliest.clone(), p.end.clone(), format_size(p.bytes)]);
     }
     format!(
-        "name       {}\nkept       {age}, {size}\nread by    {}\nwritten by {}\n\n{table}",
+        "name       {}\nkept       {age}, {size}\nread by    {}\nwritten by {}\nwaiting    {} consumer(s)\n\n{table}",
         topic.name,
         users(&topic.read_by),
-        users(&topic.written_by)
+        users(&topic.written_by),
+        topic.waiting_consumers
     )
 }

@@ -120,9 +120,7 @@ impl App {
         F: Future<Output = Result<Option<Delivered>>>,
     {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        // The connection looks at its other end between two polls of this: a consumer that was gone before its request was
-        // read must not get this far.
-        tokio::task::yield_now().await;
+        let mut counted = None;
         loop {
             // Anew each time: a topic that was deleted and made again has other watchers. Watched before the attempt, so that
             // no append falls between the two; a notification is kept until it is awaited.
@@ -135,6 +133,7 @@ impl App {
             if let Some(delivered) = attempt().await? {
                 return Ok(Some(delivered));
             }
+            counted.get_or_insert_with(|| Waiting::begin(self, &partitions[0].topic));
             tokio::select! {
                 () = appended.notified() => {}
                 () = at(deadline) => return Ok(None),
@@ -152,6 +151,31 @@ impl App {
         let partition = partition.clone();
         let batch = self.blocking(move |app| app.store.read(&partition, from, limit)).await?;
         Ok(batch.and_then(|batch| Delivered::new(batch, None)))
+    }
+}
+
+/// A consumer that waits, for as long as this lives.
+struct Waiting<'a> {
+    app: &'a App,
+    topic: Arc<str>,
+}
+
+impl<'a> Waiting<'a> {
+    fn begin(app: &'a App, topic: &Arc<str>) -> Self {
+        *app.waiting.lock().entry(topic.clone()).or_default() += 1;
+        Waiting { app, topic: topic.clone() }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.app.waiting.lock();
+        if let Some(count) = waiting.get_mut(&self.topic) {
+            *count -= 1;
+            if *count == 0 {
+                waiting.remove(&self.topic);
+            }
+        }
     }
 }
 

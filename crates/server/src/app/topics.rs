@@ -94,7 +94,8 @@ impl App {
     fn describe_topic_now(&self, name: &str) -> Result<TopicDescription> {
         let topic = self.store.topic(name)?;
         let (read_by, written_by) = self.users(name)?;
-        Ok(description(&topic, read_by, written_by))
+        let waiting = self.waiting.lock().get(name).copied().unwrap_or_default();
+        Ok(TopicDescription { waiting_consumers: waiting, ..description(&topic, read_by, written_by) })
     }
 
     /// The functions that read and those that write a topic.
@@ -127,5 +128,6 @@ fn description(topic: &TopicInfo, read_by: Vec<String>, written_by: Vec<String>)
             .collect(),
         read_by,
         written_by,
+        waiting_consumers: 0,
     }
 }

@@ -13,9 +13,10 @@ use crate::support::{Fixture, group, now, within_long};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_consumer_is_woken_by_the_event() {
     let fixture = Fixture::new().await;
+    fixture.client.create_topic("t", &TopicRequest::default()).await.unwrap();
     let client = fixture.client.clone();
     let waiting = tokio::spawn(async move { client.consume("t", &ConsumeOptions::default()).await });
-    // The topic is made by whoever comes first; the consumer reads from the beginning either way.
+    fixture.waiting("t", 1).await;
     fixture.client.produce("t", r#"{"name":"rbt"}"#, &Default::default()).await.unwrap();
     let event = waiting.await.unwrap().unwrap().unwrap();
     assert_eq!(event.json, r#""{\"name\":\"rbt\"}""#);
@@ -93,11 +94,12 @@ async fn a_consumer_that_goes_away_while_it_waits_takes_no_event() {
     for i in 0..20 {
         let mut gone = fixture.connect();
         gone.write_all(b"GET /api/v1/consume/t HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
-        drop(gone);
         let mut half = fixture.connect();
         half.write_all(b"GET /api/v1/consume/t HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        fixture.waiting("t", 2).await;
+        drop(gone);
         half.shutdown(std::net::Shutdown::Both).unwrap();
-        // A whole request on another connection comes after the server has seen the two go.
+        fixture.waiting("t", 0).await;
         fixture.client.produce("t", format!("{i}"), &Default::default()).await.unwrap();
         let event = fixture.client.consume("t", &within_long()).await.unwrap().unwrap();
         assert_eq!(event.json, format!("\"{i}\""));
@@ -111,10 +113,21 @@ async fn deleting_a_topic_ends_the_waiting_for_it() {
     fixture.client.create_topic("t", &TopicRequest::default()).await.unwrap();
     let mut waiting = fixture.connect();
     waiting.write_all(b"GET /api/v1/consume/t HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    fixture.waiting("t", 1).await;
     fixture.client.delete_topic("t").await.unwrap();
-    // Had the request come after the deletion, it would have made the topic anew: then this event ends it.
+    // Whether it finds the topic gone or made anew is a matter of who is faster; what it must not do is wait on.
     fixture.client.produce("t", "x", &Default::default()).await.unwrap();
     let (status, body) = crate::support::answer(&mut waiting);
     assert!(status == 404 || (status == 200 && body == "\"x\""), "{status} {body}");
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_is_made_by_whoever_comes_first() {
+    let fixture = Fixture::new().await;
+    let client = fixture.client.clone();
+    let waiting = tokio::spawn(async move { client.consume("t", &within_long()).await });
+    fixture.client.produce("t", "x", &Default::default()).await.unwrap();
+    assert_eq!(waiting.await.unwrap().unwrap().unwrap().json, "\"x\"");
     fixture.server.shutdown().await.unwrap();
 }

@@ -4,9 +4,9 @@
 //! Starting and ending the server itself.
 
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use fnstream_api::{ConsumeOptions, FunctionStatus};
+use fnstream_api::FunctionStatus;
 use fnstream_server::Server;
 
 use crate::support::{Fixture, LONG, answer, code, config, echo, within_long};
@@ -17,12 +17,7 @@ async fn a_shutdown_ends_the_waiting_and_says_why() {
     fixture.client.create_topic("t", &Default::default()).await.unwrap();
     let mut waiting = fixture.connect();
     waiting.write_all(b"GET /api/v1/consume/t HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
-    // Answered after the other request was read, so that the shutdown finds it waiting.
-    fixture
-        .client
-        .consume("t", &ConsumeOptions { timeout: Some(Duration::from_millis(50)), ..Default::default() })
-        .await
-        .unwrap();
+    fixture.waiting("t", 1).await;
     fixture.server.shutdown().await.unwrap();
     let (status, body) = answer(&mut waiting);
     assert_eq!((status, code(&body).as_str()), (503, "FS-1701"));

@@ -88,6 +88,14 @@ impl Fixture {
         }
     }
 
+    /// Comes back when so many consumers wait at a topic.
+    pub async fn waiting(&self, topic: &str, count: u64) {
+        let until = Instant::now() + LONG;
+        while self.client.describe_topic(topic).await.unwrap().waiting_consumers != count {
+            assert!(Instant::now() < until, "not {count} consumers wait");
+        }
+    }
+
     /// The names of the stored artifacts.
     pub fn artifacts(&self) -> Vec<String> {
         let folder = self.folder.path().join("data/artifacts");
