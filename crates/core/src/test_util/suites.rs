@@ -30,6 +30,9 @@ pub mod committer;
 mod committer_faults;
 pub mod log;
 pub mod metadata;
+pub mod runtime;
+mod runtime_failures;
+mod runtime_probe;
 pub mod source;
 pub mod state_store;
 

@@ -9,9 +9,11 @@
 mod broken_commits;
 mod broken_log;
 mod broken_metadata;
+mod broken_programs;
 mod broken_sources;
 mod broken_stores;
 mod mem_log;
+mod obedient;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
