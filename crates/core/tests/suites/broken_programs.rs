@@ -141,7 +141,7 @@ const FAULTS: [(Fault, &str); 30] = [
     (Fault::StartsOverTheLimit, "an_instance_larger_than_its_limit_does_not_run"),
     (Fault::SwallowsFaultsOfTheHost, "a_fault_of_the_host_keeps_its_code"),
     (Fault::ReportsFaultsOfTheHostAsErrors, "a_fault_of_the_host_keeps_its_code"),
-    (Fault::BlamesTheRecordForTheHost, "a_fault_of_the_host_keeps_its_code"),
+    (Fault::BlamesTheRecordForTheHost, "a_fault_of_the_host_is_no_records"),
 ];
 
 #[test]

@@ -7,6 +7,7 @@
 mod artifacts;
 mod cache;
 mod components;
+mod conformance;
 mod examples;
 mod limits;
 mod logs;

@@ -13,9 +13,10 @@ use std::time::Duration;
 use fnstream_frame::{HeadersBuilder, RecordRef};
 
 use super::runtime_failures::{
-    a_call_that_never_ends_is_ended, a_failure_touches_no_other_instance, a_fault_of_the_host_keeps_its_code,
-    a_refused_init_poisons, after_a_failure_every_call_is_refused, an_instance_larger_than_its_limit_does_not_run,
-    every_way_to_fail_has_its_own_code, memory_stays_within_its_limit, the_failed_record_is_named_rightly,
+    a_call_that_never_ends_is_ended, a_failure_touches_no_other_instance, a_fault_of_the_host_is_no_records,
+    a_fault_of_the_host_keeps_its_code, a_refused_init_poisons, after_a_failure_every_call_is_refused,
+    an_instance_larger_than_its_limit_does_not_run, every_way_to_fail_has_its_own_code, memory_stays_within_its_limit,
+    the_failed_record_is_named_rightly,
 };
 use super::runtime_probe::{Emitted, Probe, Task, batch, guest};
 use super::{Check, checks, must};
@@ -123,6 +124,7 @@ pub const CHECKS: &[Check<dyn RuntimeHarness>] = checks![
     memory_stays_within_its_limit,
     an_instance_larger_than_its_limit_does_not_run,
     a_fault_of_the_host_keeps_its_code,
+    a_fault_of_the_host_is_no_records,
 ];
 
 fn the_harness_has_what_it_says(harness: &mut dyn RuntimeHarness) {
@@ -142,9 +144,8 @@ fn records_come_in_order_and_complete(harness: &mut dyn RuntimeHarness) {
         must("processing", task.process(&values));
         let emitted: Vec<_> = task.take_values();
         let expected: Vec<_> = texts.into_iter().map(String::into_bytes).collect();
-        assert!(emitted == expected, "a batch of {len} echoes gave {} records, or others, or in another order", {
-            emitted.len()
-        });
+        let got = emitted.len();
+        assert!(emitted == expected, "a batch of {len} echoes gave {got} records, or others, or in another order");
     }
 }
 

@@ -148,7 +148,11 @@ pub(super) fn an_instance_larger_than_its_limit_does_not_run(harness: &mut dyn R
     assert_eq!(failure.error.code, ErrorCode::GuestOutOfMemory, "too little memory was reported as: {failure}");
 }
 
-pub(super) fn a_fault_of_the_host_keeps_its_code(harness: &mut dyn RuntimeHarness) {
+/// Has a host fail with each of some codes, none of which is the guest's; the failures.
+fn with_failing_hosts(
+    harness: &dyn RuntimeHarness,
+    mut see: impl FnMut(Behaviour, ErrorCode, Task, &Guest, CallFailure),
+) {
     for behaviour in [Behaviour::Echo, Behaviour::PassThrough, Behaviour::Count] {
         let Some(guest) = guest(harness, behaviour) else { continue };
         let value = if behaviour == Behaviour::Count { guest.wanted.clone() } else { (guest.echo)("fine") };
@@ -156,11 +160,22 @@ pub(super) fn a_fault_of_the_host_keeps_its_code(harness: &mut dyn RuntimeHarnes
             let mut task = Task::start(&guest);
             task.probe.lock().fault = Some(Error::new(code, "the disk is on fire"));
             let failure = refusal("a call whose host fails", task.process(&vec![value.clone(); 3]));
-            let said = (failure.error.code, &*failure.error.message);
-            assert_eq!(said, (code, "the disk is on fire"), "a fault of the host at {behaviour:?}");
-            assert_eq!(failure.record, None, "a fault of the host at {behaviour:?} is no record's");
             task.probe.lock().fault = None;
-            is_poisoned(&mut task, &guest, behaviour);
+            see(behaviour, code, task, &guest, failure);
         }
     }
+}
+
+pub(super) fn a_fault_of_the_host_keeps_its_code(harness: &mut dyn RuntimeHarness) {
+    with_failing_hosts(harness, |behaviour, code, mut task, guest, failure| {
+        let said = (failure.error.code, &*failure.error.message);
+        assert_eq!(said, (code, "the disk is on fire"), "a fault of the host at {behaviour:?}");
+        is_poisoned(&mut task, guest, behaviour);
+    });
+}
+
+pub(super) fn a_fault_of_the_host_is_no_records(harness: &mut dyn RuntimeHarness) {
+    with_failing_hosts(harness, |behaviour, code, _, _, failure| {
+        assert_eq!(failure.record, None, "a record of {behaviour:?} was blamed for {code} of the host");
+    });
 }
