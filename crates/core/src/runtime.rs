@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use crate::batch::Batch;
 use crate::delta::Write;
 use crate::epoch::Epoch;
-use crate::error::{Error, Result};
+use crate::error::{Error, Fault, Result};
 use crate::state::Visit;
 
 /// What a program is told about itself when an instance starts.
@@ -91,6 +91,14 @@ pub struct CallFailure {
     pub record: Option<u32>,
     /// The wasm backtrace, where there is one.
     pub backtrace: Option<String>,
+}
+
+impl CallFailure {
+    /// The same failure, of the record at that index; unless it is the host's, which is nobody's record's fault.
+    pub fn at_record(self, index: Option<u32>) -> Self {
+        let blamed = self.error.code.fault() == Fault::User;
+        CallFailure { record: index.filter(|_| blamed), ..self }
+    }
 }
 
 impl From<Error> for CallFailure {

@@ -50,11 +50,8 @@ impl Instance for NativeInstance {
     fn process(&mut self, batch: &Batch) -> CallResult {
         let mut host = self.host.lock();
         for (index, record) in batch.frame().iter().enumerate() {
-            (self.function)(record, &mut *host).map_err(|error| CallFailure {
-                error,
-                record: Some(index as u32),
-                backtrace: None,
-            })?;
+            (self.function)(record, &mut *host)
+                .map_err(|error| CallFailure::from(error).at_record(Some(index as u32)))?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use fnstream_core::Result;
 use fnstream_core::batch::Batch;
 use fnstream_core::epoch::Epoch;
-use fnstream_core::runtime::{CallFailure, CallResult, Instance, InstanceSpec, Program, SharedHost};
+use fnstream_core::runtime::{CallResult, Instance, InstanceSpec, Program, SharedHost};
 use wasmtime::component::{self, ComponentExportIndex, ComponentNamedList, Func, InstancePre, Lift, Linker, Lower};
 
 use crate::component::Component;
@@ -139,7 +139,7 @@ impl Instance for Processor {
             }
             Ok(Ok(()))
         });
-        ended.map_err(|failure| CallFailure { record: at, ..failure })
+        ended.map_err(|failure| failure.at_record(at))
     }
 
     fn process_watermark(&mut self, source: u32, watermark: u64) -> CallResult {

@@ -18,7 +18,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use fnstream_core::batch::Batch;
 use fnstream_core::epoch::Epoch;
-use fnstream_core::runtime::{CallFailure, CallResult, Instance, InstanceSpec, Program, SharedHost};
+use fnstream_core::runtime::{CallResult, Instance, InstanceSpec, Program, SharedHost};
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_frame::RecordView;
 use wasmtime::{ExternType, FuncType, InstancePre, Linker, Memory, Module, Store, TypedFunc};
@@ -287,7 +287,7 @@ impl Instance for Resident {
             }
             Ok(Ok(()))
         });
-        ended.map_err(|failure| CallFailure { record: at, ..failure })
+        ended.map_err(|failure| failure.at_record(at))
     }
 
     fn memory_bytes(&self) -> usize {
@@ -322,7 +322,7 @@ impl Instance for Filter {
             });
             self.memory = sandbox.peek().meter.memory();
             self.poisoned = ended.is_err();
-            ended.map_err(|failure| CallFailure { record: Some(index as u32), ..failure })?;
+            ended.map_err(|failure| failure.at_record(Some(index as u32)))?;
         }
         Ok(())
     }
