@@ -33,7 +33,7 @@ pub struct TopicDescription {
     /// Events older than this may be dropped; absent = kept for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention_ms: Option<u64>,
-    /// The oldest events of a partition may be dropped above this size; absent = without bound.
+    /// The oldest events of a partition may be dropped as long as this many bytes are left; absent = without bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention_bytes: Option<u64>,
     /// Its partitions in order.

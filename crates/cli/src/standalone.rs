@@ -31,7 +31,7 @@ pub struct Args {
     /// Drop events older than this, such as 7d [default: keep them]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     retention: Option<Duration>,
-    /// Drop the oldest events of a partition above this size, such as 10GiB [default: keep them]
+    /// Drop the oldest events of a partition as long as this much is left, such as 10GiB [default: keep them]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     retention_bytes: Option<u64>,
     /// Folder from which clients of other machines may name an artifact by its path; may be repeated

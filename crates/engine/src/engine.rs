@@ -26,6 +26,9 @@ use crate::status::FunctionStatus;
 use crate::task::End;
 use crate::workers::Workers;
 
+/// How long a shutdown waits for tasks that were told to end at once.
+const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// What an engine works with.
 #[derive(Clone)]
 pub struct EngineDeps {
@@ -168,7 +171,12 @@ impl Engine {
                 ?timeout,
                 "functions did not finish in time, what they have not committed is done again at the next start"
             );
-            self.stop_all(StopMode::Abort, timeout);
+            if !self.stop_all(StopMode::Abort, ABORT_TIMEOUT) {
+                // They are in calls of user code that end at their own limit; nothing of theirs can be committed any more.
+                tracing::warn!("functions are still in a call, the process ends without waiting for them");
+                self.core.scheduler.close();
+                return;
+            }
         }
         if let Some(workers) = &self.workers {
             workers.stop();

@@ -51,7 +51,8 @@ pub enum CommitMode {
 pub struct Retention {
     /// A run of records is dropped when its newest is older than this, by the records' own timestamps.
     pub max_age: Option<Duration>,
-    /// The oldest records of a partition are dropped while it has more bytes than this, counted before compression.
+    /// The oldest records of a partition are dropped as long as so many bytes are left, counted before compression. What was
+    /// appended last is never dropped for its size.
     pub max_bytes: Option<u64>,
 }
 

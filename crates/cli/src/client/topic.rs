@@ -34,7 +34,7 @@ enum Verb {
         /// Drop events older than this, such as 7d [default: the server's]
         #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
         retention: Option<Duration>,
-        /// Drop the oldest events of a partition above this size, such as 10GiB [default: the server's]
+        /// Drop the oldest events of a partition as long as this much is left, such as 10GiB [default: the server's]
         #[arg(long, value_name = "SIZE", value_parser = parse_size)]
         retention_bytes: Option<u64>,
     },

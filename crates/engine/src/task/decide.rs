@@ -33,6 +33,8 @@ pub(crate) struct Facts {
     pub(crate) congested: bool,
     /// The culprit of a failure is being looked for: an epoch is one batch.
     pub(crate) isolating: bool,
+    /// Where the task begins to read is not committed yet.
+    pub(crate) unplaced: bool,
 }
 
 /// What a running task does next.
@@ -54,7 +56,8 @@ pub(crate) fn next_action(facts: &Facts, bounds: &EpochBounds) -> Action {
     let full = facts.records >= bounds.records
         || facts.bytes >= bounds.bytes
         || (facts.records > 0 && facts.age >= bounds.age)
-        || (facts.isolating && facts.records > 0);
+        || (facts.isolating && facts.records > 0)
+        || facts.unplaced;
     if facts.ending {
         return match (facts.closed, facts.has_work, facts.in_flight) {
             // What the instance writes and emits while it closes belongs to the last epoch.
@@ -102,7 +105,7 @@ pub(crate) fn should_apply(facts: &DirtyFacts, bounds: &DirtyBounds) -> bool {
     facts.keys > 0
         && !facts.applying
         && (facts.keys >= bounds.keys
-            || facts.bytes >= bounds.all_bytes / 4
+            || facts.bytes >= bounds.all_bytes / 2
             || facts.age >= bounds.age
             || facts.all_bytes >= bounds.all_bytes)
 }
@@ -185,6 +188,7 @@ mod tests {
             closed: false,
             congested: false,
             isolating: false,
+            unplaced: false,
         }
     }
 
@@ -207,6 +211,14 @@ mod tests {
             assert_eq!(next_action(&full, &BOUNDS), Action::Freeze, "{full:?}");
             assert_eq!(next_action(&Facts { in_flight: true, ..full }, &BOUNDS), Action::Wait, "{full:?}");
         }
+    }
+
+    /// Else records that retention drops before the first commit would be skipped in silence.
+    #[test]
+    fn where_a_task_begins_is_committed_before_it_reads() {
+        let new = Facts { unplaced: true, has_work: true, ..facts() };
+        assert_eq!(next_action(&new, &BOUNDS), Action::Freeze);
+        assert_eq!(next_action(&Facts { in_flight: true, ..new }, &BOUNDS), Action::Wait);
     }
 
     #[test]

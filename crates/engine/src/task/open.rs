@@ -8,6 +8,7 @@ use std::sync::Arc;
 use fnstream_core::broker::Assignment;
 use fnstream_core::error::Result;
 use fnstream_core::failpoint;
+use fnstream_core::record::Positions;
 use fnstream_core::runtime::{CallResult, InstanceSpec};
 use fnstream_core::state::Marker;
 use fnstream_core::waker::Waker;
@@ -16,6 +17,7 @@ use parking_lot::Mutex;
 use super::host::TaskHost;
 use super::outbox::{Outbox, Output};
 use super::running::Running;
+use crate::engine::EngineCore;
 use crate::function::Function;
 use crate::state::{Layers, TaskBase};
 
@@ -39,7 +41,10 @@ pub(super) fn open(function: &Arc<Function>, assignment: &Assignment, waker: &Wa
     layers.set_marker(Marker { epoch: acquired.progress.epoch, log_end: acquired.log_end.clone() });
     failpoint!("engine.recovered");
 
-    let source = engine.deps.broker.open_source(assignment, &acquired.progress.positions, waker.clone())?;
+    let unplaced = earliest(engine, assignment, &acquired.progress.positions)?;
+    let mut from = acquired.progress.positions.clone();
+    from.extend(unplaced.clone());
+    let source = engine.deps.broker.open_source(assignment, &from, waker.clone())?;
     let spec = &function.entry.spec;
     let outputs: Arc<[Output]> = spec
         .outputs
@@ -58,7 +63,15 @@ pub(super) fn open(function: &Arc<Function>, assignment: &Assignment, waker: &Wa
     };
     let mut instance = function.program.instantiate(&instance_spec, host.clone())?;
     instance.init()?;
-    Ok(Opened::Running(Box::new(Running::new(engine, assignment, acquired, base, host, instance, source))))
+    let mut running = Running::new(engine, assignment, acquired, base, host, instance, source);
+    running.begin_at(unplaced);
+    Ok(Opened::Running(Box::new(running)))
+}
+
+/// The earliest positions of the inputs that were never read.
+fn earliest(engine: &EngineCore, assignment: &Assignment, known: &Positions) -> Result<Positions> {
+    let unknown = assignment.inputs.iter().map(|input| &input.partition).filter(|at| !known.contains_key(at));
+    unknown.map(|at| Ok((at.clone(), engine.deps.broker.earliest(at)?))).collect()
 }
 
 /// Keeps the memory of a long replay bounded: what was read so far goes to the store before more is read.

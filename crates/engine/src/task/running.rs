@@ -10,8 +10,9 @@ use fnstream_core::batch::Batch;
 use fnstream_core::broker::{Assignment, PollLimit, Polled, Source};
 use fnstream_core::committer::{Acquired, CommitResult};
 use fnstream_core::epoch::{FrozenEpoch, Generation, Progress, TaskId};
-use fnstream_core::error::{Error, ErrorCode};
+use fnstream_core::error::{Error, ErrorCode, Fault};
 use fnstream_core::failpoint;
+use fnstream_core::record::Positions;
 use fnstream_core::runtime::{CallFailure, CallResult, Instance};
 use fnstream_core::waker::Waker;
 use parking_lot::Mutex;
@@ -61,6 +62,8 @@ pub(super) struct Running {
     closed: bool,
     heartbeat_at: Duration,
     dirty: DirtyAccount,
+    /// The open epoch says for the first time where an input is read from.
+    unplaced: bool,
 }
 
 /// An epoch that the committer has.
@@ -122,9 +125,17 @@ impl Running {
             closed: false,
             heartbeat_at: now + engine.config.heartbeat,
             dirty: DirtyAccount { engine: engine.clone(), bytes: 0, since: None },
+            unplaced: false,
         };
         running.account_dirty(now);
         running
+    }
+
+    /// Begins at these positions inputs that have none yet, and commits that before anything is read: what retention drops
+    /// from then on is missed loudly.
+    pub(super) fn begin_at(&mut self, earliest: Positions) {
+        self.unplaced = !earliest.is_empty();
+        self.open.positions.extend(earliest);
     }
 
     /// Works for about a slice of time.
@@ -192,7 +203,7 @@ impl Running {
 
     fn facts(&self, engine: &EngineCore, ending: bool, isolating: bool, now: Duration) -> Facts {
         let host = self.host.lock();
-        let has_work = self.records > 0 || !host.layers.is_clean() || host.outbox.records() > 0;
+        let has_work = self.unplaced || self.records > 0 || !host.layers.is_clean() || host.outbox.records() > 0;
         Facts {
             records: self.records,
             bytes: self.bytes + host.layers.overlay_bytes() + host.outbox.bytes(),
@@ -202,6 +213,7 @@ impl Running {
             in_flight: self.in_flight.is_some(),
             ending,
             closed: self.closed,
+            unplaced: self.unplaced,
             congested: is_congested(&self.dirty_facts(&host, engine, now), &bounds(engine)),
             isolating,
         }
@@ -233,7 +245,7 @@ impl Running {
                 let size = self.records as usize + batch.len();
                 let good = self.records as usize + failure.record.unwrap_or(0) as usize;
                 *isolation = Some(isolation_limit(size, good, failure.record.is_some()));
-                Err(self.call_failed(failure, size))
+                Err(self.call_failed(located(failure, &batch), size))
             }
         }
     }
@@ -269,6 +281,7 @@ impl Running {
         host.layers.set_frozen(epoch.clone());
         drop(host);
         failpoint!("engine.after-freeze");
+        self.unplaced = false;
         self.records = 0;
         self.bytes = 0;
         let mut in_flight = InFlight { epoch, result: Arc::default(), refusals: 0, retry_at: None };
@@ -395,6 +408,24 @@ impl InFlight {
             }),
         );
     }
+}
+
+/// Says at which record a call failed, as exactly as it is known.
+fn located(failure: CallFailure, batch: &Batch) -> CallFailure {
+    let index = failure.record.map(|index| index as usize).filter(|index| *index < batch.len());
+    let place = match index.or((batch.len() == 1).then_some(0)) {
+        _ if failure.error.code.fault() != Fault::User => return failure,
+        Some(index) => format!("at position {} of {}", batch.position(index), batch.from()),
+        None => {
+            format!(
+                "between positions {} and {} of {}",
+                batch.position(0),
+                batch.position(batch.len() - 1),
+                batch.from()
+            )
+        }
+    };
+    CallFailure { error: failure.error.context(place), ..failure }
 }
 
 fn bounds(engine: &EngineCore) -> DirtyBounds {

@@ -38,39 +38,42 @@ impl App {
             config: spec.config.clone(),
             created_ms: entry.created_ms,
             error,
-            tasks: status.map(|status| status.tasks.iter().map(task).collect()).unwrap_or_default(),
+            tasks: status.map(|status| status.tasks.iter().map(|of| self.task(of)).collect()).unwrap_or_default(),
         }
     }
-}
 
-fn task(task: &fnstream_engine::TaskStatus) -> TaskDescription {
-    TaskDescription {
-        index: task.index,
-        status: task_status(task.state),
-        epoch: task.epoch.0,
-        records_in: task.records_in,
-        records_out: task.records_out,
-        restarts: task.restarts,
-        memory_bytes: task.memory_bytes as u64,
-        partitions: task.partitions.iter().map(partition).collect(),
-        last_error: task.last_error.as_ref().map(|error| TaskError {
-            code: error.code.as_str().to_owned(),
-            message: error.message.clone(),
-            backtrace: error.backtrace.clone(),
-            at_ms: error.at_ms,
-        }),
+    fn task(&self, task: &fnstream_engine::TaskStatus) -> TaskDescription {
+        TaskDescription {
+            index: task.index,
+            status: task_status(task.state),
+            epoch: task.epoch.0,
+            records_in: task.records_in,
+            records_out: task.records_out,
+            restarts: task.restarts,
+            memory_bytes: task.memory_bytes as u64,
+            partitions: task.partitions.iter().map(|of| self.partition(of)).collect(),
+            last_error: task.last_error.as_ref().map(|error| TaskError {
+                code: error.code.as_str().to_owned(),
+                message: error.message.clone(),
+                backtrace: error.backtrace.clone(),
+                at_ms: error.at_ms,
+            }),
+        }
     }
-}
 
-fn partition(status: &PartitionStatus) -> PartitionDescription {
-    // The embedded log counts records without gaps, so here the difference is their number.
-    let lag = status.end.0.saturating_sub(status.position.0);
-    PartitionDescription {
-        topic: status.partition.topic.to_string(),
-        partition: status.partition.partition,
-        position: status.position.to_string(),
-        end: status.end.to_string(),
-        lag: u64::try_from(lag).unwrap_or(u64::MAX),
+    fn partition(&self, status: &PartitionStatus) -> PartitionDescription {
+        // The log's own end, not the one that the task saw when it last looked: a task that is stuck does not look.
+        let topic = self.store.topic(&status.partition.topic).ok();
+        let now = topic.and_then(|topic| Some(topic.partitions.get(status.partition.partition as usize)?.end));
+        let end = now.unwrap_or(status.end).max(status.position);
+        PartitionDescription {
+            topic: status.partition.topic.to_string(),
+            partition: status.partition.partition,
+            position: status.position.to_string(),
+            end: end.to_string(),
+            // The embedded log counts records without gaps, so here the difference is their number.
+            lag: u64::try_from(end.0 - status.position.0).unwrap_or(u64::MAX),
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use crate::app::{App, Archive, Incoming, NewFunction};
 const MAX_DESCRIPTION: usize = 1 << 20;
 
 /// The names of all functions.
-#[utoipa::path(get, path = "/api/v1/functions", tag = openapi::FUNCTIONS,
+#[utoipa::path(get, path = "/api/v1/functions", operation_id = "list_functions", tag = openapi::FUNCTIONS,
     responses((status = 200, description = "the names in order", body = Vec<String>)))]
 pub async fn list(State(app): State<Arc<App>>, uri: Uri) -> Answer<Json<Vec<String>>> {
     Query::parse(&uri, &[])?;
@@ -44,7 +44,7 @@ struct FunctionUpload {
 /// Registers a function and starts it.
 ///
 /// A failure leaves the name free.
-#[utoipa::path(post, path = "/api/v1/function/{name}", tag = openapi::FUNCTIONS,
+#[utoipa::path(post, path = "/api/v1/function/{name}", operation_id = "create_function", tag = openapi::FUNCTIONS,
     params(("name" = String, Path, description = "the function's name")),
     request_body(content((Function = "application/json"), (FunctionUpload = "multipart/form-data"))),
     responses(
@@ -123,7 +123,7 @@ async fn parts(app: &Arc<App>, request: Request) -> Answer<(Function, Bytes)> {
 }
 
 /// What a function is and how it fares.
-#[utoipa::path(get, path = "/api/v1/function/{name}", tag = openapi::FUNCTIONS,
+#[utoipa::path(get, path = "/api/v1/function/{name}", operation_id = "describe_function", tag = openapi::FUNCTIONS,
     params(("name" = String, Path, description = "the function's name")),
     responses(
         (status = 200, description = "the function", body = FunctionDescription),
@@ -135,7 +135,7 @@ pub async fn describe(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -
 }
 
 /// Removes a function with its state; its topics stay.
-#[utoipa::path(delete, path = "/api/v1/function/{name}", tag = openapi::FUNCTIONS,
+#[utoipa::path(delete, path = "/api/v1/function/{name}", operation_id = "delete_function", tag = openapi::FUNCTIONS,
     params(("name" = String, Path, description = "the function's name")),
     responses(
         (status = 200, description = "removed; the name is free"),
@@ -147,7 +147,7 @@ pub async fn delete(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> 
 }
 
 /// Lets a stopped function run, also after a restart of the server.
-#[utoipa::path(post, path = "/api/v1/function/{name}/start", tag = openapi::FUNCTIONS,
+#[utoipa::path(post, path = "/api/v1/function/{name}/start", operation_id = "start_function", tag = openapi::FUNCTIONS,
     params(("name" = String, Path, description = "the function's name")),
     responses(
         (status = 200, description = "the function, which comes up", body = FunctionDescription),
@@ -159,7 +159,7 @@ pub async fn start(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> A
 }
 
 /// Lets a function finish what it began and then rest, also after a restart of the server.
-#[utoipa::path(post, path = "/api/v1/function/{name}/stop", tag = openapi::FUNCTIONS,
+#[utoipa::path(post, path = "/api/v1/function/{name}/stop", operation_id = "stop_function", tag = openapi::FUNCTIONS,
     params(("name" = String, Path, description = "the function's name")),
     responses(
         (status = 200, description = "the function, stopped or still stopping", body = FunctionDescription),
@@ -171,7 +171,7 @@ pub async fn stop(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> An
 }
 
 /// Uploads an artifact for functions that are created later; one that no function uses is removed after a while.
-#[utoipa::path(post, path = "/api/v1/artifacts", tag = openapi::FUNCTIONS,
+#[utoipa::path(post, path = "/api/v1/artifacts", operation_id = "upload", tag = openapi::FUNCTIONS,
     request_body(content = openapi::Binary, content_type = "application/wasm"),
     responses(
         (status = 200, description = "stored", body = UploadedArtifact),

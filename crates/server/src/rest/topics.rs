@@ -19,7 +19,7 @@ use crate::app::App;
 const MAX_DESCRIPTION: usize = 64 << 10;
 
 /// The names of all topics.
-#[utoipa::path(get, path = "/api/v1/topics", tag = openapi::TOPICS,
+#[utoipa::path(get, path = "/api/v1/topics", operation_id = "list_topics", tag = openapi::TOPICS,
     responses((status = 200, description = "the names in order", body = Vec<String>)))]
 pub async fn list(State(app): State<Arc<App>>, uri: Uri) -> Answer<Json<Vec<String>>> {
     Query::parse(&uri, &[])?;
@@ -27,7 +27,7 @@ pub async fn list(State(app): State<Arc<App>>, uri: Uri) -> Answer<Json<Vec<Stri
 }
 
 /// Makes a topic; without a body, one with a single partition and the server's retention.
-#[utoipa::path(post, path = "/api/v1/topic/{name}", tag = openapi::TOPICS,
+#[utoipa::path(post, path = "/api/v1/topic/{name}", operation_id = "create_topic", tag = openapi::TOPICS,
     params(("name" = String, Path, description = "the topic's name")),
     request_body = Option<TopicRequest>,
     responses(
@@ -44,7 +44,7 @@ pub async fn create(State(app): State<Arc<App>>, Name(name): Name, request: Requ
 }
 
 /// What a topic is, how full it is, and which functions use it.
-#[utoipa::path(get, path = "/api/v1/topic/{name}", tag = openapi::TOPICS,
+#[utoipa::path(get, path = "/api/v1/topic/{name}", operation_id = "describe_topic", tag = openapi::TOPICS,
     params(("name" = String, Path, description = "the topic's name")),
     responses(
         (status = 200, description = "the topic", body = TopicDescription),
@@ -56,7 +56,7 @@ pub async fn describe(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -
 }
 
 /// Removes a topic with its events.
-#[utoipa::path(delete, path = "/api/v1/topic/{name}", tag = openapi::TOPICS,
+#[utoipa::path(delete, path = "/api/v1/topic/{name}", operation_id = "delete_topic", tag = openapi::TOPICS,
     params(("name" = String, Path, description = "the topic's name")),
     responses(
         (status = 200, description = "removed"),

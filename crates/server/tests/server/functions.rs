@@ -18,7 +18,7 @@ async fn a_function_is_created_runs_is_seen_and_is_deleted() {
     client.produce("in", "hello", &Default::default()).await.unwrap();
     assert_eq!(client.consume("out", &within_long()).await.unwrap().unwrap().json, "\"hello\"");
 
-    let described = fixture.described("f", |f| f.tasks.first().is_some_and(|task| task.epoch == 1)).await;
+    let described = fixture.described("f", |f| f.tasks.first().is_some_and(|task| task.epoch == 2)).await;
     assert_eq!((described.status, described.desired.as_str()), (FunctionStatus::Running, "running"));
     assert_eq!((described.tasks[0].records_in, described.tasks[0].records_out), (1, 1));
     let partition = &described.tasks[0].partitions[0];

@@ -115,7 +115,8 @@ impl Inner {
 }
 
 fn is_to_drop(retention: &Retention, stored: &StoredBatch<'_>, kept: u64, now_ms: i64) -> bool {
-    let too_many = retention.max_bytes.is_some_and(|max| kept > max);
+    // As long as what comes after it is enough: at least so many bytes are kept, and never is the newest batch dropped.
+    let too_many = retention.max_bytes.is_some_and(|max| kept - stored.bytes.len() as u64 >= max.max(1));
     let too_old = retention.max_age.is_some_and(|max| {
         let newest = (0..stored.frame.len()).map(|i| stored.frame.timestamp(i)).max().unwrap_or(i64::MAX);
         i128::from(now_ms) - i128::from(newest) > max.as_millis() as i128

@@ -28,6 +28,8 @@ use crate::support::*;
 const TASKS: u32 = 2;
 /// About ten small records.
 const MAX_BYTES: u64 = 500;
+/// More than any batch of a step.
+const LARGEST_BATCH: u64 = 1000;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -244,11 +246,13 @@ impl World {
 
     fn retention(&mut self) {
         let before: Vec<usize> = self.log.iter().map(|(first, _)| *first).collect();
+        let had = self.store().topic("t").unwrap().partitions;
         let dropped = self.store().enforce_retention(0).unwrap().records;
         let mut counted = 0;
         for (number, (first, values)) in self.log.iter_mut().enumerate() {
             let info = self.store.as_ref().unwrap().topic("t").unwrap().partitions[number];
-            assert!(info.bytes <= MAX_BYTES);
+            assert!(info.bytes >= MAX_BYTES.min(had[number].bytes), "more was dropped than may be");
+            assert!(info.bytes < MAX_BYTES + LARGEST_BATCH, "less was dropped than should be");
             *first = info.earliest.0 as usize;
             assert!(*first <= values.len());
             counted += (*first - before[number]) as u64;

@@ -88,8 +88,27 @@ fn a_source_at_a_dropped_position_is_told() {
     let from = Positions::from([(at("t", 0), Position(1))]);
     let refused = broker.open_source(&input, &from, Waker::noop()).map(drop).unwrap_err();
     assert_eq!(refused.code, ErrorCode::PositionDropped);
-    assert_eq!(broker.earliest(&at("t", 0)).unwrap(), Position(8));
+    // Two of them are less than what is to be kept.
+    assert_eq!(broker.earliest(&at("t", 0)).unwrap(), Position(7));
     assert!(broker.open_source(&input, &Positions::new(), Waker::noop()).is_ok());
+}
+
+/// What was just acknowledged is not dropped for being large.
+#[test]
+fn the_newest_batch_is_kept_whatever_its_size() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.create_topic("t", 1, Retention { max_age: None, max_bytes: Some(10) }).unwrap();
+    append(&store, "t", Some(0), &frame([[7; 50]])).unwrap();
+    append(&store, "t", Some(0), &frame([[8; 50], [9; 50]])).unwrap();
+    store.enforce_retention(0).unwrap();
+    assert_eq!(broker_earliest(&store), Position(1));
+    store.enforce_retention(0).unwrap();
+    assert_eq!(broker_earliest(&store), Position(1));
+}
+
+fn broker_earliest(store: &fnstream_store::Store) -> Position {
+    store.broker().earliest(&at("t", 0)).unwrap()
 }
 
 /// Enough data that whole files are dropped, and that a wrong bound of that would take living records with it.
