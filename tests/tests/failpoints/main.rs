@@ -50,7 +50,8 @@ async fn a_second_death_during_the_recovery_loses_and_repeats_nothing() -> Resul
 async fn a_committer_that_writes_in_two_steps_is_caught() -> Result<()> {
     let harmless = run(Vec::new(), true).await?;
     ensure!(harmless.problems.is_empty(), "wrong without any death: {}", check::report(&harmless.problems));
-    for hit in [0, 3, 12] {
+    // The first commit of each task says where it begins and has no outputs: a death there is harmless.
+    for hit in [9, 12, 16] {
         let caught = run(vec![Fault::new(WRONG, hit)], true).await?;
         ensure!(!caught.problems.is_empty(), "a death between the two writes, after {hit} of them, was not noticed");
         println!("a_committer_that_writes_in_two_steps, after {hit}: {}", check::report(&caught.problems));
