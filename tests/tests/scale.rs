@@ -37,8 +37,10 @@ const SAMPLE: Duration = Duration::from_millis(50);
 const MEMORY: u64 = 300 << 20;
 /// How long a start may take until the first record is processed.
 const START: Duration = Duration::from_secs(2);
-/// How much dearer than the first million of records a later one may be.
-const DEARER: f64 = 1.25;
+/// How much dearer the second half of the records may be than the first: the noise of a shared machine.
+const DEARER: f64 = 1.15;
+/// The same for a million of them.
+const BULK: f64 = 1.5;
 
 const NAME: &str = "pass-through";
 const INPUT: &str = "scale-input";
@@ -54,18 +56,15 @@ async fn two_hundred_thousand_records_fit_and_a_start_is_quick() -> Result<()> {
 async fn the_twentieth_million_of_records_costs_what_the_first_cost() -> Result<()> {
     const M: u64 = 1_000_000;
     let curve = run(20 * M).await?;
-    let costs = [1, 10, 20].map(|end| (end, curve.cost((end - 1) * M, end * M)));
-    for (end, cost) in costs {
-        println!("cpu per record in the million up to {end:>2} M: {cost:.3} us");
-    }
-    println!("cpu per record over all: {:.3} us", curve.cost(0, 20 * M));
-    let first = costs[0].1;
-    for (end, cost) in costs {
-        ensure!(
-            cost <= DEARER * first,
-            "a record costs {cost:.3} us at {end} M, but {first:.3} us in the first million"
-        );
-    }
+    let millions: Vec<_> = (0..20).map(|begin| curve.cost(begin * M, (begin + 1) * M)).collect();
+    println!("cpu per record within each million, us: {millions:.2?}");
+    let up_to = [1, 10, 20].map(|end| curve.cost(0, end * M));
+    let halves = [curve.cost(0, 10 * M), curve.cost(10 * M, 20 * M)];
+    println!("cpu per record up to 1, 10 and 20 M, us: {up_to:.3?}; first and second half: {halves:.3?}");
+    ensure!(halves[1] <= DEARER * halves[0], "the second half costs more than the first");
+    // What is done in bulk falls on some millions and not on others, and not on the very first.
+    ensure!(up_to[2] <= BULK * up_to[0], "a record costs more than among the first million");
+    ensure!(millions.iter().all(|cost| *cost <= BULK * halves[0]), "a million stands out");
     Ok(())
 }
 
