@@ -16,7 +16,7 @@ pub struct Args {
     /// Name of the function
     #[arg(short, long)]
     name: String,
-    /// WebAssembly file to run, or sha256:<digest> of an artifact that the server has
+    /// WebAssembly file to run, or sha256:DIGEST of an artifact that the server has
     #[arg(short, long)]
     archive: String,
     /// Input topic; may be repeated
