@@ -13,7 +13,7 @@
 //! 3. [`spec`]: what a user asks for. 4. The seams: [`broker`] (with [`broker::Source`]), [`committer`], [`state`],
 //!    [`runtime`], [`metadata`]. 5. [`error`]: what can go wrong, and whose fault it is.
 //!
-//! With the feature `test-util`, [`test_util`] has the conformance suite of each seam and an in-memory broker that
+//! With the feature `test-util`, `test_util` has the conformance suite of each seam and an in-memory broker that
 //! behaves like a foreign one.
 //!
 //! ```
