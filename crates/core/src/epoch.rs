@@ -19,7 +19,7 @@ use crate::delta::Delta;
 use crate::record::Positions;
 
 /// A function, for ever: the id of a deleted function is not given to another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct FunctionId(pub u32);
 
 /// A function x partition index: the unit of order, state and commit.

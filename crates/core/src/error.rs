@@ -77,6 +77,10 @@ codes! {
     InvalidSpec = "FS-1103", User, 400, "the function's description is not valid", "correct the field that the message names";
     FunctionChanged = "FS-1104", User, 409, "the function was changed by someone else meanwhile", "look at the function again and repeat the change if it still applies";
     FunctionStopped = "FS-1105", User, 409, "the function is not running", "start the function first";
+    RevisionNotFound = "FS-1106", User, 404, "the function has no revision of this number", "see 'function-stream client revisions' for those that are kept";
+    RevisionStateGone = "FS-1107", User, 409, "the state of this revision is not kept", "roll back without the state, or to a revision that 'function-stream client revisions' shows with state";
+    GrantRefused = "FS-1108", User, 403, "the server does not allow what the function asks to be granted", "have the server started with --allow-files-dir for the folder, or leave the grant out";
+    NoDeadLetters = "FS-1109", User, 409, "the function keeps no dead letters", "give it the error policy 'dead-letter' with 'function-stream client update'";
     // 12xx: artifacts.
     ArtifactNotFound = "FS-1201", User, 400, "the artifact is neither uploaded nor a file that the server may read", "upload the artifact, or give a path on the server that it is allowed to read";
     ArtifactInvalid = "FS-1202", User, 400, "the artifact is not a valid WebAssembly module or component", "rebuild the artifact; the message has the place where it stops being valid";
@@ -90,6 +94,7 @@ codes! {
     PositionUnknown = "FS-1305", User, 400, "the position is past the end of the partition", "read from 'latest', or from a position below the end";
     RecordTooLarge = "FS-1306", User, 413, "the record is larger than a topic accepts", "split the record, or raise the limit";
     PartitionNotFound = "FS-1307", User, 404, "the topic has no partition of this number", "see 'function-stream client topic describe'";
+    DeadLetterNotFound = "FS-1308", User, 404, "there is no waiting dead letter of this number", "see 'function-stream client dlq ls' for those that wait";
     // 14xx: a function's own failures.
     GuestError = "FS-1401", User, 422, "the function returned an error", "see the message: it is the function's own";
     GuestTrap = "FS-1402", User, 422, "the function trapped", "see the backtrace; a trap is a bug of the function";
@@ -100,6 +105,9 @@ codes! {
     GuestProtocol = "FS-1407", User, 422, "the function passed something malformed to the host", "rebuild it with a current SDK";
     StateKeyInvalid = "FS-1408", User, 422, "a state key or store name is not valid", "use store names of 1 to 255 bytes and the key form of the world";
     GuestPoisoned = "FS-1409", User, 422, "the instance failed before and cannot be called again", "nothing: the engine makes a new instance";
+    OutputTooLarge = "FS-1410", User, 422, "the function emitted a record that is larger than its limit", "emit smaller records, or raise the limit 'record'";
+    TooManyOutputs = "FS-1411", User, 422, "the function emitted more records than its limit", "emit fewer records for each input, or raise the limit 'records-per-input'";
+    StateLimit = "FS-1412", User, 422, "the function's state would pass its limit", "delete state that is not needed, or raise the limit 'state'";
     // 15xx: storage and brokers.
     Storage = "FS-1501", External, 503, "the data folder could not be read or written", "look at the disk: space, rights, health";
     StorageFull = "FS-1502", External, 507, "the disk of the data folder is full", "free space; the server goes on by itself";

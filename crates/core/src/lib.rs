@@ -11,7 +11,7 @@
 //!
 //! 1. [`record`], [`batch`]: what flows. 2. [`epoch`], [`delta`], [`state_key`]: what one commit makes durable.
 //! 3. [`spec`]: what a user asks for. 4. The seams: [`broker`] (with [`broker::Source`]), [`committer`], [`state`],
-//!    [`runtime`], [`metadata`]. 5. [`error`]: what can go wrong, and whose fault it is.
+//!    [`runtime`], [`metadata`], [`function_log`]. 5. [`error`]: what can go wrong, and whose fault it is.
 //!
 //! With the feature `test-util`, `test_util` has the conformance suite of each seam and an in-memory broker that
 //! behaves like a foreign one.
@@ -31,6 +31,7 @@ pub mod delta;
 pub mod epoch;
 pub mod error;
 pub mod failpoint;
+pub mod function_log;
 pub mod metadata;
 pub mod record;
 pub mod runtime;

@@ -12,13 +12,18 @@ use parking_lot::Mutex;
 
 use crate::batch::Batch;
 use crate::delta::Write;
-use crate::epoch::Epoch;
+use crate::epoch::{Epoch, FunctionId};
 use crate::error::{Error, Fault, Result};
+use crate::spec::FileGrant;
 use crate::state::Visit;
+
+pub use crate::spec::Limits;
 
 /// What a program is told about itself when an instance starts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct InstanceSpec {
+    /// The function's id, for its log.
+    pub id: FunctionId,
     /// The function's name.
     pub function: String,
     /// The function's revision.
@@ -31,21 +36,10 @@ pub struct InstanceSpec {
     pub config: BTreeMap<String, String>,
     /// What the instance may use.
     pub limits: Limits,
-}
-
-/// What one instance may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of linear memory and tables together.
-    pub memory: usize,
-    /// Time of one call.
-    pub call_time: std::time::Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits { memory: 256 << 20, call_time: std::time::Duration::from_secs(30) }
-    }
+    /// The environment variables that it sees: these and no others.
+    pub env: BTreeMap<String, String>,
+    /// The folders that it may read: these and no others.
+    pub files: Vec<FileGrant>,
 }
 
 /// What a call of user code reaches. It is the task's side of the boundary: the engine implements it, the runtime calls

@@ -3,6 +3,10 @@
 
 //! What a user asks for: a function's description.
 
+mod limits;
+mod on_error;
+
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
@@ -10,15 +14,22 @@ use serde::{Deserialize, Serialize};
 use crate::epoch::FunctionId;
 use crate::error::{Error, ErrorCode, Result};
 
+pub use limits::Limits;
+pub use on_error::{ErrorAction, ErrorPolicy};
+
 /// The longest name of a function, topic or cursor in bytes.
 pub const MAX_NAME: usize = 255;
 /// The most input groups of a function, and the most topics of a group.
 pub const MAX_GROUPS: usize = 64;
+/// The most retries of a record.
+pub const MAX_RETRIES: u32 = 1_000_000;
+/// What the name of a function's dead-letter topic ends with, unless it is named.
+pub const DEAD_LETTER_SUFFIX: &str = ".dlq";
 /// The most replicas, and the most partitions of a topic.
 pub const MAX_PARTITIONS: u32 = 1024;
 
 /// A function as its user describes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct FunctionSpec {
     /// The name, unique among the functions.
     pub name: String,
@@ -33,6 +44,27 @@ pub struct FunctionSpec {
     /// Given to the function at its start.
     #[serde(default)]
     pub config: BTreeMap<String, String>,
+    /// What each of its instances may use.
+    #[serde(default)]
+    pub limits: Limits,
+    /// What becomes of a record that it fails at.
+    #[serde(default)]
+    pub on_error: ErrorPolicy,
+    /// The environment variables that it sees: these and no others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// The folders that it may read: these and no others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileGrant>,
+}
+
+/// A folder of the server that a function may read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileGrant {
+    /// Where it is on the server: an absolute path.
+    pub host: String,
+    /// Where the function finds it: an absolute path.
+    pub guest: String,
 }
 
 /// What the user wants of a function.
@@ -71,18 +103,18 @@ impl FunctionSpec {
         if self.inputs.len() > MAX_GROUPS || self.inputs.iter().any(|g| g.len() > MAX_GROUPS) {
             problems.push(format!("at most {MAX_GROUPS} input groups of {MAX_GROUPS} topics each"));
         }
-        let mut seen = HashSet::new();
+        let mut seen: HashSet<&str> = HashSet::new();
         for topic in self.inputs.iter().flatten() {
             if !seen.insert(topic) {
                 problems.push(format!("input '{topic}' is named twice"));
             }
         }
-        let mut outputs = HashSet::new();
+        let mut outputs: HashSet<&str> = HashSet::new();
         for topic in &self.outputs {
             if !outputs.insert(topic) {
                 problems.push(format!("output '{topic}' is named twice"));
             }
-            if seen.contains(topic) {
+            if seen.contains(&**topic) {
                 problems.push(format!("'{topic}' is both input and output: the function would feed itself for ever"));
             }
         }
@@ -91,10 +123,73 @@ impl FunctionSpec {
                 problems.push(e.message);
             }
         }
+        if let Some(topic) = self.dead_letter_topic() {
+            if let Err(e) = check_name("dead-letter topic", &topic) {
+                problems.push(e.message);
+            }
+            if seen.contains(&*topic) || outputs.contains(&*topic) {
+                problems.push(format!("dead-letter topic '{topic}' is also an input or an output of the function"));
+            }
+        }
+        self.limits.check(&mut problems);
+        self.on_error.check(&mut problems);
+        self.check_grants(&mut problems);
         if self.replicas == 0 || self.replicas > MAX_PARTITIONS {
             problems.push(format!("replicas is {}, not 1 to {MAX_PARTITIONS}", self.replicas));
         }
         if problems.is_empty() { Ok(()) } else { Err(Error::new(ErrorCode::InvalidSpec, problems.join("; "))) }
+    }
+
+    /// The topic to which records go that the function fails at, if that is its policy.
+    pub fn dead_letter_topic(&self) -> Option<Cow<'_, str>> {
+        match &self.on_error.action {
+            ErrorAction::DeadLetter { topic: Some(topic) } => Some(Cow::Borrowed(topic)),
+            ErrorAction::DeadLetter { topic: None } => Some(Cow::Owned(format!("{}{DEAD_LETTER_SUFFIX}", self.name))),
+            ErrorAction::Skip | ErrorAction::Stop => None,
+        }
+    }
+
+    /// Every topic that must be there for the function to run.
+    pub fn topics(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let named = self.inputs.iter().flatten().chain(&self.outputs);
+        named.map(|topic| Cow::Borrowed(topic.as_str())).chain(self.dead_letter_topic())
+    }
+
+    fn check_grants(&self, problems: &mut Vec<String>) {
+        for name in self.env.keys() {
+            if name.is_empty() || name.contains(['=', '\0']) {
+                problems.push(format!("'{}' cannot be the name of an environment variable", name.escape_debug()));
+            }
+        }
+        for (name, _) in self.env.iter().filter(|(_, value)| value.contains('\0')) {
+            problems.push(format!("the value of the environment variable '{name}' holds a zero byte"));
+        }
+        let mut guests = HashSet::new();
+        for FileGrant { host, guest } in &self.files {
+            for path in [host, guest] {
+                if !path.starts_with('/') || path.contains('\0') || path.split('/').any(|part| part == "..") {
+                    problems.push(format!("'{}' is not an absolute path without '..'", path.escape_debug()));
+                }
+            }
+            if !guests.insert(guest.trim_end_matches('/')) {
+                problems.push(format!("two folders are granted as '{guest}'"));
+            }
+        }
+    }
+}
+
+/// Durations that are stored as milliseconds.
+mod millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_millis)
     }
 }
 

@@ -13,7 +13,8 @@ use fnstream_core::clock::Clock;
 use fnstream_core::committer::Committer;
 use fnstream_core::epoch::FunctionId;
 use fnstream_core::error::{Error, ErrorCode, Result};
-use fnstream_core::runtime::{Limits, Program};
+use fnstream_core::function_log::FunctionLog;
+use fnstream_core::runtime::Program;
 use fnstream_core::spec::FunctionEntry;
 use fnstream_core::state::StateStores;
 use parking_lot::{Condvar, Mutex};
@@ -40,6 +41,8 @@ pub struct EngineDeps {
     pub state_stores: Arc<dyn StateStores>,
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
+    /// Where is kept what happens to functions.
+    pub log: Arc<dyn FunctionLog>,
 }
 
 /// How a function is stopped.
@@ -108,8 +111,8 @@ impl Engine {
     }
 
     /// Runs a function: joins its group; its tasks come up by themselves as they are assigned.
-    pub fn start_function(&self, entry: &FunctionEntry, program: Arc<dyn Program>, limits: Limits) -> Result<()> {
-        let function = Function::new(self.core.clone(), entry.clone(), program, limits);
+    pub fn start_function(&self, entry: &FunctionEntry, program: Arc<dyn Program>) -> Result<()> {
+        let function = Function::new(self.core.clone(), entry.clone(), program);
         {
             let mut functions = self.functions.lock();
             if functions.contains_key(&entry.id) {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 
 use fnstream_core::broker::{Assignment, AssignmentListener, Membership, RevokeDone};
 use fnstream_core::epoch::TaskId;
-use fnstream_core::runtime::{Limits, Program};
+use fnstream_core::runtime::Program;
 use fnstream_core::spec::FunctionEntry;
 use parking_lot::Mutex;
 
@@ -24,7 +24,6 @@ pub(crate) struct Function {
     pub(crate) engine: Arc<EngineCore>,
     pub(crate) entry: FunctionEntry,
     pub(crate) program: Arc<dyn Program>,
-    pub(crate) limits: Limits,
     pub(crate) permits: Permits,
     inner: Mutex<Inner>,
 }
@@ -41,14 +40,9 @@ struct Inner {
 }
 
 impl Function {
-    pub(crate) fn new(
-        engine: Arc<EngineCore>,
-        entry: FunctionEntry,
-        program: Arc<dyn Program>,
-        limits: Limits,
-    ) -> Arc<Self> {
+    pub(crate) fn new(engine: Arc<EngineCore>, entry: FunctionEntry, program: Arc<dyn Program>) -> Arc<Self> {
         let permits = Permits::new(entry.spec.replicas);
-        Arc::new(Function { engine, entry, program, limits, permits, inner: Mutex::default() })
+        Arc::new(Function { engine, entry, program, permits, inner: Mutex::default() })
     }
 
     pub(crate) fn listener(self: &Arc<Self>) -> Arc<dyn AssignmentListener> {

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use fnstream_core::clock::{Clock, SystemClock};
 use fnstream_core::error::internal;
+use fnstream_core::function_log::ProcessLog;
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_engine::{Engine, EngineConfig, EngineDeps};
 use fnstream_runtime::{RuntimeOptions, WasmRuntime};
@@ -127,6 +128,7 @@ fn open(config: ServerConfig) -> Result<Arc<App>> {
         committer: store.committer(),
         state_stores: store.state_stores(),
         clock: clock.clone(),
+        log: Arc::new(ProcessLog),
     };
     let engine = Engine::start(engine, deps)?;
     Ok(App::new(config, store, engine, Arc::new(runtime), clock))

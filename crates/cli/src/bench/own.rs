@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fnstream_core::clock::{Clock, SystemClock};
+use fnstream_core::function_log::ProcessLog;
 use fnstream_core::record::{Position, TopicPartition};
-use fnstream_core::runtime::{Limits, Program, Runtime};
+use fnstream_core::runtime::{Program, Runtime};
 use fnstream_core::spec::{DesiredState, FunctionSpec};
 use fnstream_engine::{Engine, EngineConfig, EngineDeps, StateMode};
 use fnstream_runtime::{RuntimeOptions, WasmRuntime};
@@ -73,6 +74,7 @@ impl Own {
             committer: store.committer(),
             state_stores: store.state_stores(),
             clock,
+            log: Arc::new(ProcessLog),
         };
         let program = match variant {
             Variant::Copy => None,
@@ -91,7 +93,7 @@ impl Own {
                 inputs: vec![vec![INPUT.into()]],
                 outputs: vec![OUTPUT.into()],
                 replicas: args.partitions,
-                config: Default::default(),
+                ..FunctionSpec::default()
             },
             in_flight: Arc::default(),
             outputs: (0..args.partitions).map(|p| TopicPartition::new(OUTPUT, p)).collect(),
@@ -123,7 +125,7 @@ impl Target for Own {
     fn start_function(&mut self) -> Result {
         let entry = self.store.metadata().create(self.spec.clone(), DesiredState::Running)?;
         match &self.program {
-            Some(program) => self.engine.start_function(&entry, program.clone(), Limits::default())?,
+            Some(program) => self.engine.start_function(&entry, program.clone())?,
             None => self.copier = Some(Copier::start(&self.store, &entry, OUTPUT, &self.config)?),
         }
         Ok(())

@@ -54,12 +54,15 @@ pub(super) fn open(function: &Arc<Function>, assignment: &Assignment, waker: &Wa
     let outbox = Outbox::new(outputs, assignment.task.index);
     let host = Arc::new(Mutex::new(TaskHost { layers, outbox }));
     let instance_spec = InstanceSpec {
+        id: function.entry.id,
         function: spec.name.clone(),
         revision: function.entry.revision,
         task_index: assignment.task.index,
         outputs: spec.outputs.clone(),
         config: spec.config.clone(),
-        limits: function.limits,
+        limits: spec.limits,
+        env: spec.env.clone(),
+        files: spec.files.clone(),
     };
     let mut instance = function.program.instantiate(&instance_spec, host.clone())?;
     instance.init()?;

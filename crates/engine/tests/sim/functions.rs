@@ -10,7 +10,7 @@ use bytes::Bytes;
 use fnstream_core::delta::Write;
 use fnstream_core::epoch::FunctionId;
 use fnstream_core::runtime::Host;
-use fnstream_core::spec::{DesiredState, FunctionEntry, FunctionSpec};
+use fnstream_core::spec::{DesiredState, ErrorAction, ErrorPolicy, FunctionEntry, FunctionSpec, MAX_RETRIES};
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_engine::native::NativeProgram;
 use fnstream_frame::RecordRef;
@@ -30,7 +30,8 @@ pub fn entry(id: FunctionId, name: &str, input: &str, output: &str) -> FunctionE
             inputs: vec![vec![input.to_owned()]],
             outputs: vec![output.to_owned()],
             replicas: 2,
-            config: Default::default(),
+            on_error: ErrorPolicy { action: ErrorAction::Stop, retries: MAX_RETRIES, ..ErrorPolicy::default() },
+            ..FunctionSpec::default()
         },
     }
 }

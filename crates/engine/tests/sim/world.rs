@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use fnstream_core::clock::Clock;
 use fnstream_core::epoch::FunctionId;
-use fnstream_core::runtime::Limits;
+use fnstream_core::function_log::ProcessLog;
 use fnstream_core::test_util::clock::ManualClock;
 use fnstream_core::test_util::mem_broker::{MemBroker, Outcome};
 use fnstream_core::test_util::mem_state::MemStateStores;
@@ -228,11 +228,12 @@ impl World {
             committer: client,
             state_stores: process.stores.clone(),
             clock: self.clock.clone(),
+            log: Arc::new(ProcessLog),
         };
         let (engine, driver) = Engine::manual(self.config.clone(), deps);
         let start = |id: FunctionId, name, input, output, program| {
             let entry = functions::entry(id, name, input, output);
-            engine.start_function(&entry, program, Limits::default()).unwrap();
+            engine.start_function(&entry, program).unwrap();
         };
         start(RELAY, "relay", "in", "mid", functions::relay(self.fail_every));
         start(TALLY, "tally", "mid", "out", functions::tally());

@@ -191,7 +191,8 @@ pub fn spec() -> InstanceSpec {
         task_index: 1,
         outputs: vec!["out".into()],
         config: BTreeMap::from([("colour".to_owned(), "red".to_owned())]),
-        limits: Limits { memory: 64 << 20, call_time: Duration::from_secs(30) },
+        limits: Limits { memory: 64 << 20, call_time: Duration::from_secs(30), ..Limits::default() },
+        ..InstanceSpec::default()
     }
 }
 

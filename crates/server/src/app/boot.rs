@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use fnstream_core::runtime::{Limits, Program};
+use fnstream_core::runtime::Program;
 use fnstream_core::spec::{DesiredState, FunctionEntry};
 use fnstream_core::{Error, Result};
 
@@ -87,7 +87,7 @@ fn boot_one(app: &Arc<App>, entry: &FunctionEntry, program: Result<Arc<dyn Progr
 pub(super) fn start(app: &Arc<App>, entry: &FunctionEntry, program: Arc<dyn Program>) -> Result<()> {
     let _using = app.topic_use.read();
     app.ensure_topics(&entry.spec)?;
-    app.engine.start_function(entry, program, Limits::default())?;
+    app.engine.start_function(entry, program)?;
     app.failures.lock().remove(&entry.id);
     Ok(())
 }

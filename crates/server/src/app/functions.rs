@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fnstream_api::FunctionDescription;
-use fnstream_core::runtime::{Limits, Program};
+use fnstream_core::runtime::Program;
 use fnstream_core::spec::{DesiredState, FunctionEntry, FunctionSpec, check_name};
 use fnstream_core::{Error, ErrorCode, Result, error::internal};
 use fnstream_engine::StopMode;
@@ -55,6 +55,7 @@ impl NewFunction {
             outputs: vec![self.output.clone()],
             replicas: self.replicas,
             config: self.config.clone(),
+            ..FunctionSpec::default()
         }
     }
 }
@@ -107,7 +108,7 @@ impl App {
         self.ensure_topics(&spec)?;
         let entry = self.metadata.create(spec, DesiredState::Running)?;
         drop(pin);
-        if let Err(error) = self.engine.start_function(&entry, program, Limits::default()) {
+        if let Err(error) = self.engine.start_function(&entry, program) {
             self.metadata.remove(&entry.spec.name, entry.revision)?;
             return Err(error);
         }
@@ -209,8 +210,11 @@ impl App {
 
     /// Makes the topics of a function that are not there yet. Blocks.
     pub(super) fn ensure_topics(&self, spec: &FunctionSpec) -> Result<()> {
-        for topic in spec.inputs.iter().flatten().chain(&spec.outputs) {
-            self.store.ensure_topic(topic, spec.replicas)?;
+        let dead_letters = spec.dead_letter_topic();
+        for topic in spec.topics() {
+            // Dead letters are few, and one partition keeps them in the order in which they came.
+            let partitions = if dead_letters.as_ref() == Some(&topic) { 1 } else { spec.replicas };
+            self.store.ensure_topic(&topic, partitions)?;
         }
         Ok(())
     }

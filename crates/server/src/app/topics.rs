@@ -105,7 +105,9 @@ impl App {
             functions.iter().filter(|f| uses(&f.spec)).map(|f| f.spec.name.clone()).collect::<Vec<_>>()
         };
         let readers = names(&|spec| spec.inputs.iter().flatten().any(|t| t == topic));
-        let writers = names(&|spec| spec.outputs.iter().any(|t| t == topic));
+        let writers = names(&|spec| {
+            spec.outputs.iter().any(|t| t == topic) || spec.dead_letter_topic().is_some_and(|t| t == topic)
+        });
         Ok((readers, writers))
     }
 }

@@ -104,6 +104,7 @@ fn function_entry_of_version_1() {
             outputs: vec!["o".into()],
             replicas: 1,
             config: [("k".to_owned(), "v".to_owned())].into(),
+            ..FunctionSpec::default()
         },
     };
     assert_eq!(std::str::from_utf8(&encode_function(&entry)).unwrap(), golden);

@@ -127,7 +127,7 @@ pub fn spec(name: &str) -> FunctionSpec {
         inputs: vec![vec!["in".into()]],
         outputs: vec!["out".into()],
         replicas: 1,
-        config: Default::default(),
+        ..FunctionSpec::default()
     }
 }
 

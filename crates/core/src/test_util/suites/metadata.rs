@@ -49,6 +49,7 @@ fn spec(name: &str) -> FunctionSpec {
         outputs: vec!["out".into()],
         replicas: 3,
         config: BTreeMap::from([("key".into(), String::new()), ("k".into(), "välue\n".into())]),
+        ..FunctionSpec::default()
     }
 }
 

@@ -155,6 +155,7 @@ impl Task {
             outputs: vec!["out".into()],
             config: guest.config.clone(),
             limits,
+            ..InstanceSpec::default()
         };
         let host: SharedHost = probe.clone();
         let instance = guest.program.instantiate(&spec, host)?;

@@ -1,0 +1,79 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! What an instance of a function may use.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::millis;
+
+/// What one instance, which serves one task, may use. Whoever passes one of these fails the record at hand, nothing else.
+///
+/// | limit | what counts |
+/// |---|---|
+/// | `memory` | linear memory and tables together |
+/// | `call_time` | the time of one call: of a record, or of a batch where the function takes batches |
+/// | `start_time` | the time of making the instance and of its `init` together |
+/// | `record_bytes` | key, headers and value of one emitted record |
+/// | `records_per_input` | records emitted in a call, for each record that the call was given; a call without one counts as one |
+/// | `state_bytes` | keys and values that the task keeps, over all its stores |
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Bytes.
+    pub memory: usize,
+    /// Milliseconds when stored.
+    #[serde(with = "millis", rename = "call_time_ms")]
+    pub call_time: Duration,
+    /// Milliseconds when stored.
+    #[serde(with = "millis", rename = "start_time_ms")]
+    pub start_time: Duration,
+    /// Bytes.
+    pub record_bytes: usize,
+    /// Records.
+    pub records_per_input: u64,
+    /// Bytes; without a bound when it is not set. Keeping it costs a read for each write.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_bytes: Option<u64>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            memory: 256 << 20,
+            call_time: Duration::from_secs(10),
+            start_time: Duration::from_secs(60),
+            record_bytes: 1 << 20,
+            records_per_input: 10_000,
+            state_bytes: None,
+        }
+    }
+}
+
+impl Limits {
+    /// The least memory that a guest can begin with: one page.
+    const LEAST_MEMORY: usize = 64 << 10;
+    /// What 32-bit memory ends at.
+    const MOST_MEMORY: usize = 4 << 30;
+    /// Longer than this nobody waits for a call.
+    const MOST_TIME: Duration = Duration::from_secs(24 * 3600);
+
+    pub(super) fn check(&self, problems: &mut Vec<String>) {
+        if !(Self::LEAST_MEMORY..=Self::MOST_MEMORY).contains(&self.memory) {
+            problems.push(format!("limit memory is {} bytes, not 64KiB to 4GiB", self.memory));
+        }
+        for (name, time) in [("call-time", self.call_time), ("start-time", self.start_time)] {
+            if time.is_zero() || time > Self::MOST_TIME {
+                problems.push(format!("limit {name} is {time:?}, not 1ms to 1d"));
+            }
+        }
+        if self.record_bytes == 0 {
+            problems.push("limit record is 0 bytes: nothing could be emitted".to_owned());
+        }
+        if self.records_per_input == 0 {
+            problems.push("limit records-per-input is 0: nothing could be emitted".to_owned());
+        }
+    }
+}
