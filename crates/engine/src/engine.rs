@@ -21,6 +21,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::config::EngineConfig;
 use crate::function::Function;
+use crate::metrics::Meters;
 use crate::scheduler::Scheduler;
 use crate::state::{Bases, ReadCache};
 use crate::status::FunctionStatus;
@@ -69,6 +70,7 @@ pub(crate) struct EngineCore {
     pub(crate) scheduler: Arc<Scheduler>,
     pub(crate) bases: Bases,
     pub(crate) cache: Arc<ReadCache>,
+    pub(crate) meters: Meters,
     /// Bytes of committed state that the stores do not have yet.
     dirty: AtomicUsize,
 }
@@ -79,6 +81,7 @@ impl EngineCore {
             scheduler: Scheduler::new(deps.clock.clone()),
             bases: Bases::new(deps.state_stores.clone()),
             cache: Arc::new(ReadCache::new(config.cache_bytes)),
+            meters: Meters::default(),
             dirty: AtomicUsize::new(0),
             config,
             deps,
@@ -120,6 +123,8 @@ impl Engine {
             }
             functions.insert(entry.id, function.clone());
         }
+        // It counts from zero rather than being absent until something happens.
+        self.core.meters.of(&entry.spec.name);
         let groups = entry.spec.inputs.iter().map(|group| group.iter().map(|t| t.as_str().into()).collect()).collect();
         let subscription = Subscription { function: entry.id, name: entry.spec.name.clone(), groups };
         let joined = self.core.deps.broker.join(subscription, function.listener());
@@ -165,6 +170,17 @@ impl Engine {
     pub fn status(&self, id: FunctionId) -> Option<FunctionStatus> {
         let function = self.functions.lock().get(&id).cloned();
         function.map(|function| function.status())
+    }
+
+    /// What was counted of each function. A function gets its meter when it is first started; who deletes the function
+    /// removes it.
+    pub fn meters(&self) -> &Meters {
+        &self.core.meters
+    }
+
+    /// Bytes of committed state, of all tasks together, that the state stores do not have yet.
+    pub fn unapplied_bytes(&self) -> usize {
+        self.core.dirty_bytes()
     }
 
     /// Stops all functions orderly, those that take longer than `timeout` at once, then the threads.
