@@ -16,6 +16,7 @@ mod consume;
 mod describe;
 mod functions;
 mod incoming;
+mod letters;
 mod maintenance;
 mod produce;
 mod topics;
@@ -41,6 +42,7 @@ pub use artifacts::Archive;
 pub use consume::{Delivered, Outcome, Reading, Start};
 pub use functions::NewFunction;
 pub use incoming::Incoming;
+pub use letters::{LetterOutcome, WaitingLetter};
 
 use crate::ServerConfig;
 use crate::key_locks::KeyLocks;

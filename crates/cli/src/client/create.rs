@@ -34,10 +34,7 @@ pub struct Args {
 }
 
 pub async fn run(client: &Client, args: Args) -> Result {
-    let archive = match args.archive.starts_with("sha256:") {
-        true => args.archive,
-        false => upload(client, &args.archive).await?,
-    };
+    let archive = upload(client, args.archive).await?;
     let function = Function {
         name: None,
         archive,
@@ -50,8 +47,12 @@ pub async fn run(client: &Client, args: Args) -> Result {
     output::line(format!("Function created: {}", args.name))
 }
 
-async fn upload(client: &Client, path: &str) -> Result<String> {
-    let artifact = std::fs::read(path).map_err(|e| Failure::Coded {
+/// Uploads the artifact at a path; answers how the server names it. What is named so already stays as it is.
+pub async fn upload(client: &Client, path: String) -> Result<String> {
+    if path.starts_with("sha256:") {
+        return Ok(path);
+    }
+    let artifact = std::fs::read(&path).map_err(|e| Failure::Coded {
         code: ErrorCode::ArtifactNotFound.as_str().to_owned(),
         message: format!("cannot read '{path}': {e}"),
         advice: "give the path of a WebAssembly file on this machine".to_owned(),

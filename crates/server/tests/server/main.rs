@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod consume;
+mod dead_letters;
 mod functions;
 mod lifecycle;
 mod names;
