@@ -26,6 +26,7 @@
 pub mod config;
 pub mod engine;
 mod function;
+mod letters;
 pub mod metrics;
 pub mod native;
 mod scheduler;
@@ -36,5 +37,6 @@ mod workers;
 
 pub use config::{EngineConfig, EpochBounds, StateMode};
 pub use engine::{Engine, EngineDeps, ManualDriver, StopMode};
+pub use letters::{LetterAction, LetterReport, LettersDone, TriedLetter};
 pub use metrics::{FunctionMeter, Meters};
 pub use status::{FunctionState, FunctionStatus, PartitionStatus, TaskError, TaskState, TaskStatus};
