@@ -8,6 +8,7 @@
 
 mod error;
 mod functions;
+mod logs;
 mod records;
 mod topics;
 
@@ -17,6 +18,7 @@ use reqwest::{Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 
 pub use error::ClientError;
+pub use logs::LogOptions;
 pub use records::{ConsumeOptions, Consumed, ProduceOptions, ReadFrom};
 
 /// How long connecting may take.

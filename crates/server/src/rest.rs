@@ -9,6 +9,7 @@
 mod body;
 mod failure;
 mod functions;
+mod logs;
 mod openapi;
 mod params;
 mod records;
