@@ -9,6 +9,7 @@
 mod dead_letters;
 mod error;
 mod functions;
+mod logs;
 mod records;
 mod topics;
 
@@ -18,6 +19,7 @@ use reqwest::{Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 
 pub use error::ClientError;
+pub use logs::LogOptions;
 pub use records::{ConsumeOptions, Consumed, ProduceOptions, ReadFrom};
 
 /// How long connecting may take.

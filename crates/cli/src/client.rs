@@ -9,6 +9,7 @@ mod delete;
 mod describe;
 mod dlq;
 mod list;
+mod logs;
 mod produce;
 mod start;
 mod stop;
@@ -43,6 +44,8 @@ enum Verb {
     Start(start::Args),
     /// Stop a function after it has finished what it began
     Stop(stop::Args),
+    /// Show what a function printed and what happened to it
+    Logs(logs::Args),
     /// Send events to a topic
     Produce(produce::Args),
     /// Wait for the next event of a topic and print it
@@ -64,6 +67,7 @@ pub fn run(args: Args) -> Result {
             Verb::Describe(args) => describe::run(&client, &args).await,
             Verb::Start(args) => start::run(&client, &args).await,
             Verb::Stop(args) => stop::run(&client, &args).await,
+            Verb::Logs(args) => logs::run(&client, args).await,
             Verb::Produce(args) => produce::run(&client, args).await,
             Verb::Consume(args) => consume::run(&client, args).await,
             Verb::Topic(args) => topic::run(&client, args).await,

@@ -125,8 +125,6 @@ impl Engine {
             }
             functions.insert(entry.id, function.clone());
         }
-        // It counts from zero rather than being absent until something happens.
-        self.core.meters.of(&entry.spec.name);
         let groups = entry.spec.inputs.iter().map(|group| group.iter().map(|t| t.as_str().into()).collect()).collect();
         let subscription = Subscription { function: entry.id, name: entry.spec.name.clone(), groups };
         let joined = self.core.deps.broker.join(subscription, function.listener());

@@ -17,6 +17,7 @@ mod describe;
 mod functions;
 mod incoming;
 mod letters;
+mod logs;
 mod maintenance;
 mod produce;
 mod topics;
@@ -46,6 +47,7 @@ pub use letters::{LetterOutcome, WaitingLetter};
 
 use crate::ServerConfig;
 use crate::key_locks::KeyLocks;
+use crate::logs::FunctionLogs;
 use artifacts::ArtifactLedger;
 
 /// The application: everything that a request can reach.
@@ -55,6 +57,7 @@ pub struct App {
     metadata: Arc<dyn Metadata>,
     engine: Engine,
     runtime: Arc<dyn Runtime>,
+    logs: Arc<FunctionLogs>,
     clock: Arc<dyn Clock>,
     /// Changes of one function go one after the other.
     functions: KeyLocks<String>,
@@ -82,6 +85,7 @@ impl App {
         store: Store,
         engine: Engine,
         runtime: Arc<dyn Runtime>,
+        logs: Arc<FunctionLogs>,
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
         let loaders = std::thread::available_parallelism().map_or(2, usize::from);
@@ -91,6 +95,7 @@ impl App {
             store,
             engine,
             runtime,
+            logs,
             clock,
             functions: KeyLocks::new(),
             groups: KeyLocks::new(),
@@ -128,8 +133,8 @@ impl App {
     }
 
     /// The parts that a shutdown closes last.
-    pub fn parts(&self) -> (&Engine, &Store) {
-        (&self.engine, &self.store)
+    pub fn parts(&self) -> (&Engine, &Store, &FunctionLogs) {
+        (&self.engine, &self.store, &self.logs)
     }
 
     fn check_open(&self) -> Result<()> {

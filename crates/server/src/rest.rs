@@ -10,6 +10,7 @@ mod body;
 mod failure;
 mod functions;
 mod letters;
+mod logs;
 mod openapi;
 mod params;
 mod records;

@@ -45,7 +45,12 @@ impl Client {
         self.json(self.request(Method::POST, &["api", "v1", "artifacts"])?.body(artifact)).await
     }
 
-    fn function(&self, method: Method, name: &str, rest: &[&str]) -> Result<reqwest::RequestBuilder, ClientError> {
+    pub(super) fn function(
+        &self,
+        method: Method,
+        name: &str,
+        rest: &[&str],
+    ) -> Result<reqwest::RequestBuilder, ClientError> {
         let mut segments = vec!["api", "v1", "function", name];
         segments.extend(rest);
         self.request(method, &segments)

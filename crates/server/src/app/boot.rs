@@ -89,6 +89,7 @@ pub(super) fn start(app: &Arc<App>, entry: &FunctionEntry, program: Arc<dyn Prog
     app.ensure_topics(&entry.spec)?;
     app.engine.start_function(entry, program)?;
     app.failures.lock().remove(&entry.id);
+    app.note(entry, &format!("started, revision {}", entry.revision));
     Ok(())
 }
 
@@ -99,5 +100,6 @@ fn failed(app: &App, entry: &FunctionEntry, error: &Error) {
         error = error.message,
         "function could not be started: it stays registered and is tried again at 'client start' or at the next start"
     );
+    app.note(entry, &format!("could not be started: {error}"));
     app.failures.lock().insert(entry.id, error.clone());
 }
