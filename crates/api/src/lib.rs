@@ -34,7 +34,8 @@ pub mod units;
 pub use client::{Client, ClientError, ConsumeOptions, Consumed, ProduceOptions, ReadFrom};
 pub use failure::ErrorBody;
 pub use function::{
-    Function, FunctionDescription, FunctionStatus, PartitionDescription, TaskDescription, TaskError, TaskStatus,
+    FileGrant, Function, FunctionDescription, FunctionStatus, Limits, OnError, OnErrorAction, PartitionDescription,
+    TaskDescription, TaskError, TaskStatus,
 };
 pub use record::{AppendedRun, Produced};
 pub use topic::{PartitionInfo, TopicDescription, TopicRequest, UploadedArtifact};

@@ -9,6 +9,7 @@ mod delete;
 mod describe;
 mod list;
 mod produce;
+mod settings;
 mod start;
 mod stop;
 mod topic;

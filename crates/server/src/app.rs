@@ -15,9 +15,11 @@ mod boot;
 mod consume;
 mod describe;
 mod functions;
+mod grants;
 mod incoming;
 mod maintenance;
 mod produce;
+mod spec;
 mod topics;
 
 use std::collections::HashMap;
