@@ -37,7 +37,8 @@ pub use dead_letter::{DeadLetter, DeadLetters, LetterResult, LetterSelection, Le
 pub use client::{Client, ClientError, ConsumeOptions, Consumed, LogOptions, ProduceOptions, ReadFrom};
 pub use failure::ErrorBody;
 pub use function::{
-    Function, FunctionDescription, FunctionStatus, PartitionDescription, TaskDescription, TaskError, TaskStatus,
+    FileGrant, Function, FunctionDescription, FunctionStatus, Limits, OnError, OnErrorAction, PartitionDescription,
+    TaskDescription, TaskError, TaskStatus,
 };
 pub use logs::{LogLine, LogPage};
 pub use record::{AppendedRun, Produced};

@@ -11,6 +11,7 @@ mod dlq;
 mod list;
 mod logs;
 mod produce;
+mod settings;
 mod start;
 mod stop;
 mod topic;

@@ -15,11 +15,13 @@ mod boot;
 mod consume;
 mod describe;
 mod functions;
+mod grants;
 mod incoming;
 mod letters;
 mod logs;
 mod maintenance;
 mod produce;
+mod spec;
 mod topics;
 
 use std::collections::HashMap;

@@ -13,5 +13,6 @@ mod names;
 mod produce;
 mod published;
 mod refusals;
+mod settings;
 mod support;
 mod topics;

@@ -113,14 +113,7 @@ pub fn answer(stream: &mut TcpStream) -> (u16, String) {
 }
 
 pub fn function(archive: &str, input: &str, output: &str) -> Function {
-    Function {
-        name: None,
-        archive: archive.into(),
-        inputs: vec![input.into()],
-        output: output.into(),
-        replicas: 1,
-        config: Default::default(),
-    }
+    Function::new(archive, vec![input.into()], output)
 }
 
 /// The code of an error body.
