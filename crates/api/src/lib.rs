@@ -33,8 +33,8 @@ pub mod record;
 pub mod topic;
 pub mod units;
 
-pub use dead_letter::{DeadLetter, DeadLetters, LetterResult, LetterSelection, LetterTrial, RecordHeader, TriedLetter};
 pub use client::{Client, ClientError, ConsumeOptions, Consumed, LogOptions, ProduceOptions, ReadFrom};
+pub use dead_letter::{DeadLetter, DeadLetters, LetterResult, LetterSelection, LetterTrial, RecordHeader, TriedLetter};
 pub use failure::ErrorBody;
 pub use function::{
     FileGrant, Function, FunctionDescription, FunctionStatus, Limits, OnError, OnErrorAction, PartitionDescription,
