@@ -126,6 +126,7 @@ codes! {
     InvalidConfig = "FS-1703", User, 400, "the configuration is not valid", "correct the setting that the message names";
     Unavailable = "FS-1704", External, 503, "the server cannot be reached", "check that 'function-stream standalone' runs and that --service-url names it";
     ModeUnavailable = "FS-1705", User, 501, "this mode is not part of this build", "use 'function-stream standalone'";
+    NotReady = "FS-1706", External, 503, "the server is not ready yet", "wait until its functions are started; 'function-stream client status' shows how far they are";
     // 19xx: bugs.
     Internal = "FS-1901", Internal, 500, "something that cannot happen has happened", "please report it with the server's log";
 }

@@ -10,7 +10,7 @@ use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{functions, logs, records, topics};
+use super::{functions, logs, observe, records, topics};
 use crate::app::App;
 
 pub const FUNCTIONS: &str = "functions";
@@ -45,6 +45,7 @@ pub fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(functions::stop))
         .routes(routes!(functions::upload))
         .routes(routes!(logs::read))
+        .routes(routes!(observe::status))
         .routes(routes!(records::produce))
         .routes(routes!(records::consume))
         .routes(routes!(topics::list))

@@ -8,9 +8,12 @@
 mod consume;
 mod functions;
 mod lifecycle;
+mod logs;
+mod metrics;
 mod names;
 mod produce;
 mod published;
 mod refusals;
+mod status;
 mod support;
 mod topics;
