@@ -101,7 +101,9 @@ fn the_verbs_and_the_version_are_told() {
     assert!(!out(&help).contains("openapi"), "for those who build it only");
     assert_eq!(out(&run(&["-V"])), format!("function-stream {}\n", env!("CARGO_PKG_VERSION")));
     let help = run(&["client", "--help"]);
-    for verb in ["create", "list", "delete", "describe", "start", "stop", "status", "logs", "produce", "consume", "topic"] {
+    for verb in
+        ["create", "list", "delete", "describe", "start", "stop", "status", "logs", "produce", "consume", "topic"]
+    {
         assert!(out(&help).contains(verb), "{verb}");
     }
 }

@@ -100,7 +100,7 @@ codes! {
     GuestTrap = "FS-1402", User, 422, "the function trapped", "see the backtrace; a trap is a bug of the function";
     GuestTimeout = "FS-1403", User, 422, "the function ran longer than its time limit", "make it faster, or raise its limit";
     GuestOutOfMemory = "FS-1404", User, 422, "the function asked for more memory than its limit", "use less, or raise its limit";
-    GuestExit = "FS-1405", User, 422, "the function ended itself with a status other than 0", "see its standard error";
+    GuestExit = "FS-1405", User, 422, "the function ended itself with a status other than 0", "see what it wrote to its standard error with 'function-stream client logs'";
     UnknownTarget = "FS-1406", User, 422, "the function emitted to an output that it does not have", "emit to a target id below the number of the function's outputs";
     GuestProtocol = "FS-1407", User, 422, "the function passed something malformed to the host", "rebuild it with a current SDK";
     StateKeyInvalid = "FS-1408", User, 422, "a state key or store name is not valid", "use store names of 1 to 255 bytes and the key form of the world";
