@@ -3,7 +3,7 @@
 
 //! What goes over the wire between a Function Stream server and its clients, and a client.
 //!
-//! Owns: the JSON models of the REST interface ([`function`], [`logs`], [`topic`], [`record`], [`failure`]), how keys and
+//! Owns: the JSON models of the REST interface ([`function`], [`logs`], [`topic`], [`record`], [`status`], [`failure`]), how keys and
 //! headers of a record travel in HTTP headers ([`header`]), durations and sizes in human units ([`units`]), and the typed
 //! [`Client`]. It must not know the engine, the store or how the server does its work.
 //!
@@ -30,6 +30,7 @@ pub mod function;
 pub mod header;
 pub mod logs;
 pub mod record;
+pub mod status;
 pub mod topic;
 pub mod units;
 
@@ -42,6 +43,7 @@ pub use function::{
 };
 pub use logs::{LogLine, LogPage};
 pub use record::{AppendedRun, Produced};
+pub use status::FunctionSummary;
 pub use topic::{PartitionInfo, TopicDescription, TopicRequest, UploadedArtifact};
 
 /// Where a server listens when nothing else is said.

@@ -13,6 +13,7 @@ mod logs;
 mod produce;
 mod settings;
 mod start;
+mod status;
 mod stop;
 mod topic;
 
@@ -45,6 +46,8 @@ enum Verb {
     Start(start::Args),
     /// Stop a function after it has finished what it began
     Stop(stop::Args),
+    /// Show how all functions fare, and why what does not run does not
+    Status(status::Args),
     /// Show what a function printed and what happened to it
     Logs(logs::Args),
     /// Send events to a topic
@@ -68,6 +71,7 @@ pub fn run(args: Args) -> Result {
             Verb::Describe(args) => describe::run(&client, &args).await,
             Verb::Start(args) => start::run(&client, &args).await,
             Verb::Stop(args) => stop::run(&client, &args).await,
+            Verb::Status(args) => status::run(&client, args).await,
             Verb::Logs(args) => logs::run(&client, args).await,
             Verb::Produce(args) => produce::run(&client, args).await,
             Verb::Consume(args) => consume::run(&client, args).await,

@@ -101,7 +101,9 @@ fn the_verbs_and_the_version_are_told() {
     assert!(!out(&help).contains("openapi"), "for those who build it only");
     assert_eq!(out(&run(&["-V"])), format!("function-stream {}\n", env!("CARGO_PKG_VERSION")));
     let help = run(&["client", "--help"]);
-    for verb in ["create", "list", "delete", "describe", "start", "stop", "produce", "consume", "topic"] {
+    for verb in
+        ["create", "list", "delete", "describe", "start", "stop", "status", "logs", "produce", "consume", "topic"]
+    {
         assert!(out(&help).contains(verb), "{verb}");
     }
 }
@@ -236,6 +238,44 @@ fn what_a_function_may_use_is_said_on_the_command_line_and_shown() {
     assert!(
         err(&granted).starts_with("error FS-1108: not a folder that functions may be granted on this server: '/tmp'")
     );
+}
+
+#[test]
+fn how_functions_fare_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    assert_eq!(out(&server.client(&["status"])), "there are no functions\n");
+    server.client(&["create", "-n", "example", "-a", &echo(&folder), "-i", "in", "-o", "out"]);
+    server.client(&["stop", "-n", "example"]);
+    let status = server.client(&["status"]);
+    let lines: Vec<_> = out(&status).lines().collect();
+    assert!(lines[0].trim_start().starts_with("NAME"), "{lines:?}");
+    assert!(lines[1].contains("example") && lines[1].contains("stopped"), "{lines:?}");
+    assert_eq!(lines[3], "example: it was told to stop; 'client start' lets it run again");
+    let json: serde_json::Value = serde_json::from_slice(&server.client(&["status", "--json"]).stdout).unwrap();
+    assert_eq!(json[0]["status"], "stopped");
+
+    let logs = server.client(&["logs", "-n", "example", "--tail", "1"]);
+    assert!(out(&logs).ends_with("Z host | stops\n"), "{}", out(&logs));
+    let logs = server.client(&["logs", "-n", "example", "--json"]);
+    let first: serde_json::Value = serde_json::from_str(out(&logs).lines().next().unwrap()).unwrap();
+    assert_eq!(first["text"], "created and started");
+
+    // Whoever follows sees what comes.
+    let mut following = Command::new(BINARY)
+        .args(["client", "-s", &server.url, "logs", "-n", "example", "-f"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(following.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut stops = lines.filter(|line| line.ends_with("host | stops"));
+    assert!(stops.next().is_some(), "what was there");
+    server.client(&["start", "-n", "example"]);
+    server.client(&["stop", "-n", "example"]);
+    assert!(stops.next().is_some(), "what comes");
+    server.client(&["delete", "-n", "example"]);
+    assert_eq!(following.wait().unwrap().code(), Some(1), "there is nothing to follow any more");
 }
 
 #[test]

@@ -129,6 +129,11 @@ impl Meters {
         meters.entry(name.into()).or_default().clone()
     }
 
+    /// The meter of that function, when it has one.
+    pub fn get(&self, name: &str) -> Option<Arc<FunctionMeter>> {
+        self.0.lock().get(name).cloned()
+    }
+
     /// Forgets a function that was deleted. What its tasks still count until they have noticed is seen by nobody, also
     /// when the name is taken again.
     pub fn remove(&self, name: &str) {

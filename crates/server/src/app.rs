@@ -20,6 +20,7 @@ mod incoming;
 mod letters;
 mod logs;
 mod maintenance;
+mod observe;
 mod produce;
 mod spec;
 mod topics;
@@ -27,7 +28,8 @@ mod topics;
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::time::Duration;
 
 use fnstream_core::clock::Clock;
 use fnstream_core::epoch::FunctionId;
@@ -50,6 +52,7 @@ pub use letters::{LetterOutcome, WaitingLetter};
 use crate::ServerConfig;
 use crate::key_locks::KeyLocks;
 use crate::logs::FunctionLogs;
+use crate::metrics::ServerMeter;
 use artifacts::ArtifactLedger;
 
 /// The application: everything that a request can reach.
@@ -60,7 +63,12 @@ pub struct App {
     engine: Engine,
     runtime: Arc<dyn Runtime>,
     logs: Arc<FunctionLogs>,
+    meter: ServerMeter,
     clock: Arc<dyn Clock>,
+    /// When the server was started, on its clock.
+    began: Duration,
+    /// Whether what should run was started, as far as it can be.
+    booted: AtomicBool,
     /// Changes of one function go one after the other.
     functions: KeyLocks<String>,
     /// Deliveries to one group of one topic go one after the other.
@@ -98,6 +106,9 @@ impl App {
             engine,
             runtime,
             logs,
+            meter: ServerMeter::new(),
+            began: clock.now(),
+            booted: AtomicBool::new(false),
             clock,
             functions: KeyLocks::new(),
             groups: KeyLocks::new(),

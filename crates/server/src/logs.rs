@@ -25,6 +25,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use fnstream_api::LogPage;
 use fnstream_core::clock::Clock;
@@ -69,6 +70,11 @@ struct Log {
 }
 
 impl Log {
+    fn new(name: &str, now: Duration, lost: Arc<AtomicU64>) -> Self {
+        let limit = Mutex::new(Limit::new(now));
+        Log { name: name.to_owned(), limit, end: watch::Sender::new(0), gone: AtomicBool::new(false), lost }
+    }
+
     /// So many lines are missing in the log.
     fn lost(&self, lines: u64) {
         self.limit.lock().add_missing(lines);
@@ -176,14 +182,7 @@ impl FunctionLogs {
     }
 
     fn new_log(&self, name: &str) -> Arc<Log> {
-        let limit = Mutex::new(Limit::new(self.clock.now()));
-        Arc::new(Log {
-            name: name.to_owned(),
-            limit,
-            end: watch::Sender::new(0),
-            gone: AtomicBool::new(false),
-            lost: self.lost.clone(),
-        })
+        Arc::new(Log::new(name, self.clock.now(), self.lost.clone()))
     }
 
     fn tell_missing(&self, log: &Arc<Log>, missing: u64) {

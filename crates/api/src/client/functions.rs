@@ -7,12 +7,19 @@ use reqwest::Method;
 
 use super::{Client, ClientError};
 use crate::function::{Function, FunctionDescription};
+use crate::status::FunctionSummary;
 use crate::topic::UploadedArtifact;
 
 impl Client {
     /// The names of all functions.
     pub async fn list_functions(&self) -> Result<Vec<String>, ClientError> {
         self.json(self.request(Method::GET, &["api", "v1", "functions"])?).await
+    }
+
+    /// How all functions fare, or one of them.
+    pub async fn status(&self, name: Option<&str>) -> Result<Vec<FunctionSummary>, ClientError> {
+        let query: Vec<_> = name.into_iter().map(|name| ("name", name)).collect();
+        self.json(self.request(Method::GET, &["api", "v1", "status"])?.query(&query)).await
     }
 
     /// Registers and starts a function.

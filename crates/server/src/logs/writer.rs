@@ -170,3 +170,35 @@ fn remove(folder: &Path) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log() -> Arc<Log> {
+        Arc::new(Log::new("f", std::time::Duration::ZERO, Arc::default()))
+    }
+
+    #[test]
+    fn a_full_queue_takes_no_line_but_everything_else() {
+        let (queue, log) = (Queue::default(), log());
+        let line = || Work::Line(log.clone(), vec![b'x'; MAX_QUEUED / 4]);
+        for _ in 0..4 {
+            assert!(queue.push(line()));
+        }
+        assert!(!queue.push(line()));
+        assert!(queue.push(Work::Remove(log.clone())));
+        assert_eq!(queue.take().map(|work| work.len()), Some(5));
+        assert!(queue.push(line()), "there is room again");
+    }
+
+    #[test]
+    fn what_was_queued_is_done_before_the_end() {
+        let (queue, log) = (Queue::default(), log());
+        queue.push(Work::Line(log.clone(), b"a".to_vec()));
+        queue.close();
+        assert!(!queue.push(Work::Line(log.clone(), b"b".to_vec())));
+        assert_eq!(queue.take().map(|work| work.len()), Some(1));
+        assert!(queue.take().is_none());
+    }
+}

@@ -10,7 +10,7 @@ use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{functions, letters, logs, records, topics};
+use super::{functions, letters, logs, observe, records, topics};
 use crate::app::App;
 
 pub const FUNCTIONS: &str = "functions";
@@ -50,6 +50,7 @@ pub fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(letters::discard))
         .routes(routes!(letters::attempt))
         .routes(routes!(logs::read))
+        .routes(routes!(observe::status))
         .routes(routes!(records::produce))
         .routes(routes!(records::consume))
         .routes(routes!(topics::list))
