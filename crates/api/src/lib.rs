@@ -34,8 +34,8 @@ pub mod units;
 pub use client::{Client, ClientError, ConsumeOptions, Consumed, ProduceOptions, ReadFrom};
 pub use failure::ErrorBody;
 pub use function::{
-    FileGrant, Function, FunctionDescription, FunctionStatus, Limits, OnError, OnErrorAction, PartitionDescription,
-    TaskDescription, TaskError, TaskStatus,
+    Emitted, FileGrant, Function, FunctionDescription, FunctionStatus, FunctionUpdate, Limits, OnError, OnErrorAction,
+    PartitionDescription, RevisionDescription, RollbackRequest, RolledBack, TaskDescription, TaskError, TaskStatus,
 };
 pub use record::{AppendedRun, Produced};
 pub use topic::{PartitionInfo, TopicDescription, TopicRequest, UploadedArtifact};

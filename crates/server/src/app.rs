@@ -12,6 +12,7 @@
 
 mod artifacts;
 mod boot;
+mod change;
 mod consume;
 mod describe;
 mod functions;
@@ -19,6 +20,7 @@ mod grants;
 mod incoming;
 mod maintenance;
 mod produce;
+mod revisions;
 mod spec;
 mod topics;
 

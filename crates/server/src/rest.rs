@@ -12,7 +12,9 @@ mod functions;
 mod openapi;
 mod params;
 mod records;
+mod revisions;
 mod topics;
+mod upload;
 
 use std::any::Any;
 use std::sync::Arc;
