@@ -43,6 +43,15 @@ type Module = api.Module
 // Context is what a driver does beside computing: emit, and open state.
 type Context = api.Context
 
+// Record is all of a record, not only its value.
+type Record = api.Record
+
+// Header is a name with a value, of a Record.
+type Header = api.Header
+
+// RecordContext is a Context that knows keys, headers and times. The context is one where Function Stream calls.
+type RecordContext = api.RecordContext
+
 // Store is keyed state of the task.
 type Store = api.Store
 

@@ -36,6 +36,10 @@ type Options struct {
 type Record struct {
 	// Source is the index of the input group.
 	Source uint32
+	// Key of the record; nil when it has none.
+	Key []byte
+	// Headers of the record.
+	Headers []api.Header
 	// Timestamp is the record's time in milliseconds since the Unix epoch.
 	Timestamp int64
 	// Value is the payload.
@@ -109,52 +113,41 @@ func (h *Host) Send(values ...string) error {
 // Process gives records to the function as one batch. A record that fails is left out, as by a function whose error policy
 // is to skip; all others are processed. The error is nil, or joins a RecordError for each that failed.
 func (h *Host) Process(records ...Record) error {
-	var failures []error
-	base := 0
-	for len(records) > 0 {
-		index, err := h.batch(records)
-		if err == nil {
-			h.journal = append(h.journal, input{records: records})
-			break
-		}
-		if restored := h.restore(); restored != nil {
-			return errors.Join(append(failures, err, restored)...)
-		}
-		if index == impl.NoRecord && len(records) > 1 {
-			// Not known which: the host looks for it with smaller batches.
-			first, rest := records[:len(records)/2], records[len(records)/2:]
-			failures = append(failures, shift(h.Process(first...), base))
-			base, records = base+len(first), rest
-			continue
-		}
-		if index == impl.NoRecord {
-			index = 0
-		}
-		failures = append(failures, &RecordError{Index: base + int(index), Err: err})
-		if index > 0 {
-			failures = append(failures, shift(h.Process(records[:index]...), base))
-		}
-		base, records = base+int(index)+1, records[index+1:]
-	}
-	return errors.Join(failures...)
+	return errors.Join(h.process(records, 0)...)
 }
 
-// shift has the indexes of a part of a batch count from the batch's begin.
-func shift(err error, base int) error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, one := range joined.Unwrap() {
-			shift(one, base)
-		}
-	} else if failed, ok := err.(*RecordError); ok {
-		failed.Index += base
+// process gives the errors of records, of which the first has the index base in its batch.
+func (h *Host) process(records []Record, base int) []error {
+	if len(records) == 0 {
+		return nil
 	}
-	return err
+	index, err := h.batch(records)
+	if err == nil {
+		h.journal = append(h.journal, input{records: records})
+		return nil
+	}
+	if restored := h.restore(); restored != nil {
+		return []error{err, restored}
+	}
+	at := int(index)
+	if index == impl.NoRecord {
+		if len(records) > 1 {
+			// Not known which: the host looks for it with smaller batches.
+			half := len(records) / 2
+			return append(h.process(records[:half], base), h.process(records[half:], base+half)...)
+		}
+		at = 0
+	}
+	failures := append(h.process(records[:at], base), &RecordError{Index: base + at, Err: err})
+	return append(failures, h.process(records[at+1:], base+at+1)...)
 }
 
 func (h *Host) batch(records []Record) (uint32, error) {
 	packed := make([]impl.FrameRecord, len(records))
 	for i, record := range records {
-		packed[i] = impl.FrameRecord{Channel: record.Source, Timestamp: record.Timestamp, Value: record.Value}
+		packed[i] = impl.FrameRecord{Channel: record.Source, Record: api.Record{
+			Key: record.Key, Headers: record.Headers, Timestamp: record.Timestamp, Value: record.Value,
+		}}
 	}
 	return h.runtime.ProcessBatch(impl.EncodeFrame(packed))
 }

@@ -6,6 +6,7 @@ package fstest_test
 import (
 	"bytes"
 	"errors"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -165,6 +166,32 @@ func TestNothingWorksAfterClose(t *testing.T) {
 	for i, err := range all {
 		if !errors.Is(err, &fssdk.SDKError{Code: fssdk.ErrRuntimeClosed}) {
 			t.Error(i, err)
+		}
+	}
+}
+
+// passThrough emits records as they are.
+type passThrough struct{ fssdk.BaseDriver }
+
+func (passThrough) Process(ctx fssdk.Context, _ uint32, _ []byte) error {
+	records := ctx.(fssdk.RecordContext)
+	return records.EmitRecord(0, records.Record())
+}
+
+func TestWholeRecordsPassThrough(t *testing.T) {
+	host, err := fstest.New(func() fssdk.Driver { return passThrough{} }, fstest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	headers := []fssdk.Header{{Name: "h", Value: []byte("1")}}
+	records := []fstest.Record{{Key: []byte{}, Headers: headers, Timestamp: 5, Value: []byte("a")}, {Timestamp: -1, Value: []byte("b")}}
+	if err := errors.Join(host.Process(records...), host.Process(fstest.Record{Headers: []fssdk.Header{{Name: "a\xff"}}})); err == nil || !strings.Contains(err.Error(), "the name of a header") {
+		t.Fatal(err)
+	}
+	for i, got := range host.Emitted() {
+		want := fssdk.Record{Key: records[i].Key, Headers: records[i].Headers, Timestamp: records[i].Timestamp, Value: records[i].Value}
+		if !reflect.DeepEqual(got.Record, want) {
+			t.Errorf("%v is not %v", got.Record, want)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sort"
 
+	"github.com/functionstream/function-stream/go-sdk/api"
 	"github.com/functionstream/function-stream/go-sdk/impl"
 )
 
@@ -14,10 +15,8 @@ import (
 type Emitted struct {
 	// Target is the index of the output.
 	Target uint32
-	// Timestamp is that of the record that was in process.
-	Timestamp int64
-	// Value is the payload.
-	Value []byte
+	// Record is what was emitted; by Emit, a value with the time of the record in process.
+	api.Record
 }
 
 // Watermark is a watermark that was emitted.
@@ -56,7 +55,13 @@ func (m *memory) rollback() {
 func (m *memory) EmitFrame(frame []byte) error {
 	records, err := impl.DecodeFrame(frame)
 	for _, record := range records {
-		m.emitted = append(m.emitted, Emitted{record.Channel, record.Timestamp, slices.Clone(record.Value)})
+		// The frame's memory is used again.
+		copied := record.Record
+		copied.Key, copied.Value = slices.Clone(record.Key), slices.Clone(record.Value)
+		for i := range copied.Headers {
+			copied.Headers[i].Value = slices.Clone(copied.Headers[i].Value)
+		}
+		m.emitted = append(m.emitted, Emitted{record.Channel, copied})
 	}
 	return err
 }

@@ -5,6 +5,7 @@ package impl
 
 import (
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/functionstream/function-stream/go-sdk/api"
 )
@@ -17,7 +18,9 @@ type Batch struct {
 	contextBase
 	host    Host
 	outputs uint32
-	// The time of the record in process.
+	// The frame in process, which record of it, and that one's time.
+	frame     frame
+	index     int
 	timestamp int64
 	emitted   frameBuilder
 	caches    []*cache
@@ -25,6 +28,8 @@ type Batch struct {
 	// afterwards, whatever the driver makes of the error.
 	fault error
 }
+
+var _ api.RecordContext = (*Batch)(nil)
 
 // NewBatch is a world of a function that has so many outputs.
 func NewBatch(host Host, config map[string]string, outputs int) *Batch {
@@ -39,13 +44,54 @@ func (b *Batch) Emit(target uint32, data []byte) error {
 	if target >= b.outputs {
 		return noOutput(target, b.outputs)
 	}
-	if b.emitted.length() > 0 && b.emitted.length()+len(data) > mostEmitted {
-		if err := b.flushEmitted(); err != nil {
-			return err
-		}
+	if err := b.room(len(data)); err != nil {
+		return err
 	}
 	b.emitted.push(target, b.timestamp, data)
 	return nil
+}
+
+// EmitRecord gathers a record with its key, headers and time.
+func (b *Batch) EmitRecord(target uint32, record api.Record) error {
+	if b.closed {
+		return errClosed()
+	}
+	if target >= b.outputs {
+		return noOutput(target, b.outputs)
+	}
+	size := len(record.Key) + len(record.Value)
+	for _, header := range record.Headers {
+		if len(header.Name) > mostName || !utf8.ValidString(header.Name) {
+			return api.NewError(api.ErrResultUnexpected, "the name of a header is at most 65,535 bytes of utf-8")
+		}
+		size += len(header.Name) + len(header.Value)
+	}
+	if err := b.room(size); err != nil {
+		return err
+	}
+	b.emitted.pushRecord(target, record)
+	return nil
+}
+
+// room passes on what was gathered when so many bytes more would be too many.
+func (b *Batch) room(size int) error {
+	if b.emitted.length() > 0 && b.emitted.length()+size > mostEmitted {
+		return b.flushEmitted()
+	}
+	return nil
+}
+
+// Record is the record in process.
+func (b *Batch) Record() api.Record {
+	if b.index >= len(b.frame.timestamps) {
+		return api.Record{}
+	}
+	return api.Record{
+		Key:       b.frame.key(b.index),
+		Headers:   b.frame.headers(b.index),
+		Timestamp: b.timestamp,
+		Value:     b.frame.value(b.index),
+	}
 }
 
 // EmitWatermark passes on what was emitted before it, since that may be older, and then the watermark.

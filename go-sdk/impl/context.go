@@ -9,8 +9,8 @@ import (
 	"github.com/functionstream/function-stream/go-sdk/api"
 )
 
-// mostName is the longest name of a store, in bytes.
-const mostName = 255
+// mostStoreName is the longest name of a store, in bytes.
+const mostStoreName = 255
 
 // contextBase is what the contexts of both worlds have in common.
 type contextBase struct {
@@ -41,7 +41,7 @@ func (c *contextBase) open(name string, open func() (Backend, error)) (api.Store
 	if c.closed {
 		return nil, errClosed()
 	}
-	if len(name) == 0 || len(name) > mostName || !utf8.ValidString(name) {
+	if len(name) == 0 || len(name) > mostStoreName || !utf8.ValidString(name) {
 		return nil, api.NewError(api.ErrStoreInvalidName, "the name of a store is 1 to 255 bytes of utf-8")
 	}
 	backend, known := c.stores[name]

@@ -1,7 +1,9 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build wasip1 || wasip2
+// A component of the per-record world alone must not import what other hosts do not have.
+
+//go:build (wasip1 || wasip2) && !fnstream_per_record
 
 package impl
 

@@ -16,6 +16,8 @@ const (
 	frameMagic  = 'F' | 'S'<<8 | 'F'<<16 | 1<<24
 	frameHeader = 16
 	frameRecord = 28
+	hasKey      = 1
+	mostName    = 1<<16 - 1
 )
 
 // frame is a view of a packed frame. The bytes come from the host, which checks all that it takes in, so that only what
@@ -23,6 +25,7 @@ const (
 type frame struct {
 	timestamps []int64
 	channels   []uint32
+	attributes []uint32
 	keyEnds    []uint32
 	headerEnds []uint32
 	valueEnds  []uint32
@@ -49,6 +52,7 @@ func parseFrame(bytes []byte) (frame, error) {
 	return frame{
 		timestamps: unsafe.Slice((*int64)(unsafe.Pointer(&bytes[frameHeader])), count),
 		channels:   column(8),
+		attributes: column(12),
 		keyEnds:    column(16),
 		headerEnds: column(20),
 		valueEnds:  column(24),
@@ -62,6 +66,31 @@ func (f *frame) value(i int) []byte {
 	return f.payload[start:end:end]
 }
 
+// key of a record; nil when it has none.
+func (f *frame) key(i int) []byte {
+	if f.attributes[i]&hasKey == 0 {
+		return nil
+	}
+	start, end := uint32(0), f.keyEnds[i]
+	if i > 0 {
+		start = f.valueEnds[i-1]
+	}
+	return f.payload[start:end:end]
+}
+
+// headers of a record, decoded.
+func (f *frame) headers(i int) (headers []api.Header) {
+	rest := f.payload[f.keyEnds[i]:f.headerEnds[i]]
+	for len(rest) > 0 {
+		end := 2 + int(rest[0]) + int(rest[1])<<8
+		name := string(rest[2:end])
+		var value []byte
+		value, rest = cut(rest[end:])
+		headers = append(headers, api.Header{Name: name, Value: value})
+	}
+	return headers
+}
+
 // frameBuilder gathers records and writes them as a frame, in the same memory each time.
 type frameBuilder struct {
 	records []builtRecord
@@ -70,14 +99,34 @@ type frameBuilder struct {
 }
 
 type builtRecord struct {
-	timestamp int64
-	channel   uint32
-	end       uint32
+	timestamp                                int64
+	channel, attributes, key, headers, value uint32
 }
 
+// push adds a record of a value alone.
 func (b *frameBuilder) push(channel uint32, timestamp int64, value []byte) {
+	start := uint32(len(b.payload))
 	b.payload = append(b.payload, value...)
-	b.records = append(b.records, builtRecord{timestamp, channel, uint32(len(b.payload))})
+	b.records = append(b.records, builtRecord{timestamp, channel, 0, start, start, uint32(len(b.payload))})
+}
+
+// pushRecord adds a record. The names of its headers must have been checked.
+func (b *frameBuilder) pushRecord(channel uint32, record api.Record) {
+	built := builtRecord{timestamp: record.Timestamp, channel: channel}
+	if record.Key != nil {
+		built.attributes = hasKey
+		b.payload = append(b.payload, record.Key...)
+	}
+	built.key = uint32(len(b.payload))
+	for _, header := range record.Headers {
+		n := len(header.Name)
+		b.payload = append(append(b.payload, byte(n), byte(n>>8)), header.Name...)
+		b.payload = append(appendU32(b.payload, uint32(len(header.Value))), header.Value...)
+	}
+	built.headers = uint32(len(b.payload))
+	b.payload = append(b.payload, record.Value...)
+	built.value = uint32(len(b.payload))
+	b.records = append(b.records, built)
 }
 
 func (b *frameBuilder) empty() bool { return len(b.records) == 0 }
@@ -109,14 +158,11 @@ func (b *frameBuilder) frame() []byte {
 	timestamps := unsafe.Slice((*int64)(unsafe.Add(unsafe.Pointer(&out[0]), frameHeader)), n)
 	channels, attributes := column(8), column(12)
 	keys, headers, values := column(16), column(20), column(24)
-	start := uint32(0)
 	for i := range b.records {
 		record := &b.records[i]
 		timestamps[i] = record.timestamp
-		channels[i] = record.channel
-		attributes[i] = 0
-		keys[i], headers[i], values[i] = start, start, record.end
-		start = record.end
+		channels[i], attributes[i] = record.channel, record.attributes
+		keys[i], headers[i], values[i] = record.key, record.headers, record.value
 	}
 	copy(out[frameHeader+frameRecord*n:], b.payload)
 	return out

@@ -3,18 +3,19 @@
 
 package impl
 
+import "github.com/functionstream/function-stream/go-sdk/api"
+
 // FrameRecord is a record in or out of a frame. For a host in Go.
 type FrameRecord struct {
-	Channel   uint32
-	Timestamp int64
-	Value     []byte
+	Channel uint32
+	api.Record
 }
 
 // EncodeFrame makes a frame of records.
 func EncodeFrame(records []FrameRecord) []byte {
 	var builder frameBuilder
 	for _, record := range records {
-		builder.push(record.Channel, record.Timestamp, record.Value)
+		builder.pushRecord(record.Channel, record.Record)
 	}
 	return builder.frame()
 }
@@ -27,7 +28,9 @@ func DecodeFrame(bytes []byte) ([]FrameRecord, error) {
 	}
 	records := make([]FrameRecord, len(frame.timestamps))
 	for i := range records {
-		records[i] = FrameRecord{frame.channels[i], frame.timestamps[i], frame.value(i)}
+		records[i] = FrameRecord{frame.channels[i], api.Record{
+			Key: frame.key(i), Headers: frame.headers(i), Timestamp: frame.timestamps[i], Value: frame.value(i),
+		}}
 	}
 	return records, nil
 }

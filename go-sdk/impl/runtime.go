@@ -95,17 +95,19 @@ func (r *Runtime) ProcessBatch(bytes []byte) (index uint32, err error) {
 		if err != nil && batch.fault != nil {
 			index = NoRecord
 		}
+		batch.frame = frame{}
 	}()
 	index = NoRecord
-	frame, err := parseFrame(bytes)
+	records, err := parseFrame(bytes)
 	if err != nil {
 		return index, err
 	}
+	batch.frame = records
 	driver := r.driver
-	for i := range frame.timestamps {
+	for i := range records.timestamps {
 		index = uint32(i)
-		batch.timestamp = frame.timestamps[i]
-		if err := driver.Process(batch, frame.channels[i], frame.value(i)); err != nil {
+		batch.index, batch.timestamp = i, records.timestamps[i]
+		if err := driver.Process(batch, records.channels[i], records.value(i)); err != nil {
 			return index, err
 		}
 	}

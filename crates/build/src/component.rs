@@ -11,7 +11,7 @@ use wasi_preview1_component_adapter_provider::{
 use wasmparser::{Encoding, Parser, Payload, Validator};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
-use crate::worlds;
+use crate::worlds::{self, Worlds};
 
 /// The export of each world that shows that a program has it.
 const PACKED: &str = "functionstream:packed/function@0.1.0";
@@ -53,19 +53,19 @@ pub struct Artifact {
 
 /// Makes an artifact of what a compiler gave: a core module that the SDK is part of becomes a component; a component, and a
 /// module that exports `process`, are taken as they are.
-pub fn componentize(compiled: Vec<u8>) -> Result<Artifact> {
+pub fn componentize(compiled: Vec<u8>, worlds: Worlds) -> Result<Artifact> {
     let outside = read(&compiled)?;
     if outside.component || !outside.exports.iter().any(|name| name.starts_with(PACKED) || name == PROCESSOR) {
         return artifact(compiled);
     }
-    let adapted = adapt(compiled).map_err(|e| unfit(format!("cannot be made a component: {e:#}")))?;
+    let adapted = adapt(compiled, worlds).map_err(|e| unfit(format!("cannot be made a component: {e:#}")))?;
     artifact(adapted)
 }
 
 type Fault = Box<dyn std::error::Error>;
 
-fn adapt(mut module: Vec<u8>) -> std::result::Result<Vec<u8>, Fault> {
-    let (resolve, world) = worlds::resolve()?;
+fn adapt(mut module: Vec<u8>, worlds: Worlds) -> std::result::Result<Vec<u8>, Fault> {
+    let (resolve, world) = worlds::resolve(worlds)?;
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
     let mut encoder = ComponentEncoder::default()
         .module(&module)?

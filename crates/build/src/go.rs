@@ -8,18 +8,24 @@ use std::process::Command;
 
 use fnstream_core::{Error, ErrorCode, Result};
 
-use crate::worlds;
+use crate::worlds::{self, Worlds};
 
 /// The first release that can export functions of any name.
 const OLDEST: (u32, u32) = (1, 24);
 
+/// The build tag with which the SDK leaves the packed world out.
+const PER_RECORD: &str = "fnstream_per_record";
+
 /// Builds with the toolchain that `GO` names, or the one on the path, or the one where Go's installer puts it.
-pub(crate) fn go(dir: &Path, scratch: &Path) -> Result<Vec<u8>> {
+pub(crate) fn go(dir: &Path, scratch: &Path, worlds: Worlds) -> Result<Vec<u8>> {
     let go = std::env::var_os("GO").map(PathBuf::from).unwrap_or_else(|| find("go", &["/usr/local/go/bin/go"]));
     check_version(&go, dir)?;
     let out = scratch.join("module.wasm");
     let mut command = Command::new(&go);
     command.args(["build", "-trimpath", "-buildmode=c-shared"]);
+    if worlds == Worlds::PerRecord {
+        command.args(["-tags", PER_RECORD]);
+    }
     // The SDK's arena grows by a function of the runtime: see go-sdk/bindings/abi/arena.go.
     command.arg("-ldflags=-checklinkname=0").arg("-o").arg(&out).arg(".");
     command.current_dir(dir).env("GOOS", "wasip1").env("GOARCH", "wasm");
@@ -28,7 +34,7 @@ pub(crate) fn go(dir: &Path, scratch: &Path) -> Result<Vec<u8>> {
 }
 
 /// Builds with TinyGo, which makes the component itself, and needs wasm-tools for it.
-pub(crate) fn tinygo(dir: &Path, scratch: &Path) -> Result<Vec<u8>> {
+pub(crate) fn tinygo(dir: &Path, scratch: &Path, worlds: Worlds) -> Result<Vec<u8>> {
     let tinygo = std::env::var_os("TINYGO")
         .map(PathBuf::from)
         .unwrap_or_else(|| find("tinygo", &["/usr/local/tinygo/bin/tinygo"]));
@@ -43,8 +49,9 @@ pub(crate) fn tinygo(dir: &Path, scratch: &Path) -> Result<Vec<u8>> {
     worlds::write(&wit).map_err(|e| crate::cannot("write the worlds for tinygo", &e))?;
     let out = scratch.join("component.wasm");
     let mut command = Command::new(&tinygo);
-    command.args(["build", "-target=wasip2", "-tags=purego", "-scheduler=none", "-no-debug"]);
-    command.arg("-wit-package").arg(&wit).args(["-wit-world", worlds::WITH_WASI]).arg("-o").arg(&out).arg(".");
+    command.args(["build", "-target=wasip2", "-scheduler=none", "-no-debug"]);
+    command.arg("-tags").arg(if worlds == Worlds::PerRecord { "purego fnstream_per_record" } else { "purego" });
+    command.arg("-wit-package").arg(&wit).args(["-wit-world", &worlds.with_wasi()]).arg("-o").arg(&out).arg(".");
     command.current_dir(dir);
     run(command, "tinygo build")?;
     read(&out)

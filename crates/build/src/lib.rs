@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use fnstream_core::{Error, ErrorCode, Result};
 
 pub use component::{Artifact, Kind, componentize};
+pub use worlds::Worlds;
 
 /// What to build, and how.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ pub struct Options {
     pub out: Option<PathBuf>,
     /// Build Go with TinyGo.
     pub tinygo: bool,
+    /// Only the per-record world, for other hosts of it, which do not have the packed one.
+    pub per_record: bool,
 }
 
 /// What was built.
@@ -49,16 +52,20 @@ pub fn build(options: &Options) -> Result<Built> {
     let dir = options.dir.canonicalize().map_err(|e| {
         Error::new(ErrorCode::BuildFolder, format!("the folder '{}' cannot be read: {e}", options.dir.display()))
     })?;
-    if !dir.join("go.mod").is_file() {
+    // A module may hold several programs, each in a folder of its own.
+    if !dir.ancestors().any(|folder| folder.join("go.mod").is_file()) {
+        let dir = dir.display();
         return Err(Error::new(
             ErrorCode::BuildFolder,
-            format!("the folder '{}' has no go.mod, and go is the only language that is built so far", dir.display()),
+            format!("neither '{dir}' nor a folder above it has a go.mod, and go is the only language that is built so far"),
         ));
     }
     let out = options.out.clone().unwrap_or_else(|| default_out(&dir));
     let scratch = tempfile::tempdir().map_err(|e| cannot("make a temporary folder", &e))?;
-    let compiled = if options.tinygo { go::tinygo(&dir, scratch.path())? } else { go::go(&dir, scratch.path())? };
-    let artifact = componentize(compiled)?;
+    let worlds = if options.per_record { Worlds::PerRecord } else { Worlds::Both };
+    let compiled =
+        if options.tinygo { go::tinygo(&dir, scratch.path(), worlds)? } else { go::go(&dir, scratch.path(), worlds)? };
+    let artifact = componentize(compiled, worlds)?;
     place(&out, &artifact.bytes)?;
     Ok(Built { path: out, artifact })
 }

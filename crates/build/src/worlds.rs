@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! The WIT packages of our worlds, and one world that has both: what the SDK exports.
+//! The WIT packages of our worlds, and worlds of what an SDK exports.
 
 use std::path::Path;
 
@@ -19,35 +19,63 @@ const PACKAGES: &[(&str, &str)] = &[
     ("processor.wit", include_str!("../../../wit/core/processor.wit")),
 ];
 
-const BOTH: &str = "
+const BUILD: &str = "
 package functionstream:build@0.1.0;
 
 /// What an SDK exports. WASI comes with the adapter.
-world function {
+world both {
   include functionstream:packed/packed@0.1.0;
   include functionstream:core/processor@0.1.0;
 }
 
-/// The same for a toolchain that brings WASI itself.
-world function-with-wasi {
+/// The same for other hosts.
+world per-record {
+  include functionstream:core/processor@0.1.0;
+}
+
+/// The first for a toolchain that brings WASI itself.
+world both-with-wasi {
   include functionstream:packed/packed@0.1.0;
+  include functionstream:core/processor-runtime@0.1.0;
+}
+
+/// The second for a toolchain that brings WASI itself.
+world per-record-with-wasi {
   include functionstream:core/processor-runtime@0.1.0;
 }
 ";
 
-const PLAIN: &str = "function";
+/// Which of our worlds a component has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Worlds {
+    /// The packed one and the per-record one.
+    Both,
+    /// The per-record one alone.
+    PerRecord,
+}
 
-/// The world of toolchains that bring WASI themselves.
-pub(crate) const WITH_WASI: &str = "functionstream:build/function-with-wasi@0.1.0";
+impl Worlds {
+    fn plain(self) -> &'static str {
+        match self {
+            Worlds::Both => "both",
+            Worlds::PerRecord => "per-record",
+        }
+    }
+
+    /// The world of toolchains that bring WASI themselves.
+    pub(crate) fn with_wasi(self) -> String {
+        format!("functionstream:build/{}-with-wasi@0.1.0", self.plain())
+    }
+}
 
 /// The world that a core module is embedded with.
-pub(crate) fn resolve() -> Result<(Resolve, WorldId), Box<dyn std::error::Error>> {
+pub(crate) fn resolve(worlds: Worlds) -> Result<(Resolve, WorldId), Box<dyn std::error::Error>> {
     let mut resolve = Resolve::default();
     for (name, text) in PACKAGES {
         resolve.push_str(name, text)?;
     }
-    let package: PackageId = resolve.push_str("build.wit", BOTH)?;
-    let world = resolve.select_world(&[package], Some(PLAIN))?;
+    let package: PackageId = resolve.push_str("build.wit", BUILD)?;
+    let world = resolve.select_world(&[package], Some(worlds.plain()))?;
     Ok((resolve, world))
 }
 
@@ -55,6 +83,6 @@ pub(crate) fn resolve() -> Result<(Resolve, WorldId), Box<dyn std::error::Error>
 pub(crate) fn write(folder: &Path) -> std::io::Result<()> {
     let deps = folder.join("deps");
     std::fs::create_dir_all(&deps)?;
-    std::fs::write(folder.join("build.wit"), BOTH)?;
+    std::fs::write(folder.join("build.wit"), BUILD)?;
     PACKAGES.iter().try_for_each(|(name, text)| std::fs::write(deps.join(name), text))
 }

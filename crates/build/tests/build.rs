@@ -35,7 +35,7 @@ fn module(program: &str) -> TempDir {
 }
 
 fn built(dir: &Path) -> Result<Built, Error> {
-    build(&Options { dir: dir.to_owned(), out: Some(dir.join("out.wasm")), tinygo: false })
+    build(&Options { dir: dir.to_owned(), out: Some(dir.join("out.wasm")), tinygo: false, per_record: false })
 }
 
 fn refused(dir: &Path, code: ErrorCode) -> String {
@@ -50,10 +50,19 @@ fn a_program_with_the_sdk_is_a_component_of_both_worlds() {
     let dir = module(WITH_SDK);
     let built = built(dir.path()).unwrap();
     assert_eq!(built.artifact.kinds, [Kind::Packed, Kind::Processor]);
-    for import in ["functionstream:packed/output@0.1.0", "functionstream:core/kv@0.1.0"] {
+    for import in ["functionstream:packed/output@0.1.0", "wasi:cli/stderr@0.2.12"] {
         assert!(built.artifact.imports.iter().any(|name| name == import), "{:?}", built.artifact.imports);
     }
     assert_eq!(std::fs::read(built.path).unwrap(), built.artifact.bytes);
+}
+
+#[test]
+fn a_program_for_other_hosts_has_nothing_of_the_packed_world() {
+    let dir = module(WITH_SDK);
+    let out = Some(dir.path().join("out.wasm"));
+    let built = build(&Options { dir: dir.path().to_owned(), out, tinygo: false, per_record: true }).unwrap();
+    assert_eq!(built.artifact.kinds, [Kind::Processor]);
+    assert!(!built.artifact.imports.iter().any(|name| name.contains("packed")), "{:?}", built.artifact.imports);
 }
 
 #[test]
@@ -64,7 +73,7 @@ fn the_artifact_goes_to_the_folder_build_by_default() {
     for file in ["go.mod", "main.go"] {
         std::fs::rename(dir.path().join(file), folder.join(file)).unwrap();
     }
-    let built = build(&Options { dir: folder.clone(), out: None, tinygo: false }).unwrap();
+    let built = build(&Options { dir: folder.clone(), out: None, tinygo: false, per_record: false }).unwrap();
     assert_eq!(built.path, folder.canonicalize().unwrap().join("build/counter.wasm"));
 }
 
@@ -84,9 +93,18 @@ fn a_program_without_the_sdk_is_refused() {
 }
 
 #[test]
+fn a_program_may_be_deep_in_its_module() {
+    let dir = module("package m\n");
+    let folder = dir.path().join("cmd/counter");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("main.go"), WITH_SDK).unwrap();
+    assert_eq!(built(&folder).unwrap().artifact.kinds, [Kind::Packed, Kind::Processor]);
+}
+
+#[test]
 fn a_folder_without_a_module_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(refused(dir.path(), ErrorCode::BuildFolder).contains("has no go.mod"));
+    assert!(refused(dir.path(), ErrorCode::BuildFolder).contains("has a go.mod, and go is the only language"));
     assert!(refused(&dir.path().join("none"), ErrorCode::BuildFolder).contains("cannot be read"));
 }
 

@@ -41,13 +41,14 @@ fn missing_and_old_toolchains_say_what_to_install() {
         "[ \"$1\" = version ] && exit 0; while [ \"$1\" != -wit-package ]; do shift; done; cat \"$2/build.wit\" >&2; exit 1",
     );
     set("TINYGO", &tinygo);
-    let failed = build(&Options { dir: dir.path().to_owned(), out: None, tinygo: true }).unwrap_err();
+    let failed =
+        build(&Options { dir: dir.path().to_owned(), out: None, tinygo: true, per_record: false }).unwrap_err();
     assert_eq!(failed.code, ErrorCode::BuildFailed);
-    assert!(failed.message.contains("world function-with-wasi {"), "{failed}");
+    assert!(failed.message.contains("world both-with-wasi {"), "{failed}");
 }
 
 fn refused(dir: &Path, tinygo: bool) -> String {
-    let error = build(&Options { dir: dir.to_owned(), out: None, tinygo }).unwrap_err();
+    let error = build(&Options { dir: dir.to_owned(), out: None, tinygo, per_record: false }).unwrap_err();
     assert_eq!(error.code, ErrorCode::BuildToolMissing, "{error}");
     error.message
 }

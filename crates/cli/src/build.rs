@@ -21,10 +21,13 @@ pub struct Args {
     /// Build with TinyGo instead of Go: smaller, without all of the language
     #[arg(long)]
     tinygo: bool,
+    /// Only the per-record world functionstream:core, for other hosts of it
+    #[arg(long)]
+    per_record: bool,
 }
 
 pub fn run(args: Args) -> Result {
-    let built = build(&Options { dir: args.dir, out: args.out, tinygo: args.tinygo })?;
+    let built = build(&Options { dir: args.dir, out: args.out, tinygo: args.tinygo, per_record: args.per_record })?;
     let kinds: Vec<_> = built.artifact.kinds.iter().map(|kind| kind.as_str()).collect();
     let form = if built.artifact.kinds.contains(&Kind::Stdio) { "module" } else { "component" };
     output::line(&format!(

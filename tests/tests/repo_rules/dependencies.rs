@@ -25,7 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("server", &["frame", "core", "store", "runtime", "engine", "api"]),
     // The command line hosts the benchmarks, which look beneath the server.
     ("cli", &["frame", "core", "store", "runtime", "engine", "api", "build", "server"]),
-    ("tests", &["frame", "core", "store", "runtime", "engine", "api", "server"]),
+    ("tests", &["frame", "core", "store", "runtime", "engine", "api", "build", "server"]),
 ];
 
 /// What a crate must not reach, however indirectly.

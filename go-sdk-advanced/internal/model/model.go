@@ -1,21 +1,26 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-package keyed_test
+// Package model is a function that carries out random operations on all states of this library, beside a model of them, and
+// fails where the two differ. The model is kept in a store of its own when the epoch ends, so it is always as old as the
+// states are, whatever dies in between. It is run by a test of this package, and on the real host.
+package model
 
 import (
 	"cmp"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand"
+	"runtime/debug"
 	"slices"
-	"testing"
+	"strconv"
 
 	fssdk "github.com/functionstream/function-stream/go-sdk"
 	"github.com/functionstream/function-stream/go-sdk-advanced/codec"
 	"github.com/functionstream/function-stream/go-sdk-advanced/keyed"
 	"github.com/functionstream/function-stream/go-sdk-advanced/structures"
-	"github.com/functionstream/function-stream/go-sdk/fstest"
 )
 
 // average aggregates numbers into their mean.
@@ -73,16 +78,46 @@ type queueOf struct {
 	all   func(func(int64) bool)
 }
 
-// function has all states of one store: those without a key, and those of three keys.
-type function struct {
+// Driver has all states of one store: those without a key, and those of three keys. A record is a seed and a number of
+// operations, and is answered with how many there were in all.
+type Driver struct {
 	fssdk.BaseDriver
-	open map[string]states
-	run  func(map[string]states)
+	states map[string]states
+	models fssdk.Store
+	now    map[string]*model
+	done   int
 }
 
-func (f *function) Process(fssdk.Context, uint32, []byte) error {
-	f.run(f.open)
-	return nil
+// kept is what the driver knows at the end of an epoch.
+type kept struct {
+	Models map[string]*model
+	Done   int
+}
+
+var keys = []string{"", "a", "ab", "b"}
+
+// Process carries out operations.
+func (d *Driver) Process(ctx fssdk.Context, _ uint32, data []byte) error {
+	var seed int64
+	var count int
+	if _, err := fmt.Sscan(string(data), &seed, &count); err != nil {
+		return err
+	}
+	random := rand.New(rand.NewSource(seed))
+	for range count {
+		key := keys[random.Intn(len(keys))]
+		if err := step(random, d.states[key], d.now[key]); err != nil {
+			return fmt.Errorf("key %q: %w", key, err)
+		}
+		d.done++
+	}
+	return ctx.Emit(0, []byte(fmt.Sprint(d.done, " operations")))
+}
+
+// TakeCheckpoint keeps the model.
+func (d *Driver) TakeCheckpoint(fssdk.Context, uint64) error {
+	data, err := json.Marshal(kept{d.now, d.done})
+	return errors.Join(err, d.models.PutState([]byte("model"), data))
 }
 
 func must[T any](value T, err error) T {
@@ -92,10 +127,28 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-func (f *function) Init(ctx fssdk.Context, _ map[string]string) error {
+// Init opens the states, and finds the model as old as they are. The configuration's gogc is how often garbage is collected.
+func (d *Driver) Init(ctx fssdk.Context, config map[string]string) (err error) {
+	if percent, err := strconv.Atoi(config["gogc"]); err == nil {
+		debug.SetGCPercent(percent)
+	}
+	if d.models, err = ctx.GetOrCreateStore("model"); err != nil {
+		return err
+	}
+	data, found, err := d.models.GetState([]byte("model"))
+	known := kept{Models: map[string]*model{"": newModel(), "a": newModel(), "ab": newModel(), "b": newModel()}}
+	if err == nil && found {
+		err = json.Unmarshal(data, &known)
+	}
+	d.now, d.done = known.Models, known.Done
+	d.open(ctx)
+	return err
+}
+
+func (d *Driver) open(ctx fssdk.Context) {
 	m := must(structures.NewMapStateFromContextAutoCodec[int32, string](ctx, "s"))
 	q := must(structures.NewPriorityQueueStateFromContext(ctx, "s", codec.Int64Codec{}))
-	f.open = map[string]states{"": {
+	d.states = map[string]states{"": {
 		value:       must(structures.NewValueStateFromContextAutoCodec[string](ctx, "s")),
 		list:        must(structures.NewListStateFromContext(ctx, "s", codec.StringCodec{})),
 		mapped:      &mapOf{m.Put, m.Get, m.Delete, m.Clear, m.All()},
@@ -118,7 +171,7 @@ func (f *function) Init(ctx fssdk.Context, _ map[string]string) error {
 		}
 		m := must(mapFactory.NewKeyedMap(primary, string(namespace)))
 		q := must(queues.NewKeyedPriorityQueue(primary, namespace))
-		f.open[key] = states{
+		d.states[key] = states{
 			value:       must(values.NewKeyedValue(primary, namespace)),
 			list:        must(keyed.NewKeyedListFromFactory(lists, primary, namespace)),
 			mapped:      &mapOf{m.Put, m.Get, m.Delete, m.Clear, m.All()},
@@ -127,149 +180,87 @@ func (f *function) Init(ctx fssdk.Context, _ map[string]string) error {
 			reducing:    must(reductions.NewReducingState(primary, namespace)),
 		}
 	}
-	return nil
 }
 
 // model is what the states of one key should hold.
 type model struct {
-	value    []string
-	list     []string
-	entries  map[int32]string
-	queue    map[int64]bool
-	sum      sum
-	greatest []int64
+	Value    []string
+	List     []string
+	Entries  map[int32]string
+	Queue    map[int64]bool
+	Sum      sum
+	Greatest []int64
 }
 
-func newModel() *model { return &model{entries: map[int32]string{}, queue: map[int64]bool{}} }
-
-func (m *model) clone() *model {
-	clone := *m
-	clone.value, clone.list, clone.greatest = slices.Clone(m.value), slices.Clone(m.list), slices.Clone(m.greatest)
-	clone.entries, clone.queue = maps.Clone(m.entries), maps.Clone(m.queue)
-	return &clone
-}
-
-func TestAllStatesAgreeWithAModelOverRestarts(t *testing.T) {
-	for seed := int64(0); seed < 3; seed++ {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { operate(t, rand.New(rand.NewSource(seed))) })
-	}
-}
-
-func operate(t *testing.T, random *rand.Rand) {
-	now := map[string]*model{"": newModel(), "a": newModel(), "ab": newModel(), "b": newModel()}
-	committed := clone(now)
-	var run func(map[string]states)
-	host, err := fstest.New(func() fssdk.Driver {
-		return &function{run: func(open map[string]states) { run(open) }}
-	}, fstest.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys := []string{"", "a", "ab", "b"}
-	for range 350 {
-		run = func(open map[string]states) {
-			for range 100 {
-				key := keys[random.Intn(len(keys))]
-				if err := step(random, open[key], now[key]); err != nil {
-					t.Fatalf("key %q: %v", key, err)
-				}
-			}
-		}
-		if err := host.Send("go"); err != nil {
-			t.Fatal(err)
-		}
-		switch random.Intn(4) {
-		case 0:
-			if err := host.Checkpoint(); err != nil {
-				t.Fatal(err)
-			}
-			committed = clone(now)
-		case 1:
-			// The batches since the checkpoint come again, and do nothing this time.
-			run = func(map[string]states) {}
-			if err := host.Restart(); err != nil {
-				t.Fatal(err)
-			}
-			now = clone(committed)
-		}
-	}
-}
-
-func clone(models map[string]*model) map[string]*model {
-	cloned := map[string]*model{}
-	for key, model := range models {
-		cloned[key] = model.clone()
-	}
-	return cloned
-}
+func newModel() *model { return &model{Entries: map[int32]string{}, Queue: map[int64]bool{}} }
 
 func step(random *rand.Rand, s states, m *model) error {
 	text := []string{"", "a", "long " + fmt.Sprint(random.Intn(1000))}[random.Intn(3)]
 	number := int64(random.Intn(60) - 30)
 	switch random.Intn(18) {
 	case 0:
-		m.value = []string{text}
+		m.Value = []string{text}
 		return s.value.Update(text)
 	case 1:
 		got, found, err := s.value.Value()
-		return agree(err, "value", optional(got, found), m.value)
+		return agree(err, "value", optional(got, found), m.Value)
 	case 2:
-		m.list = append(m.list, text)
+		m.List = append(m.List, text)
 		return s.list.Add(text)
 	case 3:
-		m.list = append(m.list, text, "x")
+		m.List = append(m.List, text, "x")
 		return s.list.AddAll([]string{text, "x"})
 	case 4:
 		got, err := s.list.Get()
-		return agree(err, "list", got, m.list)
+		return agree(err, "list", got, m.List)
 	case 5:
-		m.entries[int32(number)] = text
+		m.Entries[int32(number)] = text
 		return s.mapped.put(int32(number), text)
 	case 6:
 		got, found, err := s.mapped.get(int32(number))
-		want, has := m.entries[int32(number)]
+		want, has := m.Entries[int32(number)]
 		return agree(err, "entry", optional(got, found), optional(want, has))
 	case 7:
-		delete(m.entries, int32(number))
+		delete(m.Entries, int32(number))
 		return s.mapped.delete(int32(number))
 	case 8:
 		var keys []int32
 		for key, value := range s.mapped.all {
-			if m.entries[key] != value {
-				return fmt.Errorf("entry %d is %q, not %q", key, value, m.entries[key])
+			if m.Entries[key] != value {
+				return fmt.Errorf("entry %d is %q, not %q", key, value, m.Entries[key])
 			}
 			keys = append(keys, key)
 		}
-		return agree(nil, "keys", keys, slices.Sorted(maps.Keys(m.entries)))
+		return agree(nil, "keys", keys, slices.Sorted(maps.Keys(m.Entries)))
 	case 9, 10:
-		m.queue[number] = true
+		m.Queue[number] = true
 		return s.queue.add(number)
 	case 11:
 		got, found, err := s.queue.peek()
-		return agree(err, "peek", optional(got, found), least(m.queue))
+		return agree(err, "peek", optional(got, found), least(m.Queue))
 	case 12:
-		want := least(m.queue)
+		want := least(m.Queue)
 		got, found, err := s.queue.poll()
 		if len(want) > 0 {
-			delete(m.queue, want[0])
+			delete(m.Queue, want[0])
 		}
 		return agree(err, "poll", optional(got, found), want)
 	case 13:
-		return agree(nil, "queue", slices.Collect(s.queue.all), slices.Sorted(maps.Keys(m.queue)))
+		return agree(nil, "queue", slices.Collect(s.queue.all), slices.Sorted(maps.Keys(m.Queue)))
 	case 14:
-		m.sum = average{}.Add(number, m.sum)
+		m.Sum = average{}.Add(number, m.Sum)
 		return s.aggregating.Add(number)
 	case 15:
 		got, found, err := s.aggregating.Get()
-		return agree(err, "aggregate", optional(got, found), optional(average{}.GetResult(m.sum), m.sum.N > 0))
+		return agree(err, "aggregate", optional(got, found), optional(average{}.GetResult(m.Sum), m.Sum.N > 0))
 	case 16:
-		if len(m.greatest) == 0 || m.greatest[0] < number {
-			m.greatest = []int64{number}
+		if len(m.Greatest) == 0 || m.Greatest[0] < number {
+			m.Greatest = []int64{number}
 		}
 		return s.reducing.Add(number)
 	default:
 		got, found, err := s.reducing.Get()
-		if err := agree(err, "reduction", optional(got, found), m.greatest); err != nil {
+		if err := agree(err, "reduction", optional(got, found), m.Greatest); err != nil {
 			return err
 		}
 		if random.Intn(3) == 0 {
@@ -282,26 +273,26 @@ func step(random *rand.Rand, s states, m *model) error {
 func clearOne(random *rand.Rand, s states, m *model) error {
 	switch random.Intn(7) {
 	case 0:
-		m.value = nil
+		m.Value = nil
 		return s.value.Clear()
 	case 1:
-		m.list = nil
+		m.List = nil
 		return s.list.Clear()
 	case 2:
-		m.entries = map[int32]string{}
+		m.Entries = map[int32]string{}
 		return s.mapped.clear()
 	case 3:
-		m.queue = map[int64]bool{}
+		m.Queue = map[int64]bool{}
 		return s.queue.clear()
 	case 4:
-		m.sum = sum{}
+		m.Sum = sum{}
 		return s.aggregating.Clear()
 	case 5:
-		m.greatest = nil
+		m.Greatest = nil
 		return s.reducing.Clear()
 	default:
-		m.list = []string{"new"}
-		return s.list.Update(m.list)
+		m.List = []string{"new"}
+		return s.list.Update(m.List)
 	}
 }
 
