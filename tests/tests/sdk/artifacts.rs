@@ -3,6 +3,8 @@
 
 //! Programs, built and compiled once for all tests.
 
+use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 use fnstream_build::{Options, build};
@@ -28,8 +30,22 @@ pub fn go_model() -> &'static Arc<dyn Program> {
     PROGRAM.get_or_init(|| go("go-sdk-advanced/internal/model/program", false))
 }
 
+/// The conformance program of another toolchain, for the per-record world.
+pub fn rust_per_record() -> Arc<dyn Program> {
+    let folder = root().join("tests/sdk/rust");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("conformance");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--release", "--locked", "--quiet", "--target", "wasm32-wasip2"]).current_dir(folder);
+    for host_setting in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
+        cargo.env_remove(host_setting);
+    }
+    let built = cargo.env("CARGO_TARGET_DIR", &target).output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    load(&std::fs::read(target.join("wasm32-wasip2/release/conformance.wasm")).unwrap())
+}
+
 /// A Go program of the repository.
-fn go(folder: &str, per_record: bool) -> Arc<dyn Program> {
+pub fn go(folder: &str, per_record: bool) -> Arc<dyn Program> {
     let scratch = tempfile::tempdir().unwrap();
     let out = Some(scratch.path().join("program.wasm"));
     let built = build(&Options { dir: root().join(folder), out, tinygo: false, per_record }).unwrap();

@@ -56,7 +56,8 @@ fn large_values_survive_a_collector_that_always_runs() {
         for round in 0..60_usize {
             let size = (round * 7_919) % 300_000;
             let key = round % 7;
-            let commands = format!("large {key} {size}\ngarbage {}\nsize {key}\nemit 0 {}", round * 10_000, "e".repeat(size));
+            let commands =
+                format!("large {key} {size}\ngarbage {}\nsize {key}\nemit 0 {}", round * 10_000, "e".repeat(size));
             let failures = task.send(0, &[commands, format!("size {key}")]).unwrap();
             assert!(failures.is_empty(), "round {round}: {failures:?}");
             let emitted = std::mem::take(&mut task.outside.lock().emitted);

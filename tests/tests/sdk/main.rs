@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod artifacts;
+mod examples;
 mod host;
 mod load;
 mod scenario;

@@ -115,7 +115,8 @@ impl Step {
         } else if let Some(payload) = &self.custom {
             self.asked(subject, task, payload)
         } else if let Some(class) = &self.exec {
-            let modules: Vec<_> = self.modules.iter().map(|(name, bytes)| (name.clone(), bytes.clone().into())).collect();
+            let modules: Vec<_> =
+                self.modules.iter().map(|(name, bytes)| (name.clone(), bytes.clone().into())).collect();
             Ok(task.instance.exec(class, &modules)?)
         } else if self.stop {
             Ok(task.stop()?)

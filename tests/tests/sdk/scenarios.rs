@@ -10,9 +10,8 @@ use crate::artifacts;
 use crate::scenario::{Scenario, Subject};
 
 fn all(subject: &Subject<'_>) -> Result<()> {
-    let mut files: Vec<_> = std::fs::read_dir(root().join("tests/sdk/scenarios"))?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<_>>()?;
+    let mut files: Vec<_> =
+        std::fs::read_dir(root().join("tests/sdk/scenarios"))?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
     files.sort();
     ensure!(files.len() >= 10, "only {} scenarios", files.len());
     // All that fail are told, not only the first.
@@ -35,6 +34,13 @@ fn go_in_the_packed_world() -> Result<()> {
 #[test]
 fn go_in_the_per_record_world() -> Result<()> {
     let program = artifacts::go_per_record();
+    assert_eq!(program.kind(), "processor");
+    all(&Subject { program, world: "per-record" })
+}
+
+#[test]
+fn another_toolchain_in_the_per_record_world() -> Result<()> {
+    let program = &artifacts::rust_per_record();
     assert_eq!(program.kind(), "processor");
     all(&Subject { program, world: "per-record" })
 }
