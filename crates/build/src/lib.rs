@@ -57,7 +57,9 @@ pub fn build(options: &Options) -> Result<Built> {
         let dir = dir.display();
         return Err(Error::new(
             ErrorCode::BuildFolder,
-            format!("neither '{dir}' nor a folder above it has a go.mod, and go is the only language that is built so far"),
+            format!(
+                "neither '{dir}' nor a folder above it has a go.mod, and go is the only language that is built so far"
+            ),
         ));
     }
     let out = options.out.clone().unwrap_or_else(|| default_out(&dir));
