@@ -7,11 +7,19 @@ mod consume;
 mod create;
 mod delete;
 mod describe;
+mod dlq;
 mod list;
+mod logs;
 mod produce;
+mod restart;
+mod revisions;
+mod rollback;
+mod settings;
 mod start;
+mod status;
 mod stop;
 mod topic;
+mod update;
 
 use clap::Subcommand;
 use fnstream_api::Client;
@@ -42,12 +50,26 @@ enum Verb {
     Start(start::Args),
     /// Stop a function after it has finished what it began
     Stop(stop::Args),
+    /// Show how all functions fare, and why what does not run does not
+    Status(status::Args),
+    /// Show what a function printed and what happened to it
+    Logs(logs::Args),
+    /// Let a function finish what it began and start it anew
+    Restart(restart::Args),
+    /// Change a function, which goes on with its state from where it stands
+    Update(update::Args),
+    /// List the kept revisions of a function
+    Revisions(revisions::Args),
+    /// Put an earlier revision of a function in force again
+    Rollback(rollback::Args),
     /// Send events to a topic
     Produce(produce::Args),
     /// Wait for the next event of a topic and print it
     Consume(consume::Args),
     /// Manage topics
     Topic(topic::Args),
+    /// See, replay and drop the records that a function failed at
+    Dlq(dlq::Args),
 }
 
 pub fn run(args: Args) -> Result {
@@ -61,9 +83,16 @@ pub fn run(args: Args) -> Result {
             Verb::Describe(args) => describe::run(&client, &args).await,
             Verb::Start(args) => start::run(&client, &args).await,
             Verb::Stop(args) => stop::run(&client, &args).await,
+            Verb::Status(args) => status::run(&client, args).await,
+            Verb::Logs(args) => logs::run(&client, args).await,
+            Verb::Restart(args) => restart::run(&client, &args).await,
+            Verb::Update(args) => update::run(&client, args).await,
+            Verb::Revisions(args) => revisions::run(&client, &args).await,
+            Verb::Rollback(args) => rollback::run(&client, &args).await,
             Verb::Produce(args) => produce::run(&client, args).await,
             Verb::Consume(args) => consume::run(&client, args).await,
             Verb::Topic(args) => topic::run(&client, args).await,
+            Verb::Dlq(args) => dlq::run(&client, args).await,
         }
     })
 }

@@ -101,7 +101,24 @@ fn the_verbs_and_the_version_are_told() {
     assert!(!out(&help).contains("openapi"), "for those who build it only");
     assert_eq!(out(&run(&["-V"])), format!("function-stream {}\n", env!("CARGO_PKG_VERSION")));
     let help = run(&["client", "--help"]);
-    for verb in ["create", "list", "delete", "describe", "start", "stop", "produce", "consume", "topic"] {
+    for verb in [
+        "create",
+        "list",
+        "delete",
+        "describe",
+        "start",
+        "stop",
+        "restart",
+        "update",
+        "revisions",
+        "rollback",
+        "status",
+        "logs",
+        "produce",
+        "consume",
+        "topic",
+        "dlq",
+    ] {
         assert!(out(&help).contains(verb), "{verb}");
     }
 }
@@ -112,6 +129,16 @@ fn wrong_usage_is_exit_code_2_and_failure_is_1() {
         &["client", "produce", "-n", "t"][..],
         &["client", "produce", "-n", "t", "-c", "a", "-f", "b"],
         &["client", "create", "-n", "f"],
+        &["client", "create", "-n", "f", "-a", "a", "-i", "i", "-o", "o", "--limit", "cpu=1"],
+        &["client", "create", "-n", "f", "-a", "a", "-i", "i", "-o", "o", "--limit", "memory=lots"],
+        &["client", "create", "-n", "f", "-a", "a", "-i", "i", "-o", "o", "--on-error", "retry"],
+        &["client", "create", "-n", "f", "-a", "a", "-i", "i", "-o", "o", "--backoff", "5"],
+        &["client", "create", "-n", "f", "-a", "a", "-i", "i", "-o", "o", "--files", "/a:"],
+        &["client", "update", "-n", "f"],
+        &["client", "update", "-n", "f", "--clear", "env", "--env", "A=b"],
+        &["client", "update", "-n", "f", "-i", "other"],
+        &["client", "rollback", "-n", "f"],
+        &["client", "rollback", "-n", "f", "--to", "1", "--reprocess"],
         &["client", "consume", "-n", "t", "-t", "5"],
         &["client", "consume", "-n", "t", "--from", "first"],
         &["client", "consume", "-n", "t", "--from", "latest", "-g", "g"],
@@ -198,6 +225,99 @@ fn events_go_through_a_function_and_survive_an_orderly_end() {
     }
     assert_eq!(out(&server.client(&["delete", "-n", "example"])), "Function deleted: example\n");
     assert!(server.terminate(Signal::INT));
+}
+
+#[test]
+fn what_a_function_may_use_is_said_on_the_command_line_and_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    let archive = echo(&folder);
+    let mut create = vec!["create", "-n", "f", "-a", &archive, "-i", "in", "-o", "out", "-c", "a=b"];
+    create.extend([
+        "--limit",
+        "memory=64MiB",
+        "--limit",
+        "call-time=5s",
+        "--on-error",
+        "dead-letter",
+        "--retries",
+        "3",
+    ]);
+    create.extend(["--backoff", "100ms", "--max-backoff", "30s", "--dead-letter-topic", "bad", "--env", "REGION=eu"]);
+    assert_eq!(out(&server.client(&create)), "Function created: f\n");
+    let shown = server.client(&["describe", "-n", "f"]);
+    for line in [
+        "config    a=b\n",
+        "env       REGION=eu\n",
+        "limits    memory=64MiB call-time=5s start-time=1m record=1MiB records-per-input=10000 state=none\n",
+        "on-error  dead-letter to bad after 3 retries, 100ms to 30s apart\n",
+    ] {
+        assert!(out(&shown).contains(line), "{line}: {}", out(&shown));
+    }
+    let granted = server.client(&["create", "-n", "g", "-a", &archive, "-i", "in", "-o", "out", "--files", "/tmp:/t"]);
+    assert!(
+        err(&granted).starts_with("error FS-1108: not a folder that functions may be granted on this server: '/tmp'")
+    );
+}
+
+#[test]
+fn how_functions_fare_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    assert_eq!(out(&server.client(&["status"])), "there are no functions\n");
+    server.client(&["create", "-n", "example", "-a", &echo(&folder), "-i", "in", "-o", "out"]);
+    server.client(&["stop", "-n", "example"]);
+    let status = server.client(&["status"]);
+    let lines: Vec<_> = out(&status).lines().collect();
+    assert!(lines[0].trim_start().starts_with("NAME"), "{lines:?}");
+    assert!(lines[1].contains("example") && lines[1].contains("stopped"), "{lines:?}");
+    assert_eq!(lines[3], "example: it was told to stop; 'client start' lets it run again");
+    let json: serde_json::Value = serde_json::from_slice(&server.client(&["status", "--json"]).stdout).unwrap();
+    assert_eq!(json[0]["status"], "stopped");
+
+    let logs = server.client(&["logs", "-n", "example", "--tail", "1"]);
+    assert!(out(&logs).ends_with("Z host | stops\n"), "{}", out(&logs));
+    let logs = server.client(&["logs", "-n", "example", "--json"]);
+    let first: serde_json::Value = serde_json::from_str(out(&logs).lines().next().unwrap()).unwrap();
+    assert_eq!(first["text"], "created and started");
+
+    // Whoever follows sees what comes.
+    let mut following = Command::new(BINARY)
+        .args(["client", "-s", &server.url, "logs", "-n", "example", "-f"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(following.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut stops = lines.filter(|line| line.ends_with("host | stops"));
+    assert!(stops.next().is_some(), "what was there");
+    server.client(&["start", "-n", "example"]);
+    server.client(&["stop", "-n", "example"]);
+    assert!(stops.next().is_some(), "what comes");
+    server.client(&["delete", "-n", "example"]);
+    assert_eq!(following.wait().unwrap().code(), Some(1), "there is nothing to follow any more");
+}
+
+#[test]
+fn a_function_is_changed_and_brought_back_on_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    let archive = echo(&folder);
+    server.client(&["create", "-n", "f", "-a", &archive, "-i", "in", "-o", "out", "-c", "a=b"]);
+    assert_eq!(
+        out(&server.client(&["update", "-n", "f", "-o", "other", "--clear", "config"])),
+        "Function f is at revision 2\n"
+    );
+    let revisions: serde_json::Value =
+        serde_json::from_slice(&server.client(&["revisions", "-n", "f", "--json"]).stdout).unwrap();
+    assert_eq!(revisions[0]["changed"], serde_json::json!(["output", "config"]));
+    assert!(out(&server.client(&["restart", "-n", "f"])).starts_with("Function f is "));
+    let back = server.client(&["rollback", "-n", "f", "--to", "1"]);
+    assert!(out(&back).starts_with("Function f is back to revision 1, as revision 3\n"), "{}", out(&back));
+    let present = server.client(&["rollback", "-n", "f", "--to", "3"]);
+    assert!(err(&present).starts_with("error FS-1001: revision 3 is the one that function 'f' is at\nadvice: "));
+    let shown = server.client(&["describe", "-n", "f"]);
+    assert!(out(&shown).contains("outputs   out\n") && out(&shown).contains("config    a=b\n"), "{}", out(&shown));
 }
 
 #[test]

@@ -9,11 +9,13 @@ use std::sync::{Arc, Weak};
 
 use fnstream_core::Result;
 use fnstream_core::error::internal;
+use fnstream_core::function_log::{FunctionLog, ProcessLog};
 use fnstream_core::runtime::{Program, Runtime};
 use parking_lot::Mutex;
 use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, WasmBacktraceDetails};
 
+use crate::backtrace;
 use crate::cache::{Code, CodeCache, digest};
 use crate::component::Component;
 use crate::inspect::Kind;
@@ -34,7 +36,6 @@ pub struct WasmRuntime {
     cache: CodeCache,
     components: Linker<Component>,
     modules: wasmtime::Linker<Stdio>,
-    options: Arc<RuntimeOptions>,
     programs: Mutex<HashMap<String, Slot>>,
 }
 
@@ -47,29 +48,33 @@ impl WasmRuntime {
         let failed = |e: wasmtime::Error| internal(format!("the webassembly engine cannot start: {e:#}"));
         let engine = Engine::new(&config(&options)).map_err(failed)?;
         let ticker = Ticker::start(&engine).map_err(|e| internal(format!("the guests' clock cannot start: {e}")))?;
-        let machine = Machine { engine, ticker: Arc::new(ticker) };
+        let (ticker, options, log) = (Arc::new(ticker), Arc::new(options), Arc::new(ProcessLog));
+        let machine = Machine { engine, ticker, options, log };
         Ok(WasmRuntime {
             cache: CodeCache::new(cache_dir, &machine.engine),
             components: component_linker(&machine.engine).map_err(failed)?,
             modules: stdio::linker(&machine.engine).map_err(failed)?,
             machine,
-            options: Arc::new(options),
             programs: Mutex::default(),
         })
+    }
+
+    /// The same runtime, whose functions' standard output and error go to that log instead of the process's own.
+    pub fn with_log(mut self, log: Arc<dyn FunctionLog>) -> Self {
+        self.machine.log = log;
+        self
     }
 
     fn make(&self, digest: &str, artifact: &[u8]) -> Result<Arc<dyn Program>> {
         let (kind, code) = self.cache.load(&self.machine.engine, digest, artifact)?;
         Ok(match (kind, code) {
             (Kind::Packed, Code::Component(code)) => {
-                Arc::new(PackedProgram::new(&self.machine, &self.components, &code, &self.options)?)
+                Arc::new(PackedProgram::new(&self.machine, &self.components, &code)?)
             }
             (Kind::Processor, Code::Component(code)) => {
-                Arc::new(ProcessorProgram::new(&self.machine, &self.components, &code, &self.options)?)
+                Arc::new(ProcessorProgram::new(&self.machine, &self.components, &code)?)
             }
-            (Kind::Stdio, Code::Module(code)) => {
-                Arc::new(StdioProgram::new(&self.machine, &self.modules, &code, &self.options)?)
-            }
+            (Kind::Stdio, Code::Module(code)) => Arc::new(StdioProgram::new(&self.machine, &self.modules, &code)?),
             _ => return Err(internal("compiled code is not of the kind that was compiled")),
         })
     }
@@ -105,8 +110,10 @@ fn config(options: &RuntimeOptions) -> Config {
         .concurrency_support(false)
         .epoch_interruption(true)
         .max_wasm_stack(options.guest_stack)
-        // Line tables are not read at run time: names and offsets are enough, and don't keep the artifact in memory.
-        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        // An artifact's line tables are kept in its compiled file, which is mapped and not read before something fails. One
+        // that has none pays nothing; whoever finds that too dear strips them.
+        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
+        .wasm_backtrace_max_frames(Some(backtrace::FRAMES))
         // An instance's memory begins as a private mapping of the artifact's: untouched pages belong to all.
         .memory_init_cow(true);
     config

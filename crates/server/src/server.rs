@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use fnstream_core::clock::{Clock, SystemClock};
 use fnstream_core::error::internal;
-use fnstream_core::function_log::ProcessLog;
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_engine::{Engine, EngineConfig, EngineDeps};
 use fnstream_runtime::{RuntimeOptions, WasmRuntime};
@@ -25,6 +24,7 @@ use tokio::net::{TcpListener, TcpSocket, lookup_host};
 use tokio::task::JoinHandle;
 
 use crate::app::App;
+use crate::logs::FunctionLogs;
 use crate::{ServerConfig, Signals, rest};
 
 /// What a record may have beside the body of its request: key, headers, bookkeeping.
@@ -98,9 +98,12 @@ impl Server {
 
 /// Opens what the server works with. Blocks.
 fn open(config: ServerConfig) -> Result<Arc<App>> {
-    for dir in &config.archive_dirs {
-        if !dir.is_dir() {
-            let message = format!("'{}', from which archives are to be read, is not a folder", dir.display());
+    for (dirs, what) in [
+        (&config.archive_dirs, "from which archives are to be read"),
+        (&config.files_dirs, "which functions may be granted"),
+    ] {
+        if let Some(dir) = dirs.iter().find(|dir| !dir.is_dir()) {
+            let message = format!("'{}', {what}, is not a folder", dir.display());
             return Err(Error::new(ErrorCode::InvalidConfig, message));
         }
     }
@@ -115,7 +118,10 @@ fn open(config: ServerConfig) -> Result<Arc<App>> {
             ..StoreOptions::default()
         },
     )?;
-    let runtime = WasmRuntime::new(Some(config.data_dir.join("cache")), RuntimeOptions::default())?;
+    let functions = store.metadata().list()?.into_iter().map(|entry| entry.spec.name).collect();
+    let logs = FunctionLogs::open(config.data_dir.join("logs"), clock.clone(), functions)?;
+    let runtime =
+        WasmRuntime::new(Some(config.data_dir.join("cache")), RuntimeOptions::default())?.with_log(logs.clone());
     let mut engine = EngineConfig::default();
     if let Some(workers) = config.workers {
         engine.workers = workers;
@@ -128,15 +134,16 @@ fn open(config: ServerConfig) -> Result<Arc<App>> {
         committer: store.committer(),
         state_stores: store.state_stores(),
         clock: clock.clone(),
-        log: Arc::new(ProcessLog),
+        log: logs.clone(),
     };
     let engine = Engine::start(engine, deps)?;
-    Ok(App::new(config, store, engine, Arc::new(runtime), clock))
+    Ok(App::new(config, store, engine, Arc::new(runtime), logs, clock))
 }
 
 fn close(app: &App, patience: Duration) -> Result<()> {
-    let (engine, store) = app.parts();
+    let (engine, store, logs) = app.parts();
     engine.shutdown(patience);
+    logs.close();
     store.close()?;
     tracing::info!("stopped");
     Ok(())
@@ -168,3 +175,6 @@ fn listen_on(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,13 +6,22 @@
 use reqwest::Method;
 
 use super::{Client, ClientError};
-use crate::function::{Function, FunctionDescription};
+use crate::function::{
+    Function, FunctionDescription, FunctionUpdate, RevisionDescription, RollbackRequest, RolledBack,
+};
+use crate::status::FunctionSummary;
 use crate::topic::UploadedArtifact;
 
 impl Client {
     /// The names of all functions.
     pub async fn list_functions(&self) -> Result<Vec<String>, ClientError> {
         self.json(self.request(Method::GET, &["api", "v1", "functions"])?).await
+    }
+
+    /// How all functions fare, or one of them.
+    pub async fn status(&self, name: Option<&str>) -> Result<Vec<FunctionSummary>, ClientError> {
+        let query: Vec<_> = name.into_iter().map(|name| ("name", name)).collect();
+        self.json(self.request(Method::GET, &["api", "v1", "status"])?.query(&query)).await
     }
 
     /// Registers and starts a function.
@@ -40,12 +49,41 @@ impl Client {
         self.json(self.function(Method::POST, name, &["stop"])?).await
     }
 
+    /// Changes what a function is; it goes on with its state from where it stands.
+    pub async fn update_function(
+        &self,
+        name: &str,
+        update: &FunctionUpdate,
+    ) -> Result<FunctionDescription, ClientError> {
+        self.json(self.function(Method::PATCH, name, &[])?.json(update)).await
+    }
+
+    /// Ends a function's tasks and starts them anew.
+    pub async fn restart_function(&self, name: &str) -> Result<FunctionDescription, ClientError> {
+        self.json(self.function(Method::POST, name, &["restart"])?).await
+    }
+
+    /// The kept revisions of a function, the newest first.
+    pub async fn function_revisions(&self, name: &str) -> Result<Vec<RevisionDescription>, ClientError> {
+        self.json(self.function(Method::GET, name, &["revisions"])?).await
+    }
+
+    /// Puts the description of an earlier revision in force again, and its state, if that is asked for.
+    pub async fn rollback_function(&self, name: &str, rollback: RollbackRequest) -> Result<RolledBack, ClientError> {
+        self.json(self.function(Method::POST, name, &["rollback"])?.json(&rollback)).await
+    }
+
     /// Uploads an artifact, which a function can then name as `sha256:<digest>`.
     pub async fn upload_artifact(&self, artifact: impl Into<reqwest::Body>) -> Result<UploadedArtifact, ClientError> {
         self.json(self.request(Method::POST, &["api", "v1", "artifacts"])?.body(artifact)).await
     }
 
-    fn function(&self, method: Method, name: &str, rest: &[&str]) -> Result<reqwest::RequestBuilder, ClientError> {
+    pub(super) fn function(
+        &self,
+        method: Method,
+        name: &str,
+        rest: &[&str],
+    ) -> Result<reqwest::RequestBuilder, ClientError> {
         let mut segments = vec!["api", "v1", "function", name];
         segments.extend(rest);
         self.request(method, &segments)

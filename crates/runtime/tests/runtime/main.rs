@@ -5,10 +5,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod artifacts;
+mod backtraces;
 mod cache;
 mod components;
 mod conformance;
 mod examples;
+mod grants;
 mod limits;
 mod logs;
 mod memory;

@@ -4,7 +4,7 @@
 //! The life of a function, as its user commands it.
 //!
 //! ```text
-//! create: valid? -> name free? -> artifact stored -> loads? -> topics there -> registered (durable) -> engine started
+//! create: valid? -> name free? -> granted? -> artifact stored -> loads? -> topics there -> registered (durable) -> engine started
 //!         a failure anywhere leaves the name free and removes what was stored
 //! delete: unregistered (durable, with all state) -> engine aborts, on its own time
 //! stop:   wanted state stored (durable) -> engine drains     start: loads? -> wanted state stored -> engine started
@@ -13,21 +13,20 @@
 //! Operations on one name go one after the other: of two creates of one name exactly one succeeds. Compiling one function
 //! keeps no other waiting.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fnstream_api::FunctionDescription;
+use fnstream_api::{Function, FunctionDescription};
 use fnstream_core::runtime::Program;
 use fnstream_core::spec::{DesiredState, FunctionEntry, FunctionSpec, check_name};
 use fnstream_core::{Error, ErrorCode, Result, error::internal};
 use fnstream_engine::StopMode;
 
 use super::artifacts::{Archive, Pin};
-use super::{App, boot};
+use super::{App, boot, spec};
 
-/// How long a stop waits for the function to finish before it answers that it is still stopping.
-const STOP_WAIT: Duration = Duration::from_secs(10);
+/// How long a function has to finish what it began: then a stop answers that it is still stopping, and a change ends it.
+pub(super) const STOP_WAIT: Duration = Duration::from_secs(10);
 
 /// A function that is to be created.
 #[derive(Debug, Clone)]
@@ -36,28 +35,8 @@ pub struct NewFunction {
     pub name: String,
     /// What it runs.
     pub archive: Archive,
-    /// Its inputs, each a group of its own.
-    pub inputs: Vec<String>,
-    /// Its output.
-    pub output: String,
-    /// How many tasks may run at once.
-    pub replicas: u32,
-    /// Its configuration.
-    pub config: BTreeMap<String, String>,
-}
-
-impl NewFunction {
-    fn spec(&self, artifact: String) -> FunctionSpec {
-        FunctionSpec {
-            name: self.name.clone(),
-            artifact,
-            inputs: self.inputs.iter().map(|topic| vec![topic.clone()]).collect(),
-            outputs: vec![self.output.clone()],
-            replicas: self.replicas,
-            config: self.config.clone(),
-            ..FunctionSpec::default()
-        }
-    }
+    /// Everything else: what it says of the archive and the name is not looked at.
+    pub function: Function,
 }
 
 impl App {
@@ -68,33 +47,38 @@ impl App {
 
     /// Registers a function and starts it.
     pub async fn create(self: &Arc<Self>, new: NewFunction) -> Result<FunctionDescription> {
-        new.spec(String::new()).validate()?;
+        let spec = spec::new(&new.name, &new.function, String::new())?;
         self.detached(|app| async move {
             let _alone = app.functions.lock(new.name.clone()).await;
-            let created = app.create_alone(new).await;
+            let created = app.create_alone(spec, new.archive).await;
             if created.is_err() {
-                // What the failed create stored is nobody's now.
-                let swept = app.blocking(|app| app.sweep_artifacts()).await;
-                if let Err(error) = swept {
-                    tracing::warn!(code = %error.code, error = error.message, "unused artifacts could not be removed yet");
-                }
+                app.sweep_after_refusal().await;
             }
             created
         })
         .await
     }
 
-    async fn create_alone(self: &Arc<Self>, new: NewFunction) -> Result<FunctionDescription> {
-        let name = new.name.clone();
-        let exists = self.blocking(move |app| Ok(app.metadata.get(&name)?.is_some())).await?;
-        if exists {
-            return Err(Error::new(ErrorCode::FunctionExists, format!("function '{}' exists", new.name)));
-        }
-        let archive = new.archive.clone();
-        let (pin, artifact) = self.blocking(move |app| app.obtain(&archive)).await?;
+    async fn create_alone(self: &Arc<Self>, spec: FunctionSpec, archive: Archive) -> Result<FunctionDescription> {
+        let (spec, pin, artifact) = self
+            .blocking(move |app| {
+                if app.metadata.get(&spec.name)?.is_some() {
+                    return Err(Error::new(ErrorCode::FunctionExists, format!("function '{}' exists", spec.name)));
+                }
+                app.check_grants(&spec)?;
+                let (pin, artifact) = app.obtain(&archive)?;
+                Ok((FunctionSpec { artifact: pin.digest.clone(), ..spec }, pin, artifact))
+            })
+            .await?;
         let program = self.compile(artifact).await?;
-        let spec = new.spec(pin.digest.clone());
         self.blocking(move |app| app.register(spec, program, pin)).await
+    }
+
+    /// Removes the artifact that a failed change stored and that is nobody's now.
+    pub(super) async fn sweep_after_refusal(self: &Arc<Self>) {
+        if let Err(error) = self.blocking(|app| app.sweep_artifacts()).await {
+            tracing::warn!(code = %error.code, error = error.message, "unused artifacts could not be removed yet");
+        }
     }
 
     /// Makes the topics, registers the function and starts it. Blocks.
@@ -108,11 +92,13 @@ impl App {
         self.ensure_topics(&spec)?;
         let entry = self.metadata.create(spec, DesiredState::Running)?;
         drop(pin);
-        if let Err(error) = self.engine.start_function(&entry, program) {
+        let started = self.granted(&entry).and_then(|entry| self.engine.start_function(&entry, program));
+        if let Err(error) = started {
             self.metadata.remove(&entry.spec.name, entry.revision)?;
             return Err(error);
         }
         tracing::info!(function = entry.spec.name, id = entry.id.0, "function created");
+        self.note(&entry, "created and started");
         Ok(self.describe_entry(&entry))
     }
 
@@ -127,6 +113,8 @@ impl App {
                 app.failures.lock().remove(&entry.id);
                 // Nothing of it can be committed any more, so nobody has to wait until it has noticed.
                 app.engine.stop_function(entry.id, StopMode::Abort, Box::new(|| ()));
+                app.engine.meters().remove(&name);
+                app.logs.remove(entry.id, &name);
                 tracing::info!(function = name, id = entry.id.0, "function deleted");
                 Ok(())
             })
@@ -151,8 +139,9 @@ impl App {
                 .blocking(move |app| {
                     let mut entry = app.entry(&name)?;
                     if entry.desired != DesiredState::Stopped {
-                        entry = app.metadata.update(entry.spec, DesiredState::Stopped, entry.revision)?;
+                        entry = app.metadata.update(entry.spec, DesiredState::Stopped, entry.revision, None)?;
                         tracing::info!(function = name, id = entry.id.0, "function stops");
+                        app.note(&entry, "stops");
                     }
                     app.failures.lock().remove(&entry.id);
                     // Nobody waits any more when it took too long.
@@ -181,7 +170,7 @@ impl App {
             app.blocking(move |app| {
                 let mut entry = entry;
                 if entry.desired != DesiredState::Running {
-                    entry = app.metadata.update(entry.spec, DesiredState::Running, entry.revision)?;
+                    entry = app.metadata.update(entry.spec, DesiredState::Running, entry.revision, None)?;
                 }
                 boot::start(app, &entry, program)?;
                 Ok(app.describe_entry(&entry))
@@ -192,7 +181,7 @@ impl App {
     }
 
     /// Waits until nothing of a former run is left.
-    async fn end(self: &Arc<Self>, entry: &FunctionEntry) -> Result<()> {
+    pub(super) async fn end(self: &Arc<Self>, entry: &FunctionEntry) -> Result<()> {
         if self.engine.status(entry.id).is_none() {
             return Ok(());
         }
