@@ -5,8 +5,12 @@ package impl
 
 import "github.com/functionstream/function-stream/go-sdk/api"
 
-// pageBytes is the size of one page of a scan.
-const pageBytes = 64 << 10
+// Sizes of the pages of a scan. The first is small, since many a scan wants the first pair only; each is four times the one
+// before.
+const (
+	firstPage = 4 << 10
+	mostPage  = 64 << 10
+)
 
 // cachedStore is a store of the packed world.
 type cachedStore struct {
@@ -71,7 +75,7 @@ func (s *cachedStore) ListComplex(keyGroup, key, namespace, start, end []byte) (
 
 func (s *cachedStore) ScanComplex(keyGroup, key, namespace []byte) (api.Iterator, error) {
 	prefix := appendPrefix(nil, keyGroup, key, namespace)
-	return &pages{cache: s.cache, prefix: len(prefix), next: prefix, end: prefixEnd(prefix)}, nil
+	return &pages{cache: s.cache, prefix: len(prefix), next: prefix, end: prefixEnd(prefix), size: firstPage}, nil
 }
 
 func (s *cachedStore) list(prefix, start, end []byte) ([][]byte, error) {
@@ -81,7 +85,7 @@ func (s *cachedStore) list(prefix, start, end []byte) ([][]byte, error) {
 	if string(from) >= string(to) {
 		return keys, nil
 	}
-	pages := pages{cache: s.cache, prefix: len(prefix), next: from, end: to}
+	pages := pages{cache: s.cache, prefix: len(prefix), next: from, end: to, size: mostPage}
 	for {
 		key, _, ok, err := pages.Next()
 		if err != nil || !ok {
@@ -98,16 +102,19 @@ type pages struct {
 	prefix int
 	// Where the next page starts; nil when the last one was read.
 	next, end []byte
-	page      pairList
+	// How large it may be.
+	size uint32
+	page pairList
 }
 
 func (p *pages) HasNext() (bool, error) {
 	for p.page.n == 0 && p.next != nil {
-		pairs, next, err := p.cache.page(p.next, p.end, pageBytes)
+		pairs, next, err := p.cache.page(p.next, p.end, p.size)
 		if err != nil {
 			return false, err
 		}
 		p.page, p.next = readPairs(pairs), next
+		p.size = min(4*p.size, mostPage)
 	}
 	return p.page.n > 0, nil
 }

@@ -12,6 +12,7 @@ mod artifacts;
 mod examples;
 mod host;
 mod load;
+mod mistakes;
 mod scenario;
 mod scenarios;
 mod task;
