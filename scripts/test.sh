@@ -40,10 +40,16 @@ examples() { examples/build.sh bin; }
 examples_checks() {
     (cd examples && CARGO_TARGET_DIR="$CARGO_TARGET_DIR/examples" \
         cargo clippy --release --locked --workspace --target wasm32-wasip2 -- -D warnings)
-    local unformatted
-    unformatted=$(gofmt -l examples)
+}
+
+# Vetted for both targets: the bindings are compiled for WebAssembly alone, the test kit runs everywhere.
+go_modules() {
+    local unformatted module
+    unformatted=$(gofmt -l go-sdk go-sdk-advanced examples tests/sdk)
     [[ -z $unformatted ]] || { echo "not gofmt-ed: $unformatted" >&2 && return 1; }
-    (cd examples/basic/go && go vet ./... && go test ./...)
+    for module in $(git ls-files '*go.mod'); do
+        (cd "$(dirname "$module")" && go vet ./... && GOOS=wasip1 GOARCH=wasm go vet ./... && go test ./...)
+    done
 }
 
 tests() {
@@ -75,7 +81,8 @@ run "tests" tests
 run "generated files" generated_files
 run "quickstart" quickstart
 run "lints" lints
-run "lints and tests of the examples" examples_checks
+run "lints of the examples" examples_checks
+run "lints and tests of the Go modules" go_modules
 run "tests of the Rust SDK" sdk_tests
 run "documentation" documentation
 

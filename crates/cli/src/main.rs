@@ -8,10 +8,11 @@
 //!
 //! # Reading order
 //!
-//! `standalone` and `server` run a server; `client` talks to one; `bench` measures; `openapi` prints the description of
+//! `standalone` and `server` run a server; `client` talks to one; `build` makes artifacts; `bench` measures; `openapi` prints the description of
 //! the REST interface that the server publishes.
 
 mod bench;
+mod build;
 mod client;
 mod failure;
 mod logging;
@@ -55,6 +56,8 @@ enum Verb {
     Server(server::Args),
     /// Manage functions and topics, produce and consume events
     Client(client::Args),
+    /// Build an artifact from the program in a folder
+    Build(build::Args),
     /// Measure throughput and latency
     #[command(visible_alias = "perf")]
     Bench(bench::Args),
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Verb::Standalone(args) => standalone::run(args),
         Verb::Server(args) => server::run(&args),
         Verb::Client(args) => client::run(args),
+        Verb::Build(args) => build::run(args),
         Verb::Bench(args) => bench::run(args),
         Verb::Openapi => openapi::run(),
     };

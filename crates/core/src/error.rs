@@ -127,6 +127,10 @@ codes! {
     Unavailable = "FS-1704", External, 503, "the server cannot be reached", "check that 'function-stream standalone' runs and that --service-url names it";
     ModeUnavailable = "FS-1705", User, 501, "this mode is not part of this build", "use 'function-stream standalone'";
     NotReady = "FS-1706", External, 503, "the server is not ready yet", "wait until its functions are started; 'function-stream client status' shows how far they are";
+    // 18xx: building.
+    BuildFolder = "FS-1801", User, 400, "the folder holds nothing that can be built", "name the folder that has the program's go.mod";
+    BuildToolMissing = "FS-1802", User, 400, "a tool that the build needs is missing or too old", "install what the message names";
+    BuildFailed = "FS-1803", User, 400, "the compiler refused the program", "correct the program as the compiler says";
     // 19xx: bugs.
     Internal = "FS-1901", Internal, 500, "something that cannot happen has happened", "please report it with the server's log";
 }

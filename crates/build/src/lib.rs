@@ -1,0 +1,103 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! From a folder with a program to an artifact that can be run.
+//!
+//! Owns which language a folder has, how its toolchain is called, and how a core module becomes a component of our worlds. It
+//! must not know what runs the artifact, nor where it is sent.
+//!
+//! A build ends with an artifact that is whole and was checked, or leaves the output as it was. The compiler's own words are
+//! passed on as they are.
+//!
+//! # Reading order
+//!
+//! [`build`] (the one way in), `go` (the toolchain of the only language so far), `component` (embed, adapt, check) and
+//! `worlds` (the WIT packages, which are part of the program).
+
+mod component;
+mod go;
+mod worlds;
+
+use std::path::{Path, PathBuf};
+
+use fnstream_core::{Error, ErrorCode, Result};
+
+pub use component::{Artifact, Kind, componentize};
+pub use worlds::Worlds;
+
+/// What to build, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The folder with the program.
+    pub dir: PathBuf,
+    /// Where the artifact goes; `None` = `build/NAME.wasm` in the folder, by the folder's name.
+    pub out: Option<PathBuf>,
+    /// Build Go with TinyGo.
+    pub tinygo: bool,
+    /// Only the per-record world, for other hosts of it, which do not have the packed one.
+    pub per_record: bool,
+}
+
+/// What was built.
+#[derive(Debug)]
+pub struct Built {
+    /// Where the artifact is.
+    pub path: PathBuf,
+    /// What it is.
+    pub artifact: Artifact,
+}
+
+/// Builds the program of a folder.
+pub fn build(options: &Options) -> Result<Built> {
+    let dir = options.dir.canonicalize().map_err(|e| {
+        Error::new(ErrorCode::BuildFolder, format!("the folder '{}' cannot be read: {e}", options.dir.display()))
+    })?;
+    // A module may hold several programs, each in a folder of its own.
+    if !dir.ancestors().any(|folder| folder.join("go.mod").is_file()) {
+        let dir = dir.display();
+        return Err(Error::new(
+            ErrorCode::BuildFolder,
+            format!(
+                "neither '{dir}' nor a folder above it has a go.mod, and go is the only language that is built so far"
+            ),
+        ));
+    }
+    let out = options.out.clone().unwrap_or_else(|| default_out(&dir));
+    let scratch = tempfile::tempdir().map_err(|e| cannot("make a temporary folder", &e))?;
+    let worlds = if options.per_record { Worlds::PerRecord } else { Worlds::Both };
+    let compiled =
+        if options.tinygo { go::tinygo(&dir, scratch.path(), worlds)? } else { go::go(&dir, scratch.path(), worlds)? };
+    let artifact = componentize(compiled, worlds)?;
+    place(&out, &artifact.bytes)?;
+    Ok(Built { path: out, artifact })
+}
+
+fn default_out(dir: &Path) -> PathBuf {
+    let name = dir.file_name().map_or_else(|| "function".into(), |name| name.to_string_lossy().into_owned());
+    dir.join("build").join(format!("{name}.wasm"))
+}
+
+/// Puts the artifact in place whole, so that a build that fails leaves the last one.
+fn place(out: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = match out.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let write = || {
+        std::fs::create_dir_all(folder)?;
+        let mut file = tempfile::Builder::new().permissions(readable()).tempfile_in(folder)?;
+        std::io::Write::write_all(&mut file, bytes)?;
+        file.persist(out)?;
+        Ok(())
+    };
+    write().map_err(|e: std::io::Error| cannot(&format!("write '{}'", out.display()), &e))
+}
+
+/// As the compilers do it; a temporary file is only for its owner otherwise.
+fn readable() -> std::fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(0o644)
+}
+
+fn cannot(what: &str, error: &std::io::Error) -> Error {
+    Error::new(ErrorCode::BuildFolder, format!("cannot {what}: {error}"))
+}

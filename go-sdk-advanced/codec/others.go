@@ -1,0 +1,70 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+package codec
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// BoolCodec encodes a bool in one byte.
+type BoolCodec struct{}
+
+// Encode gives 0 or 1.
+func (BoolCodec) Encode(value bool) ([]byte, error) {
+	if value {
+		return []byte{1}, nil
+	}
+	return []byte{0}, nil
+}
+
+// Decode takes 0 or 1.
+func (BoolCodec) Decode(data []byte) (bool, error) {
+	if err := checkSize(data, 1, "bool"); err != nil {
+		return false, err
+	}
+	if data[0] > 1 {
+		return false, fmt.Errorf("the byte %d is no encoded bool", data[0])
+	}
+	return data[0] == 1, nil
+}
+
+// EncodedSize is 1.
+func (BoolCodec) EncodedSize() int { return 1 }
+
+// IsOrderedKeyCodec is true: false comes first.
+func (BoolCodec) IsOrderedKeyCodec() bool { return true }
+
+// StringCodec encodes a string as its bytes.
+type StringCodec struct{}
+
+// Encode gives the bytes.
+func (StringCodec) Encode(value string) ([]byte, error) { return []byte(value), nil }
+
+// Decode takes any bytes.
+func (StringCodec) Decode(data []byte) (string, error) { return string(data), nil }
+
+// EncodedSize is -1: sizes differ.
+func (StringCodec) EncodedSize() int { return -1 }
+
+// IsOrderedKeyCodec is true.
+func (StringCodec) IsOrderedKeyCodec() bool { return true }
+
+// JSONCodec encodes a value as JSON, by package encoding/json.
+type JSONCodec[T any] struct{}
+
+// Encode gives JSON.
+func (JSONCodec[T]) Encode(value T) ([]byte, error) { return json.Marshal(value) }
+
+// Decode takes JSON.
+func (JSONCodec[T]) Decode(data []byte) (value T, err error) {
+	err = json.Unmarshal(data, &value)
+	return value, err
+}
+
+// EncodedSize is -1: sizes differ.
+func (JSONCodec[T]) EncodedSize() int { return -1 }
+
+// IsOrderedKeyCodec is false.
+func (JSONCodec[T]) IsOrderedKeyCodec() bool { return false }

@@ -1,0 +1,60 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+package state
+
+import (
+	"errors"
+
+	"github.com/functionstream/function-stream/go-sdk-advanced/codec"
+)
+
+// AggregateFunc makes results of values by way of an accumulator.
+type AggregateFunc[T, ACC, R any] interface {
+	// CreateAccumulator is the accumulator of no value.
+	CreateAccumulator() ACC
+	// Add is the accumulator with a value.
+	Add(value T, accumulator ACC) ACC
+	// GetResult is what the accumulator stands for.
+	GetResult(accumulator ACC) R
+	// Merge is the accumulator of the values of both.
+	Merge(a, b ACC) ACC
+}
+
+// Aggregating keeps an accumulator.
+type Aggregating[T, ACC, R any] struct {
+	accumulator Cell[ACC]
+	function    AggregateFunc[T, ACC, R]
+}
+
+// NewAggregating makes it.
+func NewAggregating[T, ACC, R any](place Place, codec codec.Codec[ACC], function AggregateFunc[T, ACC, R]) (Aggregating[T, ACC, R], error) {
+	if function == nil {
+		return Aggregating[T, ACC, R]{}, errors.New("an aggregating state needs its function")
+	}
+	return Aggregating[T, ACC, R]{NewCell(place, codec), function}, nil
+}
+
+// Add takes a value in.
+func (s *Aggregating[T, ACC, R]) Add(value T) error {
+	accumulator, found, err := s.accumulator.Value()
+	if err != nil {
+		return err
+	}
+	if !found {
+		accumulator = s.function.CreateAccumulator()
+	}
+	return s.accumulator.Update(s.function.Add(value, accumulator))
+}
+
+// Get is the result, and whether there was any value.
+func (s *Aggregating[T, ACC, R]) Get() (result R, found bool, err error) {
+	accumulator, found, err := s.accumulator.Value()
+	if err != nil || !found {
+		return result, false, err
+	}
+	return s.function.GetResult(accumulator), true, nil
+}
+
+// Clear forgets all values.
+func (s *Aggregating[T, ACC, R]) Clear() error { return s.accumulator.Clear() }

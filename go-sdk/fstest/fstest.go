@@ -1,0 +1,231 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package fstest runs a driver in plain "go test", without a server and without WebAssembly.
+//
+// A Host does in memory what Function Stream does with a function: it initializes an instance, gives it batches of records,
+// ends epochs, and makes a new instance when something fails. What was emitted and written since the last checkpoint goes
+// with the instance that is given up, and the records since then are given to the next one, so that a driver whose fields
+// hold what belongs into state is found out here.
+//
+//	host, err := fstest.New(func() fssdk.Driver { return &Counter{} }, fstest.Options{})
+//	err = host.Send("a", "b", "a")
+//	err = host.Restart()
+//	emitted := host.TakeEmitted()
+//
+// The same scenario files that check this package check the real host: tests/sdk in the repository.
+package fstest
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/functionstream/function-stream/go-sdk/api"
+	"github.com/functionstream/function-stream/go-sdk/impl"
+)
+
+// Options of a Host.
+type Options struct {
+	// Config is given to Init.
+	Config map[string]string
+	// Outputs is how many outputs the function has; 0 stands for one.
+	Outputs int
+}
+
+// Record is an input.
+type Record struct {
+	// Source is the index of the input group.
+	Source uint32
+	// Key of the record; nil when it has none.
+	Key []byte
+	// Headers of the record.
+	Headers []api.Header
+	// Timestamp is the record's time in milliseconds since the Unix epoch.
+	Timestamp int64
+	// Value is the payload.
+	Value []byte
+}
+
+// RecordError says which record of a batch failed, and why.
+type RecordError struct {
+	// Index of the record in its batch.
+	Index int
+	// Err is what the driver returned, or its panic.
+	Err error
+}
+
+// Error is the reason with the index before it.
+func (e *RecordError) Error() string { return fmt.Sprintf("record %d: %v", e.Index, e.Err) }
+
+// Unwrap is the reason.
+func (e *RecordError) Unwrap() error { return e.Err }
+
+// Host runs one task of a function.
+type Host struct {
+	factory func() api.Driver
+	options Options
+	memory  *memory
+	runtime *impl.Runtime
+	// What was given to the instance since the last checkpoint.
+	journal []input
+	epoch   uint64
+	stopped bool
+}
+
+// input is a batch, or a watermark.
+type input struct {
+	records   []Record
+	watermark uint64
+	source    uint32
+}
+
+// New makes a host and the first instance of the function. The factory is called for each instance, and must give a new
+// driver each time.
+func New(factory func() api.Driver, options Options) (*Host, error) {
+	if options.Outputs == 0 {
+		options.Outputs = 1
+	}
+	host := &Host{factory: factory, options: options, memory: newMemory()}
+	return host, host.start()
+}
+
+// start makes an instance as of the last checkpoint.
+func (h *Host) start() error {
+	h.memory.rollback()
+	h.runtime = &impl.Runtime{}
+	h.runtime.Register(h.factory())
+	config := map[string]string{}
+	for key, value := range h.options.Config {
+		config[key] = value
+	}
+	return h.runtime.Init(impl.NewBatch(h.memory, config, h.options.Outputs), config)
+}
+
+// Send processes values of input group 0 as one batch.
+func (h *Host) Send(values ...string) error {
+	records := make([]Record, len(values))
+	for i, value := range values {
+		records[i].Value = []byte(value)
+	}
+	return h.Process(records...)
+}
+
+// Process gives records to the function as one batch. A record that fails is left out, as by a function whose error policy
+// is to skip; all others are processed. The error is nil, or joins a RecordError for each that failed.
+func (h *Host) Process(records ...Record) error {
+	return errors.Join(h.process(records, 0)...)
+}
+
+// process gives the errors of records, of which the first has the index base in its batch.
+func (h *Host) process(records []Record, base int) []error {
+	if len(records) == 0 {
+		return nil
+	}
+	index, err := h.batch(records)
+	if err == nil {
+		h.journal = append(h.journal, input{records: records})
+		return nil
+	}
+	if restored := h.restore(); restored != nil {
+		return []error{err, restored}
+	}
+	at := int(index)
+	if index == impl.NoRecord {
+		if len(records) > 1 {
+			// Not known which: the host looks for it with smaller batches.
+			half := len(records) / 2
+			return append(h.process(records[:half], base), h.process(records[half:], base+half)...)
+		}
+		at = 0
+	}
+	failures := append(h.process(records[:at], base), &RecordError{Index: base + at, Err: err})
+	return append(failures, h.process(records[at+1:], base+at+1)...)
+}
+
+func (h *Host) batch(records []Record) (uint32, error) {
+	packed := make([]impl.FrameRecord, len(records))
+	for i, record := range records {
+		packed[i] = impl.FrameRecord{Channel: record.Source, Record: api.Record{
+			Key: record.Key, Headers: record.Headers, Timestamp: record.Timestamp, Value: record.Value,
+		}}
+	}
+	return h.runtime.ProcessBatch(impl.EncodeFrame(packed))
+}
+
+// restore makes a new instance and gives it what the last one had been given since the checkpoint.
+func (h *Host) restore() error {
+	if h.stopped {
+		return nil
+	}
+	if err := h.start(); err != nil {
+		return err
+	}
+	for _, input := range h.journal {
+		var err error
+		if input.records != nil {
+			_, err = h.batch(input.records)
+		} else {
+			err = h.runtime.ProcessWatermark(input.source, input.watermark)
+		}
+		if err != nil {
+			return fmt.Errorf("what was processed before failed when it was repeated: %w", err)
+		}
+	}
+	return nil
+}
+
+// Watermark tells the function that no older record of an input group is expected.
+func (h *Host) Watermark(source uint32, watermark uint64) error {
+	if err := h.runtime.ProcessWatermark(source, watermark); err != nil {
+		return errors.Join(err, h.restore())
+	}
+	h.journal = append(h.journal, input{source: source, watermark: watermark})
+	return nil
+}
+
+// Checkpoint ends the epoch: what was emitted and written since the last one stays from now on.
+func (h *Host) Checkpoint() error {
+	if err := h.runtime.TakeCheckpoint(h.epoch + 1); err != nil {
+		return errors.Join(err, h.restore())
+	}
+	h.epoch++
+	h.memory.commit()
+	h.journal = nil
+	return nil
+}
+
+// Epoch is the id of the last checkpoint; 0 before the first.
+func (h *Host) Epoch() uint64 { return h.epoch }
+
+// Restart gives the instance up as if the process had died, and goes on from the last checkpoint with the inputs since then.
+func (h *Host) Restart() error {
+	h.stopped = false
+	return h.restore()
+}
+
+// Heartbeat asks the function whether it is well. When it is not, a new instance goes on from the last checkpoint.
+func (h *Host) Heartbeat() (well bool, err error) {
+	if well, err = h.runtime.CheckHeartbeat(); !well {
+		err = errors.Join(err, h.restore())
+	}
+	return well, err
+}
+
+// Custom sends a request to the function.
+func (h *Host) Custom(payload []byte) ([]byte, error) { return h.runtime.Custom(payload) }
+
+// Exec hands modules to the function.
+func (h *Host) Exec(className string, modules ...api.Module) error {
+	return h.runtime.Exec(className, modules)
+}
+
+// Stop ends the epoch and closes the function. Every later call gives ErrRuntimeClosed, until Restart starts it again.
+func (h *Host) Stop() error {
+	if err := h.Checkpoint(); err != nil {
+		return err
+	}
+	err := h.runtime.Close()
+	h.memory.commit()
+	h.stopped = true
+	return err
+}

@@ -1,0 +1,90 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+package fstest
+
+import (
+	"slices"
+
+	"github.com/functionstream/function-stream/go-sdk/api"
+	"github.com/functionstream/function-stream/go-sdk/impl"
+)
+
+// What a test can look at. Nothing here changes what the function sees.
+
+// Emitted gives everything that was emitted, in order, that of the open epoch included.
+func (h *Host) Emitted() []Emitted { return slices.Clone(h.memory.emitted) }
+
+// Committed gives what was emitted up to the last checkpoint.
+func (h *Host) Committed() []Emitted { return slices.Clone(h.memory.emitted[:h.memory.keptEmitted]) }
+
+// TakeEmitted ends the epoch, and gives and forgets everything that was emitted.
+func (h *Host) TakeEmitted() ([]Emitted, error) {
+	if err := h.Checkpoint(); err != nil {
+		return nil, err
+	}
+	emitted := h.memory.emitted
+	h.memory.emitted, h.memory.keptEmitted = nil, 0
+	return emitted, nil
+}
+
+// Values gives what was emitted to output 0 as strings.
+func (h *Host) Values() []string {
+	values := []string{}
+	for _, emitted := range h.memory.emitted {
+		if emitted.Target == 0 {
+			values = append(values, string(emitted.Value))
+		}
+	}
+	return values
+}
+
+// Watermarks gives the watermarks that were emitted.
+func (h *Host) Watermarks() []Watermark { return slices.Clone(h.memory.watermarks) }
+
+// State is a store through a test's eyes, with the writes of the open epoch. A store that the function has not opened is
+// empty.
+type State struct {
+	name string
+	host *Host
+}
+
+// State looks at a store.
+func (h *Host) State(name string) State { return State{name: name, host: h} }
+
+// store opens the store beside the function's own, whose cache has passed on all writes when a call has ended.
+func (s State) store() api.Store {
+	store, _ := impl.NewBatch(s.host.memory, nil, 0).GetOrCreateStore(s.name)
+	return store
+}
+
+// Get is the value of a simple key, and whether there is one.
+func (s State) Get(key string) (value []byte, found bool) {
+	value, found, _ = s.store().GetState([]byte(key))
+	return value, found
+}
+
+// GetComplex is the value of a complex key, and whether there is one.
+func (s State) GetComplex(key api.ComplexKey) (value []byte, found bool) {
+	value, found, _ = s.store().Get(key)
+	return value, found
+}
+
+// Keys gives the simple keys in order.
+func (s State) Keys() []string {
+	keys := []string{}
+	if store := s.host.memory.stores[s.name]; store != nil {
+		for _, key := range store.between("\x00", "\x01") {
+			keys = append(keys, key[1:])
+		}
+	}
+	return keys
+}
+
+// Len is the number of keys of both kinds.
+func (s State) Len() int {
+	if store := s.host.memory.stores[s.name]; store != nil {
+		return len(store.values)
+	}
+	return 0
+}

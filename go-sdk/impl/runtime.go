@@ -1,0 +1,183 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+package impl
+
+import "github.com/functionstream/function-stream/go-sdk/api"
+
+// NoRecord is the index of a failure that belongs to no certain record of its batch.
+const NoRecord = ^uint32(0)
+
+type phase uint8
+
+const (
+	waiting phase = iota
+	running
+	closed
+)
+
+// Runtime is one instance of a function in a host's hands:
+//
+//	waiting -- Init --> running -- Close --> closed
+//
+// A call in another phase than it belongs to gives ErrRuntimeNotInitialized or ErrRuntimeClosed. A panic of the driver is an
+// error of the call.
+type Runtime struct {
+	driver  api.Driver
+	mistake *api.SDKError
+	phase   phase
+	world   World
+	// The world, when it is the packed one.
+	batch *Batch
+}
+
+// Register gives the runtime its driver. A mistake is kept, and is the answer to every call.
+func (r *Runtime) Register(driver api.Driver) {
+	switch {
+	case driver == nil:
+		r.mistake = api.NewError(api.ErrRuntimeInvalidDriver, "run was called with nil instead of a driver")
+	case r.driver != nil:
+		r.mistake = api.NewError(api.ErrRuntimeInvalidDriver, "run was called twice; a program is one function")
+	default:
+		r.driver = driver
+	}
+}
+
+func (r *Runtime) ready() error {
+	switch {
+	case r.mistake != nil:
+		return r.mistake
+	case r.driver == nil:
+		return api.NewError(api.ErrRuntimeInvalidDriver, "there is no driver; call run from an init function")
+	case r.phase == waiting:
+		return api.NewError(api.ErrRuntimeNotInitialized, "the function was not initialized")
+	case r.phase == closed:
+		return errClosed()
+	}
+	return nil
+}
+
+// Init starts the function in a world.
+func (r *Runtime) Init(world World, config map[string]string) error {
+	if r.mistake == nil && r.driver != nil && r.phase == running {
+		return api.NewError(api.ErrResultUnexpected, "the host initialized the function twice")
+	}
+	if err := r.ready(); err != nil && (r.phase != waiting || r.mistake != nil || r.driver == nil) {
+		return err
+	}
+	err := guard(func() error { return r.driver.Init(world, config) })
+	if err == nil {
+		err = world.Flush()
+	}
+	if err != nil {
+		return err
+	}
+	r.world = world
+	r.batch, _ = world.(*Batch)
+	r.phase = running
+	return nil
+}
+
+// ProcessBatch gives the records of a frame to the driver, which may keep the frame's bytes. When one fails, its index is
+// given with the reason, or NoRecord when an earlier record of the batch may be the reason.
+func (r *Runtime) ProcessBatch(bytes []byte) (index uint32, err error) {
+	if err := r.ready(); err != nil {
+		return NoRecord, err
+	}
+	batch := r.batch
+	if batch == nil {
+		return NoRecord, api.NewError(api.ErrResultUnexpected, "the host mixed calls of two worlds")
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicked(p)
+		}
+		if err != nil && batch.fault != nil {
+			index = NoRecord
+		}
+		batch.frame = frame{}
+	}()
+	index = NoRecord
+	records, err := parseFrame(bytes)
+	if err != nil {
+		return index, err
+	}
+	batch.frame = records
+	driver := r.driver
+	for i := range records.timestamps {
+		index = uint32(i)
+		batch.index, batch.timestamp = i, records.timestamps[i]
+		if err := driver.Process(batch, records.channels[i], records.value(i)); err != nil {
+			return index, err
+		}
+	}
+	return NoRecord, batch.Flush()
+}
+
+// Process gives one record to the driver.
+func (r *Runtime) Process(source uint32, data []byte) error {
+	return r.call(func() error { return r.driver.Process(r.world, source, data) })
+}
+
+// ProcessWatermark gives a watermark to the driver.
+func (r *Runtime) ProcessWatermark(source uint32, watermark uint64) error {
+	return r.call(func() error { return r.driver.ProcessWatermark(r.world, source, watermark) })
+}
+
+// TakeCheckpoint tells the driver that the epoch ends.
+func (r *Runtime) TakeCheckpoint(id uint64) error {
+	return r.call(func() error { return r.driver.TakeCheckpoint(r.world, id) })
+}
+
+// CheckHeartbeat asks the driver whether it is well.
+func (r *Runtime) CheckHeartbeat() (well bool, err error) {
+	err = r.call(func() error {
+		well = r.driver.CheckHeartbeat(r.world)
+		return nil
+	})
+	return well && err == nil, err
+}
+
+// Close stops the function, whatever the driver answers.
+func (r *Runtime) Close() error {
+	if err := r.ready(); err != nil {
+		return err
+	}
+	err := guard(func() error { return r.driver.Close(r.world) })
+	// What it emitted before closing its context still counts.
+	if flushed := r.world.Flush(); err == nil {
+		err = flushed
+	}
+	r.world.shut()
+	r.phase = closed
+	return err
+}
+
+// Exec hands modules to the driver.
+func (r *Runtime) Exec(className string, modules []api.Module) error {
+	return r.call(func() error { return r.driver.Exec(r.world, className, modules) })
+}
+
+// Custom gives a request to the driver.
+func (r *Runtime) Custom(payload []byte) (answer []byte, err error) {
+	err = r.call(func() (err error) {
+		answer, err = r.driver.Custom(r.world, payload)
+		return err
+	})
+	return answer, err
+}
+
+// call is a call of the driver and the passing on of what it did.
+func (r *Runtime) call(run func() error) error {
+	if err := r.ready(); err != nil {
+		return err
+	}
+	if err := guard(run); err != nil {
+		return err
+	}
+	return r.world.Flush()
+}
+
+func errClosed() error {
+	return api.NewError(api.ErrRuntimeClosed, "the function was closed")
+}

@@ -1,0 +1,242 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strconv"
+	"strings"
+
+	fssdk "github.com/functionstream/function-stream/go-sdk"
+)
+
+// conformance carries out the commands of its records.
+type conformance struct {
+	fssdk.BaseDriver
+	ctx     fssdk.Context
+	store   fssdk.Store
+	records int
+	source  uint32
+	sick    bool
+	garbage []byte
+}
+
+func (c *conformance) Init(ctx fssdk.Context, config map[string]string) (err error) {
+	if text := config["fail"]; text != "" {
+		return errors.New(text)
+	}
+	if percent, err := strconv.Atoi(config["gogc"]); err == nil {
+		debug.SetGCPercent(percent)
+	}
+	c.ctx = ctx
+	c.store, err = ctx.GetOrCreateStore("s")
+	return err
+}
+
+func (c *conformance) Process(_ fssdk.Context, source uint32, data []byte) error {
+	c.records++
+	c.source = source
+	for _, line := range strings.Split(string(data), "\n") {
+		if err := c.run(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *conformance) ProcessWatermark(ctx fssdk.Context, _ uint32, watermark uint64) error {
+	return ctx.EmitWatermark(0, watermark)
+}
+
+func (c *conformance) TakeCheckpoint(_ fssdk.Context, id uint64) error {
+	return c.store.PutState([]byte("checkpoint"), []byte(strconv.FormatUint(id, 10)))
+}
+
+func (c *conformance) CheckHeartbeat(fssdk.Context) bool { return !c.sick }
+
+func (c *conformance) Exec(_ fssdk.Context, class string, modules []fssdk.Module) error {
+	for _, module := range modules {
+		class += " " + module.Name + "=" + string(module.Bytes)
+	}
+	return c.store.PutState([]byte("exec"), []byte(class))
+}
+
+func (c *conformance) Custom(_ fssdk.Context, payload []byte) ([]byte, error) {
+	if string(payload) == "fail" {
+		return nil, errors.New("refused")
+	}
+	return append([]byte("custom "), payload...), nil
+}
+
+func (c *conformance) emit(text string) error { return c.ctx.Emit(0, []byte(text)) }
+
+// run carries out one command.
+func (c *conformance) run(line string) error {
+	name, rest, _ := strings.Cut(line, " ")
+	words := func(n int) []string {
+		found := strings.SplitN(rest, " ", n)
+		for len(found) < n {
+			found = append(found, "")
+		}
+		return found
+	}
+	number := func(text string) int {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			panic(err)
+		}
+		return n
+	}
+	switch name {
+	case "emit":
+		w := words(2)
+		return c.ctx.Emit(uint32(number(w[0])), []byte(w[1]))
+	case "watermark":
+		w := words(2)
+		return c.ctx.EmitWatermark(uint32(number(w[0])), uint64(number(w[1])))
+	case "source":
+		return c.emit(fmt.Sprint("source ", c.source))
+	case "field":
+		return c.emit(fmt.Sprint("field ", c.records))
+	case "sick":
+		c.sick = true
+	case "fail":
+		return errors.New(rest)
+	case "panic":
+		panic(rest)
+	case "garbage":
+		c.garbage = make([]byte, number(rest))
+	case "open":
+		name := rest
+		if length, ok := strings.CutPrefix(rest, "long "); ok {
+			name = strings.Repeat("n", number(length))
+		}
+		if _, err := c.ctx.GetOrCreateStore(name); err != nil {
+			return c.emit("refused")
+		}
+		return c.emit("opened")
+	case "other":
+		w := words(3)
+		store, err := c.ctx.GetOrCreateStore(w[0])
+		if err != nil {
+			return err
+		}
+		return store.PutState([]byte(w[1]), []byte(w[2]))
+	default:
+		return c.state(name, words, number)
+	}
+	return nil
+}
+
+// state carries out a command on the store.
+func (c *conformance) state(name string, words func(int) []string, number func(string) int) error {
+	switch name {
+	case "put":
+		w := words(2)
+		return c.store.PutState([]byte(w[0]), []byte(w[1]))
+	case "delete":
+		return c.store.DeleteState([]byte(words(1)[0]))
+	case "get":
+		key := words(1)[0]
+		value, found, err := c.store.GetState([]byte(key))
+		return c.told(key, value, found, err)
+	case "list":
+		w := words(2)
+		keys, err := c.store.ListStates([]byte(w[0]), []byte(w[1]))
+		return c.listed(keys, err)
+	case "large":
+		w := words(2)
+		return c.store.PutState([]byte(w[0]), []byte(strings.Repeat("x", number(w[1]))))
+	case "size":
+		value, _, err := c.store.GetState([]byte(words(1)[0]))
+		if err != nil {
+			return err
+		}
+		return c.emit(fmt.Sprint("size ", len(value)))
+	case "cput":
+		w := words(3)
+		return c.store.Put(complexKey(w[0], w[1]), []byte(w[2]))
+	case "merge":
+		w := words(3)
+		return c.store.Merge(complexKey(w[0], w[1]), []byte(w[2]))
+	case "cdelete":
+		w := words(2)
+		return c.store.Delete(complexKey(w[0], w[1]))
+	case "cget":
+		w := words(2)
+		value, found, err := c.store.Get(complexKey(w[0], w[1]))
+		return c.told(w[1], value, found, err)
+	case "cprefix":
+		w := words(2)
+		return c.store.DeletePrefix(complexKey(w[0], w[1]))
+	case "clist":
+		w := words(3)
+		keys, err := c.store.ListComplex([]byte("g"), []byte(w[0]), []byte("n"), []byte(w[1]), []byte(w[2]))
+		return c.listed(keys, err)
+	case "fill":
+		w := words(3)
+		value := []byte(strings.Repeat("x", number(w[2])))
+		for i := range number(w[1]) {
+			if err := c.store.Put(complexKey(w[0], fmt.Sprintf("%05d", i)), value); err != nil {
+				return err
+			}
+		}
+		return nil
+	case "scan":
+		text := "pairs"
+		err := c.scan(words(1)[0], func(key, value []byte) { text += " " + string(key) + "=" + string(value) })
+		return errors.Join(err, c.emit(text))
+	case "count":
+		pairs, bytes := 0, 0
+		err := c.scan(words(1)[0], func(_, value []byte) { pairs, bytes = pairs+1, bytes+len(value) })
+		return errors.Join(err, c.emit(fmt.Sprint("count ", pairs, " ", bytes)))
+	}
+	return fmt.Errorf("the command '%s' is not known", name)
+}
+
+func (c *conformance) scan(part string, visit func(key, value []byte)) error {
+	pairs, err := c.store.ScanComplex([]byte("g"), []byte(part), []byte("n"))
+	if err != nil {
+		return err
+	}
+	defer pairs.Close()
+	for {
+		more, err := pairs.HasNext()
+		if err != nil {
+			return err
+		}
+		key, value, ok, err := pairs.Next()
+		if err != nil || ok != more {
+			return errors.Join(err, fmt.Errorf("has next says %v, next %v", more, ok))
+		}
+		if !ok {
+			return nil
+		}
+		visit(key, value)
+	}
+}
+
+func (c *conformance) told(key string, value []byte, found bool, err error) error {
+	switch {
+	case err != nil:
+		return err
+	case found:
+		return c.emit(key + "=" + string(value))
+	}
+	return c.emit(key + " absent")
+}
+
+func (c *conformance) listed(keys [][]byte, err error) error {
+	text := "keys"
+	for _, key := range keys {
+		text += " " + string(key)
+	}
+	return errors.Join(err, c.emit(text))
+}
+
+func complexKey(part, user string) fssdk.ComplexKey {
+	return fssdk.ComplexKey{KeyGroup: []byte("g"), Key: []byte(part), Namespace: []byte("n"), UserKey: []byte(user)}
+}

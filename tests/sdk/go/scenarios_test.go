@@ -1,0 +1,188 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	fssdk "github.com/functionstream/function-stream/go-sdk"
+	"github.com/functionstream/function-stream/go-sdk/fstest"
+	"go.yaml.in/yaml/v3"
+)
+
+// scenario is what tests/sdk/README.md describes.
+type scenario struct {
+	Name      string
+	Config    map[string]string
+	Outputs   int
+	Worlds    []string
+	InitFails string `yaml:"init-fails"`
+	Steps     []step
+}
+
+type step struct {
+	Send       []string
+	Source     uint32
+	Fails      yaml.Node
+	Watermark  *uint64
+	Checkpoint bool
+	Restart    bool
+	Heartbeat  *bool
+	Custom     *string
+	Answers    *string
+	Exec       *string
+	Modules    map[string]string
+	Stop       bool
+	Emitted    *[]string
+	Watermarks *[]uint64
+}
+
+func TestScenarios(t *testing.T) {
+	files, _ := filepath.Glob("../scenarios/*.yaml")
+	if len(files) < 10 {
+		t.Fatalf("only %d scenarios", len(files))
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) { run(t, read(t, file)) })
+	}
+}
+
+func read(t *testing.T, file string) (scenario scenario) {
+	reader, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	decoder := yaml.NewDecoder(reader)
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&scenario); err != nil {
+		t.Fatal(err)
+	}
+	return scenario
+}
+
+func run(t *testing.T, scenario scenario) {
+	host, err := fstest.New(func() fssdk.Driver { return &conformance{} }, fstest.Options{Config: scenario.Config, Outputs: scenario.Outputs})
+	if scenario.InitFails != "" {
+		if err == nil || !strings.Contains(err.Error(), scenario.InitFails) {
+			t.Fatalf("init answers %v", err)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for i, step := range scenario.Steps {
+		if err := carryOut(host, step, &seen); err != nil {
+			t.Fatalf("step %d: %v", i, err)
+		}
+	}
+}
+
+func carryOut(host *fstest.Host, step step, seen *int) error {
+	switch {
+	case step.Send != nil:
+		records := make([]fstest.Record, len(step.Send))
+		for i, value := range step.Send {
+			records[i] = fstest.Record{Source: step.Source, Value: []byte(value)}
+		}
+		return sent(host.Process(records...), step.Fails)
+	case step.Watermark != nil:
+		return host.Watermark(0, *step.Watermark)
+	case step.Checkpoint:
+		return host.Checkpoint()
+	case step.Restart:
+		return host.Restart()
+	case step.Heartbeat != nil:
+		well, err := host.Heartbeat()
+		return errors.Join(err, same(well, *step.Heartbeat))
+	case step.Custom != nil:
+		answer, err := host.Custom([]byte(*step.Custom))
+		if step.Answers == nil {
+			var reason string
+			_ = step.Fails.Decode(&reason)
+			if err == nil || !strings.Contains(err.Error(), reason) {
+				return errors.New("the request was not refused as it should")
+			}
+			return host.Restart()
+		}
+		return errors.Join(err, same(string(answer), *step.Answers))
+	case step.Exec != nil:
+		var modules []fssdk.Module
+		for name, bytes := range step.Modules {
+			modules = append(modules, fssdk.Module{Name: name, Bytes: []byte(bytes)})
+		}
+		slices.SortFunc(modules, func(a, b fssdk.Module) int { return strings.Compare(a.Name, b.Name) })
+		return host.Exec(*step.Exec, modules...)
+	case step.Stop:
+		return host.Stop()
+	case step.Emitted != nil:
+		values := host.Values()
+		since := values[min(*seen, len(values)):]
+		*seen = len(values)
+		return same(strings.Join(since, "|"), strings.Join(*step.Emitted, "|"))
+	case step.Watermarks != nil:
+		got := []uint64{}
+		for _, mark := range host.Watermarks() {
+			got = append(got, mark.Watermark)
+		}
+		if !slices.Equal(got, *step.Watermarks) {
+			return errors.New("other watermarks were emitted")
+		}
+		return nil
+	}
+	return errors.New("the step says nothing")
+}
+
+// sent compares the failures of a batch with those that a scenario tells.
+func sent(err error, told yaml.Node) error {
+	fails := map[int]string{}
+	if told.Kind != 0 {
+		if err := told.Decode(&fails); err != nil {
+			return err
+		}
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range joined.Unwrap() {
+			var failed *fstest.RecordError
+			if !errors.As(err, &failed) {
+				return err
+			}
+			reason, expected := fails[failed.Index]
+			if !expected || !strings.Contains(failed.Err.Error(), reason) {
+				return err
+			}
+			delete(fails, failed.Index)
+		}
+	} else if err != nil {
+		return err
+	}
+	if len(fails) > 0 {
+		return errors.New("records did not fail that should")
+	}
+	return nil
+}
+
+func same[T comparable](got, want T) error {
+	if got != want {
+		return errors.New(strings.TrimSpace("got " + show(got) + ", not " + show(want)))
+	}
+	return nil
+}
+
+func show(value any) string {
+	if text, ok := value.(string); ok {
+		return "'" + text + "'"
+	}
+	if value == true {
+		return "true"
+	}
+	return "false"
+}

@@ -1,0 +1,60 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Programs, built and compiled once for all tests.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
+
+use fnstream_build::{Options, build};
+use fnstream_core::runtime::{Program, Runtime};
+use fnstream_runtime::{RuntimeOptions, WasmRuntime};
+use fnstream_tests::binary::root;
+
+/// The conformance program in Go, in the packed world.
+pub fn go_packed() -> &'static Arc<dyn Program> {
+    static PROGRAM: OnceLock<Arc<dyn Program>> = OnceLock::new();
+    PROGRAM.get_or_init(|| go("tests/sdk/go", false))
+}
+
+/// The conformance program in Go, in the per-record world.
+pub fn go_per_record() -> &'static Arc<dyn Program> {
+    static PROGRAM: OnceLock<Arc<dyn Program>> = OnceLock::new();
+    PROGRAM.get_or_init(|| go("tests/sdk/go", true))
+}
+
+/// All states of the advanced library, beside a model of them.
+pub fn go_model() -> &'static Arc<dyn Program> {
+    static PROGRAM: OnceLock<Arc<dyn Program>> = OnceLock::new();
+    PROGRAM.get_or_init(|| go("go-sdk-advanced/internal/model/program", false))
+}
+
+/// The conformance program of another toolchain, for the per-record world.
+pub fn rust_per_record() -> Arc<dyn Program> {
+    let folder = root().join("tests/sdk/rust");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("conformance");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--release", "--locked", "--quiet", "--target", "wasm32-wasip2"]).current_dir(folder);
+    for host_setting in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
+        cargo.env_remove(host_setting);
+    }
+    let built = cargo.env("CARGO_TARGET_DIR", &target).output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    load(&std::fs::read(target.join("wasm32-wasip2/release/conformance.wasm")).unwrap())
+}
+
+/// A Go program of the repository.
+pub fn go(folder: &str, per_record: bool) -> Arc<dyn Program> {
+    let scratch = tempfile::tempdir().unwrap();
+    let out = Some(scratch.path().join("program.wasm"));
+    let built = build(&Options { dir: root().join(folder), out, tinygo: false, per_record }).unwrap();
+    load(&built.artifact.bytes)
+}
+
+/// A program of a component's bytes.
+pub fn load(component: &[u8]) -> Arc<dyn Program> {
+    static RUNTIME: OnceLock<WasmRuntime> = OnceLock::new();
+    let runtime = RUNTIME.get_or_init(|| WasmRuntime::new(None, RuntimeOptions::default()).unwrap());
+    runtime.load(component).unwrap()
+}

@@ -1,0 +1,38 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Programs that use the SDK wrongly say so when they start.
+
+use std::collections::BTreeMap;
+
+use fnstream_build::{Options, build};
+use fnstream_tests::binary::root;
+
+use crate::artifacts;
+use crate::task::Task;
+
+/// What init fails with, for a program whose `init` is this.
+fn reason(body: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let sdk = root().join("go-sdk").canonicalize().unwrap();
+    let name = "github.com/functionstream/function-stream/go-sdk";
+    let go_mod = format!("module m\n\ngo 1.24\n\nrequire {name} v0.0.0\n\nreplace {name} => {}\n", sdk.display());
+    std::fs::write(folder.path().join("go.mod"), go_mod).unwrap();
+    let program = format!("package main\n\nimport fssdk \"{name}\"\n\nfunc init() {{ {body} }}\n\nfunc main() {{}}\n");
+    std::fs::write(folder.path().join("main.go"), program).unwrap();
+    let out = Some(folder.path().join("program.wasm"));
+    let built = build(&Options { dir: folder.path().to_owned(), out, tinygo: false, per_record: false }).unwrap();
+    let started = Task::start(&artifacts::load(&built.artifact.bytes), &BTreeMap::new(), 1);
+    started.err().expect("init fails").error.message
+}
+
+#[test]
+fn run_without_a_driver_is_told() {
+    assert_eq!(reason("fssdk.Run(nil)"), "run was called with nil instead of a driver (runtime_invalid_driver)");
+}
+
+#[test]
+fn run_called_twice_is_told() {
+    let twice = "fssdk.Run(&fssdk.BaseDriver{}); fssdk.Run(&fssdk.BaseDriver{})";
+    assert_eq!(reason(twice), "run was called twice; a program is one function (runtime_invalid_driver)");
+}

@@ -1,0 +1,166 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! A scenario file, as `tests/sdk/README.md` describes it, and how it is carried out.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail, ensure};
+use fnstream_core::runtime::{CallFailure, Program};
+use serde::Deserialize;
+
+use crate::task::Task;
+
+/// A scenario.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Scenario {
+    name: String,
+    #[serde(default)]
+    config: BTreeMap<String, String>,
+    outputs: Option<u32>,
+    /// The worlds that it is about; all when it says none.
+    #[serde(default)]
+    worlds: Vec<String>,
+    init_fails: Option<String>,
+    #[serde(default)]
+    steps: Vec<Step>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Step {
+    send: Option<Vec<String>>,
+    source: u32,
+    fails: Option<Fails>,
+    watermark: Option<u64>,
+    checkpoint: bool,
+    restart: bool,
+    heartbeat: Option<bool>,
+    custom: Option<String>,
+    answers: Option<String>,
+    exec: Option<String>,
+    modules: BTreeMap<String, String>,
+    stop: bool,
+    emitted: Option<Vec<String>>,
+    watermarks: Option<Vec<u64>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Fails {
+    Records(BTreeMap<usize, String>),
+    Request(String),
+}
+
+/// A program in one world.
+pub struct Subject<'a> {
+    /// The program.
+    pub program: &'a Arc<dyn Program>,
+    /// The world's name.
+    pub world: &'static str,
+}
+
+impl Scenario {
+    /// Reads a file.
+    pub fn read(path: &Path) -> Result<Scenario> {
+        yaml_serde::from_str(&std::fs::read_to_string(path)?).with_context(|| format!("'{}'", path.display()))
+    }
+
+    /// Carries it out.
+    pub fn run(&self, subject: &Subject<'_>) -> Result<()> {
+        if !self.worlds.is_empty() && !self.worlds.iter().any(|world| world == subject.world) {
+            return Ok(());
+        }
+        let about = || format!("{} ({})", self.name, subject.world);
+        let started = Task::start(subject.program, &self.config, self.outputs.unwrap_or(1));
+        if let Some(text) = &self.init_fails {
+            let Err(failed) = started else { bail!("{}: init does not fail", about()) };
+            return subject.reason(&failed, text).with_context(about);
+        }
+        let mut task = started.with_context(about)?;
+        let mut seen = 0;
+        for (i, step) in self.steps.iter().enumerate() {
+            step.run(subject, &mut task, &mut seen).with_context(|| format!("{}, step {i}", about()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Subject<'_> {
+    /// In the per-record world a reason cannot be told.
+    fn reason(&self, failed: &CallFailure, text: &str) -> Result<()> {
+        let told = &failed.error.message;
+        ensure!(self.world != "packed" || told.contains(text), "the reason '{told}' does not contain '{text}'");
+        Ok(())
+    }
+}
+
+impl Step {
+    fn run(&self, subject: &Subject<'_>, task: &mut Task, seen: &mut usize) -> Result<()> {
+        if let Some(values) = &self.send {
+            self.sent(subject, task.send(self.source, values)?)
+        } else if let Some(watermark) = self.watermark {
+            Ok(task.watermark(watermark)?)
+        } else if self.checkpoint {
+            Ok(task.checkpoint()?)
+        } else if self.restart {
+            Ok(task.restart()?)
+        } else if let Some(well) = self.heartbeat {
+            let answer = task.instance.check_heartbeat()?;
+            ensure!(answer == well, "the heartbeat answers {answer}");
+            if well { Ok(()) } else { Ok(task.restart()?) }
+        } else if let Some(payload) = &self.custom {
+            self.asked(subject, task, payload)
+        } else if let Some(class) = &self.exec {
+            let modules: Vec<_> =
+                self.modules.iter().map(|(name, bytes)| (name.clone(), bytes.clone().into())).collect();
+            Ok(task.instance.exec(class, &modules)?)
+        } else if self.stop {
+            Ok(task.stop()?)
+        } else if let Some(wanted) = &self.emitted {
+            let outside = task.outside.lock();
+            let values = outside.emitted.iter().filter(|(target, _)| *target == 0).map(|(_, value)| value);
+            let values: Vec<_> = values.collect();
+            let since: Vec<_> = values[*seen..].to_vec();
+            *seen = values.len();
+            ensure!(since.iter().copied().eq(wanted), "emitted {since:?}, not {wanted:?}");
+            Ok(())
+        } else if let Some(wanted) = &self.watermarks {
+            let marks: Vec<_> = task.outside.lock().watermarks.iter().map(|(_, mark)| *mark).collect();
+            ensure!(marks == *wanted, "emitted the watermarks {marks:?}, not {wanted:?}");
+            Ok(())
+        } else {
+            bail!("the step says nothing")
+        }
+    }
+
+    fn sent(&self, subject: &Subject<'_>, failures: Vec<(usize, CallFailure)>) -> Result<()> {
+        let none = BTreeMap::new();
+        let wanted = match &self.fails {
+            Some(Fails::Records(wanted)) => wanted,
+            Some(Fails::Request(_)) => bail!("'fails' of 'send' names records"),
+            None => &none,
+        };
+        let failed: Vec<_> = failures.iter().map(|(index, _)| index).collect();
+        ensure!(failed.iter().copied().eq(wanted.keys()), "records {failed:?} failed: {failures:?}");
+        failures.iter().zip(wanted.values()).try_for_each(|((_, failed), text)| subject.reason(failed, text))
+    }
+
+    fn asked(&self, subject: &Subject<'_>, task: &mut Task, payload: &str) -> Result<()> {
+        let answer = task.instance.custom(payload.as_bytes());
+        match (answer, &self.answers, &self.fails) {
+            (Ok(answer), Some(wanted), _) => {
+                ensure!(answer == wanted.as_bytes(), "answered '{}'", String::from_utf8_lossy(&answer));
+                Ok(())
+            }
+            (Err(failed), None, Some(Fails::Request(text))) => {
+                subject.reason(&failed, text)?;
+                Ok(task.restart()?)
+            }
+            (answer, ..) => bail!("the request ended with {answer:?}"),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! One task of a function as the engine runs it: batches, epochs, and a new instance from the last checkpoint when something
+//! fails. A record that fails is left out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fnstream_core::batch::{Batch, BatchPositions};
+use fnstream_core::epoch::Epoch;
+use fnstream_core::record::{Position, TopicPartition};
+use fnstream_core::runtime::{CallFailure, CallResult, Instance, InstanceSpec, Limits, Program, SharedHost};
+use fnstream_frame::{FrameBuilder, RecordRef};
+use parking_lot::Mutex;
+
+use crate::host::Outside;
+
+/// A task with its instance.
+pub struct Task {
+    program: Arc<dyn Program>,
+    spec: InstanceSpec,
+    /// What is outside now.
+    pub outside: Arc<Mutex<Outside>>,
+    checkpoint: Outside,
+    epoch: u64,
+    /// The inputs since the checkpoint.
+    journal: Vec<Input>,
+    /// The instance that is alive.
+    pub instance: Box<dyn Instance>,
+}
+
+#[derive(Clone)]
+enum Input {
+    Batch(u32, Vec<String>),
+    Watermark(u64),
+}
+
+impl Task {
+    /// A task with a new instance; fails when its init does.
+    pub fn start(program: &Arc<dyn Program>, config: &BTreeMap<String, String>, outputs: u32) -> CallResult<Task> {
+        let spec = InstanceSpec {
+            function: "conformance".into(),
+            outputs: (0..outputs).map(|i| format!("out-{i}")).collect(),
+            config: config.clone(),
+            limits: Limits::default(),
+            ..InstanceSpec::default()
+        };
+        let outside = Arc::new(Mutex::new(Outside::new(outputs)));
+        let instance = live(program, &spec, outside.clone())?;
+        let checkpoint = outside.lock().clone();
+        Ok(Task { program: program.clone(), spec, outside, checkpoint, epoch: 0, journal: Vec::new(), instance })
+    }
+
+    /// Gives records to the function in one batch; answers which failed, and why.
+    pub fn send(&mut self, source: u32, values: &[String]) -> CallResult<Vec<(usize, CallFailure)>> {
+        let mut failures = Vec::new();
+        self.part(source, values, 0, &mut failures)?;
+        Ok(failures)
+    }
+
+    fn part(
+        &mut self,
+        source: u32,
+        values: &[String],
+        base: usize,
+        failures: &mut Vec<(usize, CallFailure)>,
+    ) -> CallResult {
+        if values.is_empty() {
+            return Ok(());
+        }
+        let Err(failed) = self.instance.process(&batch(source, values)) else {
+            self.journal.push(Input::Batch(source, values.to_vec()));
+            return Ok(());
+        };
+        self.restart()?;
+        match failed.record.map(|index| index as usize) {
+            None if values.len() > 1 => {
+                let (first, rest) = values.split_at(values.len() / 2);
+                self.part(source, first, base, failures)?;
+                self.part(source, rest, base + first.len(), failures)
+            }
+            index => {
+                let at = index.unwrap_or(0);
+                self.part(source, &values[..at], base, failures)?;
+                failures.push((base + at, failed));
+                self.part(source, &values[at + 1..], base + at + 1, failures)
+            }
+        }
+    }
+
+    /// A watermark of input group 0.
+    pub fn watermark(&mut self, watermark: u64) -> CallResult {
+        self.instance.process_watermark(0, watermark)?;
+        self.journal.push(Input::Watermark(watermark));
+        Ok(())
+    }
+
+    /// Ends the epoch.
+    pub fn checkpoint(&mut self) -> CallResult {
+        self.instance.take_checkpoint(Epoch(self.epoch + 1))?;
+        self.epoch += 1;
+        self.commit();
+        Ok(())
+    }
+
+    /// Ends the epoch and the function.
+    pub fn stop(&mut self) -> CallResult {
+        self.checkpoint()?;
+        self.instance.close()?;
+        self.commit();
+        Ok(())
+    }
+
+    fn commit(&mut self) {
+        self.checkpoint = self.outside.lock().clone();
+        self.journal.clear();
+    }
+
+    /// A new instance as of the last checkpoint, given the inputs since then.
+    pub fn restart(&mut self) -> CallResult {
+        *self.outside.lock() = self.checkpoint.clone();
+        self.instance = live(&self.program, &self.spec, self.outside.clone())?;
+        for input in self.journal.clone() {
+            match input {
+                Input::Batch(source, values) => self.instance.process(&batch(source, &values))?,
+                Input::Watermark(watermark) => self.instance.process_watermark(0, watermark)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn live(program: &Arc<dyn Program>, spec: &InstanceSpec, outside: SharedHost) -> CallResult<Box<dyn Instance>> {
+    let mut instance = program.instantiate(spec, outside)?;
+    instance.init()?;
+    Ok(instance)
+}
+
+/// Records of an input group.
+pub fn batch<S: AsRef<[u8]>>(source: u32, values: &[S]) -> Batch {
+    let mut frame = FrameBuilder::new();
+    for value in values {
+        frame.push(RecordRef::new(value.as_ref()).on(source));
+    }
+    let positions = BatchPositions::Contiguous(Position::START);
+    Batch::new(TopicPartition::new("in", 0), positions, frame.to_bytes().into()).unwrap()
+}
