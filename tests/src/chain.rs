@@ -146,14 +146,7 @@ impl Found {
 
 /// A function of one input.
 pub fn function(archive: &str, input: &str, output: &str, replicas: u32) -> Function {
-    Function {
-        name: None,
-        archive: archive.to_owned(),
-        inputs: vec![input.to_owned()],
-        output: output.to_owned(),
-        replicas,
-        config: Default::default(),
-    }
+    Function { replicas, ..Function::new(archive, vec![input.to_owned()], output) }
 }
 
 /// Takes an error of that code for success: what was asked for was done before.

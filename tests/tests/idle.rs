@@ -107,14 +107,7 @@ async fn deploy(client: &Client) -> Result<()> {
     each(|number| {
         let (client, archive) = (client.clone(), archive.clone());
         async move {
-            let function = Function {
-                name: None,
-                archive,
-                inputs: vec![input(number)],
-                output: output(number),
-                replicas: 1,
-                config: Default::default(),
-            };
+            let function = Function::new(archive, vec![input(number)], output(number));
             client.create_function(&format!("idle-{number}"), &function).await?;
             Ok(Duration::ZERO)
         }

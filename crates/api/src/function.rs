@@ -3,12 +3,18 @@
 
 //! Functions: what a user asks for, and what the server tells about it.
 
+mod limits;
+mod on_error;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::failure::ErrorBody;
+
+pub use limits::Limits;
+pub use on_error::{OnError, OnErrorAction};
 
 /// A function as it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -32,10 +38,52 @@ pub struct Function {
     /// Given to the function at its start.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub config: BTreeMap<String, String>,
+    /// What each of its instances may use.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
+    /// What becomes of a record that it fails at.
+    #[serde(default, rename = "on-error", skip_serializing_if = "OnError::is_empty")]
+    pub on_error: OnError,
+    /// The environment variables that it sees: these and no others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// The folders of the server that it may read: these and no others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileGrant>,
 }
 
 fn one() -> u32 {
     1
+}
+
+impl Function {
+    /// A function with one task and the defaults of everything else.
+    pub fn new(archive: impl Into<String>, inputs: Vec<String>, output: impl Into<String>) -> Self {
+        Function {
+            name: None,
+            archive: archive.into(),
+            inputs,
+            output: output.into(),
+            replicas: one(),
+            config: BTreeMap::new(),
+            limits: Limits::default(),
+            on_error: OnError::default(),
+            env: BTreeMap::new(),
+            files: Vec::new(),
+        }
+    }
+}
+
+/// A folder of the server that a function may read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileGrant {
+    /// Where it is on the server: an absolute path within a folder that the server allows.
+    #[schema(example = "/srv/lists")]
+    pub host: String,
+    /// Where the function finds it: an absolute path, the same as on the server when it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest: Option<String>,
 }
 
 /// What a function does now.
@@ -126,6 +174,15 @@ pub struct FunctionDescription {
     pub replicas: u32,
     /// Given to the function at its start.
     pub config: BTreeMap<String, String>,
+    /// What each of its instances may use, defaults included.
+    pub limits: Limits,
+    /// What becomes of a record that it fails at, defaults included.
+    #[serde(rename = "on-error")]
+    pub on_error: OnError,
+    /// The environment variables that it sees.
+    pub env: BTreeMap<String, String>,
+    /// The folders of the server that it may read.
+    pub files: Vec<FileGrant>,
     /// When it was created, in milliseconds since the Unix epoch.
     pub created_ms: i64,
     /// Why the function as a whole does not run.

@@ -24,6 +24,7 @@
 //! ```
 
 pub mod client;
+pub mod dead_letter;
 pub mod failure;
 pub mod function;
 pub mod header;
@@ -34,9 +35,11 @@ pub mod topic;
 pub mod units;
 
 pub use client::{Client, ClientError, ConsumeOptions, Consumed, LogOptions, ProduceOptions, ReadFrom};
+pub use dead_letter::{DeadLetter, DeadLetters, LetterResult, LetterSelection, LetterTrial, RecordHeader, TriedLetter};
 pub use failure::ErrorBody;
 pub use function::{
-    Function, FunctionDescription, FunctionStatus, PartitionDescription, TaskDescription, TaskError, TaskStatus,
+    FileGrant, Function, FunctionDescription, FunctionStatus, Limits, OnError, OnErrorAction, PartitionDescription,
+    TaskDescription, TaskError, TaskStatus,
 };
 pub use logs::{LogLine, LogPage};
 pub use record::{AppendedRun, Produced};

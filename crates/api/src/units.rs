@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
 const DURATIONS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 const SIZES: [(&str, u64); 8] = [
@@ -17,6 +20,9 @@ const SIZES: [(&str, u64); 8] = [
     ("MB", 1_000_000),
     ("GB", 1_000_000_000),
 ];
+
+/// How many of them are binary: the first ones.
+const BINARY_SIZES: usize = 5;
 
 /// Reads a duration such as `500ms`, `5s`, `2m`, `1h` or `7d`.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -37,6 +43,61 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
             text.escape_debug()
         )
     })
+}
+
+/// A duration or a size in a description: a number of milliseconds or bytes, or text with a unit. Whether the text can be
+/// read is told when it is, so that all problems of a description are told together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged, expecting = "neither a whole number nor text with a unit, such as \"10s\" or \"64MiB\"")]
+pub enum Quantity {
+    /// Milliseconds or bytes.
+    Number(u64),
+    /// With a unit.
+    Text(String),
+}
+
+impl Quantity {
+    /// A duration in the largest unit that needs no fraction.
+    pub fn duration(time: Duration) -> Self {
+        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Quantity::Text(exact(ms, &DURATIONS))
+    }
+
+    /// A size in the largest binary unit that needs no fraction.
+    pub fn size(bytes: u64) -> Self {
+        Quantity::Text(exact(bytes, &SIZES[..BINARY_SIZES]))
+    }
+
+    /// Read as a duration.
+    pub fn to_duration(&self) -> Result<Duration, String> {
+        match self {
+            Quantity::Number(ms) => Ok(Duration::from_millis(*ms)),
+            Quantity::Text(text) => parse_duration(text),
+        }
+    }
+
+    /// Read as a size in bytes.
+    pub fn to_size(&self) -> Result<u64, String> {
+        match self {
+            Quantity::Number(bytes) => Ok(*bytes),
+            Quantity::Text(text) => parse_size(text),
+        }
+    }
+}
+
+impl std::fmt::Display for Quantity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Quantity::Number(number) => number.fmt(f),
+            Quantity::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+fn exact(number: u64, units: &[(&str, u64)]) -> String {
+    let fits = units.iter().rev().find(|(_, unit)| number != 0 && number.is_multiple_of(*unit));
+    let (name, unit) = fits.unwrap_or(&units[0]);
+    format!("{}{name}", number / unit)
 }
 
 /// A size for people.
@@ -95,6 +156,21 @@ mod tests {
             (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
         ] {
             assert_eq!(format_time(ms), text);
+        }
+    }
+
+    #[test]
+    fn quantities_are_numbers_or_text_and_come_back_in_the_largest_whole_unit() {
+        let read = |json: &str| serde_json::from_str::<Quantity>(json).map_err(|e| e.to_string());
+        assert_eq!(read("1500").unwrap().to_duration().unwrap(), Duration::from_millis(1500));
+        assert_eq!(read(r#""64MiB""#).unwrap().to_size().unwrap(), 64 << 20);
+        assert!(read("-1").unwrap_err().contains("neither a whole number nor text with a unit"));
+        for (time, text) in [(0, "0ms"), (1500, "1500ms"), (90_000, "90s"), (86_400_000, "1d")] {
+            assert_eq!(Quantity::duration(Duration::from_millis(time)).to_string(), text);
+        }
+        for (bytes, text) in [(0, "0B"), (1000, "1000B"), (1536, "1536B"), (64 << 20, "64MiB"), (1 << 40, "1TiB")] {
+            let quantity = Quantity::size(bytes);
+            assert_eq!((quantity.to_string().as_str(), quantity.to_size().unwrap()), (text, bytes));
         }
     }
 

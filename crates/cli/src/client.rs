@@ -7,9 +7,11 @@ mod consume;
 mod create;
 mod delete;
 mod describe;
+mod dlq;
 mod list;
 mod logs;
 mod produce;
+mod settings;
 mod start;
 mod status;
 mod stop;
@@ -54,6 +56,8 @@ enum Verb {
     Consume(consume::Args),
     /// Manage topics
     Topic(topic::Args),
+    /// See, replay and drop the records that a function failed at
+    Dlq(dlq::Args),
 }
 
 pub fn run(args: Args) -> Result {
@@ -72,6 +76,7 @@ pub fn run(args: Args) -> Result {
             Verb::Produce(args) => produce::run(&client, args).await,
             Verb::Consume(args) => consume::run(&client, args).await,
             Verb::Topic(args) => topic::run(&client, args).await,
+            Verb::Dlq(args) => dlq::run(&client, args).await,
         }
     })
 }

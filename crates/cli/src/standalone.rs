@@ -37,6 +37,9 @@ pub struct Args {
     /// Folder from which clients of other machines may name an artifact by its path; may be repeated
     #[arg(long = "allow-archive-dir", value_name = "DIR")]
     archive_dirs: Vec<PathBuf>,
+    /// Folder that functions may be granted to read with --files, with those in it; may be repeated
+    #[arg(long = "allow-files-dir", value_name = "DIR")]
+    files_dirs: Vec<PathBuf>,
     /// Largest body of a produce request
     #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = parse_size)]
     max_produce_size: u64,
@@ -96,6 +99,7 @@ fn config(args: Args) -> ServerConfig {
     config.state_dirty_keys = args.state_dirty_keys;
     config.retention = Retention { max_age: args.retention, max_bytes: args.retention_bytes };
     config.archive_dirs = args.archive_dirs;
+    config.files_dirs = args.files_dirs;
     config.max_produce_bytes = usize::try_from(args.max_produce_size).unwrap_or(usize::MAX);
     config.max_artifact_bytes = usize::try_from(args.max_artifact_size).unwrap_or(usize::MAX);
     config

@@ -189,7 +189,7 @@ impl Machine {
 
     fn step(&mut self, function: &Arc<Function>, end: Option<End>) -> Next {
         let now = function.engine.deps.clock.now();
-        let answered = self.is_answered();
+        let answered = self.is_answered(function, now);
         match &mut self.phase {
             Phase::Ended => Next::Done,
             Phase::Running(_) if end == Some(End::Abort) => self.ended(),
@@ -197,6 +197,11 @@ impl Machine {
                 let (hunt, order) = (&mut self.hunt, &mut self.order);
                 let mut cx = Cx { function, waker: &self.waker, hunt, order, ending: end.is_some() };
                 let turn = running.turn(&mut cx);
+                if matches!(turn, Ok(Turn::Committed)) && running.is_to_be_replaced(&cx) {
+                    self.failures = 0;
+                    self.enter(Phase::Opening);
+                    return Next::Again;
+                }
                 running.show(&mut self.view.lock(), end.is_some());
                 match turn {
                     Ok(Turn::Again) => Next::Again,
@@ -231,8 +236,9 @@ impl Machine {
     }
 
     /// Whether nothing of an earlier life of the task can become visible any more.
-    fn is_answered(&mut self) -> bool {
-        self.unanswered.take_if(|unanswered| unanswered.is_answered());
+    fn is_answered(&mut self, function: &Function, now: Duration) -> bool {
+        let order = self.order.as_ref();
+        self.unanswered.take_if(|unanswered| unanswered.settle(function, order, now));
         self.unanswered.is_none()
     }
 

@@ -15,11 +15,14 @@ mod boot;
 mod consume;
 mod describe;
 mod functions;
+mod grants;
 mod incoming;
+mod letters;
 mod logs;
 mod maintenance;
 mod observe;
 mod produce;
+mod spec;
 mod topics;
 
 use std::collections::HashMap;
@@ -44,6 +47,7 @@ pub use artifacts::Archive;
 pub use consume::{Delivered, Outcome, Reading, Start};
 pub use functions::NewFunction;
 pub use incoming::Incoming;
+pub use letters::{LetterOutcome, WaitingLetter};
 
 use crate::ServerConfig;
 use crate::key_locks::KeyLocks;

@@ -26,6 +26,8 @@ pub struct ServerConfig {
     pub retention: Retention,
     /// Folders from which clients of other machines may name an artifact by its path.
     pub archive_dirs: Vec<PathBuf>,
+    /// Folders that functions may be granted to read, with those in them.
+    pub files_dirs: Vec<PathBuf>,
     /// The largest body of a produce request.
     pub max_produce_bytes: usize,
     /// The largest artifact.
@@ -49,6 +51,7 @@ impl ServerConfig {
             state_dirty_keys: None,
             retention: Retention::default(),
             archive_dirs: Vec::new(),
+            files_dirs: Vec::new(),
             max_produce_bytes: 16 << 20,
             max_artifact_bytes: 256 << 20,
             upload_grace: Duration::from_secs(3600),

@@ -9,6 +9,7 @@
 mod body;
 mod failure;
 mod functions;
+mod letters;
 mod logs;
 mod observe;
 mod openapi;

@@ -98,9 +98,12 @@ impl Server {
 
 /// Opens what the server works with. Blocks.
 fn open(config: ServerConfig) -> Result<Arc<App>> {
-    for dir in &config.archive_dirs {
-        if !dir.is_dir() {
-            let message = format!("'{}', from which archives are to be read, is not a folder", dir.display());
+    for (dirs, what) in [
+        (&config.archive_dirs, "from which archives are to be read"),
+        (&config.files_dirs, "which functions may be granted"),
+    ] {
+        if let Some(dir) = dirs.iter().find(|dir| !dir.is_dir()) {
+            let message = format!("'{}', {what}, is not a folder", dir.display());
             return Err(Error::new(ErrorCode::InvalidConfig, message));
         }
     }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use fnstream_core::batch::Batch;
 use fnstream_core::broker::{Broker, PollLimit};
 use fnstream_core::committer::Committer;
+use fnstream_core::epoch::{Progress, TaskId};
 use fnstream_core::metadata::Metadata;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::state::StateStores;
@@ -27,6 +28,7 @@ use crate::commit::ledger::Ledger;
 use crate::commit::thread::{Committing, Queue};
 use crate::db::{Db, Sync};
 use crate::dir::DataDir;
+use crate::formats;
 use crate::inner::Inner;
 use crate::keys;
 use crate::log::cursor::CursorInfo;
@@ -174,6 +176,12 @@ impl Store {
     /// The cursors of a topic, by partition and group.
     pub fn cursors(&self, topic: &str) -> Result<Vec<CursorInfo>> {
         self.inner().cursors(topic)
+    }
+
+    /// Where a task stands, as it is committed.
+    pub fn progress(&self, task: TaskId) -> Result<Progress> {
+        let stored = self.inner().db.get(keys::META, &keys::progress(task))?;
+        Ok(stored.map(|value| formats::decode_progress(&value)).transpose()?.unwrap_or_default().1)
     }
 
     /// Drops what the topics' retention does not keep at that moment, in milliseconds since the Unix epoch.

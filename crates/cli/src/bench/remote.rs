@@ -51,14 +51,7 @@ impl Remote {
             let artifact = artifact::read(args)?;
             Ok::<_, Failure>(format!("sha256:{}", client.upload_artifact(artifact).await?.digest))
         })?;
-        let function = Function {
-            name: None,
-            archive,
-            inputs: vec![input],
-            output,
-            replicas: args.partitions,
-            config: Default::default(),
-        };
+        let function = Function { replicas: args.partitions, ..Function::new(archive, vec![input], output) };
         Ok(Remote {
             runtime: Arc::new(runtime),
             client,

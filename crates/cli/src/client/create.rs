@@ -6,7 +6,7 @@
 use fnstream_api::{Client, Function};
 use fnstream_core::ErrorCode;
 
-use super::pair;
+use super::settings::Settings;
 use crate::failure::{Failure, Result};
 use crate::output;
 
@@ -28,30 +28,31 @@ pub struct Args {
     /// How many tasks may run at once
     #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     replicas: u32,
-    /// Setting that the function is given at its start, as name=value; may be repeated
-    #[arg(short, long, value_name = "NAME=VALUE", value_parser = pair)]
-    config: Vec<(String, String)>,
+    #[command(flatten)]
+    settings: Settings,
 }
 
 pub async fn run(client: &Client, args: Args) -> Result {
-    let archive = match args.archive.starts_with("sha256:") {
-        true => args.archive,
-        false => upload(client, &args.archive).await?,
-    };
+    let archive = upload(client, args.archive).await?;
     let function = Function {
-        name: None,
-        archive,
-        inputs: args.inputs,
-        output: args.output,
         replicas: args.replicas,
-        config: args.config.into_iter().collect(),
+        limits: args.settings.limits(),
+        on_error: args.settings.on_error(),
+        config: args.settings.config.into_iter().collect(),
+        env: args.settings.env.into_iter().collect(),
+        files: args.settings.files,
+        ..Function::new(archive, args.inputs, args.output)
     };
     client.create_function(&args.name, &function).await?;
     output::line(format!("Function created: {}", args.name))
 }
 
-async fn upload(client: &Client, path: &str) -> Result<String> {
-    let artifact = std::fs::read(path).map_err(|e| Failure::Coded {
+/// Uploads the artifact at a path; answers how the server names it. What is named so already stays as it is.
+pub async fn upload(client: &Client, path: String) -> Result<String> {
+    if path.starts_with("sha256:") {
+        return Ok(path);
+    }
+    let artifact = std::fs::read(&path).map_err(|e| Failure::Coded {
         code: ErrorCode::ArtifactNotFound.as_str().to_owned(),
         message: format!("cannot read '{path}': {e}"),
         advice: "give the path of a WebAssembly file on this machine".to_owned(),

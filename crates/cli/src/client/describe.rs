@@ -6,7 +6,8 @@
 use std::fmt::Write;
 
 use comfy_table::Table;
-use fnstream_api::{Client, FunctionDescription, TaskDescription};
+use fnstream_api::units::Quantity;
+use fnstream_api::{Client, FileGrant, FunctionDescription, Limits, OnError, OnErrorAction, TaskDescription};
 
 use crate::failure::{Failure, Result};
 use crate::output;
@@ -43,6 +44,10 @@ fn text(function: &FunctionDescription) -> String {
         ("replicas", function.replicas.to_string()),
     ];
     rows.extend(function.config.iter().map(|(name, value)| ("config", format!("{name}={value}"))));
+    rows.extend(function.env.iter().map(|(name, value)| ("env", format!("{name}={value}"))));
+    rows.extend(function.files.iter().map(|grant| ("files", files(grant))));
+    rows.push(("limits", limits(&function.limits)));
+    rows.push(("on-error", on_error(&function.on_error)));
     if let Some(error) = &function.error {
         rows.push(("error", format!("{}: {}", error.code, error.message)));
         rows.push(("advice", error.advice.clone()));
@@ -55,6 +60,38 @@ fn text(function: &FunctionDescription) -> String {
         let _ = write!(out, "\n{}", tasks(&function.tasks));
     }
     out
+}
+
+fn files(grant: &FileGrant) -> String {
+    match &grant.guest {
+        Some(guest) if *guest != grant.host => format!("{} as {guest}", grant.host),
+        _ => grant.host.clone(),
+    }
+}
+
+fn limits(limits: &Limits) -> String {
+    let shown = |name: &str, value: Option<String>| value.map(|value| format!("{name}={value}"));
+    let of = |quantity: &Option<Quantity>| quantity.as_ref().map(Quantity::to_string);
+    let all = [
+        shown("memory", of(&limits.memory)),
+        shown("call-time", of(&limits.call_time)),
+        shown("start-time", of(&limits.start_time)),
+        shown("record", of(&limits.record)),
+        shown("records-per-input", limits.records_per_input.map(|number| number.to_string())),
+        shown("state", of(&limits.state)),
+    ];
+    all.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+fn on_error(policy: &OnError) -> String {
+    let retries = policy.retries.unwrap_or_default();
+    let wait = |quantity: &Option<Quantity>| quantity.as_ref().map(Quantity::to_string).unwrap_or_default();
+    let waits = format!("after {retries} retries, {} to {} apart", wait(&policy.backoff), wait(&policy.max_backoff));
+    let action = policy.action.map_or("", OnErrorAction::as_str);
+    match &policy.dead_letter_topic {
+        Some(topic) => format!("{action} to {topic} {waits}"),
+        None => format!("{action} {waits}"),
+    }
 }
 
 fn tasks(tasks: &[TaskDescription]) -> Table {

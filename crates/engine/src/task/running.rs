@@ -65,6 +65,7 @@ pub(super) struct Cx<'a> {
 #[derive(Debug, Default)]
 struct Counts {
     records: u64,
+    emitted: u64,
     dead_lettered: u64,
     skipped: u64,
     replayed: u64,
@@ -114,6 +115,8 @@ pub(super) struct Running {
     urgent: bool,
     /// How many records a batch may have for what it emits to fit into an epoch.
     fitting: usize,
+    /// Bytes of the instance's memory when it was new.
+    memory_when_new: usize,
     /// Where the task's dead letters are.
     dead_letters: Option<TopicPartition>,
     /// Open while letters are replayed or dropped.
@@ -124,6 +127,7 @@ impl Running {
     pub(super) fn new(engine: &Arc<EngineCore>, parts: Parts) -> Self {
         let now = engine.deps.clock.now();
         let Parts { assignment, acquired, base, host, spec, instance, source, dead_letters } = parts;
+        let memory_when_new = instance.memory_bytes();
         let mut running = Running {
             assignment,
             generation: acquired.generation,
@@ -148,6 +152,7 @@ impl Running {
             dirty: DirtyAccount { engine: engine.clone(), bytes: 0, since: None },
             urgent: false,
             fitting: usize::MAX,
+            memory_when_new,
             dead_letters,
             letters: None,
         };
@@ -203,8 +208,8 @@ impl Running {
     }
 
     /// The answer that is still to come for the epoch in flight.
-    pub(super) fn unanswered(&self) -> Option<Unanswered> {
-        self.in_flight.as_ref().and_then(InFlight::unanswered)
+    pub(super) fn unanswered(&mut self) -> Option<Unanswered> {
+        self.in_flight.take().and_then(InFlight::unanswered)
     }
 
     /// Shows where the task stands.
@@ -229,7 +234,8 @@ impl Running {
             bytes: self.bytes + host.layers.overlay_bytes() + host.outbox.bytes(),
             age: now.saturating_sub(self.opened_at),
             has_work,
-            drained: self.drained && !self.letters_wait(cx),
+            // A worn instance is given nothing more: what it has done is committed, then it is replaced.
+            drained: (self.drained && !self.letters_wait(cx)) || self.is_worn(),
             in_flight: self.in_flight.is_some(),
             ending: cx.ending,
             closed: self.closed,
@@ -237,6 +243,22 @@ impl Running {
             congested: is_congested(&self.dirty_facts(&host, engine, now), &bounds(engine)),
             isolating: cx.hunt.is_on(),
         }
+    }
+
+    /// Whether the instance has come so near to its limit of memory that the next record might end it: memory only grows.
+    fn is_worn(&self) -> bool {
+        is_worn(self.memory_when_new, self.instance.memory_bytes(), self.spec.limits.memory)
+    }
+
+    /// Whether the instance is to be replaced now, when everything that it did is committed; says so.
+    pub(super) fn is_to_be_replaced(&self, cx: &Cx<'_>) -> bool {
+        let is_over = self.records == 0 && self.in_flight.is_none() && !cx.ending && self.is_worn();
+        if is_over {
+            let (used, limit) = (self.instance.memory_bytes(), self.spec.limits.memory);
+            let task = self.assignment.task.index;
+            cx.function.say(task, format_args!("the instance is replaced: it uses {used} of {limit} bytes of memory"));
+        }
+        is_over
     }
 
     /// Whether dead letters are to be replayed or dropped before there is further input.
@@ -303,5 +325,22 @@ impl Running {
         let apply =
             self.dirty.since.filter(|_| !self.host.lock().layers.is_applying()).map(|s| s + engine.config.dirty_age);
         [heartbeat, retry, apply].into_iter().flatten().min()
+    }
+}
+
+/// Whether memory has grown to nine tenths of the limit from less than a half.
+fn is_worn(when_new: usize, now: usize, limit: usize) -> bool {
+    when_new <= limit / 2 && now >= limit / 10 * 9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_that_is_large_from_the_start_is_not_replaced_for_ever() {
+        assert!(is_worn(10, 95, 100));
+        assert!(!is_worn(10, 80, 100));
+        assert!(!is_worn(60, 95, 100));
     }
 }

@@ -85,11 +85,11 @@ fn boot_one(app: &Arc<App>, entry: &FunctionEntry, program: Result<Arc<dyn Progr
     Ok(done.is_ok())
 }
 
-/// Starts a registered function. Blocks.
+/// Starts a registered function, unless it was granted what the server does not allow any more. Blocks.
 pub(super) fn start(app: &Arc<App>, entry: &FunctionEntry, program: Arc<dyn Program>) -> Result<()> {
     let _using = app.topic_use.read();
     app.ensure_topics(&entry.spec)?;
-    app.engine.start_function(entry, program)?;
+    app.engine.start_function(&app.granted(entry)?, program)?;
     app.failures.lock().remove(&entry.id);
     app.note(entry, &format!("started, revision {}", entry.revision));
     Ok(())

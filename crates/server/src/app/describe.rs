@@ -4,12 +4,13 @@
 //! Descriptions: what is registered, with what the engine says of it.
 
 use fnstream_api::{
-    ErrorBody, FunctionDescription, FunctionStatus, PartitionDescription, TaskDescription, TaskError, TaskStatus,
+    ErrorBody, FunctionDescription, FunctionStatus, OnError, PartitionDescription, TaskDescription, TaskError,
+    TaskStatus,
 };
 use fnstream_core::spec::{DesiredState, FunctionEntry};
 use fnstream_engine::{FunctionState, PartitionStatus, TaskState};
 
-use super::App;
+use super::{App, spec as form};
 
 impl App {
     pub(super) fn describe_entry(&self, entry: &FunctionEntry) -> FunctionDescription {
@@ -36,6 +37,10 @@ impl App {
             outputs: spec.outputs.clone(),
             replicas: spec.replicas,
             config: spec.config.clone(),
+            limits: (&spec.limits).into(),
+            on_error: OnError::told(&spec.on_error, spec.dead_letter_topic().as_deref()),
+            env: spec.env.clone(),
+            files: spec.files.iter().map(form::told).collect(),
             created_ms: entry.created_ms,
             error,
             tasks: status.map(|status| status.tasks.iter().map(|of| self.task(of)).collect()).unwrap_or_default(),

@@ -4,7 +4,7 @@
 //! The life of a function, as its user commands it.
 //!
 //! ```text
-//! create: valid? -> name free? -> artifact stored -> loads? -> topics there -> registered (durable) -> engine started
+//! create: valid? -> name free? -> granted? -> artifact stored -> loads? -> topics there -> registered (durable) -> engine started
 //!         a failure anywhere leaves the name free and removes what was stored
 //! delete: unregistered (durable, with all state) -> engine aborts, on its own time
 //! stop:   wanted state stored (durable) -> engine drains     start: loads? -> wanted state stored -> engine started
@@ -13,18 +13,17 @@
 //! Operations on one name go one after the other: of two creates of one name exactly one succeeds. Compiling one function
 //! keeps no other waiting.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fnstream_api::FunctionDescription;
+use fnstream_api::{Function, FunctionDescription};
 use fnstream_core::runtime::Program;
 use fnstream_core::spec::{DesiredState, FunctionEntry, FunctionSpec, check_name};
 use fnstream_core::{Error, ErrorCode, Result, error::internal};
 use fnstream_engine::StopMode;
 
 use super::artifacts::{Archive, Pin};
-use super::{App, boot};
+use super::{App, boot, spec};
 
 /// How long a stop waits for the function to finish before it answers that it is still stopping.
 const STOP_WAIT: Duration = Duration::from_secs(10);
@@ -36,28 +35,8 @@ pub struct NewFunction {
     pub name: String,
     /// What it runs.
     pub archive: Archive,
-    /// Its inputs, each a group of its own.
-    pub inputs: Vec<String>,
-    /// Its output.
-    pub output: String,
-    /// How many tasks may run at once.
-    pub replicas: u32,
-    /// Its configuration.
-    pub config: BTreeMap<String, String>,
-}
-
-impl NewFunction {
-    fn spec(&self, artifact: String) -> FunctionSpec {
-        FunctionSpec {
-            name: self.name.clone(),
-            artifact,
-            inputs: self.inputs.iter().map(|topic| vec![topic.clone()]).collect(),
-            outputs: vec![self.output.clone()],
-            replicas: self.replicas,
-            config: self.config.clone(),
-            ..FunctionSpec::default()
-        }
-    }
+    /// Everything else: what it says of the archive and the name is not looked at.
+    pub function: Function,
 }
 
 impl App {
@@ -68,10 +47,10 @@ impl App {
 
     /// Registers a function and starts it.
     pub async fn create(self: &Arc<Self>, new: NewFunction) -> Result<FunctionDescription> {
-        new.spec(String::new()).validate()?;
+        let spec = spec::new(&new.name, &new.function, String::new())?;
         self.detached(|app| async move {
             let _alone = app.functions.lock(new.name.clone()).await;
-            let created = app.create_alone(new).await;
+            let created = app.create_alone(spec, new.archive).await;
             if created.is_err() {
                 // What the failed create stored is nobody's now.
                 let swept = app.blocking(|app| app.sweep_artifacts()).await;
@@ -84,16 +63,18 @@ impl App {
         .await
     }
 
-    async fn create_alone(self: &Arc<Self>, new: NewFunction) -> Result<FunctionDescription> {
-        let name = new.name.clone();
-        let exists = self.blocking(move |app| Ok(app.metadata.get(&name)?.is_some())).await?;
-        if exists {
-            return Err(Error::new(ErrorCode::FunctionExists, format!("function '{}' exists", new.name)));
-        }
-        let archive = new.archive.clone();
-        let (pin, artifact) = self.blocking(move |app| app.obtain(&archive)).await?;
+    async fn create_alone(self: &Arc<Self>, spec: FunctionSpec, archive: Archive) -> Result<FunctionDescription> {
+        let (spec, pin, artifact) = self
+            .blocking(move |app| {
+                if app.metadata.get(&spec.name)?.is_some() {
+                    return Err(Error::new(ErrorCode::FunctionExists, format!("function '{}' exists", spec.name)));
+                }
+                app.check_grants(&spec)?;
+                let (pin, artifact) = app.obtain(&archive)?;
+                Ok((FunctionSpec { artifact: pin.digest.clone(), ..spec }, pin, artifact))
+            })
+            .await?;
         let program = self.compile(artifact).await?;
-        let spec = new.spec(pin.digest.clone());
         self.blocking(move |app| app.register(spec, program, pin)).await
     }
 
@@ -108,7 +89,8 @@ impl App {
         self.ensure_topics(&spec)?;
         let entry = self.metadata.create(spec, DesiredState::Running)?;
         drop(pin);
-        if let Err(error) = self.engine.start_function(&entry, program) {
+        let started = self.granted(&entry).and_then(|entry| self.engine.start_function(&entry, program));
+        if let Err(error) = started {
             self.metadata.remove(&entry.spec.name, entry.revision)?;
             return Err(error);
         }

@@ -50,6 +50,7 @@ struct FunctionUpload {
     responses(
         (status = 200, description = "registered and started", body = FunctionDescription),
         (status = 400, description = "the body is empty or not valid, or the artifact cannot be run", body = ErrorBody),
+        (status = 403, description = "a folder is asked for that the server does not allow", body = ErrorBody),
         (status = 409, description = "a function of this name exists", body = ErrorBody),
         (status = 413, description = "the body is too large", body = ErrorBody),
     ))]
@@ -74,15 +75,7 @@ pub async fn create(
     if let Some(other) = function.name.as_ref().filter(|n| **n != name) {
         return Err(Failure::invalid(format!("the body names the function '{other}', the path '{name}'")));
     }
-    let new = NewFunction {
-        name,
-        archive,
-        inputs: function.inputs,
-        output: function.output,
-        replicas: function.replicas,
-        config: function.config,
-    };
-    Ok(Json(app.create(new).await?))
+    Ok(Json(app.create(NewFunction { name, archive, function }).await?))
 }
 
 /// The parts `function` and `archive` of a multipart body.

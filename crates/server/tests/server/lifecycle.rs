@@ -39,12 +39,15 @@ async fn a_folder_or_an_address_that_is_taken_is_refused() {
 }
 
 #[tokio::test]
-async fn a_folder_for_archives_must_be_there() {
+async fn a_folder_for_archives_or_grants_must_be_there() {
     let folder = tempfile::tempdir().unwrap();
-    let mut config = config(folder.path());
-    config.archive_dirs = vec![folder.path().join("none")];
-    let error = Server::start(config).await.err().unwrap();
-    assert_eq!(error.code.as_str(), "FS-1703");
+    let none = vec![folder.path().join("none")];
+    let (mut archives, mut files) = (config(folder.path()), config(folder.path()));
+    (archives.archive_dirs, files.files_dirs) = (none.clone(), none);
+    for config in [archives, files] {
+        let error = Server::start(config).await.err().unwrap();
+        assert_eq!(error.code.as_str(), "FS-1703");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod consume;
+mod dead_letters;
 mod functions;
 mod lifecycle;
 mod logs;
@@ -14,6 +15,7 @@ mod names;
 mod produce;
 mod published;
 mod refusals;
+mod settings;
 mod status;
 mod support;
 mod topics;

@@ -26,6 +26,7 @@ async fn ask(fixture: &Fixture, method: Method, path: &str, body: &str) -> (u16,
 async fn every_refusal_has_its_status_its_code_and_an_advice() {
     let fixture = Fixture::new().await;
     let (get, post, put, delete) = (Method::GET, Method::POST, Method::PUT, Method::DELETE);
+    let with = |field: &str| format!(r#"{{"archive":"a","inputs":["i"],"output":"o",{field}}}"#);
     let valid = r#"{"archive":"nowhere.wasm","inputs":["i"],"output":"o"}"#;
     for (method, path, body, status, expected) in [
         (&post, "/api/v1/function/f", "", 400, "FS-1002"),
@@ -43,6 +44,22 @@ async fn every_refusal_has_its_status_its_code_and_an_advice() {
         (&post, "/api/v1/function/f", r#"{"archive":"/dev/zero","inputs":["i"],"output":"o"}"#, 400, "FS-1201"),
         (&post, "/api/v1/function/f", r#"{"archive":"/","inputs":["i"],"output":"o"}"#, 400, "FS-1201"),
         (&post, "/api/v1/function/f", r#"{"archive":"sha256:../x","inputs":["i"],"output":"o"}"#, 400, "FS-1001"),
+        (&post, "/api/v1/function/f", &with(r#""limits":{"cpu":1}"#), 400, "FS-1001"),
+        (&post, "/api/v1/function/f", &with(r#""limits":{"memory":-1}"#), 400, "FS-1001"),
+        (&post, "/api/v1/function/f", &with(r#""limits":{"memory":"lots"}"#), 400, "FS-1103"),
+        (&post, "/api/v1/function/f", &with(r#""limits":{"memory":1}"#), 400, "FS-1103"),
+        (&post, "/api/v1/function/f", &with(r#""limits":{"call-time":"0s"}"#), 400, "FS-1103"),
+        (&post, "/api/v1/function/f", &with(r#""on-error":{"action":"retry"}"#), 400, "FS-1001"),
+        (&post, "/api/v1/function/f", &with(r#""on-error":{"tries":1}"#), 400, "FS-1001"),
+        (&post, "/api/v1/function/f", &with(r#""on-error":{"action":"skip","dead-letter-topic":"t"}"#), 400, "FS-1103"),
+        (&post, "/api/v1/function/f", &with(r#""on-error":{"dead-letter-topic":"i"}"#), 400, "FS-1103"),
+        (&post, "/api/v1/function/f", &with(r#""on_error":{}"#), 400, "FS-1001"),
+        (&post, "/api/v1/function/f", &with(r#""env":{"A=B":"c"}"#), 400, "FS-1103"),
+        (&post, "/api/v1/function/f", &with(r#""env":{"A":1}"#), 400, "FS-1001"),
+        (&post, "/api/v1/function/f", &with(r#""files":[{"host":"tmp"}]"#), 400, "FS-1103"),
+        (&post, "/api/v1/function/f", &with(r#""files":[{"host":"/a/../tmp"}]"#), 400, "FS-1103"),
+        (&post, "/api/v1/function/f", &with(r#""files":[{"path":"/tmp"}]"#), 400, "FS-1001"),
+        (&post, "/api/v1/function/f", &with(r#""files":[{"host":"/tmp"}]"#), 403, "FS-1108"),
         (&post, "/api/v1/function/f?force=1", valid, 400, "FS-1001"),
         (&post, "/api/v1/function/f/start", "", 404, "FS-1102"),
         (&post, "/api/v1/function/f/stop", "", 404, "FS-1102"),

@@ -113,14 +113,7 @@ pub fn answer(stream: &mut TcpStream) -> (u16, String) {
 }
 
 pub fn function(archive: &str, input: &str, output: &str) -> Function {
-    Function {
-        name: None,
-        archive: archive.into(),
-        inputs: vec![input.into()],
-        output: output.into(),
-        replicas: 1,
-        config: Default::default(),
-    }
+    Function::new(archive, vec![input.into()], output)
 }
 
 /// The code of an error body.
@@ -148,6 +141,18 @@ pub fn echo() -> Vec<u8> {
         r#"(i32.store (i32.const 0) (i32.const 1024))
            (i32.store (i32.const 4) (i32.const 60000))
            (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+           (i32.store (i32.const 4) (i32.load (i32.const 8)))
+           (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 12)))"#,
+    )
+}
+
+/// A module that copies each record, and traps at those that begin with an x.
+pub fn poison() -> Vec<u8> {
+    stdio(
+        r#"(i32.store (i32.const 0) (i32.const 1024))
+           (i32.store (i32.const 4) (i32.const 60000))
+           (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+           (if (i32.eq (i32.load8_u (i32.const 1024)) (i32.const 120)) (then unreachable))
            (i32.store (i32.const 4) (i32.load (i32.const 8)))
            (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 12)))"#,
     )

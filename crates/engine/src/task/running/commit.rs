@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fnstream_core::committer::CommitResult;
-use fnstream_core::epoch::{Epoch, FrozenEpoch, Progress};
+use fnstream_core::epoch::{Epoch, FrozenEpoch};
 use fnstream_core::failpoint;
 use fnstream_core::waker::Waker;
 use parking_lot::Mutex;
@@ -15,6 +15,8 @@ use parking_lot::Mutex;
 use super::{Counts, Cx, Failed, Running};
 use crate::config::StateMode;
 use crate::engine::EngineCore;
+use crate::function::Function;
+use crate::letters::LetterOrder;
 use crate::task::decide::{Recovery, after_commit_failure, backoff};
 
 /// An epoch that the committer has.
@@ -30,12 +32,18 @@ pub(super) struct InFlight {
     pub(super) retry_at: Option<Duration>,
 }
 
-/// A commit whose answer nobody needs any more, but that may still become visible until it is answered.
-pub(in crate::task) struct Unanswered(Arc<Mutex<Option<CommitResult>>>);
+/// A commit whose answer comes when the life of the task that handed it in is over: until then it may still become
+/// visible, and when it does, what it did counts.
+pub(in crate::task) struct Unanswered(InFlight);
 
 impl Unanswered {
-    pub(in crate::task) fn is_answered(&self) -> bool {
-        self.0.lock().is_some()
+    /// Whether the answer has come; counts what was committed.
+    pub(in crate::task) fn settle(&mut self, function: &Function, order: Option<&LetterOrder>, now: Duration) -> bool {
+        let Some(result) = self.0.result.lock().take() else { return false };
+        if result.is_ok() {
+            self.0.count(function, order, now);
+        }
+        true
     }
 }
 
@@ -47,9 +55,10 @@ impl Running {
         self.host.lock().begin_call(self.records as usize);
         self.instance.take_checkpoint(number).map_err(|failure| self.blame(cx, failure, None))?;
         failpoint!("engine.before-freeze");
+        let emitted = self.host.lock().outbox.records();
         let epoch = self.frozen(&cx.function.engine, number).map_err(|error| (Recovery::Reopen, error.into()))?;
         failpoint!("engine.after-freeze");
-        let counts = Counts { records: self.records, ..std::mem::take(&mut self.counts) };
+        let counts = Counts { records: self.records, emitted, ..std::mem::take(&mut self.counts) };
         let took = (counts.records > 0).then(|| now.saturating_sub(self.opened_at));
         self.urgent = false;
         self.gave_up = false;
@@ -93,8 +102,9 @@ impl Running {
         match result {
             Ok(log_end) => {
                 let Some(done) = self.in_flight.take() else { return Ok(false) };
-                let before = std::mem::replace(&mut self.committed, done.epoch.progress.clone());
-                self.count(cx, &done, &before, now);
+                self.committed = done.epoch.progress.clone();
+                self.refused = None;
+                done.count(cx.function, cx.order.as_ref(), now);
                 // Let go of the epoch, so that its delta moves into the dirty map.
                 drop(done);
                 let written = engine.config.state_mode == StateMode::WrittenByCommitter;
@@ -124,30 +134,28 @@ impl Running {
             },
         }
     }
+}
 
-    /// Tells who counts what an epoch did, now that it is committed.
-    fn count(&mut self, cx: &mut Cx<'_>, done: &InFlight, before: &Progress, now: Duration) {
-        self.refused = None;
-        let counts = &done.counts;
-        if let Some(order) = cx.order {
+impl InFlight {
+    /// Itself, when an answer is still to come.
+    pub(super) fn unanswered(self) -> Option<Unanswered> {
+        self.retry_at.is_none().then_some(Unanswered(self))
+    }
+
+    /// Tells those who count it what the epoch did, now that it is committed.
+    fn count(&self, function: &Function, order: Option<&LetterOrder>, now: Duration) {
+        let counts = &self.counts;
+        if let Some(order) = order {
             order.tally.note(|report| {
                 report.replayed += counts.replayed;
                 report.failed_again += counts.failed_again;
                 report.dropped += counts.dropped;
             });
         }
-        let meter = &cx.function.meter;
-        let records_out = self.committed.records_out - before.records_out - counts.dead_lettered;
-        meter.committed(counts.records, records_out, done.took, now.saturating_sub(done.handed_in));
+        let meter = &function.meter;
+        meter.committed(counts.records, counts.emitted, self.took, now.saturating_sub(self.handed_in));
         meter.dead_lettered(counts.dead_lettered);
         meter.skipped(counts.skipped);
-    }
-}
-
-impl InFlight {
-    /// The answer that is still to come, if one is.
-    pub(super) fn unanswered(&self) -> Option<Unanswered> {
-        self.retry_at.is_none().then(|| Unanswered(self.result.clone()))
     }
 
     fn submit(&mut self, engine: &EngineCore, waker: &Waker) {
