@@ -208,6 +208,39 @@ fn events_go_through_a_function_and_survive_an_orderly_end() {
 }
 
 #[test]
+fn what_a_function_may_use_is_said_on_the_command_line_and_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    let archive = echo(&folder);
+    let mut create = vec!["create", "-n", "f", "-a", &archive, "-i", "in", "-o", "out", "-c", "a=b"];
+    create.extend([
+        "--limit",
+        "memory=64MiB",
+        "--limit",
+        "call-time=5s",
+        "--on-error",
+        "dead-letter",
+        "--retries",
+        "3",
+    ]);
+    create.extend(["--backoff", "100ms", "--max-backoff", "30s", "--dead-letter-topic", "bad", "--env", "REGION=eu"]);
+    assert_eq!(out(&server.client(&create)), "Function created: f\n");
+    let shown = server.client(&["describe", "-n", "f"]);
+    for line in [
+        "config    a=b\n",
+        "env       REGION=eu\n",
+        "limits    memory=64MiB call-time=5s start-time=1m record=1MiB records-per-input=10000 state=none\n",
+        "on-error  dead-letter to bad after 3 retries, 100ms to 30s apart\n",
+    ] {
+        assert!(out(&shown).contains(line), "{line}: {}", out(&shown));
+    }
+    let granted = server.client(&["create", "-n", "g", "-a", &archive, "-i", "in", "-o", "out", "--files", "/tmp:/t"]);
+    assert!(
+        err(&granted).starts_with("error FS-1108: not a folder that functions may be granted on this server: '/tmp'")
+    );
+}
+
+#[test]
 fn how_functions_fare_is_shown() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(&folder.path().join("data"));
@@ -243,39 +276,6 @@ fn how_functions_fare_is_shown() {
     assert!(stops.next().is_some(), "what comes");
     server.client(&["delete", "-n", "example"]);
     assert_eq!(following.wait().unwrap().code(), Some(1), "there is nothing to follow any more");
-}
-
-#[test]
-fn what_a_function_may_use_is_said_on_the_command_line_and_shown() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(&folder.path().join("data"));
-    let archive = echo(&folder);
-    let mut create = vec!["create", "-n", "f", "-a", &archive, "-i", "in", "-o", "out", "-c", "a=b"];
-    create.extend([
-        "--limit",
-        "memory=64MiB",
-        "--limit",
-        "call-time=5s",
-        "--on-error",
-        "dead-letter",
-        "--retries",
-        "3",
-    ]);
-    create.extend(["--backoff", "100ms", "--max-backoff", "30s", "--dead-letter-topic", "bad", "--env", "REGION=eu"]);
-    assert_eq!(out(&server.client(&create)), "Function created: f\n");
-    let shown = server.client(&["describe", "-n", "f"]);
-    for line in [
-        "config    a=b\n",
-        "env       REGION=eu\n",
-        "limits    memory=64MiB call-time=5s start-time=1m record=1MiB records-per-input=10000 state=none\n",
-        "on-error  dead-letter to bad after 3 retries, 100ms to 30s apart\n",
-    ] {
-        assert!(out(&shown).contains(line), "{line}: {}", out(&shown));
-    }
-    let granted = server.client(&["create", "-n", "g", "-a", &archive, "-i", "in", "-o", "out", "--files", "/tmp:/t"]);
-    assert!(
-        err(&granted).starts_with("error FS-1108: not a folder that functions may be granted on this server: '/tmp'")
-    );
 }
 
 #[test]

@@ -13,6 +13,7 @@
 //! memtables together; the number of open files and of the log's bytes are bounded too. Nothing grows with the number of
 //! records.
 
+use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,7 @@ use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::Mutex;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
-    DEFAULT_COLUMN_FAMILY_NAME, LogLevel, Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
+    DEFAULT_COLUMN_FAMILY_NAME, LogLevel, Options, ReadOptions, Snapshot, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
 use crate::error::rocks;
@@ -97,6 +98,11 @@ impl Db {
         self.inner.raw_iterator_cf_opt(self.family(family), options)
     }
 
+    /// This moment, for reading several families as they are at it.
+    pub(crate) fn moment(&self) -> Moment<'_> {
+        Moment { db: self, snapshot: self.inner.snapshot() }
+    }
+
     /// The next id of a kind, counted from 1; the batch says that it is taken.
     pub(crate) fn take_id(&self, counter: &[u8], batch: &mut WriteBatch) -> Result<u32> {
         let id = self.get(keys::META, counter)?.map_or(Ok(1), |value| formats::decode_counter(&value))?;
@@ -126,6 +132,23 @@ impl Db {
 
     pub(crate) fn inject_fault(&self, code: Option<ErrorCode>) {
         *self.fault.lock() = code;
+    }
+}
+
+/// The database as it was when this was made.
+pub(crate) struct Moment<'a> {
+    db: &'a Db,
+    snapshot: Snapshot<'a>,
+}
+
+impl Moment<'_> {
+    /// An iterator over the keys of a family in a range, at its first key.
+    pub(crate) fn iterate(&self, family: &str, range: Range<Vec<u8>>) -> DBRawIterator<'_> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_upper_bound(range.end);
+        let mut iterator = self.snapshot.raw_iterator_cf_opt(self.db.family(family), options);
+        iterator.seek(range.start);
+        iterator
     }
 }
 

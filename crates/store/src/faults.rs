@@ -17,6 +17,9 @@ pub const FAILPOINTS: &[&str] = &[
     "artifact.after-rename",
     "metadata.before-write",
     "metadata.after-write",
+    "fork.begun",
+    "fork.copying",
+    "fork.copied",
     "topic.before-write",
     "topic.after-write",
 ];

@@ -13,10 +13,13 @@
 //! progress          1, postcard (generation, Progress)
 //! marker            1, postcard Marker
 //! function entry    1, JSON of FunctionEntry
+//! revisions         1, JSON of the Revisions, the oldest first
+//! unclaimed fork    1
 //! ```
 
 use fnstream_core::Result;
 use fnstream_core::epoch::{Generation, Progress};
+use fnstream_core::metadata::Revision;
 use fnstream_core::spec::FunctionEntry;
 use fnstream_core::state::Marker;
 use fnstream_frame::Frame;
@@ -146,6 +149,22 @@ pub(crate) fn encode_function(entry: &FunctionEntry) -> Vec<u8> {
 pub(crate) fn decode_function(value: &[u8]) -> Result<FunctionEntry> {
     serde_json::from_slice(versioned("a function entry", value)?)
         .map_err(|e| corrupt(format_args!("a function entry: {e}")))
+}
+
+pub(crate) fn encode_revisions(history: &[Revision]) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    // Like a function entry.
+    serde_json::to_writer(&mut out, history).expect("revisions are always valid JSON");
+    out
+}
+
+pub(crate) fn decode_revisions(value: &[u8]) -> Result<Vec<Revision>> {
+    serde_json::from_slice(versioned("the revisions of a function", value)?)
+        .map_err(|e| corrupt(format_args!("the revisions of a function: {e}")))
+}
+
+pub(crate) fn encode_unclaimed() -> Vec<u8> {
+    vec![VERSION]
 }
 
 fn encode_postcard<T: Serialize>(value: &T) -> Vec<u8> {

@@ -13,7 +13,9 @@
 //!            'm' function u32, task index u32                               the marker of a task's state
 //!            'n' 'f' | 'o' | 't'                         the next id of a function | an opening of the store | a topic
 //!            'p' function u32, task index u32                               the progress of a task
+//!            'r' name                                                       the revisions of a function
 //!            't' name                                                       a topic's descriptor
+//!            'u' function u32                                a fork that nobody has claimed: swept when the store is opened
 //!            'z'                                                            nothing: for measuring a write
 //! ```
 
@@ -90,6 +92,29 @@ fn tagged(tag: u8, id: TaskId) -> [u8; 9] {
     let mut key = [tag; 9];
     key[1..].copy_from_slice(&task(id));
     key
+}
+
+/// Index of a task in a key of its progress or its marker.
+pub(crate) fn tagged_index(key: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(*key.get(5..)?.as_array()?))
+}
+
+/// The key of a function's revisions.
+pub(crate) fn revisions(name: &str) -> Vec<u8> {
+    [b"r", name.as_bytes()].concat()
+}
+
+/// What the keys of all forks that nobody has claimed begin with.
+pub(crate) const UNCLAIMED_PREFIX: &[u8] = b"u";
+
+/// The key that says that a fork is nobody's yet.
+pub(crate) fn unclaimed(fork: FunctionId) -> Vec<u8> {
+    [UNCLAIMED_PREFIX, &fork.0.to_be_bytes()].concat()
+}
+
+/// The fork in such a key.
+pub(crate) fn unclaimed_id(key: &[u8]) -> Option<FunctionId> {
+    Some(FunctionId(u32::from_be_bytes(*key.get(1..)?.as_array()?)))
 }
 
 /// The key of a topic's descriptor.

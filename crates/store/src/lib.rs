@@ -19,7 +19,7 @@
 //! # Reading order
 //!
 //! [`options`](StoreOptions), [`store`](Store) (everything that can be asked for), `keys` and `formats` (what is on the
-//! disk), `log`, `commit`, then `state`, `metadata`, `artifacts`, `dir`, `db`.
+//! disk), `log`, `commit`, then `state`, `metadata`, `fork`, `artifacts`, `dir`, `db`.
 //!
 //! ```
 //! use fnstream_core::broker::PollLimit;
@@ -50,6 +50,7 @@ mod db;
 mod dir;
 mod error;
 mod faults;
+mod fork;
 mod formats;
 mod inner;
 mod keys;

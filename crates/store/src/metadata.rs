@@ -5,14 +5,17 @@
 //!
 //! An entry is read from the database each time: there is one truth. Changes are serialized by a lock, durable before
 //! they are seen, and watchers are woken after.
+//!
+//! The history of a function is in the same write as the change that adds to it. A function that was never described anew
+//! has none stored: it is its entry.
 
 use std::sync::Arc;
 
 use fnstream_core::epoch::FunctionId;
-use fnstream_core::metadata::Metadata;
+use fnstream_core::metadata::{Metadata, Revision, succeed};
 use fnstream_core::spec::{DesiredState, FunctionEntry, FunctionSpec};
 use fnstream_core::waker::Waker;
-use fnstream_core::{Error, ErrorCode, Result, failpoint};
+use fnstream_core::{Error, ErrorCode, Result, error::internal, failpoint};
 use rocksdb::WriteBatch;
 
 use crate::db::ended;
@@ -43,6 +46,12 @@ impl Metadata for RocksMetadata {
         value.map(|value| formats::decode_function(&value)).transpose()
     }
 
+    fn revisions(&self, name: &str) -> Result<Vec<Revision>> {
+        // An entry and its history of one moment.
+        let _no_change = self.inner().functions.lock();
+        self.get(name)?.map_or(Ok(Vec::new()), |entry| self.inner().history(&entry))
+    }
+
     fn create(&self, spec: FunctionSpec, desired: DesiredState) -> Result<FunctionEntry> {
         spec.validate()?;
         let store = self.inner();
@@ -60,13 +69,45 @@ impl Metadata for RocksMetadata {
         Ok(entry)
     }
 
-    fn update(&self, spec: FunctionSpec, desired: DesiredState, based_on: u64) -> Result<FunctionEntry> {
+    fn update(
+        &self,
+        spec: FunctionSpec,
+        desired: DesiredState,
+        based_on: u64,
+        snapshot: Option<FunctionId>,
+    ) -> Result<FunctionEntry> {
         spec.validate()?;
         let store = self.inner();
         let one_change = store.functions.lock();
         let current = self.expect(&spec.name, based_on)?;
+        let mut batch = WriteBatch::default();
+        let described_anew = current.spec != spec;
+        let history = if described_anew { Some(store.history(&current)?) } else { None };
         let entry = FunctionEntry { revision: current.revision + 1, desired, spec, ..current };
-        store.put_entry(WriteBatch::default(), &entry)?;
+        match (history, snapshot) {
+            (Some(history), snapshot) => {
+                if let Some(fork) = snapshot {
+                    store.claim(&mut batch, fork)?;
+                }
+                store.put_revision(&mut batch, history, &entry, snapshot);
+            }
+            (None, Some(_)) => return Err(internal("a snapshot belongs to a change of the description")),
+            (None, None) => {}
+        }
+        store.put_entry(batch, &entry)?;
+        drop(one_change);
+        store.functions_changed();
+        Ok(entry)
+    }
+
+    fn switch(&self, spec: FunctionSpec, based_on: u64, to: FunctionId) -> Result<FunctionEntry> {
+        spec.validate()?;
+        let store = self.inner();
+        let one_change = store.functions.lock();
+        let current = self.expect(&spec.name, based_on)?;
+        let (before, history) = (current.id, store.history(&current)?);
+        let entry = FunctionEntry { id: to, revision: current.revision + 1, spec, ..current };
+        store.switch_function(&entry, before, history)?;
         drop(one_change);
         store.functions_changed();
         Ok(entry)
@@ -113,17 +154,55 @@ impl Inner {
         self.write_metadata(batch)
     }
 
-    /// The entry, progress, state and deltas go in one write, and the function's tasks are fenced: the committer and the
-    /// appliers wait outside meanwhile.
+    /// The revisions of a function. The caller holds the lock of the register.
+    fn history(&self, entry: &FunctionEntry) -> Result<Vec<Revision>> {
+        let stored = self.db.get(keys::META, &keys::revisions(&entry.spec.name))?;
+        stored.map_or_else(|| Ok(vec![Revision::first(entry)]), |value| formats::decode_revisions(&value))
+    }
+
+    /// Notes an entry's description as the newest revision; the one that it replaces keeps `state`. What those had that are
+    /// not kept any more goes.
+    fn put_revision(
+        &self,
+        batch: &mut WriteBatch,
+        mut history: Vec<Revision>,
+        entry: &FunctionEntry,
+        state: Option<FunctionId>,
+    ) {
+        let created_ms = self.options.clock.unix_ms();
+        let next = Revision { revision: entry.revision, spec: entry.spec.clone(), created_ms, state: None };
+        for let_go in succeed(&mut history, next, state) {
+            self.delete_tasks(batch, let_go);
+        }
+        let key = keys::revisions(&entry.spec.name);
+        batch.put_cf(self.db.family(keys::META), key, formats::encode_revisions(&history));
+    }
+
+    /// The entry has another id. Tasks of the one before are fenced: the committer and the appliers wait outside meanwhile,
+    /// and what they find afterwards is a past that does not change any more.
+    fn switch_function(&self, entry: &FunctionEntry, before: FunctionId, history: Vec<Revision>) -> Result<()> {
+        let mut ledger = self.ledger.lock();
+        let mut removed = self.removed.write();
+        let mut batch = WriteBatch::default();
+        self.claim(&mut batch, entry.id)?;
+        self.put_revision(&mut batch, history, entry, Some(before));
+        self.put_entry(batch, entry)?;
+        ledger.remove(before);
+        removed.insert(before);
+        Ok(())
+    }
+
+    /// The entry, its history, and progress, state and deltas of both go in one write, and the function's tasks are fenced:
+    /// the committer and the appliers wait outside meanwhile.
     fn remove_function(&self, entry: &FunctionEntry) -> Result<()> {
         let mut ledger = self.ledger.lock();
         let mut removed = self.removed.write();
         let mut batch = WriteBatch::default();
         batch.delete_cf(self.db.family(keys::FUNCTIONS), entry.spec.name.as_bytes());
-        let of_function = [(keys::META, "p"), (keys::META, "m"), (keys::STATE, ""), (keys::DELTAS, "")];
-        for (family, tag) in of_function {
-            let range = keys::all_of(tag.as_bytes(), entry.id.0);
-            batch.delete_range_cf(self.db.family(family), range.start, range.end);
+        batch.delete_cf(self.db.family(keys::META), keys::revisions(&entry.spec.name));
+        let past = self.history(entry)?.into_iter().filter_map(|revision| revision.state);
+        for id in past.chain([entry.id]) {
+            self.delete_tasks(&mut batch, id);
         }
         self.write_metadata(batch)?;
         ledger.remove(entry.id);

@@ -3,6 +3,7 @@
 
 //! The store's handle.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use fnstream_core::batch::Batch;
 use fnstream_core::broker::{Broker, PollLimit};
 use fnstream_core::committer::Committer;
-use fnstream_core::epoch::{Progress, TaskId};
+use fnstream_core::epoch::{FunctionId, Progress};
 use fnstream_core::metadata::Metadata;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::state::StateStores;
@@ -28,7 +29,6 @@ use crate::commit::ledger::Ledger;
 use crate::commit::thread::{Committing, Queue};
 use crate::db::{Db, Sync};
 use crate::dir::DataDir;
-use crate::formats;
 use crate::inner::Inner;
 use crate::keys;
 use crate::log::cursor::CursorInfo;
@@ -73,6 +73,7 @@ impl Store {
             db,
             _dir: dir,
         });
+        inner.sweep_forks()?;
         Ok(Store { committing: Arc::new(Committing::start(inner, jobs)?) })
     }
 
@@ -178,12 +179,6 @@ impl Store {
         self.inner().cursors(topic)
     }
 
-    /// Where a task stands, as it is committed.
-    pub fn progress(&self, task: TaskId) -> Result<Progress> {
-        let stored = self.inner().db.get(keys::META, &keys::progress(task))?;
-        Ok(stored.map(|value| formats::decode_progress(&value)).transpose()?.unwrap_or_default().1)
-    }
-
     /// Drops what the topics' retention does not keep at that moment, in milliseconds since the Unix epoch.
     pub fn enforce_retention(&self, now_unix_ms: i64) -> Result<Dropped> {
         self.inner().enforce_retention(now_unix_ms)
@@ -207,6 +202,31 @@ impl Store {
     /// The register of functions.
     pub fn metadata(&self) -> Arc<dyn Metadata> {
         Arc::new(RocksMetadata(self.clone()))
+    }
+
+    /// Copies what a function's tasks have committed, state and progress, to a new id, and answers it. The copy is of one
+    /// moment; to be of the function's last one, none of its tasks may run.
+    ///
+    /// It is nobody's until the register names it ([`Metadata::update`], [`Metadata::switch`]): until then it is gone when
+    /// the store is opened anew.
+    pub fn fork(&self, from: FunctionId) -> Result<FunctionId> {
+        self.inner().fork(from)
+    }
+
+    /// Removes a fork that nobody has claimed; one that was claimed is left alone.
+    pub fn discard_fork(&self, fork: FunctionId) -> Result<()> {
+        self.inner().discard_fork(fork)
+    }
+
+    /// Where the tasks of a function or a fork stand, by their index.
+    pub fn progress(&self, function: FunctionId) -> Result<BTreeMap<u32, Progress>> {
+        self.inner().progress(function)
+    }
+
+    /// Says where the tasks of a fork stand that nobody has claimed yet. A task's epoch belongs to its state and stays; for
+    /// one without any state it is 0.
+    pub fn place_fork(&self, fork: FunctionId, progress: &BTreeMap<u32, Progress>) -> Result<()> {
+        self.inner().place_fork(fork, progress)
     }
 
     /// The artifacts.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::epoch::FunctionId;
-use crate::error::{Error, ErrorCode, Result};
-use crate::metadata::Metadata;
+use crate::error::{Error, ErrorCode, Result, internal};
+use crate::metadata::{Metadata, Revision, succeed};
 use crate::spec::{DesiredState, FunctionEntry, FunctionSpec};
 use crate::waker::Waker;
 
@@ -24,6 +24,8 @@ pub struct MemMetadata {
 #[derive(Default)]
 struct Register {
     functions: BTreeMap<String, FunctionEntry>,
+    /// The revisions of each function.
+    histories: BTreeMap<String, Vec<Revision>>,
     last_id: u32,
     changes: i64,
 }
@@ -37,6 +39,13 @@ impl MemMetadata {
     /// The same register as a new process finds it.
     pub fn reopened(&self) -> Self {
         MemMetadata { register: self.register.clone(), watchers: Mutex::default() }
+    }
+
+    /// An id as a fork of a function's state has it.
+    pub fn fork(&self) -> FunctionId {
+        let mut register = self.register.lock();
+        register.last_id += 1;
+        FunctionId(register.last_id)
     }
 
     fn wake(&self) {
@@ -66,6 +75,16 @@ impl Register {
         }
         Ok(entry)
     }
+
+    /// Notes the present description as a new revision.
+    fn note(&mut self, entry: &FunctionEntry, state: Option<FunctionId>) {
+        self.changes += 1;
+        let (spec, created_ms) = (entry.spec.clone(), self.changes);
+        let next = Revision { revision: entry.revision, spec, created_ms, state: None };
+        if let Some(history) = self.histories.get_mut(&entry.spec.name) {
+            succeed(history, next, state);
+        }
+    }
 }
 
 impl Metadata for MemMetadata {
@@ -75,6 +94,10 @@ impl Metadata for MemMetadata {
 
     fn get(&self, name: &str) -> Result<Option<FunctionEntry>> {
         Ok(self.register.lock().functions.get(name).cloned())
+    }
+
+    fn revisions(&self, name: &str) -> Result<Vec<Revision>> {
+        Ok(self.register.lock().histories.get(name).cloned().unwrap_or_default())
     }
 
     fn create(&self, spec: FunctionSpec, desired: DesiredState) -> Result<FunctionEntry> {
@@ -87,17 +110,44 @@ impl Metadata for MemMetadata {
             let (id, created_ms) = (FunctionId(register.last_id), register.changes);
             let entry = FunctionEntry { id, revision: 1, desired, created_ms, spec };
             register.functions.insert(entry.spec.name.clone(), entry.clone());
+            register.histories.insert(entry.spec.name.clone(), vec![Revision::first(&entry)]);
             Ok(entry)
         })
     }
 
-    fn update(&self, spec: FunctionSpec, desired: DesiredState, based_on: u64) -> Result<FunctionEntry> {
+    fn update(
+        &self,
+        spec: FunctionSpec,
+        desired: DesiredState,
+        based_on: u64,
+        snapshot: Option<FunctionId>,
+    ) -> Result<FunctionEntry> {
         self.change(|register| {
             let entry = register.at_revision(&spec.name, based_on)?;
+            let described_anew = entry.spec != spec;
+            if !described_anew && snapshot.is_some() {
+                return Err(internal("a snapshot belongs to a change of the description"));
+            }
             entry.revision += 1;
             entry.desired = desired;
             entry.spec = spec;
-            Ok(entry.clone())
+            let entry = entry.clone();
+            if described_anew {
+                register.note(&entry, snapshot);
+            }
+            Ok(entry)
+        })
+    }
+
+    fn switch(&self, spec: FunctionSpec, based_on: u64, to: FunctionId) -> Result<FunctionEntry> {
+        self.change(|register| {
+            let entry = register.at_revision(&spec.name, based_on)?;
+            let before = std::mem::replace(&mut entry.id, to);
+            entry.revision += 1;
+            entry.spec = spec;
+            let entry = entry.clone();
+            register.note(&entry, Some(before));
+            Ok(entry)
         })
     }
 
@@ -105,6 +155,7 @@ impl Metadata for MemMetadata {
         self.change(|register| {
             register.at_revision(name, based_on)?;
             register.functions.remove(name);
+            register.histories.remove(name);
             Ok(())
         })
     }

@@ -136,7 +136,7 @@ impl App {
                 .blocking(move |app| {
                     let mut entry = app.entry(&name)?;
                     if entry.desired != DesiredState::Stopped {
-                        entry = app.metadata.update(entry.spec, DesiredState::Stopped, entry.revision)?;
+                        entry = app.metadata.update(entry.spec, DesiredState::Stopped, entry.revision, None)?;
                         tracing::info!(function = name, id = entry.id.0, "function stops");
                         app.note(&entry, "stops");
                     }
@@ -167,7 +167,7 @@ impl App {
             app.blocking(move |app| {
                 let mut entry = entry;
                 if entry.desired != DesiredState::Running {
-                    entry = app.metadata.update(entry.spec, DesiredState::Running, entry.revision)?;
+                    entry = app.metadata.update(entry.spec, DesiredState::Running, entry.revision, None)?;
                 }
                 boot::start(app, &entry, program)?;
                 Ok(app.describe_entry(&entry))

@@ -13,7 +13,6 @@ use std::time::Duration;
 use fnstream_core::batch::Batch;
 use fnstream_core::broker::PollLimit;
 use fnstream_core::dead_letter::DeadLetter;
-use fnstream_core::epoch::TaskId;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::spec::{FunctionEntry, check_name};
 use fnstream_core::{Error, ErrorCode, Result, error::internal};
@@ -189,13 +188,14 @@ impl App {
         for input in entry.spec.inputs.iter().flatten() {
             tasks = tasks.max(self.store.topic(input)?.partitions.len() as u32);
         }
+        let progress = self.store.progress(entry.id)?;
         let place = |index| {
-            let progress = self.store.progress(TaskId::new(entry.id, index))?;
             let at = TopicPartition::new(topic.as_str(), index % partitions);
+            let place = progress.get(&index).and_then(|progress| progress.positions.get(&at).copied());
             // A task that was never opened has no letters: whatever is there is of a former function of the name.
-            Ok(progress.positions.get(&at).copied().unwrap_or(Position(u128::MAX)))
+            place.unwrap_or(Position(u128::MAX))
         };
-        let places = (0..tasks).map(place).collect::<Result<_>>()?;
+        let places = (0..tasks).map(place).collect();
         Ok(Shelf { entry, topic, partitions, places })
     }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use fnstream_core::ErrorCode;
 use fnstream_core::epoch::{Epoch, FunctionId};
 use fnstream_core::record::{Position, Positions, TopicPartition};
-use fnstream_core::spec::{DesiredState, FunctionSpec};
+use fnstream_core::spec::{DesiredState, ErrorAction, ErrorPolicy, FileGrant, FunctionSpec, Limits};
 use fnstream_frame::{FrameBuilder, RecordRef};
 
 use super::*;
@@ -90,6 +90,15 @@ fn function_entry_of_version_1() {
     let golden = concat!(
         "\x01",
         r#"{"id":3,"revision":2,"desired":"stopped","created_ms":9,"spec":{"name":"f","artifact":"aa","#,
+        r#""inputs":[["a","b"],["c"]],"outputs":["o"],"replicas":1,"config":{"k":"v"},"#,
+        r#""limits":{"memory":268435456,"call_time_ms":10000,"start_time_ms":60000,"record_bytes":1048576,"#,
+        r#""records_per_input":10000},"on_error":{"action":{"dead-letter":{"topic":null}},"retries":1,"#,
+        r#""backoff_ms":20,"max_backoff_ms":10000}}}"#
+    );
+    // Before functions had limits and policies of their own.
+    let older = concat!(
+        "\x01",
+        r#"{"id":3,"revision":2,"desired":"stopped","created_ms":9,"spec":{"name":"f","artifact":"aa","#,
         r#""inputs":[["a","b"],["c"]],"outputs":["o"],"replicas":1,"config":{"k":"v"}}}"#
     );
     let entry = FunctionEntry {
@@ -108,7 +117,48 @@ fn function_entry_of_version_1() {
         },
     };
     assert_eq!(std::str::from_utf8(&encode_function(&entry)).unwrap(), golden);
-    assert_eq!(decode_function(golden.as_bytes()).unwrap(), entry);
+    for golden in [golden, older] {
+        assert_eq!(decode_function(golden.as_bytes()).unwrap(), entry);
+    }
+}
+
+#[test]
+fn revisions_of_version_1() {
+    let golden = concat!(
+        "\x01",
+        r#"[{"revision":1,"spec":{"name":"f","artifact":"aa","inputs":[["a"]],"outputs":["o"],"replicas":1,"config":{},"#,
+        r#""limits":{"memory":65536,"call_time_ms":1,"start_time_ms":2,"record_bytes":3,"records_per_input":4,"#,
+        r#""state_bytes":5},"on_error":{"action":"skip","retries":6,"backoff_ms":7,"max_backoff_ms":8},"#,
+        r#""env":{"E":"e"},"files":[{"host":"/h","guest":"/g"}]},"created_ms":9,"state":10}]"#
+    );
+    let ms = std::time::Duration::from_millis;
+    let history = [Revision {
+        revision: 1,
+        spec: FunctionSpec {
+            name: "f".into(),
+            artifact: "aa".into(),
+            inputs: vec![vec!["a".into()]],
+            outputs: vec!["o".into()],
+            replicas: 1,
+            config: Default::default(),
+            limits: Limits {
+                memory: 65536,
+                call_time: ms(1),
+                start_time: ms(2),
+                record_bytes: 3,
+                records_per_input: 4,
+                state_bytes: Some(5),
+            },
+            on_error: ErrorPolicy { action: ErrorAction::Skip, retries: 6, backoff: ms(7), max_backoff: ms(8) },
+            env: [("E".to_owned(), "e".to_owned())].into(),
+            files: vec![FileGrant { host: "/h".into(), guest: "/g".into() }],
+        },
+        created_ms: 9,
+        state: Some(FunctionId(10)),
+    }];
+    assert_eq!(std::str::from_utf8(&encode_revisions(&history)).unwrap(), golden);
+    assert_eq!(decode_revisions(golden.as_bytes()).unwrap(), history);
+    assert_eq!(encode_unclaimed(), [1]);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //!
 //! The child writes what was answered to a file of its own, after the answer: whatever is in it must be in the store.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
@@ -12,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fnstream_core::delta::Delta;
-use fnstream_core::epoch::Epoch;
-use fnstream_core::spec::DesiredState;
+use fnstream_core::epoch::{Epoch, FunctionId};
+use fnstream_core::spec::{DesiredState, FunctionSpec};
 use fnstream_core::state::Marker;
-use fnstream_store::{FAILPOINTS, NEW_FOLDER_FAILPOINTS, WRONG_COMMITTER, WRONG_COMMITTER_FAILPOINT};
+use fnstream_store::{FAILPOINTS, NEW_FOLDER_FAILPOINTS, Store, WRONG_COMMITTER, WRONG_COMMITTER_FAILPOINT};
 
 use crate::support::*;
 
@@ -47,8 +48,12 @@ fn work(dir: &Path) {
         state.apply(&layer, &Marker { epoch: Epoch(last), ..Marker::default() }).unwrap();
         store.committer().trim(owner, Epoch(last));
         let name = format!("f{last}");
-        store.metadata().create(spec(&name), DesiredState::Running).unwrap();
+        let entry = store.metadata().create(spec(&name), DesiredState::Running).unwrap();
         answer(format!("function {name}"));
+        let fork = store.fork(owner.function).unwrap();
+        let changed = FunctionSpec { replicas: 2, ..entry.spec };
+        store.metadata().update(changed, DesiredState::Running, entry.revision, Some(fork)).unwrap();
+        answer(format!("revision {name}"));
         store.ensure_topic(&name, 1).unwrap();
         answer(format!("topic {name}"));
         let digest = store.artifacts().put(name.as_bytes()).unwrap();
@@ -100,12 +105,16 @@ fn problem(dir: &Path) -> Option<String> {
     if last != expected.last().cloned() {
         return Some(format!("the task stands at {stands}, its state is at {last:?}"));
     }
+    if let Some(why) = problem_of_forks(&store, owner.function) {
+        return Some(why);
+    }
     let answered = fs::read_to_string(dir.join("answered")).unwrap_or_default();
     for line in answered.lines() {
         let (what, name) = line.split_once(' ').unwrap();
         let found = match what {
             "epoch" => name.parse::<u64>().unwrap() <= stands,
             "function" => store.metadata().get(name).unwrap().is_some(),
+            "revision" => store.metadata().revisions(name).unwrap().len() == 2,
             "topic" => store.topic(name).is_ok(),
             "artifact" => store.artifacts().get(name).is_ok(),
             other => panic!("{other}"),
@@ -115,6 +124,30 @@ fn problem(dir: &Path) -> Option<String> {
         }
     }
     None
+}
+
+/// A fork is whole and a replaced revision's, or it is not there.
+fn problem_of_forks(store: &Store, origin: FunctionId) -> Option<String> {
+    let mut claimed = HashSet::from([origin]);
+    for entry in store.metadata().list().unwrap() {
+        let name = &entry.spec.name;
+        for state in store.metadata().revisions(name).unwrap().into_iter().filter_map(|revision| revision.state) {
+            claimed.insert(state);
+            let stood = store.progress(state).unwrap()[&0].epoch.0;
+            if format!("f{stood}") != *name {
+                return Some(format!("the fork of {name} is of epoch {stood}"));
+            }
+            let last = store.state_stores().open(task(state.0, 0)).unwrap().get(b"last").unwrap();
+            if last.as_deref() != Some(stood.to_string().as_bytes()) {
+                return Some(format!("the fork of {name} has the state {last:?}"));
+            }
+        }
+    }
+    let next = store.fork(origin).unwrap();
+    store.discard_fork(next).unwrap();
+    let stray =
+        (1..next.0).map(FunctionId).find(|id| !claimed.contains(id) && !store.progress(*id).unwrap().is_empty());
+    stray.map(|id| format!("the fork {} is nobody's and still there", id.0))
 }
 
 #[test]

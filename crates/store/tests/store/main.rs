@@ -11,6 +11,7 @@ mod concurrent;
 mod crash;
 mod disk;
 mod folder;
+mod forks;
 mod log;
 mod model;
 mod register;

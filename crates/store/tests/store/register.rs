@@ -28,9 +28,9 @@ fn changes_compare_and_set_and_survive_reopening() {
     }));
     let first = register.create(spec("f"), DesiredState::Running).unwrap();
     assert_eq!(register.create(spec("f"), DesiredState::Running).unwrap_err().code, ErrorCode::FunctionExists);
-    let second = register.update(spec("f"), DesiredState::Stopped, first.revision).unwrap();
+    let second = register.update(spec("f"), DesiredState::Stopped, first.revision, None).unwrap();
     assert_eq!((second.id, second.revision), (first.id, 2));
-    let late = register.update(spec("f"), DesiredState::Running, first.revision).unwrap_err();
+    let late = register.update(spec("f"), DesiredState::Running, first.revision, None).unwrap_err();
     assert_eq!(late.code, ErrorCode::FunctionChanged);
     assert_eq!(register.remove("f", 1).unwrap_err().code, ErrorCode::FunctionChanged);
     assert_eq!(register.remove("g", 1).unwrap_err().code, ErrorCode::FunctionNotFound);

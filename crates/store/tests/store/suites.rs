@@ -10,7 +10,7 @@ use bytes::Bytes;
 use fnstream_core::ErrorCode;
 use fnstream_core::broker::{Assignment, Broker};
 use fnstream_core::committer::{Acquired, CommitDone, Committer, Replay};
-use fnstream_core::epoch::{Epoch, FrozenEpoch, OutboxBatch, TaskId};
+use fnstream_core::epoch::{Epoch, FrozenEpoch, FunctionId, OutboxBatch, TaskId};
 use fnstream_core::metadata::Metadata;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::state::{Marker, StateStores};
@@ -158,6 +158,10 @@ impl StateHarness for Process {
 impl MetadataHarness for Process {
     fn metadata(&self) -> Arc<dyn Metadata> {
         self.store.metadata()
+    }
+
+    fn fork(&self, of: FunctionId) -> FunctionId {
+        self.store.fork(of).unwrap()
     }
 
     fn reopen(&mut self) {

@@ -10,14 +10,18 @@ use std::time::Duration;
 
 use super::log::waker;
 use super::{Check, checks, must};
+use crate::epoch::FunctionId;
 use crate::error::{ErrorCode, Result};
-use crate::metadata::Metadata;
+use crate::metadata::{MAX_REVISIONS, Metadata, Revision};
 use crate::spec::{DesiredState, FunctionEntry, FunctionSpec};
 
 /// A fresh register.
 pub trait MetadataHarness {
     /// The register.
     fn metadata(&self) -> Arc<dyn Metadata>;
+
+    /// An id as a fork of a function's state has it.
+    fn fork(&self, of: FunctionId) -> FunctionId;
 
     /// Kills the process and starts it anew, on what outlasts it. Whoever held the old one drops it.
     fn reopen(&mut self);
@@ -38,6 +42,10 @@ pub const CHECKS: &[Check<dyn MetadataHarness>] = checks![
     of_two_changes_of_one_revision_one_wins,
     ids_are_never_given_again,
     everything_outlasts_the_process,
+    each_description_is_a_revision_of_the_history,
+    a_replaced_revision_keeps_its_state,
+    only_the_newest_revisions_are_kept,
+    a_switched_function_has_another_id_and_its_past_keeps_the_old_one,
     every_change_wakes_every_watcher,
 ];
 
@@ -99,15 +107,19 @@ fn an_update_is_based_on_the_latest_revision(harness: &mut dyn MetadataHarness) 
     let metadata = harness.metadata();
     let first = create(&*metadata, "f");
     let changed = FunctionSpec { replicas: 5, ..spec("f") };
-    let second = must("updating", metadata.update(changed.clone(), DesiredState::Stopped, first.revision));
+    let second = must("updating", metadata.update(changed.clone(), DesiredState::Stopped, first.revision, None));
     assert_eq!((second.id, second.created_ms), (first.id, first.created_ms), "an update keeps id and time of creation");
     assert_eq!((second.revision, second.desired, &second.spec), (2, DesiredState::Stopped, &changed));
     for stale in [0, 1, 3] {
-        let result = metadata.update(spec("f"), DesiredState::Running, stale);
+        let result = metadata.update(spec("f"), DesiredState::Running, stale, None);
         refused(result, ErrorCode::FunctionChanged, "an update of a revision that is not the latest");
     }
     assert_eq!(get(&*metadata, "f"), Some(second), "a refused update changes nothing");
-    refused(metadata.update(spec("g"), DesiredState::Running, 1), ErrorCode::FunctionNotFound, "an unknown function");
+    refused(
+        metadata.update(spec("g"), DesiredState::Running, 1, None),
+        ErrorCode::FunctionNotFound,
+        "an unknown function",
+    );
     assert_eq!(get(&*metadata, "g"), None);
 }
 
@@ -115,7 +127,7 @@ fn a_removal_is_based_on_the_latest_revision(harness: &mut dyn MetadataHarness) 
     let metadata = harness.metadata();
     let entry = create(&*metadata, "f");
     let other = create(&*metadata, "other");
-    let entry = must("updating", metadata.update(spec("f"), DesiredState::Stopped, entry.revision));
+    let entry = must("updating", metadata.update(spec("f"), DesiredState::Stopped, entry.revision, None));
     refused(metadata.remove("f", 1), ErrorCode::FunctionChanged, "a removal of an older revision");
     assert_eq!(get(&*metadata, "f").as_ref(), Some(&entry), "a refused removal changes nothing");
     must("removing", metadata.remove("f", entry.revision));
@@ -128,7 +140,7 @@ fn of_two_changes_of_one_revision_one_wins(harness: &mut dyn MetadataHarness) {
     let mut revision = create(&*metadata, "f").revision;
     for round in 0..20 {
         let change =
-            |replicas| metadata.update(FunctionSpec { replicas, ..spec("f") }, DesiredState::Running, revision);
+            |replicas| metadata.update(FunctionSpec { replicas, ..spec("f") }, DesiredState::Running, revision, None);
         let results: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = (1..=4).map(|replicas| scope.spawn(move || change(replicas))).collect();
             threads.into_iter().map(|thread| thread.join()).collect()
@@ -161,14 +173,108 @@ fn everything_outlasts_the_process(harness: &mut dyn MetadataHarness) {
     let stale = create(&*metadata, "a");
     create(&*metadata, "b");
     let removed = create(&*metadata, "c");
-    must("updating", metadata.update(spec("a"), DesiredState::Stopped, stale.revision));
+    must("updating", metadata.update(spec("a"), DesiredState::Stopped, stale.revision, None));
     must("removing", metadata.remove("c", removed.revision));
     let before = must("listing", metadata.list());
     drop(metadata);
     harness.reopen();
     assert_eq!(must("listing", harness.metadata().list()), before);
-    let result = harness.metadata().update(spec("a"), DesiredState::Running, stale.revision);
+    let result = harness.metadata().update(spec("a"), DesiredState::Running, stale.revision, None);
     refused(result, ErrorCode::FunctionChanged, "an update of a revision from before");
+}
+
+fn with_replicas(name: &str, replicas: u32) -> FunctionSpec {
+    FunctionSpec { replicas, ..spec(name) }
+}
+
+/// What a history tells but for times, which no suite can foresee.
+fn told(history: &[Revision]) -> Vec<(u64, u32, Option<FunctionId>)> {
+    history.iter().map(|of| (of.revision, of.spec.replicas, of.state)).collect()
+}
+
+fn revisions(metadata: &dyn Metadata, name: &str) -> Vec<Revision> {
+    must("listing the revisions", metadata.revisions(name))
+}
+
+fn each_description_is_a_revision_of_the_history(harness: &mut dyn MetadataHarness) {
+    let metadata = harness.metadata();
+    assert_eq!(revisions(&*metadata, "f"), [], "of no function");
+    let first = create(&*metadata, "f");
+    let only = revisions(&*metadata, "f");
+    assert_eq!(told(&only), [(1, 3, None)]);
+    assert_eq!((&only[0].spec, only[0].created_ms), (&first.spec, first.created_ms));
+    let stopped = must("stopping", metadata.update(spec("f"), DesiredState::Stopped, first.revision, None));
+    assert_eq!(revisions(&*metadata, "f"), only, "another desired state is no other description");
+    let changed =
+        must("updating", metadata.update(with_replicas("f", 4), DesiredState::Stopped, stopped.revision, None));
+    assert_eq!(told(&revisions(&*metadata, "f")), [(1, 3, None), (3, 4, None)]);
+    let stale = metadata.update(with_replicas("f", 5), DesiredState::Stopped, stopped.revision, None);
+    refused(stale, ErrorCode::FunctionChanged, "an update of an older revision");
+    let before = revisions(&*metadata, "f");
+    assert_eq!(told(&before), [(1, 3, None), (3, 4, None)], "a refused update is not part of the history");
+    drop(metadata);
+    harness.reopen();
+    let metadata = harness.metadata();
+    assert_eq!(revisions(&*metadata, "f"), before, "after a restart");
+    must("removing", metadata.remove("f", changed.revision));
+    assert_eq!(revisions(&*metadata, "f"), [], "of a removed function");
+    create(&*metadata, "f");
+    assert_eq!(told(&revisions(&*metadata, "f")), [(1, 3, None)], "a new function has no past");
+}
+
+fn a_replaced_revision_keeps_its_state(harness: &mut dyn MetadataHarness) {
+    let metadata = harness.metadata();
+    let entry = create(&*metadata, "f");
+    let fork = harness.fork(entry.id);
+    assert_ne!(fork, entry.id);
+    let unchanged = metadata.update(spec("f"), DesiredState::Stopped, entry.revision, Some(fork));
+    refused(unchanged, ErrorCode::Internal, "a snapshot for no other description");
+    let update = metadata.update(with_replicas("f", 4), DesiredState::Running, entry.revision, Some(fork));
+    let second = must("updating", update);
+    assert_eq!(second.id, entry.id, "an update keeps the id");
+    let expected = [(1, 3, Some(fork)), (2, 4, None)];
+    assert_eq!(told(&revisions(&*metadata, "f")), expected);
+    let other = create(&*metadata, "g");
+    assert!(other.id != fork && other.id != entry.id, "id {} was given again", other.id.0);
+    drop(metadata);
+    harness.reopen();
+    assert_eq!(told(&revisions(&*harness.metadata(), "f")), expected, "after a restart");
+}
+
+fn only_the_newest_revisions_are_kept(harness: &mut dyn MetadataHarness) {
+    let metadata = harness.metadata();
+    let mut entry = create(&*metadata, "f");
+    for replicas in 10..30 {
+        let fork = harness.fork(entry.id);
+        let update = metadata.update(with_replicas("f", replicas), DesiredState::Running, entry.revision, Some(fork));
+        entry = must("updating", update);
+    }
+    let history = revisions(&*metadata, "f");
+    let numbers: Vec<u64> = history.iter().map(|of| of.revision).collect();
+    assert_eq!(numbers, (entry.revision + 1 - MAX_REVISIONS as u64..=entry.revision).collect::<Vec<_>>());
+    let kept = history.iter().filter(|of| of.state.is_some()).count();
+    assert_eq!(kept, MAX_REVISIONS - 1, "all but the present one have a state");
+    assert_eq!(history.last().map(|of| &of.spec), Some(&entry.spec));
+}
+
+fn a_switched_function_has_another_id_and_its_past_keeps_the_old_one(harness: &mut dyn MetadataHarness) {
+    let metadata = harness.metadata();
+    let first = must("creating", metadata.create(spec("f"), DesiredState::Stopped));
+    let fork = harness.fork(first.id);
+    refused(metadata.switch(spec("f"), 7, fork), ErrorCode::FunctionChanged, "a switch of another revision");
+    refused(metadata.switch(spec("g"), 1, fork), ErrorCode::FunctionNotFound, "a switch of an unknown function");
+    assert_eq!(get(&*metadata, "f").as_ref(), Some(&first), "a refused switch changes nothing");
+    let second = must("switching", metadata.switch(spec("f"), first.revision, fork));
+    assert_eq!((second.id, second.revision, second.desired), (fork, 2, DesiredState::Stopped));
+    assert_eq!((second.created_ms, &second.spec), (first.created_ms, &first.spec));
+    let expected = [(1, 3, Some(first.id)), (2, 3, None)];
+    assert_eq!(told(&revisions(&*metadata, "f")), expected, "also when the description is the same");
+    drop(metadata);
+    harness.reopen();
+    let metadata = harness.metadata();
+    assert_eq!(get(&*metadata, "f").as_ref(), Some(&second), "after a restart");
+    assert_eq!(told(&revisions(&*metadata, "f")), expected, "after a restart");
+    assert!(![first.id, fork].contains(&create(&*metadata, "g").id), "an id was given again");
 }
 
 fn every_change_wakes_every_watcher(harness: &mut dyn MetadataHarness) {
@@ -188,8 +294,10 @@ fn every_change_wakes_every_watcher(harness: &mut dyn MetadataHarness) {
     for name in ["f", "g"] {
         let entry = create(&*metadata, name);
         changed("a creation");
-        let entry = must("updating", metadata.update(spec(name), DesiredState::Stopped, entry.revision));
+        let entry = must("updating", metadata.update(spec(name), DesiredState::Stopped, entry.revision, None));
         changed("an update");
+        let entry = must("switching", metadata.switch(spec(name), entry.revision, harness.fork(entry.id)));
+        changed("a switch");
         must("removing", metadata.remove(name, entry.revision));
         changed("a removal");
     }

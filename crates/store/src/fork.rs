@@ -1,0 +1,164 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Forks: what a function's tasks have committed, copied to an id of its own.
+//!
+//! ```text
+//! id taken, noted as unclaimed ──► copied, batch by batch ──► claimed by a change of the register, in its own write
+//!                └────────── a crash or a failure ──────────► swept: at the next opening, or when it is discarded
+//! ```
+//!
+//! A fork is copied in batches of bounded size, so it is no single write; that it is whole is known by its being claimed:
+//! the claim is written after the last batch, in the same write-ahead log. The copy reads a snapshot, so that state, marker,
+//! deltas and progress are those of one moment.
+
+use std::collections::BTreeMap;
+
+use fnstream_core::epoch::{Epoch, FunctionId, Progress, TaskId};
+use fnstream_core::error::internal;
+use fnstream_core::{Result, failpoint};
+use rocksdb::WriteBatch;
+
+use crate::db::{Moment, Sync, ended};
+use crate::error::corrupt;
+use crate::formats;
+use crate::inner::Inner;
+use crate::keys;
+
+/// About how much is copied in one write.
+const COPY_BYTES: usize = 1 << 20;
+
+/// Where the keys of a function's tasks are, and what stands before its id in them.
+const OF_TASKS: [(&str, &[u8]); 4] = [(keys::META, b"p"), (keys::META, b"m"), (keys::DELTAS, b""), (keys::STATE, b"")];
+
+impl Inner {
+    pub(crate) fn fork(&self, from: FunctionId) -> Result<FunctionId> {
+        let moment = self.db.moment();
+        let fork = self.begin_fork()?;
+        let copied = self.copy(&moment, from, fork);
+        if copied.is_err() {
+            // The disk may be full: then the next opening sweeps it.
+            let _ = self.discard_fork(fork);
+        }
+        copied?;
+        failpoint!("fork.copied");
+        Ok(fork)
+    }
+
+    fn begin_fork(&self) -> Result<FunctionId> {
+        // Ids of functions are given under the same lock.
+        let _one_id = self.functions.lock();
+        let mut batch = WriteBatch::default();
+        let fork = FunctionId(self.db.take_id(keys::NEXT_FUNCTION, &mut batch)?);
+        batch.put_cf(self.db.family(keys::META), keys::unclaimed(fork), formats::encode_unclaimed());
+        // Unsynced like the copies: a power cut that takes it back takes all that comes after it too.
+        self.db.write(batch, Sync::No)?;
+        failpoint!("fork.begun");
+        Ok(fork)
+    }
+
+    fn copy(&self, moment: &Moment<'_>, from: FunctionId, fork: FunctionId) -> Result<()> {
+        let mut batch = WriteBatch::default();
+        for (family, tag) in OF_TASKS {
+            let mut iterator = moment.iterate(family, keys::all_of(tag, from.0));
+            let id = tag.len()..tag.len() + size_of::<u32>();
+            while let Some((key, value)) = iterator.item() {
+                let mut key = key.to_vec();
+                key[id.clone()].copy_from_slice(&fork.0.to_be_bytes());
+                batch.put_cf(self.db.family(family), key, value);
+                if batch.size_in_bytes() >= COPY_BYTES {
+                    self.db.write(std::mem::take(&mut batch), Sync::No)?;
+                    failpoint!("fork.copying");
+                }
+                iterator.next();
+            }
+            ended(&iterator)?;
+        }
+        self.db.write(batch, Sync::No)?;
+        failpoint!("fork.copying");
+        Ok(())
+    }
+
+    /// The fork belongs to what the batch says, once it is written.
+    pub(crate) fn claim(&self, batch: &mut WriteBatch, fork: FunctionId) -> Result<()> {
+        self.check_unclaimed(fork)?;
+        batch.delete_cf(self.db.family(keys::META), keys::unclaimed(fork));
+        Ok(())
+    }
+
+    pub(crate) fn discard_fork(&self, fork: FunctionId) -> Result<()> {
+        let _no_claim = self.functions.lock();
+        if self.is_unclaimed(fork)? { self.delete_fork(fork) } else { Ok(()) }
+    }
+
+    /// Removes the forks that nobody has claimed: whoever made them is gone.
+    pub(crate) fn sweep_forks(&self) -> Result<()> {
+        let mut iterator = self.db.iterate(keys::META, keys::after_prefix(keys::UNCLAIMED_PREFIX));
+        iterator.seek(keys::UNCLAIMED_PREFIX);
+        while let Some(key) = iterator.key() {
+            let fork = keys::unclaimed_id(key).ok_or_else(|| corrupt("the key of a fork is truncated"))?;
+            self.delete_fork(fork)?;
+            iterator.next();
+        }
+        ended(&iterator)
+    }
+
+    fn delete_fork(&self, fork: FunctionId) -> Result<()> {
+        let mut batch = WriteBatch::default();
+        self.delete_tasks(&mut batch, fork);
+        batch.delete_cf(self.db.family(keys::META), keys::unclaimed(fork));
+        self.db.write(batch, Sync::No)
+    }
+
+    /// Removes all that belongs to the tasks of a function or a fork.
+    pub(crate) fn delete_tasks(&self, batch: &mut WriteBatch, function: FunctionId) {
+        for (family, tag) in OF_TASKS {
+            let range = keys::all_of(tag, function.0);
+            batch.delete_range_cf(self.db.family(family), range.start, range.end);
+        }
+    }
+
+    pub(crate) fn progress(&self, function: FunctionId) -> Result<BTreeMap<u32, Progress>> {
+        let moment = self.db.moment();
+        let mut iterator = moment.iterate(keys::META, keys::all_of(b"p", function.0));
+        let mut found = BTreeMap::new();
+        while let Some((key, value)) = iterator.item() {
+            let index = keys::tagged_index(key).ok_or_else(|| corrupt("the key of a progress is truncated"))?;
+            found.insert(index, formats::decode_progress(value)?.1);
+            iterator.next();
+        }
+        ended(&iterator)?;
+        Ok(found)
+    }
+
+    pub(crate) fn place_fork(&self, fork: FunctionId, progress: &BTreeMap<u32, Progress>) -> Result<()> {
+        self.check_unclaimed(fork)?;
+        let mut batch = WriteBatch::default();
+        for (&index, progress) in progress {
+            let task = TaskId::new(fork, index);
+            let (generation, epoch) = match self.db.get(keys::META, &keys::progress(task))? {
+                Some(value) => formats::decode_progress(&value).map(|(of, there)| (of, there.epoch))?,
+                None => (Default::default(), Epoch(0)),
+            };
+            // The deltas that are replayed at a take-over end there, and the next commit follows it.
+            if progress.epoch != epoch {
+                let wanted = progress.epoch.0;
+                return Err(internal(format!("the state of task {task} is at epoch {}, not {wanted}", epoch.0)));
+            }
+            let value = formats::encode_progress(generation, progress);
+            batch.put_cf(self.db.family(keys::META), keys::progress(task), value);
+        }
+        self.db.write(batch, Sync::No)
+    }
+
+    fn check_unclaimed(&self, fork: FunctionId) -> Result<()> {
+        match self.is_unclaimed(fork)? {
+            true => Ok(()),
+            false => Err(internal(format!("{} is not the id of a fork that is free", fork.0))),
+        }
+    }
+
+    fn is_unclaimed(&self, fork: FunctionId) -> Result<bool> {
+        Ok(self.db.get(keys::META, &keys::unclaimed(fork))?.is_some())
+    }
+}
