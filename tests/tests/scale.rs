@@ -118,14 +118,7 @@ async fn preload(client: &Client, server: &Server, work: Workload) -> Result<()>
 
 async fn create(client: &Client) -> Result<()> {
     let artifact = client.upload_artifact(std::fs::read(binary::example("pass_through_rust")?)?).await?;
-    let function = Function {
-        name: None,
-        archive: format!("sha256:{}", artifact.digest),
-        inputs: vec![INPUT.into()],
-        output: OUTPUT.into(),
-        replicas: 1,
-        config: Default::default(),
-    };
+    let function = Function::new(format!("sha256:{}", artifact.digest), vec![INPUT.into()], OUTPUT);
     client.create_function(NAME, &function).await?;
     Ok(())
 }

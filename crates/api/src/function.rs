@@ -3,6 +3,7 @@
 
 //! Functions: what a user asks for, and what the server tells about it.
 
+mod change;
 mod limits;
 mod on_error;
 
@@ -13,6 +14,7 @@ use utoipa::ToSchema;
 
 use crate::failure::ErrorBody;
 
+pub use change::{Emitted, FunctionUpdate, RevisionDescription, RollbackRequest, RolledBack};
 pub use limits::Limits;
 pub use on_error::{OnError, OnErrorAction};
 

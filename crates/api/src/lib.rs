@@ -38,8 +38,8 @@ pub use client::{Client, ClientError, ConsumeOptions, Consumed, LogOptions, Prod
 pub use dead_letter::{DeadLetter, DeadLetters, LetterResult, LetterSelection, LetterTrial, RecordHeader, TriedLetter};
 pub use failure::ErrorBody;
 pub use function::{
-    FileGrant, Function, FunctionDescription, FunctionStatus, Limits, OnError, OnErrorAction, PartitionDescription,
-    TaskDescription, TaskError, TaskStatus,
+    Emitted, FileGrant, Function, FunctionDescription, FunctionStatus, FunctionUpdate, Limits, OnError, OnErrorAction,
+    PartitionDescription, RevisionDescription, RollbackRequest, RolledBack, TaskDescription, TaskError, TaskStatus,
 };
 pub use logs::{LogLine, LogPage};
 pub use record::{AppendedRun, Produced};

@@ -11,11 +11,15 @@ mod dlq;
 mod list;
 mod logs;
 mod produce;
+mod restart;
+mod revisions;
+mod rollback;
 mod settings;
 mod start;
 mod status;
 mod stop;
 mod topic;
+mod update;
 
 use clap::Subcommand;
 use fnstream_api::Client;
@@ -50,6 +54,14 @@ enum Verb {
     Status(status::Args),
     /// Show what a function printed and what happened to it
     Logs(logs::Args),
+    /// Let a function finish what it began and start it anew
+    Restart(restart::Args),
+    /// Change a function, which goes on with its state from where it stands
+    Update(update::Args),
+    /// List the kept revisions of a function
+    Revisions(revisions::Args),
+    /// Put an earlier revision of a function in force again
+    Rollback(rollback::Args),
     /// Send events to a topic
     Produce(produce::Args),
     /// Wait for the next event of a topic and print it
@@ -73,6 +85,10 @@ pub fn run(args: Args) -> Result {
             Verb::Stop(args) => stop::run(&client, &args).await,
             Verb::Status(args) => status::run(&client, args).await,
             Verb::Logs(args) => logs::run(&client, args).await,
+            Verb::Restart(args) => restart::run(&client, &args).await,
+            Verb::Update(args) => update::run(&client, args).await,
+            Verb::Revisions(args) => revisions::run(&client, &args).await,
+            Verb::Rollback(args) => rollback::run(&client, &args).await,
             Verb::Produce(args) => produce::run(&client, args).await,
             Verb::Consume(args) => consume::run(&client, args).await,
             Verb::Topic(args) => topic::run(&client, args).await,

@@ -101,9 +101,24 @@ fn the_verbs_and_the_version_are_told() {
     assert!(!out(&help).contains("openapi"), "for those who build it only");
     assert_eq!(out(&run(&["-V"])), format!("function-stream {}\n", env!("CARGO_PKG_VERSION")));
     let help = run(&["client", "--help"]);
-    for verb in
-        ["create", "list", "delete", "describe", "start", "stop", "status", "logs", "produce", "consume", "topic"]
-    {
+    for verb in [
+        "create",
+        "list",
+        "delete",
+        "describe",
+        "start",
+        "stop",
+        "restart",
+        "update",
+        "revisions",
+        "rollback",
+        "status",
+        "logs",
+        "produce",
+        "consume",
+        "topic",
+        "dlq",
+    ] {
         assert!(out(&help).contains(verb), "{verb}");
     }
 }
@@ -119,6 +134,11 @@ fn wrong_usage_is_exit_code_2_and_failure_is_1() {
         &["client", "create", "-n", "f", "-a", "a", "-i", "i", "-o", "o", "--on-error", "retry"],
         &["client", "create", "-n", "f", "-a", "a", "-i", "i", "-o", "o", "--backoff", "5"],
         &["client", "create", "-n", "f", "-a", "a", "-i", "i", "-o", "o", "--files", "/a:"],
+        &["client", "update", "-n", "f"],
+        &["client", "update", "-n", "f", "--clear", "env", "--env", "A=b"],
+        &["client", "update", "-n", "f", "-i", "other"],
+        &["client", "rollback", "-n", "f"],
+        &["client", "rollback", "-n", "f", "--to", "1", "--reprocess"],
         &["client", "consume", "-n", "t", "-t", "5"],
         &["client", "consume", "-n", "t", "--from", "first"],
         &["client", "consume", "-n", "t", "--from", "latest", "-g", "g"],
@@ -276,6 +296,28 @@ fn how_functions_fare_is_shown() {
     assert!(stops.next().is_some(), "what comes");
     server.client(&["delete", "-n", "example"]);
     assert_eq!(following.wait().unwrap().code(), Some(1), "there is nothing to follow any more");
+}
+
+#[test]
+fn a_function_is_changed_and_brought_back_on_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    let archive = echo(&folder);
+    server.client(&["create", "-n", "f", "-a", &archive, "-i", "in", "-o", "out", "-c", "a=b"]);
+    assert_eq!(
+        out(&server.client(&["update", "-n", "f", "-o", "other", "--clear", "config"])),
+        "Function f is at revision 2\n"
+    );
+    let revisions: serde_json::Value =
+        serde_json::from_slice(&server.client(&["revisions", "-n", "f", "--json"]).stdout).unwrap();
+    assert_eq!(revisions[0]["changed"], serde_json::json!(["output", "config"]));
+    assert!(out(&server.client(&["restart", "-n", "f"])).starts_with("Function f is "));
+    let back = server.client(&["rollback", "-n", "f", "--to", "1"]);
+    assert!(out(&back).starts_with("Function f is back to revision 1, as revision 3\n"), "{}", out(&back));
+    let present = server.client(&["rollback", "-n", "f", "--to", "3"]);
+    assert!(err(&present).starts_with("error FS-1001: revision 3 is the one that function 'f' is at\nadvice: "));
+    let shown = server.client(&["describe", "-n", "f"]);
+    assert!(out(&shown).contains("outputs   out\n") && out(&shown).contains("config    a=b\n"), "{}", out(&shown));
 }
 
 #[test]

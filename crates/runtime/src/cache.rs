@@ -26,6 +26,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
+use crate::fault::bounded;
 use crate::inspect::{Kind, inspect};
 
 /// Compiled code.
@@ -101,8 +102,9 @@ fn compile(engine: &Engine, artifact: &[u8]) -> Result<(Kind, Vec<u8>)> {
         Kind::Packed | Kind::Processor => engine.precompile_component(artifact),
         Kind::Stdio => engine.precompile_module(artifact),
     };
-    let code =
-        code.map_err(|e| Error::new(ErrorCode::ArtifactInvalid, format!("the artifact cannot be compiled: {e:#}")))?;
+    let code = code.map_err(|e| {
+        Error::new(ErrorCode::ArtifactInvalid, bounded(format!("the artifact cannot be compiled: {e:#}")))
+    })?;
     Ok((kind, code))
 }
 

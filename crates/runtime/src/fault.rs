@@ -21,6 +21,7 @@ use fnstream_core::{Error, ErrorCode};
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
+use crate::backtrace;
 use crate::meter::Meter;
 
 /// A host function's error on its way through the guest's frames.
@@ -57,10 +58,7 @@ pub(crate) fn raise(error: Error) -> wasmtime::Error {
 
 /// The failure that a call ended with.
 pub(crate) fn failure(error: &wasmtime::Error, meter: &Meter) -> CallFailure {
-    let backtrace = error
-        .downcast_ref::<WasmBacktrace>()
-        .filter(|backtrace| !backtrace.frames().is_empty())
-        .map(|backtrace| backtrace.to_string());
+    let backtrace = error.downcast_ref::<WasmBacktrace>().and_then(backtrace::text);
     CallFailure { error: classify(error, meter), record: None, backtrace }
 }
 

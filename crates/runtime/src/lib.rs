@@ -18,7 +18,8 @@
 //! # Reading order
 //!
 //! [`WasmRuntime`] (`runtime`) -> `inspect` and `cache` (from bytes to code) -> `sandbox` (the only way into a guest), with
-//! `ticker`, `timer`, `meter`, `fault` (time, memory, how calls end) -> `packed`, `processor`, `stdio` (the kinds), each with one file
+//! `ticker`, `timer`, `meter`, `fault`, `backtrace` (time,
+//! memory, how and where calls end) -> `packed`, `processor`, `stdio` (the kinds), each with one file
 //! per host interface; `wasi` and `log` are what components share.
 //!
 //! ```
@@ -30,6 +31,7 @@
 //! assert_eq!(refused.code.as_str(), "FS-1202");
 //! ```
 
+mod backtrace;
 mod cache;
 mod component;
 mod fault;

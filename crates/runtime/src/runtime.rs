@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, WasmBacktraceDetails};
 
+use crate::backtrace;
 use crate::cache::{Code, CodeCache, digest};
 use crate::component::Component;
 use crate::inspect::Kind;
@@ -109,8 +110,10 @@ fn config(options: &RuntimeOptions) -> Config {
         .concurrency_support(false)
         .epoch_interruption(true)
         .max_wasm_stack(options.guest_stack)
-        // Line tables are not read at run time: names and offsets are enough, and don't keep the artifact in memory.
-        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        // An artifact's line tables are kept in its compiled file, which is mapped and not read before something fails. One
+        // that has none pays nothing; whoever finds that too dear strips them.
+        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
+        .wasm_backtrace_max_frames(Some(backtrace::FRAMES))
         // An instance's memory begins as a private mapping of the artifact's: untouched pages belong to all.
         .memory_init_cow(true);
     config

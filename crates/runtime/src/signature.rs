@@ -7,6 +7,8 @@ use fnstream_core::{Error, ErrorCode, Result};
 use wasmtime::Engine;
 use wasmtime::component::types::{Component, ComponentFunc, ComponentInstance, ComponentItem, Type};
 
+use crate::fault::bounded;
+
 /// A function that a world exports: its name and its type without the names of its parameters.
 pub(crate) type Export = (&'static str, &'static str);
 
@@ -42,8 +44,12 @@ fn export(engine: &Engine, outer: &Component, inside: Option<&ComponentInstance>
 
 /// An artifact that no kind takes. `what` goes on from "the artifact".
 pub(crate) fn unsupported(what: String) -> Error {
-    Error::new(ErrorCode::ArtifactUnsupported, format!("the artifact {what}"))
+    Error::new(ErrorCode::ArtifactUnsupported, bounded(format!("the artifact {what}")))
 }
+
+/// The longest description: far longer than any type that is wanted. A type may be of a few bytes and yet have millions of
+/// parts, since each may be used by many others.
+const LONGEST: usize = 1 << 10;
 
 fn describe(func: &ComponentFunc) -> String {
     let mut out = if func.async_() { "async func(" } else { "func(" }.to_owned();
@@ -54,11 +60,18 @@ fn describe(func: &ComponentFunc) -> String {
         out.push_str(" -> ");
         join(&mut out, results);
     }
+    if out.len() >= LONGEST {
+        out.truncate(out.floor_char_boundary(LONGEST));
+        out.push_str(" …");
+    }
     out
 }
 
 fn join(out: &mut String, types: impl Iterator<Item = Type>) {
     for (i, ty) in types.enumerate() {
+        if out.len() >= LONGEST {
+            return;
+        }
         if i > 0 {
             out.push_str(", ");
         }
@@ -71,6 +84,9 @@ fn write(out: &mut String, ty: &Type) {
         out.push_str(name);
         out.push('{');
         for (i, (name, ty)) in fields.enumerate() {
+            if out.len() >= LONGEST {
+                return;
+            }
             out.push_str(if i > 0 { ", " } else { "" });
             out.push_str(&name);
             if let Some(ty) = ty {
@@ -125,6 +141,9 @@ fn generic<const N: usize>(out: &mut String, name: &str, types: [Option<Type>; N
     out.push_str(name);
     out.push('<');
     for (i, ty) in types.into_iter().enumerate() {
+        if out.len() >= LONGEST {
+            return;
+        }
         out.push_str(if i > 0 { ", " } else { "" });
         match ty {
             Some(ty) => write(out, &ty),

@@ -12,6 +12,7 @@
 
 mod artifacts;
 mod boot;
+mod change;
 mod consume;
 mod describe;
 mod functions;
@@ -22,6 +23,7 @@ mod logs;
 mod maintenance;
 mod observe;
 mod produce;
+mod revisions;
 mod spec;
 mod topics;
 

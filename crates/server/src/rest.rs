@@ -15,7 +15,9 @@ mod observe;
 mod openapi;
 mod params;
 mod records;
+mod revisions;
 mod topics;
+mod upload;
 
 use std::any::Any;
 use std::sync::Arc;

@@ -105,14 +105,7 @@ pub fn money() -> Result<Vec<u8>> {
 
 /// A function of that archive on topics named after `name`.
 pub fn function(archive: &str, name: &str) -> Function {
-    Function {
-        name: None,
-        archive: archive.to_owned(),
-        inputs: vec![input(name)],
-        output: output(name),
-        replicas: 1,
-        config: Default::default(),
-    }
+    Function::new(archive, vec![input(name)], output(name))
 }
 
 pub fn input(name: &str) -> String {

@@ -4,8 +4,8 @@
 //! One run of everything that a server does, through the deaths that it was told to die.
 //!
 //! ```text
-//! start ─ chain created ─ records ─ another function and topics come and go ─ stop, start ─ account ─ orderly restart
-//!       ─ more records ─ account
+//! start ─ chain created ─ records ─ another function and topics come and go ─ stop, start ─ account ─ update, rollback
+//!       ─ orderly restart ─ more records ─ account
 //! ```
 //!
 //! Every step is repeated until it is answered. What an unanswered step did is found by repeating it: it says that it is
@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 
 use anyhow::{Context, Result, bail, ensure};
-use fnstream_api::{Client, ClientError, ProduceOptions, TopicRequest};
+use fnstream_api::{Client, ClientError, FunctionUpdate, ProduceOptions, RollbackRequest, TopicRequest};
 use fnstream_core::ErrorCode;
 use fnstream_tests::chain::check::Problem;
 use fnstream_tests::chain::ledger::{Append, Record};
@@ -101,6 +101,10 @@ impl Drill {
         self.survive("stopping", async |client, _| Ok(client.stop_function("first").await.map(drop)?)).await?;
         self.survive("starting", async |client, _| Ok(client.start_function("first").await.map(drop)?)).await?;
         let mut problems = self.account().await?;
+        // Nothing is under way now, so the state that comes back is the state that there is.
+        self.survive("updating", async |client, _| Ok(client.update_function("second", &change()).await.map(drop)?))
+            .await?;
+        self.survive("rolling back", async |client, _| roll_back(client).await).await?;
 
         self.restart().await?;
         self.produce(4).await?;
@@ -209,6 +213,17 @@ impl Drill {
         self.deaths += 1;
         Ok(())
     }
+}
+
+fn change() -> FunctionUpdate {
+    let config = Some([("drill".to_owned(), "1".to_owned())].into());
+    FunctionUpdate { config, ..FunctionUpdate::default() }
+}
+
+/// Rolls the function back to what it was at first, with its state; once more is the same again.
+async fn roll_back(client: &Client) -> Result<()> {
+    let request = RollbackRequest { to: 1, with_state: true, reprocess: false };
+    Ok(client.rollback_function("second", request).await.map(drop)?)
 }
 
 const SCRATCH_TOPICS: [&str; 2] = ["scratch-in", "scratch-out"];

@@ -6,7 +6,9 @@
 use reqwest::Method;
 
 use super::{Client, ClientError};
-use crate::function::{Function, FunctionDescription};
+use crate::function::{
+    Function, FunctionDescription, FunctionUpdate, RevisionDescription, RollbackRequest, RolledBack,
+};
 use crate::status::FunctionSummary;
 use crate::topic::UploadedArtifact;
 
@@ -45,6 +47,30 @@ impl Client {
     /// Lets a function finish what it began and then rest, also after a restart of the server.
     pub async fn stop_function(&self, name: &str) -> Result<FunctionDescription, ClientError> {
         self.json(self.function(Method::POST, name, &["stop"])?).await
+    }
+
+    /// Changes what a function is; it goes on with its state from where it stands.
+    pub async fn update_function(
+        &self,
+        name: &str,
+        update: &FunctionUpdate,
+    ) -> Result<FunctionDescription, ClientError> {
+        self.json(self.function(Method::PATCH, name, &[])?.json(update)).await
+    }
+
+    /// Ends a function's tasks and starts them anew.
+    pub async fn restart_function(&self, name: &str) -> Result<FunctionDescription, ClientError> {
+        self.json(self.function(Method::POST, name, &["restart"])?).await
+    }
+
+    /// The kept revisions of a function, the newest first.
+    pub async fn function_revisions(&self, name: &str) -> Result<Vec<RevisionDescription>, ClientError> {
+        self.json(self.function(Method::GET, name, &["revisions"])?).await
+    }
+
+    /// Puts the description of an earlier revision in force again, and its state, if that is asked for.
+    pub async fn rollback_function(&self, name: &str, rollback: RollbackRequest) -> Result<RolledBack, ClientError> {
+        self.json(self.function(Method::POST, name, &["rollback"])?.json(&rollback)).await
     }
 
     /// Uploads an artifact, which a function can then name as `sha256:<digest>`.

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod artifacts;
+mod backtraces;
 mod cache;
 mod components;
 mod conformance;

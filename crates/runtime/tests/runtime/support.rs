@@ -48,22 +48,33 @@ pub fn example(name: &str) -> Vec<u8> {
 /// A guest of `tests/guests`.
 pub fn guest(name: &str) -> Vec<u8> {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
-    let dir = DIR.get_or_init(|| build_guests(&["--target", "wasm32-wasip2"]).join("wasm32-wasip2/release"));
+    let dir = DIR.get_or_init(|| {
+        build_guests(&["--target", "wasm32-wasip2", "--profile", "release"]).join("wasm32-wasip2/release")
+    });
     read(&dir.join(format!("guest_{name}.wasm")))
 }
 
 /// The guest that is a program of WASI preview 1.
 pub fn filter() -> Vec<u8> {
-    static DIR: OnceLock<PathBuf> = OnceLock::new();
-    let only = ["--target", "wasm32-wasip1", "--package", "guest-files"];
-    let dir = DIR.get_or_init(|| build_guests(&only).join("wasm32-wasip1/release"));
-    read(&dir.join("guest-files.wasm"))
+    static ARTIFACT: OnceLock<Vec<u8>> = OnceLock::new();
+    ARTIFACT.get_or_init(|| build_filter("release")).clone()
+}
+
+/// The same with line tables.
+pub fn filter_with_lines() -> Vec<u8> {
+    static ARTIFACT: OnceLock<Vec<u8>> = OnceLock::new();
+    ARTIFACT.get_or_init(|| build_filter("lines")).clone()
+}
+
+fn build_filter(profile: &str) -> Vec<u8> {
+    let target = build_guests(&["--target", "wasm32-wasip1", "--package", "guest-files", "--profile", profile]);
+    read(&target.join("wasm32-wasip1").join(profile).join("guest-files.wasm"))
 }
 
 fn build_guests(args: &[&str]) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--release", "--locked", "--quiet"]).args(args);
+    cargo.args(["build", "--locked", "--quiet"]).args(args);
     cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests"));
     for host_setting in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
         cargo.env_remove(host_setting);

@@ -3,7 +3,7 @@
 
 //! Artifacts: where they come from, and which ones may be removed.
 //!
-//! An artifact file is kept while a function uses it, while an operation is about to use it (a pin), and for a while after
+//! An artifact file is kept while a function or a revision that can be rolled back to uses it, while an operation is about to use it (a pin), and for a while after
 //! its upload. Everything else is garbage: the leftovers of refused creates, deleted functions and crashes. The gate makes
 //! sure that a sweep sees either no file and no pin, or the pin: pins come before files, and files are written under the
 //! shared gate, sweeps done under the exclusive one.
@@ -83,7 +83,7 @@ impl App {
         .await
     }
 
-    /// Brings the artifact of a new function into the store. Blocks.
+    /// Brings the artifact of a function into the store. Blocks.
     pub(super) fn obtain(self: &Arc<Self>, archive: &Archive) -> Result<(Pin, Vec<u8>)> {
         let bytes = match archive {
             Archive::Bytes(bytes) => bytes.to_vec(),
@@ -102,7 +102,11 @@ impl App {
     /// Removes artifacts that nobody needs. Blocks.
     pub(super) fn sweep_artifacts(&self) -> Result<usize> {
         let _alone = self.ledger.gate.write();
-        let mut keep: HashSet<String> = self.metadata.list()?.into_iter().map(|entry| entry.spec.artifact).collect();
+        let mut keep = HashSet::new();
+        for entry in self.metadata.list()? {
+            keep.extend(self.metadata.revisions(&entry.spec.name)?.into_iter().map(|revision| revision.spec.artifact));
+            keep.insert(entry.spec.artifact);
+        }
         {
             let mut entries = self.ledger.entries.lock();
             let now = self.clock.now();

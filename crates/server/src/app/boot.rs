@@ -95,7 +95,8 @@ pub(super) fn start(app: &Arc<App>, entry: &FunctionEntry, program: Arc<dyn Prog
     Ok(())
 }
 
-fn failed(app: &App, entry: &FunctionEntry, error: &Error) {
+/// Notes why a function does not run that should.
+pub(super) fn failed(app: &App, entry: &FunctionEntry, error: &Error) {
     tracing::error!(
         function = entry.spec.name,
         code = %error.code,

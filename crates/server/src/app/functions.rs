@@ -25,8 +25,8 @@ use fnstream_engine::StopMode;
 use super::artifacts::{Archive, Pin};
 use super::{App, boot, spec};
 
-/// How long a stop waits for the function to finish before it answers that it is still stopping.
-const STOP_WAIT: Duration = Duration::from_secs(10);
+/// How long a function has to finish what it began: then a stop answers that it is still stopping, and a change ends it.
+pub(super) const STOP_WAIT: Duration = Duration::from_secs(10);
 
 /// A function that is to be created.
 #[derive(Debug, Clone)]
@@ -52,11 +52,7 @@ impl App {
             let _alone = app.functions.lock(new.name.clone()).await;
             let created = app.create_alone(spec, new.archive).await;
             if created.is_err() {
-                // What the failed create stored is nobody's now.
-                let swept = app.blocking(|app| app.sweep_artifacts()).await;
-                if let Err(error) = swept {
-                    tracing::warn!(code = %error.code, error = error.message, "unused artifacts could not be removed yet");
-                }
+                app.sweep_after_refusal().await;
             }
             created
         })
@@ -76,6 +72,13 @@ impl App {
             .await?;
         let program = self.compile(artifact).await?;
         self.blocking(move |app| app.register(spec, program, pin)).await
+    }
+
+    /// Removes the artifact that a failed change stored and that is nobody's now.
+    pub(super) async fn sweep_after_refusal(self: &Arc<Self>) {
+        if let Err(error) = self.blocking(|app| app.sweep_artifacts()).await {
+            tracing::warn!(code = %error.code, error = error.message, "unused artifacts could not be removed yet");
+        }
     }
 
     /// Makes the topics, registers the function and starts it. Blocks.
@@ -178,7 +181,7 @@ impl App {
     }
 
     /// Waits until nothing of a former run is left.
-    async fn end(self: &Arc<Self>, entry: &FunctionEntry) -> Result<()> {
+    pub(super) async fn end(self: &Arc<Self>, entry: &FunctionEntry) -> Result<()> {
         if self.engine.status(entry.id).is_none() {
             return Ok(());
         }

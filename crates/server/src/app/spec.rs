@@ -3,7 +3,7 @@
 
 //! From what a user asks for to the description that is registered. Everything that is wrong with it is told at once.
 
-use fnstream_api::{FileGrant, Function};
+use fnstream_api::{FileGrant, Function, FunctionUpdate};
 use fnstream_core::spec::{self, ErrorPolicy, FunctionSpec, Limits};
 use fnstream_core::{Error, ErrorCode, Result};
 
@@ -23,6 +23,36 @@ pub(super) fn new(name: &str, function: &Function, artifact: String) -> Result<F
         files: function.files.iter().map(grant).collect(),
     };
     checked(spec, problems)
+}
+
+/// A description with what is to change; its artifact stays.
+pub(super) fn updated(spec: &FunctionSpec, update: &FunctionUpdate) -> Result<FunctionSpec> {
+    let mut problems = Vec::new();
+    let present: Vec<_> = spec.inputs.iter().flatten().collect();
+    if let Some(inputs) = update.inputs.as_ref().filter(|inputs| inputs.iter().collect::<Vec<_>>() != present) {
+        problems.push(format!(
+            "inputs cannot change from '{}' to '{}', since positions and state belong to them: create another function",
+            present.iter().map(|topic| topic.as_str()).collect::<Vec<_>>().join(", "),
+            inputs.join(", ")
+        ));
+    }
+    let mut new = spec.clone();
+    new.limits = update.limits.over(spec.limits, &mut problems);
+    new.on_error = update.on_error.over(&spec.on_error, &mut problems);
+    if let Some(output) = &update.output {
+        new.outputs = vec![output.clone()];
+    }
+    new.replicas = update.replicas.unwrap_or(spec.replicas);
+    if let Some(config) = &update.config {
+        new.config.clone_from(config);
+    }
+    if let Some(env) = &update.env {
+        new.env.clone_from(env);
+    }
+    if let Some(files) = &update.files {
+        new.files = files.iter().map(grant).collect();
+    }
+    checked(new, problems)
 }
 
 /// A grant as it is told.
@@ -68,6 +98,23 @@ mod tests {
         ] {
             assert!(error.message.contains(problem), "{problem}: {}", error.message);
         }
+    }
+
+    #[test]
+    fn what_an_update_does_not_name_stays() {
+        let text = r#"{"archive":"a","inputs":["i"],"output":"o","config":{"a":"1"},"limits":{"memory":"1MiB"},
+            "env":{"E":"e"},"on-error":{"retries":7}}"#;
+        let before = new("f", &serde_json::from_str(text).unwrap(), "aa".into()).unwrap();
+        let after = |text: &str| updated(&before, &serde_json::from_str(text).unwrap());
+        assert_eq!(after("{}").unwrap(), before);
+        assert_eq!(after(r#"{"inputs":["i"],"output":"o"}"#).unwrap(), before);
+        let changed = after(r#"{"config":{},"limits":{"call-time":"1s"},"on-error":{"action":"skip"}}"#).unwrap();
+        assert_eq!((changed.config.len(), changed.env.len(), changed.limits.memory), (0, 1, 1 << 20));
+        assert_eq!((changed.on_error.action.as_str(), changed.on_error.retries), ("skip", 7));
+        let error = after(r#"{"inputs":["j"],"replicas":0}"#).unwrap_err();
+        assert_eq!(error.code, ErrorCode::InvalidSpec);
+        assert!(error.message.starts_with("inputs cannot change from 'i' to 'j'"), "{}", error.message);
+        assert!(error.message.contains("replicas is 0"), "{}", error.message);
     }
 
     #[test]

@@ -7,21 +7,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{ConnectInfo, FromRequest, Multipart, Request, State};
-use axum::http::{Uri, header};
-use bytes::Bytes;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::Uri;
 use fnstream_api::{ErrorBody, Function, FunctionDescription, UploadedArtifact};
+use fnstream_core::ErrorCode;
 use fnstream_core::spec::check_name;
-use fnstream_core::{Error, ErrorCode};
-use utoipa::ToSchema;
 
 use super::failure::{Answer, Failure};
 use super::params::{Name, Query};
+use super::upload::{FunctionUpload, asked, check_named};
 use super::{body, openapi};
-use crate::app::{App, Archive, Incoming, NewFunction};
-
-/// The largest description of a function.
-const MAX_DESCRIPTION: usize = 1 << 20;
+use crate::app::{App, NewFunction};
 
 /// The names of all functions.
 #[utoipa::path(get, path = "/api/v1/functions", operation_id = "list_functions", tag = openapi::FUNCTIONS,
@@ -29,16 +25,6 @@ const MAX_DESCRIPTION: usize = 1 << 20;
 pub async fn list(State(app): State<Arc<App>>, uri: Uri) -> Answer<Json<Vec<String>>> {
     Query::parse(&uri, &[])?;
     Ok(Json(app.functions().await?))
-}
-
-/// A function and its artifact in one request.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "describes the form for the published interface")]
-struct FunctionUpload {
-    /// The description; its `archive` may be left out.
-    function: Function,
-    /// The WebAssembly file.
-    archive: openapi::Binary,
 }
 
 /// Registers a function and starts it.
@@ -62,57 +48,10 @@ pub async fn create(
 ) -> Answer<Json<FunctionDescription>> {
     Query::parse(request.uri(), &[])?;
     check_name("function", &name)?;
-    let content_type = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |v| v.as_bytes());
-    let (function, archive) = if content_type.to_ascii_lowercase().starts_with(b"multipart/form-data") {
-        let (function, archive) = parts(&app, request).await?;
-        (function, Archive::Bytes(archive))
-    } else {
-        let (head, body) = request.into_parts();
-        let function: Function = body::json(&body::read(&head.headers, body, MAX_DESCRIPTION).await?)?;
-        let text = function.archive.clone();
-        (function, Archive::Named { text, local: client.ip().to_canonical().is_loopback() })
-    };
-    if let Some(other) = function.name.as_ref().filter(|n| **n != name) {
-        return Err(Failure::invalid(format!("the body names the function '{other}', the path '{name}'")));
-    }
+    let (function, archive) = asked(&app, client, request, |function: &Function| Some(&function.archive)).await?;
+    let archive = archive.ok_or_else(|| Failure::invalid("there is no archive"))?;
+    check_named(&function.name, &name)?;
     Ok(Json(app.create(NewFunction { name, archive, function }).await?))
-}
-
-/// The parts `function` and `archive` of a multipart body.
-async fn parts(app: &Arc<App>, request: Request) -> Answer<(Function, Bytes)> {
-    let broken = |e: &dyn std::fmt::Display| Failure::invalid(format!("the multipart body is not as expected: {e}"));
-    let mut form = Multipart::from_request(request, &()).await.map_err(|e| broken(&e))?;
-    let (mut function, mut archive) = (None, None);
-    while let Some(mut field) = form.next_field().await.map_err(|e| broken(&e))? {
-        let (slot, limit) = match field.name() {
-            Some("function") => (&mut function, MAX_DESCRIPTION),
-            Some("archive") => (&mut archive, app.config().max_artifact_bytes),
-            other => {
-                let other = other.unwrap_or_default().escape_debug().to_string();
-                return Err(broken(&format!("part '{other}' is neither 'function' nor 'archive'")));
-            }
-        };
-        let mut part = Incoming::new(app);
-        while let Some(chunk) = field.chunk().await.map_err(|e| broken(&e))? {
-            if part.len() + chunk.len() > limit {
-                body::hear_out(async { while let Ok(Some(_)) = field.chunk().await {} }).await;
-                let message = format!("a part of the body has more than {limit} bytes");
-                return Err(Failure(Error::new(ErrorCode::BodyTooLarge, message)));
-            }
-            part.add(&chunk).await?;
-        }
-        *slot = Some(part.finish().await?);
-    }
-    let missing = |part: &str| broken(&format!("part '{part}' is missing"));
-    let function = function.ok_or_else(|| missing("function"))?;
-    let archive = archive.ok_or_else(|| missing("archive"))?;
-    let mut function: serde_json::Value = body::json(&function)?;
-    // The artifact is in the other part: what the description says of it is not needed.
-    if let Some(fields) = function.as_object_mut() {
-        fields.entry("archive").or_insert_with(|| "part".into());
-    }
-    let function = serde_json::from_value(function).map_err(|e| broken(&format!("part 'function': {e}")))?;
-    Ok((function, archive))
 }
 
 /// What a function is and how it fares.

@@ -10,7 +10,7 @@ use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{functions, letters, logs, observe, records, topics};
+use super::{functions, letters, logs, observe, records, revisions, topics};
 use crate::app::App;
 
 pub const FUNCTIONS: &str = "functions";
@@ -29,7 +29,7 @@ pub struct Binary(Vec<u8>);
         license(name = "Apache-2.0", identifier = "Apache-2.0")),
     servers((url = "http://localhost:7300")),
     tags(
-        (name = "functions", description = "Register, start, stop and see functions"),
+        (name = "functions", description = "Register, start, stop, change and see functions"),
         (name = "events", description = "Produce and consume events"),
         (name = "topics", description = "Make and see topics"),
     ),
@@ -40,9 +40,12 @@ struct Description;
 pub fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(functions::list))
-        .routes(routes!(functions::create, functions::describe, functions::delete))
+        .routes(routes!(functions::create, functions::describe, functions::delete, revisions::update))
         .routes(routes!(functions::start))
         .routes(routes!(functions::stop))
+        .routes(routes!(revisions::restart))
+        .routes(routes!(revisions::list))
+        .routes(routes!(revisions::rollback))
         .routes(routes!(functions::upload))
         .routes(routes!(letters::list))
         .routes(routes!(letters::show))

@@ -3,7 +3,7 @@
 
 //! The logs of functions over the interface.
 
-use fnstream_api::{LogLine, LogOptions};
+use fnstream_api::{FunctionUpdate, LogLine, LogOptions, RollbackRequest};
 use fnstream_core::ErrorCode;
 
 use crate::support::{Fixture, LONG, code, complain, echo, trap};
@@ -33,9 +33,36 @@ async fn what_the_server_does_with_a_function_is_in_its_log() {
     fixture.client.delete_function("f").await.unwrap();
     let error = fixture.client.function_logs("f", &LogOptions::default()).await.unwrap_err();
     assert!(error.is(ErrorCode::FunctionNotFound), "{error}");
+    // Anew: an artifact that nobody uses is not kept.
+    let function = fixture.function(echo(), "in", "out").await;
     fixture.client.create_function("f", &function).await.unwrap();
     let log = fixture.client.function_logs("f", &LogOptions::default()).await.unwrap();
     assert_eq!(texts(&log.lines)[0], "created and started", "nothing of the deleted one");
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_a_function_are_in_its_log() {
+    let fixture = Fixture::new().await;
+    let function = fixture.function(echo(), "in", "out").await;
+    fixture.client.create_function("f", &function).await.unwrap();
+    let update = FunctionUpdate { output: Some("other".into()), ..FunctionUpdate::default() };
+    fixture.client.update_function("f", &update).await.unwrap();
+    fixture.client.restart_function("f").await.unwrap();
+    let back = RollbackRequest { to: 1, with_state: true, reprocess: false };
+    fixture.client.rollback_function("f", back).await.unwrap();
+    let lines = fixture.client.function_logs("f", &LogOptions::default()).await.unwrap().lines;
+    let own: Vec<_> = lines.into_iter().filter(|line| line.task.is_none()).collect();
+    let expected = [
+        "created and started",
+        "updated to revision 2",
+        "started, revision 2",
+        "restarts",
+        "started, revision 2",
+        "rolled back to revision 1, as revision 3",
+        "started, revision 3",
+    ];
+    assert_eq!(texts(&own), expected);
     fixture.server.shutdown().await.unwrap();
 }
 

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod changes;
 mod consume;
 mod dead_letters;
 mod functions;

@@ -12,7 +12,8 @@ async fn the_description_is_served_and_the_committed_one_is_current() {
     let served: serde_json::Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
     for (path, methods) in [
         ("/api/v1/functions", vec!["get"]),
-        ("/api/v1/function/{name}", vec!["delete", "get", "post"]),
+        ("/api/v1/function/{name}", vec!["delete", "get", "patch", "post"]),
+        ("/api/v1/function/{name}/rollback", vec!["post"]),
         ("/api/v1/produce/{queue}", vec!["put"]),
         ("/api/v1/consume/{queue}", vec!["get"]),
     ] {

@@ -15,6 +15,7 @@ pub fn obey(command: &str) -> String {
 fn answer(verb: &str, path: &str) -> io::Result<String> {
     let (from, to) = path.split_once(' ').unwrap_or((path, ""));
     match verb {
+        "trap" => panic!("as told"),
         "env" => {
             let variables: Vec<_> = std::env::vars().map(|(name, value)| format!("{name}={value}")).collect();
             return Ok(variables.join(" "));

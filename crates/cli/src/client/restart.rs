@@ -1,0 +1,22 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! `client restart`.
+
+use fnstream_api::Client;
+
+use crate::failure::Result;
+use crate::output;
+
+/// Let a function finish what it began and start it anew.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Name of the function
+    #[arg(short, long)]
+    name: String,
+}
+
+pub async fn run(client: &Client, args: &Args) -> Result {
+    let function = client.restart_function(&args.name).await?;
+    output::line(format!("Function {} is {}", function.name, function.status.as_str()))
+}

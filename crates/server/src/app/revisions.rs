@@ -1,0 +1,270 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! A function's past, and how to go back to it.
+//!
+//! ```text
+//! without state: an update with the old description: state and positions go on as they are
+//! with state:    state that the revision ended with forked -> its tasks placed -> switched to the fork (durable)
+//! ```
+//!
+//! With the state, a function goes on under the id of the fork. Where its inputs are read on is the user's choice: from
+//! where they stand now, so that no record is processed twice, or from where the old state stood, so that none is missing
+//! in it. The id that it had becomes what the replaced revision keeps, so that going back can itself be taken back.
+//!
+//! No rollback takes back what others have seen: the answer counts it. Counters of a task only ever grow, over rollbacks
+//! too, so what was done between two revisions is the difference of theirs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fnstream_api::{Emitted, RevisionDescription, RollbackRequest, RolledBack};
+use fnstream_core::epoch::{FunctionId, Progress};
+use fnstream_core::metadata::Revision;
+use fnstream_core::spec::{FunctionEntry, FunctionSpec, check_name};
+use fnstream_core::{Error, ErrorCode, Result};
+
+use super::App;
+
+/// Where the tasks of a function stand, by index.
+type Standing = BTreeMap<u32, Progress>;
+
+/// What a rollback cannot undo.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Since {
+    emitted: Vec<Emitted>,
+    consumed: u64,
+}
+
+impl App {
+    /// The kept revisions, the newest first.
+    pub async fn revisions(self: &Arc<Self>, name: String) -> Result<Vec<RevisionDescription>> {
+        check_name("function", &name)?;
+        self.blocking(move |app| {
+            app.entry(&name)?;
+            Ok(told(&app.metadata.revisions(&name)?))
+        })
+        .await
+    }
+
+    /// Puts the description of an earlier revision in force again, and its state, if that is asked for.
+    pub async fn rollback(self: &Arc<Self>, name: String, request: RollbackRequest) -> Result<RolledBack> {
+        check_name("function", &name)?;
+        self.detached(|app| async move {
+            let _alone = app.functions.lock(name.clone()).await;
+            app.rollback_alone(name, request).await
+        })
+        .await
+    }
+
+    async fn rollback_alone(self: &Arc<Self>, name: String, request: RollbackRequest) -> Result<RolledBack> {
+        let (entry, history) = self
+            .blocking(move |app| {
+                let (entry, history) = (app.entry(&name)?, app.metadata.revisions(&name)?);
+                let target = target(&entry, &history, request)?;
+                app.check_grants(&target[0].spec)?;
+                if let (true, Some(state)) = (request.reprocess, target[0].state) {
+                    app.check_still_there(state)?;
+                }
+                let history = target.to_vec();
+                Ok((entry, history))
+            })
+            .await?;
+        let program = self.load(&history[0].spec.artifact).await?;
+        let change = move |app: &Arc<App>, entry: &FunctionEntry| {
+            let now = app.store.progress(entry.id)?;
+            let since = app.since(&history, &now)?;
+            let notes = notes(since.as_ref(), &history, request);
+            let spec = history[0].spec.clone();
+            let entry = match history[0].state.filter(|_| request.with_state) {
+                None => app.describe_anew(entry, spec)?,
+                Some(state) => app.go_back(entry, spec, state, &now, request.reprocess)?,
+            };
+            Ok((entry, since, notes))
+        };
+        let (entry, since, notes) = self.replace(entry, change).await?;
+        tracing::info!(function = entry.spec.name, revision = entry.revision, to = request.to, "function rolled back");
+        self.note(&entry, &format!("rolled back to revision {}, as revision {}", request.to, entry.revision));
+        let (emitted, consumed) = since.map(|since| (since.emitted, since.consumed)).unzip();
+        let function = self.go_on(entry, program).await?;
+        Ok(RolledBack { function, to: request.to, emitted, consumed, notes })
+    }
+
+    /// The new revision, which goes on from a kept state. None of the tasks runs. Blocks.
+    fn go_back(
+        &self,
+        entry: &FunctionEntry,
+        spec: FunctionSpec,
+        state: FunctionId,
+        now: &Standing,
+        reprocess: bool,
+    ) -> Result<FunctionEntry> {
+        let fork = self.store.fork(state)?;
+        let then = self.store.progress(fork)?;
+        self.with_fork(fork, &spec, |spec| {
+            self.store.place_fork(fork, &placed(&then, now, reprocess))?;
+            let switched = self.metadata.switch(spec, entry.revision, fork)?;
+            self.failures.lock().remove(&entry.id);
+            Ok(switched)
+        })
+    }
+
+    /// Whether the log still has all that came after a kept state.
+    fn check_still_there(&self, state: FunctionId) -> Result<()> {
+        for (at, position) in self.store.progress(state)?.values().flat_map(|progress| &progress.positions) {
+            let topic = self.store.topic(&at.topic)?;
+            let earliest = topic.partitions.get(at.partition as usize).map(|partition| partition.earliest);
+            if earliest.is_some_and(|earliest| *position < earliest) {
+                let message =
+                    format!("the records of {at} from {position} on, which are to be processed again, were dropped");
+                return Err(Error::new(ErrorCode::PositionDropped, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// What was done since the first revision of the history was replaced; `None` when it is not known.
+    fn since(&self, history: &[Revision], now: &Standing) -> Result<Option<Since>> {
+        let mut since = Since::default();
+        let mut stood = None;
+        for revision in history {
+            let ended = revision.state.map(|state| self.store.progress(state)).transpose()?;
+            let ended = ended.as_ref().unwrap_or(now);
+            if let Some(began) = &stood {
+                since.add(&revision.spec, began, ended);
+            } else if revision.state.is_none() {
+                return Ok(None);
+            }
+            stood = Some(ended.clone());
+        }
+        Ok(Some(since))
+    }
+}
+
+impl Since {
+    /// Counts what was done under a description between two standings.
+    fn add(&mut self, spec: &FunctionSpec, began: &Standing, ended: &Standing) {
+        let grown = |count: fn(&Progress) -> u64| {
+            let sum = |of: &Standing| of.values().map(count).sum::<u64>();
+            sum(ended).saturating_sub(sum(began))
+        };
+        self.consumed += grown(|progress| progress.records_in);
+        let (topic, records) = (spec.outputs.join(", "), grown(|progress| progress.records_out));
+        match self.emitted.iter_mut().find(|emitted| emitted.topic == topic) {
+            Some(emitted) => emitted.records += records,
+            None => self.emitted.push(Emitted { topic, records }),
+        }
+    }
+}
+
+/// The revision that is asked for and those after it, or why it cannot be.
+fn target<'a>(entry: &FunctionEntry, history: &'a [Revision], request: RollbackRequest) -> Result<&'a [Revision]> {
+    let (name, to) = (&entry.spec.name, request.to);
+    let refused = |code, why: String| Err(Error::new(code, why));
+    let Some(at) = history.iter().position(|revision| revision.revision == to) else {
+        let kept: Vec<_> = history.iter().map(|revision| revision.revision.to_string()).collect();
+        let kept = kept.join(", ");
+        return refused(
+            ErrorCode::RevisionNotFound,
+            format!("function '{name}' has no revision {to}, kept are {kept}"),
+        );
+    };
+    if at + 1 == history.len() {
+        let why = format!("revision {to} is the one that function '{name}' is at");
+        return refused(ErrorCode::InvalidRequest, why);
+    }
+    if request.reprocess && !request.with_state {
+        let why = "reprocess goes with with_state: records are processed again only for the state of then";
+        return refused(ErrorCode::InvalidRequest, why.to_owned());
+    }
+    if request.with_state && history[at].state.is_none() {
+        let why = format!("the state that revision {to} of function '{name}' ended with was not kept");
+        return refused(ErrorCode::RevisionStateGone, why);
+    }
+    if !request.with_state && history[at].spec == entry.spec {
+        let why =
+            format!("function '{name}' is described now as in revision {to}: only its state could be rolled back");
+        return refused(ErrorCode::InvalidRequest, why);
+    }
+    Ok(&history[at..])
+}
+
+/// Where tasks stand that go on from a kept state: its epochs, which its deltas end with, and its timers; counters only
+/// grow. Tasks that came later begin without state.
+fn placed(then: &Standing, now: &Standing, reprocess: bool) -> Standing {
+    let indexes = then.keys().chain(now.keys());
+    let place = |index: &u32| {
+        let was = then.get(index).cloned().unwrap_or_default();
+        let is = now.get(index).unwrap_or(&was);
+        let positions = if reprocess { &was.positions } else { &is.positions }.clone();
+        Progress { positions, records_in: is.records_in, records_out: is.records_out, ..was }
+    };
+    indexes.map(|index| (*index, place(index))).collect()
+}
+
+/// What cannot be undone, in words.
+fn notes(since: Option<&Since>, history: &[Revision], request: RollbackRequest) -> Vec<String> {
+    let mut notes = Vec::new();
+    match since {
+        None => notes.push(format!("what was emitted since revision {} was replaced stays", request.to)),
+        Some(since) => {
+            for Emitted { topic, records } in since.emitted.iter().filter(|emitted| emitted.records > 0) {
+                notes.push(format!("{} emitted to {topic} since then: they stay there", were(*records, "record")));
+            }
+            let processed = were(since.consumed, "input record");
+            match (request.with_state, request.reprocess) {
+                _ if since.consumed == 0 => {}
+                (false, _) => {
+                    notes.push(format!("{processed} processed since then: what they left in the state stays"))
+                }
+                (true, false) => notes.push(format!(
+                    "{processed} processed since then: they are not in the state any more and are not processed again"
+                )),
+                (true, true) => notes.push(format!(
+                    "{processed} processed since then: they are processed again, and their outputs come again"
+                )),
+            }
+        }
+    }
+    let mut topics: Vec<_> = history[1..].iter().filter_map(|revision| revision.spec.dead_letter_topic()).collect();
+    topics.sort();
+    topics.dedup();
+    notes.extend(topics.iter().map(|topic| format!("dead letters that were written to {topic} since then stay there")));
+    notes
+}
+
+fn were(number: u64, what: &str) -> String {
+    if number == 1 { format!("1 {what} was") } else { format!("{number} {what}s were") }
+}
+
+/// A history as it is told: the newest first.
+fn told(history: &[Revision]) -> Vec<RevisionDescription> {
+    let tell = |(at, revision): (usize, &Revision)| RevisionDescription {
+        revision: revision.revision,
+        created_ms: revision.created_ms,
+        archive: format!("sha256:{}", revision.spec.artifact),
+        changed: at.checked_sub(1).map(|before| changed(&history[before].spec, &revision.spec)).unwrap_or_default(),
+        state: revision.state.is_some(),
+        current: at + 1 == history.len(),
+    };
+    history.iter().enumerate().map(tell).rev().collect()
+}
+
+/// The fields in which two descriptions differ, named as their user names them.
+fn changed(before: &FunctionSpec, after: &FunctionSpec) -> Vec<String> {
+    let fields = [
+        ("archive", before.artifact != after.artifact),
+        ("output", before.outputs != after.outputs),
+        ("replicas", before.replicas != after.replicas),
+        ("config", before.config != after.config),
+        ("limits", before.limits != after.limits),
+        ("on-error", before.on_error != after.on_error),
+        ("env", before.env != after.env),
+        ("files", before.files != after.files),
+    ];
+    fields.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
