@@ -84,6 +84,7 @@ impl App {
         };
         let (entry, since, notes) = self.replace(entry, change).await?;
         tracing::info!(function = entry.spec.name, revision = entry.revision, to = request.to, "function rolled back");
+        self.note(&entry, &format!("rolled back to revision {}, as revision {}", request.to, entry.revision));
         let (emitted, consumed) = since.map(|since| (since.emitted, since.consumed)).unzip();
         let function = self.go_on(entry, program).await?;
         Ok(RolledBack { function, to: request.to, emitted, consumed, notes })
