@@ -13,7 +13,7 @@ ENV := source scripts/env.sh
 # One profile for everything, so that RocksDB and Cranelift are compiled once; never another lock than the committed one.
 CARGO_FLAGS := --release --locked
 
-.PHONY: help setup build_all build examples quickstart test bench crash-long soak scale fuzz fmt lint doc \
+.PHONY: help setup build_all build examples quickstart test bench crash-long soak scale neighbours fuzz fmt lint doc \
 	licence-check licence-fix openapi clean
 
 help: ## lists the targets
@@ -59,6 +59,11 @@ soak: build_all ## the crash tests again and again, each time with another seed 
 scale: build_all ## millions of records and a thousand functions in one process; needs minutes and some GB of disk
 	@$(ENV)
 	cargo test $(CARGO_FLAGS) -p fnstream-tests --test scale --test idle -- --include-ignored --nocapture
+
+neighbours: build_all ## one good function beside four bad ones for minutes (NEIGHBOURS_SECONDS=600)
+	@$(ENV)
+	FNSTREAM_SECONDS=$(or $(NEIGHBOURS_SECONDS),600) FNSTREAM_P99_TIMES=3 \
+		cargo test $(CARGO_FLAGS) -p fnstream-tests --test neighbours -- --nocapture --test-threads 1
 
 fuzz: ## fuzzes each parser of guests' bytes for a while (FUZZ_SECONDS=60); needs nightly Rust and cargo-fuzz
 	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: cargo install cargo-fuzz" >&2; exit 1; }

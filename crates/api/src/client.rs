@@ -6,8 +6,10 @@
 //! Every call is one request; nothing is repeated behind the caller's back, since a produce whose answer was lost may have
 //! been done. Errors carry the server's code and advice; a server that cannot be reached is `FS-1704` with its URL.
 
+mod dead_letters;
 mod error;
 mod functions;
+mod logs;
 mod records;
 mod topics;
 
@@ -17,6 +19,7 @@ use reqwest::{Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 
 pub use error::ClientError;
+pub use logs::LogOptions;
 pub use records::{ConsumeOptions, Consumed, ProduceOptions, ReadFrom};
 
 /// How long connecting may take.

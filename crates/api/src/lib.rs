@@ -3,8 +3,8 @@
 
 //! What goes over the wire between a Function Stream server and its clients, and a client.
 //!
-//! Owns: the JSON models of the REST interface ([`function`], [`topic`], [`record`], [`failure`]), how keys and headers of
-//! a record travel in HTTP headers ([`header`]), durations and sizes in human units ([`units`]), and the typed
+//! Owns: the JSON models of the REST interface ([`function`], [`logs`], [`topic`], [`record`], [`status`], [`failure`]), how keys and
+//! headers of a record travel in HTTP headers ([`header`]), durations and sizes in human units ([`units`]), and the typed
 //! [`Client`]. It must not know the engine, the store or how the server does its work.
 //!
 //! # Reading order
@@ -24,20 +24,26 @@
 //! ```
 
 pub mod client;
+pub mod dead_letter;
 pub mod failure;
 pub mod function;
 pub mod header;
+pub mod logs;
 pub mod record;
+pub mod status;
 pub mod topic;
 pub mod units;
 
-pub use client::{Client, ClientError, ConsumeOptions, Consumed, ProduceOptions, ReadFrom};
+pub use client::{Client, ClientError, ConsumeOptions, Consumed, LogOptions, ProduceOptions, ReadFrom};
+pub use dead_letter::{DeadLetter, DeadLetters, LetterResult, LetterSelection, LetterTrial, RecordHeader, TriedLetter};
 pub use failure::ErrorBody;
 pub use function::{
     Emitted, FileGrant, Function, FunctionDescription, FunctionStatus, FunctionUpdate, Limits, OnError, OnErrorAction,
     PartitionDescription, RevisionDescription, RollbackRequest, RolledBack, TaskDescription, TaskError, TaskStatus,
 };
+pub use logs::{LogLine, LogPage};
 pub use record::{AppendedRun, Produced};
+pub use status::FunctionSummary;
 pub use topic::{PartitionInfo, TopicDescription, TopicRequest, UploadedArtifact};
 
 /// Where a server listens when nothing else is said.

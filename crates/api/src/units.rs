@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Durations and sizes as people write them: `500ms`, `5s`, `7d`, `16MiB`.
+//! Durations, sizes and times as people write them: `500ms`, `5s`, `7d`, `16MiB`, `2026-01-31T12:00:00.000Z`.
 
 use std::time::Duration;
 
@@ -108,6 +108,22 @@ pub fn format_size(bytes: u64) -> String {
     }
 }
 
+/// A moment for people: milliseconds since the Unix epoch as date and time in UTC.
+pub fn format_time(ms: i64) -> String {
+    let (days, of_day) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000));
+    // The Gregorian calendar repeats every 400 years, and its years are easiest to count from March on: then the odd day of
+    // a leap year is the last one, and the lengths of the months before it follow one line.
+    let day = days + 719_468;
+    let (era, day) = (day.div_euclid(146_097), day.rem_euclid(146_097));
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, year) = if month < 10 { (month + 3, year) } else { (month - 9, year + 1) };
+    let (hour, minute, second) = (of_day / 3_600_000, of_day / 60_000 % 60, of_day / 1_000 % 60);
+    format!("{:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", year + 400 * era, of_day % 1_000)
+}
+
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let at = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(at);
@@ -127,6 +143,20 @@ mod tests {
         assert_eq!(parse_size("16MiB").unwrap(), 16 << 20);
         assert_eq!(parse_size("1000").unwrap(), 1000);
         assert_eq!(format_size(1536), "1.5 KiB");
+    }
+
+    #[test]
+    fn a_time_is_the_date_in_utc() {
+        for (ms, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (-1, "1969-12-31T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (951_868_800_000, "2000-03-01T00:00:00.000Z"),
+            (1_735_689_599_123, "2024-12-31T23:59:59.123Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(format_time(ms), text);
+        }
     }
 
     #[test]

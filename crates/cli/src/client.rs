@@ -7,13 +7,16 @@ mod consume;
 mod create;
 mod delete;
 mod describe;
+mod dlq;
 mod list;
+mod logs;
 mod produce;
 mod restart;
 mod revisions;
 mod rollback;
 mod settings;
 mod start;
+mod status;
 mod stop;
 mod topic;
 mod update;
@@ -55,12 +58,18 @@ enum Verb {
     Revisions(revisions::Args),
     /// Put an earlier revision of a function in force again
     Rollback(rollback::Args),
+    /// Show how all functions fare, and why what does not run does not
+    Status(status::Args),
+    /// Show what a function printed and what happened to it
+    Logs(logs::Args),
     /// Send events to a topic
     Produce(produce::Args),
     /// Wait for the next event of a topic and print it
     Consume(consume::Args),
     /// Manage topics
     Topic(topic::Args),
+    /// See, replay and drop the records that a function failed at
+    Dlq(dlq::Args),
 }
 
 pub fn run(args: Args) -> Result {
@@ -78,9 +87,12 @@ pub fn run(args: Args) -> Result {
             Verb::Update(args) => update::run(&client, args).await,
             Verb::Revisions(args) => revisions::run(&client, &args).await,
             Verb::Rollback(args) => rollback::run(&client, &args).await,
+            Verb::Status(args) => status::run(&client, args).await,
+            Verb::Logs(args) => logs::run(&client, args).await,
             Verb::Produce(args) => produce::run(&client, args).await,
             Verb::Consume(args) => consume::run(&client, args).await,
             Verb::Topic(args) => topic::run(&client, args).await,
+            Verb::Dlq(args) => dlq::run(&client, args).await,
         }
     })
 }

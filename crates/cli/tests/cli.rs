@@ -112,6 +112,8 @@ fn the_verbs_and_the_version_are_told() {
         "update",
         "revisions",
         "rollback",
+        "status",
+        "logs",
         "produce",
         "consume",
         "topic",
@@ -277,6 +279,44 @@ fn a_function_is_changed_and_brought_back_on_the_command_line() {
     assert!(err(&present).starts_with("error FS-1001: revision 3 is the one that function 'f' is at\nadvice: "));
     let shown = server.client(&["describe", "-n", "f"]);
     assert!(out(&shown).contains("outputs   out\n") && out(&shown).contains("config    a=b\n"), "{}", out(&shown));
+}
+
+#[test]
+fn how_functions_fare_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    assert_eq!(out(&server.client(&["status"])), "there are no functions\n");
+    server.client(&["create", "-n", "example", "-a", &echo(&folder), "-i", "in", "-o", "out"]);
+    server.client(&["stop", "-n", "example"]);
+    let status = server.client(&["status"]);
+    let lines: Vec<_> = out(&status).lines().collect();
+    assert!(lines[0].trim_start().starts_with("NAME"), "{lines:?}");
+    assert!(lines[1].contains("example") && lines[1].contains("stopped"), "{lines:?}");
+    assert_eq!(lines[3], "example: it was told to stop; 'client start' lets it run again");
+    let json: serde_json::Value = serde_json::from_slice(&server.client(&["status", "--json"]).stdout).unwrap();
+    assert_eq!(json[0]["status"], "stopped");
+
+    let logs = server.client(&["logs", "-n", "example", "--tail", "1"]);
+    assert!(out(&logs).ends_with("Z host | stops\n"), "{}", out(&logs));
+    let logs = server.client(&["logs", "-n", "example", "--json"]);
+    let first: serde_json::Value = serde_json::from_str(out(&logs).lines().next().unwrap()).unwrap();
+    assert_eq!(first["text"], "created and started");
+
+    // Whoever follows sees what comes.
+    let mut following = Command::new(BINARY)
+        .args(["client", "-s", &server.url, "logs", "-n", "example", "-f"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(following.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut stops = lines.filter(|line| line.ends_with("host | stops"));
+    assert!(stops.next().is_some(), "what was there");
+    server.client(&["start", "-n", "example"]);
+    server.client(&["stop", "-n", "example"]);
+    assert!(stops.next().is_some(), "what comes");
+    server.client(&["delete", "-n", "example"]);
+    assert_eq!(following.wait().unwrap().code(), Some(1), "there is nothing to follow any more");
 }
 
 #[test]

@@ -75,7 +75,7 @@ pub struct Progress {
     pub positions: Positions,
     /// Records consumed since the task exists.
     pub records_in: u64,
-    /// Records emitted since the task exists. Brokers that drop repeats by a sequence number count from here.
+    /// Records emitted since the task exists, dead letters included. Brokers that drop repeats by a sequence number count from here.
     pub records_out: u64,
     /// Watermarks and timers, in the engine's own encoding; empty when there are none.
     pub time: Bytes,

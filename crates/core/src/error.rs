@@ -100,7 +100,7 @@ codes! {
     GuestTrap = "FS-1402", User, 422, "the function trapped", "see the backtrace; a trap is a bug of the function";
     GuestTimeout = "FS-1403", User, 422, "the function ran longer than its time limit", "make it faster, or raise its limit";
     GuestOutOfMemory = "FS-1404", User, 422, "the function asked for more memory than its limit", "use less, or raise its limit";
-    GuestExit = "FS-1405", User, 422, "the function ended itself with a status other than 0", "see its standard error";
+    GuestExit = "FS-1405", User, 422, "the function ended itself with a status other than 0", "see what it wrote to its standard error with 'function-stream client logs'";
     UnknownTarget = "FS-1406", User, 422, "the function emitted to an output that it does not have", "emit to a target id below the number of the function's outputs";
     GuestProtocol = "FS-1407", User, 422, "the function passed something malformed to the host", "rebuild it with a current SDK";
     StateKeyInvalid = "FS-1408", User, 422, "a state key or store name is not valid", "use store names of 1 to 255 bytes and the key form of the world";
@@ -126,6 +126,7 @@ codes! {
     InvalidConfig = "FS-1703", User, 400, "the configuration is not valid", "correct the setting that the message names";
     Unavailable = "FS-1704", External, 503, "the server cannot be reached", "check that 'function-stream standalone' runs and that --service-url names it";
     ModeUnavailable = "FS-1705", User, 501, "this mode is not part of this build", "use 'function-stream standalone'";
+    NotReady = "FS-1706", External, 503, "the server is not ready yet", "wait until its functions are started; 'function-stream client status' shows how far they are";
     // 19xx: bugs.
     Internal = "FS-1901", Internal, 500, "something that cannot happen has happened", "please report it with the server's log";
 }

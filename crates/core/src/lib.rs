@@ -9,7 +9,7 @@
 //!
 //! # Reading order
 //!
-//! 1. [`record`], [`batch`]: what flows. 2. [`epoch`], [`delta`], [`state_key`]: what one commit makes durable.
+//! 1. [`record`], [`batch`]: what flows; [`dead_letter`]: what became of a record that no function could take. 2. [`epoch`], [`delta`], [`state_key`]: what one commit makes durable.
 //! 3. [`spec`]: what a user asks for. 4. The seams: [`broker`] (with [`broker::Source`]), [`committer`], [`state`],
 //!    [`runtime`], [`metadata`], [`function_log`]. 5. [`error`]: what can go wrong, and whose fault it is.
 //!
@@ -27,6 +27,7 @@ pub mod batch;
 pub mod broker;
 pub mod clock;
 pub mod committer;
+pub mod dead_letter;
 pub mod delta;
 pub mod epoch;
 pub mod error;

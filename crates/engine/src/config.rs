@@ -30,7 +30,7 @@ pub enum StateMode {
 /// The engine's settings.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
-    /// Threads that run tasks; a further one is added while one of them is stuck in a long call.
+    /// Threads that run tasks; while some of them are stuck in long calls there are so many more.
     pub workers: usize,
     /// When an epoch ends.
     pub epoch: EpochBounds,

@@ -3,7 +3,7 @@
 
 //! Starting, stopping and seeing functions.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use fnstream_core::committer::Committer;
 use fnstream_core::epoch::FunctionId;
 use fnstream_core::error::{Error, ErrorCode, Result};
 use fnstream_core::function_log::FunctionLog;
+use fnstream_core::record::Position;
 use fnstream_core::runtime::Program;
 use fnstream_core::spec::FunctionEntry;
 use fnstream_core::state::StateStores;
@@ -21,6 +22,8 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::config::EngineConfig;
 use crate::function::Function;
+use crate::letters::{LetterAction, LettersDone};
+use crate::metrics::Meters;
 use crate::scheduler::Scheduler;
 use crate::state::{Bases, ReadCache};
 use crate::status::FunctionStatus;
@@ -69,6 +72,7 @@ pub(crate) struct EngineCore {
     pub(crate) scheduler: Arc<Scheduler>,
     pub(crate) bases: Bases,
     pub(crate) cache: Arc<ReadCache>,
+    pub(crate) meters: Meters,
     /// Bytes of committed state that the stores do not have yet.
     dirty: AtomicUsize,
 }
@@ -79,6 +83,7 @@ impl EngineCore {
             scheduler: Scheduler::new(deps.clock.clone()),
             bases: Bases::new(deps.state_stores.clone()),
             cache: Arc::new(ReadCache::new(config.cache_bytes)),
+            meters: Meters::default(),
             dirty: AtomicUsize::new(0),
             config,
             deps,
@@ -165,6 +170,31 @@ impl Engine {
     pub fn status(&self, id: FunctionId) -> Option<FunctionStatus> {
         let function = self.functions.lock().get(&id).cloned();
         function.map(|function| function.status())
+    }
+
+    /// Has the tasks of a function do something with its dead letters, up to those places of the partitions of their topic.
+    /// `done` is called when none of them does anything for it any more; it may be soon, when they are stopped.
+    pub fn dead_letters(
+        &self,
+        id: FunctionId,
+        action: &LetterAction,
+        until: &BTreeMap<u32, Position>,
+        done: LettersDone,
+    ) -> Result<()> {
+        let function = self.functions.lock().get(&id).cloned();
+        let function = function.ok_or_else(|| Error::new(ErrorCode::FunctionStopped, "the function is not running"))?;
+        function.order_letters(action, until, done)
+    }
+
+    /// What was counted of each function. A function gets its meter when it is first started; who deletes the function
+    /// removes it.
+    pub fn meters(&self) -> &Meters {
+        &self.core.meters
+    }
+
+    /// Bytes of committed state, of all tasks together, that the state stores do not have yet.
+    pub fn unapplied_bytes(&self) -> usize {
+        self.core.dirty_bytes()
     }
 
     /// Stops all functions orderly, those that take longer than `timeout` at once, then the threads.

@@ -6,16 +6,22 @@
 mod permits;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Weak};
 
 use fnstream_core::broker::{Assignment, AssignmentListener, Membership, RevokeDone};
 use fnstream_core::epoch::TaskId;
+use fnstream_core::function_log::{LogLine, Speaker};
+use fnstream_core::record::Position;
 use fnstream_core::runtime::Program;
 use fnstream_core::spec::FunctionEntry;
+use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::Mutex;
 
 use self::permits::Permits;
 use crate::engine::EngineCore;
+use crate::letters::{LetterAction, LetterOrder, LettersDone, Tally};
+use crate::metrics::FunctionMeter;
 use crate::scheduler::Job;
 use crate::status::{FunctionState, FunctionStatus, TaskState, TaskStatus};
 use crate::task::{End, TaskHandle};
@@ -25,6 +31,7 @@ pub(crate) struct Function {
     pub(crate) entry: FunctionEntry,
     pub(crate) program: Arc<dyn Program>,
     pub(crate) permits: Permits,
+    pub(crate) meter: Arc<FunctionMeter>,
     inner: Mutex<Inner>,
 }
 
@@ -42,7 +49,8 @@ struct Inner {
 impl Function {
     pub(crate) fn new(engine: Arc<EngineCore>, entry: FunctionEntry, program: Arc<dyn Program>) -> Arc<Self> {
         let permits = Permits::new(entry.spec.replicas);
-        Arc::new(Function { engine, entry, program, permits, inner: Mutex::default() })
+        let meter = engine.meters.of(&entry.spec.name);
+        Arc::new(Function { engine, entry, program, permits, meter, inner: Mutex::default() })
     }
 
     pub(crate) fn listener(self: &Arc<Self>) -> Arc<dyn AssignmentListener> {
@@ -69,6 +77,39 @@ impl Function {
             task.end(end);
         }
         self.finish_if_stopped();
+    }
+
+    /// Writes a line into the function's log.
+    pub(crate) fn say(&self, task: u32, text: fmt::Arguments<'_>) {
+        let text = text.to_string();
+        let (function, name) = (self.entry.id, self.entry.spec.name.as_str());
+        self.engine.deps.log.write(LogLine { function, name, task: Some(task), speaker: Speaker::Host, text: &text });
+    }
+
+    /// The same, and into the server's log: something unexpected was handled.
+    pub(crate) fn warn(&self, task: u32, text: fmt::Arguments<'_>) {
+        tracing::warn!(function = self.entry.spec.name, task, "{text}");
+        self.say(task, text);
+    }
+
+    /// Gives each task its part of an order about dead letters; `until` names the end of each partition of them.
+    pub(crate) fn order_letters(
+        &self,
+        action: &LetterAction,
+        until: &BTreeMap<u32, Position>,
+        done: LettersDone,
+    ) -> Result<()> {
+        let topic = self.entry.spec.dead_letter_topic().ok_or_else(|| {
+            Error::new(ErrorCode::NoDeadLetters, format!("function '{}' keeps no dead letters", self.entry.spec.name))
+        })?;
+        let partitions = self.engine.deps.broker.partitions(&topic)?;
+        let tasks: Vec<_> = self.inner.lock().tasks.iter().map(|(index, task)| (*index, task.clone())).collect();
+        let parts: Vec<_> = tasks.iter().filter_map(|(i, task)| Some((task, *until.get(&(i % partitions))?))).collect();
+        let tally = Tally::new(parts.len() as u32, done);
+        for (task, until) in parts {
+            task.order(LetterOrder { action: action.clone(), until, tally: tally.clone() });
+        }
+        Ok(())
     }
 
     /// A task has ended.

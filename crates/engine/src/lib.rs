@@ -12,7 +12,8 @@
 //! 1. [`engine`]: starting and stopping functions. 2. `function`: the tasks of one function. 3. `task`: the life of a
 //!    task, with `task::decide` holding every decision as a pure function. 4. `task::host`: what user code reaches.
 //! 5. `state`: the layers that a read goes through. 6. `scheduler` and `workers`: who runs when.
-//! 7. [`native`]: programs made of Rust closures, for measuring what the engine itself costs.
+//! 7. [`metrics`]: what is counted. 8. [`native`]: programs made of Rust closures, for measuring what the engine itself
+//!    costs.
 //!
 //! ```no_run
 //! # use std::sync::Arc;
@@ -25,6 +26,8 @@
 pub mod config;
 pub mod engine;
 mod function;
+mod letters;
+pub mod metrics;
 pub mod native;
 mod scheduler;
 mod state;
@@ -34,4 +37,6 @@ mod workers;
 
 pub use config::{EngineConfig, EpochBounds, StateMode};
 pub use engine::{Engine, EngineDeps, ManualDriver, StopMode};
+pub use letters::{LetterAction, LetterReport, LettersDone, TriedLetter};
+pub use metrics::{FunctionMeter, Meters};
 pub use status::{FunctionState, FunctionStatus, PartitionStatus, TaskError, TaskState, TaskStatus};

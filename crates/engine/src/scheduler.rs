@@ -1,7 +1,10 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Who runs next: a queue of what is ready and a list of alarms. Nothing here ever polls.
+//! Who runs next: queues of what is ready and a list of alarms. Nothing here ever polls.
+//!
+//! A job that keeps its thread from the others is queued in a lane of its own (see [`crew`]), so the quick ones never wait
+//! behind it.
 //!
 //! ```text
 //!            wake                    worker takes it              step says Again, or a wake came meanwhile
@@ -13,13 +16,18 @@
 //! A wake during a run is remembered in the state itself, so that none is lost between a task's last look and its going
 //! idle.
 
+mod crew;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use fnstream_core::clock::Clock;
 use parking_lot::{Condvar, Mutex};
+
+use self::crew::{Crew, HOG_TIME};
+pub(crate) use self::crew::{Lane, MAX_EXTRA, Orders, Os, PostId, ThreadId};
 
 /// What a step asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,9 +52,15 @@ const RUNNING: u8 = 2;
 const WOKEN: u8 = 3;
 const DONE: u8 = 4;
 
+/// After how many quick steps in a row a hog is let into the quick lane again. More than a task needs to fail and to be
+/// opened anew: most hogs are so at each attempt.
+const PENANCE: u8 = 16;
+
 /// A runnable with its place in the scheduler.
 pub(crate) struct Job {
     state: AtomicU8,
+    /// Quick steps that it still owes before it leaves the slow lane.
+    owes: AtomicU8,
     /// Its entry among the alarms, of which it has one at most. Only locked while the scheduler's lock is held.
     alarm: Mutex<Option<(Duration, u64)>>,
     scheduler: Weak<Scheduler>,
@@ -79,9 +93,17 @@ impl Job {
         }
     }
 
-    fn run(self: Arc<Self>) {
+    fn lane(&self) -> Lane {
+        if self.owes.load(Ordering::Relaxed) > 0 { Lane::Slow } else { Lane::Quick }
+    }
+
+    fn run(self: Arc<Self>, seat: &Seat) {
         self.state.store(RUNNING, Ordering::Release);
+        let begun = seat.begin();
         let next = self.runnable.step();
+        // Before it can be queued again.
+        let owes = if seat.was_hog(begun) { PENANCE } else { self.owes.load(Ordering::Relaxed).saturating_sub(1) };
+        self.owes.store(owes, Ordering::Relaxed);
         let Some(scheduler) = self.scheduler.upgrade() else { return };
         match next {
             Next::Done => self.state.store(DONE, Ordering::Release),
@@ -103,39 +125,73 @@ impl Job {
     }
 }
 
-/// The queue and the alarms.
+/// Where a thread sits: what it needs to know of itself while it runs a job.
+pub(crate) struct Seat {
+    post: PostId,
+    hog: Arc<AtomicBool>,
+    own_cpu_time: fn() -> Option<Duration>,
+}
+
+impl Seat {
+    /// The processor time at the beginning of a step; only a thread of the slow lane has to measure it.
+    fn begin(&self) -> Option<Duration> {
+        if self.hog.load(Ordering::Relaxed) { (self.own_cpu_time)() } else { None }
+    }
+
+    /// Whether the step that has just ended used more of the processor than it should.
+    fn was_hog(&self, begun: Option<Duration>) -> bool {
+        match begun {
+            // Found out during this step, if at all.
+            None => self.hog.load(Ordering::Relaxed),
+            Some(begun) => (self.own_cpu_time)().is_none_or(|now| now.saturating_sub(begun) >= 2 * HOG_TIME),
+        }
+    }
+}
+
+/// The queues, the alarms and the crew that works on them.
 pub(crate) struct Scheduler {
     clock: Arc<dyn Clock>,
     inner: Mutex<Inner>,
     /// Workers wait here for a job or the next alarm.
     ready: Condvar,
-    /// The watchdog waits here for a queue that nobody empties.
-    crowded: Condvar,
+    /// The watchdog waits here until it may be needed.
+    watch: Condvar,
+    /// Who ends the crew waits here until the last of it has left.
+    left: Condvar,
 }
 
-#[derive(Default)]
 struct Inner {
     queue: VecDeque<Arc<Job>>,
+    /// Jobs that hold up whoever runs them.
+    slow: VecDeque<Arc<Job>>,
     alarms: BTreeMap<(Duration, u64), Weak<Job>>,
     sequence: u64,
-    /// Counts jobs taken, so that the watchdog sees whether the queue moves.
-    taken: u64,
+    crew: Crew,
+    /// Threads of the quick lane that wait for a job.
     waiting: usize,
+    /// The watchdog sleeps without a time to wake up.
+    unwatched: bool,
     closed: bool,
-}
-
-/// What the watchdog saw.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Watch {
-    /// Jobs wait and for a whole period nobody took one.
-    Stuck,
-    /// The scheduler is closed.
-    Closed,
 }
 
 impl Scheduler {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Scheduler { clock, inner: Mutex::default(), ready: Condvar::new(), crowded: Condvar::new() })
+        Arc::new(Scheduler {
+            clock,
+            inner: Mutex::new(Inner {
+                queue: VecDeque::new(),
+                slow: VecDeque::new(),
+                alarms: BTreeMap::new(),
+                sequence: 0,
+                crew: Crew::new(),
+                waiting: 0,
+                unwatched: false,
+                closed: false,
+            }),
+            ready: Condvar::new(),
+            watch: Condvar::new(),
+            left: Condvar::new(),
+        })
     }
 
     /// A new job, idle until it is woken.
@@ -144,6 +200,7 @@ impl Scheduler {
     pub(crate) fn job<R: Runnable + 'static>(self: &Arc<Self>, make: impl FnOnce(&Weak<Job>) -> R) -> Arc<Job> {
         Arc::new_cyclic(|job| Job {
             state: AtomicU8::new(IDLE),
+            owes: AtomicU8::new(0),
             alarm: Mutex::new(None),
             scheduler: Arc::downgrade(self),
             runnable: Box::new(make(job)),
@@ -151,13 +208,25 @@ impl Scheduler {
     }
 
     fn push(&self, job: Arc<Job>) {
-        let mut inner = self.inner.lock();
+        self.enqueue(&mut self.inner.lock(), job);
+    }
+
+    fn enqueue(&self, inner: &mut Inner, job: Arc<Job>) {
+        if job.lane() == Lane::Slow {
+            inner.slow.push_back(job);
+            self.rouse(inner);
+            return;
+        }
         inner.queue.push_back(job);
         if inner.waiting > 0 {
             self.ready.notify_one();
-        } else {
-            self.crowded.notify_one();
         }
+    }
+
+    /// Has the watchdog look after the crew.
+    fn rouse(&self, inner: &mut Inner) {
+        inner.unwatched = false;
+        self.watch.notify_one();
     }
 
     fn alarm(&self, at: Duration, job: &Arc<Job>) {
@@ -180,68 +249,106 @@ impl Scheduler {
         }
     }
 
-    /// Runs jobs until the scheduler is closed; with `while_busy`, only until the queue is empty.
-    pub(crate) fn work(&self, while_busy: bool) {
-        loop {
-            let job = {
-                let mut inner = self.inner.lock();
-                loop {
-                    self.ring(&mut inner);
-                    if inner.closed {
-                        return;
-                    }
-                    if let Some(job) = inner.queue.pop_front() {
-                        inner.taken += 1;
-                        break job;
-                    }
-                    if while_busy {
-                        return;
-                    }
-                    inner.waiting += 1;
-                    match inner.alarms.first_key_value().map(|((at, _), _)| *at) {
-                        Some(at) => {
-                            let wait = at.saturating_sub(self.clock.now());
-                            self.ready.wait_for(&mut inner, wait);
-                        }
-                        None => self.ready.wait(&mut inner),
-                    }
-                    inner.waiting -= 1;
-                }
-            };
-            job.run();
+    /// Says how many threads there are to be, and how many more at most. They are hired through [`Self::watch`].
+    pub(crate) fn staff(&self, wanted: usize, extra: usize) {
+        let mut inner = self.inner.lock();
+        inner.crew.want(wanted, extra);
+        self.rouse(&mut inner);
+    }
+
+    /// Fills a post; until this is called, nobody is there, but nobody else is hired for it either.
+    pub(crate) fn take_seat(&self, post: PostId, thread: ThreadId, own_cpu_time: fn() -> Option<Duration>) -> Seat {
+        let mut inner = self.inner.lock();
+        let hog = inner.crew.arrive(post, thread);
+        if inner.crew.lane(post) == Lane::Slow {
+            hog.store(true, Ordering::Relaxed);
+        }
+        Seat { post, hog, own_cpu_time }
+    }
+
+    /// Gives a post up.
+    pub(crate) fn leave(&self, post: PostId) {
+        let mut inner = self.inner.lock();
+        inner.crew.leave(post);
+        self.rouse(&mut inner);
+        self.left.notify_all();
+    }
+
+    /// A thread for that post could not be started.
+    pub(crate) fn refused(&self, post: PostId) {
+        let now = self.clock.now();
+        self.inner.lock().crew.refused(post, now);
+        self.left.notify_all();
+    }
+
+    /// Runs jobs until the thread is not needed any more or the scheduler is closed.
+    pub(crate) fn work(&self, seat: &Seat) {
+        while let Some(job) = self.next_job(seat.post) {
+            job.run(seat);
         }
     }
 
-    /// Waits until jobs have been waiting for a whole `period` without anyone taking one.
-    pub(crate) fn watch(&self, period: Duration) -> Watch {
+    fn next_job(&self, post: PostId) -> Option<Arc<Job>> {
+        let mut inner = self.inner.lock();
+        inner.crew.rest(post);
+        loop {
+            let now = self.ring(&mut inner);
+            if inner.closed {
+                return None;
+            }
+            if inner.crew.lane(post) == Lane::Slow {
+                let job = inner.slow.pop_front()?;
+                inner.crew.begin(post, now);
+                return Some(job);
+            }
+            if inner.crew.has_surplus(now) {
+                // What it was woken for is done by another.
+                self.ready.notify_one();
+                return None;
+            }
+            if let Some(job) = inner.queue.pop_front() {
+                inner.crew.begin(post, now);
+                if inner.waiting == 0 && inner.unwatched {
+                    self.rouse(&mut inner);
+                }
+                return Some(job);
+            }
+            inner.waiting += 1;
+            match inner.alarms.first_key_value().map(|((at, _), _)| *at) {
+                Some(at) => {
+                    self.ready.wait_for(&mut inner, at.saturating_sub(now));
+                }
+                None => self.ready.wait(&mut inner),
+            }
+            inner.waiting -= 1;
+        }
+    }
+
+    /// Waits until the crew lacks somebody; `None` when the scheduler is closed.
+    pub(crate) fn watch(&self, os: &dyn Os) -> Option<Orders> {
         let mut inner = self.inner.lock();
         loop {
             if inner.closed {
-                return Watch::Closed;
+                return None;
             }
-            if inner.queue.is_empty() {
-                self.crowded.wait(&mut inner);
-                continue;
+            let now = self.clock.now();
+            let slow_jobs = inner.slow.len();
+            let orders = inner.crew.judge(now, slow_jobs, os);
+            if orders != Orders::default() {
+                return Some(orders);
             }
-            let taken = inner.taken;
-            let timed_out = self.crowded_timeout(&mut inner, period);
-            if timed_out && inner.taken == taken && !inner.queue.is_empty() {
-                return Watch::Stuck;
+            match inner.crew.next_look(now, inner.waiting == 0) {
+                Some(at) => {
+                    inner.unwatched = false;
+                    self.watch.wait_for(&mut inner, at.saturating_sub(now));
+                }
+                None => {
+                    inner.unwatched = true;
+                    self.watch.wait(&mut inner);
+                    inner.unwatched = false;
+                }
             }
         }
-    }
-
-    /// Waits a whole period, also when more jobs come meanwhile.
-    fn crowded_timeout(&self, inner: &mut parking_lot::MutexGuard<'_, Inner>, period: Duration) -> bool {
-        let until = self.clock.now() + period;
-        while !inner.closed && !inner.queue.is_empty() {
-            let left = until.saturating_sub(self.clock.now());
-            if left.is_zero() {
-                return true;
-            }
-            self.crowded.wait_for(inner, left);
-        }
-        false
     }
 
     /// Ends all workers; jobs that are queued are not run any more.
@@ -249,7 +356,15 @@ impl Scheduler {
         let mut inner = self.inner.lock();
         inner.closed = true;
         self.ready.notify_all();
-        self.crowded.notify_all();
+        self.watch.notify_all();
+    }
+
+    /// Waits until the whole crew of a closed scheduler has left.
+    pub(crate) fn wait_until_left(&self) {
+        let mut inner = self.inner.lock();
+        while inner.crew.len() > 0 {
+            self.left.wait(&mut inner);
+        }
     }
 
     /// For a driver without threads: the number of jobs that are ready.
@@ -261,8 +376,9 @@ impl Scheduler {
 
     /// For a driver without threads: runs the ready job at `index`.
     pub(crate) fn run_one(&self, index: usize) -> bool {
+        let seat = Seat { post: 0, hog: Arc::default(), own_cpu_time: || None };
         let job = self.inner.lock().queue.remove(index);
-        job.map(Job::run).is_some()
+        job.map(|job| job.run(&seat)).is_some()
     }
 
     /// For a driver without threads: when the next alarm rings.
@@ -270,11 +386,8 @@ impl Scheduler {
         self.inner.lock().alarms.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Moves the jobs whose alarm is due to the queue.
-    fn ring(&self, inner: &mut parking_lot::MutexGuard<'_, Inner>) {
-        if inner.alarms.is_empty() {
-            return;
-        }
+    /// Moves the jobs whose alarm is due to their queues; answers what time it is.
+    fn ring(&self, inner: &mut Inner) -> Duration {
         let now = self.clock.now();
         while let Some(first) = inner.alarms.first_entry()
             && first.key().0 <= now
@@ -282,153 +395,12 @@ impl Scheduler {
             let Some(job) = first.remove().upgrade() else { continue };
             *job.alarm.lock() = None;
             if job.mark() {
-                inner.queue.push_back(job);
+                self.enqueue(inner, job);
             }
         }
+        now
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicUsize;
-
-    use fnstream_core::test_util::clock::ManualClock;
-
-    use super::*;
-
-    struct Counter {
-        steps: Arc<AtomicUsize>,
-        next: Next,
-        wake_self: Option<Weak<Job>>,
-    }
-
-    impl Runnable for Counter {
-        fn step(&self) -> Next {
-            let first = self.steps.fetch_add(1, Ordering::Relaxed) == 0;
-            if let Some(job) = self.wake_self.as_ref().filter(|_| first).and_then(Weak::upgrade) {
-                job.wake();
-            }
-            self.next
-        }
-    }
-
-    fn counter(scheduler: &Arc<Scheduler>, next: Next, wakes_itself: bool) -> (Arc<Job>, Arc<AtomicUsize>) {
-        let steps = Arc::new(AtomicUsize::new(0));
-        let job =
-            scheduler.job(|job| Counter { steps: steps.clone(), next, wake_self: wakes_itself.then(|| job.clone()) });
-        (job, steps)
-    }
-
-    fn drain(scheduler: &Scheduler) {
-        while scheduler.ready_jobs() > 0 {
-            scheduler.run_one(0);
-        }
-    }
-
-    #[test]
-    fn many_wakes_before_a_run_are_one_run() {
-        let scheduler = Scheduler::new(Arc::new(ManualClock::new(0)));
-        let (job, steps) = counter(&scheduler, Next::Wait(None), false);
-        job.wake();
-        job.wake();
-        drain(&scheduler);
-        assert_eq!(steps.load(Ordering::Relaxed), 1);
-    }
-
-    #[test]
-    fn a_wake_during_a_run_is_not_lost() {
-        let scheduler = Scheduler::new(Arc::new(ManualClock::new(0)));
-        let (job, steps) = counter(&scheduler, Next::Wait(None), true);
-        job.wake();
-        drain(&scheduler);
-        assert_eq!(steps.load(Ordering::Relaxed), 2);
-    }
-
-    #[test]
-    fn a_finished_job_never_runs_again() {
-        let scheduler = Scheduler::new(Arc::new(ManualClock::new(0)));
-        let (job, steps) = counter(&scheduler, Next::Done, true);
-        job.wake();
-        drain(&scheduler);
-        job.wake();
-        drain(&scheduler);
-        assert_eq!(steps.load(Ordering::Relaxed), 1);
-    }
-
-    #[test]
-    fn an_alarm_rings_once_and_only_when_due() {
-        let clock = Arc::new(ManualClock::new(0));
-        let scheduler = Scheduler::new(clock.clone());
-        let (job, steps) = counter(&scheduler, Next::Wait(Some(Duration::from_secs(5))), false);
-        job.wake();
-        drain(&scheduler);
-        assert_eq!(scheduler.next_alarm(), Some(Duration::from_secs(5)));
-        clock.advance(Duration::from_secs(4));
-        assert_eq!(scheduler.ready_jobs(), 0);
-        clock.advance(Duration::from_secs(1));
-        assert_eq!(scheduler.ready_jobs(), 1);
-        scheduler.run_one(0);
-        assert_eq!(steps.load(Ordering::Relaxed), 2);
-    }
-
-    #[test]
-    fn a_job_has_one_alarm_at_most() {
-        let scheduler = Scheduler::new(Arc::new(ManualClock::new(0)));
-        let (job, _) = counter(&scheduler, Next::Wait(Some(Duration::from_secs(5))), false);
-        for _ in 0..100 {
-            job.wake();
-            drain(&scheduler);
-        }
-        assert_eq!(scheduler.inner.lock().alarms.len(), 1);
-    }
-
-    #[test]
-    fn a_stuck_worker_does_not_hold_up_the_queue() {
-        struct Stuck(gate::Gate);
-        impl Runnable for Stuck {
-            fn step(&self) -> Next {
-                self.0.wait();
-                Next::Done
-            }
-        }
-        let scheduler = Scheduler::new(Arc::new(fnstream_core::clock::SystemClock::new()));
-        let workers = crate::workers::Workers::start(scheduler.clone(), 1).expect("threads");
-        let (stuck, done) = (gate::Gate::default(), gate::Gate::default());
-        let gate = stuck.clone();
-        scheduler.job(|_| Stuck(gate)).wake();
-        struct Signal(gate::Gate);
-        impl Runnable for Signal {
-            fn step(&self) -> Next {
-                self.0.open();
-                Next::Done
-            }
-        }
-        let signal = done.clone();
-        scheduler.job(|_| Signal(signal)).wake();
-        // Only a further thread can open it while the single worker is stuck.
-        done.wait();
-        stuck.open();
-        workers.stop();
-    }
-
-    mod gate {
-        use super::*;
-
-        #[derive(Clone, Default)]
-        pub(super) struct Gate(Arc<(Mutex<bool>, Condvar)>);
-
-        impl Gate {
-            pub(super) fn open(&self) {
-                *self.0.0.lock() = true;
-                self.0.1.notify_all();
-            }
-
-            pub(super) fn wait(&self) {
-                let mut open = self.0.0.lock();
-                while !*open {
-                    self.0.1.wait(&mut open);
-                }
-            }
-        }
-    }
-}
+mod tests;

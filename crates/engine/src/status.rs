@@ -5,9 +5,9 @@
 
 use std::fmt;
 
-use fnstream_core::ErrorCode;
 use fnstream_core::epoch::Epoch;
 use fnstream_core::record::{Position, TopicPartition};
+use fnstream_core::{Error, ErrorCode};
 
 /// A function as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,12 +39,11 @@ impl fmt::Display for FunctionState {
 /// A task.
 ///
 /// ```text
-///            ┌──────────── failure ──────────┐
-///            ▼                               │
 ///  ──► Opening ──► Running ──► Draining ──► Ended
-///        │  ▲         │            │
-///        │  └─ BackingOff ◄─ failure
-///        └──► Failed    (init refused, position dropped: waits for a human)
+///        │ ▲ ▲        │ │          │
+///        │ │ └─ a culprit is looked for: at once
+///        │ └── BackingOff ◄── a retry of a record; a fault of the host; a function that does not start in time
+///        └───► Failed ◄────── init refused; input dropped by retention; policy `stop` at a record: waits for a human
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TaskState {
@@ -99,7 +98,7 @@ pub struct TaskStatus {
     pub partitions: Vec<PartitionStatus>,
     /// Records consumed and committed since the task exists.
     pub records_in: u64,
-    /// Records emitted and committed since the task exists.
+    /// Records emitted and committed since the task exists, dead letters included.
     pub records_out: u64,
     /// How often it was opened again after a failure, since the function was started.
     pub restarts: u64,
@@ -107,6 +106,8 @@ pub struct TaskStatus {
     pub memory_bytes: usize,
     /// The last failure, until the function is started anew.
     pub last_error: Option<TaskError>,
+    /// Why what it has done cannot be committed now; it is handed in again until it can.
+    pub refused: Option<Error>,
 }
 
 /// An input partition of a task.

@@ -15,11 +15,16 @@
 
 mod decide;
 mod host;
+mod hunt;
+mod letters;
 mod open;
 mod outbox;
+mod quota;
 mod running;
+mod trial;
 mod view;
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -29,10 +34,12 @@ use fnstream_core::waker::Waker;
 use parking_lot::Mutex;
 
 use self::decide::{Recovery, after_open_failure, backoff};
+use self::hunt::Hunt;
 use self::open::Opened;
-use self::running::{Running, Turn, Unanswered};
+use self::running::{Cx, Running, Turn, Unanswered};
 pub(crate) use self::view::View;
 use crate::function::Function;
+use crate::letters::LetterOrder;
 use crate::scheduler::{Job, Next, Runnable};
 use crate::status::{TaskError, TaskState};
 
@@ -51,6 +58,8 @@ struct Mail {
     end: Option<End>,
     /// Told by being dropped, when the task has ended.
     revoked: Vec<RevokeDone>,
+    /// What is to be done with dead letters, one after the other.
+    orders: VecDeque<LetterOrder>,
 }
 
 /// A task as others see it.
@@ -80,6 +89,12 @@ impl TaskHandle {
             let mut mail = self.mail.lock();
             mail.end = mail.end.max(Some(end));
         }
+        self.job.wake();
+    }
+
+    /// Asks the task to do something with its dead letters.
+    pub(crate) fn order(&self, order: LetterOrder) {
+        self.mail.lock().orders.push_back(order);
         self.job.wake();
     }
 
@@ -114,14 +129,21 @@ impl Runnable for Task {
             return Next::Wait(None);
         }
         let mut machine = self.machine.lock();
-        let end = self.mail.lock().end;
+        let end = {
+            let mut mail = self.mail.lock();
+            if machine.order.is_none() {
+                machine.order = mail.orders.pop_front();
+            }
+            mail.end
+        };
         let next = machine.step(&function, end);
         drop(machine);
         function.permits.give_back();
         if next == Next::Done {
             function.task_ended(&job);
-            // Only now may the broker give the task to another.
-            drop(std::mem::take(&mut self.mail.lock().revoked));
+            // Only now may the broker give the task to another. Nobody does anything for the orders any more.
+            let left = std::mem::take(&mut *self.mail.lock());
+            drop(left);
         }
         next
     }
@@ -143,8 +165,9 @@ pub(crate) struct Machine {
     phase: Phase,
     /// Failures since the last commit.
     failures: u32,
-    /// The most records of a batch while a culprit is looked for.
-    isolation: Option<usize>,
+    hunt: Hunt,
+    /// What is being done with dead letters.
+    order: Option<LetterOrder>,
     /// What was in flight when the task failed. It is waited for before the task is opened again or given up: it may
     /// still be committed, and then need not be done again.
     unanswered: Option<Unanswered>,
@@ -152,17 +175,33 @@ pub(crate) struct Machine {
 
 impl Machine {
     fn new(assignment: Assignment, waker: Waker, view: Arc<Mutex<View>>) -> Self {
-        Machine { assignment, waker, view, phase: Phase::Opening, failures: 0, isolation: None, unanswered: None }
+        Machine {
+            assignment,
+            waker,
+            view,
+            phase: Phase::Opening,
+            failures: 0,
+            hunt: Hunt::default(),
+            order: None,
+            unanswered: None,
+        }
     }
 
     fn step(&mut self, function: &Arc<Function>, end: Option<End>) -> Next {
         let now = function.engine.deps.clock.now();
-        let answered = self.is_answered();
+        let answered = self.is_answered(function, now);
         match &mut self.phase {
             Phase::Ended => Next::Done,
             Phase::Running(_) if end == Some(End::Abort) => self.ended(),
             Phase::Running(running) => {
-                let turn = running.turn(function, end.is_some(), &mut self.isolation, &self.waker);
+                let (hunt, order) = (&mut self.hunt, &mut self.order);
+                let mut cx = Cx { function, waker: &self.waker, hunt, order, ending: end.is_some() };
+                let turn = running.turn(&mut cx);
+                if matches!(turn, Ok(Turn::Committed)) && running.is_to_be_replaced(&cx) {
+                    self.failures = 0;
+                    self.enter(Phase::Opening);
+                    return Next::Again;
+                }
                 running.show(&mut self.view.lock(), end.is_some());
                 match turn {
                     Ok(Turn::Again) => Next::Again,
@@ -186,15 +225,20 @@ impl Machine {
             _ if end == Some(End::Abort) => self.ended(),
             _ if !answered => Next::Wait(None),
             _ if end.is_some() => self.ended(),
-            Phase::Failed => Next::Wait(None),
+            Phase::Failed => {
+                // Nobody waits for a task that waits for a human.
+                self.order = None;
+                Next::Wait(None)
+            }
             Phase::BackingOff { until } if now < *until => Next::Wait(Some(*until)),
             Phase::BackingOff { .. } | Phase::Opening => self.open(function),
         }
     }
 
     /// Whether nothing of an earlier life of the task can become visible any more.
-    fn is_answered(&mut self) -> bool {
-        self.unanswered.take_if(|unanswered| unanswered.is_answered());
+    fn is_answered(&mut self, function: &Function, now: Duration) -> bool {
+        let order = self.order.as_ref();
+        self.unanswered.take_if(|unanswered| unanswered.settle(function, order, now));
         self.unanswered.is_none()
     }
 
@@ -214,7 +258,7 @@ impl Machine {
     }
 
     fn failed(&mut self, function: &Arc<Function>, recovery: Recovery, failure: &CallFailure) -> Next {
-        self.note(function, failure);
+        self.note(function, recovery, failure);
         match recovery {
             Recovery::Fail => {
                 self.enter(Phase::Failed);
@@ -224,22 +268,36 @@ impl Machine {
                 self.enter(Phase::Opening);
                 Next::Again
             }
+            Recovery::Retry(wait) => self.back_off(function, wait),
             Recovery::GiveUp | Recovery::Resubmit | Recovery::Reopen => {
                 self.failures = self.failures.saturating_add(1);
                 let config = &function.engine.config;
-                let wait = backoff(self.failures, config.backoff_min, config.backoff_max);
-                let until = function.engine.deps.clock.now() + wait;
-                self.enter(Phase::BackingOff { until });
-                Next::Wait(Some(until))
+                self.back_off(function, backoff(self.failures, config.backoff_min, config.backoff_max))
             }
         }
     }
 
+    fn back_off(&mut self, function: &Function, wait: Duration) -> Next {
+        let until = function.engine.deps.clock.now() + wait;
+        self.enter(Phase::BackingOff { until });
+        Next::Wait(Some(until))
+    }
+
     /// Makes a failure visible.
-    fn note(&self, function: &Function, failure: &CallFailure) {
-        let task = self.assignment.task;
+    ///
+    /// A culprit that is looked for or tried again is nothing unexpected: functions may fail as often as they like.
+    fn note(&self, function: &Function, recovery: Recovery, failure: &CallFailure) {
+        let task = self.assignment.task.index;
         let (code, message) = (failure.error.code, &failure.error.message);
-        tracing::warn!(function = function.entry.spec.name, %task, %code, message, "task failed, nothing of its open epoch is kept");
+        match recovery {
+            Recovery::ReopenNow | Recovery::Retry(_) => {
+                let name = &function.entry.spec.name;
+                tracing::debug!(function = name, task, %code, message, "a call failed, nothing of its epoch is kept");
+            }
+            Recovery::Fail => function.warn(task, format_args!("stopped, it needs you: {}", failure.error)),
+            _ => function.warn(task, format_args!("failed, it is opened again after a wait: {}", failure.error)),
+        }
+        function.meter.restarted();
         let mut view = self.view.lock();
         view.restarts += 1;
         view.last_error = Some(TaskError {

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! Several engines share the tasks of a chain of two functions on a broker that assigns, revokes, loses, pauses, crashes
-//! and refuses at random, in virtual time. Whatever happens: nothing lost, nothing doubled, order kept, state exact.
+//! and refuses at random, in virtual time. Whatever happens: nothing lost, nothing doubled, order kept, state exact; and of
+//! what the first function cannot take, each record a dead letter once for each time that it was given up.
 //!
 //! Every run is one seed. `SIM_SEED=n` repeats one, `SIM_RUNS=n` sets how many are run.
 
@@ -25,6 +26,7 @@ fn run(seed: u64, faults: Faults) {
     let mut world = World::new(seed, faults);
     world.live(400);
     world.heal();
+    world.replay_letters();
     check::check(&world);
 }
 

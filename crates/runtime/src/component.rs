@@ -3,19 +3,15 @@
 
 //! What the two kinds of components have in common: the data of their stores.
 
-use std::sync::Arc;
-use std::time::Instant;
-
 use fnstream_core::error::Fault;
 use fnstream_core::runtime::{CallFailure, InstanceSpec, SharedHost};
 use fnstream_core::{Error, ErrorCode};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::WasiCtx;
 
-use crate::fault::raise;
+use crate::fault::{bounded, raise};
 use crate::meter::Meter;
-use crate::options::RuntimeOptions;
-use crate::sandbox::Guest;
+use crate::sandbox::{Guest, Machine};
 use crate::stores::Stores;
 use crate::wasi;
 
@@ -23,8 +19,6 @@ use crate::wasi;
 pub(crate) struct Component {
     /// The task's side of the boundary. Locked for one host call at a time, never while the guest runs.
     pub(crate) host: SharedHost,
-    /// When the call that runs must be over.
-    pub(crate) ends: Instant,
     /// The host's last refusal in this call, which the guest was told of.
     pub(crate) refused: Option<Error>,
     /// The stores that a packed function has opened.
@@ -37,24 +31,24 @@ pub(crate) struct Component {
 }
 
 impl Component {
-    pub(crate) fn new(spec: &InstanceSpec, host: SharedHost, options: &RuntimeOptions) -> Self {
-        let function: Arc<str> = spec.function.as_str().into();
-        Component {
+    /// `Err` when a granted folder cannot be opened.
+    pub(crate) fn new(machine: &Machine, spec: &InstanceSpec, host: SharedHost) -> fnstream_core::Result<Self> {
+        Ok(Component {
             host,
-            ends: Instant::now(),
             refused: None,
             stores: Stores::default(),
             timestamp: 0,
-            meter: Meter::new(spec.limits.memory),
-            wasi: wasi::environment(&function, spec.task_index, options.log_line),
+            meter: Meter::new(&spec.limits),
+            wasi: wasi::environment(machine, spec)?,
             table: wasi::table(),
-        }
+        })
     }
 
     /// Sorts an error of the host. The function's own mistakes are for the function to hear of; anything else ends the
-    /// call, since no function can make up for it, nor should it be able to hide it.
+    /// call, since no function can make up for it, nor should it be able to hide it. So does the end of its time, which
+    /// may leave a list of writes half done.
     pub(crate) fn refuse(&mut self, error: Error) -> wasmtime::Result<String> {
-        if error.code.fault() != Fault::User {
+        if error.code.fault() != Fault::User || error.code == ErrorCode::GuestTimeout {
             return Err(raise(error));
         }
         let message = error.message.clone();
@@ -72,7 +66,7 @@ impl Component {
     /// the code says so.
     pub(crate) fn reported(&self, message: String) -> CallFailure {
         let code = self.refused.as_ref().map_or(ErrorCode::GuestError, |refused| refused.code);
-        Error::new(code, message).into()
+        Error::new(code, bounded(message)).into()
     }
 }
 
@@ -81,8 +75,7 @@ impl Guest for Component {
         &mut self.meter
     }
 
-    fn begin(&mut self, ends: Instant) {
-        self.ends = ends;
+    fn begin(&mut self) {
         self.refused = None;
     }
 }

@@ -6,11 +6,13 @@
 //! ```text
 //! what ended the call                                        code
 //! an error that a host function raised (HostFault)           its own
-//! the epoch deadline                                         GuestTimeout
+//! the epoch deadline                                         GuestTimeout, with the limit that was reached
 //! anything, after memory was refused in this call            GuestOutOfMemory
 //! exit, proc_exit                                            GuestExit
 //! any other trap                                             GuestTrap, with the wasm backtrace
 //! ```
+//!
+//! A guest's own words may be as long as its memory: what is kept of them is bounded, and a cut can be seen.
 
 use std::fmt;
 
@@ -33,6 +35,21 @@ impl fmt::Display for HostFault {
 
 impl std::error::Error for HostFault {}
 
+/// The longest message of a guest that is kept, in bytes.
+const LONGEST: usize = 8 << 10;
+
+/// A guest's words, cut where they are too long.
+pub(crate) fn bounded(mut message: String) -> String {
+    if message.len() > LONGEST {
+        let whole = message.len();
+        message.truncate(message.floor_char_boundary(LONGEST));
+        // The memory of the rest goes too.
+        message.shrink_to_fit();
+        message.push_str(&format!(" … (cut, {whole} bytes in all)"));
+    }
+    message
+}
+
 /// Ends the guest's call with this error.
 pub(crate) fn raise(error: Error) -> wasmtime::Error {
     wasmtime::Error::new(HostFault(error))
@@ -53,7 +70,7 @@ fn classify(error: &wasmtime::Error, meter: &Meter) -> Error {
     }
     let trap = error.downcast_ref::<Trap>();
     if trap == Some(&Trap::Interrupt) {
-        return Error::new(ErrorCode::GuestTimeout, "the call was ended at its time limit");
+        return meter.timer().over("was ended at");
     }
     if meter.denied() {
         return Error::new(
@@ -69,7 +86,7 @@ fn classify(error: &wasmtime::Error, meter: &Meter) -> Error {
         // What else ends a call has no trap code: a broken canonical ABI, an unimplemented import.
         None => error.root_cause().to_string(),
     };
-    Error::new(ErrorCode::GuestTrap, message.strip_prefix("wasm trap: ").map_or(message.clone(), str::to_owned))
+    Error::new(ErrorCode::GuestTrap, bounded(message.strip_prefix("wasm trap: ").unwrap_or(&message).to_owned()))
 }
 
 /// The status, when the guest ended itself.

@@ -18,7 +18,7 @@
 //! # Reading order
 //!
 //! [`WasmRuntime`] (`runtime`) -> `inspect` and `cache` (from bytes to code) -> `sandbox` (the only way into a guest), with
-//! `ticker`, `meter`, `fault` (time, memory, how calls end) -> `packed`, `processor`, `stdio` (the kinds), each with one file
+//! `ticker`, `timer`, `meter`, `fault` (time, memory, how calls end) -> `packed`, `processor`, `stdio` (the kinds), each with one file
 //! per host interface; `wasi` and `log` are what components share.
 //!
 //! ```
@@ -45,6 +45,7 @@ mod signature;
 mod stdio;
 mod stores;
 mod ticker;
+mod timer;
 mod wasi;
 
 pub use options::RuntimeOptions;

@@ -1,33 +1,37 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! What a guest writes to its standard output and error, as lines of the server's log (target `guest`).
+//! What a guest writes to its standard output and error, as lines of its function's log.
 //!
-//! A guest decides how much it writes, so lines are bounded, and nothing is allocated before the first byte.
+//! A guest decides how much it writes, so lines are bounded, and nothing is allocated before the first byte. A line that
+//! was cut ends with [`CUT`]. How fast lines may come is the business of the [`FunctionLog`].
 
+use std::borrow::Cow;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use fnstream_core::epoch::FunctionId;
+use fnstream_core::function_log::{FunctionLog, LogLine, Speaker};
+use fnstream_core::runtime::InstanceSpec;
 use parking_lot::Mutex;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-/// Which of the two streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stream {
-    Stdout,
-    Stderr,
-}
+use crate::sandbox::Machine;
+
+/// What a line ends with that was cut.
+pub(crate) const CUT: &str = " … (line cut)";
 
 /// Cuts bytes into lines and logs them.
-#[derive(Debug)]
 pub(crate) struct LineLog {
-    function: Arc<str>,
+    log: Arc<dyn FunctionLog>,
+    function: FunctionId,
+    name: Arc<str>,
     task: u32,
-    stream: Stream,
+    speaker: Speaker,
     longest: usize,
     line: Vec<u8>,
     /// The line was logged already, cut; the rest up to its end is dropped.
@@ -35,8 +39,18 @@ pub(crate) struct LineLog {
 }
 
 impl LineLog {
-    pub(crate) fn new(function: Arc<str>, task: u32, stream: Stream, longest: usize) -> Self {
-        LineLog { function, task, stream, longest, line: Vec::new(), cut: false }
+    /// One of the two streams of an instance.
+    pub(crate) fn new(machine: &Machine, spec: &InstanceSpec, speaker: Speaker) -> Self {
+        LineLog {
+            log: Arc::clone(&machine.log),
+            function: spec.id,
+            name: spec.function.as_str().into(),
+            task: spec.task_index,
+            speaker,
+            longest: machine.options.log_line,
+            line: Vec::new(),
+            cut: false,
+        }
     }
 
     /// Takes bytes; logs the lines that they complete.
@@ -66,8 +80,9 @@ impl LineLog {
     fn emit(&mut self, cut: bool) {
         let line = String::from_utf8_lossy(&self.line);
         let line = line.trim_end_matches('\r');
-        let stream = if self.stream == Stream::Stdout { "stdout" } else { "stderr" };
-        tracing::info!(target: "guest", function = &*self.function, task = self.task, stream, cut, "{line}");
+        let marked = if cut { format!("{line}{CUT}").into() } else { Cow::Borrowed(line) };
+        let (name, task) = (&*self.name, Some(self.task));
+        self.log.write(LogLine { function: self.function, name, task, speaker: self.speaker, text: &marked });
         self.line.clear();
     }
 }
@@ -81,7 +96,7 @@ impl Drop for LineLog {
 }
 
 /// The same as a stream of WASI preview 2.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct LogStream(Arc<Mutex<LineLog>>);
 
 impl LogStream {
@@ -145,15 +160,34 @@ impl tokio::io::AsyncWrite for LogStream {
 mod tests {
     use super::*;
 
+    #[derive(Default)]
+    struct Lines(Mutex<Vec<String>>);
+
+    impl FunctionLog for Lines {
+        fn write(&self, line: LogLine<'_>) {
+            self.0.lock().push(line.text.to_owned());
+        }
+    }
+
     #[test]
     fn a_long_line_is_cut_once_and_the_next_is_whole() {
-        let mut log = LineLog::new("f".into(), 0, Stream::Stdout, 4);
-        log.write(b"abcdef");
-        assert!(log.cut && log.line.is_empty());
+        let lines = Arc::new(Lines::default());
+        let mut log = LineLog {
+            log: lines.clone(),
+            function: FunctionId(1),
+            name: "f".into(),
+            task: 0,
+            speaker: Speaker::Stdout,
+            longest: 4,
+            line: Vec::new(),
+            cut: false,
+        };
+        log.write(b"abc");
+        log.write(b"def");
         log.write(b"gh\nxy");
-        assert!(!log.cut);
-        assert_eq!(log.line, b"xy");
-        log.write(b"zw\n");
-        assert!(!log.cut && log.line.is_empty());
+        assert!(log.line.capacity() < 64, "what is dropped is not kept");
+        log.write(b"z\r\n\nunended");
+        drop(log);
+        assert_eq!(*lines.0.lock(), ["abcd … (line cut)", "xyz", "", "unen … (line cut)"]);
     }
 }

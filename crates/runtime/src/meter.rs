@@ -1,9 +1,22 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Keeps an instance within its memory limit.
+//! Keeps an instance within its limits: its own memory, what the host must keep for it, and its time.
+//!
+//! ```text
+//! what                                                        counted in     until
+//! linear memories, tables                                     memory         the instance is dropped
+//! pages of scans that the guest has not read yet              held           they are read or dropped
+//! emitted records and written state                           handed         the next entry
+//! ```
+//!
+//! Each of the three is bounded by the limit by itself, the last by no less than [`LEAST_HANDED`].
 
+use fnstream_core::runtime::Limits;
+use fnstream_core::{Error, ErrorCode};
 use wasmtime::{ResourceLimiter, Result};
+
+use crate::timer::Timer;
 
 /// Bytes of one table element.
 const ELEMENT: usize = std::mem::size_of::<usize>();
@@ -12,18 +25,25 @@ const ELEMENT: usize = std::mem::size_of::<usize>();
 /// address space or host memory that is counted nowhere else.
 const MOST: usize = 1_000;
 
-/// Counts the linear memory and the tables of one guest, and refuses what passes the limit.
+/// A batch of a thousand records may make some output also where each record's own memory is small.
+const LEAST_HANDED: usize = 64 << 20;
+
+/// The account of one guest, which refuses what passes the limit.
 #[derive(Debug)]
 pub(crate) struct Meter {
     limit: usize,
     memory: usize,
     tables: usize,
+    held: usize,
+    handed: usize,
     denied: bool,
+    timer: Timer,
 }
 
 impl Meter {
-    pub(crate) fn new(limit: usize) -> Self {
-        Meter { limit, memory: 0, tables: 0, denied: false }
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let timer = Timer::call(limits);
+        Meter { limit: limits.memory, memory: 0, tables: 0, held: 0, handed: 0, denied: false, timer }
     }
 
     /// Bytes of linear memory.
@@ -41,9 +61,46 @@ impl Meter {
         self.denied
     }
 
+    /// The time of the call that runs.
+    pub(crate) fn timer(&self) -> &Timer {
+        &self.timer
+    }
+
+    /// The guest is entered, for one call or a batch of them.
+    pub(crate) fn enter(&mut self) {
+        self.handed = 0;
+    }
+
     /// Begins a call.
-    pub(crate) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self, timer: Timer) {
         self.denied = false;
+        self.timer = timer;
+    }
+
+    /// The guest hands over bytes that the host keeps, as output or as state. Asked before they are copied.
+    pub(crate) fn hand(&mut self, bytes: usize) -> Result<(), Error> {
+        let most = self.limit.max(LEAST_HANDED);
+        self.handed = self.handed.saturating_add(bytes);
+        if self.handed <= most {
+            return Ok(());
+        }
+        let message = format!("the output and the state of one call are larger than {most} bytes");
+        Err(Error::new(ErrorCode::GuestOutOfMemory, message))
+    }
+
+    /// The host begins to keep bytes for the guest, until it says so.
+    pub(crate) fn hold(&mut self, bytes: usize) -> Result<(), Error> {
+        self.held = self.held.saturating_add(bytes);
+        if self.held <= self.limit {
+            return Ok(());
+        }
+        let message = format!("the scans that are open hold more than the limit of {} bytes", self.limit);
+        Err(Error::new(ErrorCode::GuestOutOfMemory, message))
+    }
+
+    /// The host keeps them no longer.
+    pub(crate) fn release(&mut self, bytes: usize) {
+        self.held = self.held.saturating_sub(bytes);
     }
 
     fn admit(&mut self, more: usize) -> bool {

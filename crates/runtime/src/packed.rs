@@ -3,8 +3,6 @@
 
 //! Components of the packed world: one call and one buffer per batch.
 
-use std::sync::Arc;
-
 use fnstream_core::Result;
 use fnstream_core::batch::Batch;
 use fnstream_core::epoch::Epoch;
@@ -15,7 +13,6 @@ use wasmtime::component::{
 };
 
 use crate::component::Component;
-use crate::options::RuntimeOptions;
 use crate::sandbox::{Machine, Sandbox};
 use crate::signature::{Export, check, unsupported};
 
@@ -69,16 +66,10 @@ pub(crate) struct PackedProgram {
     machine: Machine,
     pre: InstancePre<Component>,
     exports: [ComponentExportIndex; 8],
-    options: Arc<RuntimeOptions>,
 }
 
 impl PackedProgram {
-    pub(crate) fn new(
-        machine: &Machine,
-        linker: &Linker<Component>,
-        code: &component::Component,
-        options: &Arc<RuntimeOptions>,
-    ) -> Result<Self> {
+    pub(crate) fn new(machine: &Machine, linker: &Linker<Component>, code: &component::Component) -> Result<Self> {
         check(&machine.engine, &code.component_type(), Some(FUNCTION), &EXPORTS)?;
         let pre = linker.instantiate_pre(code).map_err(|e| unsupported(format!("cannot be linked: {e:#}")))?;
         let function = code.get_export_index(None, FUNCTION);
@@ -88,7 +79,7 @@ impl PackedProgram {
             indexes.push(index.ok_or_else(|| unsupported(format!("does not export '{FUNCTION}#{name}'")))?);
         }
         let exports = <[_; 8]>::try_from(indexes).map_err(|_| unsupported("lacks exports".into()))?;
-        Ok(PackedProgram { machine: machine.clone(), pre, exports, options: Arc::clone(options) })
+        Ok(PackedProgram { machine: machine.clone(), pre, exports })
     }
 }
 
@@ -98,8 +89,8 @@ impl Program for PackedProgram {
     }
 
     fn instantiate(&self, spec: &InstanceSpec, host: SharedHost) -> CallResult<Box<dyn Instance>> {
-        let mut sandbox = Sandbox::new(&self.machine, spec.limits, Component::new(spec, host, &self.options));
-        let functions = sandbox.call(|store| {
+        let mut sandbox = Sandbox::new(&self.machine, spec.limits, Component::new(&self.machine, spec, host)?);
+        let functions = sandbox.start(|store| {
             let instance = self.pre.instantiate(&mut *store)?;
             let mut functions = Vec::with_capacity(self.exports.len());
             for index in &self.exports {
@@ -173,7 +164,12 @@ impl Instance for Packed {
             task_index: spec.task_index,
             outputs: &spec.outputs,
         };
-        self.call::<(&[(&str, &str)], Metadata<'_>), ()>(self.init, (&config, metadata))
+        let func = self.init;
+        self.sandbox.start(|store| {
+            let answer = call::<(&[(&str, &str)], Metadata<'_>), std::result::Result<(), String>>;
+            let answer = answer(func, store, (&config, metadata))?;
+            Ok(answer.map_err(|message| store.data().reported(message)))
+        })
     }
 
     fn process(&mut self, batch: &Batch) -> CallResult {

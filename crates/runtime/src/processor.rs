@@ -5,8 +5,6 @@
 //!
 //! `fs-process` cannot return an error, so a record fails by a trap, and the index of the record is known.
 
-use std::sync::Arc;
-
 use fnstream_core::Result;
 use fnstream_core::batch::Batch;
 use fnstream_core::epoch::Epoch;
@@ -14,9 +12,9 @@ use fnstream_core::runtime::{CallResult, Instance, InstanceSpec, Program, Shared
 use wasmtime::component::{self, ComponentExportIndex, ComponentNamedList, Func, InstancePre, Lift, Linker, Lower};
 
 use crate::component::Component;
-use crate::options::RuntimeOptions;
 use crate::sandbox::{Machine, Sandbox, begin};
 use crate::signature::{Export, check, unsupported};
+use crate::timer::Timer;
 
 pub(crate) mod collector;
 pub(crate) mod iterator;
@@ -41,16 +39,10 @@ pub(crate) struct ProcessorProgram {
     machine: Machine,
     pre: InstancePre<Component>,
     exports: [ComponentExportIndex; 8],
-    options: Arc<RuntimeOptions>,
 }
 
 impl ProcessorProgram {
-    pub(crate) fn new(
-        machine: &Machine,
-        linker: &Linker<Component>,
-        code: &component::Component,
-        options: &Arc<RuntimeOptions>,
-    ) -> Result<Self> {
+    pub(crate) fn new(machine: &Machine, linker: &Linker<Component>, code: &component::Component) -> Result<Self> {
         check(&machine.engine, &code.component_type(), None, &EXPORTS)?;
         let pre = linker.instantiate_pre(code).map_err(|e| unsupported(format!("cannot be linked: {e:#}")))?;
         let mut indexes = Vec::with_capacity(EXPORTS.len());
@@ -59,7 +51,7 @@ impl ProcessorProgram {
             indexes.push(index.ok_or_else(|| unsupported(format!("does not export '{name}'")))?);
         }
         let exports = <[_; 8]>::try_from(indexes).map_err(|_| unsupported("lacks exports".into()))?;
-        Ok(ProcessorProgram { machine: machine.clone(), pre, exports, options: Arc::clone(options) })
+        Ok(ProcessorProgram { machine: machine.clone(), pre, exports })
     }
 }
 
@@ -69,8 +61,8 @@ impl Program for ProcessorProgram {
     }
 
     fn instantiate(&self, spec: &InstanceSpec, host: SharedHost) -> CallResult<Box<dyn Instance>> {
-        let mut sandbox = Sandbox::new(&self.machine, spec.limits, Component::new(spec, host, &self.options));
-        let functions = sandbox.call(|store| {
+        let mut sandbox = Sandbox::new(&self.machine, spec.limits, Component::new(&self.machine, spec, host)?);
+        let functions = sandbox.start(|store| {
             let instance = self.pre.instantiate(&mut *store)?;
             let mut functions = Vec::with_capacity(self.exports.len());
             for index in &self.exports {
@@ -123,7 +115,9 @@ impl Processor {
 impl Instance for Processor {
     fn init(&mut self) -> CallResult {
         let config = std::mem::take(&mut self.config);
-        self.call(self.init, (&config[..],))
+        let func = self.init;
+        self.sandbox
+            .start(|store| Ok(Ok(func.typed::<(&[(String, String)],), ()>(&*store)?.call(store, (&config,))?)))
     }
 
     fn process(&mut self, batch: &Batch) -> CallResult {
@@ -133,7 +127,7 @@ impl Instance for Processor {
             let func = func.typed::<(u32, &[u8]), ()>(&*store)?;
             for (index, record) in batch.frame().iter().enumerate() {
                 at = Some(index as u32);
-                begin(store, limits);
+                begin(store, Timer::call(&limits));
                 store.data_mut().timestamp = record.timestamp;
                 func.call(&mut *store, (record.channel, record.value))?;
             }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 
 use fnstream_core::Result;
 use fnstream_core::error::internal;
+use fnstream_core::function_log::{FunctionLog, ProcessLog};
 use fnstream_core::runtime::{Program, Runtime};
 use parking_lot::Mutex;
 use wasmtime::component::Linker;
@@ -34,7 +35,6 @@ pub struct WasmRuntime {
     cache: CodeCache,
     components: Linker<Component>,
     modules: wasmtime::Linker<Stdio>,
-    options: Arc<RuntimeOptions>,
     programs: Mutex<HashMap<String, Slot>>,
 }
 
@@ -47,29 +47,33 @@ impl WasmRuntime {
         let failed = |e: wasmtime::Error| internal(format!("the webassembly engine cannot start: {e:#}"));
         let engine = Engine::new(&config(&options)).map_err(failed)?;
         let ticker = Ticker::start(&engine).map_err(|e| internal(format!("the guests' clock cannot start: {e}")))?;
-        let machine = Machine { engine, ticker: Arc::new(ticker) };
+        let (ticker, options, log) = (Arc::new(ticker), Arc::new(options), Arc::new(ProcessLog));
+        let machine = Machine { engine, ticker, options, log };
         Ok(WasmRuntime {
             cache: CodeCache::new(cache_dir, &machine.engine),
             components: component_linker(&machine.engine).map_err(failed)?,
             modules: stdio::linker(&machine.engine).map_err(failed)?,
             machine,
-            options: Arc::new(options),
             programs: Mutex::default(),
         })
+    }
+
+    /// The same runtime, whose functions' standard output and error go to that log instead of the process's own.
+    pub fn with_log(mut self, log: Arc<dyn FunctionLog>) -> Self {
+        self.machine.log = log;
+        self
     }
 
     fn make(&self, digest: &str, artifact: &[u8]) -> Result<Arc<dyn Program>> {
         let (kind, code) = self.cache.load(&self.machine.engine, digest, artifact)?;
         Ok(match (kind, code) {
             (Kind::Packed, Code::Component(code)) => {
-                Arc::new(PackedProgram::new(&self.machine, &self.components, &code, &self.options)?)
+                Arc::new(PackedProgram::new(&self.machine, &self.components, &code)?)
             }
             (Kind::Processor, Code::Component(code)) => {
-                Arc::new(ProcessorProgram::new(&self.machine, &self.components, &code, &self.options)?)
+                Arc::new(ProcessorProgram::new(&self.machine, &self.components, &code)?)
             }
-            (Kind::Stdio, Code::Module(code)) => {
-                Arc::new(StdioProgram::new(&self.machine, &self.modules, &code, &self.options)?)
-            }
+            (Kind::Stdio, Code::Module(code)) => Arc::new(StdioProgram::new(&self.machine, &self.modules, &code)?),
             _ => return Err(internal("compiled code is not of the kind that was compiled")),
         })
     }

@@ -2,32 +2,43 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! One guest's store, and the only way into it: every call is metered, timed, and spoils the guest when it fails.
+//!
+//! Making the instance and its `init` share one time, `start_time`; every other call has `call_time` for itself.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fnstream_core::function_log::FunctionLog;
 use fnstream_core::runtime::{CallFailure, CallResult, Limits};
 use fnstream_core::{Error, ErrorCode};
 use wasmtime::{Engine, Store};
 
 use crate::fault::failure;
 use crate::meter::Meter;
+use crate::options::RuntimeOptions;
 use crate::ticker::Ticker;
+use crate::timer::Timer;
 
-/// The engine with the clock that ends its guests' calls.
-#[derive(Debug, Clone)]
+/// The engine, the clock that ends its guests' calls, and what else all guests share.
+#[derive(Clone)]
 pub(crate) struct Machine {
     pub(crate) engine: Engine,
     pub(crate) ticker: Arc<Ticker>,
+    pub(crate) options: Arc<RuntimeOptions>,
+    pub(crate) log: Arc<dyn FunctionLog>,
 }
+
+/// Handles of resources, the guest's own and the host's, that a guest may hold at once. They live in the host's memory, a
+/// few words each.
+const MOST_HANDLES: usize = 20_000;
 
 /// What the data of a store must have.
 pub(crate) trait Guest: Send + 'static {
     /// The memory account.
     fn meter(&mut self) -> &mut Meter;
 
-    /// A call begins that must end by then.
-    fn begin(&mut self, ends: Instant);
+    /// A call begins.
+    fn begin(&mut self);
 }
 
 /// A store and what guards it.
@@ -35,6 +46,8 @@ pub(crate) struct Sandbox<T: Guest> {
     store: Store<T>,
     machine: Machine,
     limits: Limits,
+    /// What is left of the time to start in.
+    start: Duration,
     poisoned: bool,
 }
 
@@ -44,7 +57,19 @@ impl<T: Guest> Sandbox<T> {
         store.limiter(|data| data.meter());
         // Lifting a list costs as much as it is long; a guest cannot pass more than it has.
         store.set_hostcall_fuel(limits.memory.max(1 << 20));
-        Sandbox { store, machine: machine.clone(), limits, poisoned: false }
+        store.set_max_component_handles(MOST_HANDLES);
+        Sandbox { store, machine: machine.clone(), limits, start: limits.start_time, poisoned: false }
+    }
+
+    /// Runs a part of the start: like [`Sandbox::call`], in the time that all parts share.
+    pub(crate) fn start<R>(
+        &mut self,
+        run: impl FnOnce(&mut Store<T>) -> wasmtime::Result<Result<R, CallFailure>>,
+    ) -> CallResult<R> {
+        let begun = Instant::now();
+        let ended = self.enter(Timer::start(&self.limits, self.start), run);
+        self.start = self.start.saturating_sub(begun.elapsed());
+        ended
     }
 
     /// Runs guest code. The inner result is what the guest answered, the outer one how the call ended; after a failure of
@@ -53,13 +78,22 @@ impl<T: Guest> Sandbox<T> {
         &mut self,
         run: impl FnOnce(&mut Store<T>) -> wasmtime::Result<Result<R, CallFailure>>,
     ) -> CallResult<R> {
+        self.enter(Timer::call(&self.limits), run)
+    }
+
+    fn enter<R>(
+        &mut self,
+        timer: Timer,
+        run: impl FnOnce(&mut Store<T>) -> wasmtime::Result<Result<R, CallFailure>>,
+    ) -> CallResult<R> {
         if self.poisoned {
             return Err(poisoned());
         }
         // Also should the host's own code panic in the middle.
         self.poisoned = true;
         let running = self.machine.ticker.call();
-        begin(&mut self.store, self.limits);
+        self.store.data_mut().meter().enter();
+        begin(&mut self.store, timer);
         let ended = run(&mut self.store);
         drop(running);
         let answer = match ended {
@@ -83,16 +117,12 @@ impl<T: Guest> Sandbox<T> {
 
 /// Gives the guest the time and the account of one call. A batch of single records is one entry but many calls: the limits
 /// are those of one.
-pub(crate) fn begin<T: Guest>(store: &mut Store<T>, limits: Limits) {
-    store.set_epoch_deadline(Ticker::ticks(limits.call_time));
-    let now = Instant::now();
+pub(crate) fn begin<T: Guest>(store: &mut Store<T>, timer: Timer) {
+    store.set_epoch_deadline(Ticker::ticks(timer.left()));
     let data = store.data_mut();
-    data.begin(now.checked_add(limits.call_time).unwrap_or(now + FOR_EVER));
-    data.meter().begin();
+    data.begin();
+    data.meter().begin(timer);
 }
-
-/// Longer than any process lives.
-const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 fn poisoned() -> CallFailure {
     Error::new(ErrorCode::GuestPoisoned, "the instance failed before").into()

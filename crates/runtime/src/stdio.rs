@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! exports `process`       `_initialize`, else `_start`, is called once; then `process` for each record, in one instance
-//! exports only `_start`   a fresh instance for each record: any program that filters its input is a function
+//! exports only `_start`   a fresh instance for each record: any program that filters its input is a function; making it
+//!                         counts to the time of the record
 //! ```
 //!
 //! A record that writes nothing emits nothing. A result goes to the first output, with the key, the headers and the time of
@@ -18,6 +19,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use fnstream_core::batch::Batch;
 use fnstream_core::epoch::Epoch;
+use fnstream_core::function_log::Speaker;
 use fnstream_core::runtime::{CallResult, Instance, InstanceSpec, Program, SharedHost};
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_frame::RecordView;
@@ -25,20 +27,24 @@ use wasmtime::{ExternType, FuncType, InstancePre, Linker, Memory, Module, Store,
 use wasmtime_wasi::random::WasiRandomCtx;
 
 use crate::fault::{exit_status, raise};
-use crate::log::{LineLog, Stream};
+use crate::log::LineLog;
 use crate::meter::Meter;
-use crate::options::RuntimeOptions;
 use crate::sandbox::{Guest, Machine, Sandbox, begin};
 use crate::signature::unsupported;
+use crate::timer::Timer;
 
 mod abort;
+mod environ;
 mod errno;
 mod files;
+mod folder;
 mod memory;
+mod paths;
 mod poll;
 mod wasi;
 
 use files::Files;
+use folder::Granted;
 
 /// Called for each record.
 pub(crate) const PROCESS: &str = "process";
@@ -51,9 +57,8 @@ pub(crate) struct Stdio {
     host: SharedHost,
     meter: Meter,
     files: Files,
+    granted: Arc<Grants>,
     memory: Option<Memory>,
-    /// When the call that runs must be over.
-    ends: Instant,
     born: Instant,
     random: Option<WasiRandomCtx>,
 }
@@ -63,8 +68,19 @@ impl Guest for Stdio {
         &mut self.meter
     }
 
-    fn begin(&mut self, ends: Instant) {
-        self.ends = ends;
+    fn begin(&mut self) {}
+}
+
+/// What a function was granted of its server.
+struct Grants {
+    environ: Vec<Vec<u8>>,
+    folders: Vec<Granted>,
+}
+
+impl Grants {
+    /// `Err` when a folder cannot be opened.
+    fn new(spec: &InstanceSpec) -> Result<Arc<Self>> {
+        Ok(Arc::new(Grants { environ: environ::environ(spec), folders: folder::open_all(spec)? }))
     }
 }
 
@@ -90,16 +106,10 @@ pub(crate) struct StdioProgram {
     setup: Option<&'static str>,
     /// There is a `process`.
     resident: bool,
-    options: Arc<RuntimeOptions>,
 }
 
 impl StdioProgram {
-    pub(crate) fn new(
-        machine: &Machine,
-        linker: &Linker<Stdio>,
-        module: &Module,
-        options: &Arc<RuntimeOptions>,
-    ) -> Result<Self> {
+    pub(crate) fn new(machine: &Machine, linker: &Linker<Stdio>, module: &Module) -> Result<Self> {
         let exports = |name| check_export(module, name);
         let (process, start, initialize) = (exports(PROCESS)?, exports(START)?, exports(INITIALIZE)?);
         let mut linker = linker.clone();
@@ -107,10 +117,10 @@ impl StdioProgram {
         for import in module.imports() {
             if let ExternType::Func(ty) = import.ty()
                 && import.module() == wasi::MODULE
-                && wasi::is_absent(import.name())
+                && let Some(errno) = wasi::refusal(import.name())
             {
                 linker.allow_shadowing(true);
-                wasi::define_absent(&mut linker, import.name(), &ty).map_err(cannot)?;
+                wasi::define_refused(&mut linker, import.name(), &ty, errno).map_err(cannot)?;
             }
         }
         if module.imports().len() > 0 && !matches!(module.get_export("memory"), Some(ExternType::Memory(_))) {
@@ -121,19 +131,18 @@ impl StdioProgram {
             pre: linker.instantiate_pre(module).map_err(cannot)?,
             setup: [(initialize, INITIALIZE), (start, START)].into_iter().find_map(|(has, name)| has.then_some(name)),
             resident: process,
-            options: Arc::clone(options),
         })
     }
 
-    fn sandbox(&self, spec: &InstanceSpec, host: SharedHost) -> Sandbox<Stdio> {
-        let function: Arc<str> = spec.function.as_str().into();
-        let log = |stream| LineLog::new(Arc::clone(&function), spec.task_index, stream, self.options.log_line);
+    fn sandbox(&self, spec: &InstanceSpec, granted: &Arc<Grants>, host: SharedHost) -> Sandbox<Stdio> {
+        let log = |speaker| LineLog::new(&self.machine, spec, speaker);
+        let (largest, stdout, stderr) = (spec.limits.record_bytes, log(Speaker::Stdout), log(Speaker::Stderr));
         let data = Stdio {
             host,
-            meter: Meter::new(spec.limits.memory),
-            files: Files::new(spec.limits.memory, log(Stream::Stdout), log(Stream::Stderr)),
+            meter: Meter::new(&spec.limits),
+            files: Files::new(largest, &granted.folders, stdout, stderr),
+            granted: Arc::clone(granted),
             memory: None,
-            ends: Instant::now(),
             born: Instant::now(),
             random: None,
         };
@@ -173,12 +182,13 @@ impl Program for StdioProgram {
     }
 
     fn instantiate(&self, spec: &InstanceSpec, host: SharedHost) -> CallResult<Box<dyn Instance>> {
+        let granted = Grants::new(spec)?;
         if !self.resident {
             let (program, spec) = (self.clone(), spec.clone());
-            return Ok(Box::new(Filter { program, spec, host, memory: 0, poisoned: false }));
+            return Ok(Box::new(Filter { program, spec, granted, host, memory: 0, poisoned: false }));
         }
-        let mut sandbox = self.sandbox(spec, host);
-        let (instance, process) = sandbox.call(|store| Ok(Ok(self.enter(store, PROCESS)?)))?;
+        let mut sandbox = self.sandbox(spec, &granted, host);
+        let (instance, process) = sandbox.start(|store| Ok(Ok(self.enter(store, PROCESS)?)))?;
         Ok(Box::new(Resident { sandbox, instance, process, setup: self.setup }))
     }
 }
@@ -206,6 +216,7 @@ fn filter(
     if output.is_empty() {
         return Ok(());
     }
+    data.meter.hand(output.len()).map_err(raise)?;
     data.host.lock().emit(RecordView { channel: 0, value: output, ..*record }).map_err(raise)
 }
 
@@ -221,6 +232,7 @@ struct Resident {
 struct Filter {
     program: StdioProgram,
     spec: InstanceSpec,
+    granted: Arc<Grants>,
     host: SharedHost,
     /// What the last one had.
     memory: usize,
@@ -267,7 +279,7 @@ impl Resident {
 impl Instance for Resident {
     fn init(&mut self) -> CallResult {
         let (instance, setup) = (self.instance, self.setup);
-        self.sandbox.call(|store| {
+        self.sandbox.start(|store| {
             if let Some(name) = setup {
                 let setup = instance.get_typed_func::<(), ()>(&mut *store, name)?;
                 returned(setup.call(store, ()))?;
@@ -282,7 +294,7 @@ impl Instance for Resident {
         let ended = self.sandbox.call(|store| {
             for (index, record) in batch.frame().iter().enumerate() {
                 at = Some(index as u32);
-                begin(store, limits);
+                begin(store, Timer::call(&limits));
                 filter(store, &record, batch.bytes().slice_ref(record.value), process)?;
             }
             Ok(Ok(()))
@@ -314,7 +326,7 @@ impl Instance for Filter {
     fn process(&mut self, batch: &Batch) -> CallResult {
         self.alive()?;
         for (index, record) in batch.frame().iter().enumerate() {
-            let mut sandbox = self.program.sandbox(&self.spec, Arc::clone(&self.host));
+            let mut sandbox = self.program.sandbox(&self.spec, &self.granted, Arc::clone(&self.host));
             let ended = sandbox.call(|store| {
                 let (_, start) = self.program.enter(store, START)?;
                 filter(store, &record, batch.bytes().slice_ref(record.value), &start)?;

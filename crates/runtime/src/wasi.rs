@@ -3,19 +3,23 @@
 
 //! WASI preview 2 for components: a clean environment, in which nothing waits longer than the call may.
 //!
-//! No arguments, no environment variables, no files, no sockets, an empty standard input. Clocks and random numbers are
-//! real, since they tell nothing of the server. Standard output and error go to the log.
+//! No arguments, no sockets, an empty standard input. Of environment variables and folders there are those that the
+//! function was granted and no others; folders can be read only, and no path leads out of them. Clocks and random numbers
+//! are real, since they tell nothing of the server. Standard output and error go to the function's log.
 //!
 //! The engine's deadline ends guest code, but not a host function that waits. `wasi:io/poll` is the only place where one
 //! waits here, so it is replaced: each wait also ends with the call's own time.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::fmt;
 
-use fnstream_core::{Error, ErrorCode};
+use fnstream_core::function_log::Speaker;
+use fnstream_core::runtime::InstanceSpec;
+use fnstream_core::spec::FileGrant;
+use fnstream_core::{Error, ErrorCode, Result};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, ResourceTable};
 use wasmtime_wasi::clocks::WasiClocksView;
+use wasmtime_wasi::filesystem::FsPerms;
 use wasmtime_wasi::p2::DynPollable;
 use wasmtime_wasi::p2::bindings::clocks::monotonic_clock::Host as _;
 use wasmtime_wasi::p2::bindings::sync::io::poll::Host as _;
@@ -23,7 +27,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::component::Component;
 use crate::fault::raise;
-use crate::log::{LineLog, LogStream, Stream};
+use crate::log::{LineLog, LogStream};
+use crate::sandbox::Machine;
 
 /// The interface whose waits are bounded; guests of any 0.2 find it under this name.
 const POLL: &str = "wasi:io/poll@0.2.12";
@@ -64,16 +69,30 @@ pub(crate) fn is_known(import: &str) -> bool {
     import.split_once('@').is_some_and(|(name, version)| version.starts_with("0.2.") && INTERFACES.contains(&name))
 }
 
-/// The environment of one instance.
-pub(crate) fn environment(function: &Arc<str>, task: u32, log_line: usize) -> WasiCtx {
-    let log = |stream| LogStream::new(LineLog::new(Arc::clone(function), task, stream, log_line));
-    WasiCtxBuilder::new()
-        .stdout(log(Stream::Stdout))
-        .stderr(log(Stream::Stderr))
+/// The environment of one instance; `Err` when a granted folder cannot be opened.
+pub(crate) fn environment(machine: &Machine, spec: &InstanceSpec) -> Result<WasiCtx> {
+    let log = |speaker| LogStream::new(LineLog::new(machine, spec, speaker));
+    let mut builder = WasiCtxBuilder::new();
+    builder
+        .stdout(log(Speaker::Stdout))
+        .stderr(log(Speaker::Stderr))
         .allow_tcp(false)
         .allow_udp(false)
-        .allow_ip_name_lookup(false)
-        .build()
+        .allow_ip_name_lookup(false);
+    for (name, value) in &spec.env {
+        builder.env(name, value);
+    }
+    for grant in &spec.files {
+        builder
+            .preopened_dir(&grant.host, &grant.guest, FsPerms::ReadOnly)
+            .map_err(|e| unreadable(grant, e.root_cause()))?;
+    }
+    Ok(builder.build())
+}
+
+/// A granted folder that cannot be opened. It may be there again later: a mount that is late, rights that are mended.
+pub(crate) fn unreadable(grant: &FileGrant, why: &dyn fmt::Display) -> Error {
+    Error::new(ErrorCode::Storage, format!("the granted folder '{}' cannot be opened: {why}", grant.host))
 }
 
 /// Adds all of it.
@@ -101,7 +120,7 @@ fn wait(mut cx: StoreContextMut<'_, Component>, mut list: Vec<Resource<DynPollab
     if list.is_empty() {
         return data.table.poll(list);
     }
-    let left = data.ends.saturating_duration_since(Instant::now());
+    let left = data.meter.timer().left();
     let nanos = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
     let deadline = data.clocks().subscribe_duration(nanos)?;
     let index = list.len() as u32;
@@ -111,7 +130,7 @@ fn wait(mut cx: StoreContextMut<'_, Component>, mut list: Vec<Resource<DynPollab
     if let Ok(ready) = &mut ready {
         ready.retain(|&i| i != index);
         if ready.is_empty() {
-            return Err(raise(Error::new(ErrorCode::GuestTimeout, "the call waited until its time limit")));
+            return Err(raise(data.meter.timer().over("waited until")));
         }
     }
     ready
@@ -123,9 +142,12 @@ impl WasiView for Component {
     }
 }
 
+/// The most resources of the host that a guest may have open.
+pub(crate) const MOST_RESOURCES: usize = 10_000;
+
 /// Where a guest's resources are kept: far more than any needs, but bounded.
 pub(crate) fn table() -> ResourceTable {
     let mut table = ResourceTable::new();
-    table.set_max_capacity(10_000);
+    table.set_max_capacity(MOST_RESOURCES);
     table
 }

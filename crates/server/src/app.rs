@@ -18,7 +18,10 @@ mod describe;
 mod functions;
 mod grants;
 mod incoming;
+mod letters;
+mod logs;
 mod maintenance;
+mod observe;
 mod produce;
 mod revisions;
 mod spec;
@@ -27,7 +30,8 @@ mod topics;
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::time::Duration;
 
 use fnstream_core::clock::Clock;
 use fnstream_core::epoch::FunctionId;
@@ -45,9 +49,12 @@ pub use artifacts::Archive;
 pub use consume::{Delivered, Outcome, Reading, Start};
 pub use functions::NewFunction;
 pub use incoming::Incoming;
+pub use letters::{LetterOutcome, WaitingLetter};
 
 use crate::ServerConfig;
 use crate::key_locks::KeyLocks;
+use crate::logs::FunctionLogs;
+use crate::metrics::ServerMeter;
 use artifacts::ArtifactLedger;
 
 /// The application: everything that a request can reach.
@@ -57,7 +64,13 @@ pub struct App {
     metadata: Arc<dyn Metadata>,
     engine: Engine,
     runtime: Arc<dyn Runtime>,
+    logs: Arc<FunctionLogs>,
+    meter: ServerMeter,
     clock: Arc<dyn Clock>,
+    /// When the server was started, on its clock.
+    began: Duration,
+    /// Whether what should run was started, as far as it can be.
+    booted: AtomicBool,
     /// Changes of one function go one after the other.
     functions: KeyLocks<String>,
     /// Deliveries to one group of one topic go one after the other.
@@ -84,6 +97,7 @@ impl App {
         store: Store,
         engine: Engine,
         runtime: Arc<dyn Runtime>,
+        logs: Arc<FunctionLogs>,
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
         let loaders = std::thread::available_parallelism().map_or(2, usize::from);
@@ -93,6 +107,10 @@ impl App {
             store,
             engine,
             runtime,
+            logs,
+            meter: ServerMeter::new(),
+            began: clock.now(),
+            booted: AtomicBool::new(false),
             clock,
             functions: KeyLocks::new(),
             groups: KeyLocks::new(),
@@ -130,8 +148,8 @@ impl App {
     }
 
     /// The parts that a shutdown closes last.
-    pub fn parts(&self) -> (&Engine, &Store) {
-        (&self.engine, &self.store)
+    pub fn parts(&self) -> (&Engine, &Store, &FunctionLogs) {
+        (&self.engine, &self.store, &self.logs)
     }
 
     fn check_open(&self) -> Result<()> {

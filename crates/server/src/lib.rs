@@ -3,8 +3,8 @@
 
 //! The server: puts the engine, the embedded store and the WebAssembly runtime together and serves them over REST.
 //!
-//! Owns: the wiring ([`Server`]), the lifecycle of functions, topics and artifacts (`app`, which knows no HTTP), and the
-//! REST interface (`rest`, which holds no rules of its own). It is the only crate that names all implementations.
+//! Owns: the wiring ([`Server`]), the lifecycle of functions, topics and artifacts (`app`, which knows no HTTP), the logs of
+//! functions (`logs`), what is counted (`metrics`), and the REST interface (`rest`, which holds no rules of its own). It is the only crate that names all implementations.
 //!
 //! # Reading order
 //!
@@ -26,6 +26,8 @@
 mod app;
 pub mod config;
 mod key_locks;
+mod logs;
+mod metrics;
 mod rest;
 pub mod server;
 mod signals;

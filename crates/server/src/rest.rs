@@ -9,6 +9,9 @@
 mod body;
 mod failure;
 mod functions;
+mod letters;
+mod logs;
+mod observe;
 mod openapi;
 mod params;
 mod records;
@@ -38,6 +41,8 @@ pub fn router(app: Arc<App>) -> Router {
     router
         .route("/openapi.json", axum::routing::get(move || std::future::ready(published.clone())))
         .route("/healthz", axum::routing::get(|| std::future::ready("ok\n")))
+        .route("/readyz", axum::routing::get(observe::ready))
+        .route("/metrics", axum::routing::get(observe::metrics))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         // Bodies are bounded where they are read, with an error of ours.

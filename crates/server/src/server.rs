@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use fnstream_core::clock::{Clock, SystemClock};
 use fnstream_core::error::internal;
-use fnstream_core::function_log::ProcessLog;
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_engine::{Engine, EngineConfig, EngineDeps};
 use fnstream_runtime::{RuntimeOptions, WasmRuntime};
@@ -25,6 +24,7 @@ use tokio::net::{TcpListener, TcpSocket, lookup_host};
 use tokio::task::JoinHandle;
 
 use crate::app::App;
+use crate::logs::FunctionLogs;
 use crate::{ServerConfig, Signals, rest};
 
 /// What a record may have beside the body of its request: key, headers, bookkeeping.
@@ -118,6 +118,8 @@ fn open(config: ServerConfig) -> Result<Arc<App>> {
             ..StoreOptions::default()
         },
     )?;
+    let functions = store.metadata().list()?.into_iter().map(|entry| entry.spec.name).collect();
+    let logs = FunctionLogs::open(config.data_dir.join("logs"), clock.clone(), functions)?;
     let runtime = WasmRuntime::new(Some(config.data_dir.join("cache")), RuntimeOptions::default())?;
     let mut engine = EngineConfig::default();
     if let Some(workers) = config.workers {
@@ -131,15 +133,16 @@ fn open(config: ServerConfig) -> Result<Arc<App>> {
         committer: store.committer(),
         state_stores: store.state_stores(),
         clock: clock.clone(),
-        log: Arc::new(ProcessLog),
+        log: logs.clone(),
     };
     let engine = Engine::start(engine, deps)?;
-    Ok(App::new(config, store, engine, Arc::new(runtime), clock))
+    Ok(App::new(config, store, engine, Arc::new(runtime), logs, clock))
 }
 
 fn close(app: &App, patience: Duration) -> Result<()> {
-    let (engine, store) = app.parts();
+    let (engine, store, logs) = app.parts();
     engine.shutdown(patience);
+    logs.close();
     store.close()?;
     tracing::info!("stopped");
     Ok(())
@@ -171,3 +174,6 @@ fn listen_on(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
+
+#[cfg(test)]
+mod tests;

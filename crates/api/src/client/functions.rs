@@ -9,12 +9,19 @@ use super::{Client, ClientError};
 use crate::function::{
     Function, FunctionDescription, FunctionUpdate, RevisionDescription, RollbackRequest, RolledBack,
 };
+use crate::status::FunctionSummary;
 use crate::topic::UploadedArtifact;
 
 impl Client {
     /// The names of all functions.
     pub async fn list_functions(&self) -> Result<Vec<String>, ClientError> {
         self.json(self.request(Method::GET, &["api", "v1", "functions"])?).await
+    }
+
+    /// How all functions fare, or one of them.
+    pub async fn status(&self, name: Option<&str>) -> Result<Vec<FunctionSummary>, ClientError> {
+        let query: Vec<_> = name.into_iter().map(|name| ("name", name)).collect();
+        self.json(self.request(Method::GET, &["api", "v1", "status"])?.query(&query)).await
     }
 
     /// Registers and starts a function.
@@ -71,7 +78,12 @@ impl Client {
         self.json(self.request(Method::POST, &["api", "v1", "artifacts"])?.body(artifact)).await
     }
 
-    fn function(&self, method: Method, name: &str, rest: &[&str]) -> Result<reqwest::RequestBuilder, ClientError> {
+    pub(super) fn function(
+        &self,
+        method: Method,
+        name: &str,
+        rest: &[&str],
+    ) -> Result<reqwest::RequestBuilder, ClientError> {
         let mut segments = vec!["api", "v1", "function", name];
         segments.extend(rest);
         self.request(method, &segments)

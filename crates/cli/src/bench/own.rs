@@ -13,7 +13,7 @@ use fnstream_core::clock::{Clock, SystemClock};
 use fnstream_core::function_log::ProcessLog;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::runtime::{Program, Runtime};
-use fnstream_core::spec::{DesiredState, FunctionSpec};
+use fnstream_core::spec::{DesiredState, ErrorAction, ErrorPolicy, FunctionSpec};
 use fnstream_engine::{Engine, EngineConfig, EngineDeps, StateMode};
 use fnstream_runtime::{RuntimeOptions, WasmRuntime};
 use fnstream_store::{CommitMode, Store, StoreOptions};
@@ -93,6 +93,7 @@ impl Own {
                 inputs: vec![vec![INPUT.into()]],
                 outputs: vec![OUTPUT.into()],
                 replicas: args.partitions,
+                on_error: ErrorPolicy { action: ErrorAction::Stop, ..ErrorPolicy::default() },
                 ..FunctionSpec::default()
             },
             in_flight: Arc::default(),

@@ -116,6 +116,16 @@ impl Layers {
         Ok(())
     }
 
+    /// What the open epoch has written so far, to put it back later.
+    pub(crate) fn overlay(&self) -> Delta {
+        self.overlay.clone()
+    }
+
+    /// Puts the open epoch's writes back to what they were; to none with an empty delta.
+    pub(crate) fn set_overlay(&mut self, overlay: Delta) {
+        self.overlay = overlay;
+    }
+
     /// Ends the open epoch: its writes, which stay readable through [`Layers::set_frozen`].
     pub(crate) fn freeze(&mut self) -> Delta {
         renewed(&mut self.overlay)

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use fnstream_core::committer::CommitFailure;
 use fnstream_core::error::{Error, ErrorCode, Fault};
+use fnstream_core::spec::{ErrorAction, ErrorPolicy};
 
 use crate::config::EpochBounds;
 
@@ -33,8 +34,9 @@ pub(crate) struct Facts {
     pub(crate) congested: bool,
     /// The culprit of a failure is being looked for: an epoch is one batch.
     pub(crate) isolating: bool,
-    /// Where the task begins to read is not committed yet.
-    pub(crate) unplaced: bool,
+    /// The open epoch is to be committed whatever is in it: it says for the first time where an input begins, or what
+    /// became of a dead letter, or somebody waits for a task without an open epoch.
+    pub(crate) urgent: bool,
 }
 
 /// What a running task does next.
@@ -57,7 +59,7 @@ pub(crate) fn next_action(facts: &Facts, bounds: &EpochBounds) -> Action {
         || facts.bytes >= bounds.bytes
         || (facts.records > 0 && facts.age >= bounds.age)
         || (facts.isolating && facts.records > 0)
-        || facts.unplaced;
+        || facts.urgent;
     if facts.ending {
         return match (facts.closed, facts.has_work, facts.in_flight) {
             // What the instance writes and emits while it closes belongs to the last epoch.
@@ -122,8 +124,10 @@ pub(crate) enum Recovery {
     Resubmit,
     /// Drop everything uncommitted and open the task again from the last commit, after a wait.
     Reopen,
-    /// The same, at once: nothing suggests that waiting helps.
+    /// The same, at once: a culprit is looked for, and nothing suggests that waiting helps.
     ReopenNow,
+    /// The same, after this wait: the culprit is tried again.
+    Retry(Duration),
     /// Somebody else owns the task.
     GiveUp,
     /// Repeating would fail again: wait for a human.
@@ -142,6 +146,8 @@ pub(crate) fn after_commit_failure(failure: &CommitFailure) -> Recovery {
 pub(crate) fn after_open_failure(error: &Error) -> Recovery {
     match (error.code, error.code.fault()) {
         (ErrorCode::Fenced, _) => Recovery::GiveUp,
+        // A busy machine, perhaps.
+        (ErrorCode::GuestTimeout, _) => Recovery::Reopen,
         (_, Fault::User) => Recovery::Fail,
         _ => Recovery::Reopen,
     }
@@ -157,11 +163,23 @@ pub(crate) fn isolation_limit(size: usize, good: usize, culprit_is_known: bool) 
     }
 }
 
-/// What a failed call of user code leads to. While the culprit is not alone there is nothing to wait for.
-pub(crate) fn after_call_failure(error: &Error, batch: usize) -> Recovery {
-    match error.code.fault() {
-        Fault::User if batch > 1 => Recovery::ReopenNow,
-        _ => Recovery::Reopen,
+/// What becomes of a record that failed alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Try it again after this wait.
+    Retry(Duration),
+    /// It cannot be processed: send it away or skip it, as the policy says.
+    GiveUpRecord,
+    /// The task stops before it.
+    StopTask,
+}
+
+/// What becomes of a record that failed alone for the `attempts`th time.
+pub(crate) fn after_lone_failure(policy: &ErrorPolicy, attempts: u32) -> Verdict {
+    match policy.action {
+        _ if attempts <= policy.retries => Verdict::Retry(backoff(attempts, policy.backoff, policy.max_backoff)),
+        ErrorAction::DeadLetter { .. } | ErrorAction::Skip => Verdict::GiveUpRecord,
+        ErrorAction::Stop => Verdict::StopTask,
     }
 }
 
@@ -188,7 +206,7 @@ mod tests {
             closed: false,
             congested: false,
             isolating: false,
-            unplaced: false,
+            urgent: false,
         }
     }
 
@@ -216,7 +234,7 @@ mod tests {
     /// Else records that retention drops before the first commit would be skipped in silence.
     #[test]
     fn where_a_task_begins_is_committed_before_it_reads() {
-        let new = Facts { unplaced: true, has_work: true, ..facts() };
+        let new = Facts { urgent: true, has_work: true, ..facts() };
         assert_eq!(next_action(&new, &BOUNDS), Action::Freeze);
         assert_eq!(next_action(&Facts { in_flight: true, ..new }, &BOUNDS), Action::Wait);
     }

@@ -3,31 +3,86 @@
 
 //! What user code reaches while one of its calls runs: the open epoch.
 
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use fnstream_core::delta::Write;
 use fnstream_core::error::{Error, ErrorCode, Result};
-use fnstream_core::runtime::Host;
+use fnstream_core::runtime::{Host, Limits};
 use fnstream_core::state::Visit;
 use fnstream_frame::{Frame, RecordRef};
+use parking_lot::Mutex;
 
 use super::outbox::Outbox;
+use super::quota::{Quota, StateAccount};
 use crate::state::Layers;
 
-/// The open epoch's outbox and state.
+/// The open epoch's outbox and state, within the function's limits.
 pub(crate) struct TaskHost {
     pub(crate) layers: Layers,
     pub(crate) outbox: Outbox,
+    limits: Limits,
+    quota: Quota,
+    state: Option<StateAccount>,
+}
+
+/// A host that a task and its instance share.
+pub(crate) type SharedTaskHost = Arc<Mutex<TaskHost>>;
+
+impl TaskHost {
+    /// A host; counts the state that is there when it is limited.
+    pub(crate) fn new(layers: Layers, outbox: Outbox, limits: Limits) -> Result<Self> {
+        let mut host = TaskHost { layers, outbox, limits, quota: Quota::new(limits), state: None };
+        host.recount()?;
+        Ok(host)
+    }
+
+    /// Counts the state anew, where it is limited: it was changed in another way than by a write.
+    pub(crate) fn recount(&mut self) -> Result<()> {
+        if let Some(limit) = self.limits.state_bytes {
+            self.state = Some(StateAccount::new(limit, size_of(&self.layers, &[], None)?));
+        }
+        Ok(())
+    }
+
+    /// A call begins that is given so many records.
+    pub(crate) fn begin_call(&mut self, inputs: usize) {
+        self.quota.begin(inputs);
+    }
+}
+
+/// The bytes of the keys and values of a range.
+fn size_of(layers: &Layers, start: &[u8], end: Option<&[u8]>) -> Result<u64> {
+    let mut sum = 0;
+    layers.scan(start, end, &mut |key, value| {
+        sum += (key.len() + value.len()) as u64;
+        ControlFlow::Continue(())
+    })?;
+    Ok(sum)
 }
 
 impl Host for TaskHost {
     fn emit_frame(&mut self, frame: &[u8]) -> Result<()> {
         let frame =
             Frame::parse(frame).map_err(|e| Error::new(ErrorCode::GuestProtocol, format!("emitted records: {e}")))?;
-        self.outbox.push_frame(&frame)
+        self.outbox.check_targets(&frame)?;
+        let bytes = frame.packed_len(0..frame.len());
+        // Most frames are smaller than one record may be: then none of theirs is too large.
+        let largest = match self.quota.could_be_too_large(bytes) {
+            true => frame.iter().map(|record| size_of_record(&record)).max().unwrap_or(0),
+            false => 0,
+        };
+        self.quota.take(frame.len() as u64, bytes, largest)?;
+        self.outbox.push_frame(&frame);
+        Ok(())
     }
 
     fn emit(&mut self, record: RecordRef<'_>) -> Result<()> {
-        self.outbox.push(record)
+        self.outbox.check_target(record.channel)?;
+        self.quota.take(1, record.packed_len(), size_of_record(&record))?;
+        self.outbox.push(record);
+        Ok(())
     }
 
     /// Checked only: event time does not flow between functions yet.
@@ -40,11 +95,25 @@ impl Host for TaskHost {
     }
 
     fn write(&mut self, key: &[u8], write: Write) -> Result<()> {
+        if let Some(state) = &mut self.state {
+            let present = self.layers.get(key)?;
+            let sized = |value: usize| (key.len() + value) as u64;
+            let before = present.as_ref().map_or(0, |value| sized(value.len()));
+            let after = match &write {
+                Write::Put(value) => sized(value.len()),
+                Write::Merge(operand) => sized(present.map_or(0, |value| value.len()) + operand.len()),
+                Write::Delete => 0,
+            };
+            state.replace(before, after)?;
+        }
         self.layers.write(key, write);
         Ok(())
     }
 
     fn delete_range(&mut self, start: &[u8], end: Option<&[u8]>) -> Result<()> {
+        if let Some(state) = &mut self.state {
+            state.replace(size_of(&self.layers, start, end)?, 0)?;
+        }
         self.layers.delete_range(start, end);
         Ok(())
     }
@@ -52,4 +121,8 @@ impl Host for TaskHost {
     fn scan(&mut self, start: &[u8], end: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<()> {
         self.layers.scan(start, end, visit)
     }
+}
+
+fn size_of_record(record: &RecordRef<'_>) -> usize {
+    record.key.map_or(0, <[u8]>::len) + record.headers.as_bytes().len() + record.value.len()
 }

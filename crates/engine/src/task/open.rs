@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use fnstream_core::broker::Assignment;
-use fnstream_core::error::Result;
+use fnstream_core::error::{Error, Result};
 use fnstream_core::failpoint;
 use fnstream_core::record::Positions;
 use fnstream_core::runtime::{CallResult, InstanceSpec};
@@ -15,8 +15,9 @@ use fnstream_core::waker::Waker;
 use parking_lot::Mutex;
 
 use super::host::TaskHost;
+use super::letters;
 use super::outbox::{Outbox, Output};
-use super::running::Running;
+use super::running::{Parts, Running};
 use crate::engine::EngineCore;
 use crate::function::Function;
 use crate::state::{Layers, TaskBase};
@@ -41,18 +42,19 @@ pub(super) fn open(function: &Arc<Function>, assignment: &Assignment, waker: &Wa
     layers.set_marker(Marker { epoch: acquired.progress.epoch, log_end: acquired.log_end.clone() });
     failpoint!("engine.recovered");
 
-    let unplaced = earliest(engine, assignment, &acquired.progress.positions)?;
+    let known = &acquired.progress.positions;
+    let mut unplaced = earliest(engine, assignment, known)?;
+    unplaced.extend(letters::first_place(engine, function, assignment, known, waker)?);
     let mut from = acquired.progress.positions.clone();
     from.extend(unplaced.clone());
     let source = engine.deps.broker.open_source(assignment, &from, waker.clone())?;
     let spec = &function.entry.spec;
-    let outputs: Arc<[Output]> = spec
-        .outputs
-        .iter()
-        .map(|topic| Ok(Output { topic: topic.as_str().into(), partitions: engine.deps.broker.partitions(topic)? }))
-        .collect::<Result<_>>()?;
-    let outbox = Outbox::new(outputs, assignment.task.index);
-    let host = Arc::new(Mutex::new(TaskHost { layers, outbox }));
+    let output =
+        |topic: &str| Ok::<_, Error>(Output { topic: topic.into(), partitions: engine.deps.broker.partitions(topic)? });
+    let outputs = spec.outputs.iter().map(|topic| output(topic)).collect::<Result<_>>()?;
+    let dead_letters = spec.dead_letter_topic().map(|topic| output(&topic)).transpose()?;
+    let outbox = Outbox::new(outputs, dead_letters, assignment.task.index);
+    let host = Arc::new(Mutex::new(TaskHost::new(layers, outbox, spec.limits)?));
     let instance_spec = InstanceSpec {
         id: function.entry.id,
         function: spec.name.clone(),
@@ -66,7 +68,18 @@ pub(super) fn open(function: &Arc<Function>, assignment: &Assignment, waker: &Wa
     };
     let mut instance = function.program.instantiate(&instance_spec, host.clone())?;
     instance.init()?;
-    let mut running = Running::new(engine, assignment, acquired, base, host, instance, source);
+    let dead_letters = letters::place(function, assignment.task.index)?;
+    let parts = Parts {
+        assignment: assignment.clone(),
+        acquired,
+        base,
+        host,
+        spec: instance_spec,
+        instance,
+        source,
+        dead_letters,
+    };
+    let mut running = Running::new(engine, parts);
     running.begin_at(unplaced);
     Ok(Opened::Running(Box::new(running)))
 }

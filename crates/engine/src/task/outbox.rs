@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use fnstream_core::epoch::OutboxBatch;
-use fnstream_core::error::{Error, ErrorCode, Result};
+use fnstream_core::error::{Error, ErrorCode, Result, internal};
 use fnstream_core::record::partition_for_key;
 use fnstream_frame::{Frame, FrameBuilder, RecordRef};
 
@@ -21,72 +21,101 @@ pub(crate) struct Output {
 /// Emitted records on their way into a commit.
 ///
 /// A record with a key goes to the partition of its key. One without a key goes to the partition of the task's index, so
-/// that the records of a task stay in order.
+/// that the records of a task stay in order. Dead letters always do, for the same reason.
 pub(crate) struct Outbox {
+    /// The function's outputs, then the topic of its dead letters, if it has one.
     outputs: Arc<[Output]>,
+    /// How many of them the function can emit to.
+    targets: usize,
     task_index: u32,
     /// One builder for each output and partition, by output; made when first used.
     batches: Vec<Vec<FrameBuilder>>,
     records: u64,
+    letters: u64,
     bytes: usize,
 }
 
 impl Outbox {
-    pub(crate) fn new(outputs: Arc<[Output]>, task_index: u32) -> Self {
+    pub(crate) fn new(mut outputs: Vec<Output>, dead_letters: Option<Output>, task_index: u32) -> Self {
+        let targets = outputs.len();
+        outputs.extend(dead_letters);
         let batches = outputs.iter().map(|_| Vec::new()).collect();
-        Outbox { outputs, task_index, batches, records: 0, bytes: 0 }
+        Outbox { outputs: outputs.into(), targets, task_index, batches, records: 0, letters: 0, bytes: 0 }
     }
 
-    /// Records emitted in the open epoch.
+    /// Records that the function has emitted in the open epoch.
     pub(crate) fn records(&self) -> u64 {
         self.records
     }
 
-    /// Their bytes.
+    /// All records that are to be committed, dead letters included.
+    pub(crate) fn all_records(&self) -> u64 {
+        self.records + self.letters
+    }
+
+    /// Whether nothing is to be committed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all_records() == 0
+    }
+
+    /// The bytes of all that is to be committed.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     pub(crate) fn check_target(&self, target: u32) -> Result<()> {
-        if (target as usize) < self.outputs.len() {
+        if (target as usize) < self.targets {
             return Ok(());
         }
-        let count = self.outputs.len();
+        let count = self.targets;
         Err(Error::new(
             ErrorCode::UnknownTarget,
             format!("emitted to target {target}, but the function has {count} outputs"),
         ))
     }
 
-    pub(crate) fn push(&mut self, record: RecordRef<'_>) -> Result<()> {
-        self.check_target(record.channel)?;
+    /// Checks the targets of all records of a frame.
+    pub(crate) fn check_targets(&self, frame: &Frame<'_>) -> Result<()> {
+        frame.iter().try_for_each(|record| self.check_target(record.channel))
+    }
+
+    /// Takes a record whose target was checked.
+    pub(crate) fn push(&mut self, record: RecordRef<'_>) {
         self.records += 1;
         self.bytes += record.packed_len();
         self.builder(record.channel, record.key).push(record.on(0));
-        Ok(())
     }
 
-    /// Takes a whole frame or nothing of it.
-    pub(crate) fn push_frame(&mut self, frame: &Frame<'_>) -> Result<()> {
-        let Some(first) = frame.iter().next() else { return Ok(()) };
-        let mut uniform = true;
-        for record in frame.iter() {
-            uniform &= record.channel == first.channel;
-            if record.channel != first.channel {
-                self.check_target(record.channel)?;
-            }
-        }
-        self.check_target(first.channel)?;
+    /// Takes a frame whose targets were checked.
+    pub(crate) fn push_frame(&mut self, frame: &Frame<'_>) {
+        let Some(first) = frame.iter().next() else { return };
+        let uniform = frame.iter().all(|record| record.channel == first.channel);
         if uniform && self.outputs[first.channel as usize].partitions == 1 {
             self.records += frame.len() as u64;
             self.bytes += frame.packed_len(0..frame.len());
             self.builder(first.channel, None).extend(frame, 0..frame.len(), Some(0));
-            return Ok(());
+            return;
         }
         for record in frame.iter() {
-            self.push(record)?;
+            self.push(record);
         }
+    }
+
+    /// Takes a dead letter; `Err` when the function has no topic for them.
+    pub(crate) fn push_dead_letter(&mut self, letter: RecordRef<'_>) -> Result<()> {
+        if self.outputs.len() == self.targets {
+            return Err(internal("a dead letter of a function that keeps none"));
+        }
+        self.letters += 1;
+        self.bytes += letter.packed_len();
+        self.builder(self.targets as u32, None).push(letter.on(0));
         Ok(())
+    }
+
+    /// Forgets what was emitted.
+    pub(crate) fn clear(&mut self) {
+        self.batches.iter_mut().flatten().for_each(FrameBuilder::clear);
+        (self.records, self.letters, self.bytes) = (0, 0, 0);
     }
 
     /// Ends the epoch: its records, by output and partition in order.
@@ -103,8 +132,7 @@ impl Outbox {
                 builder.clear();
             }
         }
-        self.records = 0;
-        self.bytes = 0;
+        (self.records, self.letters, self.bytes) = (0, 0, 0);
         taken
     }
 

@@ -3,6 +3,7 @@
 
 //! What a task shows of itself, kept beside it so that a look never waits for user code.
 
+use fnstream_core::Error;
 use fnstream_core::broker::Assignment;
 use fnstream_core::epoch::{Progress, TaskId};
 use fnstream_core::record::{Position, Positions};
@@ -18,6 +19,8 @@ pub(crate) struct View {
     pub(crate) restarts: u64,
     pub(crate) memory_bytes: usize,
     pub(crate) last_error: Option<TaskError>,
+    /// Why the epoch in flight was refused when it was last handed in.
+    pub(crate) refused: Option<Error>,
 }
 
 impl View {
@@ -30,6 +33,7 @@ impl View {
             restarts: 0,
             memory_bytes: 0,
             last_error: None,
+            refused: None,
         }
     }
 
@@ -52,6 +56,7 @@ impl View {
             restarts: self.restarts,
             memory_bytes: self.memory_bytes,
             last_error: self.last_error.clone(),
+            refused: self.refused.clone(),
         }
     }
 }

@@ -3,19 +3,29 @@
 
 //! What must hold when a run is over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::functions::{TALLY, number};
-use crate::world::World;
+use fnstream_core::dead_letter::DeadLetter;
+use fnstream_frame::Headers;
+
+use crate::functions::{TALLY, is_poison, number};
+use crate::world::{LETTERS, World};
 
 pub fn check(world: &World) {
     world.broker.assert_no_violations();
     let relayed = by_key(world, "mid", number);
-    assert_eq!(relayed, world.produced, "what was relayed is not what was produced, each key in order");
+    let letters = check_letters(world);
+    for (key, ids) in &world.produced {
+        let mut sorted = relayed.get(key).cloned().unwrap_or_default();
+        let in_order = |ids: &[u64]| ids.iter().copied().filter(|id| !letters.contains(id)).collect::<Vec<_>>();
+        assert_eq!(in_order(&sorted), in_order(ids), "what was never a dead letter is in order, key {key:?}");
+        sorted.sort_unstable();
+        assert_eq!(sorted, *ids, "what was relayed is what was produced, key {key:?}");
+    }
 
     let tallied = by_key(world, "out", |value| String::from_utf8_lossy(value).into_owned());
     assert_eq!(tallied.len(), world.produced.len());
-    for (key, ids) in &world.produced {
+    for (key, ids) in &relayed {
         let lines: Vec<Vec<u64>> =
             tallied[key].iter().map(|line| line.split(' ').map(|n| number(n.as_bytes())).collect()).collect();
         let expected: Vec<Vec<u64>> = ids
@@ -29,6 +39,27 @@ pub fn check(world: &World) {
         assert!(lines.windows(2).all(|pair| pair[0][3] <= pair[1][3]), "keys vanish from a scan: {lines:?}");
     }
     check_state(world);
+}
+
+/// The records that were dead letters, each of which says rightly what it is.
+fn check_letters(world: &World) -> BTreeSet<u64> {
+    let mut all = BTreeSet::new();
+    for partition in 0..world.partitions(LETTERS) {
+        for record in world.broker.read(LETTERS, partition) {
+            let letter = DeadLetter::read(Headers::parse(&record.headers).unwrap()).expect("a letter");
+            let source = world.broker.read(&letter.source.topic, letter.source.partition);
+            let original = source.iter().find(|source| source.position == letter.position).expect("its record");
+            assert_eq!((&original.key, &original.value), (&record.key, &record.value));
+            let id = number(&record.value);
+            let code = if letter.message.contains("poison") { "FS-1402" } else { "FS-1401" };
+            assert_eq!((letter.code.as_str(), letter.function.as_str()), (code, "relay"));
+            assert!(is_poison(id) || code == "FS-1401", "record {id} is no poison");
+            // Each time that a letter is given up again its attempts go on counting.
+            assert_eq!(letter.attempts % 3, 0, "attempts of {id}");
+            all.insert(id);
+        }
+    }
+    all
 }
 
 /// The committed state is what the outputs imply.

@@ -5,12 +5,14 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use fnstream_core::delta::Write;
 use fnstream_core::epoch::FunctionId;
 use fnstream_core::runtime::Host;
-use fnstream_core::spec::{DesiredState, ErrorAction, ErrorPolicy, FunctionEntry, FunctionSpec, MAX_RETRIES};
+use fnstream_core::spec::{DesiredState, ErrorAction, ErrorPolicy, FunctionEntry, FunctionSpec};
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_engine::native::NativeProgram;
 use fnstream_frame::RecordRef;
@@ -19,6 +21,8 @@ pub const RELAY: FunctionId = FunctionId(1);
 pub const TALLY: FunctionId = FunctionId(2);
 
 pub fn entry(id: FunctionId, name: &str, input: &str, output: &str) -> FunctionEntry {
+    // The tally never fails by itself; should it, the world does not come to rest.
+    let action = if id == RELAY { ErrorAction::DeadLetter { topic: None } } else { ErrorAction::Stop };
     FunctionEntry {
         id,
         revision: 1,
@@ -30,20 +34,30 @@ pub fn entry(id: FunctionId, name: &str, input: &str, output: &str) -> FunctionE
             inputs: vec![vec![input.to_owned()]],
             outputs: vec![output.to_owned()],
             replicas: 2,
-            on_error: ErrorPolicy { action: ErrorAction::Stop, retries: MAX_RETRIES, ..ErrorPolicy::default() },
+            on_error: ErrorPolicy { action, retries: 2, ..ErrorPolicy::default() },
             ..FunctionSpec::default()
         },
     }
 }
 
-/// Passes records on. Fails once in a while without having been asked to, as user code does.
-pub fn relay(fail_every: u64) -> Arc<NativeProgram> {
+/// Whether a record is one that the relay cannot take until it is mended.
+pub fn is_poison(id: u64) -> bool {
+    id % 9 == 4
+}
+
+/// Passes records on. Fails once in a while without having been asked to, as user code does, and always at poison until it
+/// is mended.
+pub fn relay(fail_every: u64, mended: &Arc<AtomicBool>) -> Arc<NativeProgram> {
     let calls = Arc::new(std::sync::atomic::AtomicU64::new(1));
+    let mended = mended.clone();
     NativeProgram::new(move || {
-        let calls = calls.clone();
+        let (calls, mended) = (calls.clone(), mended.clone());
         Box::new(move |record, host| {
             host.emit(record)?;
-            if fail_every > 0 && calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(fail_every) {
+            if is_poison(number(record.value)) && !mended.load(Relaxed) {
+                return Err(Error::new(ErrorCode::GuestTrap, "poison"));
+            }
+            if fail_every > 0 && calls.fetch_add(1, Relaxed).is_multiple_of(fail_every) {
                 return Err(Error::new(ErrorCode::GuestError, "the function fails now and then"));
             }
             Ok(())

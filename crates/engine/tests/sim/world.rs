@@ -5,15 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use fnstream_core::clock::Clock;
 use fnstream_core::epoch::FunctionId;
 use fnstream_core::function_log::ProcessLog;
+use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::test_util::clock::ManualClock;
 use fnstream_core::test_util::mem_broker::{MemBroker, Outcome};
 use fnstream_core::test_util::mem_state::MemStateStores;
-use fnstream_engine::{Engine, EngineConfig, EngineDeps, EpochBounds, ManualDriver};
+use fnstream_engine::{Engine, EngineConfig, EngineDeps, EpochBounds, LetterAction, ManualDriver};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -21,6 +24,8 @@ use crate::functions::{self, RELAY, TALLY};
 
 const PROCESSES: u32 = 3;
 pub const KEYS: u64 = 7;
+/// The relay's dead letters.
+pub const LETTERS: &str = "relay.dlq";
 
 /// What may go wrong in a run.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +58,8 @@ pub struct World {
     next_id: u64,
     config: EngineConfig,
     fail_every: u64,
+    /// The relay takes poison.
+    mended: Arc<AtomicBool>,
     partitions: BTreeMap<&'static str, u32>,
 }
 
@@ -64,7 +71,7 @@ impl World {
     pub fn new(seed: u64, faults: Faults) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
         let broker = if rng.random() { MemBroker::with_gaps() } else { MemBroker::new() };
-        let partitions = ["in", "mid", "out"].map(|topic| {
+        let partitions = ["in", "mid", "out", LETTERS].map(|topic| {
             let count = rng.random_range(1..4);
             broker.create_topic(topic, count);
             (topic, count)
@@ -87,6 +94,7 @@ impl World {
             next_id: 0,
             config,
             fail_every,
+            mended: Arc::default(),
             partitions: partitions.into_iter().collect(),
         };
         for process in 0..PROCESSES {
@@ -109,7 +117,9 @@ impl World {
             65..80 => self.resolve(),
             80..86 => self.assign(),
             86..88 => self.pass_time(),
-            88..92 if self.faults.moves => self.move_one(),
+            88..89 => self.mended.store(self.rng.random_bool(0.3), Relaxed),
+            89..90 => self.order_letters(),
+            90..92 if self.faults.moves => self.move_one(),
             92..93 if self.faults.moves => self.broker.compact(),
             93..95 if self.faults.crashes => self.crash(),
             95..98 if self.faults.pauses => self.pause(),
@@ -235,9 +245,54 @@ impl World {
             let entry = functions::entry(id, name, input, output);
             engine.start_function(&entry, program).unwrap();
         };
-        start(RELAY, "relay", "in", "mid", functions::relay(self.fail_every));
+        start(RELAY, "relay", "in", "mid", functions::relay(self.fail_every, &self.mended));
         start(TALLY, "tally", "mid", "out", functions::tally());
         process.running = Some((engine, driver));
+    }
+
+    /// Has the relay replay its dead letters, or try another program on them, which must leave no trace.
+    fn order_letters(&mut self) {
+        let action = match self.rng.random_bool(0.7) {
+            true => LetterAction::Replay,
+            false => LetterAction::Try(functions::relay(2, &self.mended)),
+        };
+        let until = self.letter_ends();
+        let process = self.rng.random_range(0..PROCESSES);
+        if let Some((engine, _)) = self.processes.get(&process).and_then(|p| p.running.as_ref()) {
+            let broker_is_asleep = engine.dead_letters(RELAY, &action, &until, Box::new(|_| ())).is_err();
+            assert!(!broker_is_asleep || self.faults.crashes || self.faults.pauses);
+        }
+    }
+
+    fn letter_ends(&self) -> BTreeMap<u32, Position> {
+        let end = |p| self.broker.read(LETTERS, p).last().map_or(Position::START, |record| record.position.next());
+        (0..self.partitions(LETTERS)).map(|p| (p, end(p))).collect()
+    }
+
+    /// Whether every dead letter was replayed.
+    pub fn letters_are_done(&self) -> bool {
+        let ends = self.letter_ends();
+        self.broker.tasks(RELAY).into_iter().all(|task| {
+            let p = task.index % self.partitions(LETTERS);
+            let place = self.broker.progress(task).positions.get(&TopicPartition::new(LETTERS, p)).copied();
+            place.unwrap_or_default() >= ends[&p]
+        })
+    }
+
+    /// Mends the relay and has it replay all its dead letters.
+    pub fn replay_letters(&mut self) {
+        self.mended.store(true, Relaxed);
+        let mut rounds = 0;
+        while !self.letters_are_done() {
+            rounds += 1;
+            assert!(rounds < 100, "dead letters are not replayed: {:?}", self.status());
+            let until = self.letter_ends();
+            for process in self.processes.values() {
+                let Some((engine, _)) = &process.running else { continue };
+                engine.dead_letters(RELAY, &LetterAction::Replay, &until, Box::new(|_| ())).unwrap();
+            }
+            self.heal();
+        }
     }
 
     /// Ends all faults and runs until nothing is left to do.
@@ -274,8 +329,8 @@ impl World {
         [("in", RELAY), ("mid", TALLY)].into_iter().all(|(topic, function)| {
             self.broker.tasks(function).into_iter().all(|task| {
                 let end = self.broker.read(topic, task.index).last().map(|record| record.position.next());
-                let progress = self.broker.progress(task);
-                end.is_none_or(|end| progress.positions.values().any(|position| *position >= end))
+                let place = self.broker.progress(task).positions.get(&TopicPartition::new(topic, task.index)).copied();
+                end.is_none_or(|end| place.unwrap_or_default() >= end)
             })
         })
     }

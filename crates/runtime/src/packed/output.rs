@@ -7,6 +7,7 @@ use wasmtime::component::{Linker, WasmList};
 use wasmtime::{AsContext, StoreContextMut};
 
 use crate::component::Component;
+use crate::fault::raise;
 
 pub(crate) const NAME: &str = "functionstream:packed/output@0.1.0";
 
@@ -20,6 +21,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Component>) -> wasmtime::Result<
 
 /// The host reads the guest's memory where it is.
 fn emit_frame(mut cx: StoreContextMut<'_, Component>, (frame,): (WasmList<u8>,)) -> wasmtime::Result<Answer> {
+    cx.data_mut().meter.hand(frame.len()).map_err(raise)?;
     let taken = cx.data().host.lock().emit_frame(frame.as_le_slice(cx.as_context()));
     answer(&mut cx, taken)
 }

@@ -17,6 +17,7 @@ use wasmtime::component::{ComponentType, Lift, Linker, Lower, WasmList};
 use wasmtime::{AsContext, StoreContextMut};
 
 use crate::component::Component;
+use crate::fault::raise;
 use crate::stores::end_of;
 
 pub(crate) const NAME: &str = "functionstream:packed/state@0.1.0";
@@ -65,6 +66,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Component>) -> wasmtime::Result<
         }
     })?;
     state.func_wrap("write", |mut cx: StoreContextMut<'_, Component>, (store, ops): (u32, WasmList<u8>)| {
+        cx.data_mut().meter.hand(ops.len()).map_err(raise)?;
         let written = write(cx.data(), store, ops.as_le_slice(cx.as_context()));
         answer(&mut cx, written)
     })?;
@@ -123,11 +125,14 @@ fn get_many(data: &Component, store: u32, keys: &[u8]) -> Result<Option<Vec<u8>>
     let mut values = ValueList::new();
     let mut failed = None;
     let mut fits = true;
+    let (timer, mut item) = (data.meter.timer(), 0);
     KeyList::read(keys, |key| {
         if failed.is_some() || !fits {
             return;
         }
-        match check_key_in_store(key).and_then(|()| host.get(full.with(key))) {
+        item += 1;
+        let checked = timer.check(item).and_then(|()| check_key_in_store(key));
+        match checked.and_then(|()| host.get(full.with(key))) {
             Ok(value) => {
                 fits = values.as_bytes().len() + value.as_ref().map_or(0, Bytes::len) <= data.meter.limit();
                 values.push(value.as_deref());
@@ -152,7 +157,10 @@ fn write(data: &Component, store: u32, ops: &[u8]) -> Result<()> {
     .map_err(Refusal::into_error)?;
     let (mut full, mut end_key) = (FullKey::new(prefix), FullKey::new(prefix));
     let mut host = data.host.lock();
+    let (timer, mut item) = (data.meter.timer(), 0);
     OpList::read(ops, |op| {
+        item += 1;
+        timer.check(item)?;
         let bytes = Bytes::copy_from_slice;
         Ok(match op {
             StateOp::Put(key, value) => host.write(full.with(key), Write::Put(bytes(value))),

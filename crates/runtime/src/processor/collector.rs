@@ -16,7 +16,8 @@ pub(crate) const NAME: &str = "functionstream:core/collector@0.1.0";
 
 pub(crate) fn add_to_linker(linker: &mut Linker<Component>) -> wasmtime::Result<()> {
     let mut collector = linker.instance(NAME)?;
-    collector.func_wrap("emit", |cx: StoreContextMut<'_, Component>, (target, value): (u32, WasmList<u8>)| {
+    collector.func_wrap("emit", |mut cx: StoreContextMut<'_, Component>, (target, value): (u32, WasmList<u8>)| {
+        cx.data_mut().meter.hand(value.len()).map_err(raise)?;
         let data = cx.data();
         let record = RecordRef::new(value.as_le_slice(cx.as_context())).on(target).at(data.timestamp);
         data.host.lock().emit(record).map_err(raise)

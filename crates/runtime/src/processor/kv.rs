@@ -12,9 +12,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fnstream_core::Result;
 use fnstream_core::delta::Write;
 use fnstream_core::state_key::{put_complex_prefix, put_simple, store_prefix};
+use fnstream_core::{Error, ErrorCode, Result};
 use wasmtime::component::{ComponentType, Lift, Linker, Lower, Resource, ResourceType, WasmList};
 use wasmtime::{AsContext, StoreContextMut};
 
@@ -22,6 +22,7 @@ use super::iterator::{self, KvIterator};
 use crate::component::Component;
 use crate::fault::raise;
 use crate::stores::end_of;
+use crate::wasi::MOST_RESOURCES;
 
 pub(crate) const NAME: &str = "functionstream:core/kv@0.1.0";
 
@@ -69,11 +70,11 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Component>) -> wasmtime::Result<
     })?;
     kv.func_wrap("[constructor]store", |mut cx: Cx<'_>, (name,): (String,)| {
         let prefix = store_prefix(&name).map_err(raise)?.into();
-        Ok((cx.data_mut().table.push(KvStore { prefix })?,))
+        Ok((push(&mut cx, KvStore { prefix })?,))
     })?;
     kv.func_wrap("[method]store.put-state", |mut cx: Cx<'_>, (store, key, value): (Store, List, List)| {
         let key = simple(&cx, &store, &key)?;
-        write(&mut cx, &key, |cx| Write::Put(bytes(cx, &value)))
+        write(&mut cx, &key, value.len(), |cx| Write::Put(bytes(cx, &value)))
     })?;
     kv.func_wrap("[method]store.get-state", |mut cx: Cx<'_>, (store, key): (Store, List)| {
         let key = simple(&cx, &store, &key)?;
@@ -81,7 +82,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Component>) -> wasmtime::Result<
     })?;
     kv.func_wrap("[method]store.delete-state", |mut cx: Cx<'_>, (store, key): (Store, List)| {
         let key = simple(&cx, &store, &key)?;
-        write(&mut cx, &key, |_| Write::Delete)
+        write(&mut cx, &key, 0, |_| Write::Delete)
     })?;
     kv.func_wrap("[method]store.list-states", |mut cx: Cx<'_>, (store, start, end): (Store, List, List)| {
         let prefix = simple_prefix(&cx, &store)?;
@@ -89,7 +90,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Component>) -> wasmtime::Result<
     })?;
     kv.func_wrap("[method]store.put", |mut cx: Cx<'_>, (store, key, value): (Store, ComplexKey, List)| {
         let key = complex(&cx, &store, &key)?;
-        write(&mut cx, &key, |cx| Write::Put(bytes(cx, &value)))
+        write(&mut cx, &key, value.len(), |cx| Write::Put(bytes(cx, &value)))
     })?;
     kv.func_wrap("[method]store.get", |mut cx: Cx<'_>, (store, key): (Store, ComplexKey)| {
         let key = complex(&cx, &store, &key)?;
@@ -97,11 +98,11 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Component>) -> wasmtime::Result<
     })?;
     kv.func_wrap("[method]store.delete", |mut cx: Cx<'_>, (store, key): (Store, ComplexKey)| {
         let key = complex(&cx, &store, &key)?;
-        write(&mut cx, &key, |_| Write::Delete)
+        write(&mut cx, &key, 0, |_| Write::Delete)
     })?;
     kv.func_wrap("[method]store.merge", |mut cx: Cx<'_>, (store, key, value): (Store, ComplexKey, List)| {
         let key = complex(&cx, &store, &key)?;
-        write(&mut cx, &key, |cx| Write::Merge(bytes(cx, &value)))
+        write(&mut cx, &key, value.len(), |cx| Write::Merge(bytes(cx, &value)))
     })?;
     kv.func_wrap("[method]store.delete-prefix", |mut cx: Cx<'_>, (store, key): (Store, ComplexKey)| {
         let start = complex(&cx, &store, &key)?;
@@ -115,7 +116,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Component>) -> wasmtime::Result<
     })?;
     kv.func_wrap("[method]store.scan-complex", |mut cx: Cx<'_>, (store, group, key, ns): (Store, List, List, List)| {
         let prefix = complex_prefix(&cx, &store, [&group, &key, &ns])?;
-        let iterator = cx.data_mut().table.push(KvIterator::new(prefix))?;
+        let iterator = push(&mut cx, KvIterator::new(prefix))?;
         Ok((Ok::<_, KvError>(iterator),))
     })
 }
@@ -128,7 +129,21 @@ pub(super) fn answer<T>(cx: &mut Cx<'_>, result: Result<T>) -> wasmtime::Result<
     }
 }
 
-fn write(cx: &mut Cx<'_>, key: &[u8], write: impl FnOnce(&Cx<'_>) -> Write) -> wasmtime::Result<Answer<()>> {
+/// A new resource, unless too many are open.
+fn push<T: Send + 'static>(cx: &mut Cx<'_>, resource: T) -> wasmtime::Result<Resource<T>> {
+    cx.data_mut().table.push(resource).map_err(|_| {
+        let message = format!("more than {MOST_RESOURCES} stores and iterators are open");
+        raise(Error::new(ErrorCode::GuestOutOfMemory, message))
+    })
+}
+
+fn write(
+    cx: &mut Cx<'_>,
+    key: &[u8],
+    value: usize,
+    write: impl FnOnce(&Cx<'_>) -> Write,
+) -> wasmtime::Result<Answer<()>> {
+    cx.data_mut().meter.hand(key.len() + value).map_err(raise)?;
     let write = write(cx);
     let done = cx.data().host.lock().write(key, write);
     answer(cx, done)
@@ -146,12 +161,12 @@ fn list(cx: &mut Cx<'_>, prefix: Vec<u8>, start: &List, end: &List) -> wasmtime:
     if start >= end {
         return Ok((Ok(keys),));
     }
-    // A key costs the guest its bytes and a pointer pair.
+    // A key costs the guest its bytes and a pointer pair, but the host some more.
     let mut room = cx.data().meter.limit();
     let mut fits = true;
     let done = cx.data().host.lock().scan(&start, Some(&end), &mut |key, _| {
         let key = &key[prefix.len()..];
-        match room.checked_sub(key.len() + 8) {
+        match room.checked_sub(key.len() + size_of::<Vec<u8>>() + 16) {
             Some(left) => room = left,
             None => {
                 fits = false;

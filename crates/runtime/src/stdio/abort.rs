@@ -9,7 +9,7 @@ use wasmtime::{Caller, Linker};
 use super::Stdio;
 use super::errno::Errno;
 use super::memory::{GuestMemory, split};
-use crate::fault::raise;
+use crate::fault::{bounded, raise};
 
 pub(super) const MODULE: &str = "env";
 pub(super) const NAME: &str = "abort";
@@ -27,7 +27,10 @@ pub(super) fn add_to_linker(linker: &mut Linker<Stdio>) -> wasmtime::Result<()> 
                     (text(&memory, message).unwrap_or_default(), text(&memory, file).unwrap_or_default())
                 })
                 .unwrap_or_default();
-            Err(raise(Error::new(ErrorCode::GuestTrap, format!("aborted: {message} ({file}:{line}:{column})"))))
+            Err(raise(Error::new(
+                ErrorCode::GuestTrap,
+                bounded(format!("aborted: {message} ({file}:{line}:{column})")),
+            )))
         },
     )?;
     Ok(())

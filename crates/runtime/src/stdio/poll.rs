@@ -3,9 +3,8 @@
 
 //! `poll_oneoff` of WASI preview 1: waiting, but never past the call's own time.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use fnstream_core::{Error, ErrorCode};
 use wasmtime::Caller;
 
 use super::Stdio;
@@ -40,11 +39,11 @@ pub(super) fn poll_oneoff(
         Err(errno) => return Ok(errno.0.into()),
     };
     let shortest = wanted.iter().map(|wanted| wanted.left).min().unwrap_or_default();
-    let until_end = cx.data().ends.saturating_duration_since(Instant::now());
+    let until_end = cx.data().meter.timer().left();
     #[expect(clippy::disallowed_methods, reason = "the guest asked for this wait, and nothing else could end it")]
     std::thread::sleep(shortest.min(until_end));
     if shortest > until_end {
-        return Err(raise(Error::new(ErrorCode::GuestTimeout, "the call waited until its time limit")));
+        return Err(raise(cx.data().meter.timer().over("waited until")));
     }
     let ready = wanted.iter().filter(|wanted| wanted.left <= shortest);
     let result = split(&mut cx).and_then(|(mut memory, _)| answer(&mut memory, out, stored, ready));

@@ -3,8 +3,8 @@
 
 //! WASI preview 1 as far as a filter needs it: a function from a record to a result has no use for more.
 //!
-//! No arguments, no environment, no files but the record's, no sockets; real clocks and random numbers. What is not here
-//! answers `ENOSYS`, so a program that merely links it still runs.
+//! No arguments and no sockets; of variables and folders what was granted; real clocks and random numbers. What is not here
+//! answers `ENOSYS` and what would change a file `EROFS`, so a program that merely links it still runs.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -16,43 +16,45 @@ use wasmtime_wasi::random::WasiRandomCtx;
 
 use super::Stdio;
 use super::errno::{self, Errno};
-use super::files::{FileType, OpenOptions, Stat, WriteError};
+use super::files::{FileType, Stat, WriteError};
 use super::memory::split;
 use super::poll::poll_oneoff;
+use super::{environ, paths};
 use crate::fault::raise;
 
 /// The module that all of these are imported from.
 pub(super) const MODULE: &str = "wasi_snapshot_preview1";
 
+/// Bytes that are written between two looks at the clock.
+const LOOK: usize = 1 << 20;
+
 /// Random bytes are made this many at a time.
 const RANDOM_CHUNK: u32 = 64 << 10;
 
-/// Functions that answer `ENOSYS`.
-const ABSENT: &[&str] = &[
-    "fd_advise",
-    "fd_allocate",
-    "fd_datasync",
-    "fd_fdstat_set_rights",
-    "fd_filestat_set_size",
-    "fd_filestat_set_times",
-    "fd_pread",
-    "fd_pwrite",
-    "fd_readdir",
-    "fd_renumber",
-    "fd_sync",
-    "path_create_directory",
-    "path_filestat_set_times",
-    "path_link",
-    "path_readlink",
-    "path_remove_directory",
-    "path_rename",
-    "path_symlink",
-    "path_unlink_file",
-    "proc_raise",
-    "sock_accept",
-    "sock_recv",
-    "sock_send",
-    "sock_shutdown",
+/// Functions that answer only that: what is not here, and what would change a file.
+const REFUSED: &[(&str, Errno)] = &[
+    ("fd_advise", errno::NOSYS),
+    ("fd_allocate", errno::ROFS),
+    ("fd_datasync", errno::NOSYS),
+    ("fd_fdstat_set_rights", errno::NOSYS),
+    ("fd_filestat_set_size", errno::ROFS),
+    ("fd_filestat_set_times", errno::ROFS),
+    ("fd_pwrite", errno::ROFS),
+    ("fd_renumber", errno::NOSYS),
+    ("fd_sync", errno::NOSYS),
+    ("path_create_directory", errno::ROFS),
+    ("path_filestat_set_times", errno::ROFS),
+    ("path_link", errno::ROFS),
+    ("path_readlink", errno::NOSYS),
+    ("path_remove_directory", errno::ROFS),
+    ("path_rename", errno::ROFS),
+    ("path_symlink", errno::ROFS),
+    ("path_unlink_file", errno::ROFS),
+    ("proc_raise", errno::NOSYS),
+    ("sock_accept", errno::NOSYS),
+    ("sock_recv", errno::NOSYS),
+    ("sock_send", errno::NOSYS),
+    ("sock_shutdown", errno::NOSYS),
 ];
 
 /// Functions that do what they should.
@@ -67,9 +69,11 @@ const PRESENT: &[&str] = &[
     "fd_fdstat_get",
     "fd_fdstat_set_flags",
     "fd_filestat_get",
+    "fd_pread",
     "fd_prestat_dir_name",
     "fd_prestat_get",
     "fd_read",
+    "fd_readdir",
     "fd_seek",
     "fd_tell",
     "fd_write",
@@ -83,26 +87,31 @@ const PRESENT: &[&str] = &[
 
 /// Whether a function of that name can be imported.
 pub(crate) fn is_known(name: &str) -> bool {
-    PRESENT.contains(&name) || ABSENT.contains(&name)
+    PRESENT.contains(&name) || refusal(name).is_some()
 }
 
-/// Whether it has to be defined with the importer's own type; see [`define_absent`].
-pub(super) fn is_absent(name: &str) -> bool {
-    ABSENT.contains(&name)
+/// What a function answers that does nothing; it has to be defined with the importer's own type, see [`define_refused`].
+pub(super) fn refusal(name: &str) -> Option<Errno> {
+    REFUSED.iter().find(|(refused, _)| *refused == name).map(|(_, errno)| *errno)
 }
 
-/// Defines one of the functions that answer `ENOSYS`.
-pub(super) fn define_absent(linker: &mut Linker<Stdio>, name: &str, ty: &wasmtime::FuncType) -> wasmtime::Result<()> {
-    linker.func_new(MODULE, name, ty.clone(), |_, _, results| {
+/// Defines one of the functions that do nothing.
+pub(super) fn define_refused(
+    linker: &mut Linker<Stdio>,
+    name: &str,
+    ty: &wasmtime::FuncType,
+    errno: Errno,
+) -> wasmtime::Result<()> {
+    linker.func_new(MODULE, name, ty.clone(), move |_, _, results| {
         if let [result] = results {
-            *result = wasmtime::Val::I32(errno::NOSYS.0.into());
+            *result = wasmtime::Val::I32(errno.0.into());
         }
         Ok(())
     })?;
     Ok(())
 }
 
-type Cx<'a> = Caller<'a, Stdio>;
+pub(super) type Cx<'a> = Caller<'a, Stdio>;
 
 /// The number that a function answers.
 pub(super) fn code(result: Result<(), Errno>) -> u32 {
@@ -111,17 +120,8 @@ pub(super) fn code(result: Result<(), Errno>) -> u32 {
 
 /// Defines the functions that do what they should.
 pub(super) fn add_to_linker(linker: &mut Linker<Stdio>) -> wasmtime::Result<()> {
-    for name in ["args_get", "environ_get"] {
-        linker.func_wrap(MODULE, name, |_: u32, _: u32| 0u32)?;
-    }
-    for name in ["args_sizes_get", "environ_sizes_get"] {
-        linker.func_wrap(MODULE, name, |mut cx: Cx<'_>, count: u32, size: u32| {
-            code(split(&mut cx).and_then(|(mut memory, _)| {
-                memory.put_u32(count, 0)?;
-                memory.put_u32(size, 0)
-            }))
-        })?;
-    }
+    environ::add_to_linker(linker)?;
+    paths::add_to_linker(linker)?;
     linker.func_wrap(MODULE, "clock_res_get", |mut cx: Cx<'_>, clock: u32, at: u32| {
         code(clock_res(&mut cx, clock, at))
     })?;
@@ -147,13 +147,17 @@ pub(super) fn add_to_linker(linker: &mut Linker<Stdio>) -> wasmtime::Result<()> 
     linker.func_wrap(MODULE, "fd_read", |mut cx: Cx<'_>, fd: u32, list: u32, count: u32, read: u32| {
         code(fd_read(&mut cx, fd, list, count, read))
     })?;
+    linker.func_wrap(MODULE, "fd_pread", |mut cx: Cx<'_>, fd: u32, list: u32, count: u32, from: u64, read: u32| {
+        code(fd_pread(&mut cx, fd, list, count, from, read))
+    })?;
     linker.func_wrap(
         MODULE,
         "fd_write",
         |mut cx: Cx<'_>, fd: u32, list: u32, count: u32, written: u32| match fd_write(&mut cx, fd, list, count, written)
         {
-            Err(WriteError::TooLarge) => Err(too_large(&mut cx)),
-            Err(WriteError::Errno(errno)) => Ok(u32::from(errno.0)),
+            Err(NotWritten::TooLarge) => Err(too_large(&mut cx)),
+            Err(NotWritten::Late) => Err(raise(cx.data().meter.timer().over("was ended at"))),
+            Err(NotWritten::Errno(errno)) => Ok(u32::from(errno.0)),
             Ok(()) => Ok(0),
         },
     )?;
@@ -161,15 +165,6 @@ pub(super) fn add_to_linker(linker: &mut Linker<Stdio>) -> wasmtime::Result<()> 
         code(seek(&mut cx, fd, offset, whence, at))
     })?;
     linker.func_wrap(MODULE, "fd_tell", |mut cx: Cx<'_>, fd: u32, at: u32| code(seek(&mut cx, fd, 0, 1, at)))?;
-    linker.func_wrap(MODULE, "path_open", path_open)?;
-    linker.func_wrap(
-        MODULE,
-        "path_filestat_get",
-        |mut cx: Cx<'_>, folder: u32, _: u32, path: u32, len: u32, at: u32| {
-            let stat = split(&mut cx).and_then(|(memory, data)| data.files.stat_path(folder, memory.str(path, len)?));
-            code(stat.and_then(|stat| put_stat(&mut cx, at, &stat)))
-        },
-    )?;
     linker.func_wrap(MODULE, "poll_oneoff", poll_oneoff)?;
     linker.func_wrap(MODULE, "proc_exit", |status: i32| -> wasmtime::Result<()> { Err(I32Exit(status).into()) })?;
     linker.func_wrap(MODULE, "random_get", random_get)?;
@@ -213,11 +208,15 @@ fn fdstat(cx: &mut Cx<'_>, fd: u32, at: u32) -> Result<(), Errno> {
     memory.put(at, &out)
 }
 
-fn put_stat(cx: &mut Cx<'_>, at: u32, stat: &Stat) -> Result<(), Errno> {
+pub(super) fn put_stat(cx: &mut Cx<'_>, at: u32, stat: &Stat) -> Result<(), Errno> {
     let mut out = [0; 64];
+    out[8..16].copy_from_slice(&stat.inode.to_le_bytes());
     out[16] = stat.kind as u8;
     out[24] = 1;
-    out[32..40].copy_from_slice(&(stat.size as u64).to_le_bytes());
+    out[32..40].copy_from_slice(&stat.size.to_le_bytes());
+    for time in [40, 48, 56] {
+        out[time..time + 8].copy_from_slice(&stat.modified.to_le_bytes());
+    }
     split(cx)?.0.put(at, &out)
 }
 
@@ -242,12 +241,54 @@ fn fd_read(cx: &mut Cx<'_>, fd: u32, list: u32, count: u32, read: u32) -> Result
     memory.put_u32(read, total)
 }
 
-fn fd_write(cx: &mut Cx<'_>, fd: u32, list: u32, count: u32, written: u32) -> Result<(), WriteError> {
+fn fd_pread(cx: &mut Cx<'_>, fd: u32, list: u32, count: u32, from: u64, read: u32) -> Result<(), Errno> {
+    let (mut memory, data) = split(cx)?;
+    let mut total = 0;
+    for index in 0..count {
+        let (at, len) = memory.iovec(list, index)?;
+        let n = data.files.read_at(fd, memory.slice_mut(at, len)?, from.saturating_add(u64::from(total)))?;
+        total += n as u32;
+        if n < len as usize {
+            break;
+        }
+    }
+    memory.put_u32(read, total)
+}
+
+/// Why nothing was written.
+enum NotWritten {
+    Errno(Errno),
+    TooLarge,
+    Late,
+}
+
+impl From<Errno> for NotWritten {
+    fn from(errno: Errno) -> Self {
+        NotWritten::Errno(errno)
+    }
+}
+
+impl From<WriteError> for NotWritten {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Errno(errno) => NotWritten::Errno(errno),
+            WriteError::TooLarge => NotWritten::TooLarge,
+        }
+    }
+}
+
+/// All buffers of a list may be the same one, so a short list can be very long to write: the clock is looked at meanwhile.
+fn fd_write(cx: &mut Cx<'_>, fd: u32, list: u32, count: u32, written: u32) -> Result<(), NotWritten> {
     let (mut memory, data) = split(cx)?;
     let mut total = 0u32;
     for index in 0..count {
         let (at, len) = memory.iovec(list, index)?;
-        data.files.write(fd, memory.slice(at, len)?)?;
+        for piece in memory.slice(at, len)?.chunks(LOOK) {
+            if data.meter.timer().left().is_zero() {
+                return Err(NotWritten::Late);
+            }
+            data.files.write(fd, piece)?;
+        }
         total = total.checked_add(len).ok_or(errno::INVAL)?;
     }
     Ok(memory.put_u32(written, total)?)
@@ -259,28 +300,11 @@ fn seek(cx: &mut Cx<'_>, fd: u32, offset: i64, whence: u32, at: u32) -> Result<(
     memory.put_u64(at, to)
 }
 
-#[allow(clippy::too_many_arguments, reason = "the signature is WASI's")]
-fn path_open(
-    mut cx: Cx<'_>,
-    folder: u32,
-    _lookup: u32,
-    path: u32,
-    len: u32,
-    flags: u32,
-    _rights: u64,
-    _inherited: u64,
-    _fdflags: u32,
-    opened: u32,
-) -> u32 {
-    code(split(&mut cx).and_then(|(mut memory, data)| {
-        let options = OpenOptions { create: flags & 1 != 0, directory: flags & 2 != 0, exclusive: flags & 4 != 0 };
-        let fd = data.files.open(folder, memory.str(path, len)?, options)?;
-        memory.put_u32(opened, fd)
-    }))
-}
-
 fn random_get(mut cx: Cx<'_>, mut at: u32, mut len: u32) -> wasmtime::Result<u32> {
     while len > 0 {
+        if cx.data().meter.timer().left().is_zero() {
+            return Err(raise(cx.data().meter.timer().over("was ended at")));
+        }
         let n = len.min(RANDOM_CHUNK);
         let random = cx.data_mut().random.get_or_insert_with(WasiRandomCtx::default);
         let bytes = random.get_random_bytes(n.into())?;
@@ -294,6 +318,7 @@ fn random_get(mut cx: Cx<'_>, mut at: u32, mut len: u32) -> wasmtime::Result<u32
 }
 
 fn too_large(cx: &mut Cx<'_>) -> wasmtime::Error {
-    let limit = cx.data().meter.limit();
-    raise(Error::new(ErrorCode::GuestOutOfMemory, format!("the result of one record is larger than {limit} bytes")))
+    let largest = cx.data().files.largest();
+    let message = format!("the result of one record is larger than its limit 'record' of {largest} bytes");
+    raise(Error::new(ErrorCode::OutputTooLarge, message))
 }

@@ -27,6 +27,6 @@ fn a_sleep_cannot_outlast_the_call() {
     let mut task = start(&runtime().load(&guest("packed")).unwrap(), &spec);
     let begun = Instant::now();
     let failure = task.fail(&["sleep 600000"]);
-    assert_eq!(said(&failure), (ErrorCode::GuestTimeout, "the call waited until its time limit", None));
+    assert_eq!(said(&failure), (ErrorCode::GuestTimeout, "the call waited until its limit 'call-time' of 50ms", None));
     assert!(begun.elapsed() < Duration::from_secs(60));
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use fnstream_core::ErrorCode;
 use fnstream_core::runtime::{InstanceSpec, Runtime};
 
-use crate::support::{TestHost, guest, runtime, said, spec, start};
+use crate::support::{TestHost, guest, refusal, runtime, said, spec, start, task};
+
+const LATE: &str = "the call was ended at its limit 'call-time' of 50ms";
 
 fn short(memory: usize) -> InstanceSpec {
     let mut spec = spec();
@@ -22,12 +24,12 @@ fn an_endless_loop_ends_at_the_time_limit() {
     let program = runtime().load(&guest("packed")).unwrap();
     let mut task = start(&program, &short(64 << 20));
     let failure = task.fail(&["echo a", "loop"]);
-    assert_eq!(said(&failure), (ErrorCode::GuestTimeout, "the call was ended at its time limit", None));
+    assert_eq!(said(&failure), (ErrorCode::GuestTimeout, LATE, None));
     assert_eq!(task.fail(&["echo a"]).error.code, ErrorCode::GuestPoisoned);
 
     let module = wat::parse_str(r#"(module (func (export "process") (loop (br 0))))"#).unwrap();
     let failure = start(&runtime().load(&module).unwrap(), &short(64 << 20)).fail(&["a"]);
-    assert_eq!(said(&failure), (ErrorCode::GuestTimeout, "the call was ended at its time limit", Some(0)));
+    assert_eq!(said(&failure), (ErrorCode::GuestTimeout, LATE, Some(0)));
 }
 
 #[test]
@@ -47,12 +49,80 @@ fn the_limit_is_of_one_call_not_of_an_instance() {
     task.run(&["a", "b", "c", "d"]).unwrap();
 }
 
+/// Starts at once, or waits for 30 ms in each of its two parts, and takes 10 ms for a record.
+fn slow_starter() -> Vec<u8> {
+    wat::parse_str(
+        r#"(module
+            (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 1)
+            (func $wait (param $ms i64)
+                (i32.store (i32.const 16) (i32.const 1))
+                (i64.store (i32.const 24) (i64.mul (local.get $ms) (i64.const 1000000)))
+                (drop (call $poll (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 128))))
+            (func $begin (call $wait (i64.const 30)))
+            (start $begin)
+            (func (export "_initialize") (call $wait (i64.const 30)))
+            (func (export "process") (call $wait (i64.const 10))))"#,
+    )
+    .unwrap()
+}
+
 #[test]
-fn a_loop_while_instantiating_ends_too() {
-    let module = wat::parse_str(r#"(module (func $f (loop (br 0))) (start $f) (func (export "process")))"#).unwrap();
+fn a_start_may_take_longer_than_a_call() {
+    let mut spec = spec();
+    spec.limits.call_time = Duration::from_millis(20);
+    spec.limits.start_time = Duration::from_secs(30);
+    start(&runtime().load(&slow_starter()).unwrap(), &spec).run(&["a", "b"]).unwrap();
+}
+
+#[test]
+fn both_parts_of_a_start_share_its_time() {
+    let mut spec = spec();
+    spec.limits.start_time = Duration::from_millis(50);
+    let program = runtime().load(&slow_starter()).unwrap();
     let host = std::sync::Arc::new(parking_lot::Mutex::new(TestHost::default()));
-    let failure = runtime().load(&module).unwrap().instantiate(&short(1 << 20), host).err().unwrap();
-    assert_eq!(said(&failure).0, ErrorCode::GuestTimeout);
+    // The first part alone may be too long on a busy machine.
+    let failure = match program.instantiate(&spec, host) {
+        Ok(mut instance) => instance.init().unwrap_err(),
+        Err(failure) => failure,
+    };
+    let message = "the start waited until its limit 'start-time' of 50ms";
+    assert_eq!(said(&failure), (ErrorCode::GuestTimeout, message, None));
+}
+
+#[test]
+fn a_loop_in_either_part_of_a_start_ends() {
+    let mut spec = spec();
+    spec.limits.start_time = Duration::from_millis(50);
+    let late = (ErrorCode::GuestTimeout, "the start was ended at its limit 'start-time' of 50ms", None);
+    let module = |text| runtime().load(&wat::parse_str(text).unwrap()).unwrap();
+    let start = module(r#"(module (func $f (loop (br 0))) (start $f) (func (export "process")))"#);
+    assert_eq!(said(&refusal(&start, &spec)), late);
+
+    let setup = module(r#"(module (func (export "_initialize") (loop (br 0))) (func (export "process")))"#);
+    let host = std::sync::Arc::new(parking_lot::Mutex::new(TestHost::default()));
+    let mut instance = setup.instantiate(&spec, host).unwrap();
+    assert_eq!(said(&instance.init().unwrap_err()), late);
+    assert_eq!(instance.init().unwrap_err().error.code, ErrorCode::GuestPoisoned);
+}
+
+#[test]
+fn a_program_that_is_started_for_each_record_has_the_time_of_a_call() {
+    let module = wat::parse_str(r#"(module (func $f (loop (br 0))) (start $f) (func (export "_start")))"#).unwrap();
+    let failure = start(&runtime().load(&module).unwrap(), &short(1 << 20)).fail(&["a"]);
+    assert_eq!(said(&failure), (ErrorCode::GuestTimeout, LATE, Some(0)));
+}
+
+#[test]
+fn a_component_that_loops_in_init_has_the_time_of_a_start() {
+    let mut spec = spec();
+    spec.limits.start_time = Duration::from_millis(200);
+    spec.config.insert("loop".into(), "yes".into());
+    let program = runtime().load(&guest("packed")).unwrap();
+    let host = std::sync::Arc::new(parking_lot::Mutex::new(TestHost::default()));
+    let failure = program.instantiate(&spec, host).unwrap().init().unwrap_err();
+    let message = "the start was ended at its limit 'start-time' of 200ms";
+    assert_eq!(said(&failure), (ErrorCode::GuestTimeout, message, None));
 }
 
 #[test]
@@ -106,13 +176,12 @@ fn a_table_counts_as_memory() {
 #[test]
 fn an_instance_that_starts_over_the_limit_is_not_made() {
     let module = wat::parse_str(r#"(module (memory (export "memory") 200) (func (export "process")))"#).unwrap();
-    let host = std::sync::Arc::new(parking_lot::Mutex::new(TestHost::default()));
-    let failure = runtime().load(&module).unwrap().instantiate(&short(8 << 20), host).err().unwrap();
+    let failure = refusal(&runtime().load(&module).unwrap(), &short(8 << 20));
     assert_eq!(said(&failure).0, ErrorCode::GuestOutOfMemory);
 }
 
 #[test]
-fn a_result_larger_than_the_guest_may_be_is_refused() {
+fn a_result_larger_than_a_record_may_be_is_refused() {
     // Writes one page to the standard output for ever.
     let module = wat::parse_str(
         r#"(module
@@ -124,12 +193,37 @@ fn a_result_larger_than_the_guest_may_be_is_refused() {
     )
     .unwrap();
     let mut spec = spec();
-    spec.limits.memory = 1 << 20;
+    spec.limits.record_bytes = 100_000;
     let failure = start(&runtime().load(&module).unwrap(), &spec).fail(&["a"]);
-    assert_eq!(
-        said(&failure),
-        (ErrorCode::GuestOutOfMemory, "the result of one record is larger than 1048576 bytes", Some(0))
-    );
+    let message = "the result of one record is larger than its limit 'record' of 100000 bytes";
+    assert_eq!(said(&failure), (ErrorCode::OutputTooLarge, message, Some(0)));
+}
+
+#[test]
+fn long_words_of_a_guest_are_cut_and_say_so() {
+    let failure = task(&guest("packed")).fail(&["error 3000000"]);
+    let message = failure.error.message;
+    assert_eq!(failure.error.code, ErrorCode::GuestError);
+    assert!(message.ends_with("e … (cut, 3000000 bytes in all)") && message.len() < 9_000, "{} bytes", message.len());
+}
+
+#[test]
+fn one_list_of_buffers_that_takes_for_ever_ends_at_the_time_limit() {
+    // 8,000 buffers that are all the same 4 MiB, written to the standard error.
+    let module = wat::parse_str(
+        r#"(module
+            (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 65)
+            (func (export "process") (local $at i32)
+                (loop $fill
+                    (i32.store offset=4 (local.get $at) (i32.const 4194304))
+                    (local.set $at (i32.add (local.get $at) (i32.const 8)))
+                    (br_if $fill (i32.lt_u (local.get $at) (i32.const 64000))))
+                (drop (call $write (i32.const 2) (i32.const 0) (i32.const 8000) (i32.const 65000)))))"#,
+    )
+    .unwrap();
+    let failure = start(&runtime().load(&module).unwrap(), &short(64 << 20)).fail(&["a"]);
+    assert_eq!(said(&failure), (ErrorCode::GuestTimeout, LATE, Some(0)));
 }
 
 #[test]

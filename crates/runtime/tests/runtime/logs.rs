@@ -1,68 +1,56 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! What guests print becomes lines of the log.
+//! What guests print becomes lines of their function's log.
 
-use std::io::Write;
 use std::sync::Arc;
 
+use fnstream_core::epoch::FunctionId;
+use fnstream_core::function_log::{FunctionLog, LogLine, Speaker};
+use fnstream_core::runtime::Runtime;
+use fnstream_runtime::{RuntimeOptions, WasmRuntime};
 use parking_lot::Mutex;
-use tracing_subscriber::fmt::MakeWriter;
 
-use crate::support::{guest, task};
+use crate::support::{guest, spec, start};
 
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
+type Line = (FunctionId, String, Option<u32>, Speaker, String);
 
-impl Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
+#[derive(Default)]
+struct Lines(Mutex<Vec<Line>>);
 
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
+impl FunctionLog for Lines {
+    fn write(&self, line: LogLine<'_>) {
+        let LogLine { function, name, task, speaker, text } = line;
+        self.0.lock().push((function, name.to_owned(), task, speaker, text.to_owned()));
     }
 }
 
-impl<'a> MakeWriter<'a> for Captured {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
+/// What is logged when an instance is given these values, and what it emits.
+fn logged(artifact: &[u8], values: &[&str]) -> (Vec<Line>, Vec<String>) {
+    let lines = Arc::new(Lines::default());
+    let runtime = WasmRuntime::new(None, RuntimeOptions::default()).unwrap().with_log(lines.clone());
+    let mut task = start(&runtime.load(artifact).unwrap(), &spec());
+    let emitted = task.run(values).unwrap();
+    drop(task);
+    (std::mem::take(&mut *lines.0.lock()), emitted)
 }
 
-/// The lines that are logged while `run` runs.
-fn logged(run: impl FnOnce()) -> Vec<String> {
-    let captured = Captured::default();
-    let subscriber = tracing_subscriber::fmt().with_writer(captured.clone()).without_time().with_ansi(false).finish();
-    tracing::subscriber::with_default(subscriber, run);
-    let bytes = captured.0.lock().clone();
-    String::from_utf8(bytes).unwrap().lines().map(|line| line.trim_start().to_owned()).collect()
+fn line(speaker: Speaker, text: &str) -> Line {
+    (FunctionId(7), "f".into(), Some(1), speaker, text.into())
 }
 
 #[test]
 fn lines_of_a_component_say_whose_they_are() {
-    let artifact = guest("packed");
-    let lines = logged(|| drop(task(&artifact).run(&["print hello there"]).unwrap()));
-    assert_eq!(
-        lines,
-        [
-            r#"INFO guest: hello there function="f" task=1 stream="stdout" cut=false"#,
-            r#"INFO guest: hello there function="f" task=1 stream="stderr" cut=false"#,
-        ]
-    );
+    let (lines, _) = logged(&guest("packed"), &["print hello there"]);
+    assert_eq!(lines, [line(Speaker::Stdout, "hello there"), line(Speaker::Stderr, "hello there")]);
 }
 
 #[test]
-fn a_long_line_is_cut() {
-    let artifact = guest("packed");
+fn a_long_line_is_cut_and_says_so() {
     let long = format!("print {}", "x".repeat(10_000));
-    let lines = logged(|| drop(task(&artifact).run(&[&long]).unwrap()));
-    assert_eq!(lines.len(), 2);
-    assert!(lines[0].contains(&"x".repeat(4096)) && !lines[0].contains(&"x".repeat(4097)), "{}", lines[0].len());
-    assert!(lines[0].ends_with("cut=true"));
+    let (lines, _) = logged(&guest("packed"), &[&long]);
+    let expected = format!("{} … (line cut)", "x".repeat(4096));
+    assert_eq!(lines, [line(Speaker::Stdout, &expected), line(Speaker::Stderr, &expected)]);
 }
 
 #[test]
@@ -78,6 +66,5 @@ fn standard_error_of_a_module_is_logged_and_its_standard_output_is_not() {
                 (drop (call $write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8)))))"#,
     )
     .unwrap();
-    let lines = logged(|| assert_eq!(task(&artifact).run(&["x"]).unwrap(), ["hi\n"]));
-    assert_eq!(lines, [r#"INFO guest: hi function="f" task=1 stream="stderr" cut=false"#]);
+    assert_eq!(logged(&artifact, &["x"]), (vec![line(Speaker::Stderr, "hi")], vec!["hi\n".to_owned()]));
 }

@@ -9,6 +9,7 @@ mod cache;
 mod components;
 mod conformance;
 mod examples;
+mod grants;
 mod limits;
 mod logs;
 mod memory;

@@ -244,7 +244,8 @@ fn a_wait_is_over_when_its_clock_or_the_call_is() {
     let mut spec = spec();
     spec.limits.call_time = Duration::from_millis(20);
     let mut waits = start(&runtime().load(&artifact(i64::MAX)).unwrap(), &spec);
-    assert_eq!(said(&waits.fail(&["x"])), (ErrorCode::GuestTimeout, "the call waited until its time limit", Some(0)));
+    let message = "the call waited until its limit 'call-time' of 20ms";
+    assert_eq!(said(&waits.fail(&["x"])), (ErrorCode::GuestTimeout, message, Some(0)));
 }
 
 #[test]

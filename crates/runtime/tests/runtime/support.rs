@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fnstream_core::batch::{Batch, BatchPositions};
 use fnstream_core::delta::Write;
+use fnstream_core::epoch::FunctionId;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::runtime::{CallFailure, Host, Instance, InstanceSpec, Limits, Program, Runtime, SharedHost};
 use fnstream_core::state::Visit;
@@ -47,18 +48,28 @@ pub fn example(name: &str) -> Vec<u8> {
 /// A guest of `tests/guests`.
 pub fn guest(name: &str) -> Vec<u8> {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
-    let dir = DIR.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--release", "--locked", "--quiet", "--target", "wasm32-wasip2"]);
-        cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests"));
-        for host_setting in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
-            cargo.env_remove(host_setting);
-        }
-        run(cargo.env("CARGO_TARGET_DIR", &target));
-        target.join("wasm32-wasip2/release")
-    });
+    let dir = DIR.get_or_init(|| build_guests(&["--target", "wasm32-wasip2"]).join("wasm32-wasip2/release"));
     read(&dir.join(format!("guest_{name}.wasm")))
+}
+
+/// The guest that is a program of WASI preview 1.
+pub fn filter() -> Vec<u8> {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    let only = ["--target", "wasm32-wasip1", "--package", "guest-files"];
+    let dir = DIR.get_or_init(|| build_guests(&only).join("wasm32-wasip1/release"));
+    read(&dir.join("guest-files.wasm"))
+}
+
+fn build_guests(args: &[&str]) -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--release", "--locked", "--quiet"]).args(args);
+    cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests"));
+    for host_setting in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
+        cargo.env_remove(host_setting);
+    }
+    run(cargo.env("CARGO_TARGET_DIR", &target));
+    target
 }
 
 fn run(command: &mut Command) {
@@ -186,6 +197,7 @@ pub struct Task {
 
 pub fn spec() -> InstanceSpec {
     InstanceSpec {
+        id: FunctionId(7),
         function: "f".into(),
         revision: 3,
         task_index: 1,
@@ -194,6 +206,11 @@ pub fn spec() -> InstanceSpec {
         limits: Limits { memory: 64 << 20, call_time: Duration::from_secs(30), ..Limits::default() },
         ..InstanceSpec::default()
     }
+}
+
+/// Why a program has no instance of that description.
+pub fn refusal(program: &Arc<dyn Program>, spec: &InstanceSpec) -> CallFailure {
+    program.instantiate(spec, Arc::new(Mutex::new(TestHost::default()))).err().expect("an instance was made")
 }
 
 /// An initialized instance of a program.

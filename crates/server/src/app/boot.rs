@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use fnstream_core::runtime::Program;
 use fnstream_core::spec::{DesiredState, FunctionEntry};
@@ -38,6 +39,7 @@ impl App {
         for load in loads {
             started += load.await.unwrap_or_default();
         }
+        self.booted.store(true, Ordering::Release);
         tracing::info!(started, failed = self.failures.lock().len(), "functions started");
     }
 
@@ -89,6 +91,7 @@ pub(super) fn start(app: &Arc<App>, entry: &FunctionEntry, program: Arc<dyn Prog
     app.ensure_topics(&entry.spec)?;
     app.engine.start_function(&app.granted(entry)?, program)?;
     app.failures.lock().remove(&entry.id);
+    app.note(entry, &format!("started, revision {}", entry.revision));
     Ok(())
 }
 
@@ -100,5 +103,6 @@ pub(super) fn failed(app: &App, entry: &FunctionEntry, error: &Error) {
         error = error.message,
         "function could not be started: it stays registered and is tried again at 'client start' or at the next start"
     );
+    app.note(entry, &format!("could not be started: {error}"));
     app.failures.lock().insert(entry.id, error.clone());
 }

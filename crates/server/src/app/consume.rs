@@ -324,7 +324,7 @@ fn position(topic: &TopicInfo, partition: &TopicPartition, start: &Start) -> Pos
 }
 
 /// Waits until a moment; for ever without one.
-async fn at(deadline: Option<Instant>) {
+pub(super) async fn at(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,

@@ -66,7 +66,7 @@ impl App {
         }
     }
 
-    fn partition(&self, status: &PartitionStatus) -> PartitionDescription {
+    pub(super) fn partition(&self, status: &PartitionStatus) -> PartitionDescription {
         // The log's own end, not the one that the task saw when it last looked: a task that is stuck does not look.
         let topic = self.store.topic(&status.partition.topic).ok();
         let now = topic.and_then(|topic| Some(topic.partitions.get(status.partition.partition as usize)?.end));
@@ -92,7 +92,7 @@ fn function_status(state: FunctionState) -> FunctionStatus {
     }
 }
 
-fn task_status(state: TaskState) -> TaskStatus {
+pub(super) fn task_status(state: TaskState) -> TaskStatus {
     match state {
         TaskState::Opening => TaskStatus::Opening,
         TaskState::Running => TaskStatus::Running,

@@ -98,6 +98,7 @@ impl App {
             return Err(error);
         }
         tracing::info!(function = entry.spec.name, id = entry.id.0, "function created");
+        self.note(&entry, "created and started");
         Ok(self.describe_entry(&entry))
     }
 
@@ -112,6 +113,8 @@ impl App {
                 app.failures.lock().remove(&entry.id);
                 // Nothing of it can be committed any more, so nobody has to wait until it has noticed.
                 app.engine.stop_function(entry.id, StopMode::Abort, Box::new(|| ()));
+                app.engine.meters().remove(&name);
+                app.logs.remove(entry.id, &name);
                 tracing::info!(function = name, id = entry.id.0, "function deleted");
                 Ok(())
             })
@@ -138,6 +141,7 @@ impl App {
                     if entry.desired != DesiredState::Stopped {
                         entry = app.metadata.update(entry.spec, DesiredState::Stopped, entry.revision, None)?;
                         tracing::info!(function = name, id = entry.id.0, "function stops");
+                        app.note(&entry, "stops");
                     }
                     app.failures.lock().remove(&entry.id);
                     // Nobody waits any more when it took too long.

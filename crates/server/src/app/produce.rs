@@ -23,6 +23,7 @@ impl App {
         partition: Option<u32>,
         records: FrameBuilder,
     ) -> Result<Produced> {
+        let began = self.clock.now();
         if records.is_empty() {
             return Err(Error::new(ErrorCode::EmptyBody, "there is no event in the request"));
         }
@@ -31,12 +32,16 @@ impl App {
         let _running = self.operations.clone().read_owned().await;
         self.check_open()?;
         let (done, durable) = tokio::sync::oneshot::channel();
-        self.store.append(topic, partition, records.to_bytes(), Box::new(move |appended| drop(done.send(appended))));
+        let frame = records.to_bytes();
+        let bytes = frame.len() as u64;
+        self.store.append(topic, partition, frame, Box::new(move |appended| drop(done.send(appended))));
         let appended = durable.await.map_err(|_| internal("the store forgot to answer an append"))??;
         let runs: Vec<_> = appended
             .into_iter()
             .map(|(partition, first, count)| AppendedRun { partition, first: first.to_string(), count })
             .collect();
-        Ok(Produced { count: runs.iter().map(|run| u64::from(run.count)).sum(), runs })
+        let count = runs.iter().map(|run| u64::from(run.count)).sum();
+        self.meter.produced(count, bytes, self.clock.now().saturating_sub(began));
+        Ok(Produced { count, runs })
     }
 }

@@ -41,7 +41,7 @@ impl IntoResponse for Failure {
             Fault::Internal => {
                 tracing::error!(code = %error.code, error = error.message, "a request failed by our fault")
             }
-            Fault::External if error.code != ErrorCode::ShuttingDown => {
+            Fault::External if !matches!(error.code, ErrorCode::ShuttingDown | ErrorCode::NotReady) => {
                 tracing::warn!(code = %error.code, error = error.message, "a request failed");
             }
             Fault::External | Fault::User => {

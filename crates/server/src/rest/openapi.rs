@@ -10,7 +10,7 @@ use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{functions, records, revisions, topics};
+use super::{functions, letters, logs, observe, records, revisions, topics};
 use crate::app::App;
 
 pub const FUNCTIONS: &str = "functions";
@@ -47,6 +47,13 @@ pub fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(revisions::list))
         .routes(routes!(revisions::rollback))
         .routes(routes!(functions::upload))
+        .routes(routes!(letters::list))
+        .routes(routes!(letters::show))
+        .routes(routes!(letters::replay))
+        .routes(routes!(letters::discard))
+        .routes(routes!(letters::attempt))
+        .routes(routes!(logs::read))
+        .routes(routes!(observe::status))
         .routes(routes!(records::produce))
         .routes(routes!(records::consume))
         .routes(routes!(topics::list))

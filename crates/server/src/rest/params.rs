@@ -24,6 +24,23 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
     }
 }
 
+/// The `{name}` and the `{id}` of a path, decoded.
+pub struct NameAndId(pub String, pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for NameAndId {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        let params = params.map_err(|_| Failure::invalid("the path is not percent-encoded utf-8"))?;
+        let mut values = params.iter().map(|(_, value)| value.to_owned());
+        match (values.next(), values.next()) {
+            (Some(name), Some(id)) => Ok(NameAndId(name, id)),
+            _ => Err(Failure::invalid("the path has no name or no id")),
+        }
+    }
+}
+
 /// The query of a request.
 pub struct Query(Vec<(String, Vec<u8>)>);
 

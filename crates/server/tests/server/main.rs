@@ -7,12 +7,16 @@
 
 mod changes;
 mod consume;
+mod dead_letters;
 mod functions;
 mod lifecycle;
+mod logs;
+mod metrics;
 mod names;
 mod produce;
 mod published;
 mod refusals;
 mod settings;
+mod status;
 mod support;
 mod topics;

@@ -146,6 +146,18 @@ pub fn echo() -> Vec<u8> {
     )
 }
 
+/// A module that copies each record, and traps at those that begin with an x.
+pub fn poison() -> Vec<u8> {
+    stdio(
+        r#"(i32.store (i32.const 0) (i32.const 1024))
+           (i32.store (i32.const 4) (i32.const 60000))
+           (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+           (if (i32.eq (i32.load8_u (i32.const 1024)) (i32.const 120)) (then unreachable))
+           (i32.store (i32.const 4) (i32.load (i32.const 8)))
+           (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 12)))"#,
+    )
+}
+
 /// A module that traps at each record.
 pub fn trap() -> Vec<u8> {
     stdio("unreachable")

@@ -21,12 +21,13 @@ async fn a_topic_is_made_seen_and_removed_but_not_while_it_is_used() {
     client.create_function("f", &function).await.unwrap();
     assert_eq!(client.describe_topic("t").await.unwrap().read_by, ["f"]);
     assert_eq!(client.describe_topic("out").await.unwrap().written_by, ["f"]);
-    for used in ["t", "out"] {
+    for used in ["t", "out", "f.dlq"] {
         assert_eq!(client.delete_topic(used).await.unwrap_err().code(), "FS-1303");
     }
     client.delete_function("f").await.unwrap();
     client.delete_topic("t").await.unwrap();
-    assert_eq!(client.list_topics().await.unwrap(), ["out"]);
+    // What the function wrote stays, its dead letters too.
+    assert_eq!(client.list_topics().await.unwrap(), ["f.dlq", "out"]);
     fixture.server.shutdown().await.unwrap();
 }
 

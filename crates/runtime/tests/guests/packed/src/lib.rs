@@ -20,6 +20,9 @@ impl Function for Obey {
         if let Some(message) = config.get("fail") {
             return Err(Error::new(message));
         }
+        while config.get("loop").is_some() {
+            std::hint::black_box(());
+        }
         Ok(Obey { config: config.clone(), store: ctx.state("s")?, healthy: true })
     }
 
@@ -55,6 +58,8 @@ impl Function for Obey {
                 let seen = (std::env::args().count(), std::env::vars().count(), file.is_some(), connect.is_some());
                 ctx.emit(0, format!("{seen:?}").as_bytes())
             }
+            "files" => ctx.emit(0, guest_files::obey(rest).as_bytes()),
+            "error" => Err(Error::new("e".repeat(rest.parse()?))),
             "about" => {
                 let about = format!("{:?} {:?}", self.config, ctx.metadata());
                 ctx.emit(0, about.as_bytes())

@@ -1,0 +1,117 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Dead letters: records that a function failed at.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A record that a function failed at, with the reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeadLetter {
+    /// Where it is in the topic of dead letters: `PARTITION:POSITION`.
+    pub id: String,
+    /// The error's code.
+    pub code: String,
+    /// What happened.
+    pub message: String,
+    /// Where in the function's code, when it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backtrace: Option<String>,
+    /// The revision of the function that failed.
+    pub revision: u64,
+    /// The topic that the record came from.
+    pub topic: String,
+    /// Its partition.
+    pub partition: u32,
+    /// Its position there.
+    pub position: String,
+    /// How often it was tried alone.
+    pub attempts: u64,
+    /// When it was given up, in milliseconds since the Unix epoch.
+    pub failed_at_ms: i64,
+    /// The record's own timestamp, in milliseconds since the Unix epoch.
+    pub timestamp_ms: i64,
+    /// The record's key; in base64 when `encoding` says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The record's headers in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<RecordHeader>,
+    /// The record's payload; in base64 when `encoding` says so.
+    pub value: String,
+    /// `utf-8`, or `base64` when key, payload or a header are not UTF-8: then all of them are in base64.
+    pub encoding: String,
+}
+
+/// One header of a record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RecordHeader {
+    /// Its name.
+    pub name: String,
+    /// Its value, in the encoding of the record.
+    pub value: String,
+}
+
+/// The dead letters of a function that wait, the oldest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeadLetters {
+    /// The topic that they are in.
+    pub topic: String,
+    /// How many wait: they were neither replayed nor dropped.
+    pub waiting: u64,
+    /// The first of them.
+    pub letters: Vec<DeadLetter>,
+}
+
+/// Which of the waiting letters are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LetterSelection {
+    /// The oldest so many; all that wait now when it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub count: Option<u64>,
+}
+
+/// What a replay or a drop did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct LetterResult {
+    /// Letters that the function processed.
+    pub replayed: u64,
+    /// Letters that it failed at once more: they wait again, behind the others.
+    pub failed_again: u64,
+    /// Letters that were dropped.
+    pub dropped: u64,
+    /// How many wait now.
+    pub waiting: u64,
+    /// False when the function goes on with it, or could not: `waiting` says how many are left.
+    pub finished: bool,
+}
+
+/// Which artifact to try on the waiting letters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LetterTrial {
+    /// `sha256:<digest>` of an uploaded artifact, or a path on the server as when a function is created.
+    pub archive: String,
+    /// The oldest so many; all that wait now when it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+}
+
+/// What another artifact made of a letter. Nothing of it was kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TriedLetter {
+    /// The letter.
+    pub id: String,
+    /// How many records it emitted, when it succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emitted: Option<u64>,
+    /// The error's code, when it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// What happened, when it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}

@@ -1,0 +1,188 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! `client dlq`: the records that a function failed at.
+
+use clap::Subcommand;
+use comfy_table::Table;
+use fnstream_api::{Client, DeadLetter, DeadLetters, LetterResult, LetterSelection, LetterTrial, TriedLetter};
+
+use super::create::upload;
+use crate::failure::{Failure, Result};
+use crate::output;
+
+/// See, replay and drop dead letters.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// List the letters that wait, the oldest first
+    Ls {
+        /// Name of the function
+        #[arg(short, long)]
+        name: String,
+        /// Show at most so many
+        #[arg(short, long, value_name = "N", default_value_t = 100)]
+        max: usize,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a letter with its record, its error and the backtrace
+    Show {
+        /// Name of the function
+        #[arg(short, long)]
+        name: String,
+        /// The letter, as `dlq ls` shows it: PARTITION:POSITION
+        id: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have the function process its letters again, in their order, each exactly once
+    Replay {
+        /// Name of the function
+        #[arg(short, long)]
+        name: String,
+        /// Only the oldest so many [default: all that wait]
+        #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        count: Option<u64>,
+        /// Try this artifact on the letters first, or sha256:DIGEST, and only report: nothing is kept or emitted
+        #[arg(long, value_name = "ARCHIVE")]
+        with_archive: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Drop letters: they are not shown or replayed any more
+    #[command(group = clap::ArgGroup::new("which").required(true).args(["count", "all"]))]
+    Drop {
+        /// Name of the function
+        #[arg(short, long)]
+        name: String,
+        /// The oldest so many
+        #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        count: Option<u64>,
+        /// All that wait
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+pub async fn run(client: &Client, args: Args) -> Result {
+    match args.verb {
+        Verb::Ls { name, max, json } => {
+            let letters = client.list_dead_letters(&name, max).await?;
+            if json { print_json(&letters) } else { list(&letters) }
+        }
+        Verb::Show { name, id, json } => {
+            let letter = client.show_dead_letter(&name, &id).await?;
+            if json { print_json(&letter) } else { output::line(text(&letter).trim_end()) }
+        }
+        Verb::Replay { name, count, with_archive: Some(path), json } => {
+            let trial = LetterTrial { archive: upload(client, path).await?, count };
+            let tried = client.try_dead_letters(&name, &trial).await?;
+            if json { print_json(&tried) } else { tell_trial(&tried) }
+        }
+        Verb::Replay { name, count, with_archive: None, json } => {
+            let done = client.replay_dead_letters(&name, &LetterSelection { count }).await?;
+            if json { print_json(&done) } else { tell_replay(&done) }
+        }
+        Verb::Drop { name, count, all: _ } => {
+            let done = client.drop_dead_letters(&name, &LetterSelection { count }).await?;
+            output::line(format!("{} dropped, {} waiting", done.dropped, done.waiting))?;
+            unfinished(&done)
+        }
+    }
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result {
+    output::line(serde_json::to_vec_pretty(value).map_err(|e| Failure::Plain(e.to_string()))?)
+}
+
+fn list(letters: &DeadLetters) -> Result {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header(["ID", "FROM", "REVISION", "ATTEMPTS", "CODE", "MESSAGE"]);
+    for letter in &letters.letters {
+        table.add_row([
+            letter.id.clone(),
+            source(letter),
+            letter.revision.to_string(),
+            letter.attempts.to_string(),
+            letter.code.clone(),
+            letter.message.lines().next().unwrap_or_default().to_owned(),
+        ]);
+    }
+    if !letters.letters.is_empty() {
+        output::line(table.to_string())?;
+    }
+    let shown = match letters.letters.len() as u64 {
+        shown if shown < letters.waiting => format!(", {shown} shown"),
+        _ => String::new(),
+    };
+    output::line(format!("{} waiting in {}{shown}", letters.waiting, letters.topic))
+}
+
+fn source(letter: &DeadLetter) -> String {
+    format!("{}-{}:{}", letter.topic, letter.partition, letter.position)
+}
+
+fn text(letter: &DeadLetter) -> String {
+    let mut out = format!(
+        "id        {}\nfrom      {}\ncode      {}\nmessage   {}\nrevision  {}\nattempts  {}\n",
+        letter.id,
+        source(letter),
+        letter.code,
+        letter.message,
+        letter.revision,
+        letter.attempts
+    );
+    if letter.encoding != "utf-8" {
+        out += "encoding  base64\n";
+    }
+    if let Some(key) = &letter.key {
+        out += &format!("key       {key}\n");
+    }
+    for header in &letter.headers {
+        out += &format!("header    {}: {}\n", header.name, header.value);
+    }
+    out += &format!("value     {}\n", letter.value);
+    if let Some(backtrace) = &letter.backtrace {
+        out += &format!("\n{backtrace}\n");
+    }
+    out
+}
+
+fn tell_replay(done: &LetterResult) -> Result {
+    output::line(format!("{} replayed, {} failed again, {} waiting", done.replayed, done.failed_again, done.waiting))?;
+    unfinished(done)
+}
+
+fn unfinished(done: &LetterResult) -> Result {
+    if !done.finished {
+        output::complain("note: the function goes on with it; 'client dlq ls' shows what is left");
+    }
+    Ok(())
+}
+
+fn tell_trial(tried: &[TriedLetter]) -> Result {
+    let mut good = 0;
+    for letter in tried {
+        let outcome = match (&letter.emitted, &letter.code, &letter.message) {
+            (Some(emitted), ..) => {
+                good += 1;
+                format!("ok, {emitted} emitted")
+            }
+            (None, code, message) => {
+                format!("{} {}", code.as_deref().unwrap_or_default(), message.as_deref().unwrap_or_default())
+            }
+        };
+        output::line(format!("{}  {outcome}", letter.id))?;
+    }
+    output::line(format!("{good} of {} would succeed; nothing was kept", tried.len()))
+}

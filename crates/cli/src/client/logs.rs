@@ -1,0 +1,80 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! `client logs`: what a function printed and what happened to it.
+
+use std::time::Duration;
+
+use fnstream_api::units::format_time;
+use fnstream_api::{Client, LogLine, LogOptions};
+
+use crate::failure::{Failure, Result};
+use crate::output;
+
+/// How long one request waits for lines; then the next one does.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// Show what a function printed and what happened to it.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Name of the function
+    #[arg(short, long)]
+    name: String,
+    /// Number of lines to begin with
+    #[arg(short, long, value_name = "N", default_value_t = 100)]
+    tail: u64,
+    /// Go on with what comes, until it is interrupted
+    #[arg(short, long)]
+    follow: bool,
+    /// Print each line as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(client: &Client, args: Args) -> Result {
+    let mut options = LogOptions { tail: Some(args.tail), ..LogOptions::default() };
+    loop {
+        let page = client.function_logs(&args.name, &options).await?;
+        for line in &page.lines {
+            match args.json {
+                true => output::line(serde_json::to_vec(line).map_err(|e| Failure::Plain(e.to_string()))?)?,
+                false => output::line(text(line))?,
+            }
+        }
+        if !args.follow {
+            return Ok(());
+        }
+        options = LogOptions { tail: None, after: Some(page.next), wait: Some(WAIT) };
+    }
+}
+
+fn text(line: &LogLine) -> String {
+    let task = line.task.map(|task| format!("task {task} ")).unwrap_or_default();
+    format!("{} {task}{} | {}", format_time(line.ms), line.speaker, harmless(&line.text))
+}
+
+/// What a function prints must not move the cursor of whoever looks.
+fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\t' => shown.push(c),
+            c if c.is_control() => shown.extend(c.escape_default()),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_when_who_and_what() {
+        let mut line = LogLine { ms: 0, task: Some(3), speaker: "stderr".into(), text: "a\t\u{1b}[2Jb".into() };
+        assert_eq!(text(&line), "1970-01-01T00:00:00.000Z task 3 stderr | a\t\\u{1b}[2Jb");
+        line = LogLine { task: None, speaker: "host".into(), text: "created".into(), ..line };
+        assert_eq!(text(&line), "1970-01-01T00:00:00.000Z host | created");
+    }
+}

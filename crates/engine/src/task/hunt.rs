@@ -1,0 +1,192 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Looking for the record at which a function fails, and what is known of it.
+//!
+//! ```text
+//! a call fails ──► epochs shrink: halved, or to what is good before the culprit ──► the culprit is alone
+//! alone, fails again ──► retries left: wait, try again        none left: doomed
+//! doomed ──► in the next life of the task it is given up without a call, in an epoch like any other
+//! each commit ──► epochs grow again, twice as large each time, until they are as large as ever
+//! ```
+//!
+//! What is known here outlives the instance and the opening of the task, but not the process: after a crash the culprit
+//! is looked for anew, and what was given up is committed, so nothing is given up twice.
+
+use fnstream_core::batch::Batch;
+use fnstream_core::record::{Position, Positions, TopicPartition};
+use fnstream_core::runtime::CallFailure;
+use fnstream_core::spec::ErrorPolicy;
+
+use super::decide::{Verdict, after_lone_failure, isolation_limit};
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Hunt {
+    /// The most records of an epoch; as many as usual when it is not set.
+    limit: Option<usize>,
+    /// The next epoch has only good records: the culprit comes after it.
+    culprit_is_next: bool,
+    suspect: Option<Suspect>,
+}
+
+/// The record that failed alone.
+pub(crate) struct Suspect {
+    from: TopicPartition,
+    position: Position,
+    /// How often it failed alone.
+    pub(crate) attempts: u32,
+    /// The last failure.
+    pub(crate) failure: CallFailure,
+    doomed: bool,
+}
+
+impl Hunt {
+    /// The most records of the next epoch, while a culprit is looked for.
+    pub(crate) fn limit(&self) -> Option<usize> {
+        self.limit
+    }
+
+    /// Whether a culprit is looked for.
+    pub(crate) fn is_on(&self) -> bool {
+        self.limit.is_some()
+    }
+
+    /// An epoch of `size` records failed, of which the first `good` are known to be good.
+    pub(crate) fn failed_among(&mut self, size: usize, good: usize, culprit_is_known: bool) {
+        self.limit = Some(isolation_limit(size, good, culprit_is_known));
+        self.culprit_is_next = culprit_is_known && good > 0;
+    }
+
+    /// A record failed that was alone in its epoch.
+    pub(crate) fn failed_alone(
+        &mut self,
+        from: &TopicPartition,
+        position: Position,
+        failure: &CallFailure,
+        policy: &ErrorPolicy,
+    ) -> Verdict {
+        self.limit = Some(1);
+        self.culprit_is_next = false;
+        let before = self.suspect.take().filter(|s| s.from == *from && s.position == position);
+        let attempts = before.map_or(0, |suspect| suspect.attempts).saturating_add(1);
+        let verdict = after_lone_failure(policy, attempts);
+        self.suspect = Some(Suspect {
+            from: from.clone(),
+            position,
+            attempts,
+            failure: failure.clone(),
+            doomed: verdict == Verdict::GiveUpRecord,
+        });
+        verdict
+    }
+
+    /// The suspect, when it is doomed and this batch is it, alone.
+    pub(crate) fn doomed(&self, batch: &Batch) -> Option<&Suspect> {
+        let suspect = self.suspect.as_ref()?;
+        let is_it = batch.len() == 1 && *batch.from() == suspect.from && batch.position(0) == suspect.position;
+        (suspect.doomed && is_it).then_some(suspect)
+    }
+
+    /// An epoch was committed that ends at these positions; `usual` is how large epochs of one batch are.
+    pub(crate) fn committed(&mut self, positions: &Positions, usual: usize) {
+        let passed = |s: &mut Suspect| positions.get(&s.from).is_some_and(|next| *next > s.position);
+        self.suspect.take_if(passed);
+        self.limit = match self.limit {
+            _ if self.culprit_is_next => Some(1),
+            // Still alone: whatever came between was another input's.
+            Some(limit) if self.suspect.is_some() => Some(limit),
+            Some(limit) => Some(limit.saturating_mul(2)).filter(|limit| *limit < usual),
+            None => None,
+        };
+        self.culprit_is_next = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use fnstream_core::batch::BatchPositions;
+    use fnstream_core::spec::ErrorAction;
+    use fnstream_core::{Error, ErrorCode};
+    use fnstream_frame::{FrameBuilder, RecordRef};
+
+    use super::*;
+
+    fn at() -> TopicPartition {
+        TopicPartition::new("in", 0)
+    }
+
+    fn trap() -> CallFailure {
+        Error::new(ErrorCode::GuestTrap, "unreachable").into()
+    }
+
+    fn policy(retries: u32) -> ErrorPolicy {
+        ErrorPolicy { retries, ..ErrorPolicy::default() }
+    }
+
+    fn batch(position: u128) -> Batch {
+        let mut frame = FrameBuilder::new();
+        frame.push(RecordRef::new(b"x"));
+        Batch::new(at(), BatchPositions::Contiguous(Position(position)), frame.to_bytes().into()).unwrap()
+    }
+
+    #[test]
+    fn a_known_culprit_is_alone_after_what_is_good_before_it() {
+        let mut hunt = Hunt::default();
+        hunt.failed_among(1000, 7, true);
+        assert_eq!(hunt.limit(), Some(7));
+        hunt.committed(&Positions::new(), 1024);
+        assert_eq!(hunt.limit(), Some(1));
+    }
+
+    #[test]
+    fn a_record_is_doomed_after_its_retries_and_no_other_is() {
+        let mut hunt = Hunt::default();
+        assert_eq!(
+            hunt.failed_alone(&at(), Position(5), &trap(), &policy(2)),
+            Verdict::Retry(Duration::from_millis(20))
+        );
+        assert_eq!(
+            hunt.failed_alone(&at(), Position(5), &trap(), &policy(2)),
+            Verdict::Retry(Duration::from_millis(40))
+        );
+        assert!(hunt.doomed(&batch(5)).is_none());
+        assert_eq!(hunt.failed_alone(&at(), Position(5), &trap(), &policy(2)), Verdict::GiveUpRecord);
+        assert_eq!(hunt.doomed(&batch(5)).unwrap().attempts, 3);
+        assert!(hunt.doomed(&batch(6)).is_none());
+    }
+
+    #[test]
+    fn attempts_are_counted_for_each_record() {
+        let mut hunt = Hunt::default();
+        hunt.failed_alone(&at(), Position(5), &trap(), &policy(1));
+        assert_eq!(
+            hunt.failed_alone(&at(), Position(6), &trap(), &policy(1)),
+            Verdict::Retry(Duration::from_millis(20))
+        );
+    }
+
+    #[test]
+    fn the_suspect_stays_alone_until_it_is_passed_then_epochs_grow() {
+        let mut hunt = Hunt::default();
+        hunt.failed_alone(&at(), Position(5), &trap(), &policy(0));
+        hunt.committed(&Positions::from([(TopicPartition::new("other", 0), Position(9))]), 8);
+        assert_eq!(hunt.limit(), Some(1));
+        hunt.committed(&Positions::from([(at(), Position(6))]), 8);
+        assert!(hunt.doomed(&batch(5)).is_none());
+        assert_eq!(hunt.limit(), Some(2));
+        hunt.committed(&Positions::new(), 8);
+        hunt.committed(&Positions::new(), 8);
+        assert!(!hunt.is_on());
+    }
+
+    #[test]
+    fn a_policy_to_stop_dooms_nothing() {
+        let mut hunt = Hunt::default();
+        let stop = ErrorPolicy { action: ErrorAction::Stop, retries: 0, ..ErrorPolicy::default() };
+        assert_eq!(hunt.failed_alone(&at(), Position(5), &trap(), &stop), Verdict::StopTask);
+        assert!(hunt.doomed(&batch(5)).is_none());
+    }
+}

@@ -1,0 +1,204 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The one thread that writes the logs of all functions, and the queue before it.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::fs;
+use std::io;
+use std::mem;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::oneshot;
+
+use super::Log;
+use super::segments::Segments;
+
+/// The most bytes that wait to be written, of all functions together.
+const MAX_QUEUED: usize = 4 << 20;
+
+/// What the thread is asked to do, in order.
+pub(super) enum Work {
+    /// A line with its end.
+    Line(Arc<Log>, Vec<u8>),
+    /// Say when everything before this was written, or could not be.
+    Flush(oneshot::Sender<()>),
+    /// Remove the log of that function.
+    Remove(Arc<Log>),
+    /// Remove all logs but those of these functions.
+    Retain(HashSet<String>),
+}
+
+/// What waits to be written.
+#[derive(Default)]
+pub(super) struct Queue {
+    inner: Mutex<Inner>,
+    ready: Condvar,
+}
+
+#[derive(Default)]
+struct Inner {
+    work: VecDeque<Work>,
+    bytes: usize,
+    closed: bool,
+}
+
+impl Queue {
+    /// Adds work; false when it is a line and there is no room for it.
+    pub(super) fn push(&self, work: Work) -> bool {
+        let mut inner = self.inner.lock();
+        if let Work::Line(_, line) = &work {
+            if inner.closed || inner.bytes + line.len() > MAX_QUEUED {
+                return false;
+            }
+            inner.bytes += line.len();
+        }
+        inner.work.push_back(work);
+        self.ready.notify_one();
+        true
+    }
+
+    /// Lets the thread end when it has done what is queued.
+    pub(super) fn close(&self) {
+        self.inner.lock().closed = true;
+        self.ready.notify_one();
+    }
+
+    /// All that waits; `None` at the end.
+    fn take(&self) -> Option<VecDeque<Work>> {
+        let mut inner = self.inner.lock();
+        while inner.work.is_empty() {
+            if inner.closed {
+                return None;
+            }
+            self.ready.wait(&mut inner);
+        }
+        inner.bytes = 0;
+        Some(mem::take(&mut inner.work))
+    }
+}
+
+/// The thread's side.
+pub(super) struct Writer {
+    pub(super) root: PathBuf,
+    pub(super) segments: HashMap<String, Segments>,
+    /// The disk takes nothing at the moment.
+    pub(super) failing: bool,
+}
+
+/// Lines of one function that are written together.
+struct Pending {
+    log: Arc<Log>,
+    bytes: Vec<u8>,
+    lines: u64,
+}
+
+impl Writer {
+    pub(super) fn run(mut self, queue: &Queue) {
+        while let Some(work) = queue.take() {
+            let mut pending: HashMap<String, Pending> = HashMap::new();
+            for work in work {
+                match work {
+                    // Said between the deletion and the moment when its task noticed.
+                    Work::Line(log, _) if log.gone.load(Ordering::Relaxed) => {}
+                    Work::Line(log, line) => {
+                        let entry = pending.entry(log.name.clone());
+                        let pending = entry.or_insert_with(|| Pending { log, bytes: Vec::new(), lines: 0 });
+                        pending.bytes.extend_from_slice(&line);
+                        pending.lines += 1;
+                    }
+                    Work::Flush(done) => {
+                        self.write(&mut pending);
+                        // Nobody waits any more when the request was given up.
+                        let _ = done.send(());
+                    }
+                    Work::Remove(log) => {
+                        pending.remove(&log.name);
+                        self.segments.remove(&log.name);
+                        remove(&self.root.join(&log.name));
+                    }
+                    Work::Retain(names) => self.retain(&names),
+                }
+            }
+            self.write(&mut pending);
+        }
+    }
+
+    fn write(&mut self, pending: &mut HashMap<String, Pending>) {
+        for (name, Pending { log, bytes, lines }) in pending.drain() {
+            let folder = self.root.join(&name);
+            let segments = self.segments.entry(name).or_insert_with(|| Segments::new(folder));
+            match segments.append(&bytes) {
+                Ok(end) => {
+                    self.failing = false;
+                    log.end.send_replace(end);
+                }
+                Err(error) => {
+                    // It is tried again with the next line, and then told how many are missing.
+                    log.lost(lines);
+                    if !mem::replace(&mut self.failing, true) {
+                        tracing::warn!(%error, function = log.name, "the logs of functions cannot be written, lines are dropped");
+                    }
+                }
+            }
+        }
+    }
+
+    fn retain(&self, names: &HashSet<String>) {
+        let entries = match fs::read_dir(&self.root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => return tracing::warn!(%error, "the logs of functions cannot be listed"),
+            Ok(entries) => entries,
+        };
+        for entry in entries.flatten() {
+            if entry.file_name().to_str().is_none_or(|name| !names.contains(name)) {
+                remove(&entry.path());
+            }
+        }
+    }
+}
+
+/// Removes a folder that may not be there.
+fn remove(folder: &Path) {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(%error, folder = %folder.display(), "the log of a deleted function could not be removed, it goes at the next start");
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log() -> Arc<Log> {
+        Arc::new(Log::new("f", std::time::Duration::ZERO, Arc::default()))
+    }
+
+    #[test]
+    fn a_full_queue_takes_no_line_but_everything_else() {
+        let (queue, log) = (Queue::default(), log());
+        let line = || Work::Line(log.clone(), vec![b'x'; MAX_QUEUED / 4]);
+        for _ in 0..4 {
+            assert!(queue.push(line()));
+        }
+        assert!(!queue.push(line()));
+        assert!(queue.push(Work::Remove(log.clone())));
+        assert_eq!(queue.take().map(|work| work.len()), Some(5));
+        assert!(queue.push(line()), "there is room again");
+    }
+
+    #[test]
+    fn what_was_queued_is_done_before_the_end() {
+        let (queue, log) = (Queue::default(), log());
+        queue.push(Work::Line(log.clone(), b"a".to_vec()));
+        queue.close();
+        assert!(!queue.push(Work::Line(log.clone(), b"b".to_vec())));
+        assert_eq!(queue.take().map(|work| work.len()), Some(1));
+        assert!(queue.take().is_none());
+    }
+}

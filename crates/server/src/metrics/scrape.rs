@@ -1,0 +1,177 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! One picture of everything, and its families.
+
+use std::collections::BTreeMap;
+use std::fmt::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fnstream_api::{FunctionStatus, TaskStatus};
+use fnstream_engine::FunctionMeter;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::metrics::{MetricType, TypedMetric};
+use prometheus_client::registry::Unit;
+
+use super::ServerMeter;
+
+/// Everything that is exposed, at one moment.
+#[derive(Debug)]
+pub struct Scrape {
+    pub server: ServerMeter,
+    pub uptime: Duration,
+    pub unapplied_bytes: u64,
+    pub log_lines_dropped: u64,
+    /// What was counted of functions, by name.
+    pub meters: Vec<(Arc<str>, Arc<FunctionMeter>)>,
+    /// How functions fare.
+    pub functions: Vec<FunctionSample>,
+}
+
+/// How a function fares.
+#[derive(Debug)]
+pub struct FunctionSample {
+    pub name: String,
+    pub status: FunctionStatus,
+    /// How many tasks are in each state.
+    pub tasks: Vec<TaskStatus>,
+    pub memory_bytes: u64,
+    /// By topic.
+    pub lag: BTreeMap<String, u64>,
+}
+
+const FUNCTION_STATES: [FunctionStatus; 6] = [
+    FunctionStatus::Starting,
+    FunctionStatus::Running,
+    FunctionStatus::BackingOff,
+    FunctionStatus::Stopping,
+    FunctionStatus::Stopped,
+    FunctionStatus::Failed,
+];
+
+/// A task that has ended is not a task any more.
+const TASK_STATES: [TaskStatus; 5] =
+    [TaskStatus::Opening, TaskStatus::Running, TaskStatus::BackingOff, TaskStatus::Draining, TaskStatus::Failed];
+
+type Family<M> = (&'static str, &'static str, fn(&FunctionMeter) -> &M);
+
+const COUNTERS: [Family<Counter>; 7] = [
+    ("fnstream_function_records_in", "Records consumed and committed.", |meter| &meter.records_in),
+    ("fnstream_function_records_out", "Records emitted and committed.", |meter| &meter.records_out),
+    ("fnstream_function_records_failed", "Attempts at a record that failed.", |meter| &meter.records_failed),
+    ("fnstream_function_records_dead_lettered", "Records that went to the dead letters.", |meter| {
+        &meter.records_dead_lettered
+    }),
+    ("fnstream_function_records_skipped", "Records that were given up and not kept.", |meter| &meter.records_skipped),
+    ("fnstream_function_restarts", "Times that a task was opened again after a failure.", |meter| &meter.restarts),
+    ("fnstream_function_commits", "Epochs committed.", |meter| &meter.commits),
+];
+
+const HISTOGRAMS: [Family<Histogram>; 3] = [
+    ("fnstream_function_epoch", "From an epoch's first record until it was handed in.", |meter| &meter.epoch_seconds),
+    ("fnstream_function_commit", "From handing an epoch in until it was durable.", |meter| &meter.commit_seconds),
+    ("fnstream_function_call", "One call of the function.", |meter| &meter.call_seconds),
+];
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), Error> {
+        let to = &mut encoder;
+        self.server(to)?;
+        for (name, help, counter) in COUNTERS {
+            let meters = self.meters.iter().map(|(function, meter)| ([("function", &**function)], counter(meter)));
+            family(to, name, help, None, meters)?;
+        }
+        for (name, help, histogram) in HISTOGRAMS {
+            let meters = self.meters.iter().map(|(function, meter)| ([("function", &**function)], histogram(meter)));
+            family(to, name, help, Some(Unit::Seconds), meters)?;
+        }
+        self.states(to)
+    }
+}
+
+impl Scrape {
+    fn server(&self, to: &mut DescriptorEncoder) -> Result<(), Error> {
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        single(to, "fnstream_build", "The running version.", None, &build)?;
+        let uptime = ConstGauge::new(self.uptime.as_secs_f64());
+        single(to, "fnstream_uptime", "Time since the server was started.", Some(Unit::Seconds), &uptime)?;
+        let meter = &self.server;
+        single(to, "fnstream_produced_records", "Records produced by clients.", None, &meter.produced_records)?;
+        single(to, "fnstream_produced", "Their bytes.", Some(Unit::Bytes), &meter.produced_bytes)?;
+        let help = "From a produce request until its records were durable.";
+        single(to, "fnstream_produce", help, Some(Unit::Seconds), &meter.produce_seconds)?;
+        let unapplied = ConstGauge::new(self.unapplied_bytes);
+        let help = "Committed state that is in memory and in the delta log, and not in the state store yet.";
+        single(to, "fnstream_state_unapplied", help, Some(Unit::Bytes), &unapplied)?;
+        let dropped = ConstCounter::new(self.log_lines_dropped);
+        single(to, "fnstream_log_lines_dropped", "Lines that functions' logs could not keep.", None, &dropped)
+    }
+
+    fn states(&self, to: &mut DescriptorEncoder) -> Result<(), Error> {
+        let all = &self.functions;
+        let count = |status| all.iter().filter(|function| function.status == status).count() as u64;
+        let functions = FUNCTION_STATES.iter().map(|state| ([("state", state.as_str())], count(*state)));
+        gauges(to, "fnstream_functions", "Functions by state.", None, functions)?;
+        let tasks = all.iter().flat_map(|function| {
+            TASK_STATES.iter().map(|state| {
+                let count = function.tasks.iter().filter(|task| *task == state).count() as u64;
+                ([("function", function.name.as_str()), ("state", state.as_str())], count)
+            })
+        });
+        gauges(to, "fnstream_function_tasks", "Tasks of a function by state.", None, tasks)?;
+        let memory = all.iter().map(|function| ([("function", function.name.as_str())], function.memory_bytes));
+        let help = "Linear memory of a function's instances.";
+        gauges(to, "fnstream_function_memory", help, Some(Unit::Bytes), memory)?;
+        let lag = all.iter().flat_map(|function| {
+            let labels = |topic| [("function", function.name.as_str()), ("topic", topic)];
+            function.lag.iter().map(move |(topic, lag)| (labels(topic.as_str()), *lag))
+        });
+        let help = "Records of an input that a running function has not committed yet.";
+        gauges(to, "fnstream_function_lag_records", help, None, lag)
+    }
+}
+
+fn single(
+    to: &mut DescriptorEncoder,
+    name: &str,
+    help: &str,
+    unit: Option<Unit>,
+    metric: &impl EncodeMetric,
+) -> Result<(), Error> {
+    metric.encode(to.encode_descriptor(name, help, unit.as_ref(), metric.metric_type())?)
+}
+
+fn gauges<L: EncodeLabelSet, V: EncodeGaugeValue>(
+    to: &mut DescriptorEncoder,
+    name: &str,
+    help: &str,
+    unit: Option<Unit>,
+    values: impl Iterator<Item = (L, V)>,
+) -> Result<(), Error> {
+    let mut encoder = to.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
+    for (labels, value) in values {
+        encoder.encode_family(&labels)?.encode_gauge(&value)?;
+    }
+    Ok(())
+}
+
+/// The metrics of a family; the family is told even when there is none.
+fn family<'a, L: EncodeLabelSet, M: EncodeMetric + TypedMetric + 'a>(
+    to: &mut DescriptorEncoder,
+    name: &str,
+    help: &str,
+    unit: Option<Unit>,
+    metrics: impl Iterator<Item = (L, &'a M)>,
+) -> Result<(), Error> {
+    let mut encoder = to.encode_descriptor(name, help, unit.as_ref(), M::TYPE)?;
+    for (labels, metric) in metrics {
+        metric.encode(encoder.encode_family(&labels)?)?;
+    }
+    Ok(())
+}

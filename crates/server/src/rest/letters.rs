@@ -1,0 +1,199 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! `/api/v1/function/{name}/dead-letters`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::Uri;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use fnstream_api::{
+    DeadLetter, DeadLetters, ErrorBody, LetterResult, LetterSelection, LetterTrial, RecordHeader, TriedLetter,
+};
+use fnstream_core::dead_letter;
+use fnstream_core::record::Position;
+use fnstream_frame::RecordView;
+
+use super::failure::{Answer, Failure};
+use super::params::{Name, NameAndId, Query};
+use super::{body, openapi};
+use crate::app::{App, Archive, LetterOutcome, WaitingLetter};
+
+/// The largest body of these requests.
+const MAX_BODY: usize = 64 << 10;
+
+/// How many letters are shown when nothing is said.
+const SHOWN: usize = 100;
+
+/// The most letters of one answer.
+const MOST_SHOWN: usize = 10_000;
+
+/// The dead letters of a function that wait, the oldest first.
+#[utoipa::path(get, path = "/api/v1/function/{name}/dead-letters", operation_id = "list_dead_letters",
+    tag = openapi::FUNCTIONS,
+    params(
+        ("name" = String, Path, description = "the function's name"),
+        ("max" = Option<usize>, Query, description = "at most so many letters, 100 when it is not given"),
+    ),
+    responses(
+        (status = 200, description = "the letters", body = DeadLetters),
+        (status = 404, description = "there is no function of this name", body = ErrorBody),
+        (status = 409, description = "its policy is not to keep dead letters", body = ErrorBody),
+    ))]
+pub async fn list(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<Json<DeadLetters>> {
+    let max = Query::parse(&uri, &["max"])?.read("max", str::parse::<usize>)?.unwrap_or(SHOWN).min(MOST_SHOWN);
+    let (topic, waiting, letters) = app.dead_letters(name, max).await?;
+    let letters = letters.iter().map(shown).collect::<Answer<_>>()?;
+    Ok(Json(DeadLetters { topic, waiting, letters }))
+}
+
+/// One dead letter that waits.
+#[utoipa::path(get, path = "/api/v1/function/{name}/dead-letters/{id}", operation_id = "show_dead_letter",
+    tag = openapi::FUNCTIONS,
+    params(
+        ("name" = String, Path, description = "the function's name"),
+        ("id" = String, Path, description = "the letter, as PARTITION:POSITION"),
+    ),
+    responses(
+        (status = 200, description = "the letter", body = DeadLetter),
+        (status = 404, description = "there is no function of this name, or no such letter waits", body = ErrorBody),
+    ))]
+pub async fn show(State(app): State<Arc<App>>, NameAndId(name, id): NameAndId, uri: Uri) -> Answer<Json<DeadLetter>> {
+    Query::parse(&uri, &[])?;
+    let at = id.split_once(':').and_then(|(partition, position)| {
+        Some((partition.parse::<u32>().ok()?, Position(position.parse::<u128>().ok()?)))
+    });
+    let at = at.ok_or_else(|| Failure::invalid(format!("'{}' is not PARTITION:POSITION", id.escape_debug())))?;
+    Ok(Json(shown(&app.dead_letter(name, at).await?)?))
+}
+
+/// Has a function process its dead letters again, in their order and before further input, each exactly once.
+///
+/// The answer comes when it has, or after 30 seconds with what is left; the function then goes on with it.
+#[utoipa::path(post, path = "/api/v1/function/{name}/dead-letters/replay", operation_id = "replay_dead_letters",
+    tag = openapi::FUNCTIONS,
+    params(("name" = String, Path, description = "the function's name")),
+    request_body = Option<LetterSelection>,
+    responses(
+        (status = 200, description = "what was done", body = LetterResult),
+        (status = 404, description = "there is no function of this name", body = ErrorBody),
+        (status = 409, description = "the function is not running, or keeps no dead letters", body = ErrorBody),
+    ))]
+pub async fn replay(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<Json<LetterResult>> {
+    let count = selection(request).await?.count;
+    Ok(Json(result(&app.replay_letters(name, count).await?)))
+}
+
+/// Drops dead letters of a function.
+#[utoipa::path(post, path = "/api/v1/function/{name}/dead-letters/drop", operation_id = "drop_dead_letters",
+    tag = openapi::FUNCTIONS,
+    params(("name" = String, Path, description = "the function's name")),
+    request_body = Option<LetterSelection>,
+    responses(
+        (status = 200, description = "what was done", body = LetterResult),
+        (status = 404, description = "there is no function of this name", body = ErrorBody),
+        (status = 409, description = "the function is not running, or keeps no dead letters", body = ErrorBody),
+    ))]
+pub async fn discard(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<Json<LetterResult>> {
+    let count = selection(request).await?.count;
+    Ok(Json(result(&app.drop_letters(name, count).await?)))
+}
+
+/// Tries another artifact on the waiting dead letters, on the state as it is now, and reports; nothing of it is kept.
+#[utoipa::path(post, path = "/api/v1/function/{name}/dead-letters/try", operation_id = "try_dead_letters",
+    tag = openapi::FUNCTIONS,
+    params(("name" = String, Path, description = "the function's name")),
+    request_body = LetterTrial,
+    responses(
+        (status = 200, description = "what it made of each letter", body = Vec<TriedLetter>),
+        (status = 400, description = "the artifact cannot be run", body = ErrorBody),
+        (status = 404, description = "there is no function of this name", body = ErrorBody),
+        (status = 409, description = "the function is not running, or keeps no dead letters", body = ErrorBody),
+    ))]
+pub async fn attempt(
+    State(app): State<Arc<App>>,
+    Name(name): Name,
+    ConnectInfo(client): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Answer<Json<Vec<TriedLetter>>> {
+    Query::parse(request.uri(), &[])?;
+    let (head, body) = request.into_parts();
+    let trial: LetterTrial = body::json(&body::read(&head.headers, body, MAX_BODY).await?)?;
+    let archive = Archive::Named { text: trial.archive, local: client.ip().to_canonical().is_loopback() };
+    let tried = app.try_letters(name, trial.count, archive).await?;
+    let told = tried.into_iter().map(|letter| {
+        let (emitted, failed) = match letter.outcome {
+            Ok(emitted) => (Some(emitted), None),
+            Err(failed) => (None, Some(failed)),
+        };
+        TriedLetter {
+            id: format!("{}:{}", letter.letter.0.partition, letter.letter.1),
+            emitted,
+            code: failed.as_ref().map(|(code, _)| code.as_str().to_owned()),
+            message: failed.map(|(_, message)| message),
+        }
+    });
+    Ok(Json(told.collect()))
+}
+
+async fn selection(request: Request) -> Answer<LetterSelection> {
+    Query::parse(request.uri(), &[])?;
+    let (head, body) = request.into_parts();
+    let body = body::read(&head.headers, body, MAX_BODY).await?;
+    let selection: LetterSelection = if body.is_empty() { LetterSelection::default() } else { body::json(&body)? };
+    if selection.count == Some(0) {
+        return Err(Failure::invalid("count is 0: leave it out to mean all letters that wait"));
+    }
+    Ok(selection)
+}
+
+fn result(outcome: &LetterOutcome) -> LetterResult {
+    let report = &outcome.report;
+    LetterResult {
+        replayed: report.replayed,
+        failed_again: report.failed_again,
+        dropped: report.dropped,
+        waiting: outcome.waiting,
+        finished: outcome.finished,
+    }
+}
+
+fn shown(waiting: &WaitingLetter) -> Answer<DeadLetter> {
+    let WaitingLetter { batch, index, letter } = waiting;
+    let record = batch.frame().record(*index);
+    let original = dead_letter::DeadLetter::original(record.headers)?;
+    let record = RecordView { headers: original.as_headers(), ..record };
+    let is_text = [record.key.unwrap_or_default(), record.value]
+        .into_iter()
+        .chain(record.headers.iter().map(|(_, value)| value))
+        .all(|bytes| std::str::from_utf8(bytes).is_ok());
+    let text = |bytes: &[u8]| match is_text {
+        true => String::from_utf8_lossy(bytes).into_owned(),
+        false => STANDARD.encode(bytes),
+    };
+    Ok(DeadLetter {
+        id: format!("{}:{}", batch.from().partition, batch.position(*index)),
+        code: letter.code.clone(),
+        message: letter.message.clone(),
+        backtrace: letter.backtrace.clone(),
+        revision: letter.revision,
+        topic: letter.source.topic.to_string(),
+        partition: letter.source.partition,
+        position: letter.position.to_string(),
+        attempts: letter.attempts,
+        failed_at_ms: letter.failed_at_ms,
+        timestamp_ms: record.timestamp,
+        key: record.key.map(text),
+        headers: record
+            .headers
+            .iter()
+            .map(|(name, value)| RecordHeader { name: name.to_owned(), value: text(value) })
+            .collect(),
+        value: text(record.value),
+        encoding: if is_text { "utf-8".to_owned() } else { "base64".to_owned() },
+    })
+}

@@ -1,0 +1,58 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+#![allow(clippy::unwrap_used)]
+
+use fnstream_api::{Client, ClientError};
+
+use super::*;
+
+async fn ready(server: &Server) -> (u16, String) {
+    let response = reqwest::get(format!("http://{}/readyz", server.local_addr())).await.unwrap();
+    let status = response.status().as_u16();
+    (status, String::from_utf8(response.bytes().await.unwrap().to_vec()).unwrap())
+}
+
+async fn start(folder: &tempfile::TempDir) -> Server {
+    let mut config = ServerConfig::new(folder.path().join("data"));
+    config.listen = "127.0.0.1:0".into();
+    Server::start(config).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_follows_the_disk_and_the_start_and_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = start(&folder).await;
+    server.background.remove(0).await.unwrap();
+    assert_eq!(ready(&server).await, (200, "ready\n".to_owned()), "what should run was started");
+
+    // Produced in between, so that it is the disk and not the question that is broken.
+    let client = Client::new(&format!("http://{}", server.local_addr())).unwrap();
+    server.app.parts().1.inject_fault(Some(ErrorCode::StorageFull));
+    let refused = client.produce("t", "x", &Default::default()).await.unwrap_err();
+    assert!(matches!(refused, ClientError::Server { .. }), "{refused}");
+    let (status, body) = ready(&server).await;
+    assert_eq!(status, 507);
+    assert!(body.contains("FS-1502"), "{body}");
+    server.app.parts().1.inject_fault(None);
+    assert_eq!(ready(&server).await.0, 200, "by itself");
+
+    let error = {
+        let app = server.app.clone();
+        app.close();
+        app.ready().await.unwrap_err()
+    };
+    assert_eq!(error.code, ErrorCode::ShuttingDown);
+    server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_still_starts_its_functions_is_not_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = ServerConfig::new(folder.path().join("data"));
+    let app = tokio::task::spawn_blocking(move || open(config)).await.unwrap().unwrap();
+    assert_eq!(app.ready().await.unwrap_err().code, ErrorCode::NotReady);
+    app.clone().boot().await;
+    app.ready().await.unwrap();
+    tokio::task::spawn_blocking(move || close(&app, Duration::from_secs(60))).await.unwrap().unwrap();
+}

@@ -1,0 +1,161 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Records that a function fails at: found, given up, seen, tried, replayed, dropped.
+
+use fnstream_api::{
+    ConsumeOptions, DeadLetter, FunctionStatus, LetterSelection, LetterTrial, ProduceOptions, ReadFrom,
+};
+
+use crate::support::{Fixture, LONG, echo, poison, trap};
+
+/// The bad records of a batch of a thousand.
+const BAD: [usize; 5] = [0, 1, 499, 998, 999];
+
+fn line(index: usize) -> String {
+    format!("{}{index}", if BAD.contains(&index) { "x" } else { "r" })
+}
+
+/// A function whose input has a thousand records, five of them bad, before it is created.
+async fn thousand(fixture: &Fixture) {
+    let lines: Vec<String> = (0..1000).map(line).collect();
+    let client = &fixture.client;
+    client.produce_lines("in", lines.join("\n"), &ProduceOptions::default()).await.unwrap();
+    let function = fixture.function(poison(), "in", "out").await;
+    client.create_function("f", &function).await.unwrap();
+    fixture.described("f", |f| f.tasks.first().is_some_and(|task| task.records_in == 1000)).await;
+}
+
+/// All records of a topic, as text, from a position on.
+async fn all(fixture: &Fixture, topic: &str, from: usize, count: usize) -> Vec<String> {
+    let mut options = ConsumeOptions {
+        timeout: Some(LONG),
+        from: Some(ReadFrom::Position(from.to_string())),
+        ..ConsumeOptions::default()
+    };
+    let mut values = Vec::new();
+    for _ in 0..count {
+        let event = fixture.client.consume(topic, &options).await.unwrap().expect("an event");
+        values.push(serde_json::from_slice(&event.json).unwrap());
+        options.from = Some(ReadFrom::Position(event.next_position));
+    }
+    options.timeout = Some(std::time::Duration::ZERO);
+    assert!(fixture.client.consume(topic, &options).await.unwrap().is_none(), "{topic} has more");
+    values
+}
+
+fn brief(letter: &DeadLetter) -> (String, String, String, u64) {
+    (letter.value.clone(), letter.position.clone(), letter.code.clone(), letter.attempts)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_batch_with_bad_records_the_good_ones_come_out_in_order_and_the_bad_ones_are_letters() {
+    let fixture = Fixture::new().await;
+    thousand(&fixture).await;
+    let good: Vec<String> = (0..1000).filter(|i| !BAD.contains(i)).map(line).collect();
+    assert_eq!(all(&fixture, "out", 0, 995).await, good);
+
+    let letters = fixture.client.list_dead_letters("f", 100).await.unwrap();
+    assert_eq!((letters.topic.as_str(), letters.waiting), ("f.dlq", 5));
+    let expected: Vec<_> = BAD.iter().map(|i| (line(*i), i.to_string(), "FS-1402".to_owned(), 2)).collect();
+    assert_eq!(letters.letters.iter().map(brief).collect::<Vec<_>>(), expected);
+    let shown = fixture.client.show_dead_letter("f", "0:2").await.unwrap();
+    assert_eq!(shown, letters.letters[2]);
+    assert!(shown.backtrace.is_some() && shown.message.contains("unreachable"), "{shown:?}");
+    assert_eq!((shown.topic.as_str(), shown.partition, shown.revision), ("in", 0, 1));
+
+    // The function is well, and its topic of letters is an ordinary topic.
+    assert_eq!(fixture.client.describe_function("f").await.unwrap().status, FunctionStatus::Running);
+    assert_eq!(all(&fixture, "f.dlq", 0, 5).await, BAD.map(line));
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_that_fail_again_wait_again_behind_the_others() {
+    let fixture = Fixture::new().await;
+    thousand(&fixture).await;
+    let done = fixture.client.replay_dead_letters("f", &LetterSelection { count: Some(2) }).await.unwrap();
+    assert_eq!((done.replayed, done.failed_again, done.waiting, done.finished), (0, 2, 5, true));
+    let letters = fixture.client.list_dead_letters("f", 100).await.unwrap().letters;
+    let order = [499, 998, 999, 0, 1];
+    let expected: Vec<_> = order
+        .iter()
+        .enumerate()
+        // Each keeps where it came from, and its attempts go on counting.
+        .map(|(n, i)| (line(*i), i.to_string(), "FS-1402".to_owned(), if n < 3 { 2 } else { 4 }))
+        .collect();
+    assert_eq!(letters.iter().map(brief).collect::<Vec<_>>(), expected);
+    assert_eq!(all(&fixture, "out", 995, 0).await.len(), 0);
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_artifact_that_is_tried_leaves_no_trace() {
+    let fixture = Fixture::new().await;
+    thousand(&fixture).await;
+    let before = fixture.client.describe_function("f").await.unwrap().tasks;
+    for (artifact, good) in [(echo(), true), (trap(), false)] {
+        let digest = fixture.client.upload_artifact(artifact).await.unwrap().digest;
+        let trial = LetterTrial { archive: format!("sha256:{digest}"), count: None };
+        let tried = fixture.client.try_dead_letters("f", &trial).await.unwrap();
+        assert_eq!(tried.len(), 5);
+        for letter in tried {
+            assert_eq!(letter.emitted, good.then_some(1), "{letter:?}");
+            assert_eq!(letter.code.as_deref(), (!good).then_some("FS-1402"));
+        }
+    }
+    let after = fixture.client.describe_function("f").await.unwrap().tasks;
+    assert_eq!((before[0].epoch, before[0].records_out), (after[0].epoch, after[0].records_out));
+    assert_eq!(fixture.client.list_dead_letters("f", 0).await.unwrap().waiting, 5);
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dropped_letters_are_gone_also_after_a_restart() {
+    let fixture = Fixture::new().await;
+    thousand(&fixture).await;
+    let done = fixture.client.drop_dead_letters("f", &LetterSelection { count: Some(3) }).await.unwrap();
+    assert_eq!((done.dropped, done.waiting, done.finished), (3, 2, true));
+    let fixture = fixture.restart().await;
+    let letters = fixture.client.list_dead_letters("f", 100).await.unwrap();
+    assert_eq!(letters.letters.iter().map(|l| l.value.as_str()).collect::<Vec<_>>(), ["x998", "x999"]);
+    assert_eq!(fixture.client.show_dead_letter("f", "0:0").await.unwrap_err().code(), "FS-1308");
+    fixture.described("f", |f| f.tasks.first().is_some_and(|task| task.epoch > 0)).await;
+    let done = fixture.client.drop_dead_letters("f", &LetterSelection::default()).await.unwrap();
+    assert_eq!((done.dropped, done.waiting), (2, 0));
+    let done = fixture.client.replay_dead_letters("f", &LetterSelection::default()).await.unwrap();
+    assert_eq!((done.replayed, done.waiting, done.finished), (0, 0, true));
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_function_of_a_former_name_has_none_of_its_letters() {
+    let fixture = Fixture::new().await;
+    thousand(&fixture).await;
+    fixture.client.delete_function("f").await.unwrap();
+    let function = fixture.function(echo(), "in", "other").await;
+    fixture.client.create_function("f", &function).await.unwrap();
+    fixture.described("f", |f| f.tasks.first().is_some_and(|task| task.records_in == 1000)).await;
+    assert_eq!(fixture.client.list_dead_letters("f", 100).await.unwrap().waiting, 0);
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_requests_about_letters_are_refused() {
+    let fixture = Fixture::new().await;
+    let client = &fixture.client;
+    assert_eq!(client.list_dead_letters("none", 1).await.unwrap_err().code(), "FS-1102");
+    thousand(&fixture).await;
+    assert_eq!(client.show_dead_letter("f", "7").await.unwrap_err().code(), "FS-1001");
+    assert_eq!(client.show_dead_letter("f", "9:0").await.unwrap_err().code(), "FS-1308");
+    let none = LetterSelection { count: Some(0) };
+    assert_eq!(client.replay_dead_letters("f", &none).await.unwrap_err().code(), "FS-1001");
+    let digest = client.upload_artifact(&b"no wasm"[..]).await.unwrap().digest;
+    let trial = LetterTrial { archive: format!("sha256:{digest}"), count: None };
+    assert_eq!(client.try_dead_letters("f", &trial).await.unwrap_err().code(), "FS-1202");
+    client.stop_function("f").await.unwrap();
+    // What waits can be seen while the function rests, but nothing can be done with it.
+    assert_eq!(client.list_dead_letters("f", 1).await.unwrap().waiting, 5);
+    assert_eq!(client.replay_dead_letters("f", &LetterSelection::default()).await.unwrap_err().code(), "FS-1105");
+    fixture.server.shutdown().await.unwrap();
+}

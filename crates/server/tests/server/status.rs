@@ -1,0 +1,72 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! How all functions fare, at one glance.
+
+use std::time::Instant;
+
+use fnstream_api::FunctionStatus;
+use fnstream_core::ErrorCode;
+
+use crate::support::{Fixture, LONG, code, echo, within_long};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_for_each_function_with_the_reason_of_what_does_not_run() {
+    let fixture = Fixture::new().await;
+    let mut function = fixture.function(echo(), "in-a", "out").await;
+    fixture.client.create_function("a", &function).await.unwrap();
+    function.inputs = vec!["in-b".into()];
+    fixture.client.create_function("b", &function).await.unwrap();
+    fixture.client.stop_function("b").await.unwrap();
+    fixture.client.produce("in-a", "x", &Default::default()).await.unwrap();
+    fixture.client.consume("out", &within_long()).await.unwrap().unwrap();
+
+    let until = Instant::now() + LONG;
+    let functions = loop {
+        let functions = fixture.client.status(None).await.unwrap();
+        if functions[0].records_in == 1 {
+            break functions;
+        }
+        assert!(Instant::now() < until, "{functions:?}");
+    };
+    let [a, b] = &functions[..] else { panic!("{functions:?}") };
+    assert_eq!((a.name.as_str(), a.status, a.records_out, a.lag), ("a", FunctionStatus::Running, 1, Some(0)));
+    assert_eq!(a.reason, None);
+    assert!(a.memory_bytes > 0);
+    assert_eq!((b.name.as_str(), b.status, b.lag), ("b", FunctionStatus::Stopped, None));
+    assert!(b.reason.as_ref().unwrap().contains("told to stop"), "{b:?}");
+
+    assert_eq!(fixture.client.status(Some("b")).await.unwrap()[0].name, "b");
+    let error = fixture.client.status(Some("c")).await.unwrap_err();
+    assert!(error.is(ErrorCode::FunctionNotFound), "{error}");
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_cannot_be_started_says_why() {
+    let fixture = Fixture::new().await;
+    let function = fixture.function(echo(), "in", "out").await;
+    let digest = function.archive.strip_prefix("sha256:").unwrap().to_owned();
+    fixture.client.create_function("f", &function).await.unwrap();
+    std::fs::write(fixture.folder.path().join(format!("data/artifacts/{digest}.wasm")), "changed").unwrap();
+    let fixture = fixture.restart().await;
+    let until = Instant::now() + LONG;
+    while reqwest::get(fixture.url("/readyz")).await.unwrap().status() != 200 {
+        assert!(Instant::now() < until, "it does not become ready");
+    }
+    let f = &fixture.client.status(None).await.unwrap()[0];
+    assert_eq!(f.status, FunctionStatus::Failed);
+    assert!(f.reason.as_ref().unwrap().ends_with("(FS-1204)"), "{f:?}");
+    let log = fixture.client.function_logs("f", &Default::default()).await.unwrap();
+    assert!(log.lines.last().unwrap().text.starts_with("could not be started"), "{log:?}");
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_of_the_status_are_checked() {
+    let fixture = Fixture::new().await;
+    let response = reqwest::get(fixture.url("/api/v1/status?nam=f")).await.unwrap();
+    let body = response.bytes().await.unwrap();
+    assert_eq!(code(std::str::from_utf8(&body).unwrap()), "FS-1001");
+    fixture.server.shutdown().await.unwrap();
+}
