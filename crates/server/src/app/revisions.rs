@@ -235,10 +235,10 @@ fn notes(since: Option<&Since>, history: &[Revision], request: RollbackRequest) 
                     notes.push(format!("{processed} processed since then: what they left in the state stays"))
                 }
                 (true, false) => notes.push(format!(
-                    "{processed} processed since then: they are not in the state any more and are not processed again"
+                    "{processed} processed since then: that is not in the state any more and is not done again"
                 )),
                 (true, true) => notes.push(format!(
-                    "{processed} processed since then: they are processed again, and their outputs come again"
+                    "{processed} processed since then: that is done again, and the outputs come again"
                 )),
             }
         }

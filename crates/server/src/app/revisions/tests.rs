@@ -57,12 +57,12 @@ fn what_was_done_is_counted_by_output() {
         notes(Some(&since), &history, request),
         [
             "10 records were emitted to out since then, dead letters counted in: they stay",
-            "10 input records were processed since then: they are not in the state any more and are not processed again",
+            "10 input records were processed since then: that is not in the state any more and is not done again",
             "dead letters that were written to f.dlq since then stay there",
         ]
     );
     let again = notes(Some(&since), &history, RollbackRequest { reprocess: true, ..request });
-    assert!(again[1].ends_with("they are processed again, and their outputs come again"), "{again:?}");
+    assert!(again[1].ends_with("that is done again, and the outputs come again"), "{again:?}");
 }
 
 #[test]
