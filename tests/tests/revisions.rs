@@ -19,7 +19,7 @@ use rand::RngExt;
 /// How often the server is killed.
 const KILLS: usize = 24;
 /// How long a change takes at most that nobody disturbs, about.
-const TYPICAL: Duration = Duration::from_millis(60);
+const TYPICAL: Duration = Duration::from_millis(25);
 
 /// Counts so many more occurrences of a word, and answers the counts.
 fn count(cli: &Cli, times: usize) -> Result<Vec<u64>> {
