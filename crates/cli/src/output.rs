@@ -5,7 +5,7 @@
 
 use std::io::Write;
 
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 
 /// Writes a line to standard output at once.
 pub fn line(text: impl AsRef<[u8]>) -> Result {
@@ -13,6 +13,11 @@ pub fn line(text: impl AsRef<[u8]>) -> Result {
     out.write_all(text.as_ref())?;
     out.write_all(b"\n")?;
     Ok(out.flush()?)
+}
+
+/// Writes a value as JSON for programs, indented for people.
+pub fn json(value: &impl serde::Serialize) -> Result {
+    line(serde_json::to_vec_pretty(value).map_err(|e| Failure::Plain(e.to_string()))?)
 }
 
 /// Writes lines to standard error; when even that fails there is nobody left to tell.

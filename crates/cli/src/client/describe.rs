@@ -9,7 +9,7 @@ use comfy_table::Table;
 use fnstream_api::units::Quantity;
 use fnstream_api::{Client, FileGrant, FunctionDescription, Limits, OnError, OnErrorAction, TaskDescription};
 
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::output;
 
 /// Show what a function is and how it fares.
@@ -26,7 +26,7 @@ pub struct Args {
 pub async fn run(client: &Client, args: &Args) -> Result {
     let function = client.describe_function(&args.name).await?;
     if args.json {
-        return output::line(serde_json::to_vec_pretty(&function).map_err(|e| Failure::Plain(e.to_string()))?);
+        return output::json(&function);
     }
     output::line(text(&function).trim_end())
 }

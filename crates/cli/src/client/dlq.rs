@@ -8,7 +8,7 @@ use comfy_table::Table;
 use fnstream_api::{Client, DeadLetter, DeadLetters, LetterResult, LetterSelection, LetterTrial, TriedLetter};
 
 use super::create::upload;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::output;
 
 /// See, replay and drop dead letters.
@@ -77,20 +77,20 @@ pub async fn run(client: &Client, args: Args) -> Result {
     match args.verb {
         Verb::Ls { name, max, json } => {
             let letters = client.list_dead_letters(&name, max).await?;
-            if json { print_json(&letters) } else { list(&letters) }
+            if json { output::json(&letters) } else { list(&letters) }
         }
         Verb::Show { name, id, json } => {
             let letter = client.show_dead_letter(&name, &id).await?;
-            if json { print_json(&letter) } else { output::line(text(&letter).trim_end()) }
+            if json { output::json(&letter) } else { output::line(text(&letter).trim_end()) }
         }
         Verb::Replay { name, count, with_archive: Some(path), json } => {
             let trial = LetterTrial { archive: upload(client, path).await?, count };
             let tried = client.try_dead_letters(&name, &trial).await?;
-            if json { print_json(&tried) } else { tell_trial(&tried) }
+            if json { output::json(&tried) } else { tell_trial(&tried) }
         }
         Verb::Replay { name, count, with_archive: None, json } => {
             let done = client.replay_dead_letters(&name, &LetterSelection { count }).await?;
-            if json { print_json(&done) } else { tell_replay(&done) }
+            if json { output::json(&done) } else { tell_replay(&done) }
         }
         Verb::Drop { name, count, all: _ } => {
             let done = client.drop_dead_letters(&name, &LetterSelection { count }).await?;
@@ -98,10 +98,6 @@ pub async fn run(client: &Client, args: Args) -> Result {
             unfinished(&done)
         }
     }
-}
-
-fn print_json(value: &impl serde::Serialize) -> Result {
-    output::line(serde_json::to_vec_pretty(value).map_err(|e| Failure::Plain(e.to_string()))?)
 }
 
 fn list(letters: &DeadLetters) -> Result {

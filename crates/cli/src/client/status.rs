@@ -7,7 +7,7 @@ use comfy_table::Table;
 use fnstream_api::units::format_size;
 use fnstream_api::{Client, FunctionSummary};
 
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::output;
 
 /// Show how all functions fare, and why what does not run does not.
@@ -24,7 +24,7 @@ pub struct Args {
 pub async fn run(client: &Client, args: Args) -> Result {
     let functions = client.status(args.name.as_deref()).await?;
     match args.json {
-        true => output::line(serde_json::to_vec_pretty(&functions).map_err(|e| Failure::Plain(e.to_string()))?),
+        true => output::json(&functions),
         false => output::line(text(&functions)),
     }
 }

@@ -11,7 +11,7 @@ use fnstream_api::units::{format_size, parse_duration, parse_size};
 use fnstream_api::{Client, TopicDescription, TopicRequest};
 
 use super::list::names;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::output;
 
 /// Manage topics.
@@ -73,7 +73,7 @@ pub async fn run(client: &Client, args: Args) -> Result {
         Verb::Describe { name, json } => {
             let topic = client.describe_topic(&name).await?;
             match json {
-                true => output::line(serde_json::to_vec_pretty(&topic).map_err(|e| Failure::Plain(e.to_string()))?),
+                true => output::json(&topic),
                 false => output::line(text(&topic)),
             }
         }

@@ -237,9 +237,8 @@ fn notes(since: Option<&Since>, history: &[Revision], request: RollbackRequest) 
                 (true, false) => notes.push(format!(
                     "{processed} processed since then: that is not in the state any more and is not done again"
                 )),
-                (true, true) => notes.push(format!(
-                    "{processed} processed since then: that is done again, and the outputs come again"
-                )),
+                (true, true) => notes
+                    .push(format!("{processed} processed since then: that is done again, and the outputs come again")),
             }
         }
     }
