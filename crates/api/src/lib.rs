@@ -30,6 +30,7 @@ pub mod function;
 pub mod header;
 pub mod logs;
 pub mod record;
+pub mod request;
 pub mod status;
 pub mod topic;
 pub mod units;
@@ -43,6 +44,7 @@ pub use function::{
 };
 pub use logs::{LogLine, LogPage};
 pub use record::{AppendedRun, Produced};
+pub use request::{ExecModule, ExecRequest};
 pub use status::FunctionSummary;
 pub use topic::{PartitionInfo, TopicDescription, TopicRequest, UploadedArtifact};
 

@@ -5,9 +5,11 @@
 
 mod consume;
 mod create;
+mod custom;
 mod delete;
 mod describe;
 mod dlq;
+mod exec;
 mod list;
 mod logs;
 mod produce;
@@ -66,6 +68,10 @@ enum Verb {
     Produce(produce::Args),
     /// Wait for the next event of a topic and print it
     Consume(consume::Args),
+    /// Ask a running function something of its own
+    Custom(custom::Args),
+    /// Hand code or modules to a running function that takes them
+    Exec(exec::Args),
     /// Manage topics
     Topic(topic::Args),
     /// See, replay and drop the records that a function failed at
@@ -91,6 +97,8 @@ pub fn run(args: Args) -> Result {
             Verb::Rollback(args) => rollback::run(&client, &args).await,
             Verb::Produce(args) => produce::run(&client, args).await,
             Verb::Consume(args) => consume::run(&client, args).await,
+            Verb::Custom(args) => custom::run(&client, args).await,
+            Verb::Exec(args) => exec::run(&client, args).await,
             Verb::Topic(args) => topic::run(&client, args).await,
             Verb::Dlq(args) => dlq::run(&client, args).await,
         }

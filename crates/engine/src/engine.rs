@@ -24,6 +24,7 @@ use crate::config::EngineConfig;
 use crate::function::Function;
 use crate::letters::{LetterAction, LettersDone};
 use crate::metrics::Meters;
+use crate::requests::{Asked, Request, RequestDone};
 use crate::scheduler::Scheduler;
 use crate::state::{Bases, ReadCache};
 use crate::status::FunctionStatus;
@@ -184,6 +185,23 @@ impl Engine {
         let function = self.functions.lock().get(&id).cloned();
         let function = function.ok_or_else(|| Error::new(ErrorCode::FunctionStopped, "the function is not running"))?;
         function.order_letters(action, until, done)
+    }
+
+    /// The indexes of a function's tasks that run here; none when it does not run.
+    pub fn tasks(&self, id: FunctionId) -> Vec<u32> {
+        let function = self.functions.lock().get(&id).cloned();
+        function.map(|function| function.task_indexes()).unwrap_or_default()
+    }
+
+    /// Asks the instance of a task something, between two batches. `done` is called when it has answered, failed, or does not
+    /// run any more; while the task waits after a failure, the request waits too.
+    pub fn request(&self, id: FunctionId, task: u32, request: Request, done: RequestDone) {
+        // Dropping it answers.
+        let asked = Asked::new(request, done);
+        let function = self.functions.lock().get(&id).cloned();
+        if let Some(function) = function {
+            function.ask(task, asked);
+        }
     }
 
     /// What was counted of each function. A function gets its meter when it is first started; who deletes the function

@@ -22,6 +22,7 @@ use self::permits::Permits;
 use crate::engine::EngineCore;
 use crate::letters::{LetterAction, LetterOrder, LettersDone, Tally};
 use crate::metrics::FunctionMeter;
+use crate::requests::Asked;
 use crate::scheduler::Job;
 use crate::status::{FunctionState, FunctionStatus, TaskState, TaskStatus};
 use crate::task::{End, TaskHandle};
@@ -77,6 +78,19 @@ impl Function {
             task.end(end);
         }
         self.finish_if_stopped();
+    }
+
+    /// The indexes of the tasks that run here.
+    pub(crate) fn task_indexes(&self) -> Vec<u32> {
+        self.inner.lock().tasks.keys().copied().collect()
+    }
+
+    /// Asks the instance of a task something.
+    pub(crate) fn ask(&self, index: u32, asked: Asked) {
+        let task = self.inner.lock().tasks.get(&index).cloned();
+        if let Some(task) = task {
+            task.ask(asked);
+        }
     }
 
     /// Writes a line into the function's log.

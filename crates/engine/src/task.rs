@@ -40,6 +40,7 @@ use self::running::{Cx, Running, Turn, Unanswered};
 pub(crate) use self::view::View;
 use crate::function::Function;
 use crate::letters::LetterOrder;
+use crate::requests::Asked;
 use crate::scheduler::{Job, Next, Runnable};
 use crate::status::{TaskError, TaskState};
 
@@ -60,6 +61,8 @@ struct Mail {
     revoked: Vec<RevokeDone>,
     /// What is to be done with dead letters, one after the other.
     orders: VecDeque<LetterOrder>,
+    /// What users ask of the instance.
+    requests: VecDeque<Asked>,
 }
 
 /// A task as others see it.
@@ -95,6 +98,12 @@ impl TaskHandle {
     /// Asks the task to do something with its dead letters.
     pub(crate) fn order(&self, order: LetterOrder) {
         self.mail.lock().orders.push_back(order);
+        self.job.wake();
+    }
+
+    /// Asks the task's instance something.
+    pub(crate) fn ask(&self, asked: Asked) {
+        self.mail.lock().requests.push_back(asked);
         self.job.wake();
     }
 
@@ -134,6 +143,7 @@ impl Runnable for Task {
             if machine.order.is_none() {
                 machine.order = mail.orders.pop_front();
             }
+            machine.requests.append(&mut mail.requests);
             mail.end
         };
         let next = machine.step(&function, end);
@@ -168,6 +178,7 @@ pub(crate) struct Machine {
     hunt: Hunt,
     /// What is being done with dead letters.
     order: Option<LetterOrder>,
+    requests: VecDeque<Asked>,
     /// What was in flight when the task failed. It is waited for before the task is opened again or given up: it may
     /// still be committed, and then need not be done again.
     unanswered: Option<Unanswered>,
@@ -183,6 +194,7 @@ impl Machine {
             failures: 0,
             hunt: Hunt::default(),
             order: None,
+            requests: VecDeque::new(),
             unanswered: None,
         }
     }
@@ -194,8 +206,8 @@ impl Machine {
             Phase::Ended => Next::Done,
             Phase::Running(_) if end == Some(End::Abort) => self.ended(),
             Phase::Running(running) => {
-                let (hunt, order) = (&mut self.hunt, &mut self.order);
-                let mut cx = Cx { function, waker: &self.waker, hunt, order, ending: end.is_some() };
+                let (hunt, order, requests) = (&mut self.hunt, &mut self.order, &mut self.requests);
+                let mut cx = Cx { function, waker: &self.waker, hunt, order, requests, ending: end.is_some() };
                 let turn = running.turn(&mut cx);
                 if matches!(turn, Ok(Turn::Committed)) && running.is_to_be_replaced(&cx) {
                     self.failures = 0;
@@ -228,6 +240,7 @@ impl Machine {
             Phase::Failed => {
                 // Nobody waits for a task that waits for a human.
                 self.order = None;
+                self.requests.clear();
                 Next::Wait(None)
             }
             Phase::BackingOff { until } if now < *until => Next::Wait(Some(*until)),
@@ -309,6 +322,7 @@ impl Machine {
     }
 
     fn ended(&mut self) -> Next {
+        self.requests.clear();
         self.enter(Phase::Ended);
         Next::Done
     }

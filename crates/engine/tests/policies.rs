@@ -21,7 +21,7 @@ use fnstream_core::test_util::mem_broker::MemBroker;
 use fnstream_core::test_util::mem_state::MemStateStores;
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_engine::native::NativeProgram;
-use fnstream_engine::{Engine, EngineConfig, EngineDeps, FunctionStatus, ManualDriver, TaskState};
+use fnstream_engine::{Engine, EngineConfig, EngineDeps, FunctionStatus, ManualDriver, Request, TaskState};
 use fnstream_frame::{Headers, RecordRef};
 
 const ID: FunctionId = FunctionId(1);
@@ -242,4 +242,19 @@ fn state_stays_within_its_limit_whatever_is_written() {
     let full = |value: &str| (value.to_owned(), "FS-1412".to_owned());
     assert_eq!(world.letters(), ["put c 0", "merge a 1", "merge d 1", "put b 0"].map(full));
     assert_eq!(world.broker.state(TaskId::new(ID, 0)).into_iter().map(|(k, v)| k.len() + v.len()).sum::<usize>(), 20);
+}
+
+#[test]
+fn a_request_is_answered_between_batches_and_one_to_nobody_at_once() {
+    let world = World::run(|_| (), &["a"], picky);
+    let answers = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    for task in [0, 1] {
+        let answers = answers.clone();
+        let done = Box::new(move |answer: Result<Vec<u8>>| answers.lock().push((task, answer.map_err(|e| e.code))));
+        world.engine.request(ID, task, Request::Custom(b"how are you".to_vec()), done);
+    }
+    world.settle();
+    // There is no task 1.
+    let nobody = (1, Err(ErrorCode::FunctionStopped));
+    assert_eq!(*answers.lock(), [nobody, (0, Ok(b"how are you".to_vec()))]);
 }

@@ -13,7 +13,9 @@
 use fnstream_core::{Error, ErrorCode, Result};
 use wasmparser::{Encoding, Parser, Payload, Validator};
 
+use crate::fault::bounded;
 use crate::signature::unsupported;
+use crate::size::Size;
 use crate::{packed, processor, stdio, wasi};
 
 /// The kinds of artifacts.
@@ -40,6 +42,12 @@ impl Kind {
     }
 }
 
+/// The kind of an artifact in the words of [`fnstream_core::runtime::Program::kind`], without compiling it; `Err` says why it
+/// has none. Takes milliseconds where compiling takes seconds; the types of its exports are looked at only by the latter.
+pub fn kind_of(artifact: &[u8]) -> Result<&'static str> {
+    inspect(artifact).map(Kind::as_str)
+}
+
 /// What an artifact imports and exports at its outside.
 #[derive(Debug, Default)]
 struct Outside {
@@ -47,6 +55,7 @@ struct Outside {
     /// The module, which components' imports don't have, and the name.
     imports: Vec<(Option<String>, String)>,
     exports: Vec<String>,
+    size: Size,
 }
 
 /// The kind of an artifact; `Err` says why it has none.
@@ -62,6 +71,7 @@ pub(crate) fn inspect(artifact: &[u8]) -> Result<Kind> {
     }
     Validator::new().validate_all(artifact).map_err(|e| invalid(&e))?;
     let outside = read(artifact).map_err(|e| invalid(&e))?;
+    outside.size.check()?;
     let exports = |name: &str| outside.exports.iter().any(|export| export == name);
     let kind = match outside.component {
         true if exports(packed::FUNCTION) => Some(Kind::Packed),
@@ -103,7 +113,7 @@ fn invalid(error: &wasmparser::BinaryReaderError) -> Error {
     let message = error.message().lines().next().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
     Error::new(
         ErrorCode::ArtifactInvalid,
-        format!("the artifact stops being valid webassembly at byte {}: {message}", error.offset()),
+        bounded(format!("the artifact stops being valid webassembly at byte {}: {message}", error.offset())),
     )
 }
 
@@ -117,6 +127,7 @@ fn read(artifact: &[u8]) -> wasmparser::Result<Outside> {
                 outside.component |= depth == 1 && encoding == Encoding::Component;
             }
             Payload::End(_) => depth -= 1,
+            Payload::CodeSectionEntry(body) => outside.size.add(&body)?,
             Payload::ImportSection(section) if depth == 1 => {
                 for import in section.into_imports() {
                     let import = import?;

@@ -17,7 +17,7 @@
 //!
 //! # Reading order
 //!
-//! [`WasmRuntime`] (`runtime`) -> `inspect` and `cache` (from bytes to code) -> `sandbox` (the only way into a guest), with
+//! [`WasmRuntime`] (`runtime`) -> `inspect`, `size` and `cache` (from bytes to code) -> `sandbox` (the only way into a guest), with
 //! `ticker`, `timer`, `meter`, `fault`, `backtrace` (time,
 //! memory, how and where calls end) -> `packed`, `processor`, `stdio` (the kinds), each with one file
 //! per host interface; `wasi` and `log` are what components share.
@@ -44,11 +44,13 @@ mod processor;
 mod runtime;
 mod sandbox;
 mod signature;
+mod size;
 mod stdio;
 mod stores;
 mod ticker;
 mod timer;
 mod wasi;
 
+pub use inspect::kind_of;
 pub use options::RuntimeOptions;
 pub use runtime::WasmRuntime;

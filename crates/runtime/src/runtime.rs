@@ -110,8 +110,9 @@ fn config(options: &RuntimeOptions) -> Config {
         .concurrency_support(false)
         .epoch_interruption(true)
         .max_wasm_stack(options.guest_stack)
-        // An artifact's line tables are kept in its compiled file, which is mapped and not read before something fails. One
-        // that has none pays nothing; whoever finds that too dear strips them.
+        // An artifact's line tables are kept in its compiled file, which grows by their size; it is mapped, so they take no
+        // memory before something fails. Then they are read anew each time: some 40 ms for each MiB of them. An artifact that
+        // has none pays nothing.
         .wasm_backtrace_details(WasmBacktraceDetails::Enable)
         .wasm_backtrace_max_frames(Some(backtrace::FRAMES))
         // An instance's memory begins as a private mapping of the artifact's: untouched pages belong to all.

@@ -23,6 +23,7 @@ mod logs;
 mod maintenance;
 mod observe;
 mod produce;
+mod requests;
 mod revisions;
 mod spec;
 mod topics;

@@ -15,6 +15,7 @@ mod observe;
 mod openapi;
 mod params;
 mod records;
+mod requests;
 mod revisions;
 mod topics;
 mod upload;

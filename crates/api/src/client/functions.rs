@@ -9,6 +9,7 @@ use super::{Client, ClientError};
 use crate::function::{
     Function, FunctionDescription, FunctionUpdate, RevisionDescription, RollbackRequest, RolledBack,
 };
+use crate::request::ExecRequest;
 use crate::status::FunctionSummary;
 use crate::topic::UploadedArtifact;
 
@@ -71,6 +72,23 @@ impl Client {
     /// Puts the description of an earlier revision in force again, and its state, if that is asked for.
     pub async fn rollback_function(&self, name: &str, rollback: RollbackRequest) -> Result<RolledBack, ClientError> {
         self.json(self.function(Method::POST, name, &["rollback"])?.json(&rollback)).await
+    }
+
+    /// Asks the instance of a task something of the function's own.
+    pub async fn custom(
+        &self,
+        name: &str,
+        task: u32,
+        payload: impl Into<reqwest::Body>,
+    ) -> Result<bytes::Bytes, ClientError> {
+        let request = self.function(Method::POST, name, &["custom"])?.query(&[("task", task)]).body(payload);
+        let response = self.send(request).await?;
+        response.bytes().await.map_err(|e| ClientError::protocol(self.url(), &e))
+    }
+
+    /// Hands modules to the instances of a function.
+    pub async fn exec(&self, name: &str, request: &ExecRequest) -> Result<(), ClientError> {
+        self.done(self.function(Method::POST, name, &["exec"])?.json(request)).await
     }
 
     /// Uploads an artifact, which a function can then name as `sha256:<digest>`.

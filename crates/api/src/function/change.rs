@@ -101,6 +101,6 @@ pub struct RolledBack {
 pub struct Emitted {
     /// The topic; all of them, where a function has several outputs.
     pub topic: String,
-    /// The number of records.
+    /// The number of records, with the dead letters of that time.
     pub records: u64,
 }

@@ -10,6 +10,7 @@ mod apply;
 mod commit;
 mod feed;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ use super::view::View;
 use crate::engine::EngineCore;
 use crate::function::Function;
 use crate::letters::{LetterAction, LetterOrder};
+use crate::requests::Asked;
 use crate::state::TaskBase;
 use crate::status::TaskState;
 
@@ -57,6 +59,7 @@ pub(super) struct Cx<'a> {
     pub(super) waker: &'a Waker,
     pub(super) hunt: &'a mut Hunt,
     pub(super) order: &'a mut Option<LetterOrder>,
+    pub(super) requests: &'a mut VecDeque<Asked>,
     /// The task is to end.
     pub(super) ending: bool,
 }
@@ -281,9 +284,13 @@ impl Running {
         }
     }
 
-    /// Does what an order asks for that keeps nothing, between two epochs; and what asks for nothing any more.
+    /// Answers what users ask, and does what an order asks for that keeps nothing, between two epochs.
     fn serve(&mut self, cx: &mut Cx<'_>) -> Result<(), Failed> {
         self.finish_order(cx);
+        while let Some(asked) = cx.requests.pop_front() {
+            self.host.lock().begin_call(1);
+            asked.ask(&mut *self.instance).map_err(|failure| (Recovery::Reopen, failure))?;
+        }
         let Some(LetterOrder { action: LetterAction::Try(program), until, tally }) = cx.order.as_ref() else {
             return Ok(());
         };

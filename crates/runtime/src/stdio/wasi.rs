@@ -9,7 +9,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fnstream_core::{Error, ErrorCode};
-use wasmtime::{Caller, Linker};
+use wasmtime::{Caller, Linker, Store, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings::random::random::Host as _;
 use wasmtime_wasi::random::WasiRandomCtx;
@@ -166,7 +166,8 @@ pub(super) fn add_to_linker(linker: &mut Linker<Stdio>) -> wasmtime::Result<()> 
     })?;
     linker.func_wrap(MODULE, "fd_tell", |mut cx: Cx<'_>, fd: u32, at: u32| code(seek(&mut cx, fd, 0, 1, at)))?;
     linker.func_wrap(MODULE, "poll_oneoff", poll_oneoff)?;
-    linker.func_wrap(MODULE, "proc_exit", |status: i32| -> wasmtime::Result<()> { Err(I32Exit(status).into()) })?;
+    linker
+        .func_wrap(MODULE, "proc_exit", |cx: Cx<'_>, status: i32| -> wasmtime::Result<()> { Err(exit(&cx, status)) })?;
     linker.func_wrap(MODULE, "random_get", random_get)?;
     linker.func_wrap(MODULE, "sched_yield", || 0u32)?;
     Ok(())
@@ -315,6 +316,16 @@ fn random_get(mut cx: Cx<'_>, mut at: u32, mut len: u32) -> wasmtime::Result<u32
         len -= n;
     }
     Ok(0)
+}
+
+/// Ends the module. Status 0 is a way to return that some programs take for every record: it carries an empty backtrace,
+/// since the engine would else make one, and with line tables that takes tens of milliseconds.
+fn exit(cx: &Cx<'_>, status: i32) -> wasmtime::Error {
+    let error = wasmtime::Error::from(I32Exit(status));
+    if status != 0 {
+        return error;
+    }
+    error.context(WasmBacktrace::force_capture(Store::new(cx.engine(), ())))
 }
 
 fn too_large(cx: &mut Cx<'_>) -> wasmtime::Error {

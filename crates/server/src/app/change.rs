@@ -75,6 +75,7 @@ impl App {
         };
         let entry = self.replace(entry, |app, entry| app.describe_anew(entry, spec)).await?;
         tracing::info!(function = entry.spec.name, revision = entry.revision, "function updated");
+        self.note(&entry, &format!("updated to revision {}", entry.revision));
         self.go_on(entry, program).await
     }
 
@@ -96,6 +97,7 @@ impl App {
             let program = app.load(&entry.spec.artifact).await?;
             app.settle(&entry).await?;
             tracing::info!(function = entry.spec.name, "function restarts");
+            app.note(&entry, "restarts");
             app.go_on(entry, program).await
         })
         .await

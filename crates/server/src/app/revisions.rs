@@ -21,6 +21,7 @@ use std::sync::Arc;
 use fnstream_api::{Emitted, RevisionDescription, RollbackRequest, RolledBack};
 use fnstream_core::epoch::{FunctionId, Progress};
 use fnstream_core::metadata::Revision;
+use fnstream_core::record::TopicPartition;
 use fnstream_core::spec::{FunctionEntry, FunctionSpec, check_name};
 use fnstream_core::{Error, ErrorCode, Result};
 
@@ -64,7 +65,7 @@ impl App {
                 let target = target(&entry, &history, request)?;
                 app.check_grants(&target[0].spec)?;
                 if let (true, Some(state)) = (request.reprocess, target[0].state) {
-                    app.check_still_there(state)?;
+                    app.check_still_there(&entry.spec, state)?;
                 }
                 let history = target.to_vec();
                 Ok((entry, history))
@@ -84,6 +85,7 @@ impl App {
         };
         let (entry, since, notes) = self.replace(entry, change).await?;
         tracing::info!(function = entry.spec.name, revision = entry.revision, to = request.to, "function rolled back");
+        self.note(&entry, &format!("rolled back to revision {}, as revision {}", request.to, entry.revision));
         let (emitted, consumed) = since.map(|since| (since.emitted, since.consumed)).unzip();
         let function = self.go_on(entry, program).await?;
         Ok(RolledBack { function, to: request.to, emitted, consumed, notes })
@@ -101,7 +103,7 @@ impl App {
         let fork = self.store.fork(state)?;
         let then = self.store.progress(fork)?;
         self.with_fork(fork, &spec, |spec| {
-            self.store.place_fork(fork, &placed(&then, now, reprocess))?;
+            self.store.place_fork(fork, &placed(&entry.spec, &then, now, reprocess))?;
             let switched = self.metadata.switch(spec, entry.revision, fork)?;
             self.failures.lock().remove(&entry.id);
             Ok(switched)
@@ -109,8 +111,10 @@ impl App {
     }
 
     /// Whether the log still has all that came after a kept state.
-    fn check_still_there(&self, state: FunctionId) -> Result<()> {
-        for (at, position) in self.store.progress(state)?.values().flat_map(|progress| &progress.positions) {
+    fn check_still_there(&self, spec: &FunctionSpec, state: FunctionId) -> Result<()> {
+        let standing = self.store.progress(state)?;
+        let positions = standing.values().flat_map(|progress| &progress.positions);
+        for (at, position) in positions.filter(|(at, _)| is_input(spec, at)) {
             let topic = self.store.topic(&at.topic)?;
             let earliest = topic.partitions.get(at.partition as usize).map(|partition| partition.earliest);
             if earliest.is_some_and(|earliest| *position < earliest) {
@@ -189,26 +193,40 @@ fn target<'a>(entry: &FunctionEntry, history: &'a [Revision], request: RollbackR
 }
 
 /// Where tasks stand that go on from a kept state: its epochs, which its deltas end with, and its timers; counters only
-/// grow. Tasks that came later begin without state.
-fn placed(then: &Standing, now: &Standing, reprocess: bool) -> Standing {
+/// grow. Tasks that came later begin without state. Only inputs are read again: dead letters that were dealt with are.
+fn placed(spec: &FunctionSpec, then: &Standing, now: &Standing, reprocess: bool) -> Standing {
     let indexes = then.keys().chain(now.keys());
     let place = |index: &u32| {
         let was = then.get(index).cloned().unwrap_or_default();
         let is = now.get(index).unwrap_or(&was);
-        let positions = if reprocess { &was.positions } else { &is.positions }.clone();
+        let mut positions = is.positions.clone();
+        if reprocess {
+            positions.retain(|at, _| !is_input(spec, at));
+            let stood = was.positions.iter().filter(|(at, _)| is_input(spec, at));
+            positions.extend(stood.map(|(at, position)| (at.clone(), *position)));
+        }
         Progress { positions, records_in: is.records_in, records_out: is.records_out, ..was }
     };
     indexes.map(|index| (*index, place(index))).collect()
 }
 
+fn is_input(spec: &FunctionSpec, at: &TopicPartition) -> bool {
+    spec.inputs.iter().flatten().any(|topic| **topic == *at.topic)
+}
+
 /// What cannot be undone, in words.
 fn notes(since: Option<&Since>, history: &[Revision], request: RollbackRequest) -> Vec<String> {
     let mut notes = Vec::new();
+    let mut topics: Vec<_> = history[1..].iter().filter_map(|revision| revision.spec.dead_letter_topic()).collect();
+    topics.sort();
+    topics.dedup();
     match since {
         None => notes.push(format!("what was emitted since revision {} was replaced stays", request.to)),
         Some(since) => {
             for Emitted { topic, records } in since.emitted.iter().filter(|emitted| emitted.records > 0) {
-                notes.push(format!("{} emitted to {topic} since then: they stay there", were(*records, "record")));
+                let letters = if topics.is_empty() { "" } else { ", dead letters counted in" };
+                let emitted = were(*records, "record");
+                notes.push(format!("{emitted} emitted to {topic} since then{letters}: they stay"));
             }
             let processed = were(since.consumed, "input record");
             match (request.with_state, request.reprocess) {
@@ -217,17 +235,14 @@ fn notes(since: Option<&Since>, history: &[Revision], request: RollbackRequest) 
                     notes.push(format!("{processed} processed since then: what they left in the state stays"))
                 }
                 (true, false) => notes.push(format!(
-                    "{processed} processed since then: they are not in the state any more and are not processed again"
+                    "{processed} processed since then: that is not in the state any more and is not done again"
                 )),
                 (true, true) => notes.push(format!(
-                    "{processed} processed since then: they are processed again, and their outputs come again"
+                    "{processed} processed since then: that is done again, and the outputs come again"
                 )),
             }
         }
     }
-    let mut topics: Vec<_> = history[1..].iter().filter_map(|revision| revision.spec.dead_letter_topic()).collect();
-    topics.sort();
-    topics.dedup();
     notes.extend(topics.iter().map(|topic| format!("dead letters that were written to {topic} since then stay there")));
     notes
 }

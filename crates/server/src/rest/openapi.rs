@@ -10,7 +10,7 @@ use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{functions, letters, logs, observe, records, revisions, topics};
+use super::{functions, letters, logs, observe, records, requests, revisions, topics};
 use crate::app::App;
 
 pub const FUNCTIONS: &str = "functions";
@@ -54,6 +54,8 @@ pub fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(letters::attempt))
         .routes(routes!(logs::read))
         .routes(routes!(observe::status))
+        .routes(routes!(requests::custom))
+        .routes(routes!(requests::exec))
         .routes(routes!(records::produce))
         .routes(routes!(records::consume))
         .routes(routes!(topics::list))

@@ -198,7 +198,7 @@ async fn a_rollback_without_state_goes_on_where_the_function_stands() {
     assert_eq!((back.to, back.function.revision, &back.function.outputs), (1, 3, &vec!["out".to_owned()]));
     assert_eq!((back.emitted, back.consumed), (Some(vec![Emitted { topic: "other".into(), records: 1 }]), Some(1)));
     let notes = [
-        "1 record was emitted to other since then: they stay there",
+        "1 record was emitted to other since then, dead letters counted in: they stay",
         "1 input record was processed since then: what they left in the state stays",
         "dead letters that were written to f.dlq since then stay there",
     ];
@@ -232,7 +232,7 @@ async fn a_rollback_with_state_reads_on_or_again_as_it_is_told() {
     let again = RollbackRequest { to: 2, with_state: true, reprocess: true };
     let back = fixture.client.rollback_function("f", again).await.unwrap();
     assert_eq!((back.function.revision, back.consumed), (4, Some(1)));
-    assert!(back.notes[1].ends_with("they are processed again, and their outputs come again"), "{:?}", back.notes);
+    assert!(back.notes[1].ends_with("that is done again, and the outputs come again"), "{:?}", back.notes);
     produce(&fixture, "e").await;
     for value in ["d", "e"] {
         assert_eq!(next(&fixture, "out").await, value);

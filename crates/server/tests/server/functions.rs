@@ -170,3 +170,20 @@ async fn a_function_that_traps_says_so_and_harms_no_other() {
     client.delete_function("bad").await.unwrap();
     fixture.server.shutdown().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_function_that_takes_no_requests_says_so_and_goes_on() {
+    let fixture = Fixture::new().await;
+    let client = &fixture.client;
+    let function = fixture.function(echo(), "in", "out").await;
+    client.create_function("f", &function).await.unwrap();
+    let error = client.custom("f", 0, "hello").await.unwrap_err();
+    assert_eq!(error.code(), "FS-1401");
+    client.produce("in", "after", &Default::default()).await.unwrap();
+    assert_eq!(client.consume("out", &within_long()).await.unwrap().unwrap().json, "\"after\"");
+    assert_eq!(client.custom("f", 7, "hello").await.unwrap_err().code(), "FS-1105");
+    assert_eq!(client.custom("none", 0, "hello").await.unwrap_err().code(), "FS-1102");
+    client.stop_function("f").await.unwrap();
+    assert_eq!(client.custom("f", 0, "hello").await.unwrap_err().code(), "FS-1105");
+    fixture.server.shutdown().await.unwrap();
+}

@@ -137,13 +137,22 @@ pub fn now() -> ConsumeOptions {
 
 /// A module that copies each record from its standard input to its standard output.
 pub fn echo() -> Vec<u8> {
-    stdio(
+    copy_to(1)
+}
+
+/// A module that copies each record to its standard error and emits nothing.
+pub fn complain() -> Vec<u8> {
+    copy_to(2)
+}
+
+fn copy_to(file: u32) -> Vec<u8> {
+    stdio(&format!(
         r#"(i32.store (i32.const 0) (i32.const 1024))
            (i32.store (i32.const 4) (i32.const 60000))
            (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
            (i32.store (i32.const 4) (i32.load (i32.const 8)))
-           (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 12)))"#,
-    )
+           (drop (call $write (i32.const {file}) (i32.const 0) (i32.const 1) (i32.const 12)))"#
+    ))
 }
 
 /// A module that copies each record, and traps at those that begin with an x.

@@ -21,6 +21,8 @@ use fnstream_store::{FAILPOINTS, NEW_FOLDER_FAILPOINTS, Store, WRONG_COMMITTER, 
 use crate::support::*;
 
 const SIGABRT: i32 = 6;
+/// The function whose task works: an id that is never given out here.
+const OWNER: u32 = 1 << 20;
 const FOLDER: &str = "FNSTREAM_CRASH_FOLDER";
 
 /// What the child does, again and again; every step of the list is reached in each round.
@@ -28,7 +30,7 @@ fn work(dir: &Path) {
     let store = open(&dir.join("data"));
     let mut answered = File::options().create(true).append(true).open(dir.join("answered")).unwrap();
     let mut answer = |line: String| writeln!(answered, "{line}").unwrap();
-    let owner = task(1, 0);
+    let owner = task(OWNER, 0);
     store.ensure_topic("out", 1).unwrap();
     loop {
         let state = store.state_stores().open(owner).unwrap();
@@ -85,7 +87,7 @@ fn crash(dir: &Path, step: &str, nth: usize, wrong: bool) {
 /// What is wrong with a folder that a crash left, if anything.
 fn problem(dir: &Path) -> Option<String> {
     let store = open(&dir.join("data"));
-    let owner = task(1, 0);
+    let owner = task(OWNER, 0);
     let state = store.state_stores().open(owner).unwrap();
     let marker = state.marker().unwrap();
     let (acquired, replayed) = acquire(&store, owner, marker.as_ref());

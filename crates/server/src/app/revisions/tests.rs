@@ -26,10 +26,18 @@ fn revision(number: u64, spec: FunctionSpec, state: Option<u32>) -> Revision {
 fn positions_stay_or_go_back_and_counters_only_grow() {
     let then = Standing::from([(0, progress(3, 30, 30, 3))]);
     let now = Standing::from([(0, progress(9, 90, 95, 9)), (1, progress(2, 20, 20, 2))]);
-    let stay = placed(&then, &now, false);
+    let letters = |position| (TopicPartition::new("f.dlq", 0), Position(position));
+    let (mut then, mut now) = (then, now);
+    then.entry(0).and_modify(|task| task.positions.extend([letters(1)]));
+    now.entry(0).and_modify(|task| task.positions.extend([letters(4)]));
+    let spec = described("a", "out");
+    let mut stay = placed(&spec, &then, &now, false);
+    let place = |standing: &mut Standing| standing.get_mut(&0).unwrap().positions.remove(&letters(0).0);
+    assert_eq!(place(&mut stay), Some(Position(4)));
     assert_eq!(stay[&0], Progress { time: Bytes::from(vec![3]), ..progress(3, 90, 95, 9) });
     assert_eq!(stay[&1], Progress { time: Bytes::new(), ..progress(0, 20, 20, 2) }, "a task that came later");
-    let again = placed(&then, &now, true);
+    let mut again = placed(&spec, &then, &now, true);
+    assert_eq!(place(&mut again), Some(Position(4)), "dead letters that were dealt with are");
     assert_eq!(again[&0], Progress { time: Bytes::from(vec![3]), ..progress(3, 30, 95, 9) });
     assert_eq!((again[&1].epoch, again[&1].positions.len()), (Epoch(0), 0));
 }
@@ -48,13 +56,13 @@ fn what_was_done_is_counted_by_output() {
     assert_eq!(
         notes(Some(&since), &history, request),
         [
-            "10 records were emitted to out since then: they stay there",
-            "10 input records were processed since then: they are not in the state any more and are not processed again",
+            "10 records were emitted to out since then, dead letters counted in: they stay",
+            "10 input records were processed since then: that is not in the state any more and is not done again",
             "dead letters that were written to f.dlq since then stay there",
         ]
     );
     let again = notes(Some(&since), &history, RollbackRequest { reprocess: true, ..request });
-    assert!(again[1].ends_with("they are processed again, and their outputs come again"), "{again:?}");
+    assert!(again[1].ends_with("that is done again, and the outputs come again"), "{again:?}");
 }
 
 #[test]

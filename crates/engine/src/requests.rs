@@ -1,0 +1,59 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Requests of users to the instances of a function, beside its records.
+//!
+//! A request is answered between two batches. What the function writes and emits for it belongs to the open epoch; when it
+//! fails, the epoch is dropped like at any other failure, and done again without the request.
+
+use fnstream_core::runtime::{CallResult, Instance};
+use fnstream_core::{Error, ErrorCode, Result};
+
+/// What is asked of an instance.
+#[derive(Debug, Clone)]
+pub enum Request {
+    /// A request of the user's own form.
+    Custom(Vec<u8>),
+    /// Code or modules for functions that take them.
+    Exec {
+        /// What is to be run of it.
+        class_name: String,
+        /// The modules by name.
+        modules: Vec<(String, Vec<u8>)>,
+    },
+}
+
+/// Called once with the answer, or with the reason why there is none.
+pub type RequestDone = Box<dyn FnOnce(Result<Vec<u8>>) + Send>;
+
+/// A request on its way. Dropping it answers that the task does not run.
+pub(crate) struct Asked {
+    request: Request,
+    done: Option<RequestDone>,
+}
+
+impl Asked {
+    pub(crate) fn new(request: Request, done: RequestDone) -> Self {
+        Asked { request, done: Some(done) }
+    }
+
+    /// Asks the instance and answers; the result says whether the instance outlived it.
+    pub(crate) fn ask(mut self, instance: &mut dyn Instance) -> CallResult {
+        let answer = match &self.request {
+            Request::Custom(payload) => instance.custom(payload),
+            Request::Exec { class_name, modules } => instance.exec(class_name, modules).map(|()| Vec::new()),
+        };
+        if let Some(done) = self.done.take() {
+            done(answer.as_ref().map(Vec::clone).map_err(|failure| failure.error.clone()));
+        }
+        answer.map(drop)
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if let Some(done) = self.done.take() {
+            done(Err(Error::new(ErrorCode::FunctionStopped, "the task that was asked does not run")));
+        }
+    }
+}

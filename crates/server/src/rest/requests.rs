@@ -1,0 +1,68 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! `/api/v1/function/{name}/custom` and `/exec`: requests to a running function, beside its records.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use fnstream_api::{ErrorBody, ExecRequest};
+
+use super::failure::{Answer, Failure};
+use super::params::{Name, Query};
+use super::{body, openapi};
+use crate::app::App;
+
+/// Asks a running function something of its own; body and answer are bytes that mean what the function says.
+///
+/// The function's `custom` hook is called between two batches of the task. What it writes and emits is committed with them.
+#[utoipa::path(post, path = "/api/v1/function/{name}/custom", operation_id = "custom", tag = openapi::FUNCTIONS,
+    params(
+        ("name" = String, Path, description = "the function's name"),
+        ("task" = Option<u32>, Query, description = "the index of the task to ask, 0 when it is not given"),
+    ),
+    request_body(content = openapi::Binary, content_type = "application/octet-stream"),
+    responses(
+        (status = 200, description = "the function's answer", body = openapi::Binary, content_type = "application/octet-stream"),
+        (status = 404, description = "there is no function of this name", body = ErrorBody),
+        (status = 409, description = "the function, or its task, is not running", body = ErrorBody),
+        (status = 422, description = "the function failed", body = ErrorBody),
+    ))]
+pub async fn custom(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<Response> {
+    let task = Query::parse(request.uri(), &["task"])?.read("task", str::parse::<u32>)?.unwrap_or(0);
+    let (head, body) = request.into_parts();
+    let payload = body::read(&head.headers, body, app.config().max_produce_bytes).await?;
+    let answer = app.custom(name, task, payload.to_vec()).await?;
+    Ok(([(CONTENT_TYPE, "application/octet-stream")], answer).into_response())
+}
+
+/// Hands code or modules to the instances of all tasks of a function that takes them.
+///
+/// It lasts as long as the instances do: a function that needs it after a restart is handed it again.
+#[utoipa::path(post, path = "/api/v1/function/{name}/exec", operation_id = "exec", tag = openapi::FUNCTIONS,
+    params(("name" = String, Path, description = "the function's name")),
+    request_body = ExecRequest,
+    responses(
+        (status = 200, description = "all instances took it"),
+        (status = 400, description = "the body is not valid", body = ErrorBody),
+        (status = 404, description = "there is no function of this name", body = ErrorBody),
+        (status = 409, description = "the function is not running", body = ErrorBody),
+        (status = 422, description = "the function failed", body = ErrorBody),
+    ))]
+pub async fn exec(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<()> {
+    Query::parse(request.uri(), &[])?;
+    let (head, body) = request.into_parts();
+    let request: ExecRequest = body::json(&body::read(&head.headers, body, app.config().max_artifact_bytes).await?)?;
+    let modules = request.modules.into_iter().map(|module| {
+        let bytes = STANDARD.decode(&module.bytes).map_err(|e| {
+            Failure::invalid(format!("the bytes of module '{}' are not base64: {e}", module.name.escape_debug()))
+        })?;
+        Ok((module.name, bytes))
+    });
+    let modules = modules.collect::<Answer<_>>()?;
+    Ok(app.exec(name, request.class_name, modules).await?)
+}
