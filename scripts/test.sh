@@ -45,7 +45,7 @@ examples_checks() {
 # Vetted for both targets: the bindings are compiled for WebAssembly alone, the test kit runs everywhere.
 go_modules() {
     local unformatted module
-    unformatted=$(gofmt -l go-sdk go-sdk-advanced examples tests/sdk)
+    unformatted=$(gofmt -l benches examples go-sdk go-sdk-advanced tests/sdk)
     [[ -z $unformatted ]] || { echo "not gofmt-ed: $unformatted" >&2 && return 1; }
     for module in $(git ls-files '*go.mod'); do
         (cd "$(dirname "$module")" && go vet ./... && GOOS=wasip1 GOARCH=wasm go vet ./... && go test ./...)

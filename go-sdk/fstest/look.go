@@ -52,22 +52,22 @@ type State struct {
 // State looks at a store.
 func (h *Host) State(name string) State { return State{name: name, host: h} }
 
-// store opens the store beside the function's own, whose cache has passed on all writes when a call has ended.
-func (s State) store() api.Store {
-	store, _ := impl.NewBatch(s.host.memory, nil, 0).GetOrCreateStore(s.name)
-	return store
+// get looks beside the function's own cache, which has passed on all writes when a call has ended.
+func (s State) get(key []byte) (value []byte, found bool) {
+	if store := s.host.memory.stores[s.name]; store != nil {
+		value, found, _ = store.Get(key)
+	}
+	return value, found
 }
 
 // Get is the value of a simple key, and whether there is one.
 func (s State) Get(key string) (value []byte, found bool) {
-	value, found, _ = s.store().GetState([]byte(key))
-	return value, found
+	return s.get(impl.SimpleKey([]byte(key)))
 }
 
 // GetComplex is the value of a complex key, and whether there is one.
 func (s State) GetComplex(key api.ComplexKey) (value []byte, found bool) {
-	value, found, _ = s.store().Get(key)
-	return value, found
+	return s.get(impl.ComplexKey(key))
 }
 
 // Keys gives the simple keys in order.

@@ -11,6 +11,12 @@ const (
 	complexKey = 1
 )
 
+// SimpleKey is a simple key in the host's form. For a host in Go.
+func SimpleKey(key []byte) []byte { return appendSimple(nil, key) }
+
+// ComplexKey is a complex key in the host's form. For a host in Go.
+func ComplexKey(key api.ComplexKey) []byte { return appendComplex(nil, key) }
+
 func appendSimple(out, key []byte) []byte {
 	return append(append(out, simpleKey), key...)
 }

@@ -23,8 +23,12 @@ fn program(folder: &Path, source: &str) -> Result<()> {
 }
 
 fn build(folder: &Path) -> Result<Output> {
+    build_to(folder, &folder.join("guide.wasm"))
+}
+
+fn build_to(folder: &Path, out: &Path) -> Result<Output> {
     let mut command = Command::new(binary::server()?.canonicalize()?);
-    command.args(["build", ".", "-o", "guide.wasm"]).current_dir(folder);
+    command.arg("build").arg(".").arg("-o").arg(out).current_dir(folder);
     command.output().context("cannot run the build")
 }
 
@@ -33,10 +37,7 @@ async fn the_guides_word_count_keeps_its_counts_over_a_kill() -> Result<()> {
     let mut node = Node::new(ServerOptions::new(binary::server()?))?;
     program(node.folder(), &std::fs::read_to_string(root().join("tests/sdk/guide-word-count.txt"))?)?;
     let printed = cli::printed(build(node.folder())?)?;
-    assert!(
-        printed.starts_with("Built guide.wasm: ") && printed.contains("(component: packed, processor)"),
-        "{printed}"
-    );
+    assert!(printed.starts_with("Built ") && printed.contains("(component: packed, processor)"), "{printed}");
     assert!(printed.contains("\nimports functionstream:packed/state@0.1.0\n"), "{printed}");
 
     let url = node.start().await?.url().to_owned();
@@ -56,6 +57,33 @@ async fn the_guides_word_count_keeps_its_counts_over_a_kill() -> Result<()> {
     let client = Cli::new(&url, node.folder())?;
     assert_eq!(count(&client, "a")?, told(r#"{"counter_map":{"a":3},"total_processed":1}"#));
     assert_eq!(count(&client, "b")?, told(r#"{"counter_map":{"a":3,"b":2},"total_processed":2}"#));
+    Ok(())
+}
+
+/// The conformance program on a server: what a function is asked by its users, and a record that it panics at.
+#[tokio::test]
+async fn a_running_function_is_asked_and_survives_a_panic() -> Result<()> {
+    let mut node = Node::new(ServerOptions::new(binary::server()?))?;
+    let archive = node.folder().join("conformance.wasm");
+    cli::printed(build_to(&root().join("tests/sdk/go"), &archive)?)?;
+    std::fs::write(node.folder().join("module"), "1")?;
+
+    let url = node.start().await?.url().to_owned();
+    let client = Cli::new(&url, node.folder())?;
+    let create = "create -n f -a conformance.wasm -i in -o out --on-error skip";
+    client.prints(&create.split(' ').collect::<Vec<_>>())?;
+    let answer = |record: &str| {
+        client.prints(&["produce", "-n", "in", "-c", record])?;
+        client.prints(&["consume", "-n", "out"])
+    };
+    assert_eq!(answer("put a 1\nget a")?, "\"a=1\"\n");
+    assert_eq!(client.prints(&["custom", "-n", "f", "-c", "ping"])?, "custom ping\n");
+    let refused = client.refuses(&["custom", "-n", "f", "-c", "fail"], "FS-1401")?;
+    assert!(refused.contains("refused"), "{refused}");
+    client.prints(&["exec", "-n", "f", "--class-name", "my.Class", "-m", "a=module"])?;
+    assert_eq!(answer("get exec")?, "\"exec=my.Class a=1\"\n");
+    client.prints(&["produce", "-n", "in", "-c", "put a 2\npanic too bad"])?;
+    assert_eq!(answer("get a")?, "\"a=1\"\n");
     Ok(())
 }
 

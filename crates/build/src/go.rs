@@ -16,9 +16,9 @@ const OLDEST: (u32, u32) = (1, 24);
 /// The build tag with which the SDK leaves the packed world out.
 const PER_RECORD: &str = "fnstream_per_record";
 
-/// Builds with the toolchain that `GO` names, or the one on the path, or the one where Go's installer puts it.
-pub(crate) fn go(dir: &Path, scratch: &Path, worlds: Worlds) -> Result<Vec<u8>> {
-    let go = std::env::var_os("GO").map(PathBuf::from).unwrap_or_else(|| find("go", &["/usr/local/go/bin/go"]));
+/// Builds with the standard toolchain.
+pub(crate) fn go(toolchain: Option<&Path>, dir: &Path, scratch: &Path, worlds: Worlds) -> Result<Vec<u8>> {
+    let go = toolchain.map_or_else(|| find("go", "/usr/local/go/bin/go"), PathBuf::from);
     check_version(&go, dir)?;
     let out = scratch.join("module.wasm");
     let mut command = Command::new(&go);
@@ -34,10 +34,8 @@ pub(crate) fn go(dir: &Path, scratch: &Path, worlds: Worlds) -> Result<Vec<u8>> 
 }
 
 /// Builds with TinyGo, which makes the component itself, and needs wasm-tools for it.
-pub(crate) fn tinygo(dir: &Path, scratch: &Path, worlds: Worlds) -> Result<Vec<u8>> {
-    let tinygo = std::env::var_os("TINYGO")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| find("tinygo", &["/usr/local/tinygo/bin/tinygo"]));
+pub(crate) fn tinygo(toolchain: Option<&Path>, dir: &Path, scratch: &Path, worlds: Worlds) -> Result<Vec<u8>> {
+    let tinygo = toolchain.map_or_else(|| find("tinygo", "/usr/local/tinygo/bin/tinygo"), PathBuf::from);
     let mut version = Command::new(&tinygo);
     version.arg("version");
     if version.output().is_err() {
@@ -57,10 +55,11 @@ pub(crate) fn tinygo(dir: &Path, scratch: &Path, worlds: Worlds) -> Result<Vec<u
     read(&out)
 }
 
-fn find(name: &str, elsewhere: &[&str]) -> PathBuf {
+/// A program on the path, or where its installer puts it.
+fn find(name: &str, elsewhere: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
-    on_path.or_else(|| elsewhere.iter().map(PathBuf::from).find(|file| file.is_file())).unwrap_or_else(|| name.into())
+    let mut places = std::env::split_paths(&path).map(|folder| folder.join(name)).chain([elsewhere.into()]);
+    places.find(|file| file.is_file()).unwrap_or_else(|| name.into())
 }
 
 fn check_version(go: &Path, dir: &Path) -> Result<()> {

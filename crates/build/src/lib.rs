@@ -36,6 +36,8 @@ pub struct Options {
     pub tinygo: bool,
     /// Only the per-record world, for other hosts of it, which do not have the packed one.
     pub per_record: bool,
+    /// The compiler; `None` = the one that is found on the path, or where its installer puts it.
+    pub toolchain: Option<PathBuf>,
 }
 
 /// What was built.
@@ -65,8 +67,9 @@ pub fn build(options: &Options) -> Result<Built> {
     let out = options.out.clone().unwrap_or_else(|| default_out(&dir));
     let scratch = tempfile::tempdir().map_err(|e| cannot("make a temporary folder", &e))?;
     let worlds = if options.per_record { Worlds::PerRecord } else { Worlds::Both };
-    let compiled =
-        if options.tinygo { go::tinygo(&dir, scratch.path(), worlds)? } else { go::go(&dir, scratch.path(), worlds)? };
+    let toolchain = options.toolchain.as_deref();
+    let build = if options.tinygo { go::tinygo } else { go::go };
+    let compiled = build(toolchain, &dir, scratch.path(), worlds)?;
     let artifact = componentize(compiled, worlds)?;
     place(&out, &artifact.bytes)?;
     Ok(Built { path: out, artifact })

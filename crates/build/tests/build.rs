@@ -35,7 +35,13 @@ fn module(program: &str) -> TempDir {
 }
 
 fn built(dir: &Path) -> Result<Built, Error> {
-    build(&Options { dir: dir.to_owned(), out: Some(dir.join("out.wasm")), tinygo: false, per_record: false })
+    build(&Options {
+        dir: dir.to_owned(),
+        out: Some(dir.join("out.wasm")),
+        tinygo: false,
+        per_record: false,
+        toolchain: None,
+    })
 }
 
 fn refused(dir: &Path, code: ErrorCode) -> String {
@@ -60,7 +66,8 @@ fn a_program_with_the_sdk_is_a_component_of_both_worlds() {
 fn a_program_for_other_hosts_has_nothing_of_the_packed_world() {
     let dir = module(WITH_SDK);
     let out = Some(dir.path().join("out.wasm"));
-    let built = build(&Options { dir: dir.path().to_owned(), out, tinygo: false, per_record: true }).unwrap();
+    let built =
+        build(&Options { dir: dir.path().to_owned(), out, tinygo: false, per_record: true, toolchain: None }).unwrap();
     assert_eq!(built.artifact.kinds, [Kind::Processor]);
     assert!(!built.artifact.imports.iter().any(|name| name.contains("packed")), "{:?}", built.artifact.imports);
 }
@@ -73,7 +80,8 @@ fn the_artifact_goes_to_the_folder_build_by_default() {
     for file in ["go.mod", "main.go"] {
         std::fs::rename(dir.path().join(file), folder.join(file)).unwrap();
     }
-    let built = build(&Options { dir: folder.clone(), out: None, tinygo: false, per_record: false }).unwrap();
+    let built =
+        build(&Options { dir: folder.clone(), out: None, tinygo: false, per_record: false, toolchain: None }).unwrap();
     assert_eq!(built.path, folder.canonicalize().unwrap().join("build/counter.wasm"));
 }
 

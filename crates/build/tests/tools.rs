@@ -1,65 +1,82 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Toolchains that are missing or too old. One test, since the variables that name them belong to the process.
+//! Toolchains that are missing or too old, or fail.
 
 #![allow(clippy::unwrap_used)]
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fnstream_build::{Options, build};
 use fnstream_core::ErrorCode;
+use tempfile::TempDir;
 
-#[test]
-fn missing_and_old_toolchains_say_what_to_install() {
+/// A folder with a Go module.
+fn module() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("go.mod"), "module m\n").unwrap();
-    let old = dir.path().join("go1.22");
-    script(&old, "echo go version go1.22.3 linux/amd64");
-
-    set("GO", Path::new("/nowhere/go"));
-    let message = refused(dir.path(), false);
-    assert!(message.starts_with("'/nowhere/go' cannot be run: "), "{message}");
-    assert!(
-        message.ends_with("; install go 1.24 or later from https://go.dev/dl, or set GO to where it is"),
-        "{message}"
-    );
-
-    set("GO", &old);
-    let message = refused(dir.path(), false);
-    assert!(message.starts_with("go 1.22 is too old; install go 1.24 or later"), "{message}");
-
-    set("TINYGO", Path::new("/nowhere/tinygo"));
-    let message = refused(dir.path(), true);
-    assert!(message.starts_with("tinygo was not found; install 0.40 or later"), "{message}");
-
-    // TinyGo finds the worlds in the folder that it is told of; a component that is none is found out.
-    let tinygo = dir.path().join("tinygo");
-    script(
-        &tinygo,
-        "[ \"$1\" = version ] && exit 0; while [ \"$1\" != -wit-package ]; do shift; done; cat \"$2/build.wit\" >&2; exit 1",
-    );
-    set("TINYGO", &tinygo);
-    let failed =
-        build(&Options { dir: dir.path().to_owned(), out: None, tinygo: true, per_record: false }).unwrap_err();
-    assert_eq!(failed.code, ErrorCode::BuildFailed);
-    assert!(failed.message.contains("world both-with-wasi {"), "{failed}");
+    dir
 }
 
-fn refused(dir: &Path, tinygo: bool) -> String {
-    let error = build(&Options { dir: dir.to_owned(), out: None, tinygo, per_record: false }).unwrap_err();
-    assert_eq!(error.code, ErrorCode::BuildToolMissing, "{error}");
+fn refused(dir: &Path, tinygo: bool, toolchain: &Path, code: ErrorCode) -> String {
+    let toolchain = Some(toolchain.to_owned());
+    let options = Options { dir: dir.to_owned(), out: None, tinygo, per_record: false, toolchain };
+    let error = build(&options).unwrap_err();
+    assert_eq!(error.code, code, "{error}");
     error.message
 }
 
-fn script(path: &Path, body: &str) {
-    std::fs::write(path, format!("#!/bin/sh\n{body}\n")).unwrap();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+/// A toolchain that does what a script says.
+fn script(dir: &Path, body: &str) -> PathBuf {
+    let path = dir.join("toolchain");
+    std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
 }
 
-#[allow(unsafe_code, reason = "this process has no other thread that reads its variables")]
-fn set(name: &str, value: &Path) {
-    // SAFETY: the one test of this process sets them, and nothing reads them meanwhile.
-    unsafe { std::env::set_var(name, value) }
+#[test]
+fn a_missing_go_says_what_to_install() {
+    let dir = module();
+    let message = refused(dir.path(), false, Path::new("/nowhere/go"), ErrorCode::BuildToolMissing);
+    assert!(message.starts_with("'/nowhere/go' cannot be run: "), "{message}");
+    let install = "; install go 1.24 or later from https://go.dev/dl, or set GO to where it is";
+    assert!(message.ends_with(install), "{message}");
+}
+
+#[test]
+fn an_old_go_says_what_to_install() {
+    let dir = module();
+    let old = script(dir.path(), "echo go version go1.22.3 linux/amd64");
+    let message = refused(dir.path(), false, &old, ErrorCode::BuildToolMissing);
+    assert!(message.starts_with("go 1.22 is too old; install go 1.24 or later"), "{message}");
+}
+
+#[test]
+fn a_missing_tinygo_says_what_to_install() {
+    let dir = module();
+    let message = refused(dir.path(), true, Path::new("/nowhere/tinygo"), ErrorCode::BuildToolMissing);
+    assert!(message.starts_with("tinygo was not found; install 0.40 or later"), "{message}");
+}
+
+/// It is told of a folder that has the worlds, and what it says is shown.
+#[test]
+fn tinygo_is_given_the_worlds() {
+    let dir = module();
+    let body = r#"[ "$1" = version ] && exit 0
+while [ "$1" != -wit-package ]; do shift; done
+cat "$2/build.wit" >&2; ls "$2/deps" >&2; exit 1"#;
+    let message = refused(dir.path(), true, &script(dir.path(), body), ErrorCode::BuildFailed);
+    assert!(message.starts_with("tinygo build failed:\n"), "{message}");
+    assert!(message.contains("world both-with-wasi {") && message.contains("processor.wit"), "{message}");
+}
+
+#[test]
+fn what_a_toolchain_gives_is_checked() {
+    let dir = module();
+    let body = r#"[ "$1" = version ] && exit 0
+while [ "$1" != -o ]; do shift; done
+echo no module > "$2""#;
+    let message = refused(dir.path(), true, &script(dir.path(), body), ErrorCode::ArtifactUnsupported);
+    assert!(message.starts_with("the program is not webassembly: "), "{message}");
 }

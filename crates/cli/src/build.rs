@@ -27,17 +27,19 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result {
-    let built = build(&Options { dir: args.dir, out: args.out, tinygo: args.tinygo, per_record: args.per_record })?;
+    let toolchain = std::env::var_os(if args.tinygo { "TINYGO" } else { "GO" }).map(PathBuf::from);
+    let Args { dir, out, tinygo, per_record } = args;
+    let built = build(&Options { dir, out, tinygo, per_record, toolchain })?;
     let kinds: Vec<_> = built.artifact.kinds.iter().map(|kind| kind.as_str()).collect();
     let form = if built.artifact.kinds.contains(&Kind::Stdio) { "module" } else { "component" };
-    output::line(&format!(
+    output::line(format!(
         "Built {}: {} ({form}: {})",
         built.path.display(),
         size(&built.artifact.bytes),
         kinds.join(", ")
     ))?;
     for import in &built.artifact.imports {
-        output::line(&format!("imports {import}"))?;
+        output::line(format!("imports {import}"))?;
     }
     Ok(())
 }

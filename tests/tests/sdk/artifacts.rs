@@ -48,7 +48,7 @@ pub fn rust_per_record() -> Arc<dyn Program> {
 pub fn go(folder: &str, per_record: bool) -> Arc<dyn Program> {
     let scratch = tempfile::tempdir().unwrap();
     let out = Some(scratch.path().join("program.wasm"));
-    let built = build(&Options { dir: root().join(folder), out, tinygo: false, per_record }).unwrap();
+    let built = build(&Options { dir: root().join(folder), out, tinygo: false, per_record, toolchain: None }).unwrap();
     load(&built.artifact.bytes)
 }
 

@@ -21,7 +21,9 @@ fn reason(body: &str) -> String {
     let program = format!("package main\n\nimport fssdk \"{name}\"\n\nfunc init() {{ {body} }}\n\nfunc main() {{}}\n");
     std::fs::write(folder.path().join("main.go"), program).unwrap();
     let out = Some(folder.path().join("program.wasm"));
-    let built = build(&Options { dir: folder.path().to_owned(), out, tinygo: false, per_record: false }).unwrap();
+    let built =
+        build(&Options { dir: folder.path().to_owned(), out, tinygo: false, per_record: false, toolchain: None })
+            .unwrap();
     let started = Task::start(&artifacts::load(&built.artifact.bytes), &BTreeMap::new(), 1);
     started.err().expect("init fails").error.message
 }
