@@ -92,7 +92,9 @@ impl Site {
 
 #[tokio::test]
 async fn functions_that_mean_harm_disturb_nobody() -> Result<()> {
-    let mut node = Node::new(ServerOptions::new(binary::server()?))?;
+    // What a function does wrong is nothing unexpected: the server tells it to those who look closely.
+    let options = ServerOptions::new(binary::server()?).arg("--log-level", "info,fnstream_engine=debug");
+    let mut node = Node::new(options)?;
     let client = node.start().await?;
     let site = Site { node, client };
     site.create("witness", &guests::money(Life::StartThenProcess, Input::Stdin)?).await??;
