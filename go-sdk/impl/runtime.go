@@ -43,15 +43,26 @@ func (r *Runtime) Register(driver api.Driver) {
 	}
 }
 
-func (r *Runtime) ready() error {
+// registered tells whether there is a driver.
+func (r *Runtime) registered() error {
 	switch {
 	case r.mistake != nil:
 		return r.mistake
 	case r.driver == nil:
 		return api.NewError(api.ErrRuntimeInvalidDriver, "there is no driver; call run from an init function")
-	case r.phase == waiting:
+	}
+	return nil
+}
+
+// ready tells whether the driver runs.
+func (r *Runtime) ready() error {
+	if err := r.registered(); err != nil {
+		return err
+	}
+	switch r.phase {
+	case waiting:
 		return api.NewError(api.ErrRuntimeNotInitialized, "the function was not initialized")
-	case r.phase == closed:
+	case closed:
 		return errClosed()
 	}
 	return nil
@@ -59,11 +70,14 @@ func (r *Runtime) ready() error {
 
 // Init starts the function in a world.
 func (r *Runtime) Init(world World, config map[string]string) error {
-	if r.mistake == nil && r.driver != nil && r.phase == running {
-		return api.NewError(api.ErrResultUnexpected, "the host initialized the function twice")
-	}
-	if err := r.ready(); err != nil && (r.phase != waiting || r.mistake != nil || r.driver == nil) {
+	if err := r.registered(); err != nil {
 		return err
+	}
+	switch r.phase {
+	case running:
+		return api.NewError(api.ErrResultUnexpected, "the host initialized the function twice")
+	case closed:
+		return errClosed()
 	}
 	err := guard(func() error { return r.driver.Init(world, config) })
 	if err == nil {

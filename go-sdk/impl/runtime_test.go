@@ -176,6 +176,17 @@ func TestAFailedInitLeavesTheFunctionUninitialized(t *testing.T) {
 	}
 }
 
+func TestInitTwiceIsRefused(t *testing.T) {
+	runtime := started(t, &brokenHost{}, &driver{})
+	if err := runtime.Init(NewBatch(&brokenHost{}, nil, 1), nil); code(err) != api.ErrResultUnexpected {
+		t.Error(err)
+	}
+	_ = runtime.Close()
+	if err := runtime.Init(NewBatch(&brokenHost{}, nil, 1), nil); code(err) != api.ErrRuntimeClosed {
+		t.Error(err)
+	}
+}
+
 func TestTextIsUTF8AndBounded(t *testing.T) {
 	if got := Text(errors.New("a\xffb")); got != "a\uFFFDb" {
 		t.Errorf("%q", got)

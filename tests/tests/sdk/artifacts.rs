@@ -32,16 +32,24 @@ pub fn go_model() -> &'static Arc<dyn Program> {
 
 /// The conformance program of another toolchain, for the per-record world.
 pub fn rust_per_record() -> Arc<dyn Program> {
-    let folder = root().join("tests/sdk/rust");
+    rust("tests/sdk/rust", "conformance")
+}
+
+/// The conformance program by the Rust SDK.
+pub fn rust_packed() -> Arc<dyn Program> {
+    rust("tests/sdk/rust-sdk", "conformance_sdk")
+}
+
+fn rust(folder: &str, name: &str) -> Arc<dyn Program> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("conformance");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--release", "--locked", "--quiet", "--target", "wasm32-wasip2"]).current_dir(folder);
+    cargo.args(["build", "--release", "--locked", "--quiet", "--target", "wasm32-wasip2"]);
     for host_setting in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
         cargo.env_remove(host_setting);
     }
-    let built = cargo.env("CARGO_TARGET_DIR", &target).output().unwrap();
+    let built = cargo.current_dir(root().join(folder)).env("CARGO_TARGET_DIR", &target).output().unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    load(&std::fs::read(target.join("wasm32-wasip2/release/conformance.wasm")).unwrap())
+    load(&std::fs::read(target.join("wasm32-wasip2/release").join(format!("{name}.wasm"))).unwrap())
 }
 
 /// A Go program of the repository.

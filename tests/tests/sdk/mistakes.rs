@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Programs that use the SDK wrongly say so when they start.
+//! What is told of mistakes in Go: of programs that use the SDK wrongly, and of a panic.
 
 use std::collections::BTreeMap;
 
@@ -37,4 +37,21 @@ fn run_without_a_driver_is_told() {
 fn run_called_twice_is_told() {
     let twice = "fssdk.Run(&fssdk.BaseDriver{}); fssdk.Run(&fssdk.BaseDriver{})";
     assert_eq!(reason(twice), "run was called twice; a program is one function (runtime_invalid_driver)");
+}
+
+#[test]
+fn a_panic_is_told_with_its_stack() {
+    let mut task = Task::start(artifacts::go_packed(), &BTreeMap::new(), 1).unwrap();
+    let failures = task.send(0, &["field".to_owned(), "panic too bad".to_owned()]).unwrap();
+    let [(1, failed)] = &failures[..] else { panic!("{failures:?}") };
+    let told = &failed.error.message;
+    assert!(told.starts_with("panic: too bad\n\ngoroutine ") && told.contains("conformance.go:"), "{told}");
+}
+
+#[test]
+fn calls_after_close_are_refused() {
+    let mut task = Task::start(artifacts::go_packed(), &BTreeMap::new(), 1).unwrap();
+    task.stop().unwrap();
+    let refused = task.instance.custom(b"ping").unwrap_err().error.message;
+    assert_eq!(refused, "the function was closed (runtime_closed)");
 }

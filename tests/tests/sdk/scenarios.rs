@@ -39,6 +39,13 @@ fn go_in_the_per_record_world() -> Result<()> {
 }
 
 #[test]
+fn rust_in_the_packed_world() -> Result<()> {
+    let program = &artifacts::rust_packed();
+    assert_eq!(program.kind(), "packed");
+    all(&Subject { program, world: "packed" })
+}
+
+#[test]
 fn another_toolchain_in_the_per_record_world() -> Result<()> {
     let program = &artifacts::rust_per_record();
     assert_eq!(program.kind(), "processor");

@@ -46,8 +46,10 @@ fn listed(keys: &[Vec<u8>]) {
     emit(&keys.iter().fold("keys".to_owned(), |told, key| told + " " + &text(key)));
 }
 
+type Pair = (Vec<u8>, Vec<u8>);
+
 /// The pairs of a part.
-fn scan(store: &Store, part: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+fn scan(store: &Store, part: &str) -> Result<Vec<Pair>, Error> {
     let pairs = store.scan_complex(b"g", part.as_bytes(), b"n")?;
     let mut found = Vec::new();
     loop {

@@ -1,0 +1,154 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The conformance program by the Rust SDK: what `tests/sdk/README.md` says.
+
+use fnstream_sdk::{Config, Context, Error, Function, Module, Record, Store};
+
+struct Conformance {
+    store: Store,
+    records: u64,
+    sick: bool,
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn number(text: &str) -> Result<usize, Error> {
+    Ok(text.parse()?)
+}
+
+/// The keys of a range; an empty end is before every key.
+fn keys(store: &Store, start: &str, end: &str) -> Result<String, Error> {
+    let mut told = "keys".to_owned();
+    for pair in store.scan(start.as_bytes(), Some(end.as_bytes())) {
+        told = told + " " + &text(&pair?.0);
+    }
+    Ok(told)
+}
+
+impl Conformance {
+    fn part(&self, part: &str) -> Store {
+        self.store.part(b"g", part.as_bytes(), b"n")
+    }
+
+    fn told(store: &Store, key: &str) -> Result<String, Error> {
+        Ok(match store.get(key.as_bytes())? {
+            Some(value) => format!("{key}={}", text(&value)),
+            None => format!("{key} absent"),
+        })
+    }
+
+    /// Carries out a command; answers what is to be emitted.
+    fn run(&mut self, ctx: &mut Context, source: u32, line: &str) -> Result<Option<String>, Error> {
+        let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let mut words = rest.splitn(3, ' ').map(str::to_owned).collect::<Vec<_>>();
+        words.resize(3, String::new());
+        let (two, last) = rest.split_once(' ').unwrap_or((rest, ""));
+        let [one, second, third] = [&words[0], &words[1], &words[2]];
+        match name {
+            "emit" => ctx.emit(number(two)? as u32, last.as_bytes())?,
+            "watermark" => ctx.emit_watermark(number(two)? as u32, number(last)? as u64)?,
+            "put" => self.store.put(two.as_bytes(), last.as_bytes())?,
+            "delete" => self.store.delete(rest.as_bytes())?,
+            "get" => return Self::told(&self.store, rest).map(Some),
+            "list" => return keys(&self.store, two, last).map(Some),
+            "large" => self.store.put(two.as_bytes(), &vec![b'x'; number(last)?])?,
+            "size" => {
+                let value = self.store.get(rest.as_bytes())?;
+                return Ok(Some(format!("size {}", value.map_or(0, |value| value.len()))));
+            }
+            "other" => ctx.state(one)?.put(second.as_bytes(), third.as_bytes())?,
+            "cput" => self.part(one).put(second.as_bytes(), third.as_bytes())?,
+            "merge" => self.part(one).merge(second.as_bytes(), third.as_bytes())?,
+            "cdelete" => self.part(two).delete(last.as_bytes())?,
+            "cget" => return Self::told(&self.part(two), last).map(Some),
+            "cprefix" => self.part(two).delete_prefix(last.as_bytes())?,
+            "clist" => return keys(&self.part(one), second, third).map(Some),
+            "scan" => {
+                let mut told = "pairs".to_owned();
+                for pair in self.part(rest).scan(b"", None) {
+                    let (key, value) = pair?;
+                    told += &format!(" {}={}", text(&key), text(&value));
+                }
+                return Ok(Some(told));
+            }
+            "fill" => {
+                let (part, value) = (self.part(one), vec![b'x'; number(third)?]);
+                for i in 0..number(second)? {
+                    part.put(format!("{i:05}").as_bytes(), &value)?;
+                }
+            }
+            "count" => {
+                let (mut pairs, mut bytes) = (0, 0);
+                for pair in self.part(rest).scan(b"", None) {
+                    pairs += 1;
+                    bytes += pair?.1.len();
+                }
+                return Ok(Some(format!("count {pairs} {bytes}")));
+            }
+            "open" => {
+                let long = rest.strip_prefix("long ").map(number).transpose()?;
+                let name = long.map_or_else(|| rest.to_owned(), |length| "n".repeat(length));
+                let opened = ctx.state(&name).is_ok();
+                return Ok(Some(if opened { "opened" } else { "refused" }.to_owned()));
+            }
+            "source" => return Ok(Some(format!("source {source}"))),
+            "field" => return Ok(Some(format!("field {}", self.records))),
+            "garbage" => drop(vec![0_u8; number(rest)?]),
+            "sick" => self.sick = true,
+            "fail" => return Err(Error::new(rest)),
+            "panic" => panic!("{rest}"),
+            _ => return Err(Error::new(format!("the command '{name}' is not known"))),
+        }
+        Ok(None)
+    }
+}
+
+impl Function for Conformance {
+    fn init(ctx: &mut Context, config: &Config) -> Result<Self, Error> {
+        if let Some(text) = config.get("fail") {
+            return Err(Error::new(text.clone()));
+        }
+        Ok(Conformance { store: ctx.state("s")?, records: 0, sick: false })
+    }
+
+    fn process(&mut self, ctx: &mut Context, record: Record<'_>) -> Result<(), Error> {
+        self.records += 1;
+        for line in text(record.value).split('\n') {
+            if let Some(answer) = self.run(ctx, record.source, line)? {
+                ctx.emit(0, answer.as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn process_watermark(&mut self, ctx: &mut Context, _: u32, watermark: u64) -> Result<(), Error> {
+        ctx.emit_watermark(0, watermark)
+    }
+
+    fn take_checkpoint(&mut self, _: &mut Context, checkpoint: u64) -> Result<(), Error> {
+        self.store.put(b"checkpoint", checkpoint.to_string().as_bytes())
+    }
+
+    fn check_heartbeat(&mut self, _: &mut Context) -> bool {
+        !self.sick
+    }
+
+    fn exec(&mut self, _: &mut Context, class_name: &str, modules: Vec<Module>) -> Result<(), Error> {
+        let told = modules
+            .iter()
+            .fold(class_name.to_owned(), |told, module| told + &format!(" {}={}", module.name, text(&module.bytes)));
+        self.store.put(b"exec", told.as_bytes())
+    }
+
+    fn custom(&mut self, _: &mut Context, payload: Vec<u8>) -> Result<Vec<u8>, Error> {
+        match &payload[..] {
+            b"fail" => Err(Error::new("refused")),
+            _ => Ok([b"custom ", &payload[..]].concat()),
+        }
+    }
+}
+
+fnstream_sdk::export!(Conformance);
