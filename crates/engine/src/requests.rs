@@ -43,10 +43,14 @@ impl Asked {
             Request::Custom(payload) => instance.custom(payload),
             Request::Exec { class_name, modules } => instance.exec(class_name, modules).map(|()| Vec::new()),
         };
+        let (told, ended) = match answer {
+            Ok(bytes) => (Ok(bytes), Ok(())),
+            Err(failure) => (Err(failure.error.clone()), Err(failure)),
+        };
         if let Some(done) = self.done.take() {
-            done(answer.as_ref().map(Vec::clone).map_err(|failure| failure.error.clone()));
+            done(told);
         }
-        answer.map(drop)
+        ended
     }
 }
 
