@@ -95,7 +95,7 @@ pub struct LetterResult {
 pub struct LetterTrial {
     /// `sha256:<digest>` of an uploaded artifact, or a path on the server as when a function is created.
     pub archive: String,
-    /// The oldest so many; all that wait now when it is not given.
+    /// The oldest so many; all that wait now when it is not given. Of each task at most 10,000 are tried at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
 }

@@ -119,6 +119,10 @@ impl Function {
         let partitions = self.engine.deps.broker.partitions(&topic)?;
         let tasks: Vec<_> = self.inner.lock().tasks.iter().map(|(index, task)| (*index, task.clone())).collect();
         let parts: Vec<_> = tasks.iter().filter_map(|(i, task)| Some((task, *until.get(&(i % partitions))?))).collect();
+        if parts.is_empty() {
+            let why = format!("no task of function '{}' runs that has dead letters", self.entry.spec.name);
+            return Err(Error::new(ErrorCode::FunctionStopped, why));
+        }
         let tally = Tally::new(parts.len() as u32, done);
         for (task, until) in parts {
             task.order(LetterOrder { action: action.clone(), until, tally: tally.clone() });
