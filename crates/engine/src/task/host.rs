@@ -66,7 +66,7 @@ impl Host for TaskHost {
     fn emit_frame(&mut self, frame: &[u8]) -> Result<()> {
         let frame =
             Frame::parse(frame).map_err(|e| Error::new(ErrorCode::GuestProtocol, format!("emitted records: {e}")))?;
-        self.outbox.check_targets(&frame)?;
+        let uniform = self.outbox.check_targets(&frame)?;
         let bytes = frame.packed_len(0..frame.len());
         // Most frames are smaller than one record may be: then none of theirs is too large.
         let largest = match self.quota.could_be_too_large(bytes) {
@@ -74,7 +74,7 @@ impl Host for TaskHost {
             false => 0,
         };
         self.quota.take(frame.len() as u64, bytes, largest)?;
-        self.outbox.push_frame(&frame);
+        self.outbox.push_frame(&frame, uniform);
         Ok(())
     }
 

@@ -74,9 +74,18 @@ impl Outbox {
         ))
     }
 
-    /// Checks the targets of all records of a frame.
-    pub(crate) fn check_targets(&self, frame: &Frame<'_>) -> Result<()> {
-        frame.iter().try_for_each(|record| self.check_target(record.channel))
+    /// Checks the targets of all records of a frame; answers the target when it is the same for all.
+    pub(crate) fn check_targets(&self, frame: &Frame<'_>) -> Result<Option<u32>> {
+        let Some(first) = frame.iter().next().map(|record| record.channel) else { return Ok(None) };
+        self.check_target(first)?;
+        let mut uniform = true;
+        for record in frame.iter() {
+            if record.channel != first {
+                uniform = false;
+                self.check_target(record.channel)?;
+            }
+        }
+        Ok(uniform.then_some(first))
     }
 
     /// Takes a record whose target was checked.
@@ -86,14 +95,14 @@ impl Outbox {
         self.builder(record.channel, record.key).push(record.on(0));
     }
 
-    /// Takes a frame whose targets were checked.
-    pub(crate) fn push_frame(&mut self, frame: &Frame<'_>) {
-        let Some(first) = frame.iter().next() else { return };
-        let uniform = frame.iter().all(|record| record.channel == first.channel);
-        if uniform && self.outputs[first.channel as usize].partitions == 1 {
+    /// Takes a frame whose targets were checked, and what came of that.
+    pub(crate) fn push_frame(&mut self, frame: &Frame<'_>, uniform: Option<u32>) {
+        if let Some(target) = uniform
+            && self.outputs[target as usize].partitions == 1
+        {
             self.records += frame.len() as u64;
             self.bytes += frame.packed_len(0..frame.len());
-            self.builder(first.channel, None).extend(frame, 0..frame.len(), Some(0));
+            self.builder(target, None).extend(frame, 0..frame.len(), Some(0));
             return;
         }
         for record in frame.iter() {
