@@ -57,8 +57,10 @@ impl Client {
     /// A request to a path whose segments are encoded one by one, so that no name can leave its place. Those that no path
     /// can hold are refused here: they would make it another path.
     fn request(&self, method: Method, segments: &[&str]) -> Result<RequestBuilder, ClientError> {
-        if let Some(name) = segments.iter().find(|segment| matches!(**segment, "" | "." | "..")) {
-            return Err(ClientError::Name { message: format!("'{name}' is not a name") });
+        // The parser of URLs drops tabs and line ends without a word.
+        let is_no_name = |segment: &str| matches!(segment, "" | "." | "..") || segment.contains(char::is_control);
+        if let Some(name) = segments.iter().find(|segment| is_no_name(segment)) {
+            return Err(ClientError::Name { message: format!("'{}' is not a name", name.escape_debug()) });
         }
         let mut url = self.base.clone();
         if let Ok(mut path) = url.path_segments_mut() {

@@ -74,6 +74,19 @@ pub struct LetterSelection {
     pub count: Option<u64>,
 }
 
+/// Which of the waiting letters are to be dropped: a count, or all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LetterDrop {
+    /// The oldest so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub count: Option<u64>,
+    /// All that wait now.
+    #[serde(default)]
+    pub all: bool,
+}
+
 /// What a replay or a drop did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct LetterResult {
@@ -85,7 +98,7 @@ pub struct LetterResult {
     pub dropped: u64,
     /// How many wait now.
     pub waiting: u64,
-    /// False when the function goes on with it, or could not: `waiting` says how many are left.
+    /// False when the function still goes on with it: `waiting` says how many are left.
     pub finished: bool,
 }
 

@@ -36,7 +36,9 @@ pub mod topic;
 pub mod units;
 
 pub use client::{Client, ClientError, ConsumeOptions, Consumed, LogOptions, ProduceOptions, ReadFrom};
-pub use dead_letter::{DeadLetter, DeadLetters, LetterResult, LetterSelection, LetterTrial, RecordHeader, TriedLetter};
+pub use dead_letter::{
+    DeadLetter, DeadLetters, LetterDrop, LetterResult, LetterSelection, LetterTrial, RecordHeader, TriedLetter,
+};
 pub use failure::ErrorBody;
 pub use function::{
     Emitted, FileGrant, Function, FunctionDescription, FunctionStatus, FunctionUpdate, Limits, OnError, OnErrorAction,

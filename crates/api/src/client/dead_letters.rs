@@ -6,7 +6,9 @@
 use reqwest::Method;
 
 use super::{Client, ClientError};
-use crate::dead_letter::{DeadLetter, DeadLetters, LetterResult, LetterSelection, LetterTrial, TriedLetter};
+use crate::dead_letter::{
+    DeadLetter, DeadLetters, LetterDrop, LetterResult, LetterSelection, LetterTrial, TriedLetter,
+};
 
 impl Client {
     /// The waiting dead letters of a function, at most so many.
@@ -30,12 +32,8 @@ impl Client {
     }
 
     /// Drops dead letters.
-    pub async fn drop_dead_letters(
-        &self,
-        function: &str,
-        selection: &LetterSelection,
-    ) -> Result<LetterResult, ClientError> {
-        self.json(self.dead_letters(Method::POST, function, &["drop"])?.json(selection)).await
+    pub async fn drop_dead_letters(&self, function: &str, which: &LetterDrop) -> Result<LetterResult, ClientError> {
+        self.json(self.dead_letters(Method::POST, function, &["drop"])?.json(which)).await
     }
 
     /// Tries another artifact on dead letters and reports; nothing is kept.

@@ -5,7 +5,9 @@
 
 use clap::Subcommand;
 use comfy_table::Table;
-use fnstream_api::{Client, DeadLetter, DeadLetters, LetterResult, LetterSelection, LetterTrial, TriedLetter};
+use fnstream_api::{
+    Client, DeadLetter, DeadLetters, LetterDrop, LetterResult, LetterSelection, LetterTrial, TriedLetter,
+};
 
 use super::create::upload;
 use crate::failure::Result;
@@ -92,8 +94,8 @@ pub async fn run(client: &Client, args: Args) -> Result {
             let done = client.replay_dead_letters(&name, &LetterSelection { count }).await?;
             if json { output::json(&done) } else { tell_replay(&done) }
         }
-        Verb::Drop { name, count, all: _ } => {
-            let done = client.drop_dead_letters(&name, &LetterSelection { count }).await?;
+        Verb::Drop { name, count, all } => {
+            let done = client.drop_dead_letters(&name, &LetterDrop { count, all }).await?;
             output::line(format!("{} dropped, {} waiting", done.dropped, done.waiting))?;
             unfinished(&done)
         }

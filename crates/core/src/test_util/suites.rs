@@ -9,6 +9,7 @@
 //!
 //! ```
 //! use std::sync::Arc;
+//! use fnstream_core::epoch::FunctionId;
 //! use fnstream_core::metadata::Metadata;
 //! use fnstream_core::test_util::{mem_metadata::MemMetadata, suites};
 //!
@@ -20,6 +21,9 @@
 //!     }
 //!     fn reopen(&mut self) {
 //!         self.0 = Arc::new(self.0.reopened());
+//!     }
+//!     fn fork(&self, _of: FunctionId) -> FunctionId {
+//!         self.0.fork()
 //!     }
 //! }
 //!

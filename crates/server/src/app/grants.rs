@@ -46,16 +46,46 @@ fn resolved(dirs: &[PathBuf], grants: &[FileGrant]) -> Result<Vec<FileGrant>> {
     Err(Error::new(ErrorCode::GrantRefused, message))
 }
 
-/// The real path of a folder that is one of those or lies in one, links followed.
+/// The real path of a folder that is one of those or lies in one, links followed, and that holds nothing at which reading
+/// could wait: who opens a pipe that nobody writes to waits for ever, and no limit of a function ends that.
 fn folder(dirs: &[PathBuf], path: &Path) -> Option<String> {
     let real = path.canonicalize().ok()?;
-    let allowed = real.is_dir() && dirs.iter().any(|dir| real.starts_with(dir));
+    let allowed = real.is_dir() && dirs.iter().any(|dir| real.starts_with(dir)) && holds_files_only(&real, &mut 0);
     allowed.then(|| real.to_str().map(str::to_owned)).flatten()
+}
+
+/// The most entries of a granted folder, those of folders within it counted in.
+const MOST_ENTRIES: usize = 100_000;
+
+/// Whether a folder holds files, folders and links only, and not too many. Links lead out or to what is looked at too.
+fn holds_files_only(folder: &Path, seen: &mut usize) -> bool {
+    let Ok(entries) = folder.read_dir() else { return false };
+    entries.into_iter().all(|entry| {
+        *seen += 1;
+        let Some((kind, path)) = entry.ok().and_then(|entry| Some((entry.file_type().ok()?, entry.path()))) else {
+            return false;
+        };
+        *seen <= MOST_ENTRIES
+            && (kind.is_file() || kind.is_symlink() || (kind.is_dir() && holds_files_only(&path, seen)))
+    })
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    #[test]
+    fn a_folder_with_a_pipe_is_not_granted() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("data");
+        std::fs::create_dir_all(folder.join("deep")).unwrap();
+        std::fs::write(folder.join("deep/file"), b"x").unwrap();
+        let dirs = [root.path().canonicalize().unwrap()];
+        assert!(super::folder(&dirs, &folder).is_some());
+        // A socket stands for all that is not a file: it is made without further help.
+        let _socket = std::os::unix::net::UnixListener::bind(folder.join("deep/socket")).unwrap();
+        assert!(super::folder(&dirs, &folder).is_none());
+    }
+
     use super::*;
 
     #[test]

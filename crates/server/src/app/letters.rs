@@ -43,7 +43,7 @@ pub struct LetterOutcome {
     pub report: LetterReport,
     /// How many letters wait now.
     pub waiting: u64,
-    /// Whether nothing is left to do for the order.
+    /// Whether the order is done; the function goes on with it otherwise.
     pub finished: bool,
 }
 
@@ -148,8 +148,18 @@ impl App {
             Some(patience) => tokio::time::timeout(patience, answer).await.ok().transpose()?,
             None => Some(answer.await?),
         };
-        let finished = report.as_ref().is_some_and(|report| report.unfinished_tasks == 0);
-        let waiting = self.dead_letters(name, 0).await?.1;
+        let finished = report.is_some();
+        let waiting = self.dead_letters(name.clone(), 0).await?.1;
+        if let Some(report) = report.as_ref().filter(|report| report.unfinished_tasks > 0) {
+            let LetterReport { replayed, failed_again, dropped, .. } = report;
+            return Err(Error::new(
+                ErrorCode::FunctionStopped,
+                format!(
+                    "function '{name}' was stopped, changed or failed meanwhile: {replayed} letters were replayed, \
+                     {failed_again} failed again, {dropped} were dropped, {waiting} wait; order it again for the rest"
+                ),
+            ));
+        }
         Ok(LetterOutcome { report: report.unwrap_or_default(), waiting, finished })
     }
 

@@ -34,7 +34,10 @@ type Standing = BTreeMap<u32, Progress>;
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Since {
     emitted: Vec<Emitted>,
+    /// Dead letters that were replayed counted in.
     consumed: u64,
+    /// Dead letters that were replayed or dropped, at most: others' in the same topic are counted in.
+    letters: u128,
 }
 
 impl App {
@@ -152,12 +155,24 @@ impl Since {
             sum(ended).saturating_sub(sum(began))
         };
         self.consumed += grown(|progress| progress.records_in);
+        self.letters += passed(spec, began, ended);
         let (topic, records) = (spec.outputs.join(", "), grown(|progress| progress.records_out));
         match self.emitted.iter_mut().find(|emitted| emitted.topic == topic) {
             Some(emitted) => emitted.records += records,
             None => self.emitted.push(Emitted { topic, records }),
         }
     }
+}
+
+/// How many dead letters the tasks have gone past between two standings. The embedded log counts records without gaps.
+fn passed(spec: &FunctionSpec, began: &Standing, ended: &Standing) -> u128 {
+    let Some(topic) = spec.dead_letter_topic() else { return 0 };
+    let of_task = |(index, ended): (&u32, &Progress)| {
+        let began = &began.get(index)?.positions;
+        let (at, end) = ended.positions.iter().find(|(at, _)| *at.topic == *topic)?;
+        Some(end.0.saturating_sub(began.get(at)?.0))
+    };
+    ended.iter().filter_map(of_task).sum()
 }
 
 /// The revision that is asked for and those after it, or why it cannot be.
@@ -239,6 +254,12 @@ fn notes(since: Option<&Since>, history: &[Revision], request: RollbackRequest) 
                 )),
                 (true, true) => notes
                     .push(format!("{processed} processed since then: that is done again, and the outputs come again")),
+            }
+            if request.with_state && since.letters > 0 {
+                notes.push(format!(
+                    "of these, up to {} were dead letters that were replayed: they are not in the state any more and do not come again",
+                    since.letters
+                ));
             }
         }
     }

@@ -64,7 +64,11 @@ type Family<M> = (&'static str, &'static str, fn(&FunctionMeter) -> &M);
 const COUNTERS: [Family<Counter>; 7] = [
     ("fnstream_function_records_in", "Records consumed and committed.", |meter| &meter.records_in),
     ("fnstream_function_records_out", "Records emitted and committed.", |meter| &meter.records_out),
-    ("fnstream_function_records_failed", "Attempts at a record that failed.", |meter| &meter.records_failed),
+    (
+        "fnstream_function_records_failed",
+        "Failed calls, of a record or of a batch that holds one at which the function fails.",
+        |meter| &meter.records_failed,
+    ),
     ("fnstream_function_records_dead_lettered", "Records that went to the dead letters.", |meter| {
         &meter.records_dead_lettered
     }),

@@ -12,7 +12,8 @@ use axum::http::Uri;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use fnstream_api::{
-    DeadLetter, DeadLetters, ErrorBody, LetterResult, LetterSelection, LetterTrial, RecordHeader, TriedLetter,
+    DeadLetter, DeadLetters, ErrorBody, LetterDrop, LetterResult, LetterSelection, LetterTrial, RecordHeader,
+    TriedLetter,
 };
 use fnstream_core::dead_letter;
 use fnstream_core::record::Position;
@@ -92,15 +93,22 @@ pub async fn replay(State(app): State<Arc<App>>, Name(name): Name, request: Requ
 #[utoipa::path(post, path = "/api/v1/function/{name}/dead-letters/drop", operation_id = "drop_dead_letters",
     tag = openapi::FUNCTIONS,
     params(("name" = String, Path, description = "the function's name")),
-    request_body = Option<LetterSelection>,
+    request_body = LetterDrop,
     responses(
         (status = 200, description = "what was done", body = LetterResult),
+        (status = 400, description = "neither a count nor all is named", body = ErrorBody),
         (status = 404, description = "there is no function of this name", body = ErrorBody),
         (status = 409, description = "the function is not running, or keeps no dead letters", body = ErrorBody),
     ))]
 pub async fn discard(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<Json<LetterResult>> {
-    let count = selection(request).await?.count;
-    Ok(Json(result(&app.drop_letters(name, count).await?)))
+    Query::parse(request.uri(), &[])?;
+    let (head, body) = request.into_parts();
+    let which: LetterDrop = body::json(&body::read(&head.headers, body, MAX_BODY).await?)?;
+    // It cannot be undone: nobody is to do it by leaving something out.
+    if which.all == which.count.is_some() || which.count == Some(0) {
+        return Err(Failure::invalid("say which letters are to be dropped: either a count of at least 1, or all"));
+    }
+    Ok(Json(result(&app.drop_letters(name, which.count).await?)))
 }
 
 /// Tries another artifact on the waiting dead letters, on the state as it is now, and reports; nothing of it is kept.

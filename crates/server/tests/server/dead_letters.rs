@@ -4,7 +4,7 @@
 //! Records that a function fails at: found, given up, seen, tried, replayed, dropped.
 
 use fnstream_api::{
-    ConsumeOptions, DeadLetter, FunctionStatus, LetterSelection, LetterTrial, ProduceOptions, ReadFrom,
+    ConsumeOptions, DeadLetter, FunctionStatus, LetterDrop, LetterSelection, LetterTrial, ProduceOptions, ReadFrom,
 };
 
 use crate::support::{Fixture, LONG, echo, poison, trap};
@@ -114,14 +114,14 @@ async fn an_artifact_that_is_tried_leaves_no_trace() {
 async fn dropped_letters_are_gone_also_after_a_restart() {
     let fixture = Fixture::new().await;
     thousand(&fixture).await;
-    let done = fixture.client.drop_dead_letters("f", &LetterSelection { count: Some(3) }).await.unwrap();
+    let done = fixture.client.drop_dead_letters("f", &LetterDrop { count: Some(3), all: false }).await.unwrap();
     assert_eq!((done.dropped, done.waiting, done.finished), (3, 2, true));
     let fixture = fixture.restart().await;
     let letters = fixture.client.list_dead_letters("f", 100).await.unwrap();
     assert_eq!(letters.letters.iter().map(|l| l.value.as_str()).collect::<Vec<_>>(), ["x998", "x999"]);
     assert_eq!(fixture.client.show_dead_letter("f", "0:0").await.unwrap_err().code(), "FS-1308");
     fixture.described("f", |f| f.tasks.first().is_some_and(|task| task.epoch > 0)).await;
-    let done = fixture.client.drop_dead_letters("f", &LetterSelection::default()).await.unwrap();
+    let done = fixture.client.drop_dead_letters("f", &LetterDrop { count: None, all: true }).await.unwrap();
     assert_eq!((done.dropped, done.waiting), (2, 0));
     let done = fixture.client.replay_dead_letters("f", &LetterSelection::default()).await.unwrap();
     assert_eq!((done.replayed, done.waiting, done.finished), (0, 0, true));
@@ -150,6 +150,9 @@ async fn wrong_requests_about_letters_are_refused() {
     assert_eq!(client.show_dead_letter("f", "9:0").await.unwrap_err().code(), "FS-1308");
     let none = LetterSelection { count: Some(0) };
     assert_eq!(client.replay_dead_letters("f", &none).await.unwrap_err().code(), "FS-1001");
+    for unclear in [LetterDrop { count: None, all: false }, LetterDrop { count: Some(1), all: true }] {
+        assert_eq!(client.drop_dead_letters("f", &unclear).await.unwrap_err().code(), "FS-1001");
+    }
     let digest = client.upload_artifact(&b"no wasm"[..]).await.unwrap().digest;
     let trial = LetterTrial { archive: format!("sha256:{digest}"), count: None };
     assert_eq!(client.try_dead_letters("f", &trial).await.unwrap_err().code(), "FS-1202");

@@ -43,6 +43,17 @@ fn positions_stay_or_go_back_and_counters_only_grow() {
 }
 
 #[test]
+fn letters_that_tasks_have_gone_past_are_counted() {
+    let at = |place| {
+        let mut task = progress(1, 1, 1, 1);
+        task.positions.insert(TopicPartition::new("f.dlq", 0), Position(place));
+        Standing::from([(0, task)])
+    };
+    assert_eq!(passed(&described("a", "out"), &at(3), &at(8)), 5);
+    assert_eq!(passed(&described("a", "out"), &Standing::new(), &at(8)), 0, "it began behind those of others");
+}
+
+#[test]
 fn what_was_done_is_counted_by_output() {
     let mut since = Since::default();
     let standing = |records_in, records_out| Standing::from([(0, progress(1, 1, records_in, records_out))]);
@@ -50,7 +61,7 @@ fn what_was_done_is_counted_by_output() {
     since.add(&described("a", "other"), &standing(15, 14), &standing(16, 14));
     since.add(&described("b", "out"), &standing(16, 14), &standing(20, 20));
     let emitted = |topic: &str, records| Emitted { topic: topic.into(), records };
-    assert_eq!(since, Since { emitted: vec![emitted("out", 10), emitted("other", 0)], consumed: 10 });
+    assert_eq!(since, Since { emitted: vec![emitted("out", 10), emitted("other", 0)], consumed: 10, letters: 0 });
     let history = [revision(1, described("a", "out"), Some(7)), revision(2, described("b", "out"), None)];
     let request = RollbackRequest { to: 1, with_state: true, reprocess: false };
     assert_eq!(
@@ -61,6 +72,9 @@ fn what_was_done_is_counted_by_output() {
             "dead letters that were written to f.dlq since then stay there",
         ]
     );
+    let replayed = Since { letters: 2, ..since };
+    assert!(notes(Some(&replayed), &history, request)[2].starts_with("of these, up to 2 were dead letters"));
+    let since = Since { letters: 0, ..replayed };
     let again = notes(Some(&since), &history, RollbackRequest { reprocess: true, ..request });
     assert!(again[1].ends_with("that is done again, and the outputs come again"), "{again:?}");
 }
