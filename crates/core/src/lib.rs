@@ -39,6 +39,7 @@ pub mod runtime;
 pub mod spec;
 pub mod state;
 pub mod state_key;
+pub mod timer;
 pub mod waker;
 
 #[cfg(any(test, feature = "test-util"))]

@@ -13,9 +13,10 @@ use parking_lot::Mutex;
 use crate::batch::Batch;
 use crate::delta::Write;
 use crate::epoch::{Epoch, FunctionId};
-use crate::error::{Error, Fault, Result};
+use crate::error::{Error, Fault, Result, internal};
 use crate::spec::FileGrant;
 use crate::state::Visit;
+use crate::timer::{TimeDomain, Timer};
 
 pub use crate::spec::Limits;
 
@@ -57,6 +58,12 @@ pub trait Host: Send {
 
     /// Takes a watermark for an output.
     fn emit_watermark(&mut self, target: u32, watermark: u64) -> Result<()>;
+
+    /// Sets the timer of that domain and key; one that is set already is moved.
+    fn set_timer(&mut self, timer: Timer) -> Result<()>;
+
+    /// Deletes a timer; one that is not set is none.
+    fn delete_timer(&mut self, domain: TimeDomain, key: &[u8]) -> Result<()>;
 
     /// Reads a key: the instance's own writes included.
     fn get(&mut self, key: &[u8]) -> Result<Option<Bytes>>;
@@ -138,6 +145,13 @@ pub trait Instance: Send {
 
     /// Tells that no record older than `watermark` (ms) is expected from that input group.
     fn process_watermark(&mut self, source: u32, watermark: u64) -> CallResult;
+
+    /// Tells that these timers are due, in the order of their times. They are not set any more; they may be set again.
+    ///
+    /// Never called where the function has no means to set timers. [`CallFailure::record`] is the index of the timer.
+    fn on_timers(&mut self, _timers: &[Timer]) -> CallResult {
+        Err(internal("a timer is due for a function that cannot set one").into())
+    }
 
     /// Called at the end of each epoch; what it writes and emits belongs to that epoch.
     fn take_checkpoint(&mut self, epoch: Epoch) -> CallResult;

@@ -3,6 +3,7 @@
 
 //! What a user asks for: a function's description.
 
+mod event_time;
 mod limits;
 mod on_error;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::epoch::FunctionId;
 use crate::error::{Error, ErrorCode, Result};
 
+pub use event_time::{InputSelector, Watermark, WatermarkStrategy};
 pub use limits::Limits;
 pub use on_error::{ErrorAction, ErrorPolicy};
 
@@ -37,6 +39,12 @@ pub struct FunctionSpec {
     pub artifact: String,
     /// The topics of each input group; the index of a group is the source id that the function sees.
     pub inputs: Vec<Vec<String>>,
+    /// Which of the groups is read next.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub selector: InputSelector,
+    /// How event time is known, by input topic; [`Watermark::default`] for those that are not named.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub watermarks: BTreeMap<String, Watermark>,
     /// The outputs; the index is the target id.
     pub outputs: Vec<String>,
     /// How many tasks may run at once.
@@ -131,6 +139,12 @@ impl FunctionSpec {
                 problems.push(format!("dead-letter topic '{topic}' is also an input or an output of the function"));
             }
         }
+        for (topic, watermark) in &self.watermarks {
+            if !seen.contains(&**topic) {
+                problems.push(format!("a watermark is given for '{topic}', which is not an input"));
+            }
+            watermark.check(topic, &mut problems);
+        }
         self.limits.check(&mut problems);
         self.on_error.check(&mut problems);
         self.check_grants(&mut problems);
@@ -176,6 +190,10 @@ impl FunctionSpec {
             }
         }
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Durations that are stored as milliseconds.

@@ -21,6 +21,7 @@ mod open;
 mod outbox;
 mod quota;
 mod running;
+mod timers;
 mod trial;
 mod view;
 

@@ -21,6 +21,7 @@ use fnstream_core::delta::Write;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::runtime::{Host, InstanceSpec, Runtime};
 use fnstream_core::state::Visit;
+use fnstream_core::timer::{TimeDomain, Timer};
 use fnstream_frame::{FrameBuilder, RecordRef};
 use fnstream_runtime::{RuntimeOptions, WasmRuntime};
 use parking_lot::Mutex;
@@ -50,6 +51,14 @@ impl Host for Sink {
     }
 
     fn emit_watermark(&mut self, _: u32, _: u64) -> Result<()> {
+        Ok(())
+    }
+
+    fn set_timer(&mut self, _: Timer) -> Result<()> {
+        Ok(())
+    }
+
+    fn delete_timer(&mut self, _: TimeDomain, _: &[u8]) -> Result<()> {
         Ok(())
     }
 

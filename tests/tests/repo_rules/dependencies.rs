@@ -4,7 +4,7 @@
 //! Dependencies point one way, and heavy libraries stay behind the crate that owns them.
 //!
 //! ```text
-//! frame <- core <- { store, runtime, engine } <- server <- cli        api <- { server, cli }        build <- cli
+//! frame <- core <- { store, runtime, engine } <- server <- cli     { api, config, sql } <- { server, cli }     build <- cli
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,9 +22,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("engine", &["frame", "core"]),
     ("api", &["frame", "core"]),
     ("build", &["core"]),
-    ("server", &["frame", "core", "store", "runtime", "engine", "api"]),
+    ("sql", &["core"]),
+    ("config", &["core"]),
+    ("server", &["frame", "core", "store", "runtime", "engine", "api", "config", "sql"]),
     // The command line hosts the benchmarks, which look beneath the server.
-    ("cli", &["frame", "core", "store", "runtime", "engine", "api", "build", "server"]),
+    ("cli", &["frame", "core", "store", "runtime", "engine", "api", "build", "config", "sql", "server"]),
     ("tests", &["frame", "core", "store", "runtime", "engine", "api", "build", "server"]),
 ];
 
@@ -36,6 +38,8 @@ const MUST_NOT_REACH: &[(&str, &[&str])] = &[
     ("engine", &["rocksdb", "wasmtime", "axum", "reqwest", "tokio"]),
     ("api", &["rocksdb", "wasmtime"]),
     ("build", &["rocksdb", "wasmtime", "axum", "tokio", "reqwest"]),
+    ("sql", &["rocksdb", "wasmtime", "axum", "tokio", "reqwest"]),
+    ("config", &["rocksdb", "wasmtime", "axum", "tokio", "reqwest"]),
 ];
 
 /// Has no code: it only makes every crate ask for the same features of the dependencies. So it is not a dependency here.

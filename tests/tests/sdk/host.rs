@@ -10,6 +10,7 @@ use bytes::Bytes;
 use fnstream_core::delta::{Write, appended};
 use fnstream_core::runtime::Host;
 use fnstream_core::state::Visit;
+use fnstream_core::timer::{TimeDomain, Timer};
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_frame::{Frame, RecordRef};
 
@@ -21,6 +22,8 @@ pub struct Outside {
     pub emitted: Vec<(u32, String)>,
     /// Output and time of the watermarks that were emitted.
     pub watermarks: Vec<(u32, u64)>,
+    /// When the timers that are set are due.
+    pub timers: BTreeMap<(TimeDomain, Bytes), i64>,
     state: BTreeMap<Vec<u8>, Bytes>,
 }
 
@@ -55,6 +58,16 @@ impl Host for Outside {
     fn emit_watermark(&mut self, target: u32, watermark: u64) -> Result<()> {
         self.check(target)?;
         self.watermarks.push((target, watermark));
+        Ok(())
+    }
+
+    fn set_timer(&mut self, timer: Timer) -> Result<()> {
+        self.timers.insert((timer.domain, timer.key), timer.at_ms);
+        Ok(())
+    }
+
+    fn delete_timer(&mut self, domain: TimeDomain, key: &[u8]) -> Result<()> {
+        self.timers.remove(&(domain, Bytes::copy_from_slice(key)));
         Ok(())
     }
 

@@ -11,11 +11,13 @@ use fnstream_core::delta::Write;
 use fnstream_core::error::{Error, ErrorCode, Result};
 use fnstream_core::runtime::{Host, Limits};
 use fnstream_core::state::Visit;
+use fnstream_core::timer::{TimeDomain, Timer, check_timer_key, decode_time, encode_time, key_in_state};
 use fnstream_frame::{Frame, RecordRef};
 use parking_lot::Mutex;
 
 use super::outbox::Outbox;
 use super::quota::{Quota, StateAccount};
+use super::timers::{self, NextTimers};
 use crate::state::Layers;
 
 /// The open epoch's outbox and state, within the function's limits.
@@ -25,6 +27,7 @@ pub(crate) struct TaskHost {
     limits: Limits,
     quota: Quota,
     state: Option<StateAccount>,
+    timers: NextTimers,
 }
 
 /// A host that a task and its instance share.
@@ -33,7 +36,8 @@ pub(crate) type SharedTaskHost = Arc<Mutex<TaskHost>>;
 impl TaskHost {
     /// A host; counts the state that is there when it is limited.
     pub(crate) fn new(layers: Layers, outbox: Outbox, limits: Limits) -> Result<Self> {
-        let mut host = TaskHost { layers, outbox, limits, quota: Quota::new(limits), state: None };
+        let mut host =
+            TaskHost { layers, outbox, limits, quota: Quota::new(limits), state: None, timers: NextTimers::default() };
         host.recount()?;
         Ok(host)
     }
@@ -44,6 +48,20 @@ impl TaskHost {
             self.state = Some(StateAccount::new(limit, size_of(&self.layers, &[], None)?));
         }
         Ok(())
+    }
+
+    /// When the next timer of a domain is due.
+    pub(crate) fn next_timer(&mut self, domain: TimeDomain) -> Result<Option<i64>> {
+        self.timers.next(domain, &self.layers)
+    }
+
+    /// Takes timers that are due at `now_ms`, so many at most, in the order of their times: they are not set any more.
+    pub(crate) fn take_due(&mut self, domain: TimeDomain, now_ms: i64, most: usize) -> Result<Vec<Timer>> {
+        let due = timers::due(&self.layers, domain, now_ms, most)?;
+        for timer in &due {
+            self.delete_timer(domain, &timer.key)?;
+        }
+        Ok(due)
     }
 
     /// A call begins that is given so many records.
@@ -88,6 +106,28 @@ impl Host for TaskHost {
     /// Checked only: event time does not flow between functions yet.
     fn emit_watermark(&mut self, target: u32, _watermark: u64) -> Result<()> {
         self.outbox.check_target(target)
+    }
+
+    fn set_timer(&mut self, timer: Timer) -> Result<()> {
+        check_timer_key(&timer.key)?;
+        self.delete_timer(timer.domain, &timer.key)?;
+        let (by_key, by_time) = timer.state_keys();
+        self.write(&by_key, Write::Put(Bytes::copy_from_slice(&encode_time(timer.at_ms))))?;
+        self.write(&by_time, Write::Put(Bytes::new()))?;
+        self.timers.set(&timer);
+        Ok(())
+    }
+
+    fn delete_timer(&mut self, domain: TimeDomain, key: &[u8]) -> Result<()> {
+        let Some(at_ms) = self.layers.get(&key_in_state(domain, key))?.and_then(|time| decode_time(&time)) else {
+            return Ok(());
+        };
+        let timer = Timer { domain, key: Bytes::copy_from_slice(key), at_ms };
+        let (by_key, by_time) = timer.state_keys();
+        self.write(&by_key, Write::Delete)?;
+        self.write(&by_time, Write::Delete)?;
+        self.timers.deleted(&timer);
+        Ok(())
     }
 
     fn get(&mut self, key: &[u8]) -> Result<Option<Bytes>> {

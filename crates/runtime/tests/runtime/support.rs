@@ -18,6 +18,7 @@ use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::runtime::{CallFailure, Host, Instance, InstanceSpec, Limits, Program, Runtime, SharedHost};
 use fnstream_core::state::Visit;
 use fnstream_core::state_key::store_prefix;
+use fnstream_core::timer::{TimeDomain, Timer};
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_frame::{Frame, FrameBuilder, HeadersBuilder, RecordRef};
 use fnstream_runtime::{RuntimeOptions, WasmRuntime};
@@ -119,6 +120,7 @@ impl From<RecordRef<'_>> for Emitted {
 pub struct TestHost {
     pub outbox: Vec<Emitted>,
     pub watermarks: Vec<(u32, u64)>,
+    pub timers: BTreeMap<(TimeDomain, Bytes), i64>,
     pub state: BTreeMap<Vec<u8>, Bytes>,
     /// What every state call answers.
     pub broken: Option<Error>,
@@ -158,6 +160,16 @@ impl Host for TestHost {
     fn emit_watermark(&mut self, target: u32, watermark: u64) -> Result<()> {
         Self::check(target)?;
         self.watermarks.push((target, watermark));
+        Ok(())
+    }
+
+    fn set_timer(&mut self, timer: Timer) -> Result<()> {
+        self.timers.insert((timer.domain, timer.key), timer.at_ms);
+        Ok(())
+    }
+
+    fn delete_timer(&mut self, domain: TimeDomain, key: &[u8]) -> Result<()> {
+        self.timers.remove(&(domain, Bytes::copy_from_slice(key)));
         Ok(())
     }
 

@@ -20,6 +20,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::record::{Position, TopicPartition};
 use crate::runtime::{CallFailure, CallResult, Host, Instance, InstanceSpec, Limits, SharedHost};
 use crate::state::Visit;
+use crate::timer::{TimeDomain, Timer};
 
 /// An emitted record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +55,7 @@ pub(super) struct Probe {
     pub(super) strays: Vec<&'static str>,
     pub(super) emitted: Vec<Emitted>,
     pub(super) watermarks: Vec<(u32, u64)>,
+    pub(super) timers: BTreeMap<(TimeDomain, Bytes), i64>,
     pub(super) state: BTreeMap<Vec<u8>, Bytes>,
     /// What it answers to everything.
     pub(super) fault: Option<Error>,
@@ -97,6 +99,16 @@ impl Host for Probe {
         self.asked("emit_watermark")?;
         Self::check(target)?;
         self.watermarks.push((target, watermark));
+        Ok(())
+    }
+
+    fn set_timer(&mut self, timer: Timer) -> Result<()> {
+        self.timers.insert((timer.domain, timer.key), timer.at_ms);
+        Ok(())
+    }
+
+    fn delete_timer(&mut self, domain: TimeDomain, key: &[u8]) -> Result<()> {
+        self.timers.remove(&(domain, Bytes::copy_from_slice(key)));
         Ok(())
     }
 
