@@ -39,6 +39,7 @@ mod runtime_failures;
 mod runtime_probe;
 pub mod source;
 pub mod state_store;
+mod watermarks;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
