@@ -71,6 +71,7 @@ codes! {
     InvalidName = "FS-1004", User, 400, "a name has a form that is not allowed", "use 1 to 255 ASCII letters, digits, '.', '_' and '-', beginning with a letter, digit or '_'";
     NotFound = "FS-1005", User, 404, "nothing is served at this path", "see /openapi.json for the paths of this server";
     MethodNotAllowed = "FS-1006", User, 405, "the path does not take this method", "see /openapi.json for the methods of this path";
+    InvalidSql = "FS-1007", User, 400, "the SQL text is not valid", "correct the text at the place that is marked; docs/sql.md has the statements";
     // 11xx: functions.
     FunctionExists = "FS-1101", User, 409, "a function of this name exists", "choose another name, or delete the function first";
     FunctionNotFound = "FS-1102", User, 404, "there is no function of this name", "see 'function-stream client list' for the names";
