@@ -220,7 +220,7 @@ impl<'a> Cursor<'a> {
             return Some(format!("write it in quotes: '{text}'"));
         }
         let begins = |first: &&str| text.eq_ignore_ascii_case(first);
-        if self.wanted.contains(&Wanted::End) && crate::grammar::FIRST.iter().any(|first| begins(first)) {
+        if self.wanted.contains(&Wanted::End) && crate::grammar::FIRST.iter().any(begins) {
             return Some("a ';' stands between two statements".to_owned());
         }
         form

@@ -12,6 +12,8 @@
 //!
 //! With `UPDATE_GOLDEN=1` the files are written anew instead of being compared; read what changed before it is kept.
 
+#![allow(clippy::unwrap_used, reason = "a test may say plainly what it takes for granted")]
+
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 

@@ -3,6 +3,8 @@
 
 //! Whatever the text: no panic, places on character boundaries, and what is printed is read as the same.
 
+#![allow(clippy::unwrap_used, reason = "a test may say plainly what it takes for granted")]
+
 use fnstream_sql::{OnExisting, Pattern, SqlError, Statement, completion, is_complete, parse, parse_each};
 use proptest::prelude::*;
 
