@@ -71,6 +71,7 @@ codes! {
     InvalidName = "FS-1004", User, 400, "a name has a form that is not allowed", "use 1 to 255 ASCII letters, digits, '.', '_' and '-', beginning with a letter, digit or '_'";
     NotFound = "FS-1005", User, 404, "nothing is served at this path", "see /openapi.json for the paths of this server";
     MethodNotAllowed = "FS-1006", User, 405, "the path does not take this method", "see /openapi.json for the methods of this path";
+    InvalidSql = "FS-1007", User, 400, "the SQL text is not valid", "correct the text at the place that is marked; docs/sql.md has the statements";
     // 11xx: functions.
     FunctionExists = "FS-1101", User, 409, "a function of this name exists", "choose another name, or delete the function first";
     FunctionNotFound = "FS-1102", User, 404, "there is no function of this name", "see 'function-stream client list' for the names";
@@ -81,6 +82,8 @@ codes! {
     RevisionStateGone = "FS-1107", User, 409, "the state of this revision is not kept", "roll back without the state, or to a revision that 'function-stream client revisions' shows with state";
     GrantRefused = "FS-1108", User, 403, "the server does not allow what the function asks to be granted", "have the server started with --allow-files-dir for the folder, or leave the grant out";
     NoDeadLetters = "FS-1109", User, 409, "the function keeps no dead letters", "give it the error policy 'dead-letter' with 'function-stream client update'";
+    ConnectorUnavailable = "FS-1110", User, 501, "the function uses a broker that this server does not speak", "use topics of the embedded log (input-type and output-type 'log'), which need no other service";
+    LanguageUnavailable = "FS-1111", User, 501, "functions of this kind cannot be run yet", "write the function in a language that compiles to a WebAssembly artifact";
     // 12xx: artifacts.
     ArtifactNotFound = "FS-1201", User, 400, "the artifact is neither uploaded nor a file that the server may read", "upload the artifact, or give a path on the server that it is allowed to read";
     ArtifactInvalid = "FS-1202", User, 400, "the artifact is not a valid WebAssembly module or component", "rebuild the artifact; the message has the place where it stops being valid";

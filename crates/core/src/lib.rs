@@ -40,6 +40,7 @@ pub mod spec;
 pub mod state;
 pub mod state_key;
 pub mod timer;
+pub mod units;
 pub mod waker;
 
 #[cfg(any(test, feature = "test-util"))]

@@ -6,6 +6,7 @@
 mod event_time;
 mod limits;
 mod on_error;
+mod problem;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
@@ -18,6 +19,7 @@ use crate::error::{Error, ErrorCode, Result};
 pub use event_time::{InputSelector, Watermark, WatermarkStrategy};
 pub use limits::Limits;
 pub use on_error::{ErrorAction, ErrorPolicy};
+pub use problem::{Field, SpecProblem};
 
 /// The longest name of a function, topic or cursor in bytes.
 pub const MAX_NAME: usize = 255;
@@ -104,54 +106,32 @@ impl FunctionSpec {
     /// Checks everything that can be checked without looking anything up; reports all problems at once.
     pub fn validate(&self) -> Result<()> {
         check_name("function", &self.name)?;
+        let problems = self.problems();
+        if problems.is_empty() {
+            return Ok(());
+        }
+        let messages: Vec<_> = problems.into_iter().map(|problem| problem.message).collect();
+        Err(Error::new(ErrorCode::InvalidSpec, messages.join("; ")))
+    }
+
+    /// Everything that is wrong with it, each with the field that it is about.
+    pub fn problems(&self) -> Vec<SpecProblem> {
         let mut problems = Vec::new();
-        if self.inputs.is_empty() || self.inputs.iter().any(Vec::is_empty) {
-            problems.push("a function needs at least one input, and no input group may be empty".to_owned());
+        if let Err(e) = check_name("function", &self.name) {
+            problems.push(SpecProblem::new(Field::Name, e.message));
         }
-        if self.inputs.len() > MAX_GROUPS || self.inputs.iter().any(|g| g.len() > MAX_GROUPS) {
-            problems.push(format!("at most {MAX_GROUPS} input groups of {MAX_GROUPS} topics each"));
-        }
-        let mut seen: HashSet<&str> = HashSet::new();
-        for topic in self.inputs.iter().flatten() {
-            if !seen.insert(topic) {
-                problems.push(format!("input '{topic}' is named twice"));
-            }
-        }
-        let mut outputs: HashSet<&str> = HashSet::new();
-        for topic in &self.outputs {
-            if !outputs.insert(topic) {
-                problems.push(format!("output '{topic}' is named twice"));
-            }
-            if seen.contains(&**topic) {
-                problems.push(format!("'{topic}' is both input and output: the function would feed itself for ever"));
-            }
-        }
-        for topic in self.inputs.iter().flatten().chain(&self.outputs) {
-            if let Err(e) = check_name("topic", topic) {
-                problems.push(e.message);
-            }
-        }
-        if let Some(topic) = self.dead_letter_topic() {
-            if let Err(e) = check_name("dead-letter topic", &topic) {
-                problems.push(e.message);
-            }
-            if seen.contains(&*topic) || outputs.contains(&*topic) {
-                problems.push(format!("dead-letter topic '{topic}' is also an input or an output of the function"));
-            }
-        }
+        self.check_topics(&mut problems);
         for (topic, watermark) in &self.watermarks {
-            if !seen.contains(&**topic) {
-                problems.push(format!("a watermark is given for '{topic}', which is not an input"));
-            }
             watermark.check(topic, &mut problems);
         }
         self.limits.check(&mut problems);
         self.on_error.check(&mut problems);
         self.check_grants(&mut problems);
         if self.replicas == 0 || self.replicas > MAX_PARTITIONS {
-            problems.push(format!("replicas is {}, not 1 to {MAX_PARTITIONS}", self.replicas));
+            let message = format!("replicas is {}, not 1 to {MAX_PARTITIONS}", self.replicas);
+            problems.push(SpecProblem::new(Field::Replicas, message));
         }
-        if problems.is_empty() { Ok(()) } else { Err(Error::new(ErrorCode::InvalidSpec, problems.join("; "))) }
+        problems
     }
 
     /// The topic to which records go that the function fails at, if that is its policy.
@@ -169,24 +149,74 @@ impl FunctionSpec {
         named.map(|topic| Cow::Borrowed(topic.as_str())).chain(self.dead_letter_topic())
     }
 
-    fn check_grants(&self, problems: &mut Vec<String>) {
-        for name in self.env.keys() {
-            if name.is_empty() || name.contains(['=', '\0']) {
-                problems.push(format!("'{}' cannot be the name of an environment variable", name.escape_debug()));
+    fn check_topics(&self, problems: &mut Vec<SpecProblem>) {
+        let mut found = |field: Field, message: String| problems.push(SpecProblem::new(field, message));
+        if self.inputs.is_empty() || self.inputs.iter().any(Vec::is_empty) {
+            found(Field::Inputs, "a function needs at least one input, and no input group may be empty".to_owned());
+        }
+        if self.inputs.len() > MAX_GROUPS || self.inputs.iter().any(|g| g.len() > MAX_GROUPS) {
+            found(Field::Inputs, format!("at most {MAX_GROUPS} input groups of {MAX_GROUPS} topics each"));
+        }
+        let mut seen: HashSet<&str> = HashSet::new();
+        for (group, topics) in self.inputs.iter().enumerate() {
+            for (index, topic) in topics.iter().enumerate() {
+                if !seen.insert(topic) {
+                    found(Field::Input { group, index }, format!("input '{topic}' is named twice"));
+                }
+                if let Err(e) = check_name("topic", topic) {
+                    found(Field::Input { group, index }, e.message);
+                }
             }
         }
-        for (name, _) in self.env.iter().filter(|(_, value)| value.contains('\0')) {
-            problems.push(format!("the value of the environment variable '{name}' holds a zero byte"));
+        let mut outputs: HashSet<&str> = HashSet::new();
+        for (index, topic) in self.outputs.iter().enumerate() {
+            if !outputs.insert(topic) {
+                found(Field::Output(index), format!("output '{topic}' is named twice"));
+            }
+            if seen.contains(&**topic) {
+                let message = format!("'{topic}' is both input and output: the function would feed itself for ever");
+                found(Field::Output(index), message);
+            }
+            if let Err(e) = check_name("topic", topic) {
+                found(Field::Output(index), e.message);
+            }
+        }
+        if let Some(topic) = self.dead_letter_topic() {
+            if let Err(e) = check_name("dead-letter topic", &topic) {
+                found(Field::DeadLetterTopic, e.message);
+            }
+            if seen.contains(&*topic) || outputs.contains(&*topic) {
+                let message = format!("dead-letter topic '{topic}' is also an input or an output of the function");
+                found(Field::DeadLetterTopic, message);
+            }
+        }
+        for topic in self.watermarks.keys().filter(|topic| !seen.contains(topic.as_str())) {
+            let message = format!("a watermark is given for '{topic}', which is not an input");
+            found(Field::Watermark(topic.clone()), message);
+        }
+    }
+
+    fn check_grants(&self, problems: &mut Vec<SpecProblem>) {
+        for (name, value) in &self.env {
+            let mut found = |message| problems.push(SpecProblem::new(Field::Env(name.clone()), message));
+            if name.is_empty() || name.contains(['=', '\0']) {
+                found(format!("'{}' cannot be the name of an environment variable", name.escape_debug()));
+            }
+            if value.contains('\0') {
+                found(format!("the value of the environment variable '{name}' holds a zero byte"));
+            }
         }
         let mut guests = HashSet::new();
-        for FileGrant { host, guest } in &self.files {
-            for path in [host, guest] {
+        for (index, FileGrant { host, guest }) in self.files.iter().enumerate() {
+            let mut found = |message| problems.push(SpecProblem::new(Field::File(index), message));
+            // One folder under its own name is one path, told of once.
+            for path in if host == guest { vec![host] } else { vec![host, guest] } {
                 if !path.starts_with('/') || path.contains('\0') || path.split('/').any(|part| part == "..") {
-                    problems.push(format!("'{}' is not an absolute path without '..'", path.escape_debug()));
+                    found(format!("'{}' is not an absolute path without '..'", path.escape_debug()));
                 }
             }
             if !guests.insert(guest.trim_end_matches('/')) {
-                problems.push(format!("two folders are granted as '{guest}'"));
+                found(format!("two folders are granted as '{guest}'"));
             }
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::millis;
+use super::{Field, SpecProblem, millis};
 
 /// Which input group a task reads next. A group without records is passed over at once by all of them.
 ///
@@ -89,16 +89,17 @@ impl Watermark {
     /// The longest delay and idle time.
     pub const MOST: Duration = Duration::from_hours(24 * 366);
 
-    pub(super) fn check(&self, topic: &str, problems: &mut Vec<String>) {
+    pub(super) fn check(&self, topic: &str, problems: &mut Vec<SpecProblem>) {
+        let mut found = |message| problems.push(SpecProblem::new(Field::Watermark(topic.to_owned()), message));
         if let WatermarkStrategy::Bounded { delay } = self.strategy
             && delay > Self::MOST
         {
-            problems.push(format!("the watermark of '{topic}' is delayed by {delay:?}, more than 366 days"));
+            found(format!("the watermark of '{topic}' is delayed by {delay:?}, more than 366 days"));
         }
         if let Some(idle) = self.idle_timeout
             && (idle.is_zero() || idle > Self::MOST)
         {
-            problems.push(format!("the idle time of '{topic}' is {idle:?}, not 1ms to 366 days"));
+            found(format!("the idle time of '{topic}' is {idle:?}, not 1ms to 366 days"));
         }
     }
 }

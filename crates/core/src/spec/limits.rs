@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::millis;
+use super::{Field, SpecProblem, millis};
 
 /// What one instance, which serves one task, may use. Whoever passes one of these fails the record at hand, nothing else.
 ///
@@ -60,20 +60,21 @@ impl Limits {
     /// Longer than this nobody waits for a call: whoever stops or changes the function does.
     const MOST_TIME: Duration = Duration::from_secs(600);
 
-    pub(super) fn check(&self, problems: &mut Vec<String>) {
+    pub(super) fn check(&self, problems: &mut Vec<SpecProblem>) {
+        let mut found = |name, message| problems.push(SpecProblem::new(Field::Limit(name), message));
         if !(Self::LEAST_MEMORY..=Self::MOST_MEMORY).contains(&self.memory) {
-            problems.push(format!("limit memory is {} bytes, not 64KiB to 4GiB", self.memory));
+            found("memory", format!("limit memory is {} bytes, not 64KiB to 4GiB", self.memory));
         }
         for (name, time) in [("call-time", self.call_time), ("start-time", self.start_time)] {
             if time.is_zero() || time > Self::MOST_TIME {
-                problems.push(format!("limit {name} is {time:?}, not 1ms to 10m"));
+                found(name, format!("limit {name} is {time:?}, not 1ms to 10m"));
             }
         }
         if self.record_bytes == 0 {
-            problems.push("limit record is 0 bytes: nothing could be emitted".to_owned());
+            found("record", "limit record is 0 bytes: nothing could be emitted".to_owned());
         }
         if self.records_per_input == 0 {
-            problems.push("limit records-per-input is 0: nothing could be emitted".to_owned());
+            found("records-per-input", "limit records-per-input is 0: nothing could be emitted".to_owned());
         }
     }
 }

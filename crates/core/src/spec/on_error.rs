@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_RETRIES, millis};
+use super::{Field, MAX_RETRIES, SpecProblem, millis};
 
 /// What a task does with a record that its function fails at, once the record is alone.
 ///
@@ -68,15 +68,15 @@ impl Default for ErrorPolicy {
 }
 
 impl ErrorPolicy {
-    pub(super) fn check(&self, problems: &mut Vec<String>) {
+    pub(super) fn check(&self, problems: &mut Vec<SpecProblem>) {
         if self.retries > MAX_RETRIES {
-            problems.push(format!("on-error retries is {}, more than {MAX_RETRIES}", self.retries));
+            let message = format!("on-error retries is {}, more than {MAX_RETRIES}", self.retries);
+            problems.push(SpecProblem::new(Field::Retries, message));
         }
         if self.max_backoff < self.backoff {
-            problems.push(format!(
-                "on-error max-backoff {:?} is shorter than its backoff {:?}",
-                self.max_backoff, self.backoff
-            ));
+            let (longest, first) = (self.max_backoff, self.backoff);
+            let message = format!("on-error max-backoff {longest:?} is shorter than its backoff {first:?}");
+            problems.push(SpecProblem::new(Field::Backoff, message));
         }
     }
 }
