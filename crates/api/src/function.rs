@@ -4,6 +4,7 @@
 //! Functions: what a user asks for, and what the server tells about it.
 
 mod change;
+mod event_time;
 mod limits;
 mod on_error;
 
@@ -15,6 +16,7 @@ use utoipa::ToSchema;
 use crate::failure::ErrorBody;
 
 pub use change::{Emitted, FunctionUpdate, RevisionDescription, RollbackRequest, RolledBack};
+pub use event_time::{Selector, Strategy, Watermark};
 pub use limits::Limits;
 pub use on_error::{OnError, OnErrorAction};
 
@@ -31,6 +33,12 @@ pub struct Function {
     pub archive: String,
     /// The input topics; the index of each is the source id that the function sees.
     pub inputs: Vec<String>,
+    /// Which input is read next; `round-robin` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<Selector>,
+    /// How event time is known, by input topic; inputs that are not named take no part in it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub watermarks: BTreeMap<String, Watermark>,
     /// The output topic.
     pub output: String,
     /// How many tasks may run at once; topics that have to be made get that many partitions.
@@ -65,6 +73,8 @@ impl Function {
             name: None,
             archive: archive.into(),
             inputs,
+            selector: None,
+            watermarks: BTreeMap::new(),
             output: output.into(),
             replicas: one(),
             config: BTreeMap::new(),
@@ -170,6 +180,14 @@ pub struct FunctionDescription {
     pub archive: String,
     /// The input topics.
     pub inputs: Vec<String>,
+    /// The input topics by source id, where several of them share one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Vec<String>>,
+    /// Which input is read next.
+    pub selector: Selector,
+    /// How event time is known, by input topic.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub watermarks: BTreeMap<String, Watermark>,
     /// The output topics, in the order of their target ids.
     pub outputs: Vec<String>,
     /// How many tasks may run at once.

@@ -42,7 +42,8 @@ pub use dead_letter::{
 pub use failure::ErrorBody;
 pub use function::{
     Emitted, FileGrant, Function, FunctionDescription, FunctionStatus, FunctionUpdate, Limits, OnError, OnErrorAction,
-    PartitionDescription, RevisionDescription, RollbackRequest, RolledBack, TaskDescription, TaskError, TaskStatus,
+    PartitionDescription, RevisionDescription, RollbackRequest, RolledBack, Selector, Strategy, TaskDescription,
+    TaskError, TaskStatus, Watermark,
 };
 pub use logs::{LogLine, LogPage};
 pub use record::{AppendedRun, Produced};

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{FileGrant, FunctionDescription, Limits, OnError};
+use super::{FileGrant, FunctionDescription, Limits, OnError, Selector, Watermark};
 
 /// What is to change about a function. What is not given stays; so do the limits and the parts of the error policy that are
-/// not given. Config, env and files are replaced as a whole.
+/// not given. Watermarks, config, env and files are replaced as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FunctionUpdate {
@@ -24,6 +24,12 @@ pub struct FunctionUpdate {
     /// The input topics: they cannot change, so those that the function has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs: Option<Vec<String>>,
+    /// Which input is read next. It cannot become `group-parallel`, nor stop being it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<Selector>,
+    /// How event time is known, by input topic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watermarks: Option<BTreeMap<String, Watermark>>,
     /// The output topic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,

@@ -39,10 +39,12 @@ fn text(function: &FunctionDescription) -> String {
         ("revision", function.revision.to_string()),
         ("archive", function.archive.clone()),
         ("kind", function.kind.clone().unwrap_or_else(|| "not loaded".to_owned())),
-        ("inputs", function.inputs.join(", ")),
+        ("inputs", inputs(function)),
+        ("selector", function.selector.as_str().to_owned()),
         ("outputs", function.outputs.join(", ")),
         ("replicas", function.replicas.to_string()),
     ];
+    rows.extend(function.watermarks.iter().map(|(topic, of)| ("watermark", format!("{topic}: {of}"))));
     rows.extend(function.config.iter().map(|(name, value)| ("config", format!("{name}={value}"))));
     rows.extend(function.env.iter().map(|(name, value)| ("env", format!("{name}={value}"))));
     rows.extend(function.files.iter().map(|grant| ("files", files(grant))));
@@ -60,6 +62,14 @@ fn text(function: &FunctionDescription) -> String {
         let _ = write!(out, "\n{}", tasks(&function.tasks));
     }
     out
+}
+
+/// Topics that share a source id are shown together.
+fn inputs(function: &FunctionDescription) -> String {
+    match function.groups.as_slice() {
+        [] => function.inputs.join(", "),
+        groups => groups.iter().map(|group| format!("[{}]", group.join(", "))).collect::<Vec<_>>().join(", "),
+    }
 }
 
 fn files(grant: &FileGrant) -> String {

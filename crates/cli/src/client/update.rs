@@ -66,6 +66,8 @@ pub async fn run(client: &Client, args: Args) -> Result {
         name: None,
         archive: None,
         inputs: None,
+        selector: None,
+        watermarks: None,
         output: args.output.clone(),
         replicas: args.replicas,
         config: args.whole(Clear::Config, &args.settings.config)?,

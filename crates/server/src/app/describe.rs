@@ -5,7 +5,7 @@
 
 use fnstream_api::{
     ErrorBody, FunctionDescription, FunctionStatus, OnError, PartitionDescription, TaskDescription, TaskError,
-    TaskStatus,
+    TaskStatus, Watermark,
 };
 use fnstream_core::spec::{DesiredState, FunctionEntry};
 use fnstream_engine::{FunctionState, PartitionStatus, TaskState};
@@ -34,6 +34,9 @@ impl App {
             kind: status.as_ref().map(|status| status.kind.to_owned()),
             archive: format!("sha256:{}", spec.artifact),
             inputs: spec.inputs.iter().flatten().cloned().collect(),
+            groups: if spec.inputs.iter().all(|group| group.len() == 1) { Vec::new() } else { spec.inputs.clone() },
+            selector: spec.selector.into(),
+            watermarks: spec.watermarks.iter().map(|(topic, of)| (topic.clone(), Watermark::from(of))).collect(),
             outputs: spec.outputs.clone(),
             replicas: spec.replicas,
             config: spec.config.clone(),

@@ -288,6 +288,8 @@ fn told(history: &[Revision]) -> Vec<RevisionDescription> {
 fn changed(before: &FunctionSpec, after: &FunctionSpec) -> Vec<String> {
     let fields = [
         ("archive", before.artifact != after.artifact),
+        ("selector", before.selector != after.selector),
+        ("watermarks", before.watermarks != after.watermarks),
         ("output", before.outputs != after.outputs),
         ("replicas", before.replicas != after.replicas),
         ("config", before.config != after.config),

@@ -3,8 +3,8 @@
 
 //! From what a user asks for to the description that is registered. Everything that is wrong with it is told at once.
 
-use fnstream_api::{FileGrant, Function, FunctionUpdate};
-use fnstream_core::spec::{self, ErrorPolicy, FunctionSpec, Limits};
+use fnstream_api::{FileGrant, Function, FunctionUpdate, Watermark};
+use fnstream_core::spec::{self, ErrorPolicy, FunctionSpec, InputSelector, Limits};
 use fnstream_core::{Error, ErrorCode, Result};
 
 /// The description of a new function, which runs the artifact of that digest.
@@ -14,6 +14,8 @@ pub(super) fn new(name: &str, function: &Function, artifact: String) -> Result<F
         name: name.to_owned(),
         artifact,
         inputs: function.inputs.iter().map(|topic| vec![topic.clone()]).collect(),
+        selector: function.selector.map(InputSelector::from).unwrap_or_default(),
+        watermarks: Watermark::read_all(&function.watermarks, &mut problems),
         outputs: vec![function.output.clone()],
         replicas: function.replicas,
         config: function.config.clone(),
@@ -37,6 +39,13 @@ pub(super) fn updated(spec: &FunctionSpec, update: &FunctionUpdate) -> Result<Fu
         ));
     }
     let mut new = spec.clone();
+    if let Some(selector) = update.selector {
+        new.selector = selector.into();
+    }
+    if let Some(watermarks) = &update.watermarks {
+        new.watermarks = Watermark::read_all(watermarks, &mut problems);
+    }
+    check_selector(spec, &new, &mut problems);
     new.limits = update.limits.over(spec.limits, &mut problems);
     new.on_error = update.on_error.over(&spec.on_error, &mut problems);
     if let Some(output) = &update.output {
@@ -53,6 +62,18 @@ pub(super) fn updated(spec: &FunctionSpec, update: &FunctionUpdate) -> Result<Fu
         new.files = files.iter().map(grant).collect();
     }
     checked(new, problems)
+}
+
+/// Tasks of a group-parallel function are others than those of any other, and so is the state that belongs to them.
+fn check_selector(before: &FunctionSpec, after: &FunctionSpec, problems: &mut Vec<String>) {
+    let (was, is) = (before.selector, after.selector);
+    if was != is && [was, is].contains(&InputSelector::GroupParallel) {
+        problems.push(format!(
+            "selector cannot change from '{}' to '{}', since the state belongs to other tasks then: create another function",
+            was.name(),
+            is.name()
+        ));
+    }
 }
 
 /// A grant as it is told.
@@ -85,7 +106,8 @@ mod tests {
     #[test]
     fn all_problems_are_told_at_once() {
         let text = r#"{"archive":"a","inputs":["i"],"output":"i","limits":{"memory":"1KiB","call-time":"soon"},
-            "on-error":{"action":"skip","dead-letter-topic":"t"},"env":{"":"x"},"files":[{"host":"lists"}]}"#;
+            "on-error":{"action":"skip","dead-letter-topic":"t"},"env":{"":"x"},"files":[{"host":"lists"}],
+            "watermarks":{"i":{"strategy":"bounded"},"x":{"strategy":"none"}}}"#;
         let error = new("f", &serde_json::from_str(text).unwrap(), String::new()).unwrap_err();
         assert_eq!(error.code, ErrorCode::InvalidSpec);
         for problem in [
@@ -95,6 +117,8 @@ mod tests {
             "limit memory is 1024 bytes",
             "cannot be the name of an environment variable",
             "'lists' is not an absolute path",
+            "watermark of 'i': the strategy 'bounded' needs a delay",
+            "a watermark is given for 'x', which is not an input",
         ] {
             assert!(error.message.contains(problem), "{problem}: {}", error.message);
         }
@@ -111,10 +135,29 @@ mod tests {
         let changed = after(r#"{"config":{},"limits":{"call-time":"1s"},"on-error":{"action":"skip"}}"#).unwrap();
         assert_eq!((changed.config.len(), changed.env.len(), changed.limits.memory), (0, 1, 1 << 20));
         assert_eq!((changed.on_error.action.as_str(), changed.on_error.retries), ("skip", 7));
+        let event_time = r#"{"selector":"priority","watermarks":{"i":{"strategy":"bounded","delay":"1s"}}}"#;
+        let changed = after(event_time).unwrap();
+        assert_eq!((changed.selector, changed.watermarks.len()), (InputSelector::Priority, 1));
+        assert_eq!(updated(&changed, &FunctionUpdate::default()).unwrap(), changed);
+        assert!(
+            updated(&changed, &serde_json::from_str(r#"{"watermarks":{}}"#).unwrap()).unwrap().watermarks.is_empty()
+        );
         let error = after(r#"{"inputs":["j"],"replicas":0}"#).unwrap_err();
         assert_eq!(error.code, ErrorCode::InvalidSpec);
         assert!(error.message.starts_with("inputs cannot change from 'i' to 'j'"), "{}", error.message);
         assert!(error.message.contains("replicas is 0"), "{}", error.message);
+    }
+
+    #[test]
+    fn tasks_of_their_own_for_each_group_cannot_come_or_go() {
+        let text = r#"{"archive":"a","inputs":["i","j"],"output":"o","selector":"SELECTOR"}"#;
+        for (was, is) in [("round-robin", "group-parallel"), ("group-parallel", "priority")] {
+            let before = new("f", &serde_json::from_str(&text.replace("SELECTOR", was)).unwrap(), "aa".into()).unwrap();
+            let update = format!(r#"{{"selector":"{is}"}}"#);
+            let error = updated(&before, &serde_json::from_str(&update).unwrap()).unwrap_err();
+            assert_eq!(error.code, ErrorCode::InvalidSpec);
+            assert!(error.message.starts_with(&format!("selector cannot change from '{was}' to '{is}'")), "{error}");
+        }
     }
 
     #[test]
