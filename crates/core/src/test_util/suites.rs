@@ -37,6 +37,7 @@ pub mod metadata;
 pub mod runtime;
 mod runtime_failures;
 mod runtime_probe;
+mod runtime_timers;
 pub mod source;
 pub mod state_store;
 mod watermarks;
