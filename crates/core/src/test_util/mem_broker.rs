@@ -130,6 +130,16 @@ impl MemBroker {
         position
     }
 
+    /// Raises the watermark of a topic, as the commit of a task that emitted it does.
+    pub fn emit_watermark(&self, task: TaskId, topic: &str, watermark: u64) {
+        {
+            let mut state = self.shared.state.lock();
+            let raised = expect(state.ledger.topics.emit_watermark(task, &topic.into(), watermark));
+            state.ledger.appended.extend(raised);
+        }
+        self.wake();
+    }
+
     /// The committed records of a partition that retention left.
     pub fn read(&self, topic: &str, partition: u32) -> Vec<StoredRecord> {
         let at = TopicPartition::new(topic, partition);
