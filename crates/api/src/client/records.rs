@@ -21,6 +21,8 @@ pub struct ProduceOptions {
     pub key: Option<Vec<u8>>,
     /// The headers of each event.
     pub headers: Vec<(String, Vec<u8>)>,
+    /// The time of each event in milliseconds since the Unix epoch; without it that of its arrival.
+    pub timestamp: Option<i64>,
 }
 
 /// Where reading begins.
@@ -169,6 +171,9 @@ impl Client {
         let mut request = self.request(Method::PUT, &["api", "v1", "produce", topic])?;
         if let Some(partition) = options.partition {
             request = request.query(&[("partition", partition)]);
+        }
+        if let Some(timestamp) = options.timestamp {
+            request = request.query(&[("timestamp", timestamp)]);
         }
         if let Some(key) = &options.key {
             request = request.header(header::KEY, header::encode_key(key));

@@ -34,6 +34,9 @@ pub struct Args {
     /// Header of the events, as name=value; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME=VALUE", value_parser = pair)]
     headers: Vec<(String, String)>,
+    /// Time of the events in milliseconds since the Unix epoch, in place of that of their arrival
+    #[arg(short, long, value_name = "MS", allow_negative_numbers = true)]
+    timestamp: Option<i64>,
     /// Partition to send to
     #[arg(long, value_name = "N")]
     partition: Option<u32>,
@@ -42,6 +45,7 @@ pub struct Args {
 pub async fn run(client: &Client, args: Args) -> Result {
     let options = ProduceOptions {
         partition: args.partition,
+        timestamp: args.timestamp,
         key: args.key.map(String::into_bytes),
         headers: args.headers.into_iter().map(|(name, value)| (name, value.into_bytes())).collect(),
     };

@@ -39,6 +39,7 @@ const MAX_RECORDS: usize = 65_536;
         ("queue" = String, Path, description = "the topic's name"),
         ("partition" = Option<u32>, Query, description = "the partition; without it the key decides, and without a key the server takes turns"),
         ("key" = Option<String>, Query, description = "the key of each event"),
+        ("timestamp" = Option<i64>, Query, description = "the time of each event in milliseconds since the Unix epoch; without it that of its arrival"),
         ("FS-Key" = Option<String>, Header, description = "the key of each event, percent-encoded, in place of the query's"),
         ("FS-Header" = Option<String>, Header, description = "a header of each event as name=value, both percent-encoded; may be repeated"),
     ),
@@ -52,9 +53,10 @@ const MAX_RECORDS: usize = 65_536;
     ))]
 pub async fn produce(State(app): State<Arc<App>>, Name(topic): Name, request: Request) -> Answer<Json<Produced>> {
     let (head, body) = request.into_parts();
-    let query = Query::parse(&head.uri, &["partition", "key"])?;
+    let query = Query::parse(&head.uri, &["partition", "key", "timestamp"])?;
     let partition = query.read("partition", str::parse)?;
-    let labels = payload::Labels::read(&head.headers, query.bytes("key"))?;
+    let timestamp = query.read("timestamp", str::parse)?;
+    let labels = payload::Labels::read(&head.headers, query.bytes("key"), timestamp)?;
     let body = body::read(&head.headers, body, app.config().max_produce_bytes).await?;
     if body.is_empty() {
         return Err(Failure::new(ErrorCode::EmptyBody, "the request has no body"));

@@ -16,6 +16,7 @@ async fn an_event_comes_back_with_its_key_headers_and_place() {
         partition: None,
         key: Some(all.clone()),
         headers: vec![("trace=id".into(), all.clone()), ("again".into(), b"1".to_vec()), ("again".into(), vec![])],
+        timestamp: None,
     };
     let produced = fixture.client.produce("t", "hello", &options).await.unwrap();
     assert_eq!((produced.count, produced.runs[0].first.as_str()), (1, "0"));
@@ -24,6 +25,27 @@ async fn an_event_comes_back_with_its_key_headers_and_place() {
     assert_eq!((event.key, event.headers), (options.key, options.headers));
     assert_eq!((event.partition, event.position.as_str(), event.next_position.as_str()), (0, "0", "1"));
     assert!(event.timestamp > 1_700_000_000_000);
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_event_has_the_time_that_its_producer_gives_it() {
+    let fixture = Fixture::new().await;
+    for time in [i64::MIN, -1, 0, 1_700_000_000_000] {
+        let options = ProduceOptions { timestamp: Some(time), ..ProduceOptions::default() };
+        fixture.client.produce("t", "x", &options).await.unwrap();
+        assert_eq!(fixture.client.consume("t", &within_long()).await.unwrap().unwrap().timestamp, time);
+    }
+    let frame = {
+        let mut frame = FrameBuilder::new();
+        frame.push(RecordRef::new(b"x"));
+        frame.to_bytes()
+    };
+    for (query, content) in [("timestamp=soon", "text/plain"), ("timestamp=1", header::FRAME)] {
+        let url = fixture.url(&format!("/api/v1/produce/t?{query}"));
+        let answer = reqwest::Client::new().put(url).header("content-type", content).body(frame.clone()).send().await;
+        assert_eq!(answer.unwrap().status(), 400, "{query} {content}");
+    }
     fixture.server.shutdown().await.unwrap();
 }
 

@@ -75,7 +75,7 @@ impl Running {
                     taken
                 };
                 let outcome = self.instance.on_timers(&timers);
-                failpoint!("engine.timers-fired");
+                failpoint!("engine.processed");
                 outcome.map_err(|failure| self.blame_time(cx, failure, timers.len()))?;
                 if let Some(rise) = rise {
                     self.event_time.begin(rise);

@@ -9,15 +9,16 @@ use fnstream_frame::{Frame, FrameBuilder, HeadersBuilder, RecordRef};
 
 use crate::rest::failure::{Answer, Failure};
 
-/// Key and headers, the same for each event of a request.
+/// Key, headers and time, the same for each event of a request.
 pub struct Labels {
     key: Option<Vec<u8>>,
     headers: HeadersBuilder,
+    timestamp: Option<i64>,
 }
 
 impl Labels {
     /// Reads the labels; the key is in the query or in a header, not in both.
-    pub fn read(headers: &HeaderMap, query_key: Option<&[u8]>) -> Answer<Self> {
+    pub fn read(headers: &HeaderMap, query_key: Option<&[u8]>, timestamp: Option<i64>) -> Answer<Self> {
         let mut keys = headers.get_all(header::KEY).iter().map(|v| v.as_bytes());
         let key = match (keys.next(), query_key) {
             (Some(_), Some(_)) => return Err(Failure::invalid("the key is given in the query and in FS-Key")),
@@ -27,7 +28,7 @@ impl Labels {
         if keys.next().is_some() {
             return Err(Failure::invalid("FS-Key is given twice"));
         }
-        let mut labels = Labels { key, headers: HeadersBuilder::new() };
+        let mut labels = Labels { key, headers: HeadersBuilder::new(), timestamp };
         for value in headers.get_all(header::HEADER) {
             let (name, value) = header::decode_header(value.as_bytes()).ok_or_else(|| malformed("FS-Header"))?;
             labels.headers.push(&name, &value).map_err(|_| malformed("FS-Header"))?;
@@ -36,11 +37,12 @@ impl Labels {
     }
 
     fn record<'a>(&'a self, value: &'a [u8], now_ms: i64) -> RecordRef<'a> {
-        RecordRef::new(value).with_key(self.key.as_deref()).with_headers(self.headers.as_headers()).at(now_ms)
+        let record = RecordRef::new(value).with_key(self.key.as_deref()).with_headers(self.headers.as_headers());
+        record.at(self.timestamp.unwrap_or(now_ms))
     }
 
     fn is_empty(&self) -> bool {
-        self.key.is_none() && self.headers.as_headers().is_empty()
+        self.key.is_none() && self.headers.as_headers().is_empty() && self.timestamp.is_none()
     }
 }
 
@@ -68,7 +70,7 @@ pub fn records(headers: &HeaderMap, body: &[u8], labels: &Labels, now_ms: i64) -
         header::FRAME => {
             let frame = Frame::parse(body).map_err(|e| Failure::invalid(format!("the body is not a frame: {e}")))?;
             if !labels.is_empty() {
-                return Err(Failure::invalid("the records of a frame have keys and headers of their own"));
+                return Err(Failure::invalid("the records of a frame have keys, headers and times of their own"));
             }
             records.extend(&frame, 0..frame.len(), Some(0));
         }
