@@ -2,3 +2,26 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! Configuration files: text to typed values, with the place of every problem.
+//!
+//! Owns: the keys of a function's `config.yaml` and of the server's, what each means, and the messages for what is wrong
+//! with a file. It reads texts and never files: paths, environment and flags are passed in. It must not know the engine,
+//! the server or any store.
+//!
+//! A file is refused with **all** its problems, each with its line, its column and the name that was probably meant. A key
+//! that is known and does nothing is a note, never a silence.
+//!
+//! # Reading order
+//!
+//! [`problem`]: what is told. `tree`: a text with the place of each value. [`key`]: what a table of keys is; the tables
+//! drive `read`. [`function`]: a function's file.
+
+pub mod function;
+mod hint;
+pub mod key;
+pub mod problem;
+mod read;
+mod tree;
+mod value;
+
+pub use function::{Connector, FunctionConfig, FunctionKind, Input, Output, parse_function_config};
+pub use problem::{Place, Problem, Problems, Severity};

@@ -181,7 +181,9 @@ impl FunctionSpec {
                 found(Field::Output(index), e.message);
             }
         }
-        if let Some(topic) = self.dead_letter_topic() {
+        // One that is named after the function shares the faults of its name.
+        let own = matches!(&self.on_error.action, ErrorAction::DeadLetter { topic: Some(_) });
+        if let Some(topic) = self.dead_letter_topic().filter(|_| own || check_name("function", &self.name).is_ok()) {
             if let Err(e) = check_name("dead-letter topic", &topic) {
                 found(Field::DeadLetterTopic, e.message);
             }

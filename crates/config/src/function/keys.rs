@@ -1,0 +1,252 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The keys of a function's file.
+
+use super::brokers;
+use crate::key::{Key, Kind, Others, Tagged, Variant, Word};
+use fnstream_core::spec::{MAX_GROUPS, MAX_PARTITIONS, MAX_RETRIES};
+
+const NO_POLLING: &str = "nothing here polls, sleeps or has queues to size";
+const OWN_BATCHES: &str = "a batch is what waits when the function is ready, within a bound of the server";
+
+/// The given keys, and those of the second generation that this one has no need of, wherever they stood.
+macro_rules! with_idle {
+    ($($key:expr),* $(,)?) => {
+        &[
+            $($key,)*
+            Key::idle("max-batch-size", &Kind::Any, OWN_BATCHES),
+            Key::idle("batch-consume-size", &Kind::Any, OWN_BATCHES),
+            Key::idle("max-idle-count", &Kind::Any, NO_POLLING),
+            Key::idle("idle-sleep-ms", &Kind::Any, NO_POLLING),
+            Key::idle("poll-timeout-ms", &Kind::Any, NO_POLLING),
+            Key::idle("sleep-when-full-ms", &Kind::Any, NO_POLLING),
+            Key::idle("channel-capacity", &Kind::Any, NO_POLLING),
+            Key::idle("control-*", &Kind::Any, NO_POLLING),
+            Key::idle("use_builtin_event_serialization", &Kind::Any, "events are the bytes that were sent"),
+        ]
+    };
+}
+
+/// The keys of the whole file.
+pub static FUNCTION: &[Key] = with_idle![
+    Key::required("name", &Kind::Text, "The function's name: 1 to 255 ASCII letters, digits, `.`, `_` and `-`."),
+    Key::new("type", &Kind::Word(TYPES), "processor", "What the function is made of."),
+    Key::required(
+        "input-groups",
+        &Kind::List(&GROUP, 1, MAX_GROUPS),
+        "The input groups. The index of a group, from 0, is the source id that the function sees."
+    )
+    .or("inputs"),
+    Key::required(
+        "outputs",
+        &Kind::List(&OUTPUT, 1, usize::MAX),
+        "The outputs. The index of each, from 0, is the target id that the function emits to."
+    ),
+    Key::new("input-selector", &Kind::Word(SELECTORS), "round-robin", "Which input group is read next."),
+    Key::new(
+        "init_config",
+        &Kind::Texts,
+        "",
+        "Given to the function at its start. Numbers and booleans become text as they are written."
+    ),
+    Key::new("processor-runtime", &Kind::Block(RUNTIME), "", "How the function is run."),
+    Key::new(
+        "replicas",
+        &Kind::Number(1, MAX_PARTITIONS as u64),
+        "1",
+        "How many tasks may run at once; topics that have to be made get that many partitions."
+    ),
+    Key::new("limits", &Kind::Block(LIMITS), "", "What one instance of the function may use."),
+    Key::new(
+        "on-error",
+        &Kind::Either(&[Kind::Block(ON_ERROR), Kind::Word(ACTIONS)]),
+        "dead-letter",
+        "What becomes of an event that the function fails at: a word, or a block."
+    ),
+    Key::new("env", &Kind::Texts, "", "The environment variables that the function sees: these and no others."),
+    Key::new(
+        "files",
+        &Kind::List(&Kind::Block(FILES), 0, 1024),
+        "",
+        "Folders of the server that the function may read: these and no others."
+    ),
+    Key::new("delivery", &Kind::Word(DELIVERIES), "exactly-once", "How often an event counts."),
+    Key::new("schema", &Kind::Word(SCHEMAS), "bytes", "What events are checked against."),
+];
+
+const TYPES: &[Word] = &[
+    Word::new("processor", "A WebAssembly artifact."),
+    Word::new("python", "Python modules; not available yet: creating it answers FS-1111."),
+];
+
+const SELECTORS: &[Word] = &[
+    Word::new("round-robin", "A batch of each group in turn."),
+    Word::new("sequential", "All that a group has, then all that the next one has."),
+    Word::new("priority", "Always the first group that has events."),
+    Word::new("group-parallel", "Each group by tasks of its own, at the same time."),
+];
+
+const RUNTIME: &[Key] = with_idle![];
+
+const GROUP: Kind = Kind::Either(&[Kind::List(&INPUT, 1, MAX_GROUPS), Kind::Block(GROUP_KEYS)]);
+
+const GROUP_KEYS: &[Key] =
+    with_idle![Key::required("inputs", &Kind::List(&INPUT, 1, MAX_GROUPS), "The inputs of the group.")];
+
+const INPUT: Kind = Kind::Tagged(&Tagged {
+    tag: "input-type",
+    doc: "Where the events come from.",
+    variants: &[
+        Variant { word: "log", doc: "A topic of the embedded log.", keys: LOG_INPUT, others: Others::Refused },
+        Variant {
+            word: "kafka",
+            doc: "A topic of Apache Kafka; not available yet: creating the function answers FS-1110.",
+            keys: KAFKA_INPUT,
+            others: Others::Passed(brokers::KAFKA_INPUT_REFUSED, brokers::KAFKA_PLAIN),
+        },
+        Variant {
+            word: "pulsar",
+            doc: "A topic of Apache Pulsar; not available yet: creating the function answers FS-1110.",
+            keys: PULSAR_INPUT,
+            others: Others::Refused,
+        },
+    ],
+});
+
+const OUTPUT: Kind = Kind::Tagged(&Tagged {
+    tag: "output-type",
+    doc: "Where the events go.",
+    variants: &[
+        Variant { word: "log", doc: "A topic of the embedded log.", keys: LOG_OUTPUT, others: Others::Refused },
+        Variant {
+            word: "kafka",
+            doc: "A topic of Apache Kafka; not available yet: creating the function answers FS-1110.",
+            keys: KAFKA_OUTPUT,
+            others: Others::Passed(brokers::KAFKA_OUTPUT_REFUSED, brokers::KAFKA_PLAIN),
+        },
+        Variant {
+            word: "pulsar",
+            doc: "A topic of Apache Pulsar; not available yet: creating the function answers FS-1110.",
+            keys: PULSAR_OUTPUT,
+            others: Others::Refused,
+        },
+    ],
+});
+
+const TOPIC: Key =
+    Key::required("topic", &Kind::Text, "The topic. In the embedded log it is made when it does not exist.");
+const SCHEMA: Key = Key::new("schema", &Kind::Word(SCHEMAS), "bytes", "What its events are checked against.");
+const WATERMARK: Key = Key::new(
+    "watermark",
+    &Kind::Either(&[Kind::Block(WATERMARKS), Kind::Word(STRATEGIES)]),
+    "none",
+    "What the timestamps of its events say of event time: a word, or a block.",
+);
+const SERVERS: Key = Key::required(
+    "bootstrap_servers",
+    &Kind::Text,
+    "Brokers to begin with: `host:port`, several with commas between them.",
+);
+const PARTITION: Key =
+    Key::new("partition", &Kind::Number(0, i32::MAX as u64), "all", "One partition of the topic, instead of all.");
+const SERVICE: Key =
+    Key::new("service_url", &Kind::Text, "the server's", "The broker, such as `pulsar://localhost:6650`.");
+
+const LOG_INPUT: &[Key] = with_idle![TOPIC, WATERMARK, SCHEMA];
+const LOG_OUTPUT: &[Key] = with_idle![TOPIC, SCHEMA];
+const KAFKA_INPUT: &[Key] = with_idle![
+    SERVERS,
+    TOPIC,
+    Key::required("group_id", &Kind::Text, "The consumer group whose offsets are committed."),
+    PARTITION,
+    WATERMARK,
+    SCHEMA,
+];
+const KAFKA_OUTPUT: &[Key] = with_idle![SERVERS, TOPIC, PARTITION, SCHEMA];
+const PULSAR_INPUT: &[Key] = with_idle![
+    SERVICE,
+    TOPIC,
+    Key::new("subscription", &Kind::Text, "the function's name", "The subscription whose cursor is moved."),
+    WATERMARK,
+    SCHEMA,
+];
+const PULSAR_OUTPUT: &[Key] = with_idle![SERVICE, TOPIC, SCHEMA];
+
+const WATERMARKS: &[Key] = &[
+    Key::required("strategy", &Kind::Word(STRATEGIES), "What the timestamps say."),
+    Key::new("delay", &Kind::Duration, "", "How late an event may come; for `bounded`, which must have it."),
+    Key::new(
+        "idle-timeout",
+        &Kind::Duration,
+        "",
+        "A partition without an event for so long does not hold the others back, until it has one again.",
+    ),
+];
+
+const STRATEGIES: &[Word] = &[
+    Word::new("none", "Nothing: the input takes no part in event time until a function emits a watermark to it."),
+    Word::new("monotonic", "Timestamps never go back: the watermark is the latest one."),
+    Word::new("bounded", "An event may come `delay` after one with a later timestamp."),
+];
+
+const LIMITS: &[Key] = &[
+    Key::new("memory", &Kind::Size(1), "256MiB", "Linear memory and tables of an instance."),
+    Key::new(
+        "call-time",
+        &Kind::Duration,
+        "10s",
+        "One call, by the clock on the wall: of an event, or of a batch where the function takes batches.",
+    ),
+    Key::new("start-time", &Kind::Duration, "60s", "Making an instance and its `init`."),
+    Key::new("record", &Kind::Size(1), "1MiB", "Key, headers and value of one emitted event."),
+    Key::new(
+        "records-per-input",
+        &Kind::Number(1, u64::MAX),
+        "10000",
+        "Events emitted for each event that a call was given.",
+    ),
+    Key::new(
+        "state",
+        &Kind::Either(&[Kind::Word(&[Word::new("none", "Without a bound.")]), Kind::Size(1)]),
+        "none",
+        "Keys and values of a task's state; keeping it costs a read for each write.",
+    ),
+];
+
+const ON_ERROR: &[Key] = &[
+    Key::new("action", &Kind::Word(ACTIONS), "dead-letter", "What is done in the end."),
+    Key::new("retries", &Kind::Number(0, MAX_RETRIES as u64), "1", "How often the event is tried again before that."),
+    Key::new("backoff", &Kind::Duration, "20ms", "The wait before the first retry; it doubles with each further one."),
+    Key::new("max-backoff", &Kind::Duration, "10s", "The longest wait."),
+    Key::new("dead-letter-topic", &Kind::Text, "the name with `.dlq`", "Where dead letters go."),
+];
+
+const ACTIONS: &[Word] = &[
+    Word::new("dead-letter", "It goes to a topic, with the reason, and the function goes on."),
+    Word::new("skip", "It is consumed and forgotten, and the function goes on."),
+    Word::new("stop", "The function stays before it until it is started anew or updated."),
+];
+
+const FILES: &[Key] = &[
+    Key::required(
+        "host",
+        &Kind::Path,
+        "Where it is on the server: an absolute path within a folder that the server allows.",
+    ),
+    Key::new("guest", &Kind::Path, "the same", "Where the function finds it: an absolute path."),
+];
+
+const DELIVERIES: &[Word] = &[
+    Word::new("exactly-once", "Input, state and output are committed in one step."),
+    Word::refused("at-least-once", "it is not available; 'exactly-once' costs little here, since commits are shared"),
+    Word::refused("at-most-once", "it is not available; 'exactly-once' costs little here, since commits are shared"),
+];
+
+const SCHEMAS: &[Word] = &[
+    Word::new("bytes", "Nothing: an event is bytes."),
+    Word::new("none", "The same."),
+    Word::refused("json", "schemas are not available yet"),
+    Word::refused("avro", "schemas are not available yet"),
+    Word::refused("protobuf", "schemas are not available yet"),
+];
