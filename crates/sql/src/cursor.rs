@@ -16,9 +16,6 @@ use crate::nearest::nearest;
 use crate::pattern::Pattern;
 use crate::render::clip;
 
-/// What is longer is not written into a hint.
-const MAX_QUOTED: usize = 60;
-
 pub type Parsed<T> = Result<T, SqlError>;
 
 pub struct Cursor<'a> {
@@ -237,7 +234,8 @@ impl<'a> Cursor<'a> {
             .enumerate()
             .take_while(|&(i, lexeme)| !ends(lexeme) && (i == 0 || rest[i - 1].span.end == lexeme.span.start));
         let text = &self.sql[self.peek()?.span.start..joined.last()?.1.span.end];
-        (text.len() <= MAX_QUOTED && !text.contains(['\'', '"', '\n'])).then_some(text)
+        // Only what can be shown as it is can be advised.
+        (clip(text) == text && !text.contains(['\'', '"'])).then_some(text)
     }
 
     fn here(&self) -> Range<usize> {

@@ -252,4 +252,9 @@ fn what_could_steer_a_terminal_is_not_shown() {
     let shown = parse(sql).unwrap_err().render(sql);
     assert!(!shown.contains(['\u{1b}', '\u{7}', '\u{202e}', '\r']), "{shown:?}");
     assert!(shown.contains("1 | DROP FUNCTION a ?[2J??b\n"), "{shown}");
+    for sql in ["SHOW TOPICS LIKE 5\u{1b}[2J", "CREATE FUNCTION WITH (function_path=\0", "START FUNCTION \"\u{202e}\""]
+    {
+        let shown = parse(sql).unwrap_err().render(sql);
+        assert!(!shown.contains(['\u{1b}', '\0', '\u{202e}']), "{shown:?}");
+    }
 }
