@@ -18,6 +18,7 @@
 //!
 //! let mut config = ServerConfig::new("data");
 //! config.listen = "localhost:0".into();
+//! config.grpc_listen = None;
 //! let server = Server::start(config).await?;
 //! println!("listening on {}", server.local_addr());
 //! server.shutdown().await

@@ -20,7 +20,7 @@ use crate::failure;
 pub async fn call<T>(
     request: &tonic::Extensions,
     work: impl Future<Output = Result<T>>,
-    refused: impl FnOnce(&Error) -> T,
+    refused: impl Fn(&Error) -> T,
 ) -> std::result::Result<tonic::Response<T>, Status>
 where
     T: Message,

@@ -61,7 +61,7 @@ impl Rows {
     pub fn encode(self) -> Result<Vec<u8>> {
         let schema = Arc::new(Schema::new(self.fields));
         let mut stream = Vec::new();
-        let mut write = || {
+        let write = || {
             let rows = RecordBatch::try_new(schema.clone(), self.columns)?;
             let mut writer = StreamWriter::try_new(&mut stream, &schema)?;
             writer.write(&rows)?;
