@@ -34,21 +34,24 @@ const NOT_REACHED: u8 = 3;
 /// The exit code when a statement failed.
 const FAILED: u8 = 1;
 
-/// Manage functions in SQL: at a prompt, or from -e, a file or standard input.
-///
-/// Exit codes: 0 all statements succeeded, 1 one failed, 2 wrong usage, 3 no server was reached. A text with a mistake is
-/// not begun. See docs/sql.md for the statements.
+const AFTER_HELP: &str = "\
+Without -e and -f statements are read from standard input; from a terminal, at a prompt. A text in which one statement
+has a mistake is not begun.
+
+Exit codes: 0 all statements succeeded, 1 one failed, 2 wrong usage, 3 no server was reached";
+
+/// Manage functions in SQL, at a prompt or from a text.
 #[derive(clap::Args)]
-#[command(disable_help_flag = true)]
+#[command(disable_help_flag = true, after_help = AFTER_HELP)]
 pub struct Args {
     /// Print help
     #[arg(long, action = ArgAction::Help)]
     help: Option<bool>,
     /// Server to talk to, by its gRPC address
-    #[arg(short = 'h', long, default_value = "127.0.0.1")]
+    #[arg(short = 'h', long, default_value = "127.0.0.1", value_parser = host)]
     host: String,
     /// Port of the server's gRPC address
-    #[arg(short, long, default_value_t = 8080)]
+    #[arg(short, long, default_value_t = 8080, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
     /// Run these statements and end; may be repeated
     #[arg(short = 'e', long = "execute", value_name = "SQL", conflicts_with = "file")]
@@ -75,6 +78,15 @@ pub fn run(args: Args) -> Result {
         _ => vec![Source::argument(&bounded(std::io::stdin().lock(), "standard input")?)],
     };
     runtime.block_on(script::run(&session, &sources, args.format, args.keep_going))
+}
+
+/// What can stand in a URL as a host: a name or an address, the latter also in brackets.
+fn host(text: &str) -> std::result::Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']' | '%');
+    match !text.is_empty() && text.chars().all(fits) {
+        true => Ok(text.to_owned()),
+        false => Err("a host is a name or an address".to_owned()),
+    }
 }
 
 fn file(path: &PathBuf) -> Result<Source> {

@@ -189,14 +189,14 @@ mod tests {
     #[test]
     fn a_table_is_for_people() {
         let expected = r#"
-+--------------+-------+
-| name         | count |
-+======================+
-| word-count   |    12 |
-| a "b",       |  NULL |
-| c\u{1b}[2J   |       |
-|              |    -3 |
-+--------------+-------+
++------------+-------+
+| name       | count |
++====================+
+| word-count |    12 |
+| a "b",     |  NULL |
+| c\u{1b}[2J |       |
+|            |    -3 |
++------------+-------+
 3 rows
 function 'a' stopped
 +------+-------+
