@@ -9,6 +9,7 @@ mod changes;
 mod consume;
 mod dead_letters;
 mod functions;
+mod grpc;
 mod lifecycle;
 mod logs;
 mod metrics;
