@@ -4,12 +4,12 @@
 //! What goes over the wire between a Function Stream server and its clients, and a client.
 //!
 //! Owns: the JSON models of the REST interface ([`function`], [`logs`], [`topic`], [`record`], [`status`], [`failure`]), how keys and
-//! headers of a record travel in HTTP headers ([`header`]), durations and sizes in human units ([`units`]), and the typed
-//! [`Client`]. It must not know the engine, the store or how the server does its work.
+//! headers of a record travel in HTTP headers ([`header`]), durations and sizes in human units ([`units`]), the typed
+//! [`Client`], and the gRPC interface with a client of its own ([`grpc`]). It must not know the engine, the store or how the server does its work.
 //!
 //! # Reading order
 //!
-//! The models as listed above, then [`client`].
+//! The models as listed above, then [`client`], then [`grpc`].
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), fnstream_api::ClientError> {
@@ -27,6 +27,7 @@ pub mod client;
 pub mod dead_letter;
 pub mod failure;
 pub mod function;
+pub mod grpc;
 pub mod header;
 pub mod logs;
 pub mod record;

@@ -19,6 +19,9 @@ pub struct Args {
     /// Address to listen on; port 0 takes a free one
     #[arg(long, env = "LISTEN_ADDR", default_value = fnstream_api::DEFAULT_ADDRESS, value_name = "ADDR")]
     listen: String,
+    /// Address to listen on for gRPC, in the same form; 'none' for no gRPC
+    #[arg(long, env = "GRPC_LISTEN_ADDR", default_value = fnstream_api::grpc::DEFAULT_GRPC_ADDRESS, value_name = "ADDR")]
+    grpc_listen: String,
     /// Where events, state and artifacts are kept [default: $FUNCTION_STREAM_HOME/data, or ./data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -34,7 +37,7 @@ pub struct Args {
     /// Drop the oldest events of a partition as long as this much is left, such as 10GiB [default: keep them]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     retention_bytes: Option<u64>,
-    /// Folder from which clients of other machines may name an artifact by its path; may be repeated
+    /// Folder from which clients of other machines, and SQL statements, may name files by their paths; may be repeated
     #[arg(long = "allow-archive-dir", value_name = "DIR")]
     archive_dirs: Vec<PathBuf>,
     /// Folder that functions may be granted to read with --files, with those in it; may be repeated
@@ -94,6 +97,7 @@ fn config(args: Args) -> ServerConfig {
     let data_dir = args.data_dir.unwrap_or_else(|| home.unwrap_or_default().join("data"));
     let mut config = ServerConfig::new(data_dir);
     config.listen = args.listen;
+    config.grpc_listen = (args.grpc_listen != "none").then_some(args.grpc_listen);
     config.durability = args.durability.into();
     config.workers = args.workers.map(usize::from);
     config.state_dirty_keys = args.state_dirty_keys;

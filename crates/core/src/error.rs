@@ -71,6 +71,8 @@ codes! {
     InvalidName = "FS-1004", User, 400, "a name has a form that is not allowed", "use 1 to 255 ASCII letters, digits, '.', '_' and '-', beginning with a letter, digit or '_'";
     NotFound = "FS-1005", User, 404, "nothing is served at this path", "see /openapi.json for the paths of this server";
     MethodNotAllowed = "FS-1006", User, 405, "the path does not take this method", "see /openapi.json for the methods of this path";
+    InvalidSql = "FS-1007", User, 400, "the SQL text is not valid", "correct the text at the place that is marked; docs/sql.md has the statements";
+    DeadlinePassed = "FS-1008", User, 408, "the caller's deadline passed", "look whether it was done, and give more time";
     // 11xx: functions.
     FunctionExists = "FS-1101", User, 409, "a function of this name exists", "choose another name, or delete the function first";
     FunctionNotFound = "FS-1102", User, 404, "there is no function of this name", "see 'function-stream client list' for the names";
@@ -124,7 +126,7 @@ codes! {
     CommitFatal = "FS-1604", External, 503, "the connection that commits was lost for good", "nothing: the engine opens the task anew";
     // 17xx: the server.
     ShuttingDown = "FS-1701", External, 503, "the server is shutting down", "repeat the request when it is back";
-    AddressInUse = "FS-1702", User, 409, "the address to listen on cannot be used", "stop what listens there, or choose another with --listen";
+    AddressInUse = "FS-1702", User, 409, "the address to listen on cannot be used", "stop what listens there, or choose another with the flag that the message names";
     InvalidConfig = "FS-1703", User, 400, "the configuration is not valid", "correct the setting that the message names";
     Unavailable = "FS-1704", External, 503, "the server cannot be reached", "check that 'function-stream standalone' runs and that --service-url names it";
     ModeUnavailable = "FS-1705", User, 501, "this mode is not part of this build", "use 'function-stream standalone'";

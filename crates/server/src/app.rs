@@ -14,7 +14,9 @@ mod artifacts;
 mod boot;
 mod change;
 mod consume;
+mod deadline;
 mod describe;
+mod described;
 mod functions;
 mod grants;
 mod incoming;
@@ -26,12 +28,13 @@ mod produce;
 mod requests;
 mod revisions;
 mod spec;
+mod state;
 mod topics;
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use fnstream_core::clock::Clock;
@@ -39,18 +42,21 @@ use fnstream_core::epoch::FunctionId;
 use fnstream_core::error::internal;
 use fnstream_core::metadata::Metadata;
 use fnstream_core::runtime::Runtime;
+use fnstream_core::spec::check_name;
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_engine::Engine;
 use fnstream_store::Store;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{RwLock as AsyncRwLock, Semaphore};
+use tokio::sync::{RwLock as AsyncRwLock, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use artifacts::Archive;
 pub use consume::{Delivered, Outcome, Reading, Start};
-pub use functions::NewFunction;
+pub use deadline::Deadline;
+pub use functions::{Made, NewFunction};
 pub use incoming::Incoming;
 pub use letters::{LetterOutcome, WaitingLetter};
+pub use state::StateEntry;
 
 use crate::ServerConfig;
 use crate::key_locks::KeyLocks;
@@ -71,7 +77,7 @@ pub struct App {
     /// When the server was started, on its clock.
     began: Duration,
     /// Whether what should run was started, as far as it can be.
-    booted: AtomicBool,
+    booted: watch::Sender<bool>,
     /// Changes of one function go one after the other.
     functions: KeyLocks<String>,
     /// Deliveries to one group of one topic go one after the other.
@@ -111,7 +117,7 @@ impl App {
             logs,
             meter: ServerMeter::new(),
             began: clock.now(),
-            booted: AtomicBool::new(false),
+            booted: watch::Sender::new(false),
             clock,
             functions: KeyLocks::new(),
             groups: KeyLocks::new(),
@@ -175,6 +181,23 @@ impl App {
             operation.await
         });
         task.await.unwrap_or_else(|e| Err(internal(format!("an operation ended abnormally: {e}"))))
+    }
+
+    /// The same for an operation on one function: after those that came before it, and only if its caller still waits.
+    async fn alone<T, F, Fut>(self: &Arc<Self>, name: String, operation: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(Arc<App>, String) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T>> + Send + 'static,
+    {
+        check_name("function", &name)?;
+        let deadline = Deadline::of_caller();
+        self.detached(|app| async move {
+            let _alone = app.functions.lock(name.clone()).await;
+            deadline.check()?;
+            deadline.scope(operation(app, name)).await
+        })
+        .await
     }
 
     /// Runs something that waits for the disk or computes for long on a thread that serves nobody else.

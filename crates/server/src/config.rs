@@ -13,6 +13,8 @@ use fnstream_store::{Durability, Retention};
 pub struct ServerConfig {
     /// The address to listen on: `host:port`; without a host all addresses of the machine; port 0 takes a free one.
     pub listen: String,
+    /// The address to listen on for gRPC, in the same form; without one there is no gRPC.
+    pub grpc_listen: Option<String>,
     /// Where everything is kept.
     pub data_dir: PathBuf,
     /// When an event or a commit counts as durable.
@@ -45,6 +47,7 @@ impl ServerConfig {
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         ServerConfig {
             listen: fnstream_api::DEFAULT_ADDRESS.to_owned(),
+            grpc_listen: Some(fnstream_api::grpc::DEFAULT_GRPC_ADDRESS.to_owned()),
             data_dir: data_dir.into(),
             durability: Durability::default(),
             workers: None,

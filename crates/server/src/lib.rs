@@ -4,12 +4,13 @@
 //! The server: puts the engine, the embedded store and the WebAssembly runtime together and serves them over REST.
 //!
 //! Owns: the wiring ([`Server`]), the lifecycle of functions, topics and artifacts (`app`, which knows no HTTP), the logs of
-//! functions (`logs`), what is counted (`metrics`), and the REST interface (`rest`, which holds no rules of its own). It is the only crate that names all implementations.
+//! functions (`logs`), what is counted (`metrics`), SQL (`sql`), and the two interfaces, REST (`rest`) and gRPC (`grpc`),
+//! which hold no rules of their own. It is the only crate that names all implementations.
 //!
 //! # Reading order
 //!
 //! 1. [`config`]: what can be set. 2. [`server`]: start and end. 3. `app`: what each request means and in which order its
-//!    steps become durable. 4. `rest`: how it looks over HTTP.
+//!    steps become durable. 4. `rest`: how it looks over HTTP. 5. `sql`, then `grpc`: the same in statements and messages.
 //!
 //! ```no_run
 //! # async fn example() -> fnstream_core::Result<()> {
@@ -17,6 +18,7 @@
 //!
 //! let mut config = ServerConfig::new("data");
 //! config.listen = "localhost:0".into();
+//! config.grpc_listen = None;
 //! let server = Server::start(config).await?;
 //! println!("listening on {}", server.local_addr());
 //! server.shutdown().await
@@ -25,12 +27,15 @@
 
 mod app;
 pub mod config;
+mod failure;
+mod grpc;
 mod key_locks;
 mod logs;
 mod metrics;
 mod rest;
 pub mod server;
 mod signals;
+mod sql;
 
 pub use config::ServerConfig;
 pub use fnstream_store::{Durability, Retention};

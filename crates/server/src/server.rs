@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 
 use crate::app::App;
 use crate::logs::FunctionLogs;
-use crate::{ServerConfig, Signals, rest};
+use crate::{ServerConfig, Signals, grpc, rest};
 
 /// What a record may have beside the body of its request: key, headers, bookkeeping.
 const RECORD_OVERHEAD: usize = 64 << 10;
@@ -37,29 +37,44 @@ const BACKLOG: u32 = 1024;
 pub struct Server {
     app: Arc<App>,
     address: SocketAddr,
+    grpc_address: Option<SocketAddr>,
     serving: JoinHandle<std::io::Result<()>>,
+    grpc_serving: Option<JoinHandle<Result<()>>>,
     background: Vec<JoinHandle<()>>,
 }
 
 impl Server {
     /// Starts a server. When this returns it serves requests; functions come up meanwhile.
     pub async fn start(config: ServerConfig) -> Result<Self> {
-        let listener = bind(&config.listen).await?;
-        let address = listener.local_addr().map_err(|e| internal(format!("the listener has no address: {e}")))?;
+        let (listener, address) = bind(&config.listen, "--listen").await?;
+        let (grpc_listener, grpc_address) = match &config.grpc_listen {
+            Some(listen) => Some(bind(listen, "--grpc-listen").await?).unzip(),
+            None => (None, None),
+        };
         let opened = tokio::task::spawn_blocking(move || open(config)).await;
         let app = opened.map_err(|e| internal(format!("opening ended abnormally: {e}")))??;
         let closing = app.closing().clone();
         let service = rest::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
         let serving = axum::serve(listener, service).with_graceful_shutdown(closing.cancelled_owned());
         let serving = tokio::spawn(serving.into_future());
+        let grpc_serving =
+            grpc_listener.map(|listener| grpc::serve(app.clone(), listener)).transpose()?.map(tokio::spawn);
         let background = vec![tokio::spawn(app.clone().boot()), tokio::spawn(app.clone().maintain())];
+        if let Some(address) = grpc_address {
+            tracing::info!(%address, "serving gRPC");
+        }
         tracing::info!(%address, data = %app.config().data_dir.display(), "listening");
-        Ok(Server { app, address, serving, background })
+        Ok(Server { app, address, grpc_address, serving, grpc_serving, background })
     }
 
     /// Where the server listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the server listens for gRPC, if it does.
+    pub fn grpc_addr(&self) -> Option<SocketAddr> {
+        self.grpc_address
     }
 
     /// Serves until a signal comes, then ends orderly; a second signal ends the process at once.
@@ -72,13 +87,19 @@ impl Server {
 
     /// Ends orderly.
     pub async fn shutdown(self) -> Result<()> {
-        let Server { app, serving, background, .. } = self;
+        let Server { app, serving, grpc_serving, background, .. } = self;
         let patience = app.config().shutdown_timeout;
         app.close();
-        let abort = serving.abort_handle();
-        if tokio::time::timeout(patience, serving).await.is_err() {
+        let aborts = [Some(serving.abort_handle()), grpc_serving.as_ref().map(JoinHandle::abort_handle)];
+        let served = async {
+            let _ = serving.await;
+            if let Some(serving) = grpc_serving {
+                let _ = serving.await;
+            }
+        };
+        if tokio::time::timeout(patience, served).await.is_err() {
             tracing::warn!("requests did not end in time, their connections are cut");
-            abort.abort();
+            aborts.into_iter().flatten().for_each(|serving| serving.abort());
         }
         let settled = async {
             for task in background {
@@ -149,9 +170,10 @@ fn close(app: &App, patience: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Binds the first address that the name stands for and that is free.
-async fn bind(listen: &str) -> Result<TcpListener> {
-    let cannot = |why: String| Error::new(ErrorCode::AddressInUse, format!("cannot listen on '{listen}': {why}"));
+/// Binds the first address that the name stands for and that is free; `flag` is where it was given.
+async fn bind(listen: &str, flag: &str) -> Result<(TcpListener, SocketAddr)> {
+    let cannot =
+        |why: String| Error::new(ErrorCode::AddressInUse, format!("cannot listen on '{listen}' ({flag}): {why}"));
     let name = if listen.starts_with(':') { format!("0.0.0.0{listen}") } else { listen.to_owned() };
     let mut addresses: Vec<SocketAddr> = lookup_host(&name).await.map_err(|e| cannot(e.to_string()))?.collect();
     // One family is enough, and clients try the older one too.
@@ -159,7 +181,11 @@ async fn bind(listen: &str) -> Result<TcpListener> {
     let mut last = "the name has no address".to_owned();
     for address in addresses {
         match listen_on(address) {
-            Ok(listener) => return Ok(listener),
+            Ok(listener) => {
+                let address = listener.local_addr();
+                let address = address.map_err(|e| internal(format!("the listener has no address: {e}")))?;
+                return Ok((listener, address));
+            }
             Err(error) => last = format!("{address}: {error}"),
         }
     }

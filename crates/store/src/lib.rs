@@ -19,7 +19,7 @@
 //! # Reading order
 //!
 //! [`options`](StoreOptions), [`store`](Store) (everything that can be asked for), `keys` and `formats` (what is on the
-//! disk), `log`, `commit`, then `state`, `metadata`, `fork`, `artifacts`, `dir`, `db`.
+//! disk), `log`, `commit`, then `state`, `peek`, `metadata`, `fork`, `artifacts`, `dir`, `db`.
 //!
 //! ```
 //! use fnstream_core::broker::PollLimit;
@@ -57,6 +57,7 @@ mod keys;
 mod log;
 mod metadata;
 mod options;
+mod peek;
 mod state;
 mod store;
 

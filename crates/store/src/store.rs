@@ -12,10 +12,10 @@ use bytes::Bytes;
 use fnstream_core::batch::Batch;
 use fnstream_core::broker::{Broker, PollLimit};
 use fnstream_core::committer::Committer;
-use fnstream_core::epoch::{FunctionId, Progress};
+use fnstream_core::epoch::{FunctionId, Progress, TaskId};
 use fnstream_core::metadata::Metadata;
 use fnstream_core::record::{Position, TopicPartition};
-use fnstream_core::state::StateStores;
+use fnstream_core::state::{StateStores, Visit};
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::{Mutex, RwLock};
@@ -197,6 +197,12 @@ impl Store {
     /// The committed state of tasks.
     pub fn state_stores(&self) -> Arc<dyn StateStores> {
         Arc::new(RocksStates(self.clone()))
+    }
+
+    /// Visits what a task has committed, in the order of the keys, from `start` inclusive on: its state at one moment,
+    /// whether or not the task runs.
+    pub fn peek(&self, task: TaskId, start: &[u8], visit: &mut Visit<'_>) -> Result<()> {
+        self.inner().peek(task, start, visit)
     }
 
     /// The register of functions.

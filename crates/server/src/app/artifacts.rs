@@ -159,7 +159,7 @@ impl App {
 }
 
 /// The real path of a file in one of the folders, links followed.
-fn allowed(dirs: &[PathBuf], path: &Path) -> Result<PathBuf> {
+pub(super) fn allowed(dirs: &[PathBuf], path: &Path) -> Result<PathBuf> {
     let within =
         |real: &PathBuf| dirs.iter().filter_map(|dir| dir.canonicalize().ok()).any(|dir| real.starts_with(dir));
     path.canonicalize().ok().filter(within).ok_or_else(|| {

@@ -9,7 +9,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use fnstream_core::runtime::Program;
 use fnstream_core::spec::{DesiredState, FunctionEntry};
@@ -39,7 +38,7 @@ impl App {
         for load in loads {
             started += load.await.unwrap_or_default();
         }
-        self.booted.store(true, Ordering::Release);
+        self.booted.send_replace(true);
         tracing::info!(started, failed = self.failures.lock().len(), "functions started");
     }
 

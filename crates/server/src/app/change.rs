@@ -19,7 +19,7 @@ use std::sync::Arc;
 use fnstream_api::{FunctionDescription, FunctionUpdate};
 use fnstream_core::epoch::FunctionId;
 use fnstream_core::runtime::Program;
-use fnstream_core::spec::{DesiredState, FunctionEntry, FunctionSpec, check_name};
+use fnstream_core::spec::{DesiredState, FunctionEntry, FunctionSpec};
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_engine::StopMode;
 
@@ -35,10 +35,8 @@ impl App {
         update: FunctionUpdate,
         archive: Option<Archive>,
     ) -> Result<FunctionDescription> {
-        check_name("function", &name)?;
-        self.detached(|app| async move {
-            let _alone = app.functions.lock(name.clone()).await;
-            let updated = app.update_alone(name, update, archive).await;
+        self.alone(name, |app, name| async move {
+            let updated = app.change(name, archive, move |before| spec::updated(before, &update)).await;
             if updated.is_err() {
                 app.sweep_after_refusal().await;
             }
@@ -47,16 +45,17 @@ impl App {
         .await
     }
 
-    async fn update_alone(
+    /// Gives a function the description that is made of the one that it has. Nobody else changes it meanwhile.
+    pub(super) async fn change(
         self: &Arc<Self>,
         name: String,
-        update: FunctionUpdate,
         archive: Option<Archive>,
+        described: impl FnOnce(&FunctionSpec) -> Result<FunctionSpec> + Send + 'static,
     ) -> Result<FunctionDescription> {
         let (entry, spec, obtained) = self
             .blocking(move |app| {
                 let entry = app.entry(&name)?;
-                let mut spec = spec::updated(&entry.spec, &update)?;
+                let mut spec = described(&entry.spec)?;
                 app.check_grants(&spec)?;
                 let obtained = archive.map(|archive| app.obtain(&archive)).transpose()?;
                 if let Some((pin, _)) = &obtained {
@@ -81,9 +80,7 @@ impl App {
 
     /// Ends a function's tasks and starts them anew.
     pub async fn restart(self: &Arc<Self>, name: String) -> Result<FunctionDescription> {
-        check_name("function", &name)?;
-        self.detached(|app| async move {
-            let _alone = app.functions.lock(name.clone()).await;
+        self.alone(name, |app, name| async move {
             let entry = app
                 .blocking(move |app| {
                     let entry = app.entry(&name)?;

@@ -16,6 +16,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fnstream_api::grpc::CreateMode;
 use fnstream_api::{Function, FunctionDescription};
 use fnstream_core::runtime::Program;
 use fnstream_core::spec::{DesiredState, FunctionEntry, FunctionSpec, check_name};
@@ -23,10 +24,21 @@ use fnstream_core::{Error, ErrorCode, Result, error::internal};
 use fnstream_engine::StopMode;
 
 use super::artifacts::{Archive, Pin};
-use super::{App, boot, spec};
+use super::{App, Deadline, boot, spec};
 
 /// How long a function has to finish what it began: then a stop answers that it is still stopping, and a change ends it.
 pub(super) const STOP_WAIT: Duration = Duration::from_secs(10);
+
+/// What became of a create.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Made {
+    /// The function is new.
+    New,
+    /// One of the name was there and stays as it is.
+    Kept,
+    /// One of the name was there and was changed.
+    Replaced,
+}
 
 /// A function that is to be created.
 #[derive(Debug, Clone)]
@@ -48,13 +60,36 @@ impl App {
     /// Registers a function and starts it.
     pub async fn create(self: &Arc<Self>, new: NewFunction) -> Result<FunctionDescription> {
         let spec = spec::new(&new.name, &new.function, String::new())?;
-        self.detached(|app| async move {
-            let _alone = app.functions.lock(new.name.clone()).await;
-            let created = app.create_alone(spec, new.archive).await;
-            if created.is_err() {
+        self.make(spec, new.archive, CreateMode::New).await.map(|(_, function)| function)
+    }
+
+    /// Registers a function of that description, whose artifact is still to be obtained, and starts it; the mode says what
+    /// becomes of one that has its name.
+    pub async fn make(
+        self: &Arc<Self>,
+        spec: FunctionSpec,
+        archive: Archive,
+        mode: CreateMode,
+    ) -> Result<(Made, FunctionDescription)> {
+        spec.validate()?;
+        self.alone(spec.name.clone(), move |app, name| async move {
+            let there = app.blocking(move |app| app.metadata.get(&name)).await?;
+            let made = match (there, mode) {
+                (Some(entry), CreateMode::IfNotExists) => Ok((Made::Kept, app.describe_entry(&entry))),
+                (Some(_), CreateMode::OrReplace) => {
+                    let name = spec.name.clone();
+                    let become_it = move |before: &FunctionSpec| spec::replaced(before, spec);
+                    app.change(name, Some(archive), become_it).await.map(|function| (Made::Replaced, function))
+                }
+                (Some(_), CreateMode::New) => {
+                    Err(Error::new(ErrorCode::FunctionExists, format!("function '{}' exists", spec.name)))
+                }
+                (None, _) => app.create_alone(spec, archive).await.map(|function| (Made::New, function)),
+            };
+            if made.is_err() {
                 app.sweep_after_refusal().await;
             }
-            created
+            made
         })
         .await
     }
@@ -62,15 +97,13 @@ impl App {
     async fn create_alone(self: &Arc<Self>, spec: FunctionSpec, archive: Archive) -> Result<FunctionDescription> {
         let (spec, pin, artifact) = self
             .blocking(move |app| {
-                if app.metadata.get(&spec.name)?.is_some() {
-                    return Err(Error::new(ErrorCode::FunctionExists, format!("function '{}' exists", spec.name)));
-                }
                 app.check_grants(&spec)?;
                 let (pin, artifact) = app.obtain(&archive)?;
                 Ok((FunctionSpec { artifact: pin.digest.clone(), ..spec }, pin, artifact))
             })
             .await?;
         let program = self.compile(artifact).await?;
+        Deadline::of_caller().check()?;
         self.blocking(move |app| app.register(spec, program, pin)).await
     }
 
@@ -104,9 +137,7 @@ impl App {
 
     /// Removes a function with its state.
     pub async fn delete(self: &Arc<Self>, name: String) -> Result<()> {
-        check_name("function", &name)?;
-        self.detached(|app| async move {
-            let _alone = app.functions.lock(name.clone()).await;
+        self.alone(name, |app, name| async move {
             app.blocking(move |app| {
                 let entry = app.entry(&name)?;
                 app.metadata.remove(&name, entry.revision)?;
@@ -131,9 +162,7 @@ impl App {
 
     /// Lets a function finish what it began and then rest, also after a restart of the server.
     pub async fn stop(self: &Arc<Self>, name: String) -> Result<FunctionDescription> {
-        check_name("function", &name)?;
-        self.detached(|app| async move {
-            let _alone = app.functions.lock(name.clone()).await;
+        self.alone(name, |app, name| async move {
             let (stopped, wait) = tokio::sync::oneshot::channel();
             let entry = app
                 .blocking(move |app| {
@@ -158,9 +187,7 @@ impl App {
 
     /// Lets a function run, also after a restart of the server. One that failed is tried anew.
     pub async fn start(self: &Arc<Self>, name: String) -> Result<FunctionDescription> {
-        check_name("function", &name)?;
-        self.detached(|app| async move {
-            let _alone = app.functions.lock(name.clone()).await;
+        self.alone(name, |app, name| async move {
             let entry = app.blocking(move |app| app.entry(&name)).await?;
             if entry.desired == DesiredState::Running && app.is_well(&entry) {
                 return Ok(app.describe_entry(&entry));

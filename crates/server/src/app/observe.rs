@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use fnstream_api::{FunctionStatus, FunctionSummary};
 use fnstream_core::spec::{DesiredState, FunctionEntry};
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_engine::{TaskState, TaskStatus};
+use tokio::sync::watch;
 
 use super::App;
 use super::describe::task_status;
@@ -92,7 +92,7 @@ impl App {
     /// anew each time, so a disk that has space again is noticed without anybody's doing.
     pub async fn ready(self: &Arc<Self>) -> Result<()> {
         self.check_open()?;
-        if !self.booted.load(Ordering::Acquire) {
+        if !*self.booted.borrow() {
             return Err(Error::new(ErrorCode::NotReady, "functions are still being started"));
         }
         self.blocking(|app| {
@@ -104,6 +104,11 @@ impl App {
             }
         })
         .await
+    }
+
+    /// Whether what should run was started, as it becomes so.
+    pub fn booted(&self) -> watch::Receiver<bool> {
+        self.booted.subscribe()
     }
 
     /// Why the disk does not take what a function has done.

@@ -53,12 +53,7 @@ impl App {
 
     /// Puts the description of an earlier revision in force again, and its state, if that is asked for.
     pub async fn rollback(self: &Arc<Self>, name: String, request: RollbackRequest) -> Result<RolledBack> {
-        check_name("function", &name)?;
-        self.detached(|app| async move {
-            let _alone = app.functions.lock(name.clone()).await;
-            app.rollback_alone(name, request).await
-        })
-        .await
+        self.alone(name, move |app, name| async move { app.rollback_alone(name, request).await }).await
     }
 
     async fn rollback_alone(self: &Arc<Self>, name: String, request: RollbackRequest) -> Result<RolledBack> {

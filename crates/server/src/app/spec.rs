@@ -30,13 +30,9 @@ pub(super) fn new(name: &str, function: &Function, artifact: String) -> Result<F
 /// A description with what is to change; its artifact stays.
 pub(super) fn updated(spec: &FunctionSpec, update: &FunctionUpdate) -> Result<FunctionSpec> {
     let mut problems = Vec::new();
-    let present: Vec<_> = spec.inputs.iter().flatten().collect();
-    if let Some(inputs) = update.inputs.as_ref().filter(|inputs| inputs.iter().collect::<Vec<_>>() != present) {
-        problems.push(format!(
-            "inputs cannot change from '{}' to '{}', since positions and state belong to them: create another function",
-            present.iter().map(|topic| topic.as_str()).collect::<Vec<_>>().join(", "),
-            inputs.join(", ")
-        ));
+    let present: Vec<_> = spec.inputs.iter().flatten().cloned().collect();
+    if let Some(inputs) = update.inputs.as_ref().filter(|inputs| **inputs != present) {
+        problems.push(inputs_change(&present.join(", "), &inputs.join(", ")));
     }
     let mut new = spec.clone();
     if let Some(selector) = update.selector {
@@ -62,6 +58,31 @@ pub(super) fn updated(spec: &FunctionSpec, update: &FunctionUpdate) -> Result<Fu
         new.files = files.iter().map(grant).collect();
     }
     checked(new, problems)
+}
+
+/// A description that takes the place of another one; its artifact is not looked at.
+pub(super) fn replaced(before: &FunctionSpec, after: FunctionSpec) -> Result<FunctionSpec> {
+    let mut problems = Vec::new();
+    if before.inputs != after.inputs {
+        problems.push(inputs_change(&grouped(&before.inputs), &grouped(&after.inputs)));
+    }
+    check_selector(before, &after, &mut problems);
+    checked(after, problems)
+}
+
+fn inputs_change(from: &str, to: &str) -> String {
+    format!(
+        "inputs cannot change from '{from}' to '{to}', since positions and state belong to them: create another function"
+    )
+}
+
+/// Inputs by group; a group of one without brackets.
+fn grouped(inputs: &[Vec<String>]) -> String {
+    let group = |topics: &Vec<String>| match topics.as_slice() {
+        [topic] => topic.clone(),
+        topics => format!("[{}]", topics.join(", ")),
+    };
+    inputs.iter().map(group).collect::<Vec<_>>().join(", ")
 }
 
 /// Tasks of a group-parallel function are others than those of any other, and so is the state that belongs to them.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fnstream_api::{PartitionInfo, TopicDescription, TopicRequest};
-use fnstream_core::spec::{MAX_PARTITIONS, check_name};
+use fnstream_core::spec::{FunctionEntry, FunctionSpec, MAX_PARTITIONS, check_name};
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_store::{Retention, TopicInfo};
 
@@ -20,6 +20,17 @@ impl App {
             let mut names: Vec<_> = app.store.topics().into_iter().map(|topic| topic.name).collect();
             names.sort_unstable();
             Ok(names)
+        })
+        .await
+    }
+
+    /// What all topics are and how full they are, in the order of their names.
+    pub async fn describe_topics(self: &Arc<Self>) -> Result<Vec<TopicDescription>> {
+        self.blocking(|app| {
+            let functions = app.metadata.list()?;
+            let mut topics: Vec<_> = app.store.topics().iter().map(|topic| app.told(topic, &functions)).collect();
+            topics.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+            Ok(topics)
         })
         .await
     }
@@ -62,7 +73,7 @@ impl App {
             app.blocking(move |app| {
                 let _alone = app.topic_use.write();
                 app.store.topic(&name)?;
-                let (readers, writers) = app.users(&name)?;
+                let (readers, writers) = users(&app.metadata.list()?, &name);
                 if let Some(user) = readers.first().or(writers.first()) {
                     return Err(Error::new(
                         ErrorCode::TopicInUse,
@@ -92,24 +103,25 @@ impl App {
     }
 
     fn describe_topic_now(&self, name: &str) -> Result<TopicDescription> {
-        let topic = self.store.topic(name)?;
-        let (read_by, written_by) = self.users(name)?;
-        let waiting = self.waiting.lock().get(name).copied().unwrap_or_default();
-        Ok(TopicDescription { waiting_consumers: waiting, ..description(&topic, read_by, written_by) })
+        Ok(self.told(&self.store.topic(name)?, &self.metadata.list()?))
     }
 
-    /// The functions that read and those that write a topic.
-    fn users(&self, topic: &str) -> Result<(Vec<String>, Vec<String>)> {
-        let functions = self.metadata.list()?;
-        let names = |uses: &dyn Fn(&fnstream_core::spec::FunctionSpec) -> bool| {
-            functions.iter().filter(|f| uses(&f.spec)).map(|f| f.spec.name.clone()).collect::<Vec<_>>()
-        };
-        let readers = names(&|spec| spec.inputs.iter().flatten().any(|t| t == topic));
-        let writers = names(&|spec| {
-            spec.outputs.iter().any(|t| t == topic) || spec.dead_letter_topic().is_some_and(|t| t == topic)
-        });
-        Ok((readers, writers))
+    fn told(&self, topic: &TopicInfo, functions: &[FunctionEntry]) -> TopicDescription {
+        let (read_by, written_by) = users(functions, &topic.name);
+        let waiting = self.waiting.lock().get(topic.name.as_str()).copied().unwrap_or_default();
+        TopicDescription { waiting_consumers: waiting, ..description(topic, read_by, written_by) }
     }
+}
+
+/// The functions that read and those that write a topic.
+fn users(functions: &[FunctionEntry], topic: &str) -> (Vec<String>, Vec<String>) {
+    let names = |uses: &dyn Fn(&FunctionSpec) -> bool| {
+        functions.iter().filter(|f| uses(&f.spec)).map(|f| f.spec.name.clone()).collect::<Vec<_>>()
+    };
+    let readers = names(&|spec| spec.inputs.iter().flatten().any(|t| t == topic));
+    let writers =
+        names(&|spec| spec.outputs.iter().any(|t| t == topic) || spec.dead_letter_topic().is_some_and(|t| t == topic));
+    (readers, writers)
 }
 
 fn description(topic: &TopicInfo, read_by: Vec<String>, written_by: Vec<String>) -> TopicDescription {

@@ -7,8 +7,9 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use fnstream_api::ErrorBody;
-use fnstream_core::error::Fault;
 use fnstream_core::{Error, ErrorCode};
+
+use crate::failure;
 
 /// What a handler fails with.
 #[derive(Debug)]
@@ -37,17 +38,7 @@ impl From<Error> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let Failure(error) = self;
-        match error.code.fault() {
-            Fault::Internal => {
-                tracing::error!(code = %error.code, error = error.message, "a request failed by our fault")
-            }
-            Fault::External if !matches!(error.code, ErrorCode::ShuttingDown | ErrorCode::NotReady) => {
-                tracing::warn!(code = %error.code, error = error.message, "a request failed");
-            }
-            Fault::External | Fault::User => {
-                tracing::debug!(code = %error.code, error = error.message, "a request was refused");
-            }
-        }
+        failure::note(&error);
         let status = StatusCode::from_u16(error.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         (status, Json(ErrorBody::from(&error))).into_response()
     }

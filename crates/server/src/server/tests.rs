@@ -16,6 +16,7 @@ async fn ready(server: &Server) -> (u16, String) {
 async fn start(folder: &tempfile::TempDir) -> Server {
     let mut config = ServerConfig::new(folder.path().join("data"));
     config.listen = "127.0.0.1:0".into();
+    config.grpc_listen = Some("127.0.0.1:0".into());
     Server::start(config).await.unwrap()
 }
 

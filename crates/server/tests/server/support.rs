@@ -25,6 +25,7 @@ pub struct Fixture {
 pub fn config(folder: &Path) -> ServerConfig {
     let mut config = ServerConfig::new(folder.join("data"));
     config.listen = "127.0.0.1:0".into();
+    config.grpc_listen = Some("127.0.0.1:0".into());
     config.durability = Durability::Os;
     config.workers = Some(2);
     config

@@ -14,6 +14,7 @@ mod folder;
 mod forks;
 mod log;
 mod model;
+mod peek;
 mod register;
 mod retention;
 mod scale;

@@ -1,0 +1,149 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! A client of a server's gRPC interface.
+//!
+//! Every call is one request; nothing is repeated behind the caller's back.
+
+use std::error::Error;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fnstream_core::ErrorCode;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+
+use super::MAX_MESSAGE_BYTES;
+use super::proto::function_stream_service_client::FunctionStreamServiceClient;
+use super::proto::{CreateFunctionRequest, FunctionInfo, Response, ShowFunctionsRequest, SqlRequest, StatusCode};
+use crate::client::ClientError;
+use crate::failure::ErrorBody;
+
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a create means when the function is there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CreateMode {
+    /// It fails.
+    #[default]
+    New,
+    /// The function stays as it is.
+    IfNotExists,
+    /// The function becomes what is asked for, and goes on with its state.
+    OrReplace,
+}
+
+/// A connection to one server. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct GrpcClient {
+    url: String,
+    service: FunctionStreamServiceClient<Channel>,
+}
+
+impl GrpcClient {
+    /// Connects to the server at `url`, such as `http://127.0.0.1:8080`. A connection that breaks later is made anew by
+    /// the next call.
+    pub async fn connect(url: &str) -> Result<Self, ClientError> {
+        let endpoint = Endpoint::from_shared(url.to_owned())
+            .map_err(|e| ClientError::invalid(format!("url '{url}': {e}")))?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true);
+        let channel = endpoint.connect().await.map_err(|e| ClientError::Unreachable {
+            message: format!("cannot reach the server at {url}: {}", root_cause(&e)),
+        })?;
+        let service = FunctionStreamServiceClient::new(channel)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        Ok(GrpcClient { url: url.to_owned(), service })
+    }
+
+    /// The server's URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Runs statements. A statement that was refused is an answer too: look at [`Response::failure`].
+    pub async fn execute_sql(&self, sql: impl Into<String>) -> Result<Response, ClientError> {
+        let answer = self.service.clone().execute_sql(SqlRequest { sql: sql.into() }).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.broken(&status))
+    }
+
+    /// Registers a function, `config` being its config.yaml and `artifact` what it runs, and starts it. The answer is a
+    /// success: what was refused is an error.
+    pub async fn create_function(
+        &self,
+        config: Bytes,
+        artifact: Bytes,
+        mode: CreateMode,
+    ) -> Result<Response, ClientError> {
+        let request = CreateFunctionRequest {
+            config_bytes: config,
+            function_bytes: artifact,
+            if_not_exists: mode == CreateMode::IfNotExists,
+            or_replace: mode == CreateMode::OrReplace,
+        };
+        let answer = self.service.clone().create_function(request).await;
+        let response = answer.map_err(|status| self.broken(&status))?.into_inner();
+        match response.failure() {
+            Some(body) => Err(refused(response.status_code, body)),
+            None => Ok(response),
+        }
+    }
+
+    /// The functions whose names are like the pattern, or all.
+    pub async fn show_functions(&self, filter: Option<String>) -> Result<Vec<FunctionInfo>, ClientError> {
+        let answer = self.service.clone().show_functions(ShowFunctionsRequest { filter }).await;
+        let answer = answer.map_err(|status| self.broken(&status))?.into_inner();
+        match answer.status_code() {
+            StatusCode::Ok => Ok(answer.functions),
+            _ => {
+                let body = ErrorBody { code: answer.error_code, message: answer.message, advice: answer.advice };
+                Err(refused(answer.status_code, body))
+            }
+        }
+    }
+
+    /// The call itself did not come through.
+    fn broken(&self, status: &Status) -> ClientError {
+        let url = &self.url;
+        let message = words(status);
+        match status.code() {
+            Code::ResourceExhausted | Code::OutOfRange => ClientError::Server {
+                status: ErrorCode::BodyTooLarge.http_status(),
+                body: ErrorBody {
+                    code: ErrorCode::BodyTooLarge.as_str().to_owned(),
+                    message,
+                    advice: ErrorCode::BodyTooLarge.advice().to_owned(),
+                },
+            },
+            Code::Unimplemented => ClientError::Protocol {
+                message: format!(
+                    "{url} does not know the call: it may not be the gRPC address of a function-stream server"
+                ),
+            },
+            Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded => {
+                ClientError::Unreachable { message: format!("the connection broke to the server at {url}: {message}") }
+            }
+            _ => ClientError::Protocol { message: format!("unexpected answer of {url}: {message}") },
+        }
+    }
+}
+
+fn refused(status: i32, body: ErrorBody) -> ClientError {
+    ClientError::Server { status: u16::try_from(status).unwrap_or_default(), body }
+}
+
+/// The server's words, or what broke the connection.
+fn words(status: &Status) -> String {
+    status.source().map_or_else(|| status.message().to_owned(), root_cause)
+}
+
+/// The innermost cause says what happened; the outer ones say that something did.
+fn root_cause(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string().chars().take(300).collect::<String>().to_lowercase()
+}

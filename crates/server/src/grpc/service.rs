@@ -1,0 +1,141 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The service of functions: calls to operations, results to messages.
+
+use std::sync::Arc;
+
+use fnstream_api::grpc::proto::function_stream_service_server::FunctionStreamService;
+use fnstream_api::grpc::proto::{
+    CreateFunctionRequest, CreatePythonFunctionRequest, DropFunctionRequest, FunctionInfo, Response,
+    ShowFunctionsRequest, ShowFunctionsResponse, SqlRequest, StartFunctionRequest, StatusCode, StopFunctionRequest,
+};
+use fnstream_api::grpc::{CreateMode, error_message, status_of};
+use fnstream_core::{Error, ErrorCode, Result};
+use fnstream_sql::Pattern;
+use tonic::{Request, Status};
+
+use super::answer::{call, done, status_word};
+use crate::app::App;
+use crate::sql;
+
+/// See the module.
+pub struct Functions {
+    app: Arc<App>,
+}
+
+impl Functions {
+    pub fn new(app: Arc<App>) -> Self {
+        Functions { app }
+    }
+}
+
+type Answer<T> = std::result::Result<tonic::Response<T>, Status>;
+
+fn refused(error: &Error) -> Response {
+    Response::from(error)
+}
+
+#[tonic::async_trait]
+impl FunctionStreamService for Functions {
+    async fn execute_sql(&self, request: Request<SqlRequest>) -> Answer<Response> {
+        let (_, extensions, request) = request.into_parts();
+        call(&extensions, sql::execute(&self.app, &request.sql), refused).await
+    }
+
+    async fn create_function(&self, request: Request<CreateFunctionRequest>) -> Answer<Response> {
+        let (_, extensions, request) = request.into_parts();
+        let create = async {
+            let mode = mode(&request)?;
+            if request.function_bytes.is_empty() {
+                return Err(Error::new(ErrorCode::ArtifactInvalid, "function_bytes is empty"));
+            }
+            let (status, message) = sql::create(&self.app, request.config_bytes, request.function_bytes, mode).await?;
+            Ok(done(status, message))
+        };
+        call(&extensions, create, refused).await
+    }
+
+    async fn create_python_function(&self, request: Request<CreatePythonFunctionRequest>) -> Answer<Response> {
+        let (_, extensions, request) = request.into_parts();
+        let create = async {
+            let class = request.class_name.escape_debug();
+            let message = format!("the Python class '{class}' cannot be run by this version");
+            Err(Error::new(ErrorCode::LanguageUnavailable, message))
+        };
+        call(&extensions, create, refused).await
+    }
+
+    async fn drop_function(&self, request: Request<DropFunctionRequest>) -> Answer<Response> {
+        let (_, extensions, request) = request.into_parts();
+        let dropped = async { ok(sql::drop_function(&self.app, request.function_name).await?) };
+        call(&extensions, dropped, refused).await
+    }
+
+    async fn show_functions(&self, request: Request<ShowFunctionsRequest>) -> Answer<ShowFunctionsResponse> {
+        let (_, extensions, request) = request.into_parts();
+        call(&extensions, self.show(request.filter), |error| ShowFunctionsResponse {
+            status_code: status_of(error.code).into(),
+            message: error_message(error),
+            functions: Vec::new(),
+            error_code: error.code.as_str().to_owned(),
+            advice: error.code.advice().to_owned(),
+        })
+        .await
+    }
+
+    async fn start_function(&self, request: Request<StartFunctionRequest>) -> Answer<Response> {
+        let (_, extensions, request) = request.into_parts();
+        let started = async { ok(sql::start(&self.app, request.function_name).await?) };
+        call(&extensions, started, refused).await
+    }
+
+    async fn stop_function(&self, request: Request<StopFunctionRequest>) -> Answer<Response> {
+        let (_, extensions, request) = request.into_parts();
+        let stopped = async { ok(sql::stop(&self.app, request.function_name).await?) };
+        call(&extensions, stopped, refused).await
+    }
+}
+
+impl Functions {
+    async fn show(&self, filter: Option<String>) -> Result<ShowFunctionsResponse> {
+        let broken = |text: &str| {
+            let message = format!("the filter '{}' ends within an escape", text.escape_debug());
+            Error::new(ErrorCode::InvalidRequest, message)
+        };
+        let like = filter.map(|text| Pattern::new(&text).ok_or_else(|| broken(&text))).transpose()?;
+        let functions: Vec<_> = sql::summaries(&self.app, like.as_ref())
+            .await?
+            .into_iter()
+            .map(|function| FunctionInfo {
+                name: function.name,
+                task_type: sql::TASK_TYPE.to_owned(),
+                status: status_word(function.status).to_owned(),
+                revision: function.revision,
+                reason: function.reason.unwrap_or_default(),
+            })
+            .collect();
+        Ok(ShowFunctionsResponse {
+            status_code: StatusCode::Ok.into(),
+            message: sql::counted(functions.len(), "function"),
+            functions,
+            ..ShowFunctionsResponse::default()
+        })
+    }
+}
+
+fn ok(message: String) -> Result<Response> {
+    Ok(done(StatusCode::Ok, message))
+}
+
+fn mode(request: &CreateFunctionRequest) -> Result<CreateMode> {
+    match (request.if_not_exists, request.or_replace) {
+        (false, false) => Ok(CreateMode::New),
+        (true, false) => Ok(CreateMode::IfNotExists),
+        (false, true) => Ok(CreateMode::OrReplace),
+        (true, true) => {
+            let message = "if_not_exists and or_replace are both set: a function that is there stays, or is changed";
+            Err(Error::new(ErrorCode::InvalidRequest, message))
+        }
+    }
+}

@@ -1,0 +1,168 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Carries SQL statements out, and makes their rows.
+//!
+//! A text is read as a whole before anything is done. Its statements run in order, each completely before the next begins,
+//! and stop at the first that fails; what was done before it stays done. The grammar is `fnstream_sql`'s, what each
+//! statement does is `app`'s, the rows are in `rows` and `show`.
+
+mod rows;
+mod show;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fnstream_api::RollbackRequest;
+use fnstream_api::grpc::proto::{Response, StatementResult, StatusCode};
+use fnstream_api::grpc::{CreateMode, error_message, status_of};
+use fnstream_core::{Error, ErrorCode, Result};
+use fnstream_sql::{OnExisting, Statement};
+
+use crate::app::{App, Archive, Deadline, Made};
+use crate::failure;
+use rows::Rows;
+
+pub use show::{TASK_TYPE, counted, summaries};
+
+/// The largest description of a function.
+const MAX_DESCRIPTION: usize = 1 << 20;
+
+/// What a statement did.
+struct Done {
+    status: StatusCode,
+    message: String,
+    rows: Option<Rows>,
+}
+
+impl Done {
+    fn new(message: impl Into<String>) -> Self {
+        Done { status: StatusCode::Ok, message: message.into(), rows: None }
+    }
+}
+
+/// Runs the statements of a text. A statement that is refused is part of the answer; an error is a text that cannot be
+/// read, or a deadline that has passed.
+pub async fn execute(app: &Arc<App>, sql: &str) -> Result<Response> {
+    let statements = fnstream_sql::parse(sql).map_err(|errors| Error::new(errors.first().code, errors.render(sql)))?;
+    let count = statements.len();
+    if count == 0 {
+        return Err(Error::new(ErrorCode::InvalidSql, "the text holds no statement"));
+    }
+    let mut response = Response::default();
+    let mut messages = Vec::new();
+    for (number, statement) in (1..).zip(statements) {
+        Deadline::of_caller().check()?;
+        let what = statement.node.to_string();
+        let done = match run(app, statement.node).await.and_then(encoded) {
+            Ok(done) => done,
+            Err(error) if error.code == ErrorCode::DeadlinePassed => return Err(error),
+            Err(error) => {
+                failure::note(&error);
+                let error = if count == 1 {
+                    error
+                } else {
+                    error.context(format_args!("statement {number} of {count}, {what}"))
+                };
+                response.results.push(refused(&error));
+                return Ok(Response { results: response.results, ..Response::from(&error) });
+            }
+        };
+        messages.push(done.message.clone());
+        response.status_code = done.status_code;
+        if done.data.is_some() {
+            response.data.clone_from(&done.data);
+        }
+        response.results.push(done);
+    }
+    response.message = messages.join("\n");
+    Ok(response)
+}
+
+fn encoded(done: Done) -> Result<StatementResult> {
+    let data = done.rows.map(|rows| rows.encode()).transpose()?.map(Bytes::from);
+    Ok(StatementResult { status_code: done.status.into(), message: done.message, data, error_code: String::new() })
+}
+
+fn refused(error: &Error) -> StatementResult {
+    StatementResult {
+        status_code: status_of(error.code).into(),
+        message: error_message(error),
+        data: None,
+        error_code: error.code.as_str().to_owned(),
+    }
+}
+
+async fn run(app: &Arc<App>, statement: Statement) -> Result<Done> {
+    match statement {
+        Statement::CreateFunction { on_existing, function_path, config_path } => {
+            let mode = match on_existing {
+                OnExisting::Fail => CreateMode::New,
+                OnExisting::Keep => CreateMode::IfNotExists,
+                OnExisting::Replace => CreateMode::OrReplace,
+            };
+            let config = app.read_allowed(config_path, MAX_DESCRIPTION).await?;
+            let most = app.config().max_artifact_bytes;
+            let artifact = app.read_allowed(function_path, most).await?;
+            create(app, config, artifact, mode).await.map(|(status, message)| Done { status, ..Done::new(message) })
+        }
+        Statement::StartFunction { name } => start(app, name).await.map(Done::new),
+        Statement::StopFunction { name } => stop(app, name).await.map(Done::new),
+        Statement::RestartFunction { name } => {
+            app.restart(name.clone()).await?;
+            Ok(Done::new(format!("function '{name}' restarted")))
+        }
+        Statement::DropFunction { name, if_exists } => match drop_function(app, name).await {
+            Err(error) if if_exists && error.code == ErrorCode::FunctionNotFound => Ok(Done::new(error.message)),
+            done => done.map(Done::new),
+        },
+        Statement::RollbackFunction { name, revision } => {
+            let request = RollbackRequest { to: revision, ..RollbackRequest::default() };
+            let done = app.rollback(name, request).await?;
+            let what = format!(
+                "function '{}' is back to revision {}, as revision {}",
+                done.function.name, done.to, done.function.revision
+            );
+            Ok(Done::new([vec![what], done.notes].concat().join("\n")))
+        }
+        Statement::DescribeFunction { name } => show::function(app, name).await,
+        Statement::ShowFunctions { like } => show::functions(app, like.as_ref()).await,
+        Statement::ShowTopics { like } => show::topics(app, like.as_ref()).await,
+        Statement::ShowState { name, like, limit } => show::state(app, name, like, limit).await,
+        Statement::ShowDeadLetters { name, limit } => show::dead_letters(app, name, limit).await,
+    }
+}
+
+/// Registers a function and starts it; the status and what was done in words.
+pub async fn create(app: &Arc<App>, config: Bytes, artifact: Bytes, mode: CreateMode) -> Result<(StatusCode, String)> {
+    let (spec, notes) = app.described(config).await?;
+    let (made, function) = app.make(spec, Archive::Bytes(artifact), mode).await?;
+    let name = function.name;
+    let (status, what) = match made {
+        Made::New => (StatusCode::Created, format!("function '{name}' created and started")),
+        Made::Kept => (StatusCode::Ok, format!("function '{name}' exists and stays as it is")),
+        Made::Replaced => (StatusCode::Ok, format!("function '{name}' is at revision {}", function.revision)),
+    };
+    Ok((status, [vec![what], notes].concat().join("\n")))
+}
+
+/// Starts a function; says so.
+pub async fn start(app: &Arc<App>, name: String) -> Result<String> {
+    let function = app.start(name).await?;
+    Ok(format!("function '{}' started", function.name))
+}
+
+/// Stops a function; says so, or that it still finishes what it began.
+pub async fn stop(app: &Arc<App>, name: String) -> Result<String> {
+    let function = app.stop(name).await?;
+    Ok(match function.status {
+        fnstream_api::FunctionStatus::Stopped => format!("function '{}' stopped", function.name),
+        _ => format!("function '{}' stops as soon as it has finished what it began", function.name),
+    })
+}
+
+/// Deletes a function; says so.
+pub async fn drop_function(app: &Arc<App>, name: String) -> Result<String> {
+    app.delete(name.clone()).await?;
+    Ok(format!("function '{name}' dropped"))
+}

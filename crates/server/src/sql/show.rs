@@ -1,0 +1,185 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The rows of each statement that shows something. Their schemas are public: `docs/grpc.md` has them.
+
+use std::sync::Arc;
+
+use fnstream_api::grpc::MAX_MESSAGE_BYTES;
+use fnstream_api::units::format_time;
+use fnstream_api::{FunctionDescription, FunctionSummary, TaskDescription};
+use fnstream_core::{Error, ErrorCode, Result};
+use fnstream_sql::Pattern;
+
+use super::Done;
+use super::rows::Rows;
+use crate::app::App;
+use crate::grpc::status_word;
+
+/// What every function is made of, until there are others.
+pub const TASK_TYPE: &str = "processor";
+
+/// The most dead letters of one answer.
+const MOST_LETTERS: usize = 10_000;
+
+/// The functions whose names are like the pattern.
+pub async fn summaries(app: &Arc<App>, like: Option<&Pattern>) -> Result<Vec<FunctionSummary>> {
+    let mut functions = app.status(None).await?;
+    functions.retain(|function| like.is_none_or(|pattern| pattern.matches(&function.name)));
+    Ok(functions)
+}
+
+/// So many of something, in words.
+pub fn counted(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+pub(super) async fn functions(app: &Arc<App>, like: Option<&Pattern>) -> Result<Done> {
+    let functions = summaries(app, like).await?;
+    let rows = Rows::default()
+        .text("name", functions.iter().map(|function| &function.name))
+        .text("task_type", functions.iter().map(|_| TASK_TYPE))
+        .text("status", functions.iter().map(|function| status_word(function.status)));
+    Ok(Done { rows: Some(rows), ..Done::new(counted(functions.len(), "function")) })
+}
+
+pub(super) async fn function(app: &Arc<App>, name: String) -> Result<Done> {
+    let summary = app.status(Some(name.clone())).await?;
+    let function = app.describe(name).await?;
+    let properties = properties(&function, summary.first().and_then(|summary| summary.reason.clone()));
+    let rows = Rows::default()
+        .text("property", properties.iter().map(|(property, _)| property))
+        .text("value", properties.iter().map(|(_, value)| value));
+    Ok(Done { rows: Some(rows), ..Done::new(format!("function '{}'", function.name)) })
+}
+
+/// What a function is and how it fares, in words.
+fn properties(function: &FunctionDescription, reason: Option<String>) -> Vec<(String, String)> {
+    let groups = match function.groups.as_slice() {
+        [] => function.inputs.join(", "),
+        groups => groups.iter().map(|group| format!("[{}]", group.join(", "))).collect::<Vec<_>>().join(", "),
+    };
+    let mut all = vec![
+        ("name".to_owned(), function.name.clone()),
+        ("task_type".to_owned(), TASK_TYPE.to_owned()),
+        ("status".to_owned(), status_word(function.status).to_owned()),
+        ("reason".to_owned(), reason.unwrap_or_default()),
+        ("revision".to_owned(), function.revision.to_string()),
+        ("created".to_owned(), format_time(function.created_ms)),
+        ("archive".to_owned(), function.archive.clone()),
+        ("kind".to_owned(), function.kind.clone().unwrap_or_else(|| "not loaded".to_owned())),
+        ("inputs".to_owned(), groups),
+        ("selector".to_owned(), function.selector.as_str().to_owned()),
+        ("outputs".to_owned(), function.outputs.join(", ")),
+        ("replicas".to_owned(), function.replicas.to_string()),
+    ];
+    all.extend(function.watermarks.iter().map(|(topic, of)| (format!("watermark.{topic}"), of.to_string())));
+    all.extend(function.config.iter().map(|(name, value)| (format!("config.{name}"), value.clone())));
+    all.extend(function.env.iter().map(|(name, value)| (format!("env.{name}"), value.clone())));
+    all.extend(
+        function
+            .files
+            .iter()
+            .map(|grant| (format!("files.{}", grant.guest.as_ref().unwrap_or(&grant.host)), grant.host.clone())),
+    );
+    all.extend(fields("limits", &function.limits));
+    all.extend(fields("on-error", &function.on_error));
+    all.extend(function.tasks.iter().map(|of| (format!("task.{}", of.index), task(of))));
+    all
+}
+
+/// The fields of a part of the description, as JSON names them.
+fn fields(what: &str, part: &impl serde::Serialize) -> Vec<(String, String)> {
+    let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(part) else { return Vec::new() };
+    let text = |value: serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    fields.into_iter().map(|(name, value)| (format!("{what}.{name}"), text(value))).collect()
+}
+
+fn task(task: &TaskDescription) -> String {
+    let lag: u64 = task.partitions.iter().map(|partition| partition.lag).sum();
+    let TaskDescription { epoch, records_in, records_out, restarts, .. } = task;
+    let status = task.status.as_str();
+    let mut told =
+        format!("{status}, epoch {epoch}, in {records_in}, out {records_out}, lag {lag}, restarts {restarts}");
+    if let Some(error) = &task.last_error {
+        told.push_str(&format!(", last error {}: {}", error.code, error.message));
+    }
+    told
+}
+
+pub(super) async fn topics(app: &Arc<App>, like: Option<&Pattern>) -> Result<Done> {
+    let mut topics = app.describe_topics().await?;
+    topics.retain(|topic| like.is_none_or(|pattern| pattern.matches(&topic.name)));
+    let records = |topic: &fnstream_api::TopicDescription| {
+        // The embedded log counts records without gaps, and the description is of the same log.
+        let count =
+            topic.partitions.iter().map(|of| Some(of.end.parse::<u128>().ok()? - of.earliest.parse::<u128>().ok()?));
+        u64::try_from(count.flatten().sum::<u128>()).unwrap_or(u64::MAX)
+    };
+    let rows = Rows::default()
+        .text("name", topics.iter().map(|topic| &topic.name))
+        .u32("partitions", topics.iter().map(|topic| topic.partitions.len() as u32))
+        .u64("records", topics.iter().map(records))
+        .u64("bytes", topics.iter().map(|topic| topic.partitions.iter().map(|of| of.bytes).sum()))
+        .optional_u64("retention_ms", topics.iter().map(|topic| topic.retention_ms))
+        .optional_u64("retention_bytes", topics.iter().map(|topic| topic.retention_bytes))
+        .text("read_by", topics.iter().map(|topic| topic.read_by.join(", ")))
+        .text("written_by", topics.iter().map(|topic| topic.written_by.join(", ")))
+        .times("created", topics.iter().map(|topic| topic.created_ms));
+    Ok(Done { rows: Some(rows), ..Done::new(counted(topics.len(), "topic")) })
+}
+
+pub(super) async fn state(app: &Arc<App>, name: String, like: Option<Pattern>, limit: Option<u64>) -> Result<Done> {
+    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let wanted =
+        move |entry: &crate::app::StateEntry| like.as_ref().is_none_or(|pattern| pattern.matches(&entry.key()));
+    let entries = app.state(name, wanted, limit, MAX_MESSAGE_BYTES).await?;
+    let part = |index: usize| entries.iter().map(move |entry| entry.complex.as_ref().map(|parts| &parts[index]));
+    let rows = Rows::default()
+        .u32("task", entries.iter().map(|entry| entry.task))
+        .text("store", entries.iter().map(|entry| &entry.store))
+        .text("key", entries.iter().map(|entry| entry.key()))
+        .bytes("value", entries.iter().map(|entry| &entry.value))
+        .optional_bytes("key_group", part(0))
+        .optional_bytes("primary_key", part(1))
+        .optional_bytes("namespace", part(2))
+        .bytes("user_key", entries.iter().map(|entry| &entry.user_key));
+    let what = if entries.len() == 1 { "1 entry".to_owned() } else { format!("{} entries", entries.len()) };
+    Ok(Done { rows: Some(rows), ..Done::new(what) })
+}
+
+pub(super) async fn dead_letters(app: &Arc<App>, name: String, limit: Option<u64>) -> Result<Done> {
+    let wanted = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let (_, waiting, letters) = app.dead_letters(name, wanted.min(MOST_LETTERS)).await?;
+    if letters.len() == MOST_LETTERS && wanted > MOST_LETTERS && waiting > MOST_LETTERS as u64 {
+        let message =
+            format!("{waiting} dead letters wait, and an answer has at most {MOST_LETTERS}: ask for fewer with LIMIT");
+        return Err(Error::new(ErrorCode::InvalidRequest, message));
+    }
+    let bytes: usize = letters.iter().map(|letter| letter.batch.frame().record(letter.index).value.len()).sum();
+    if bytes > MAX_MESSAGE_BYTES {
+        let message =
+            format!("the dead letters have {bytes} bytes, more than {MAX_MESSAGE_BYTES}: ask for fewer with LIMIT");
+        return Err(Error::new(ErrorCode::InvalidRequest, message));
+    }
+    let record = |index: usize| letters[index].batch.frame().record(letters[index].index);
+    let of = || letters.iter().map(|letter| &letter.letter);
+    let id = |letter: &crate::app::WaitingLetter| {
+        format!("{}:{}", letter.batch.from().partition, letter.batch.position(letter.index))
+    };
+    let rows = Rows::default()
+        .text("id", letters.iter().map(id))
+        .text("error_code", of().map(|letter| &letter.code))
+        .text("message", of().map(|letter| &letter.message))
+        .text("topic", of().map(|letter| letter.source.topic.to_string()))
+        .u32("partition", of().map(|letter| letter.source.partition))
+        .text("position", of().map(|letter| letter.position.to_string()))
+        .u64("attempts", of().map(|letter| letter.attempts))
+        .u64("revision", of().map(|letter| letter.revision))
+        .times("failed_at", of().map(|letter| letter.failed_at_ms))
+        .optional_bytes("key", (0..letters.len()).map(|index| record(index).key))
+        .bytes("value", (0..letters.len()).map(|index| record(index).value));
+    let what = counted(letters.len(), "dead letter");
+    let message = if waiting == letters.len() as u64 { what } else { format!("{what} of {waiting} that wait") };
+    Ok(Done { rows: Some(rows), ..Done::new(message) })
+}
