@@ -49,8 +49,8 @@ pub struct Flag {
 /// The settings of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerSettings {
-    /// Where the gRPC interface listens: `host:port`.
-    pub grpc_listen: String,
+    /// Where the gRPC interface listens: `host:port`; nowhere when it is not set.
+    pub grpc_listen: Option<String>,
     /// Threads that run functions, if a number was given.
     pub workers: Option<u16>,
     /// Threads that run functions for each core, when no number was given.

@@ -43,6 +43,17 @@ pub enum Origin {
     Flag(&'static str),
 }
 
+impl Origin {
+    /// What messages call it.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Origin::Default => "default",
+            Origin::File(name, _) | Origin::Variable(name) => name,
+            Origin::Flag(name) => name,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -40,12 +40,26 @@ pub static FLAGS: &[(&str, &str)] = &[
     ("retention.max_bytes", "--retention-bytes"),
     ("allow.archive_dirs", "--allow-archive-dir"),
     ("allow.files_dirs", "--allow-files-dir"),
-    ("service.host", "--grpc-listen"),
-    ("service.port", "--grpc-listen"),
+    ("service.grpc", GRPC_FLAG),
+    ("service.host", GRPC_FLAG),
+    ("service.port", GRPC_FLAG),
 ];
 
-/// Variables that are older than the rule for their names.
-pub static VARIABLES: &[(&str, &str)] = &[("rest.listen", "LISTEN_ADDR"), ("pulsar.service_url", "PULSAR_URL")];
+/// Variables that do not follow the rule for their names.
+pub static VARIABLES: &[(&str, &str)] = &[
+    ("rest.listen", "LISTEN_ADDR"),
+    ("pulsar.service_url", "PULSAR_URL"),
+    ("service.grpc", GRPC_VARIABLE),
+    ("service.host", GRPC_VARIABLE),
+    ("service.port", GRPC_VARIABLE),
+];
+
+/// Gives `host:port`, or `none`, and so sets three settings at once.
+pub const GRPC_FLAG: &str = "--grpc-listen";
+/// The same as a variable.
+pub const GRPC_VARIABLE: &str = "GRPC_LISTEN_ADDR";
+/// What [`GRPC_FLAG`] is called where flags are passed in: no setting has this name.
+pub const GRPC_LISTEN: &str = "service.listen";
 
 const SERVICE: &[Key] = &[
     Key::new("host", &Kind::Text, "127.0.0.1", "Where the gRPC interface listens: the host."),
@@ -54,6 +68,12 @@ const SERVICE: &[Key] = &[
         &Kind::Number(0, 65535),
         "8080",
         "Where the gRPC interface listens: the port; 0 takes a free one.",
+    ),
+    Key::new(
+        "grpc",
+        &Kind::Bool,
+        "true",
+        "Whether the gRPC interface is served; the word for no of the flag is `none`.",
     ),
     Key::new(
         "workers",
@@ -138,7 +158,7 @@ const ALLOW: &[Key] = &[
         "archive_dirs",
         &Kind::List(&Kind::Path, 0, 1024),
         "[]",
-        "Folders from which clients of other machines may name an artifact by its path.",
+        "Folders from which clients of other machines, and SQL statements, may name files by their paths.",
     ),
     Key::new(
         "files_dirs",

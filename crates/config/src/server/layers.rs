@@ -6,7 +6,7 @@
 use fnstream_core::ErrorCode;
 
 use super::effective::{Effective, Origin, Setting};
-use super::keys::{FLAGS, SERVER, VARIABLES};
+use super::keys::{FLAGS, GRPC_FLAG, GRPC_LISTEN, GRPC_VARIABLE, SERVER, VARIABLES};
 use super::{DurabilitySetting, LogFormat, LoggingSettings, SERVER_DEFAULTS, ServerSettings, Sources};
 use crate::hint;
 use crate::key::{Key, Kind};
@@ -30,6 +30,10 @@ pub(super) fn merge(sources: &Sources<'_>) -> Result<(ServerSettings, Effective,
     }
     layers.variables(sources.variables);
     for flag in sources.flags {
+        if flag.path == GRPC_LISTEN {
+            flag.values.iter().for_each(|text| layers.grpc_listen(text, &Origin::Flag(GRPC_FLAG)));
+            continue;
+        }
         let name = FLAGS.iter().find(|(path, _)| *path == flag.path).map_or("", |(_, name)| name);
         layers.given(flag.path, &flag.values, Origin::Flag(name));
     }
@@ -97,7 +101,9 @@ impl Layers {
 
     fn variables(&mut self, variables: &[(String, String)]) {
         for (name, text) in variables {
-            if let Some((path, _)) = VARIABLES.iter().find(|(_, variable)| variable == name) {
+            if name == GRPC_VARIABLE && !text.is_empty() {
+                self.grpc_listen(text, &Origin::Variable(name.clone()));
+            } else if let Some((path, _)) = VARIABLES.iter().find(|(_, variable)| variable == name) {
                 // An empty one is as good as none, as it was.
                 if !text.is_empty() {
                     self.variable(name, path, text);
@@ -132,6 +138,23 @@ impl Layers {
         self.given(path, &values, Origin::Variable(name.to_owned()));
     }
 
+    /// Where gRPC is served, in one text.
+    fn grpc_listen(&mut self, text: &str, origin: &Origin) {
+        let given: &[(&str, &str)] = match text.rsplit_once(':') {
+            _ if text == "none" => &[("service.grpc", "false")],
+            // Without a host: all addresses of the machine, as for REST.
+            Some(("", port)) => &[("service.grpc", "true"), ("service.host", "0.0.0.0"), ("service.port", port)],
+            Some((host, port)) => &[("service.grpc", "true"), ("service.host", host), ("service.port", port)],
+            None => {
+                let message = format!("{} is neither host:port nor none", hint::quoted(text));
+                return self.problems.push(Problem::error(Place::START, message).of(origin.name()));
+            }
+        };
+        for (path, text) in given {
+            self.given(path, &[(*text).to_owned()], origin.clone());
+        }
+    }
+
     /// A variable of ours that sets nothing may be meant for a newer version, so it is no error.
     fn unknown_variable(&mut self, name: &str) {
         let names: Vec<_> = self.effective.settings.iter().map(|setting| variable(&setting.path())).collect();
@@ -145,13 +168,8 @@ impl Layers {
     fn given(&mut self, path: &str, texts: &[String], origin: Origin) {
         let Some(setting) = self.effective.settings.iter_mut().find(|setting| setting.path() == path) else { return };
         let read = |kind, text: &String| {
-            parsed(path, text, kind).map_err(|(message, hint)| {
-                let name = match &origin {
-                    Origin::Flag(name) => (*name).to_owned(),
-                    other => other.to_string().trim_start_matches("env ").to_owned(),
-                };
-                Problem { hint, ..Problem::error(Place::START, message).of(name) }
-            })
+            parsed(path, text, kind)
+                .map_err(|(message, hint)| Problem { hint, ..Problem::error(Place::START, message).of(origin.name()) })
         };
         let value = match (setting.key.kind, texts) {
             (Kind::List(of, ..), texts) => texts
@@ -198,7 +216,7 @@ fn typed(settings: &Effective, sources: &Sources<'_>) -> ServerSettings {
     // An address of IPv6 has colons of its own.
     let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
     ServerSettings {
-        grpc_listen: format!("{host}:{port}"),
+        grpc_listen: settings.is("service.grpc").then(|| format!("{host}:{port}")),
         workers: settings.fitting("service.workers"),
         worker_multiplier: settings.fitting("service.worker_multiplier").unwrap_or(1),
         rest_listen: text("rest.listen"),

@@ -24,7 +24,10 @@ fn origin(effective: &Effective, path: &str) -> String {
 #[test]
 fn a_server_that_is_told_nothing_has_the_defaults() {
     let (settings, effective, notes) = server_config(&Sources::default()).unwrap();
-    assert_eq!((settings.grpc_listen.as_str(), settings.rest_listen.as_str()), ("127.0.0.1:8080", "localhost:7300"));
+    assert_eq!(
+        (settings.grpc_listen.as_deref(), settings.rest_listen.as_str()),
+        (Some("127.0.0.1:8080"), "localhost:7300")
+    );
     assert_eq!((settings.workers, settings.worker_multiplier, settings.dirty_keys), (None, 1, None));
     assert_eq!((settings.max_produce_bytes, settings.max_artifact_bytes), (16 << 20, 256 << 20));
     assert_eq!((settings.data_dir, settings.cache_dir), (PathBuf::from("data"), Some(PathBuf::from("data/cache"))));
@@ -58,6 +61,9 @@ fn every_flag_and_older_variable_has_its_setting() {
     let has = |path: &str| effective.settings().iter().any(|setting| setting.path() == path);
     assert!(keys::FLAGS.iter().all(|(path, _)| has(path)));
     assert!(keys::VARIABLES.iter().all(|(path, _)| has(path) || *path == "pulsar.service_url"));
+    let (_, effective, _) =
+        server_config(&Sources { flags: &[flag(keys::GRPC_LISTEN, &["h:1"])], ..Sources::default() }).unwrap();
+    assert_eq!(origin(&effective, "service.port"), "flag --grpc-listen");
 }
 
 #[test]
@@ -74,7 +80,7 @@ wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB}
 ",
     );
     let expected = ServerSettings {
-        grpc_listen: "0.0.0.0:9090".into(),
+        grpc_listen: Some("0.0.0.0:9090".into()),
         workers: Some(3),
         worker_multiplier: 2,
         rest_listen: ":7400".into(),
@@ -99,7 +105,8 @@ wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB}
     };
     assert_eq!(settings, expected);
     assert_eq!(of_file("wasm: {enable_cache: false, cache_dir: /cache}").cache_dir, None);
-    assert_eq!(of_file("service: {host: '::1'}").grpc_listen, "[::1]:8080");
+    assert_eq!(of_file("service: {host: '::1'}").grpc_listen.as_deref(), Some("[::1]:8080"));
+    assert_eq!(of_file("service: {grpc: false}").grpc_listen, None);
     assert_eq!(of_file("logging: {format: pretty}").logging.format, LogFormat::Pretty);
     assert_eq!(of_file("state_storage: {durability: os}").durability, DurabilitySetting::Os);
     assert_eq!(of_file("# nothing").rest_listen, "localhost:7300");
@@ -118,7 +125,7 @@ fn a_flag_goes_before_a_variable_and_that_before_the_file() {
     let sources = Sources { file: Some(("c.yaml", file.as_bytes())), variables: &variables, flags: &flags, home: None };
     let (settings, effective, notes) = server_config(&sources).unwrap();
     assert_eq!(notes, []);
-    assert_eq!((settings.rest_listen.as_str(), settings.grpc_listen.as_str()), ("flag:3", "a:2"));
+    assert_eq!((settings.rest_listen.as_str(), settings.grpc_listen.as_deref()), ("flag:3", Some("a:2")));
     assert_eq!(settings.workers, Some(1));
     assert_eq!(settings.files_dirs, [PathBuf::from("/p"), PathBuf::from("/q")]);
     assert_eq!(settings.archive_dirs, [PathBuf::from("/r"), PathBuf::from("/s")]);
@@ -136,6 +143,25 @@ fn a_flag_goes_before_a_variable_and_that_before_the_file() {
     assert_eq!((only.0.rest_listen.as_str(), origin(&only.1, "rest.listen").as_str()), ("env:2", "env LISTEN_ADDR"));
     let only = server_config(&Sources { flags: &[], variables: &[], ..sources }).unwrap();
     assert_eq!((only.0.rest_listen.as_str(), origin(&only.1, "rest.listen").as_str()), ("file:1", "c.yaml:3"));
+}
+
+#[test]
+fn the_address_of_grpc_can_be_given_in_one_text() {
+    let told = |given: &[(&str, &str)], flags: &[Flag]| {
+        let given = variables(given);
+        server_config(&Sources { variables: &given, flags, ..Sources::default() })
+            .map(|(settings, ..)| settings.grpc_listen)
+    };
+    let by_flag = |text: &str| told(&[], &[flag(keys::GRPC_LISTEN, &[text])]);
+    assert_eq!(by_flag("none").unwrap(), None);
+    assert_eq!(by_flag(":0").unwrap().as_deref(), Some("0.0.0.0:0"));
+    assert_eq!(by_flag("[::1]:9").unwrap().as_deref(), Some("[::1]:9"));
+    assert_eq!(by_flag("8080").unwrap_err().to_string(), "--grpc-listen: '8080' is neither host:port nor none");
+    let expected = "--grpc-listen: 'service.port' is 'x', not a whole number of 0 to 65535";
+    assert_eq!(by_flag("a:x").unwrap_err().to_string().replace(" is x,", " is 'x',"), expected);
+    assert_eq!(told(&[("GRPC_LISTEN_ADDR", "none")], &[]).unwrap(), None);
+    let off = [("FUNCTION_STREAM_SERVICE_GRPC", "false")];
+    assert_eq!(told(&off, &[flag(keys::GRPC_LISTEN, &["h:1"])]).unwrap().as_deref(), Some("h:1"));
 }
 
 #[test]
