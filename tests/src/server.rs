@@ -70,7 +70,10 @@ impl Server {
     pub fn spawn(options: &ServerOptions, data_dir: &Path) -> Result<Server> {
         no_core_files();
         let mut command = Command::new(&options.binary);
-        command.args(["standalone", "--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir).args(&options.args);
+        command
+            .args(["standalone", "--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--data-dir"])
+            .arg(data_dir)
+            .args(&options.args);
         // What the caller's shell sets must not change what is tested.
         for variable in ["RUST_LOG", "LISTEN_ADDR", "FUNCTION_STREAM_HOME", "FAILPOINTS"] {
             command.env_remove(variable);

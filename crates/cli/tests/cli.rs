@@ -36,7 +36,16 @@ struct Server {
 impl Server {
     fn start(data: &Path) -> Self {
         let mut process = Command::new(BINARY)
-            .args(["standalone", "--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--durability", "os", "--data-dir"])
+            .args([
+                "standalone",
+                "--listen",
+                "127.0.0.1:0",
+                "--grpc-listen",
+                "127.0.0.1:0",
+                "--durability",
+                "os",
+                "--data-dir",
+            ])
             .arg(data)
             .stderr(Stdio::piped())
             .spawn()
@@ -202,7 +211,15 @@ fn events_go_through_a_function_and_survive_an_orderly_end() {
     assert_eq!(out(&server.client(&["consume", "-n", "out", "--count", "2"])), "\"one\"\n\"two\"\n");
 
     // A second server on the folder is refused.
-    let second = run(&["standalone", "--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()]);
+    let second = run(&[
+        "standalone",
+        "--listen",
+        "127.0.0.1:0",
+        "--grpc-listen",
+        "127.0.0.1:0",
+        "--data-dir",
+        data.to_str().unwrap(),
+    ]);
     assert_eq!(second.status.code(), Some(1));
     assert!(err(&second).contains("error FS-1503: "), "{}", err(&second));
 

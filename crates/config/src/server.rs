@@ -20,6 +20,7 @@ use std::time::Duration;
 use crate::problem::{Problem, Problems};
 
 pub use effective::{Effective, Origin, Setting};
+pub use keys::GRPC_LISTEN;
 
 /// The defaults as a commented file.
 pub const SERVER_DEFAULTS: &str = include_str!("server/defaults.yaml");
@@ -31,7 +32,7 @@ pub struct Sources<'a> {
     pub file: Option<(&'a str, &'a [u8])>,
     /// Environment variables; those that are no settings are passed over.
     pub variables: &'a [(String, String)],
-    /// Flags that were given, each with its values: as in [`keys::FLAGS`].
+    /// Flags that were given, each with its values: see [`Flag`].
     pub flags: &'a [Flag],
     /// The folder that relative paths are under, except those of flags.
     pub home: Option<&'a Path>,
