@@ -30,10 +30,10 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use fnstream_api::units::parse_size;
+use fnstream_server::Durability;
 
 use crate::failure::{Failure, Result};
 use crate::output;
-use crate::standalone::DurabilityArg;
 use report::Report;
 use target::Target;
 use workload::Workload;
@@ -123,6 +123,27 @@ pub enum Variant {
 impl Variant {
     fn name(self) -> String {
         self.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
+/// When an event or a commit counts as durable.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum DurabilityArg {
+    /// One synced write for each commit
+    Sync,
+    /// One synced write for all commits that wait
+    Group,
+    /// When the operating system has it: survives a crash of the process, not of the machine
+    Os,
+}
+
+impl From<DurabilityArg> for Durability {
+    fn from(arg: DurabilityArg) -> Self {
+        match arg {
+            DurabilityArg::Sync => Durability::Sync,
+            DurabilityArg::Group => Durability::Group,
+            DurabilityArg::Os => Durability::Os,
+        }
     }
 }
 

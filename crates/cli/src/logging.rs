@@ -1,22 +1,49 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Where logs go: to standard error, filtered by `RUST_LOG` or the level that was asked for.
+//! Where logs go and how they look: standard error or files that are kept within bounds; text, or JSON for programs.
+
+mod file;
+mod json;
 
 use std::io::IsTerminal;
 
+use fnstream_config::server::{LogFormat, LoggingSettings};
+use fnstream_core::ErrorCode;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::failure::{Failure, Result};
 
+use self::file::LogFile;
+use self::json::Json;
+
 /// Begins to log.
-pub fn init(default_level: &str) -> Result {
-    let filter = EnvFilter::try_from_default_env().or_else(|_| EnvFilter::try_new(default_level));
-    let filter = filter.map_err(|e| Failure::Plain(format!("log level '{default_level}': {e}")))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .try_init()
-        .map_err(|e| Failure::Plain(e.to_string()))
+pub fn init(settings: &LoggingSettings) -> Result {
+    match &settings.file {
+        None => begin(settings, std::io::stderr, std::io::stderr().is_terminal()),
+        Some(path) => {
+            let file = LogFile::open(path, settings.max_file_bytes, settings.max_files).map_err(|error| {
+                let message = format!("the log file '{}' cannot be written: {error}", path.display());
+                Failure::new(ErrorCode::InvalidConfig, message)
+            })?;
+            begin(settings, file, false)
+        }
+    }
+}
+
+fn begin<W>(settings: &LoggingSettings, writer: W, colours: bool) -> Result
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let level = &settings.level;
+    let filter = EnvFilter::try_new(level)
+        .map_err(|e| Failure::new(ErrorCode::InvalidConfig, format!("log level '{level}': {e}")))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(colours);
+    let started = match settings.format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Pretty => builder.pretty().try_init(),
+        LogFormat::Json => builder.event_format(Json).try_init(),
+    };
+    started.map_err(|e| Failure::Plain(e.to_string()))
 }

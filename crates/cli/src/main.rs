@@ -8,19 +8,23 @@
 //!
 //! # Reading order
 //!
-//! `standalone` and `server` run a server; `client` talks to one, and `sql` in statements; `build` makes artifacts;
-//! `bench` measures; `openapi` prints the description of the REST interface that the server publishes.
+//! `standalone` and `server` run a server, with `settings` and `logging`; `client` talks to one, and `sql` in statements;
+//! `validate` and `config` look at configurations; `build` makes artifacts; `bench` measures; `openapi` prints the description
+//! of the REST interface that the server publishes.
 
 mod bench;
 mod build;
 mod client;
+mod config;
 mod failure;
 mod logging;
 mod openapi;
 mod output;
 mod server;
+mod settings;
 mod sql;
 mod standalone;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -61,6 +65,10 @@ enum Verb {
     Sql(sql::Args),
     /// Build an artifact from the program in a folder
     Build(build::Args),
+    /// Check configuration files of functions and servers
+    Validate(validate::Args),
+    /// Print the settings that a server would have, each with its origin
+    Config(config::Args),
     /// Measure throughput and latency
     #[command(visible_alias = "perf")]
     Bench(bench::Args),
@@ -72,11 +80,13 @@ enum Verb {
 fn main() -> ExitCode {
     fnstream_core::failpoint::init();
     let done = match Cli::parse().verb {
-        Verb::Standalone(args) => standalone::run(args),
+        Verb::Standalone(args) => standalone::run(&args),
         Verb::Server(args) => server::run(&args),
         Verb::Client(args) => client::run(args),
         Verb::Sql(args) => sql::run(args),
         Verb::Build(args) => build::run(args),
+        Verb::Validate(args) => validate::run(&args),
+        Verb::Config(args) => config::run(&args),
         Verb::Bench(args) => bench::run(args),
         Verb::Openapi => openapi::run(),
     };

@@ -152,7 +152,9 @@ impl Connector {
 /// Reads a function's file. Everything that is wrong with it is told at once; what it has to no effect is in the notes.
 pub fn parse_function_config(bytes: &[u8]) -> Result<(FunctionConfig, Vec<Problem>), Problems> {
     let refused = |list| Problems::new(ErrorCode::InvalidSpec, list);
-    let root = tree::parse(bytes).map_err(refused)?;
+    let Some(root) = tree::parse(bytes).map_err(refused)? else {
+        return Err(refused(vec![Problem::error(Place::START, "the file is empty")]));
+    };
     let mut reader = Reader::default();
     let block = reader.root(&root, keys::FUNCTION);
     let config = read::function(&block, &mut reader);

@@ -67,6 +67,8 @@ pub struct Word {
     pub doc: &'static str,
     /// Why it cannot be had, if it cannot.
     pub refused: Option<&'static str>,
+    /// Why it does nothing, should that be so: whoever gives it gets a note.
+    pub idle: Option<&'static str>,
 }
 
 /// A block whose keys depend on a word in it.
@@ -135,10 +137,14 @@ impl Key {
 
 impl Word {
     pub(crate) const fn new(name: &'static str, doc: &'static str) -> Self {
-        Word { name, doc, refused: None }
+        Word { name, doc, refused: None, idle: None }
     }
 
     pub(crate) const fn refused(name: &'static str, why: &'static str) -> Self {
-        Word { name, doc: "", refused: Some(why) }
+        Word { refused: Some(why), ..Word::new(name, "") }
+    }
+
+    pub(crate) const fn idle(name: &'static str, why: &'static str) -> Self {
+        Word { idle: Some(why), ..Word::new(name, "Accepted, without effect.") }
     }
 }

@@ -13,15 +13,22 @@
 //! # Reading order
 //!
 //! [`problem`]: what is told. `tree`: a text with the place of each value. [`key`]: what a table of keys is; the tables
-//! drive `read`. [`function`]: a function's file.
+//! drive `read`, [`schema`] and [`reference`]. [`function`]: a function's file. [`server`]: the server's settings and where each came from. [`which`]: of
+//! which of the two a file is.
 
 pub mod function;
 mod hint;
 pub mod key;
 pub mod problem;
 mod read;
+pub mod reference;
+pub mod schema;
+pub mod server;
 mod tree;
 mod value;
+pub mod which;
 
 pub use function::{Connector, FunctionConfig, FunctionKind, Input, Output, parse_function_config};
 pub use problem::{Place, Problem, Problems, Severity};
+pub use server::{ServerSettings, parse_server_config, server_config};
+pub use which::ConfigKind;

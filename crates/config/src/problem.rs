@@ -43,6 +43,8 @@ pub struct Problem {
     pub severity: Severity,
     /// Where it is, as far as it is anywhere.
     pub place: Option<Place>,
+    /// What it is in, when that is not the text: an environment variable or a flag.
+    pub origin: Option<String>,
     /// What it is: lowercase, no final period.
     pub message: String,
     /// What would mend it.
@@ -51,7 +53,7 @@ pub struct Problem {
 
 impl Problem {
     pub(crate) fn error(place: Place, message: impl Into<String>) -> Self {
-        Problem { severity: Severity::Error, place: Some(place), message: message.into(), hint: None }
+        Problem { severity: Severity::Error, place: Some(place), origin: None, message: message.into(), hint: None }
     }
 
     pub(crate) fn note(place: Place, message: impl Into<String>) -> Self {
@@ -62,12 +64,19 @@ impl Problem {
         Problem { place: None, ..self }
     }
 
+    pub(crate) fn of(self, origin: impl Into<String>) -> Self {
+        Problem { place: None, origin: Some(origin.into()), ..self }
+    }
+
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
         Problem { hint: Some(hint.into()), ..self }
     }
 
     /// The line for it, with the name of the text that it is in.
     pub fn line(&self, source: &str) -> String {
+        if let Some(origin) = &self.origin {
+            return format!("{origin}: {self}");
+        }
         let place = self.place.map(|place| format!(":{place}")).unwrap_or_default();
         let begin =
             if source.is_empty() { place.trim_start_matches(':').to_owned() } else { format!("{source}{place}") };

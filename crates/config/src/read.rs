@@ -244,7 +244,12 @@ impl Reader {
     /// A value that was given as text, as on a command line or in an environment variable.
     pub fn parsed(&mut self, path: &str, place: Place, text: &str, kind: &'static Kind) -> Option<Value> {
         match parsed(path, text, kind) {
-            Ok(value) => Some(value),
+            Ok(value) => {
+                if let Some(why) = idle_word(kind, text) {
+                    self.problems.push(Problem::note(place, format!("'{path}: {text}' has no effect: {why}")));
+                }
+                Some(value)
+            }
             Err((message, hint)) => {
                 self.problems.push(Problem { hint, ..Problem::error(place, message) });
                 None
@@ -338,6 +343,14 @@ fn word(path: &str, text: &str, words: &'static [Word]) -> Result<Value, Refusal
             let known: Vec<_> = words.iter().filter(|word| word.refused.is_none()).map(|word| word.name).collect();
             Err(not_a_word(path, text, &known))
         }
+    }
+}
+
+/// Why a word does nothing that may stand there.
+fn idle_word(kind: &'static Kind, text: &str) -> Option<&'static str> {
+    match kind {
+        Kind::Word(words) => words.iter().find(|word| word.name == text)?.idle,
+        _ => None,
     }
 }
 

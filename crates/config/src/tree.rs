@@ -59,8 +59,8 @@ impl Node {
     }
 }
 
-/// The tree of a text that holds one document.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Node, Vec<Problem>> {
+/// The tree of a text that holds one document; nothing when it holds nothing.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Node>, Vec<Problem>> {
     let refused = |place, message: String| Err(vec![Problem::error(place, message)]);
     if bytes.len() > MOST_BYTES {
         return refused(Place::START, format!("the text has {} bytes, more than {MOST_BYTES}", bytes.len()));

@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use fnstream_config::parse_function_config;
+use fnstream_config::{parse_function_config, parse_server_config};
 
 const CASE: &str = "#### case: ";
 const TOLD: &str = "#### told:";
@@ -18,6 +18,15 @@ fn bad_functions_are_told_exactly_this() {
         Err(problems) => problems.named("config.yaml").to_string(),
     });
     assert!(cases >= 60, "{cases}");
+}
+
+#[test]
+fn bad_servers_are_told_exactly_this() {
+    let cases = check("servers.txt", |bytes| match parse_server_config(bytes) {
+        Ok((config, _)) => panic!("it is good: {config:?}"),
+        Err(problems) => problems.named("config.yaml").to_string(),
+    });
+    assert!(cases >= 35, "{cases}");
 }
 
 /// What is told of each case of a file, and how many there are.

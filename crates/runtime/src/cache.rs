@@ -39,15 +39,16 @@ pub(crate) enum Code {
 #[derive(Debug)]
 pub(crate) struct CodeCache {
     dir: Option<PathBuf>,
+    max_bytes: Option<u64>,
     engine: String,
 }
 
 impl CodeCache {
-    /// A cache in that folder, which is made when needed; without one, everything is compiled.
-    pub(crate) fn new(dir: Option<PathBuf>, engine: &Engine) -> Self {
+    /// A cache in that folder, which is made when needed, within that many bytes; without one, everything is compiled.
+    pub(crate) fn new(dir: Option<PathBuf>, max_bytes: Option<u64>, engine: &Engine) -> Self {
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        CodeCache { dir, engine: format!("{:016x}", hasher.finish()) }
+        CodeCache { dir, max_bytes, engine: format!("{:016x}", hasher.finish()) }
     }
 
     /// The code of an artifact whose SHA-256 is `digest`.
@@ -76,6 +77,11 @@ impl CodeCache {
         if let Err(error) = stored {
             tracing::warn!(path = %path.display(), %error, "compiled code cannot be kept, the next start compiles again");
             return Ok((kind, from_memory(engine, kind, &code)?));
+        }
+        if let Some(max_bytes) = self.max_bytes
+            && let Err(error) = prune(dir, max_bytes, &path)
+        {
+            tracing::warn!(path = %dir.display(), %error, "compiled code cannot be kept within its bound");
         }
         // From the file, so that the pages are shared with the file cache and can be dropped under pressure.
         let loaded = from_file(engine, kind, &path).or_else(|_| from_memory(engine, kind, &code))?;
@@ -142,6 +148,34 @@ fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&tmp);
     }
     result
+}
+
+/// Removes what was compiled longest ago until all is within the bound, except what was just made. Code that runs stays in
+/// memory, and a start that misses it compiles it again.
+fn prune(dir: &Path, max_bytes: u64, newest: &Path) -> io::Result<()> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "cwasm") {
+            // Another process may have removed it meanwhile.
+            let Ok(metadata) = fs::metadata(&path) else { continue };
+            files.push((metadata.modified()?, metadata.len(), path));
+        }
+    }
+    files.sort();
+    let mut bytes: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
+    for (_, size, path) in files {
+        if bytes <= max_bytes {
+            break;
+        }
+        if path != newest {
+            // The sum last: code without its sum is made anew, a sum without its code is nothing.
+            fs::remove_file(&path)?;
+            let _ = fs::remove_file(path.with_extension("sum"));
+            bytes -= size;
+        }
+    }
+    Ok(())
 }
 
 fn from_file(engine: &Engine, kind: Kind, path: &Path) -> Result<Code> {

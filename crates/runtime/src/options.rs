@@ -11,10 +11,12 @@ pub struct RuntimeOptions {
     pub guest_stack: usize,
     /// The longest line of a guest's standard output or error that is logged whole; longer ones are cut.
     pub log_line: usize,
+    /// When compiled code on disk takes more bytes than this, what was compiled longest ago is removed.
+    pub cache_bytes: Option<u64>,
 }
 
 impl Default for RuntimeOptions {
     fn default() -> Self {
-        RuntimeOptions { guest_stack: 1 << 20, log_line: 4 << 10 }
+        RuntimeOptions { guest_stack: 1 << 20, log_line: 4 << 10, cache_bytes: None }
     }
 }

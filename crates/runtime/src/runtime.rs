@@ -51,7 +51,7 @@ impl WasmRuntime {
         let (ticker, options, log) = (Arc::new(ticker), Arc::new(options), Arc::new(ProcessLog));
         let machine = Machine { engine, ticker, options, log };
         Ok(WasmRuntime {
-            cache: CodeCache::new(cache_dir, &machine.engine),
+            cache: CodeCache::new(cache_dir, machine.options.cache_bytes, &machine.engine),
             components: component_linker(&machine.engine).map_err(failed)?,
             modules: stdio::linker(&machine.engine).map_err(failed)?,
             machine,

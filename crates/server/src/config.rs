@@ -30,6 +30,10 @@ pub struct ServerConfig {
     pub archive_dirs: Vec<PathBuf>,
     /// Folders that functions may be granted to read, with those in them.
     pub files_dirs: Vec<PathBuf>,
+    /// Where compiled code is kept: a folder of the server's alone. Without one every start compiles all functions again.
+    pub cache_dir: Option<PathBuf>,
+    /// When compiled code takes more bytes than this, what was compiled longest ago is removed.
+    pub cache_bytes: Option<u64>,
     /// The largest body of a produce request.
     pub max_produce_bytes: usize,
     /// The largest artifact.
@@ -45,10 +49,13 @@ pub struct ServerConfig {
 impl ServerConfig {
     /// The defaults, with everything kept in `data_dir`.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        let data_dir = data_dir.into();
         ServerConfig {
             listen: fnstream_api::DEFAULT_ADDRESS.to_owned(),
             grpc_listen: Some(fnstream_api::grpc::DEFAULT_GRPC_ADDRESS.to_owned()),
-            data_dir: data_dir.into(),
+            cache_dir: Some(data_dir.join("cache")),
+            cache_bytes: None,
+            data_dir,
             durability: Durability::default(),
             workers: None,
             state_dirty_keys: None,

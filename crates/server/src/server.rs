@@ -141,8 +141,11 @@ fn open(config: ServerConfig) -> Result<Arc<App>> {
     )?;
     let functions = store.metadata().list()?.into_iter().map(|entry| entry.spec.name).collect();
     let logs = FunctionLogs::open(config.data_dir.join("logs"), clock.clone(), functions)?;
-    let runtime =
-        WasmRuntime::new(Some(config.data_dir.join("cache")), RuntimeOptions::default())?.with_log(logs.clone());
+    let runtime = WasmRuntime::new(
+        config.cache_dir.clone(),
+        RuntimeOptions { cache_bytes: config.cache_bytes, ..RuntimeOptions::default() },
+    )?
+    .with_log(logs.clone());
     let mut engine = EngineConfig::default();
     if let Some(workers) = config.workers {
         engine.workers = workers;

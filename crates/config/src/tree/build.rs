@@ -10,9 +10,9 @@ use serde_saphyr::granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanErr
 use super::{Content, Key, MOST_DEPTH, MOST_NODES, Node, Scalar, small};
 use crate::problem::{Place, Problem};
 
-/// The tree, unless something is wrong with the text. A text that stops being YAML ends there; what was wrong before is
+/// The tree, if there is one, unless something is wrong with the text. A text that stops being YAML ends there; what was wrong before is
 /// told too.
-pub(super) fn build(text: &str) -> Result<Node, Vec<Problem>> {
+pub(super) fn build(text: &str) -> Result<Option<Node>, Vec<Problem>> {
     let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {
         let done = match event {
@@ -28,11 +28,7 @@ pub(super) fn build(text: &str) -> Result<Node, Vec<Problem>> {
             }
         }
     }
-    match builder.root {
-        Some(root) if builder.problems.is_empty() && !root.is_null() => Ok(root),
-        Some(_) if !builder.problems.is_empty() => Err(builder.problems),
-        _ => Err(vec![Problem::error(Place::START, "the file is empty")]),
-    }
+    if builder.problems.is_empty() { Ok(builder.root.filter(|root| !root.is_null())) } else { Err(builder.problems) }
 }
 
 enum Step {

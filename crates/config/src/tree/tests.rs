@@ -8,6 +8,10 @@ fn problem(bytes: &[u8]) -> String {
     problems.iter().map(|problem| problem.line("")).collect::<Vec<_>>().join("\n")
 }
 
+fn tree(bytes: &[u8]) -> Node {
+    parse(bytes).unwrap().unwrap()
+}
+
 fn leaves(node: &Node) -> Vec<(Place, String)> {
     match &node.content {
         Content::Scalar(scalar) => vec![(node.place, scalar.text.clone())],
@@ -18,21 +22,28 @@ fn leaves(node: &Node) -> Vec<(Place, String)> {
 
 #[test]
 fn every_value_has_its_place() {
-    let tree = parse("a: 1\nb:\n  - äö: x\n    c: \"two words\"\n  - [p, q]\n".as_bytes()).unwrap();
+    let tree = tree("a: 1\nb:\n  - äö: x\n    c: \"two words\"\n  - [p, q]\n".as_bytes());
     let told: Vec<_> = leaves(&tree).into_iter().map(|(place, text)| format!("{place} {text}")).collect();
     assert_eq!(told, ["1:4 1", "3:9 x", "4:8 two words", "5:6 p", "5:9 q"]);
     assert!(matches!(&tree.content, Content::Block(entries) if entries[1].0.place == Place { line: 2, column: 1 }));
 }
 
 #[test]
+fn a_text_of_nothing_is_no_tree() {
+    for text in ["", "\n\n", "# only this", "---", "~", "null"] {
+        assert_eq!(parse(text.as_bytes()), Ok(None), "{text}");
+    }
+}
+
+#[test]
 fn json_is_read_as_it_is() {
-    let tree = parse(br#"{"a": [1, true, null, "x\ny"]}"#).unwrap();
+    let tree = tree(br#"{"a": [1, true, null, "x\ny"]}"#);
     assert_eq!(leaves(&tree).into_iter().map(|(_, text)| text).collect::<Vec<_>>(), ["1", "true", "null", "x\ny"]);
 }
 
 #[test]
 fn a_mark_of_utf8_is_passed_over_and_other_codings_are_refused() {
-    assert_eq!(leaves(&parse(b"\xef\xbb\xbfa: b").unwrap())[0].0, Place { line: 1, column: 4 });
+    assert_eq!(leaves(&tree(b"\xef\xbb\xbfa: b"))[0].0, Place { line: 1, column: 4 });
     assert_eq!(problem(b"\xff\xfea\0"), "1:1: the text is UTF-16, not UTF-8");
     assert_eq!(problem(b"\xfe\xff\0a"), "1:1: the text is UTF-16, not UTF-8");
     assert_eq!(problem(b"a: b\n\xc3\xa4: \xffx"), "2:4: the byte 0xff is not UTF-8");
@@ -40,7 +51,7 @@ fn a_mark_of_utf8_is_passed_over_and_other_codings_are_refused() {
 
 #[test]
 fn an_alias_stands_for_its_anchor() {
-    let tree = parse(b"a: &x [1, 2]\nb: *x\n").unwrap();
+    let tree = tree(b"a: &x [1, 2]\nb: *x\n");
     assert_eq!(leaves(&tree).len(), 4);
     let Content::Block(entries) = &tree.content else { panic!("{tree:?}") };
     assert_eq!((entries[0].1.place, entries[1].1.place), (Place { line: 1, column: 7 }, Place { line: 2, column: 4 }));
@@ -101,5 +112,5 @@ fn plain_values_are_what_the_core_schema_says() {
         assert_eq!(shape(text), Shape::Text, "{text}");
     }
     assert_eq!(Scalar { text: "1".to_owned(), plain: false }.shape(), Shape::Text);
-    assert_eq!(leaves(&parse(b"a: !!str 1").unwrap()).len(), 1);
+    assert_eq!(leaves(&tree(b"a: !!str 1")).len(), 1);
 }

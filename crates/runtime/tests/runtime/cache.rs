@@ -98,6 +98,37 @@ fn a_folder_that_cannot_be_written_only_costs_time() {
 }
 
 #[test]
+fn what_was_compiled_longest_ago_goes_when_there_is_too_much() {
+    let dir = tempfile::tempdir().unwrap();
+    let artifact =
+        |n: u32| wat::parse_str(format!(r#"(module (func (export "process") (drop (i32.const {n}))))"#)).unwrap();
+    let load = |n: u32, cache_bytes: Option<u64>| {
+        let options = RuntimeOptions { cache_bytes, ..RuntimeOptions::default() };
+        let runtime = WasmRuntime::new(Some(dir.path().into()), options).unwrap();
+        runtime.load(&artifact(n)).unwrap();
+    };
+    let kept = |n: u32| files(dir.path()).iter().any(|path| path.to_string_lossy().contains(&sha256(&artifact(n))));
+    // Times of files may be coarse: here each is older than the one after it.
+    let age = |n: u32, seconds: u64| {
+        let path = files(dir.path()).into_iter().find(|path| {
+            path.to_string_lossy().contains(&sha256(&artifact(n))) && path.extension().unwrap() == "cwasm"
+        });
+        let file = fs::File::options().write(true).open(path.unwrap()).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds)).unwrap();
+        file.metadata().unwrap().len()
+    };
+    load(1, None);
+    load(2, None);
+    let bytes = age(1, 1) + age(2, 2);
+    load(3, Some(bytes + 10));
+    assert_eq!((kept(1), kept(2), kept(3)), (false, true, true));
+    assert_eq!(files(dir.path()).len(), 4, "code and sum of each");
+    // What was just made stays even when it alone is too much.
+    load(4, Some(1));
+    assert_eq!((kept(2), kept(3), kept(4)), (false, false, true));
+}
+
+#[test]
 fn refused_artifacts_leave_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
     let runtime = WasmRuntime::new(Some(dir.path().into()), RuntimeOptions::default()).unwrap();

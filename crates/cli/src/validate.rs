@@ -1,0 +1,114 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! `function-stream validate`: what is wrong with configuration files, before anything is sent or started.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use fnstream_config::{ConfigKind, Problem, Severity, parse_function_config, parse_server_config};
+use serde_json::{Value, json};
+
+use crate::config::Kind;
+use crate::failure::{Failure, Result};
+use crate::output;
+
+/// Check configuration files of functions and servers. Tells all problems with their places; the exit code is 1 if a file
+/// cannot be used.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Files to check
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// What they describe [default: what their keys tell]
+    #[arg(long, value_enum)]
+    kind: Option<Kind>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// How problems are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A line for each: FILE:LINE:COLUMN: MESSAGE
+    Text,
+    /// A JSON array of files
+    Json,
+}
+
+pub fn run(args: &Args) -> Result {
+    let mut reports = Vec::new();
+    for path in &args.files {
+        let name = path.display().to_string();
+        let bytes = std::fs::read(path).map_err(|e| Failure::Plain(format!("'{name}' cannot be read: {e}")))?;
+        reports.push(check(name, &bytes, args.kind));
+    }
+    match args.format {
+        Format::Text => reports.iter().try_for_each(print)?,
+        Format::Json => output::json(&reports.iter().map(as_json).collect::<Vec<_>>())?,
+    }
+    if reports.iter().all(Report::is_good) { Ok(()) } else { Err(Failure::Quiet) }
+}
+
+/// What is to be said about a file.
+struct Report {
+    name: String,
+    kind: ConfigKind,
+    problems: Vec<Problem>,
+}
+
+impl Report {
+    fn is_good(&self) -> bool {
+        self.problems.iter().all(|problem| problem.severity == Severity::Note)
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.kind {
+            ConfigKind::Function => "function",
+            ConfigKind::Server => "server",
+        }
+    }
+}
+
+fn check(name: String, bytes: &[u8], kind: Option<Kind>) -> Report {
+    let kind = match kind {
+        Some(Kind::Function) => ConfigKind::Function,
+        Some(Kind::Server) => ConfigKind::Server,
+        None => ConfigKind::of(bytes),
+    };
+    let told = match kind {
+        ConfigKind::Function => parse_function_config(bytes).map(|(_, notes)| notes),
+        ConfigKind::Server => parse_server_config(bytes).map(|(_, notes)| notes),
+    };
+    Report { name, kind, problems: told.unwrap_or_else(|problems| problems.list) }
+}
+
+fn print(report: &Report) -> Result {
+    for problem in &report.problems {
+        output::line(problem.line(&report.name))?;
+    }
+    if report.is_good() {
+        output::line(format!("{}: valid {} configuration", report.name, report.kind()))
+    } else {
+        Ok(())
+    }
+}
+
+fn as_json(report: &Report) -> Value {
+    let problem = |problem: &Problem| {
+        json!({
+            "severity": if problem.severity == Severity::Note { "note" } else { "error" },
+            "line": problem.place.map(|place| place.line),
+            "column": problem.place.map(|place| place.column),
+            "message": problem.message,
+            "hint": problem.hint,
+        })
+    };
+    json!({
+        "file": report.name,
+        "kind": report.kind(),
+        "valid": report.is_good(),
+        "problems": report.problems.iter().map(problem).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,137 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The server's settings, and where each came from.
+//!
+//! ```text
+//! default (defaults.yaml)  <  file  <  environment variable  <  flag  <  RUST_LOG, for the log's level alone
+//! ```
+//!
+//! A list is one value: who gives it gives all of it. Paths that a flag gives are the shell's; relative ones of the file and
+//! of variables are under the home folder.
+
+mod effective;
+pub(crate) mod keys;
+mod layers;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::problem::{Problem, Problems};
+
+pub use effective::{Effective, Origin, Setting};
+pub use keys::GRPC_LISTEN;
+
+/// The defaults as a commented file.
+pub const SERVER_DEFAULTS: &str = include_str!("server/defaults.yaml");
+
+/// What settings are taken from.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sources<'a> {
+    /// The file: what it is called, and what is in it.
+    pub file: Option<(&'a str, &'a [u8])>,
+    /// Environment variables; those that are no settings are passed over.
+    pub variables: &'a [(String, String)],
+    /// Flags that were given, each with its values: see [`Flag`].
+    pub flags: &'a [Flag],
+    /// The folder that relative paths are under, except those of flags.
+    pub home: Option<&'a Path>,
+}
+
+/// A flag that was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flag {
+    /// The setting that it sets, such as `service.port`.
+    pub path: &'static str,
+    /// Its values: one, unless the setting is a list.
+    pub values: Vec<String>,
+}
+
+/// The settings of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// Where the gRPC interface listens: `host:port`; nowhere when it is not set.
+    pub grpc_listen: Option<String>,
+    /// Threads that run functions, if a number was given.
+    pub workers: Option<u16>,
+    /// Threads that run functions for each core, when no number was given.
+    pub worker_multiplier: u16,
+    /// Where the REST interface listens: `host:port`.
+    pub rest_listen: String,
+    /// The largest body of a produce request, in bytes.
+    pub max_produce_bytes: u64,
+    /// The largest artifact, in bytes.
+    pub max_artifact_bytes: u64,
+    /// What is logged, and where.
+    pub logging: LoggingSettings,
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// When something counts as durable.
+    pub durability: DurabilitySetting,
+    /// Keys of committed state that a task keeps in memory, if a number was given.
+    pub dirty_keys: Option<u64>,
+    /// Topics drop what is older.
+    pub retention_age: Option<Duration>,
+    /// Topics drop the oldest as long as this many bytes are left.
+    pub retention_bytes: Option<u64>,
+    /// Folders that artifacts may be named in.
+    pub archive_dirs: Vec<PathBuf>,
+    /// Folders that functions may be granted.
+    pub files_dirs: Vec<PathBuf>,
+    /// Where compiled code is kept; nowhere when it is not set.
+    pub cache_dir: Option<PathBuf>,
+    /// The most bytes of compiled code.
+    pub cache_bytes: Option<u64>,
+}
+
+/// What is logged, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggingSettings {
+    /// A level or a filter.
+    pub level: String,
+    /// How an event is written.
+    pub format: LogFormat,
+    /// The file, or standard error.
+    pub file: Option<PathBuf>,
+    /// The most bytes of a file.
+    pub max_file_bytes: u64,
+    /// The most files.
+    pub max_files: u32,
+}
+
+/// How an event of the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// A line for each.
+    Text,
+    /// Some lines for each.
+    Pretty,
+    /// A JSON object for each.
+    Json,
+}
+
+/// When an event or a commit counts as durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DurabilitySetting {
+    /// One synced write for each commit.
+    Sync,
+    /// One synced write for all commits that wait.
+    Group,
+    /// When the operating system has it.
+    Os,
+}
+
+/// The settings that come of all sources, with the origin of each, and notes on what has no effect. All that is wrong in
+/// any of the sources is told at once.
+pub fn server_config(sources: &Sources<'_>) -> Result<(ServerSettings, Effective, Vec<Problem>), Problems> {
+    layers::merge(sources)
+}
+
+/// Reads a server's file alone, as it would be with no variables and flags.
+pub fn parse_server_config(bytes: &[u8]) -> Result<(ServerSettings, Vec<Problem>), Problems> {
+    let (settings, _, notes) = server_config(&Sources { file: Some(("", bytes)), ..Sources::default() })?;
+    Ok((settings, notes))
+}
+
+#[cfg(test)]
+mod tests;

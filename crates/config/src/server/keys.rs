@@ -1,0 +1,207 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The keys of the server's file. Their defaults are in `defaults.yaml`, and a test compares.
+
+use crate::key::{Key, Kind, Word};
+
+const ONE_FOLDER: &str = "functions, events and state are kept together, in state_storage.base_dir";
+const NO_NAMES: &str = "the server is known by its address";
+const NO_PYTHON: &str = "functions of type 'python' are not available yet";
+const NO_PULSAR: &str = "this build does not speak Pulsar";
+const OWN_SIZES: &str = "the store sizes its caches and files itself";
+
+/// The keys of the whole file.
+pub static SERVER: &[Key] = &[
+    Key::new("service", &Kind::Block(SERVICE), "", "The gRPC interface, and the threads that run functions."),
+    Key::new("rest", &Kind::Block(REST), "", "The REST interface."),
+    Key::new("logging", &Kind::Block(LOGGING), "", "What the server logs, and where."),
+    Key::new("state_storage", &Kind::Block(STATE_STORAGE), "", "Where everything is kept."),
+    Key::new("retention", &Kind::Block(RETENTION), "", "What topics drop that do not say otherwise."),
+    Key::new("allow", &Kind::Block(ALLOW), "", "What clients may ask of the server's machine."),
+    Key::new("wasm", &Kind::Block(WASM), "", "The cache of compiled code."),
+    Key::new("python", &Kind::Block(PYTHON), "", "Accepted, without effect."),
+    Key::new("task_storage", &Kind::Block(TASK_STORAGE), "", "Accepted, without effect."),
+    Key::new("stream_catalog", &Kind::Block(STREAM_CATALOG), "", "Accepted, without effect."),
+    Key::new("pulsar", &Kind::Block(PULSAR), "", "Accepted, without effect in this build."),
+];
+
+/// A flag of the command line for each setting that has one.
+pub static FLAGS: &[(&str, &str)] = &[
+    ("service.workers", "--workers"),
+    ("rest.listen", "--listen"),
+    ("rest.max_produce_size", "--max-produce-size"),
+    ("rest.max_artifact_size", "--max-artifact-size"),
+    ("logging.level", "--log-level"),
+    ("state_storage.base_dir", "--data-dir"),
+    ("state_storage.durability", "--durability"),
+    ("state_storage.dirty_keys", "--state-dirty-keys"),
+    ("retention.max_age", "--retention"),
+    ("retention.max_bytes", "--retention-bytes"),
+    ("allow.archive_dirs", "--allow-archive-dir"),
+    ("allow.files_dirs", "--allow-files-dir"),
+    ("service.grpc", GRPC_FLAG),
+    ("service.host", GRPC_FLAG),
+    ("service.port", GRPC_FLAG),
+];
+
+/// Variables that do not follow the rule for their names.
+pub static VARIABLES: &[(&str, &str)] = &[
+    ("rest.listen", "LISTEN_ADDR"),
+    ("pulsar.service_url", "PULSAR_URL"),
+    ("service.grpc", GRPC_VARIABLE),
+    ("service.host", GRPC_VARIABLE),
+    ("service.port", GRPC_VARIABLE),
+];
+
+/// Gives `host:port`, or `none`, and so sets three settings at once.
+pub const GRPC_FLAG: &str = "--grpc-listen";
+/// The same as a variable.
+pub const GRPC_VARIABLE: &str = "GRPC_LISTEN_ADDR";
+/// What [`GRPC_FLAG`] is called where flags are passed in: no setting has this name.
+pub const GRPC_LISTEN: &str = "service.listen";
+
+const SERVICE: &[Key] = &[
+    Key::new("host", &Kind::Text, "127.0.0.1", "Where the gRPC interface listens: the host."),
+    Key::new(
+        "port",
+        &Kind::Number(0, 65535),
+        "8080",
+        "Where the gRPC interface listens: the port; 0 takes a free one.",
+    ),
+    Key::new(
+        "grpc",
+        &Kind::Bool,
+        "true",
+        "Whether the gRPC interface is served; the word for no of the flag is `none`.",
+    ),
+    Key::new(
+        "workers",
+        &Kind::Number(1, 1024),
+        "",
+        "Threads that run functions; one for each core when it is not given.",
+    ),
+    Key::new(
+        "worker_multiplier",
+        &Kind::Number(1, 64),
+        "1",
+        "Threads that run functions, for each core; a number of `workers` goes before it.",
+    ),
+    Key::new("debug", &Kind::Bool, "false", "Log at the level `debug`, unless `logging.level` is given."),
+    Key::idle("service_id", &Kind::Any, NO_NAMES),
+    Key::idle("service_name", &Kind::Any, NO_NAMES),
+    Key::idle("version", &Kind::Any, "the version is that of the program"),
+];
+
+const REST: &[Key] = &[
+    Key::new("listen", &Kind::Address, "localhost:7300", "Where the REST interface listens; port 0 takes a free one."),
+    Key::new("max_produce_size", &Kind::Size(1), "16MiB", "The largest body of a produce request."),
+    Key::new("max_artifact_size", &Kind::Size(1), "256MiB", "The largest artifact."),
+];
+
+const LOGGING: &[Key] = &[
+    Key::new(
+        "level",
+        &Kind::Text,
+        "info",
+        "`error`, `warn`, `info`, `debug`, `trace`, or a filter as in `RUST_LOG`, which goes before it.",
+    ),
+    Key::new("format", &Kind::Word(FORMATS), "text", "How an event is written."),
+    Key::new("file_path", &Kind::Path, "", "The file that logs go to; standard error when it is not given."),
+    Key::new(
+        "max_file_size",
+        &Kind::Size(1 << 20),
+        "100MiB",
+        "A file that would grow beyond this is put aside and a new one is begun. A number alone is MiB.",
+    ),
+    Key::new("max_files", &Kind::Number(1, 1000), "5", "How many files are kept, the one being written included."),
+];
+
+const FORMATS: &[Word] = &[
+    Word::new("text", "A line for each event."),
+    Word::new("pretty", "Some lines for each event, for people."),
+    Word::new("json", "A JSON object in a line for each event."),
+];
+
+const STATE_STORAGE: &[Key] = &[
+    Key::new("base_dir", &Kind::Path, "data", "Where everything is kept: events, state, functions, artifacts."),
+    Key::new("storage_type", &Kind::Word(STORAGE_TYPES), "rocksdb", "What state is kept in."),
+    Key::new("durability", &Kind::Word(DURABILITIES), "group", "When an event or a commit counts as durable."),
+    Key::new(
+        "dirty_keys",
+        &Kind::Number(1, 1 << 32),
+        "",
+        "Keys of committed state that a task keeps in memory before they are written in bulk; the engine's own bound when \
+         it is not given.",
+    ),
+    Key::idle("rocksdb", &Kind::Any, OWN_SIZES),
+];
+
+const STORAGE_TYPES: &[Word] = &[
+    Word::new("rocksdb", "The embedded store."),
+    Word::idle("memory", "state is kept in base_dir, durably, with everything else"),
+];
+
+const DURABILITIES: &[Word] = &[
+    Word::new("sync", "One synced write for each commit."),
+    Word::new("group", "One synced write for all commits that wait."),
+    Word::new("os", "When the operating system has it: survives a crash of the process, not of the machine."),
+];
+
+const RETENTION: &[Key] = &[
+    Key::new("max_age", &Kind::Duration, "", "Drop events older than this."),
+    Key::new("max_bytes", &Kind::Size(1), "", "Drop the oldest events of a partition as long as this much is left."),
+];
+
+const ALLOW: &[Key] = &[
+    Key::new(
+        "archive_dirs",
+        &Kind::List(&Kind::Path, 0, 1024),
+        "[]",
+        "Folders from which clients of other machines, and SQL statements, may name files by their paths.",
+    ),
+    Key::new(
+        "files_dirs",
+        &Kind::List(&Kind::Path, 0, 1024),
+        "[]",
+        "Folders that functions may be granted to read, with those in them.",
+    ),
+];
+
+const WASM: &[Key] = &[
+    Key::new(
+        "enable_cache",
+        &Kind::Bool,
+        "true",
+        "Whether compiled code is kept on disk. Without it every start compiles all functions again.",
+    ),
+    Key::new(
+        "cache_dir",
+        &Kind::Path,
+        "",
+        "Where; the folder `cache` in `state_storage.base_dir` when it is not given. It must be the server's alone.",
+    ),
+    Key::new(
+        "max_cache_size",
+        &Kind::Size(1),
+        "",
+        "When compiled code takes more than this, what was compiled longest ago is removed.",
+    ),
+];
+
+const PYTHON: &[Key] = &[
+    Key::idle("wasm_path", &Kind::Any, NO_PYTHON),
+    Key::idle("cache_dir", &Kind::Any, NO_PYTHON),
+    Key::idle("enable_cache", &Kind::Any, NO_PYTHON),
+];
+
+const TASK_STORAGE: &[Key] = &[
+    Key::idle("storage_type", &Kind::Any, ONE_FOLDER),
+    Key::idle("db_path", &Kind::Any, ONE_FOLDER),
+    Key::idle("rocksdb", &Kind::Any, OWN_SIZES),
+];
+
+const STREAM_CATALOG: &[Key] =
+    &[Key::idle("persist", &Kind::Any, ONE_FOLDER), Key::idle("db_path", &Kind::Any, ONE_FOLDER)];
+
+const PULSAR: &[Key] = &[Key::idle("service_url", &Kind::Any, NO_PULSAR)];
