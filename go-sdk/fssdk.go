@@ -52,6 +52,26 @@ type Header = api.Header
 // RecordContext is a Context that knows keys, headers and times. The context is one where Function Stream calls.
 type RecordContext = api.RecordContext
 
+// Timer is a timer that is due.
+type Timer = api.Timer
+
+// TimeDomain is what the time of a timer is compared with.
+type TimeDomain = api.TimeDomain
+
+// The domains of timers.
+const (
+	// EventTime is the function's watermark: a timer is due when no record older than its time is expected from any input.
+	EventTime = api.EventTime
+	// ProcessingTime is the machine's clock.
+	ProcessingTime = api.ProcessingTime
+)
+
+// TimerDriver is what a Driver has beside that sets timers.
+type TimerDriver = api.TimerDriver
+
+// TimerContext is a Context that sets timers. Those of the SDK are ones.
+type TimerContext = api.TimerContext
+
 // Store is keyed state of the task.
 type Store = api.Store
 
@@ -85,6 +105,10 @@ const (
 	ErrStoreIO = api.ErrStoreIO
 	// ErrResultUnexpected says that the host refused, called or answered what the SDK did not expect.
 	ErrResultUnexpected = api.ErrResultUnexpected
+	// ErrTimerUnavailable says that there are no timers: the driver does not implement TimerDriver, or the world has none.
+	ErrTimerUnavailable = api.ErrTimerUnavailable
+	// ErrTimerInvalid says that a timer's key is too long, or its domain unknown.
+	ErrTimerInvalid = api.ErrTimerInvalid
 )
 
 // Run makes a driver the function of this program. Call it once, from an init function. It returns at once.

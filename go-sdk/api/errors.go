@@ -24,6 +24,10 @@ const (
 	ErrStoreIO ErrorCode = "store_io"
 	// ErrResultUnexpected says that the host refused, called or answered what the SDK did not expect.
 	ErrResultUnexpected ErrorCode = "result_unexpected"
+	// ErrTimerUnavailable says that there are no timers: the driver does not implement TimerDriver, or the world has none.
+	ErrTimerUnavailable ErrorCode = "timer_unavailable"
+	// ErrTimerInvalid says that a timer's key is too long, or its domain unknown.
+	ErrTimerInvalid ErrorCode = "timer_invalid"
 )
 
 // SDKError is every error that the SDK itself makes. Use errors.As to get at its code.

@@ -88,7 +88,7 @@ func worlds(t *testing.T) (imports, exports []string) {
 				switch {
 				case m[1] != "":
 					exports = append(exports, m[2])
-				case strings.Contains(iface, "/function@"):
+				case strings.Contains(iface, "/function@"), strings.Contains(iface, "/timer-handler@"):
 					exports = append(exports, iface+"#"+m[2])
 				case m[3] != "":
 					imports = append(imports, iface+" [constructor]"+resource)
@@ -100,7 +100,7 @@ func worlds(t *testing.T) (imports, exports []string) {
 			}
 		}
 	}
-	if len(imports) < 15 || len(exports) != 16 {
+	if len(imports) < 15 || len(exports) != 17 {
 		t.Fatalf("the worlds have %d imports and %d exports?", len(imports), len(exports))
 	}
 	return imports, exports

@@ -30,6 +30,8 @@ type Options struct {
 	Config map[string]string
 	// Outputs is how many outputs the function has; 0 stands for one.
 	Outputs int
+	// Inputs is how many input groups the function has; 0 stands for one. Event time begins when each of them has had a watermark.
+	Inputs int
 }
 
 // Record is an input.
@@ -66,17 +68,13 @@ type Host struct {
 	options Options
 	memory  *memory
 	runtime *impl.Runtime
-	// What was given to the instance since the last checkpoint.
-	journal []input
+	// What the instance was given since the last checkpoint, to be given again.
+	journal []func() error
 	epoch   uint64
 	stopped bool
-}
-
-// input is a batch, or a watermark.
-type input struct {
-	records   []Record
-	watermark uint64
-	source    uint32
+	// The watermarks of the input groups, and the machine's clock once it was set.
+	watermarks map[uint32]uint64
+	clock      *int64
 }
 
 // New makes a host and the first instance of the function. The factory is called for each instance, and must give a new
@@ -85,7 +83,10 @@ func New(factory func() api.Driver, options Options) (*Host, error) {
 	if options.Outputs == 0 {
 		options.Outputs = 1
 	}
-	host := &Host{factory: factory, options: options, memory: newMemory()}
+	if options.Inputs == 0 {
+		options.Inputs = 1
+	}
+	host := &Host{factory: factory, options: options, memory: newMemory(), watermarks: map[uint32]uint64{}}
 	return host, host.start()
 }
 
@@ -111,9 +112,14 @@ func (h *Host) Send(values ...string) error {
 }
 
 // Process gives records to the function as one batch. A record that fails is left out, as by a function whose error policy
-// is to skip; all others are processed. The error is nil, or joins a RecordError for each that failed.
+// is to skip; all others are processed. Then the timers fire that are due. The error is nil, or joins a RecordError for each
+// record, and a TimerError for each timer, that failed.
 func (h *Host) Process(records ...Record) error {
-	return errors.Join(h.process(records, 0)...)
+	failures := h.process(records, 0)
+	if fired := h.fire(); fired != nil {
+		failures = append(failures, fired)
+	}
+	return errors.Join(failures...)
 }
 
 // process gives the errors of records, of which the first has the index base in its batch.
@@ -123,7 +129,10 @@ func (h *Host) process(records []Record, base int) []error {
 	}
 	index, err := h.batch(records)
 	if err == nil {
-		h.journal = append(h.journal, input{records: records})
+		h.journal = append(h.journal, func() error {
+			_, err := h.batch(records)
+			return err
+		})
 		return nil
 	}
 	if restored := h.restore(); restored != nil {
@@ -160,30 +169,16 @@ func (h *Host) restore() error {
 	if err := h.start(); err != nil {
 		return err
 	}
-	for _, input := range h.journal {
-		var err error
-		if input.records != nil {
-			_, err = h.batch(input.records)
-		} else {
-			err = h.runtime.ProcessWatermark(input.source, input.watermark)
-		}
-		if err != nil {
+	for _, again := range h.journal {
+		if err := again(); err != nil {
 			return fmt.Errorf("what was processed before failed when it was repeated: %w", err)
 		}
 	}
 	return nil
 }
 
-// Watermark tells the function that no older record of an input group is expected.
-func (h *Host) Watermark(source uint32, watermark uint64) error {
-	if err := h.runtime.ProcessWatermark(source, watermark); err != nil {
-		return errors.Join(err, h.restore())
-	}
-	h.journal = append(h.journal, input{source: source, watermark: watermark})
-	return nil
-}
-
-// Checkpoint ends the epoch: what was emitted and written since the last one stays from now on.
+// Checkpoint ends the epoch: what was emitted and written since the last one stays from now on. Timers that it made due fire in
+// the next one.
 func (h *Host) Checkpoint() error {
 	if err := h.runtime.TakeCheckpoint(h.epoch + 1); err != nil {
 		return errors.Join(err, h.restore())
@@ -191,7 +186,7 @@ func (h *Host) Checkpoint() error {
 	h.epoch++
 	h.memory.commit()
 	h.journal = nil
-	return nil
+	return h.fire()
 }
 
 // Epoch is the id of the last checkpoint; 0 before the first.
@@ -200,7 +195,7 @@ func (h *Host) Epoch() uint64 { return h.epoch }
 // Restart gives the instance up as if the process had died, and goes on from the last checkpoint with the inputs since then.
 func (h *Host) Restart() error {
 	h.stopped = false
-	return h.restore()
+	return errors.Join(h.restore(), h.fire())
 }
 
 // Heartbeat asks the function whether it is well. When it is not, a new instance goes on from the last checkpoint.
@@ -212,11 +207,20 @@ func (h *Host) Heartbeat() (well bool, err error) {
 }
 
 // Custom sends a request to the function.
-func (h *Host) Custom(payload []byte) ([]byte, error) { return h.runtime.Custom(payload) }
+func (h *Host) Custom(payload []byte) ([]byte, error) {
+	answer, err := h.runtime.Custom(payload)
+	if err != nil {
+		return answer, err
+	}
+	return answer, h.fire()
+}
 
 // Exec hands modules to the function.
 func (h *Host) Exec(className string, modules ...api.Module) error {
-	return h.runtime.Exec(className, modules)
+	if err := h.runtime.Exec(className, modules); err != nil {
+		return err
+	}
+	return h.fire()
 }
 
 // Stop ends the epoch and closes the function. Every later call gives ErrRuntimeClosed, until Restart starts it again.
@@ -226,6 +230,7 @@ func (h *Host) Stop() error {
 	}
 	err := h.runtime.Close()
 	h.memory.commit()
+	h.journal = nil
 	h.stopped = true
 	return err
 }

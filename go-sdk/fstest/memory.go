@@ -27,17 +27,18 @@ type Watermark struct {
 	Watermark uint64
 }
 
-// memory is the outside of the function: outputs and state, with what undoes the open epoch.
+// memory is the outside of the function: outputs, state and timers, with what undoes the open epoch.
 type memory struct {
 	emitted    []Emitted
 	watermarks []Watermark
 	stores     map[string]*kv
+	timers     map[timerKey]int64
 	// How much of the outputs was there at the last checkpoint.
 	keptEmitted, keptWatermarks int
 	undo                        []func()
 }
 
-func newMemory() *memory { return &memory{stores: map[string]*kv{}} }
+func newMemory() *memory { return &memory{stores: map[string]*kv{}, timers: map[timerKey]int64{}} }
 
 func (m *memory) commit() {
 	m.keptEmitted, m.keptWatermarks = len(m.emitted), len(m.watermarks)

@@ -24,6 +24,8 @@ type Batch struct {
 	timestamp int64
 	emitted   frameBuilder
 	caches    []*cache
+	// The driver is called when a timer is due.
+	listens bool
 	// What went wrong when things were passed on. It is no fault of the record in process, and the instance is of no use
 	// afterwards, whatever the driver makes of the error.
 	fault error

@@ -10,11 +10,12 @@ package impl
 import (
 	"unsafe"
 
+	"github.com/functionstream/function-stream/go-sdk/api"
 	"github.com/functionstream/function-stream/go-sdk/bindings/abi"
 	"github.com/functionstream/function-stream/go-sdk/bindings/packed"
 )
 
-// The exports of functionstream:packed/function.
+// The exports of functionstream:packed/function and functionstream:packed/timer-handler.
 
 // result puts a result<_, string> into the area.
 func result(err error) unsafe.Pointer {
@@ -38,7 +39,18 @@ func packedInit(config, pairs, _, _ uint32, _ uint64, _, _, outputs uint32) unsa
 func packedProcessBatch(frame, length uint32) unsafe.Pointer {
 	bytes := abi.Bytes(frame, length)
 	abi.Reset()
-	index, err := program.ProcessBatch(bytes)
+	return resultOf(program.ProcessBatch(bytes))
+}
+
+//go:wasmexport functionstream:packed/timer-handler@0.1.0#on-timers
+func packedOnTimers(frame, length uint32) unsafe.Pointer {
+	bytes := abi.Bytes(frame, length)
+	abi.Reset()
+	return resultOf(program.OnTimers(bytes))
+}
+
+// resultOf puts a result<_, record-error> into the area.
+func resultOf(index uint32, err error) unsafe.Pointer {
 	if err == nil {
 		abi.SetByte(0, 0)
 	} else {
@@ -90,6 +102,14 @@ func (packedHost) EmitFrame(frame []byte) error { return packed.EmitFrame(frame)
 
 func (packedHost) EmitWatermark(target uint32, watermark uint64) error {
 	return packed.EmitWatermark(target, watermark)
+}
+
+func (packedHost) SetTimer(domain api.TimeDomain, key []byte, at int64) error {
+	return packed.SetTimer(uint8(domain), key, at)
+}
+
+func (packedHost) DeleteTimer(domain api.TimeDomain, key []byte) error {
+	return packed.DeleteTimer(uint8(domain), key)
 }
 
 func (packedHost) OpenStore(name string) (StoreHost, error) {

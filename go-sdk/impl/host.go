@@ -17,6 +17,10 @@ type Host interface {
 	EmitFrame(frame []byte) error
 	// EmitWatermark tells an output that no older record will follow.
 	EmitWatermark(target uint32, watermark uint64) error
+	// SetTimer sets a timer, or moves it.
+	SetTimer(domain api.TimeDomain, key []byte, at int64) error
+	// DeleteTimer deletes a timer; one that is not set is none.
+	DeleteTimer(domain api.TimeDomain, key []byte) error
 	// OpenStore opens a store by its name.
 	OpenStore(name string) (StoreHost, error)
 }

@@ -15,6 +15,8 @@ type perRecord struct {
 	contextBase
 }
 
+var _ api.TimerContext = (*perRecord)(nil)
+
 // Emit emits a record. The host ends the call when there is no such output.
 func (p *perRecord) Emit(target uint32, data []byte) error {
 	if p.closed {
@@ -31,6 +33,16 @@ func (p *perRecord) EmitWatermark(target uint32, watermark uint64) error {
 	}
 	core.EmitWatermark(target, watermark)
 	return nil
+}
+
+// SetTimer is refused: the world has no timers.
+func (p *perRecord) SetTimer(api.TimeDomain, []byte, int64) error { return errNoTimers() }
+
+// DeleteTimer is refused: the world has no timers.
+func (p *perRecord) DeleteTimer(api.TimeDomain, []byte) error { return errNoTimers() }
+
+func errNoTimers() error {
+	return api.NewError(api.ErrTimerUnavailable, "this host calls the function record by record, in a world without timers")
 }
 
 // GetOrCreateStore opens a store.

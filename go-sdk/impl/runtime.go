@@ -79,6 +79,10 @@ func (r *Runtime) Init(world World, config map[string]string) error {
 	case closed:
 		return errClosed()
 	}
+	batch, isPacked := world.(*Batch)
+	if isPacked {
+		_, batch.listens = r.driver.(api.TimerDriver)
+	}
 	err := guard(func() error { return r.driver.Init(world, config) })
 	if err == nil {
 		err = world.Flush()
@@ -87,7 +91,7 @@ func (r *Runtime) Init(world World, config map[string]string) error {
 		return err
 	}
 	r.world = world
-	r.batch, _ = world.(*Batch)
+	r.batch = batch
 	r.phase = running
 	return nil
 }
@@ -95,12 +99,9 @@ func (r *Runtime) Init(world World, config map[string]string) error {
 // ProcessBatch gives the records of a frame to the driver, which may keep the frame's bytes. When one fails, its index is
 // given with the reason, or NoRecord when an earlier record of the batch may be the reason.
 func (r *Runtime) ProcessBatch(bytes []byte) (index uint32, err error) {
-	if err := r.ready(); err != nil {
+	batch, err := r.packed()
+	if err != nil {
 		return NoRecord, err
-	}
-	batch := r.batch
-	if batch == nil {
-		return NoRecord, api.NewError(api.ErrResultUnexpected, "the host mixed calls of two worlds")
 	}
 	defer func() {
 		if p := recover(); p != nil {
@@ -126,6 +127,17 @@ func (r *Runtime) ProcessBatch(bytes []byte) (index uint32, err error) {
 		}
 	}
 	return NoRecord, batch.Flush()
+}
+
+// packed is the world of the driver when it runs in the packed one.
+func (r *Runtime) packed() (*Batch, error) {
+	if err := r.ready(); err != nil {
+		return nil, err
+	}
+	if r.batch == nil {
+		return nil, api.NewError(api.ErrResultUnexpected, "the host mixed calls of two worlds")
+	}
+	return r.batch, nil
 }
 
 // Process gives one record to the driver.

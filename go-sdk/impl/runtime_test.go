@@ -15,10 +15,19 @@ import (
 type brokenHost struct {
 	emit, write error
 	frames      int
+	timers      int
 }
 
 func (h *brokenHost) EmitFrame([]byte) error             { h.frames++; return h.emit }
 func (h *brokenHost) EmitWatermark(uint32, uint64) error { return nil }
+func (h *brokenHost) SetTimer(api.TimeDomain, []byte, int64) error {
+	h.timers++
+	return h.write
+}
+func (h *brokenHost) DeleteTimer(api.TimeDomain, []byte) error {
+	h.timers++
+	return h.write
+}
 func (h *brokenHost) OpenStore(string) (StoreHost, error) {
 	return h, nil
 }

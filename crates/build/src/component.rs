@@ -16,6 +16,9 @@ use crate::worlds::{self, Worlds};
 /// The export of each world that shows that a program has it.
 const PACKED: &str = "functionstream:packed/function@0.1.0";
 const PROCESSOR: &str = "fs-process";
+
+/// What an SDK exports that has timers, as a core module names it.
+pub(crate) const TIMER_HANDLER: &str = "functionstream:packed/timer-handler@0.1.0";
 const STDIO: &str = "process";
 
 /// What an artifact can be run as.
@@ -58,6 +61,12 @@ pub fn componentize(compiled: Vec<u8>, worlds: Worlds) -> Result<Artifact> {
     if outside.component || !outside.exports.iter().any(|name| name.starts_with(PACKED) || name == PROCESSOR) {
         return artifact(compiled);
     }
+    let has_timers = outside.exports.iter().any(|name| name.starts_with(TIMER_HANDLER));
+    let worlds = match worlds {
+        // By an SDK that does not know them.
+        Worlds::Both if !has_timers => Worlds::BothWithoutTimers,
+        worlds => worlds,
+    };
     let adapted = adapt(compiled, worlds).map_err(|e| unfit(format!("cannot be made a component: {e:#}")))?;
     artifact(adapted)
 }

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use fnstream_core::{Error, ErrorCode, Result};
 
+use crate::component;
 use crate::worlds::{self, Worlds};
 
 /// The first release that can export functions of any name.
@@ -46,13 +47,24 @@ pub(crate) fn tinygo(toolchain: Option<&Path>, dir: &Path, scratch: &Path, world
     let wit = scratch.join("wit");
     worlds::write(&wit).map_err(|e| crate::cannot("write the worlds for tinygo", &e))?;
     let out = scratch.join("component.wasm");
-    let mut command = Command::new(&tinygo);
+    let build = |worlds| tinygo_build(&tinygo, dir, &wit, &out, worlds);
+    match build(worlds) {
+        // The world has to be named before it is known what the SDK exports; one that does not know timers says so here.
+        Err(error) if worlds == Worlds::Both && error.message.contains(component::TIMER_HANDLER) => {
+            build(Worlds::BothWithoutTimers)?
+        }
+        built => built?,
+    }
+    read(&out)
+}
+
+fn tinygo_build(tinygo: &Path, dir: &Path, wit: &Path, out: &Path, worlds: Worlds) -> Result<()> {
+    let mut command = Command::new(tinygo);
     command.args(["build", "-target=wasip2", "-scheduler=none", "-no-debug"]);
     command.arg("-tags").arg(if worlds == Worlds::PerRecord { "purego fnstream_per_record" } else { "purego" });
-    command.arg("-wit-package").arg(&wit).args(["-wit-world", &worlds.with_wasi()]).arg("-o").arg(&out).arg(".");
+    command.arg("-wit-package").arg(wit).args(["-wit-world", &worlds.with_wasi()]).arg("-o").arg(out).arg(".");
     command.current_dir(dir);
-    run(command, "tinygo build")?;
-    read(&out)
+    run(command, "tinygo build")
 }
 
 /// A program on the path, or where its installer puts it.

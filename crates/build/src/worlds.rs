@@ -24,22 +24,34 @@ package functionstream:build@0.1.0;
 
 /// What an SDK exports. WASI comes with the adapter.
 world both {
+  include functionstream:packed/packed-timers@0.1.0;
+  include functionstream:core/processor@0.1.0;
+}
+
+/// What an SDK exports that was made before there were timers.
+world both-without-timers {
   include functionstream:packed/packed@0.1.0;
   include functionstream:core/processor@0.1.0;
 }
 
-/// The same for other hosts.
+/// What is for other hosts.
 world per-record {
   include functionstream:core/processor@0.1.0;
 }
 
 /// The first for a toolchain that brings WASI itself.
 world both-with-wasi {
-  include functionstream:packed/packed@0.1.0;
+  include functionstream:packed/packed-timers@0.1.0;
   include functionstream:core/processor-runtime@0.1.0;
 }
 
 /// The second for a toolchain that brings WASI itself.
+world both-without-timers-with-wasi {
+  include functionstream:packed/packed@0.1.0;
+  include functionstream:core/processor-runtime@0.1.0;
+}
+
+/// The third for a toolchain that brings WASI itself.
 world per-record-with-wasi {
   include functionstream:core/processor-runtime@0.1.0;
 }
@@ -48,8 +60,10 @@ world per-record-with-wasi {
 /// Which of our worlds a component has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Worlds {
-    /// The packed one and the per-record one.
+    /// The packed one, with timers, and the per-record one.
     Both,
+    /// The packed one, as it was before it had timers, and the per-record one.
+    BothWithoutTimers,
     /// The per-record one alone.
     PerRecord,
 }
@@ -58,6 +72,7 @@ impl Worlds {
     fn plain(self) -> &'static str {
         match self {
             Worlds::Both => "both",
+            Worlds::BothWithoutTimers => "both-without-timers",
             Worlds::PerRecord => "per-record",
         }
     }

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use fnstream_build::{Built, Kind, Options, build};
 use fnstream_core::{Error, ErrorCode};
@@ -60,6 +61,60 @@ fn a_program_with_the_sdk_is_a_component_of_both_worlds() {
         assert!(built.artifact.imports.iter().any(|name| name == import), "{:?}", built.artifact.imports);
     }
     assert_eq!(std::fs::read(built.path).unwrap(), built.artifact.bytes);
+}
+
+#[test]
+fn a_program_that_sets_timers_imports_them() {
+    let dir = module(
+        r#"package main
+
+import fssdk "github.com/functionstream/function-stream/go-sdk"
+
+func init() { fssdk.Run(&timed{}) }
+
+func main() {}
+
+type timed struct{ fssdk.BaseDriver }
+
+func (*timed) Process(ctx fssdk.Context, _ uint32, key []byte) error {
+	return ctx.(fssdk.TimerContext).SetTimer(fssdk.EventTime, key, 1)
+}
+
+func (*timed) OnTimer(fssdk.Context, fssdk.Timer) error { return nil }
+"#,
+    );
+    let built = built(dir.path()).unwrap();
+    assert_eq!(built.artifact.kinds, [Kind::Packed, Kind::Processor]);
+    let timers = "functionstream:packed/timers@0.1.0";
+    assert!(built.artifact.imports.iter().any(|name| name == timers), "{:?}", built.artifact.imports);
+    assert!(has(&built.artifact.bytes, HANDLER));
+}
+
+const HANDLER: &str = "functionstream:packed/timer-handler@0.1.0";
+
+/// Whether a name is in an artifact.
+fn has(bytes: &[u8], name: &str) -> bool {
+    bytes.windows(name.len()).any(|part| part == name.as_bytes())
+}
+
+/// The SDK as it was before it had timers, as far as a component shows it.
+#[test]
+fn a_program_with_an_older_sdk_has_no_timers() {
+    let dir = module(WITH_SDK);
+    let old = dir.path().join("sdk");
+    assert!(Command::new("cp").arg("-r").arg(sdk()).arg(&old).status().unwrap().success());
+    let change = |file: &str, what: &str, with: &str| {
+        let path = old.join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(what), "{file}");
+        std::fs::write(path, text.replace(what, with)).unwrap();
+    };
+    change("impl/export_packed.go", &format!("//go:wasmexport {HANDLER}#on-timers\n"), "");
+    change("../go.mod", &sdk().display().to_string(), "./sdk");
+    let built = built(dir.path()).unwrap();
+    assert_eq!(built.artifact.kinds, [Kind::Packed, Kind::Processor]);
+    assert!(!built.artifact.imports.iter().any(|name| name.contains("timers")), "{:?}", built.artifact.imports);
+    assert!(!has(&built.artifact.bytes, HANDLER));
 }
 
 #[test]

@@ -71,6 +71,22 @@ cat "$2/build.wit" >&2; ls "$2/deps" >&2; exit 1"#;
     assert!(message.contains("world both-with-wasi {") && message.contains("processor.wit"), "{message}");
 }
 
+/// The world has to be named before it is known what the SDK exports.
+#[test]
+fn tinygo_is_asked_again_for_an_sdk_without_timers() {
+    let dir = module();
+    let body = r#"[ "$1" = version ] && exit 0
+while [ "$1" != -wit-world ]; do shift; done
+echo "$2" >> worlds
+case "$2" in *both-with-wasi*) echo "error: no export of interface 'functionstream:packed/timer-handler@0.1.0'" >&2; exit 1;; esac
+while [ "$1" != -o ]; do shift; done
+echo no module > "$2""#;
+    refused(dir.path(), true, &script(dir.path(), body), ErrorCode::ArtifactUnsupported);
+    let asked = std::fs::read_to_string(dir.path().join("worlds")).unwrap();
+    let worlds = ["both-with-wasi", "both-without-timers-with-wasi"];
+    assert_eq!(asked, worlds.map(|world| format!("functionstream:build/{world}@0.1.0\n")).concat());
+}
+
 #[test]
 fn what_a_toolchain_gives_is_checked() {
     let dir = module();

@@ -3,12 +3,14 @@
 
 //! The seam to the place where topics live.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::batch::Batch;
 use crate::epoch::{FunctionId, TaskId};
 use crate::error::Result;
 use crate::record::{Position, Positions, TopicPartition};
+use crate::spec::InputSelector;
 use crate::waker::Waker;
 
 /// A task that this process is to run, with what it reads.
@@ -41,6 +43,26 @@ pub struct Subscription {
     pub name: String,
     /// The topics of each input group.
     pub groups: Vec<Vec<Arc<str>>>,
+    /// Whether the groups have tasks of their own; which group is read next is the engine's affair.
+    pub selector: InputSelector,
+}
+
+impl Subscription {
+    /// What each of the function's tasks reads, by the task's index. `partitions` tells how many a topic has.
+    pub fn tasks(&self, mut partitions: impl FnMut(&str) -> Result<u32>) -> Result<BTreeMap<u32, Vec<TaskInput>>> {
+        let mut tasks: BTreeMap<u32, Vec<TaskInput>> = BTreeMap::new();
+        let groups = self.groups.len() as u32;
+        for (group, topics) in (0u32..).zip(&self.groups) {
+            for topic in topics {
+                for number in 0..partitions(topic)? {
+                    let index = self.selector.task_index(groups, group, number);
+                    let partition = TopicPartition::new(topic.clone(), number);
+                    tasks.entry(index).or_default().push(TaskInput { group, partition });
+                }
+            }
+        }
+        Ok(tasks)
+    }
 }
 
 /// Is told which tasks this process runs. Calls come one after the other and must not block.
@@ -103,6 +125,14 @@ pub struct PollLimit {
 pub enum Polled {
     /// At least one record of one partition.
     Batch(Batch),
+    /// No function that writes to the partition expects to write a record older than `watermark` any more. It comes after all
+    /// records that were written before that was said.
+    Watermark {
+        /// The partition.
+        from: TopicPartition,
+        /// Milliseconds since the Unix epoch.
+        watermark: u64,
+    },
     /// Nothing now; the waker is called when there is something.
     Pending,
 }
@@ -112,13 +142,17 @@ pub enum Polled {
 /// Contract:
 /// - **Order** per partition: each batch begins at the partition's position and moves it; positions ascend, with or
 ///   without gaps. A batch has records of one partition only; its channel is the partition's input group.
-/// - **Fairness**: a partition that always has records does not keep another from being polled.
+/// - **Groups**: a poll of one group gives records and watermarks of that group only.
+/// - **Fairness** within what is polled: a partition that always has records does not keep another from being polled.
 /// - **Reopening** at a position yields exactly the records at and after it.
 /// - **Wake-ups**: after `Pending` the waker is called at least once when a record comes; it may be called without cause.
+/// - **Watermarks** that functions have emitted to a partition ([`crate::epoch::OutboxWatermark`]) come in their order among
+///   its records, or later, and ascend; a source that is opened at a position gives the one that holds there again. They are
+///   never records. The least of those of the tasks that have emitted any counts.
 /// - **Abandoning** a source at any time loses nothing: what was polled but not committed is read again after reopening.
 pub trait Source: Send {
-    /// The next records. Does not block.
-    fn poll(&mut self, limit: PollLimit) -> Result<Polled>;
+    /// The next records of an input group, or of any. Does not block.
+    fn poll(&mut self, group: Option<u32>, limit: PollLimit) -> Result<Polled>;
 
     /// The end of each input partition as far as it is known: the position that its next record will get.
     fn ends(&self) -> Positions;

@@ -77,7 +77,7 @@ pub struct Progress {
     pub records_in: u64,
     /// Records emitted since the task exists, dead letters included. Brokers that drop repeats by a sequence number count from here.
     pub records_out: u64,
-    /// Watermarks and timers, in the engine's own encoding; empty when there are none.
+    /// What is known of event time, in the engine's own encoding; empty when nothing is. Timers are in the state.
     pub time: Bytes,
 }
 
@@ -94,6 +94,18 @@ pub struct FrozenEpoch {
     pub delta: Delta,
     /// The emitted records.
     pub outbox: Vec<OutboxBatch>,
+    /// The emitted watermarks: they hold after all records of the outbox.
+    pub watermarks: Vec<OutboxWatermark>,
+}
+
+/// A watermark that a task has emitted: it will write no older record to any partition of the topic. A lower one than before
+/// says nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxWatermark {
+    /// The output topic.
+    pub topic: Arc<str>,
+    /// Milliseconds since the Unix epoch.
+    pub watermark: u64,
 }
 
 /// Emitted records for one partition of one output, in order.

@@ -15,6 +15,7 @@ use fnstream_core::committer::{Acquired, CommitFailure, CommitResult, Committer}
 use fnstream_core::delta::Delta;
 use fnstream_core::epoch::{Epoch, FrozenEpoch, FunctionId, Generation, Progress, TaskId};
 use fnstream_core::record::{Position, Positions};
+use fnstream_core::spec::InputSelector;
 use fnstream_core::state::Marker;
 use fnstream_core::test_util::mem_broker::{MemBroker, MemClient, Outcome};
 use fnstream_core::test_util::support::{RecordingListener, Told, answer, outbox, puts};
@@ -37,8 +38,12 @@ struct Process {
 fn join(broker: &MemBroker, process: u32) -> Process {
     let client = broker.connect(process);
     let listener = RecordingListener::new();
-    let subscription =
-        Subscription { function: FUNCTION, name: "f".into(), groups: vec![vec!["in".into()], vec!["side".into()]] };
+    let subscription = Subscription {
+        function: FUNCTION,
+        name: "f".into(),
+        groups: vec![vec!["in".into()], vec!["side".into()]],
+        selector: InputSelector::default(),
+    };
     let membership = client.join(subscription, listener.clone()).unwrap();
     Process { client, listener, _membership: membership }
 }
@@ -57,7 +62,10 @@ impl Process {
         let delta = puts(&[(b"last", value), (value, b"")]);
         let outbox = vec![outbox("out", index, &[value])];
         let (done, answer) = answer();
-        self.client.commit(Arc::new(FrozenEpoch { task: task(index), generation, progress, delta, outbox }), done);
+        self.client.commit(
+            Arc::new(FrozenEpoch { task: task(index), generation, progress, delta, outbox, watermarks: Vec::new() }),
+            done,
+        );
         answer
     }
 }
@@ -73,7 +81,7 @@ fn broker() -> MemBroker {
 
 fn values(source: &mut dyn Source) -> Vec<String> {
     let mut values = Vec::new();
-    while let Polled::Batch(batch) = source.poll(LIMIT).unwrap() {
+    while let Polled::Batch(batch) = source.poll(None, LIMIT).unwrap() {
         values.extend(batch.iter().map(|(_, r)| String::from_utf8(r.value.to_vec()).unwrap()));
     }
     values
@@ -88,7 +96,7 @@ fn a_task_reads_the_partitions_of_its_index_and_the_group_is_the_channel() {
     assert_eq!(one.assignment(1).inputs.len(), 1);
     broker.append("side", 0, b"s");
     let mut source = one.client.open_source(&one.assignment(0), &Positions::new(), Waker::noop()).unwrap();
-    let Polled::Batch(batch) = source.poll(LIMIT).unwrap() else { panic!("nothing to read") };
+    let Polled::Batch(batch) = source.poll(None, LIMIT).unwrap() else { panic!("nothing to read") };
     assert_eq!(batch.frame().record(0).channel, 1);
 }
 
@@ -215,7 +223,7 @@ fn a_crash_commits_what_the_driver_wants_in_order_and_tells_nobody() {
     broker.crash(1, |commit| commit.epoch != Epoch(2));
     assert_eq!((broker.values("out", 0), broker.values("out", 1)), (vec![b"1".to_vec()], vec![b"x".to_vec()]));
     assert!(answers.iter().all(|a| matches!(a.try_recv(), Err(TryRecvError::Disconnected))));
-    assert!(source.poll(LIMIT).is_err() && one.client.partitions("in").is_err());
+    assert!(source.poll(None, LIMIT).is_err() && one.client.partitions("in").is_err());
     let again = join(&broker, 1);
     broker.assign_free(FUNCTION, 1);
     assert_eq!(again.acquire(0).progress.epoch, Epoch(1));
@@ -255,7 +263,7 @@ fn retention_is_an_error_and_never_a_jump() {
     }
     let mut slow = one.client.open_source(&one.assignment(0), &Positions::new(), Waker::noop()).unwrap();
     broker.drop_before("in", 0, Position(2));
-    assert_eq!(slow.poll(LIMIT).unwrap_err().code, ErrorCode::PositionDropped);
+    assert_eq!(slow.poll(None, LIMIT).unwrap_err().code, ErrorCode::PositionDropped);
     let input = one.assignment(0).inputs[0].partition.clone();
     assert_eq!(one.client.earliest(&input).unwrap(), Position(2));
     let from = Positions::from([(input, Position(1))]);

@@ -127,7 +127,8 @@ impl Engine {
             functions.insert(entry.id, function.clone());
         }
         let groups = entry.spec.inputs.iter().map(|group| group.iter().map(|t| t.as_str().into()).collect()).collect();
-        let subscription = Subscription { function: entry.id, name: entry.spec.name.clone(), groups };
+        let subscription =
+            Subscription { function: entry.id, name: entry.spec.name.clone(), groups, selector: entry.spec.selector };
         let joined = self.core.deps.broker.join(subscription, function.listener());
         match joined {
             Ok(membership) => {

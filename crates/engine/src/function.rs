@@ -14,7 +14,7 @@ use fnstream_core::epoch::TaskId;
 use fnstream_core::function_log::{LogLine, Speaker};
 use fnstream_core::record::Position;
 use fnstream_core::runtime::Program;
-use fnstream_core::spec::FunctionEntry;
+use fnstream_core::spec::{FunctionEntry, InputSelector};
 use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::Mutex;
 
@@ -49,7 +49,12 @@ struct Inner {
 
 impl Function {
     pub(crate) fn new(engine: Arc<EngineCore>, entry: FunctionEntry, program: Arc<dyn Program>) -> Arc<Self> {
-        let permits = Permits::new(entry.spec.replicas);
+        // Groups that run in parallel have as many tasks each.
+        let parallel = match entry.spec.selector {
+            InputSelector::GroupParallel => entry.spec.inputs.len() as u32,
+            _ => 1,
+        };
+        let permits = Permits::new(entry.spec.replicas.saturating_mul(parallel));
         let meter = engine.meters.of(&entry.spec.name);
         Arc::new(Function { engine, entry, program, permits, meter, inner: Mutex::default() })
     }

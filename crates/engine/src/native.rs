@@ -9,20 +9,43 @@ use fnstream_core::batch::Batch;
 use fnstream_core::epoch::Epoch;
 use fnstream_core::error::Result;
 use fnstream_core::runtime::{CallFailure, CallResult, Host, Instance, InstanceSpec, Program, SharedHost};
+use fnstream_core::timer::Timer;
 use fnstream_frame::RecordRef;
 use parking_lot::Mutex;
 
 /// What is done with each record.
 pub type NativeFunction = Box<dyn FnMut(RecordRef<'_>, &mut dyn Host) -> Result<()> + Send>;
 
+/// What a program is told of time.
+#[derive(Debug, Clone, Copy)]
+pub enum Told<'a> {
+    /// Its watermark has risen, because that of this input group has.
+    Watermark {
+        /// The input group.
+        group: u32,
+        /// Milliseconds since the Unix epoch.
+        watermark: u64,
+    },
+    /// Timers are due.
+    Timers(&'a [Timer]),
+}
+
+/// What is done with what is told of time.
+pub type NativeTime = Box<dyn FnMut(Told<'_>, &mut dyn Host) -> Result<()> + Send>;
+
 /// A program of which each instance is a closure of its own.
 pub struct NativeProgram {
-    make: Box<dyn Fn() -> NativeFunction + Send + Sync>,
+    make: Box<dyn Fn() -> (NativeFunction, NativeTime) + Send + Sync>,
 }
 
 impl NativeProgram {
     /// A program that makes its instances with `make`.
     pub fn new(make: impl Fn() -> NativeFunction + Send + Sync + 'static) -> Arc<Self> {
+        Self::with_time(move || (make(), Box::new(|_, _| Ok(()))))
+    }
+
+    /// The same, with what it does when it is told of time.
+    pub fn with_time(make: impl Fn() -> (NativeFunction, NativeTime) + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(NativeProgram { make: Box::new(make) })
     }
 }
@@ -33,12 +56,14 @@ impl Program for NativeProgram {
     }
 
     fn instantiate(&self, _spec: &InstanceSpec, host: SharedHost) -> CallResult<Box<dyn Instance>> {
-        Ok(Box::new(NativeInstance { function: (self.make)(), host }))
+        let (function, time) = (self.make)();
+        Ok(Box::new(NativeInstance { function, time, host }))
     }
 }
 
 struct NativeInstance {
     function: NativeFunction,
+    time: NativeTime,
     host: Arc<Mutex<dyn Host>>,
 }
 
@@ -56,8 +81,12 @@ impl Instance for NativeInstance {
         Ok(())
     }
 
-    fn process_watermark(&mut self, _source: u32, _watermark: u64) -> CallResult {
-        Ok(())
+    fn process_watermark(&mut self, source: u32, watermark: u64) -> CallResult {
+        Ok((self.time)(Told::Watermark { group: source, watermark }, &mut *self.host.lock())?)
+    }
+
+    fn on_timers(&mut self, timers: &[Timer]) -> CallResult {
+        Ok((self.time)(Told::Timers(timers), &mut *self.host.lock())?)
     }
 
     fn take_checkpoint(&mut self, _epoch: Epoch) -> CallResult {

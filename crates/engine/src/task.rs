@@ -14,6 +14,7 @@
 //! the committer has seen anything of the open epoch, so nothing has to be undone.
 
 mod decide;
+mod event_time;
 mod host;
 mod hunt;
 mod letters;
@@ -23,6 +24,7 @@ mod quota;
 mod running;
 mod timers;
 mod trial;
+mod turns;
 mod view;
 
 use std::collections::VecDeque;

@@ -9,11 +9,14 @@
 //! component exporting fs-process                        processor
 //! core module exporting process or _start               stdio
 //! ```
+//!
+//! Timers belong to the packed kind alone, and who imports them must have what they call.
 
 use fnstream_core::{Error, ErrorCode, Result};
 use wasmparser::{Encoding, Parser, Payload, Validator};
 
 use crate::fault::bounded;
+use crate::packed::timers;
 use crate::signature::unsupported;
 use crate::size::Size;
 use crate::{packed, processor, stdio, wasi};
@@ -90,17 +93,26 @@ pub(crate) fn inspect(artifact: &[u8]) -> Result<Kind> {
             return Err(unsupported(format!("imports '{shown}', which no kind of function has")));
         }
     }
-    kind.ok_or_else(|| {
+    let kind = kind.ok_or_else(|| {
         let found = if outside.exports.is_empty() { "nothing".into() } else { quoted(&outside.exports) };
         let wanted =
             if outside.component { [packed::FUNCTION, processor::PROCESS] } else { [stdio::PROCESS, stdio::START] };
         unsupported(format!("exports {found}, but neither '{}' nor '{}'", wanted[0], wanted[1]))
-    })
+    })?;
+    if outside.component && outside.imports.iter().any(|(_, name)| name == timers::NAME) {
+        if kind != Kind::Packed {
+            return Err(unsupported(format!("imports '{}' without exporting '{}'", timers::NAME, packed::FUNCTION)));
+        }
+        if !exports(timers::HANDLER) {
+            return Err(unsupported(format!("imports '{}' without exporting '{}'", timers::NAME, timers::HANDLER)));
+        }
+    }
+    Ok(kind)
 }
 
 fn is_known_interface(name: &str) -> bool {
-    const OURS: [&str; 4] =
-        [packed::output::NAME, packed::state::NAME, processor::collector::NAME, processor::kv::NAME];
+    const OURS: [&str; 5] =
+        [packed::output::NAME, packed::state::NAME, timers::NAME, processor::collector::NAME, processor::kv::NAME];
     OURS.contains(&name) || wasi::is_known(name)
 }
 

@@ -3,10 +3,12 @@
 
 //! Components of the packed world: one call and one buffer per batch.
 
-use fnstream_core::Result;
 use fnstream_core::batch::Batch;
 use fnstream_core::epoch::Epoch;
 use fnstream_core::runtime::{CallFailure, CallResult, Instance, InstanceSpec, Program, SharedHost};
+use fnstream_core::timer::Timer;
+use fnstream_core::{Error, ErrorCode, Result};
+use fnstream_frame::{FrameBuilder, RecordRef};
 use wasmtime::Store;
 use wasmtime::component::{
     self, ComponentExportIndex, ComponentNamedList, ComponentType, Func, InstancePre, Lift, Linker, Lower,
@@ -18,6 +20,7 @@ use crate::signature::{Export, check, unsupported};
 
 pub(crate) mod output;
 pub(crate) mod state;
+pub(crate) mod timers;
 
 /// The interface that makes a component one of this kind.
 pub(crate) const FUNCTION: &str = "functionstream:packed/function@0.1.0";
@@ -36,6 +39,9 @@ const EXPORTS: [Export; 8] = [
     ("exec", "func(string, list<record{name: string, bytes: list<u8>}>) -> result<_, string>"),
     ("custom", "func(list<u8>) -> result<list<u8>, string>"),
 ];
+
+/// What a function with timers has beside.
+const TIMER_EXPORTS: [Export; 1] = [("on-timers", "func(list<u8>) -> result<_, record{index: u32, message: string}>")];
 
 #[derive(ComponentType, Lower)]
 #[component(record)]
@@ -66,11 +72,17 @@ pub(crate) struct PackedProgram {
     machine: Machine,
     pre: InstancePre<Component>,
     exports: [ComponentExportIndex; 8],
+    on_timers: Option<ComponentExportIndex>,
 }
 
 impl PackedProgram {
     pub(crate) fn new(machine: &Machine, linker: &Linker<Component>, code: &component::Component) -> Result<Self> {
-        check(&machine.engine, &code.component_type(), Some(FUNCTION), &EXPORTS)?;
+        let ty = code.component_type();
+        let handler = code.get_export_index(None, timers::HANDLER);
+        if handler.is_some() {
+            check(&machine.engine, &ty, Some(timers::HANDLER), &TIMER_EXPORTS)?;
+        }
+        check(&machine.engine, &ty, Some(FUNCTION), &EXPORTS)?;
         let pre = linker.instantiate_pre(code).map_err(|e| unsupported(format!("cannot be linked: {e:#}")))?;
         let function = code.get_export_index(None, FUNCTION);
         let mut indexes = Vec::with_capacity(EXPORTS.len());
@@ -79,7 +91,9 @@ impl PackedProgram {
             indexes.push(index.ok_or_else(|| unsupported(format!("does not export '{FUNCTION}#{name}'")))?);
         }
         let exports = <[_; 8]>::try_from(indexes).map_err(|_| unsupported("lacks exports".into()))?;
-        Ok(PackedProgram { machine: machine.clone(), pre, exports })
+        let [(on_timers, _)] = TIMER_EXPORTS;
+        let on_timers = handler.and_then(|handler| code.get_export_index(Some(&handler), on_timers));
+        Ok(PackedProgram { machine: machine.clone(), pre, exports, on_timers })
     }
 }
 
@@ -90,13 +104,14 @@ impl Program for PackedProgram {
 
     fn instantiate(&self, spec: &InstanceSpec, host: SharedHost) -> CallResult<Box<dyn Instance>> {
         let mut sandbox = Sandbox::new(&self.machine, spec.limits, Component::new(&self.machine, spec, host)?);
-        let functions = sandbox.start(|store| {
+        let (functions, on_timers) = sandbox.start(|store| {
             let instance = self.pre.instantiate(&mut *store)?;
             let mut functions = Vec::with_capacity(self.exports.len());
             for index in &self.exports {
                 functions.extend(instance.get_func(&mut *store, index));
             }
-            Ok(Ok(functions))
+            let on_timers = self.on_timers.as_ref().and_then(|index| instance.get_func(&mut *store, index));
+            Ok(Ok((functions, on_timers)))
         })?;
         let [init, process_batch, process_watermark, take_checkpoint, check_heartbeat, close, exec, custom] =
             <[Func; 8]>::try_from(functions).map_err(|_| fnstream_core::error::internal("an export went missing"))?;
@@ -111,6 +126,7 @@ impl Program for PackedProgram {
             close,
             exec,
             custom,
+            on_timers,
         }))
     }
 }
@@ -127,6 +143,8 @@ struct Packed {
     close: Func,
     exec: Func,
     custom: Func,
+    /// Where it has timers.
+    on_timers: Option<Func>,
 }
 
 /// Calls a function whose type is [`EXPORTS`]'s. The types are compared again, which takes some 50 ns.
@@ -152,6 +170,17 @@ impl Packed {
             Ok(answer.map_err(|message| store.data().reported(message)))
         })
     }
+
+    /// A call that is given a frame of so many records, and says which of them failed.
+    fn call_with_frame(&mut self, func: Func, frame: &[u8], records: usize) -> CallResult {
+        self.sandbox.call(|store| {
+            let answer = call::<(&[u8],), std::result::Result<(), RecordError>>(func, store, (frame,))?;
+            Ok(answer.map_err(|failed| CallFailure {
+                record: ((failed.index as usize) < records).then_some(failed.index),
+                ..store.data().reported(failed.message)
+            }))
+        })
+    }
 }
 
 impl Instance for Packed {
@@ -173,18 +202,26 @@ impl Instance for Packed {
     }
 
     fn process(&mut self, batch: &Batch) -> CallResult {
-        let func = self.process_batch;
-        self.sandbox.call(|store| {
-            let answer = call::<(&[u8],), std::result::Result<(), RecordError>>(func, store, (&batch.bytes()[..],))?;
-            Ok(answer.map_err(|failed| CallFailure {
-                record: ((failed.index as usize) < batch.len()).then_some(failed.index),
-                ..store.data().reported(failed.message)
-            }))
-        })
+        self.call_with_frame(self.process_batch, batch.bytes(), batch.len())
     }
 
     fn process_watermark(&mut self, source: u32, watermark: u64) -> CallResult {
         self.call(self.process_watermark, (source, watermark))
+    }
+
+    fn on_timers(&mut self, due: &[Timer]) -> CallResult {
+        let Some(func) = self.on_timers else {
+            // They were set by an earlier revision.
+            let why = format!("a timer is due, but the function does not export '{}'", timers::HANDLER);
+            let failure = CallFailure::from(Error::new(ErrorCode::ArtifactUnsupported, why)).at_record(Some(0));
+            return self.sandbox.call(|_| Ok(Err(failure)));
+        };
+        let mut frame = FrameBuilder::new();
+        for timer in due {
+            let record = RecordRef::new(b"").with_key(Some(&timer.key)).on(timer.domain.number().into());
+            frame.push(record.at(timer.at_ms));
+        }
+        self.call_with_frame(func, &frame.to_bytes(), due.len())
     }
 
     fn take_checkpoint(&mut self, epoch: Epoch) -> CallResult {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use fnstream_core::Result;
-use fnstream_core::broker::{Assignment, AssignmentListener, Broker, Membership, Source, Subscription, TaskInput};
+use fnstream_core::broker::{Assignment, AssignmentListener, Broker, Membership, Source, Subscription};
 use fnstream_core::epoch::TaskId;
 use fnstream_core::record::{Position, Positions, TopicPartition};
 use fnstream_core::waker::Waker;
@@ -25,22 +25,10 @@ impl Membership for Alone {}
 impl Broker for EmbeddedBroker {
     fn join(&self, subscription: Subscription, listener: Arc<dyn AssignmentListener>) -> Result<Box<dyn Membership>> {
         let store = self.0.inner();
-        let mut inputs = Vec::new();
-        for (group, topics) in (0u32..).zip(&subscription.groups) {
-            for name in topics {
-                inputs.push((group, name.clone(), store.topics.get(name)?.count()));
-            }
-        }
-        let tasks = inputs.iter().map(|(_, _, partitions)| *partitions).max().unwrap_or(0);
-        for index in 0..tasks {
+        for (index, inputs) in subscription.tasks(|topic| Ok(store.topics.get(topic)?.count()))? {
             let task = TaskId::new(subscription.function, index);
             let lease = store.ledger.lock().lease(task)?;
-            let inputs = inputs.iter().filter(|(_, _, partitions)| index < *partitions);
-            let inputs = inputs.map(|(group, name, _)| TaskInput {
-                group: *group,
-                partition: TopicPartition::new(name.clone(), index),
-            });
-            listener.assigned(Assignment { task, lease, inputs: inputs.collect() });
+            listener.assigned(Assignment { task, lease, inputs });
         }
         Ok(Box::new(Alone))
     }

@@ -15,6 +15,7 @@
 //! function entry    1, JSON of FunctionEntry
 //! revisions         1, JSON of the Revisions, the oldest first
 //! unclaimed fork    1
+//! watermark         1, milliseconds u64 BE
 //! ```
 
 use fnstream_core::Result;
@@ -75,6 +76,19 @@ pub(crate) struct TopicDescriptor {
     pub max_age_ms: Option<u64>,
     pub max_bytes: Option<u64>,
     pub created_ms: i64,
+}
+
+/// The bytes of a watermark.
+pub(crate) fn encode_watermark(watermark: u64) -> [u8; 9] {
+    let mut out = [VERSION; 9];
+    out[1..].copy_from_slice(&watermark.to_be_bytes());
+    out
+}
+
+/// The watermark of these bytes.
+pub(crate) fn decode_watermark(value: &[u8]) -> Result<u64> {
+    let rest: &[u8; 8] = fixed("a watermark", value)?;
+    Ok(u64::from_be_bytes(*rest))
 }
 
 /// Where a partition begins after retention took records off it.

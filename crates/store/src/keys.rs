@@ -15,6 +15,8 @@
 //!            'p' function u32, task index u32                               the progress of a task
 //!            'r' name                                                       the revisions of a function
 //!            't' name                                                       a topic's descriptor
+//!            'w' topic u32, partition u32, position u64     the watermark of the partition from that position on
+//!            'W' topic u32, function u32, task index u32                    the last watermark of a task that writes to the topic
 //!            'u' function u32                                a fork that nobody has claimed: swept when the store is opened
 //!            'z'                                                            nothing: for measuring a write
 //! ```
@@ -130,6 +132,33 @@ pub(crate) fn floor(topic: u32, partition: u32) -> [u8; 9] {
 /// The key of a consumer's cursor.
 pub(crate) fn cursor(topic: u32, partition: u32, group: &str) -> Vec<u8> {
     [&tagged(b'c', TaskId::new(FunctionId(topic), partition)), group.as_bytes()].concat()
+}
+
+/// The key of the watermark that holds in a partition from a position on.
+pub(crate) fn mark(topic: u32, partition: u32, position: u64) -> [u8; 17] {
+    let mut key = [b'w'; 17];
+    key[1..].copy_from_slice(&batch(topic, partition, position));
+    key
+}
+
+/// The position in such a key.
+pub(crate) fn mark_position(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(*key.get(9..)?.as_array()?))
+}
+
+/// The key of the last watermark that a task has emitted to a topic.
+pub(crate) fn writer(topic: u32, id: TaskId) -> [u8; 13] {
+    let mut key = [b'W'; 13];
+    key[1..5].copy_from_slice(&topic.to_be_bytes());
+    key[5..].copy_from_slice(&task(id));
+    key
+}
+
+/// The task in such a key.
+pub(crate) fn writer_task(key: &[u8]) -> Option<TaskId> {
+    let (function, index) = key.get(5..13)?.split_at(4);
+    let number = |bytes: &[u8]| Some(u32::from_be_bytes(*bytes.as_array()?));
+    Some(TaskId::new(FunctionId(number(function)?), number(index)?))
 }
 
 /// Partition and group in a key of a cursor.

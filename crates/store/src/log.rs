@@ -13,7 +13,7 @@
 //! `end` is moved by the committer thread after a write is durable, so a reader never sees a record that could vanish.
 //! `floor` is moved by retention before the records go, so a reader is told rather than left with a hole.
 //!
-//! Reading order: this file (the register of topics), `read`, `source`, `retention`, `cursor`.
+//! Reading order: this file (the register of topics), `read`, `source`, `retention`, `cursor`, `watermarks`.
 
 pub(crate) mod cursor;
 pub(crate) mod cut;
@@ -22,3 +22,4 @@ pub(crate) mod read;
 pub(crate) mod retention;
 pub(crate) mod source;
 pub(crate) mod topics;
+pub(crate) mod watermarks;

@@ -22,6 +22,7 @@ use crate::db::ended;
 use crate::formats;
 use crate::inner::Inner;
 use crate::keys;
+use crate::log::watermarks::Raised;
 use crate::store::Store;
 
 /// Keeps functions in the store.
@@ -186,7 +187,10 @@ impl Inner {
         let mut batch = WriteBatch::default();
         self.claim(&mut batch, entry.id)?;
         self.put_revision(&mut batch, history, entry, Some(before));
+        let raised = self.forget_writers(&mut batch, before);
         self.put_entry(batch, entry)?;
+        raised.iter().for_each(Raised::written);
+        raised.iter().for_each(Raised::wake);
         ledger.remove(before);
         removed.insert(before);
         Ok(())
@@ -204,7 +208,10 @@ impl Inner {
         for id in past.chain([entry.id]) {
             self.delete_tasks(&mut batch, id);
         }
+        let raised = self.forget_writers(&mut batch, entry.id);
         self.write_metadata(batch)?;
+        raised.iter().for_each(Raised::written);
+        raised.iter().for_each(Raised::wake);
         ledger.remove(entry.id);
         removed.insert(entry.id);
         Ok(())

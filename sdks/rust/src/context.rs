@@ -8,7 +8,7 @@ use fnstream_frame::{FrameBuilder, RecordRef};
 
 use crate::boundary::Boundary;
 use crate::cache::CachedStore;
-use crate::{Error, Output, Store};
+use crate::{Error, Output, Store, TimeDomain};
 
 /// Bytes of emitted records after which they are passed on in the middle of a batch.
 const MOST_BYTES: usize = 1 << 20;
@@ -29,7 +29,7 @@ pub struct Metadata {
     pub outputs: Vec<String>,
 }
 
-/// What a function does beside computing: emit and open state.
+/// What a function does beside computing: emit, open state, set timers.
 pub struct Context {
     boundary: Rc<dyn Boundary>,
     metadata: Metadata,
@@ -87,6 +87,20 @@ impl Context {
         // Records that were emitted before it may be older.
         self.flush_emitted()?;
         self.boundary.emit_watermark(target, watermark).map_err(Error::new)
+    }
+
+    /// Sets the timer of that domain and key (64 KiB at most) to `at`, in milliseconds since the Unix epoch:
+    /// [`crate::Function::on_timer`] is called once when it is due. There is one for each domain and key: setting it again
+    /// moves it. One whose time has come already is due as soon as the call at hand is over.
+    ///
+    /// Timers belong to the epoch like state: what a failed call set is not set.
+    pub fn set_timer(&mut self, domain: TimeDomain, key: &[u8], at: i64) -> Result<(), Error> {
+        self.boundary.set_timer(domain, key, at).map_err(Error::new)
+    }
+
+    /// Deletes a timer; one that is not set is none.
+    pub fn delete_timer(&mut self, domain: TimeDomain, key: &[u8]) -> Result<(), Error> {
+        self.boundary.delete_timer(domain, key).map_err(Error::new)
     }
 
     /// Opens a store of the task by its name, 1 to 255 bytes; the same one each time.

@@ -5,10 +5,10 @@
 
 use std::rc::Rc;
 
-use fnstream_frame::Frame;
+use fnstream_frame::{Frame, RecordRef};
 
 use crate::boundary::Boundary;
-use crate::{Config, Context, Error, Function, Metadata, Module, Record};
+use crate::{Config, Context, Error, Function, Metadata, Module, Record, TimeDomain, Timer};
 
 /// A function with its context.
 pub struct Driver<F> {
@@ -16,7 +16,7 @@ pub struct Driver<F> {
     ctx: Context,
 }
 
-/// Which record of a batch failed, and why; an index past the batch when nobody knows.
+/// Which record, or timer, of a batch failed, and why; an index past the batch when nobody knows.
 pub(crate) type BatchFailure = (u32, String);
 
 impl<F: Function> Driver<F> {
@@ -28,10 +28,27 @@ impl<F: Function> Driver<F> {
     }
 
     pub(crate) fn process_batch(&mut self, frame: &[u8]) -> Result<(), BatchFailure> {
+        self.each(frame, |function, ctx, record| function.process(ctx, Record::from(record)))
+    }
+
+    pub(crate) fn on_timers(&mut self, frame: &[u8]) -> Result<(), BatchFailure> {
+        self.each(frame, |function, ctx, record| {
+            let domain = TimeDomain::of_channel(record.channel)
+                .ok_or_else(|| Error::new(format!("the host gave a timer of the unknown domain {}", record.channel)))?;
+            function.on_timer(ctx, Timer { domain, key: record.key.unwrap_or_default(), at: record.timestamp })
+        })
+    }
+
+    /// Runs something for each record of a frame, and passes on what it did.
+    fn each(
+        &mut self,
+        frame: &[u8],
+        run: impl Fn(&mut F, &mut Context, RecordRef<'_>) -> Result<(), Error>,
+    ) -> Result<(), BatchFailure> {
         let frame = Frame::parse(frame).map_err(|e| (u32::MAX, e.to_string()))?;
         for (index, record) in frame.iter().enumerate() {
             self.ctx.begin(record.timestamp);
-            if let Err(error) = self.function.process(&mut self.ctx, Record::from(record)) {
+            if let Err(error) = run(&mut self.function, &mut self.ctx, record) {
                 let index = if error.of_batch { u32::MAX } else { index as u32 };
                 return Err((index, error.into_message()));
             }

@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-use crate::{Config, Context, Error, Record};
+use crate::{Config, Context, Error, Record, Timer};
 
 /// A function. Its methods are called one at a time.
 ///
@@ -17,6 +17,12 @@ pub trait Function: Sized + 'static {
     /// Tells that no record older than `watermark` (milliseconds since the Unix epoch) is expected from that input group.
     fn process_watermark(&mut self, _ctx: &mut Context, _source: u32, _watermark: u64) -> Result<(), Error> {
         Ok(())
+    }
+
+    /// Called for each timer of [`Context::set_timer`] that is due, once, in the order of their times. It is not set any more,
+    /// and may be set again. What is emitted has the timer's time. An error fails this timer and no other.
+    fn on_timer(&mut self, _ctx: &mut Context, _timer: Timer<'_>) -> Result<(), Error> {
+        Err(Error::new("a timer is due, but the function does not implement 'on_timer'"))
     }
 
     /// Called at the end of each epoch, the last chance to write and emit in it: state that is kept in fields for speed is

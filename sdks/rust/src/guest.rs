@@ -9,14 +9,14 @@ use std::rc::Rc;
 use fnstream_frame::PairList;
 
 use crate::boundary::{Boundary, Page};
-use crate::driver::Driver;
-use crate::{Error, Function, Metadata, Module};
+use crate::driver::{BatchFailure, Driver};
+use crate::{Error, Function, Metadata, Module, TimeDomain};
 
 #[allow(missing_docs, clippy::all, reason = "generated")]
 pub mod bindings {
     wit_bindgen::generate!({
         path: "../../wit/packed",
-        world: "packed",
+        world: "packed-timers",
         pub_export_macro: true,
         default_bindings_module: "fnstream_sdk::__private::bindings",
         generate_all,
@@ -24,7 +24,8 @@ pub mod bindings {
 }
 
 use bindings::exports::functionstream::packed::function as exports;
-use bindings::functionstream::packed::{output, state};
+use bindings::exports::functionstream::packed::timer_handler;
+use bindings::functionstream::packed::{output, state, timers};
 
 /// Where the one instance of a function is kept.
 pub trait Slot: Function {
@@ -43,6 +44,17 @@ fn call<F: Slot, R>(run: impl FnOnce(&mut Driver<F>) -> Result<R, Error>) -> Res
     .map_err(Error::into_message)
 }
 
+/// A call that says which record of a frame failed.
+fn call_with_frame<F: Slot>(
+    run: impl FnOnce(&mut Driver<F>) -> Result<(), BatchFailure>,
+) -> Result<(), exports::RecordError> {
+    F::with(|driver| match driver {
+        Some(driver) => run(driver),
+        None => Err((u32::MAX, "the function was not initialized".to_owned())),
+    })
+    .map_err(|(index, message)| exports::RecordError { index, message })
+}
+
 impl<F: Slot> exports::Guest for Exported<F> {
     fn init(config: Vec<(String, String)>, metadata: exports::Metadata) -> Result<(), String> {
         let metadata = Metadata {
@@ -56,12 +68,7 @@ impl<F: Slot> exports::Guest for Exported<F> {
     }
 
     fn process_batch(frame: Vec<u8>) -> Result<(), exports::RecordError> {
-        let failed = |(index, message)| exports::RecordError { index, message };
-        F::with(|driver| match driver {
-            Some(driver) => driver.process_batch(&frame),
-            None => Err((u32::MAX, "the function was not initialized".to_owned())),
-        })
-        .map_err(failed)
+        call_with_frame::<F>(|driver| driver.process_batch(&frame))
     }
 
     fn process_watermark(source: u32, watermark: u64) -> Result<(), String> {
@@ -91,6 +98,12 @@ impl<F: Slot> exports::Guest for Exported<F> {
     }
 }
 
+impl<F: Slot> timer_handler::Guest for Exported<F> {
+    fn on_timers(frame: Vec<u8>) -> Result<(), exports::RecordError> {
+        call_with_frame::<F>(|driver| driver.on_timers(&frame))
+    }
+}
+
 /// The host's own interfaces.
 struct Wasm;
 
@@ -101,6 +114,14 @@ impl Boundary for Wasm {
 
     fn emit_watermark(&self, target: u32, watermark: u64) -> Result<(), String> {
         output::emit_watermark(target, watermark)
+    }
+
+    fn set_timer(&self, domain: TimeDomain, key: &[u8], at: i64) -> Result<(), String> {
+        timers::set(domain.into(), key, at)
+    }
+
+    fn delete_timer(&self, domain: TimeDomain, key: &[u8]) -> Result<(), String> {
+        timers::delete(domain.into(), key)
     }
 
     fn open(&self, name: &str) -> Result<u32, String> {
@@ -121,6 +142,15 @@ impl Boundary for Wasm {
         PairList::read(&page.pairs, |key, value| pairs.push((key.to_vec(), value.to_vec())))
             .map_err(|e| e.to_string())?;
         Ok((pairs, page.next))
+    }
+}
+
+impl From<TimeDomain> for timers::Domain {
+    fn from(domain: TimeDomain) -> Self {
+        match domain {
+            TimeDomain::Event => timers::Domain::EventTime,
+            TimeDomain::Processing => timers::Domain::ProcessingTime,
+        }
     }
 }
 

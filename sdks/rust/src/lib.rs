@@ -48,9 +48,15 @@
 //! An error that [`Function::process`] returns fails that record: it is retried or dead-lettered as the function's policy
 //! says, with the error's text, and the others go on. A panic does the same for a batch, at a higher price.
 //!
+//! # Timers
+//!
+//! [`Context::set_timer`] has [`Function::on_timer`] called at a time, which is compared with the function's watermark
+//! ([`TimeDomain::Event`]) or with the machine's clock ([`TimeDomain::Processing`]). Timers are kept with the state: they
+//! outlast the instance, and each is due exactly once.
+//!
 //! # Reading order
 //!
-//! [`Function`] and [`export!`], [`Context`], [`Record`], [`Store`] with [`Value`], then [`testing`].
+//! [`Function`] and [`export!`], [`Context`], [`Record`], [`Store`] with [`Value`], [`Timer`], then [`testing`].
 
 mod boundary;
 mod cache;
@@ -62,6 +68,7 @@ mod guest;
 mod record;
 mod store;
 pub mod testing;
+mod timer;
 mod value;
 
 pub use context::{Config, Context, Metadata};
@@ -70,6 +77,7 @@ pub use fnstream_frame::{Headers, HeadersBuilder};
 pub use function::{Function, Module};
 pub use record::{Output, Record};
 pub use store::{Scan, Store};
+pub use timer::{TimeDomain, Timer};
 pub use value::Value;
 
 #[doc(hidden)]

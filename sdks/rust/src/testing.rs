@@ -4,16 +4,21 @@
 //! Runs a function without a server: in the process of its own tests, with state in memory.
 //!
 //! It keeps what the server promises: a batch whose record fails leaves no trace, neither in state nor in the output.
+//!
+//! Time stands still until a test moves it: [`Harness::process_watermark`] moves event time, [`Harness::advance_time`] the
+//! machine's clock. Timers that are due, also those whose time had come when they were set, fire when a call is over.
 
-use std::cell::RefCell;
+mod memory;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use fnstream_frame::{Frame, FrameBuilder, OpList, StateOp};
+use fnstream_frame::{FrameBuilder, RecordRef};
 
-use crate::boundary::{Boundary, Page};
-use crate::driver::Driver;
-use crate::{Config, Context, Error, Function, Metadata, Module, Record};
+use crate::boundary::Boundary;
+use crate::driver::{BatchFailure, Driver};
+use crate::{Config, Context, Error, Function, Metadata, Module, Record, TimeDomain};
+use memory::{Memory, SetTimer};
 
 /// A function under test.
 ///
@@ -23,6 +28,11 @@ pub struct Harness<F> {
     memory: Rc<Memory>,
     config: Config,
     outputs: Vec<String>,
+    inputs: u32,
+    /// The watermarks of the input groups that have one.
+    watermarks: BTreeMap<u32, u64>,
+    /// The machine's clock, once it was set.
+    time: Option<i64>,
 }
 
 /// A record that the function emitted.
@@ -62,34 +72,54 @@ impl<F: Function> Harness<F> {
             memory: Rc::default(),
             config: config.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             outputs: outputs.iter().map(|name| (*name).to_owned()).collect(),
+            inputs: 1,
+            watermarks: BTreeMap::new(),
+            time: None,
         };
         harness.restart()?;
         Ok(harness)
     }
 
-    /// Processes a batch. When a record fails, nothing of the batch has happened, and the function is made anew.
+    /// The same function with so many input groups; one unless this says otherwise. Its watermark is that of the group
+    /// that is furthest behind.
+    #[must_use]
+    pub fn with_inputs(mut self, groups: u32) -> Self {
+        self.inputs = groups;
+        self
+    }
+
+    /// Processes a batch, then fires what is due. When a record fails, nothing of the batch has happened, and the function is
+    /// made anew. A timer that fails is told as a failure without a record.
     pub fn process(&mut self, records: &[Record<'_>]) -> Result<(), Failed> {
         let mut frame = FrameBuilder::new();
         for record in records {
             frame.push(record.packed());
         }
-        let failed = |record, message| Failed { record, message };
-        let driver = self.driver.as_mut().ok_or_else(|| failed(None, "the function could not be made".into()))?;
-        let before = self.memory.world.borrow().clone();
-        driver.process_batch(&frame.to_bytes()).map_err(|(index, message)| {
-            *self.memory.world.borrow_mut() = before;
-            let remade = self.restart();
-            let message = match remade {
-                Ok(()) => message,
-                Err(error) => format!("{message}; and then: {error}"),
-            };
-            failed(Some(index as usize).filter(|&index| index < records.len()), message)
-        })
+        self.attempt(&frame, |driver, frame| driver.process_batch(frame))?;
+        self.fire().map_err(|error| Failed { record: None, message: error.to_string() })
     }
 
-    /// Tells a watermark.
+    /// Tells a watermark, then fires the timers of event time that are due at it. A timer that fails is not set any more, the
+    /// others fire, and its error is answered.
     pub fn process_watermark(&mut self, source: u32, watermark: u64) -> Result<(), Error> {
-        self.call(|function, ctx| function.process_watermark(ctx, source, watermark))
+        if source >= self.inputs {
+            return Err(Error::new(format!("there is no input group {source}, the function has {}", self.inputs)));
+        }
+        self.call(|function, ctx| function.process_watermark(ctx, source, watermark))?;
+        let known = self.watermarks.entry(source).or_default();
+        *known = watermark.max(*known);
+        self.fire()
+    }
+
+    /// Moves the machine's clock on, to milliseconds since the Unix epoch, and fires the timers that are due at it.
+    pub fn advance_time(&mut self, now: i64) -> Result<(), Error> {
+        self.time = Some(self.time.map_or(now, |before| before.max(now)));
+        self.fire()
+    }
+
+    /// The timers that are set, as domain, time and key, in the order of their times.
+    pub fn timers(&self) -> Vec<SetTimer> {
+        self.memory.world.borrow().timers()
     }
 
     /// Ends an epoch.
@@ -136,97 +166,71 @@ impl<F: Function> Harness<F> {
         self.driver.as_ref().map(Driver::function)
     }
 
+    /// A call with a frame: wholly, or not at all and with a new function.
+    fn attempt(
+        &mut self,
+        frame: &FrameBuilder,
+        run: impl FnOnce(&mut Driver<F>, &[u8]) -> Result<(), BatchFailure>,
+    ) -> Result<(), Failed> {
+        let failed = |record, message| Failed { record, message };
+        let driver = self.driver.as_mut().ok_or_else(|| failed(None, "the function could not be made".into()))?;
+        let before = self.memory.world.borrow().clone();
+        run(driver, &frame.to_bytes()).map_err(|(index, message)| {
+            *self.memory.world.borrow_mut() = before;
+            let remade = self.restart();
+            let message = match remade {
+                Ok(()) => message,
+                Err(error) => format!("{message}; and then: {error}"),
+            };
+            failed(Some(index as usize).filter(|&index| index < frame.len()), message)
+        })
+    }
+
+    /// What a domain's timers are compared with; `None` when nothing is due yet.
+    fn now(&self, domain: TimeDomain) -> Option<i64> {
+        match domain {
+            TimeDomain::Processing => self.time,
+            TimeDomain::Event if self.watermarks.len() < self.inputs as usize => None,
+            TimeDomain::Event => {
+                let least = self.watermarks.values().min()?;
+                Some(i64::try_from(*least).unwrap_or(i64::MAX))
+            }
+        }
+    }
+
+    /// Fires timers until none is due; the first error.
+    fn fire(&mut self) -> Result<(), Error> {
+        let mut answer = Ok(());
+        loop {
+            let next = TimeDomain::ALL.into_iter().find_map(|domain| {
+                let due = self.memory.world.borrow().due(domain, self.now(domain)?);
+                (!due.is_empty()).then_some(due)
+            });
+            let Some(mut due) = next else { return answer };
+            while let Err(failed) = self.fire_all(&due) {
+                // Which one it was is not known: then it is the first.
+                let (_, at, key) = due.remove(failed.record.unwrap_or(0));
+                let key = String::from_utf8_lossy(&key).into_owned();
+                answer = answer.and(Err(Error::new(failed.message).context(format_args!("the timer '{key}' of {at}"))));
+                if self.driver.is_none() {
+                    return answer;
+                }
+            }
+        }
+    }
+
+    /// Fires timers in one call, or none of them. They are not set any more in either case.
+    fn fire_all(&mut self, due: &[SetTimer]) -> Result<(), Failed> {
+        self.memory.world.borrow_mut().unset(due);
+        let mut frame = FrameBuilder::new();
+        for (domain, at, key) in due {
+            frame.push(RecordRef::new(b"").with_key(Some(key)).on(domain.channel()).at(*at));
+        }
+        if frame.is_empty() { Ok(()) } else { self.attempt(&frame, |driver, frame| driver.on_timers(frame)) }
+    }
+
     fn call<R>(&mut self, run: impl FnOnce(&mut F, &mut Context) -> Result<R, Error>) -> Result<R, Error> {
         self.driver.as_mut().ok_or_else(|| Error::new("the function could not be made"))?.call(run)
     }
 }
 
-/// The host's side, in memory.
-#[derive(Default)]
-struct Memory {
-    stores: RefCell<Vec<String>>,
-    world: RefCell<World>,
-}
-
-/// What a failed batch must leave as it was.
-#[derive(Default, Clone)]
-struct World {
-    output: Vec<Emitted>,
-    watermarks: Vec<(u32, u64)>,
-    state: BTreeMap<(u32, Vec<u8>), Vec<u8>>,
-}
-
-impl Boundary for Memory {
-    fn emit_frame(&self, frame: &[u8]) -> Result<(), String> {
-        let frame = Frame::parse(frame).map_err(|e| e.to_string())?;
-        self.world.borrow_mut().output.extend(frame.iter().map(|record| Emitted {
-            target: record.channel,
-            timestamp: record.timestamp,
-            key: record.key.map(<[u8]>::to_vec),
-            headers: record.headers.iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect(),
-            value: record.value.to_vec(),
-        }));
-        Ok(())
-    }
-
-    fn emit_watermark(&self, target: u32, watermark: u64) -> Result<(), String> {
-        self.world.borrow_mut().watermarks.push((target, watermark));
-        Ok(())
-    }
-
-    fn open(&self, name: &str) -> Result<u32, String> {
-        if name.is_empty() || name.len() > 255 {
-            return Err(format!("a store name has {} bytes, not 1 to 255", name.len()));
-        }
-        let mut stores = self.stores.borrow_mut();
-        let known = stores.iter().position(|known| known == name);
-        Ok(known.unwrap_or_else(|| {
-            stores.push(name.to_owned());
-            stores.len() - 1
-        }) as u32)
-    }
-
-    fn get(&self, store: u32, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
-        Ok(self.world.borrow().state.get(&(store, key.to_vec())).cloned())
-    }
-
-    fn write(&self, store: u32, ops: &[u8]) -> Result<(), String> {
-        let state = &mut self.world.borrow_mut().state;
-        let at = |key: &[u8]| (store, key.to_vec());
-        OpList::read::<fnstream_frame::FrameError>(ops, |op| {
-            match op {
-                StateOp::Put(key, value) => {
-                    state.insert(at(key), value.to_vec());
-                }
-                StateOp::Delete(key) => {
-                    state.remove(&at(key));
-                }
-                StateOp::Merge(key, operand) => state.entry(at(key)).or_default().extend_from_slice(operand),
-                StateOp::DeleteRange(start, end) => {
-                    state.retain(|(of, key), _| {
-                        *of != store || &key[..] < start || end.is_some_and(|end| &key[..] >= end)
-                    });
-                }
-            }
-            Ok(())
-        })
-        .map_err(|e| e.to_string())
-    }
-
-    fn scan(&self, store: u32, start: &[u8], end: Option<&[u8]>, max_bytes: u32) -> Result<Page, String> {
-        let world = self.world.borrow();
-        let mut pairs = Vec::new();
-        let mut bytes = 0;
-        for ((of, key), value) in world.state.range((store, start.to_vec())..) {
-            if *of != store || end.is_some_and(|end| &key[..] >= end) {
-                break;
-            }
-            if !pairs.is_empty() && bytes + key.len() + value.len() > max_bytes as usize {
-                return Ok((pairs, Some(key.clone())));
-            }
-            bytes += key.len() + value.len();
-            pairs.push((key.clone(), value.clone()));
-        }
-        Ok((pairs, None))
-    }
-}

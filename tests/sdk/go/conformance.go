@@ -6,6 +6,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -47,6 +48,23 @@ func (c *conformance) Process(_ fssdk.Context, source uint32, data []byte) error
 	return nil
 }
 
+func (c *conformance) OnTimer(_ fssdk.Context, timer fssdk.Timer) error {
+	for name, domain := range domains {
+		if domain == timer.Domain {
+			if err := c.emit(fmt.Sprint("fired ", name, " ", timer.Time, " ", string(timer.Key))); err != nil {
+				return err
+			}
+		}
+	}
+	command, found, err := c.store.GetState(append([]byte("on:"), timer.Key...))
+	if err != nil || !found {
+		return err
+	}
+	return c.run(string(command))
+}
+
+var domains = map[string]fssdk.TimeDomain{"event": fssdk.EventTime, "processing": fssdk.ProcessingTime}
+
 func (c *conformance) ProcessWatermark(ctx fssdk.Context, _ uint32, watermark uint64) error {
 	return ctx.EmitWatermark(0, watermark)
 }
@@ -70,6 +88,8 @@ func (c *conformance) Custom(_ fssdk.Context, payload []byte) ([]byte, error) {
 	}
 	return append([]byte("custom "), payload...), nil
 }
+
+func (c *conformance) timers() fssdk.TimerContext { return c.ctx.(fssdk.TimerContext) }
 
 func (c *conformance) emit(text string) error { return c.ctx.Emit(0, []byte(text)) }
 
@@ -118,6 +138,17 @@ func (c *conformance) run(line string) error {
 			return c.emit("refused")
 		}
 		return c.emit("opened")
+	case "timer":
+		w := words(3)
+		return c.timers().SetTimer(domains[w[0]], []byte(w[2]), int64(number(w[1])))
+	case "untimer":
+		w := words(2)
+		return c.timers().DeleteTimer(domains[w[0]], []byte(w[1]))
+	case "long-timer":
+		if err := c.timers().SetTimer(fssdk.EventTime, []byte(strings.Repeat("k", number(rest))), math.MaxInt64); err != nil {
+			return c.emit("refused")
+		}
+		return c.emit("set")
 	case "other":
 		w := words(3)
 		store, err := c.ctx.GetOrCreateStore(w[0])

@@ -31,6 +31,7 @@ type step struct {
 	Source     uint32
 	Fails      yaml.Node
 	Watermark  *uint64
+	Time       *int64
 	Checkpoint bool
 	Restart    bool
 	Heartbeat  *bool
@@ -68,6 +69,9 @@ func read(t *testing.T, file string) (scenario scenario) {
 }
 
 func run(t *testing.T, scenario scenario) {
+	if len(scenario.Worlds) > 0 && !slices.Contains(scenario.Worlds, "packed") {
+		t.Skip("the test kit is of the packed world")
+	}
 	host, err := fstest.New(func() fssdk.Driver { return &conformance{} }, fstest.Options{Config: scenario.Config, Outputs: scenario.Outputs})
 	if scenario.InitFails != "" {
 		if err == nil || !strings.Contains(err.Error(), scenario.InitFails) {
@@ -95,7 +99,9 @@ func carryOut(host *fstest.Host, step step, seen *int) error {
 		}
 		return sent(host.Process(records...), step.Fails)
 	case step.Watermark != nil:
-		return host.Watermark(0, *step.Watermark)
+		return fired(host.Watermark(0, *step.Watermark), step.Fails)
+	case step.Time != nil:
+		return fired(host.AdvanceTime(*step.Time), step.Fails)
 	case step.Checkpoint:
 		return host.Checkpoint()
 	case step.Restart:
@@ -166,6 +172,37 @@ func sent(err error, told yaml.Node) error {
 	}
 	if len(fails) > 0 {
 		return errors.New("records did not fail that should")
+	}
+	return nil
+}
+
+// fired compares the timers that failed with those that a scenario tells, by their keys.
+func fired(err error, told yaml.Node) error {
+	fails := map[string]string{}
+	if told.Kind != 0 {
+		if err := told.Decode(&fails); err != nil {
+			return err
+		}
+	}
+	failures := []error{}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		failures = joined.Unwrap()
+	} else if err != nil {
+		failures = append(failures, err)
+	}
+	for _, failure := range failures {
+		var failed *fstest.TimerError
+		if !errors.As(failure, &failed) {
+			return failure
+		}
+		reason, expected := fails[string(failed.Timer.Key)]
+		if !expected || !strings.Contains(failed.Err.Error(), reason) {
+			return failure
+		}
+		delete(fails, string(failed.Timer.Key))
+	}
+	if len(fails) > 0 {
+		return errors.New("timers did not fail that should")
 	}
 	return nil
 }

@@ -53,3 +53,26 @@ fn money_adds_one() -> Result<()> {
     assert_eq!(emitted("examples/money/go", &[r#"{"name":"rbt","money":2}"#])?, [wanted]);
     Ok(())
 }
+
+#[test]
+fn window_emits_each_window_once() -> Result<()> {
+    let mut task = Task::start(&artifacts::go("examples/window/go", false), &BTreeMap::new(), 1)?;
+    let wanted = (0, r#"{"key":"","window":0,"count":2}"#.to_owned());
+    // All records have the time 0.
+    assert!(task.send(0, &["x".to_owned()])?.is_empty());
+    task.checkpoint()?;
+    task.restart()?;
+    assert!(task.send(0, &["y".to_owned()])?.is_empty());
+    assert!(task.watermark(9_999)?.is_empty());
+    assert_eq!(task.outside.lock().emitted, []);
+    assert!(task.watermark(10_000)?.is_empty());
+    task.restart()?;
+    assert_eq!(task.outside.lock().emitted, [wanted.clone()]);
+    task.checkpoint()?;
+    task.restart()?;
+    assert!(task.send(0, &["late".to_owned()])?.is_empty());
+    assert!(task.watermark(30_000)?.is_empty());
+    assert_eq!(task.outside.lock().emitted, [wanted]);
+    assert_eq!(task.instance.custom(b"dropped")?, b"1");
+    Ok(())
+}

@@ -16,3 +16,4 @@ mod mistakes;
 mod scenario;
 mod scenarios;
 mod task;
+mod timers;

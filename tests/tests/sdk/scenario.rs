@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use fnstream_core::runtime::{CallFailure, Program};
+use fnstream_core::timer::TimeDomain;
 use serde::Deserialize;
 
 use crate::task::Task;
+use crate::timers::Failures;
 
 /// A scenario.
 #[derive(Debug, Deserialize)]
@@ -36,6 +38,7 @@ struct Step {
     source: u32,
     fails: Option<Fails>,
     watermark: Option<u64>,
+    time: Option<i64>,
     checkpoint: bool,
     restart: bool,
     heartbeat: Option<bool>,
@@ -52,6 +55,7 @@ struct Step {
 #[serde(untagged)]
 enum Fails {
     Records(BTreeMap<usize, String>),
+    Timers(BTreeMap<String, String>),
     Request(String),
 }
 
@@ -103,7 +107,9 @@ impl Step {
         if let Some(values) = &self.send {
             self.sent(subject, task.send(self.source, values)?)
         } else if let Some(watermark) = self.watermark {
-            Ok(task.watermark(watermark)?)
+            self.fired(subject, task.watermark(watermark)?)
+        } else if let Some(now) = self.time {
+            self.fired(subject, task.advance(TimeDomain::Processing, now)?)
         } else if self.checkpoint {
             Ok(task.checkpoint()?)
         } else if self.restart {
@@ -141,12 +147,25 @@ impl Step {
         let none = BTreeMap::new();
         let wanted = match &self.fails {
             Some(Fails::Records(wanted)) => wanted,
-            Some(Fails::Request(_)) => bail!("'fails' of 'send' names records"),
+            Some(_) => bail!("'fails' of 'send' names records"),
             None => &none,
         };
         let failed: Vec<_> = failures.iter().map(|(index, _)| index).collect();
         ensure!(failed.iter().copied().eq(wanted.keys()), "records {failed:?} failed: {failures:?}");
         failures.iter().zip(wanted.values()).try_for_each(|((_, failed), text)| subject.reason(failed, text))
+    }
+
+    fn fired(&self, subject: &Subject<'_>, failures: Failures) -> Result<()> {
+        let none = BTreeMap::new();
+        let wanted = match &self.fails {
+            Some(Fails::Timers(wanted)) => wanted,
+            Some(_) => bail!("'fails' of a time names the keys of timers"),
+            None => &none,
+        };
+        let failed: BTreeMap<_, _> =
+            failures.iter().map(|(timer, failed)| (String::from_utf8_lossy(&timer.key).into_owned(), failed)).collect();
+        ensure!(failed.keys().eq(wanted.keys()), "timers {:?} failed: {failures:?}", failed.keys());
+        failed.values().zip(wanted.values()).try_for_each(|(failed, text)| subject.reason(failed, text))
     }
 
     fn asked(&self, subject: &Subject<'_>, task: &mut Task, payload: &str) -> Result<()> {

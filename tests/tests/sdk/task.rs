@@ -11,10 +11,12 @@ use fnstream_core::batch::{Batch, BatchPositions};
 use fnstream_core::epoch::Epoch;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::runtime::{CallFailure, CallResult, Instance, InstanceSpec, Limits, Program, SharedHost};
+use fnstream_core::timer::{TimeDomain, Timer};
 use fnstream_frame::{FrameBuilder, RecordRef};
 use parking_lot::Mutex;
 
 use crate::host::Outside;
+use crate::timers::{Failures, Times};
 
 /// A task with its instance.
 pub struct Task {
@@ -25,15 +27,20 @@ pub struct Task {
     checkpoint: Outside,
     epoch: u64,
     /// The inputs since the checkpoint.
-    journal: Vec<Input>,
+    pub(crate) journal: Vec<Input>,
+    /// What timers are compared with. No restart takes it back.
+    pub(crate) times: Times,
     /// The instance that is alive.
     pub instance: Box<dyn Instance>,
 }
 
+/// What an instance was given, or what was given up.
 #[derive(Clone)]
-enum Input {
+pub(crate) enum Input {
     Batch(u32, Vec<String>),
     Watermark(u64),
+    Timers(Vec<Timer>),
+    GivenUp(Timer),
 }
 
 impl Task {
@@ -49,13 +56,15 @@ impl Task {
         let outside = Arc::new(Mutex::new(Outside::new(outputs)));
         let instance = live(program, &spec, outside.clone())?;
         let checkpoint = outside.lock().clone();
-        Ok(Task { program: program.clone(), spec, outside, checkpoint, epoch: 0, journal: Vec::new(), instance })
+        let (journal, times) = (Vec::new(), Times::default());
+        Ok(Task { program: program.clone(), spec, outside, checkpoint, epoch: 0, journal, times, instance })
     }
 
-    /// Gives records to the function in one batch; answers which failed, and why.
+    /// Gives records to the function in one batch, then fires what is due; answers which failed, and why. No timer may fail.
     pub fn send(&mut self, source: u32, values: &[String]) -> CallResult<Vec<(usize, CallFailure)>> {
         let mut failures = Vec::new();
         self.part(source, values, 0, &mut failures)?;
+        self.fire_well()?;
         Ok(failures)
     }
 
@@ -89,11 +98,15 @@ impl Task {
         }
     }
 
-    /// A watermark of input group 0.
-    pub fn watermark(&mut self, watermark: u64) -> CallResult {
+    /// A watermark of input group 0, and the timers that are due at it; answers which failed.
+    pub fn watermark(&mut self, watermark: u64) -> CallResult<Failures> {
         self.instance.process_watermark(0, watermark)?;
         self.journal.push(Input::Watermark(watermark));
-        Ok(())
+        self.advance(TimeDomain::Event, i64::try_from(watermark).unwrap_or(i64::MAX))
+    }
+
+    fn fire_well(&mut self) -> CallResult {
+        self.fire()?.pop().map_or(Ok(()), |(_, failed)| Err(failed))
     }
 
     /// Ends the epoch.
@@ -101,7 +114,7 @@ impl Task {
         self.instance.take_checkpoint(Epoch(self.epoch + 1))?;
         self.epoch += 1;
         self.commit();
-        Ok(())
+        self.fire_well()
     }
 
     /// Ends the epoch and the function.
@@ -125,6 +138,8 @@ impl Task {
             match input {
                 Input::Batch(source, values) => self.instance.process(&batch(source, &values))?,
                 Input::Watermark(watermark) => self.instance.process_watermark(0, watermark)?,
+                Input::Timers(due) => self.on_timers(&due)?,
+                Input::GivenUp(timer) => self.unset(&[timer]),
             }
         }
         Ok(())

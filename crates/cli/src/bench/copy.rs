@@ -53,7 +53,8 @@ impl Copier {
     pub fn start(store: &Store, entry: &FunctionEntry, output: &str, config: &EngineConfig) -> Result<Self> {
         let listener = Arc::new(Assignments::default());
         let groups = entry.spec.inputs.iter().map(|g| g.iter().map(|t| t.as_str().into()).collect()).collect();
-        let subscription = Subscription { function: entry.id, name: entry.spec.name.clone(), groups };
+        let subscription =
+            Subscription { function: entry.id, name: entry.spec.name.clone(), groups, selector: entry.spec.selector };
         let membership = store.broker().join(subscription, listener.clone())?;
         let limit = PollLimit { records: config.epoch.records as usize, bytes: config.epoch.bytes };
         let mut threads = Vec::new();
@@ -93,7 +94,7 @@ fn copy(
     let mut next = None;
     loop {
         if next.is_none()
-            && let Polled::Batch(batch) = source.poll(limit)?
+            && let Polled::Batch(batch) = source.poll(None, limit)?
         {
             let partition = batch.from().partition;
             progress = Progress {
@@ -117,6 +118,7 @@ fn copy(
                 progress: progress.clone(),
                 delta: Delta::new(),
                 outbox: vec![outbox],
+                watermarks: Vec::new(),
             }));
         }
         if !in_flight && let Some(epoch) = next.take() {

@@ -105,8 +105,14 @@ impl MemBroker {
 
     /// Appends a record with a key to the partition that the key chooses.
     pub fn produce(&self, topic: &str, key: &[u8], value: &[u8]) -> Position {
+        self.produce_at(topic, key, value, 0)
+    }
+
+    /// The same, at a time.
+    pub fn produce_at(&self, topic: &str, key: &[u8], value: &[u8], timestamp: i64) -> Position {
         let partitions = expect(self.shared.state.lock().ledger.topics.partitions(topic));
-        self.append_record(topic, partition_for_key(key, partitions), RecordRef::new(value).with_key(Some(key)))
+        let record = RecordRef::new(value).with_key(Some(key)).at(timestamp);
+        self.append_record(topic, partition_for_key(key, partitions), record)
     }
 
     /// Appends a record, in a transaction of its own.
@@ -122,6 +128,16 @@ impl MemBroker {
         };
         self.wake();
         position
+    }
+
+    /// Raises the watermark of a topic, as the commit of a task that emitted it does.
+    pub fn emit_watermark(&self, task: TaskId, topic: &str, watermark: u64) {
+        {
+            let mut state = self.shared.state.lock();
+            let raised = expect(state.ledger.topics.emit_watermark(task, &topic.into(), watermark));
+            state.ledger.appended.extend(raised);
+        }
+        self.wake();
     }
 
     /// The committed records of a partition that retention left.

@@ -37,8 +37,10 @@ pub mod metadata;
 pub mod runtime;
 mod runtime_failures;
 mod runtime_probe;
+mod runtime_timers;
 pub mod source;
 pub mod state_store;
+mod watermarks;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};

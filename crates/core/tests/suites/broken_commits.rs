@@ -56,9 +56,12 @@ enum Fault {
     ForgetsDeletes,
     ForgetsRanges,
     TurnsMergesIntoPuts,
+    ForgetsWatermarks,
+    LetsWatermarksFall,
+    ForgetsWhoEmitted,
 }
 
-const FAULTS: [(Fault, &str); 33] = [
+const FAULTS: [(Fault, &str); 36] = [
     (Fault::CommitsTwice, "a_commit_makes_outbox_delta_and_progress_durable"),
     (Fault::CommitsARepeatAgain, "commit_twice_is_commit_once"),
     (Fault::RefusesARepeat, "commit_twice_is_commit_once"),
@@ -92,6 +95,9 @@ const FAULTS: [(Fault, &str); 33] = [
     (Fault::ForgetsDeletes, "every_kind_of_state_write_survives"),
     (Fault::ForgetsRanges, "every_kind_of_state_write_survives"),
     (Fault::TurnsMergesIntoPuts, "every_kind_of_state_write_survives"),
+    (Fault::ForgetsWatermarks, "an_emitted_watermark_follows_the_records_of_its_epoch"),
+    (Fault::LetsWatermarksFall, "an_emitted_watermark_follows_the_records_of_its_epoch"),
+    (Fault::ForgetsWhoEmitted, "the_watermark_of_a_partition_is_the_least_of_its_writers"),
 ];
 
 #[test]
@@ -191,7 +197,11 @@ impl BrokenClient {
             }
         }
         let mut outbox = epoch.outbox.clone();
+        let mut watermarks = epoch.watermarks.clone();
         match self.fault {
+            Fault::ForgetsWatermarks => watermarks.clear(),
+            Fault::LetsWatermarksFall if epoch.progress.epoch.0 == 3 => watermarks[0].watermark += 100,
+            Fault::ForgetsWhoEmitted => watermarks.iter_mut().for_each(|emitted| emitted.watermark = 1_000),
             Fault::EmitsOnePartitionOnly => outbox.truncate(1),
             Fault::PublishesBeforeCommitting => outbox.clear(),
             _ => {}
@@ -199,7 +209,7 @@ impl BrokenClient {
         let current = self.seen.lock().generations.get(&epoch.task).copied();
         let takes_any = matches!(self.fault, Fault::AcceptsAFencedGeneration | Fault::ReusesGenerations);
         let generation = current.filter(|_| takes_any).unwrap_or(epoch.generation);
-        FrozenEpoch { task: epoch.task, generation, progress: epoch.progress.clone(), delta, outbox }
+        FrozenEpoch { task: epoch.task, generation, progress: epoch.progress.clone(), delta, outbox, watermarks }
     }
 
     /// What the fault does when the sound committer answers.

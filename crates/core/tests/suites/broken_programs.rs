@@ -49,6 +49,7 @@ impl RuntimeHarness for InMemory {
             Behaviour::Grow => "eat",
             Behaviour::Exit => "exit",
             Behaviour::UnknownTarget => "target",
+            Behaviour::Timers => "timers",
         };
         let refuse = (behaviour == Behaviour::RefuseInit).then(|| ("refuse".to_owned(), String::new()));
         Some(Guest {
@@ -91,6 +92,14 @@ pub enum Fault {
     IsNeverWell,
     ForgetsWatermarks,
     SkipsCheckpoints,
+    SetsNoTimers,
+    DeletesNoTimers,
+    MixesDomains,
+    LosesTheLastTimer,
+    FiresBackwards,
+    NamesTheTimerAfter,
+    FiresAfterAFailure,
+    SwallowsFaultsAtTimers,
     AsksWhileItIsMade,
     AsksWhenItIsDropped,
     TrapsAreErrors,
@@ -111,7 +120,7 @@ pub enum Fault {
     BlamesTheRecordForTheHost,
 }
 
-const FAULTS: [(Fault, &str); 30] = [
+const FAULTS: [(Fault, &str); 38] = [
     (Fault::SaysThatItCannotTrap, "the_harness_has_what_it_says"),
     (Fault::HasNoGuestThatTraps, "the_harness_has_what_it_says"),
     (Fault::LosesTheLastRecord, "records_come_in_order_and_complete"),
@@ -124,6 +133,14 @@ const FAULTS: [(Fault, &str); 30] = [
     (Fault::IsNeverWell, "a_healthy_instance_answers_every_call"),
     (Fault::ForgetsWatermarks, "what_hooks_do_reaches_the_host"),
     (Fault::SkipsCheckpoints, "what_hooks_do_reaches_the_host"),
+    (Fault::SetsNoTimers, "timers_reach_the_host"),
+    (Fault::DeletesNoTimers, "timers_reach_the_host"),
+    (Fault::MixesDomains, "timers_reach_the_host"),
+    (Fault::LosesTheLastTimer, "timers_come_in_order_and_complete"),
+    (Fault::FiresBackwards, "timers_come_in_order_and_complete"),
+    (Fault::NamesTheTimerAfter, "the_failed_timer_is_named_rightly_and_poisons"),
+    (Fault::FiresAfterAFailure, "the_failed_timer_is_named_rightly_and_poisons"),
+    (Fault::SwallowsFaultsAtTimers, "a_fault_of_the_host_keeps_its_code"),
     (Fault::AsksWhileItIsMade, "the_host_is_called_only_while_a_method_runs"),
     (Fault::AsksWhenItIsDropped, "the_host_is_called_only_while_a_method_runs"),
     (Fault::TrapsAreErrors, "every_way_to_fail_has_its_own_code"),

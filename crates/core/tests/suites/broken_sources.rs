@@ -45,9 +45,10 @@ enum Fault {
     JumpsOverWhatWasDropped,
     InventsPartitions,
     ForgetsOnRestart,
+    GivesAnyGroup,
 }
 
-const FAULTS: [(Fault, &str); 20] = [
+const FAULTS: [(Fault, &str); 21] = [
     (Fault::LosesTheLastRecord, "records_come_in_order_with_ascending_positions"),
     (Fault::GivesMoreThanTheLimit, "records_come_in_order_with_ascending_positions"),
     (Fault::PutsAllOnChannelZero, "a_record_is_given_as_it_was_appended"),
@@ -68,6 +69,7 @@ const FAULTS: [(Fault, &str); 20] = [
     (Fault::JumpsOverWhatWasDropped, "a_dropped_position_is_an_error_and_never_a_jump"),
     (Fault::InventsPartitions, "partitions_are_counted_and_unknown_ones_refused"),
     (Fault::ForgetsOnRestart, "records_outlast_the_process"),
+    (Fault::GivesAnyGroup, "a_poll_of_one_group_gives_nothing_of_another"),
 ];
 
 #[test]
@@ -183,7 +185,7 @@ struct BrokenSource {
 }
 
 impl Source for BrokenSource {
-    fn poll(&mut self, mut limit: PollLimit) -> Result<Polled> {
+    fn poll(&mut self, group: Option<u32>, mut limit: PollLimit) -> Result<Polled> {
         if self.fault == Fault::GivesMoreThanTheLimit {
             limit.records += 1;
         }
@@ -191,7 +193,7 @@ impl Source for BrokenSource {
             return Ok(Polled::Pending);
         }
         for part in &mut self.parts {
-            if let Polled::Batch(batch) = part.poll(limit)? {
+            if let Polled::Batch(batch) = part.poll(group.filter(|_| self.fault != Fault::GivesAnyGroup), limit)? {
                 let end = batch.end().unwrap();
                 self.polled.lock().insert(batch.from().clone(), end);
                 if self.fault == Fault::PassesOverLargeRecords && batch.bytes().len() > limit.bytes {

@@ -6,7 +6,7 @@
 //! ```text
 //! bad   returns an error          exit    ends itself            count   counts in its state
 //! trap  traps                     target  emits to output 5      other   is passed through
-//! loop  never ends                eat     asks for memory
+//! loop  never ends                eat     asks for memory         timers  sets timers and deletes one
 //! ```
 //!
 //! Its time is a count of steps and its memory a number, so what takes either without end takes none of the machine's.
@@ -22,6 +22,7 @@ use fnstream_core::delta::Write;
 use fnstream_core::epoch::Epoch;
 use fnstream_core::runtime::{CallFailure, CallResult, Instance, InstanceSpec, Program, SharedHost};
 use fnstream_core::state_key::{put_simple, store_prefix};
+use fnstream_core::timer::{TimeDomain, Timer};
 use fnstream_core::{Error, ErrorCode, Result, error};
 use fnstream_frame::{Headers, RecordRef};
 use parking_lot::Mutex;
@@ -126,6 +127,9 @@ impl Obeying {
             b"loop" => self.never_end(),
             b"eat" => self.eat(),
             b"count" => self.count(record),
+            b"timers" => self
+                .set_timers()
+                .or_else(|failure| if self.is(Fault::SwallowsFaultsAtTimers) { Ok(()) } else { Err(failure) }),
             _ => Ok(self.emit(self.passed(record))?),
         }
     }
@@ -161,6 +165,38 @@ impl Obeying {
             self.memory += PAGE;
         }
         Err(failure(ErrorCode::GuestOutOfMemory, "there is no more memory"))
+    }
+
+    fn set_timers(&mut self) -> CallResult {
+        let timer = |domain, key: &'static str, at_ms| Timer { domain, key: key.into(), at_ms };
+        let processing = if self.is(Fault::MixesDomains) { TimeDomain::Event } else { TimeDomain::Processing };
+        if !self.is(Fault::SetsNoTimers) {
+            self.host.lock().set_timer(timer(TimeDomain::Event, "a", 10))?;
+            self.host.lock().set_timer(timer(processing, "b", -20))?;
+        }
+        if !self.is(Fault::DeletesNoTimers) {
+            self.host.lock().delete_timer(TimeDomain::Event, b"old")?;
+        }
+        Ok(())
+    }
+
+    fn fire(&mut self, timers: &[Timer]) -> CallResult {
+        let mut order: Vec<usize> = (0..timers.len()).collect();
+        match self.fault {
+            Some(Fault::LosesTheLastTimer) if order.len() > 1 => drop(order.pop()),
+            Some(Fault::FiresBackwards) => order.reverse(),
+            _ => {}
+        }
+        for index in order {
+            let timer = &timers[index];
+            if timer.key == "bad" {
+                let named = index as u32 + u32::from(self.is(Fault::NamesTheTimerAfter));
+                return Err(failure(ErrorCode::GuestError, "bad timer").at_record(Some(named)));
+            }
+            let value = if timer.domain == TimeDomain::Event { "event" } else { "processing" };
+            self.emit(RecordRef::new(value.as_bytes()).with_key(Some(&timer.key)).at(timer.at_ms))?;
+        }
+        Ok(())
     }
 
     fn count(&mut self, record: RecordRef<'_>) -> CallResult {
@@ -225,6 +261,13 @@ impl Instance for Obeying {
             }
             Ok(this.host.lock().emit_watermark(source, watermark + 1)?)
         })
+    }
+
+    fn on_timers(&mut self, timers: &[Timer]) -> CallResult {
+        if self.poisoned && self.is(Fault::FiresAfterAFailure) {
+            return Ok(());
+        }
+        self.guarded(|this| this.fire(timers))
     }
 
     fn take_checkpoint(&mut self, epoch: Epoch) -> CallResult {

@@ -172,8 +172,14 @@ impl World {
         self.epoch = self.epoch.next();
         let delta = self.layers.freeze();
         let progress = Progress { epoch: self.epoch, ..Progress::default() };
-        let frozen =
-            Arc::new(FrozenEpoch { task: TASK, generation: Generation(1), progress, delta, outbox: Vec::new() });
+        let frozen = Arc::new(FrozenEpoch {
+            task: TASK,
+            generation: Generation(1),
+            progress,
+            delta,
+            outbox: Vec::new(),
+            watermarks: Vec::new(),
+        });
         self.layers.set_frozen(frozen.clone());
         self.frozen = Some((frozen, self.open.clone()));
     }

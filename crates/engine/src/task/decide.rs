@@ -14,7 +14,7 @@ use crate::config::EpochBounds;
 /// What a running task knows when it looks for the next thing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Facts {
-    /// Records consumed in the open epoch.
+    /// Records consumed in the open epoch, and what was told of time in it.
     pub(crate) records: u64,
     /// Bytes consumed, emitted and written in it.
     pub(crate) bytes: usize,
@@ -37,6 +37,10 @@ pub(crate) struct Facts {
     /// The open epoch is to be committed whatever is in it: it says for the first time where an input begins, or what
     /// became of a dead letter, or somebody waits for a task without an open epoch.
     pub(crate) urgent: bool,
+    /// Timers are due, or the function's watermark has risen.
+    pub(crate) time_due: bool,
+    /// What is told of time is to be in epochs of its own: it has failed.
+    pub(crate) time_apart: bool,
 }
 
 /// What a running task does next.
@@ -44,6 +48,8 @@ pub(crate) struct Facts {
 pub(crate) enum Action {
     /// Take a batch and process it.
     Poll,
+    /// Tell the instance of time.
+    TellTime,
     /// End the open epoch and hand it in.
     Freeze,
     /// Tell the instance that it ends.
@@ -59,7 +65,10 @@ pub(crate) fn next_action(facts: &Facts, bounds: &EpochBounds) -> Action {
         || facts.bytes >= bounds.bytes
         || (facts.records > 0 && facts.age >= bounds.age)
         || (facts.isolating && facts.records > 0)
+        || (facts.time_apart && facts.has_work && (facts.time_due || facts.records > 0))
         || facts.urgent;
+    let drained = facts.drained && !facts.time_due;
+    let next = if facts.time_due { Action::TellTime } else { Action::Poll };
     if facts.ending {
         return match (facts.closed, facts.has_work, facts.in_flight) {
             // What the instance writes and emits while it closes belongs to the last epoch.
@@ -69,16 +78,16 @@ pub(crate) fn next_action(facts: &Facts, bounds: &EpochBounds) -> Action {
             (true, _, true) => Action::Wait,
         };
     }
-    if facts.has_work && (full || facts.drained || facts.congested) {
+    if facts.has_work && (full || drained || facts.congested) {
         return match (facts.in_flight, full) {
             (false, _) => Action::Freeze,
             (true, true) => Action::Wait,
             // One epoch is in flight and the open one has room: more input may join it.
-            (true, false) if facts.drained || facts.congested => Action::Wait,
-            (true, false) => Action::Poll,
+            (true, false) if drained || facts.congested => Action::Wait,
+            (true, false) => next,
         };
     }
-    if facts.drained || facts.congested { Action::Wait } else { Action::Poll }
+    if drained || facts.congested { Action::Wait } else { next }
 }
 
 /// What a task knows of its committed state that the store does not have yet, and of that of all tasks.
@@ -183,6 +192,15 @@ pub(crate) fn after_lone_failure(policy: &ErrorPolicy, attempts: u32) -> Verdict
     }
 }
 
+/// What becomes of a task when what it has to tell of time failed for the `attempts`th time, alone.
+pub(crate) fn after_time_failure(policy: &ErrorPolicy, attempts: u32) -> Recovery {
+    match policy.action {
+        _ if attempts <= policy.retries => Recovery::Retry(backoff(attempts, policy.backoff, policy.max_backoff)),
+        ErrorAction::Stop => Recovery::Fail,
+        ErrorAction::DeadLetter { .. } | ErrorAction::Skip => Recovery::Reopen,
+    }
+}
+
 /// The wait before attempt `failures + 1`.
 pub(crate) fn backoff(failures: u32, min: Duration, max: Duration) -> Duration {
     min.saturating_mul(1u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX)).min(max)
@@ -207,6 +225,8 @@ mod tests {
             congested: false,
             isolating: false,
             urgent: false,
+            time_due: false,
+            time_apart: false,
         }
     }
 
@@ -262,6 +282,28 @@ mod tests {
         assert_eq!(next_action(&congested, &BOUNDS), Action::Wait);
         let with_work = Facts { has_work: true, records: 1, ..congested };
         assert_eq!(next_action(&with_work, &BOUNDS), Action::Freeze);
+    }
+
+    #[test]
+    fn what_is_due_is_told_before_more_is_read_and_makes_work() {
+        let due = Facts { time_due: true, drained: true, ..facts() };
+        assert_eq!(next_action(&due, &BOUNDS), Action::TellTime);
+        assert_eq!(next_action(&Facts { drained: false, ..due }, &BOUNDS), Action::TellTime);
+        let full = Facts { records: 100, has_work: true, ..due };
+        assert_eq!(next_action(&full, &BOUNDS), Action::Freeze, "timers that set timers do not keep an epoch open");
+        assert_eq!(next_action(&Facts { ending: true, closed: true, ..due }, &BOUNDS), Action::End);
+        assert_eq!(next_action(&Facts { congested: true, ..due }, &BOUNDS), Action::Wait);
+    }
+
+    #[test]
+    fn what_failed_to_be_told_gets_an_epoch_of_its_own() {
+        let apart = Facts { time_due: true, time_apart: true, ..facts() };
+        assert_eq!(next_action(&apart, &BOUNDS), Action::TellTime);
+        let behind = Facts { records: 3, has_work: true, ..apart };
+        assert_eq!(next_action(&behind, &BOUNDS), Action::Freeze);
+        assert_eq!(next_action(&Facts { in_flight: true, ..behind }, &BOUNDS), Action::Wait);
+        let told = Facts { records: 1, has_work: true, time_due: false, ..apart };
+        assert_eq!(next_action(&told, &BOUNDS), Action::Freeze);
     }
 
     #[test]

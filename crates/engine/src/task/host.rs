@@ -44,6 +44,7 @@ impl TaskHost {
 
     /// Counts the state anew, where it is limited: it was changed in another way than by a write.
     pub(crate) fn recount(&mut self) -> Result<()> {
+        self.timers = NextTimers::default();
         if let Some(limit) = self.limits.state_bytes {
             self.state = Some(StateAccount::new(limit, size_of(&self.layers, &[], None)?));
         }
@@ -103,9 +104,10 @@ impl Host for TaskHost {
         Ok(())
     }
 
-    /// Checked only: event time does not flow between functions yet.
-    fn emit_watermark(&mut self, target: u32, _watermark: u64) -> Result<()> {
-        self.outbox.check_target(target)
+    fn emit_watermark(&mut self, target: u32, watermark: u64) -> Result<()> {
+        self.outbox.check_target(target)?;
+        self.outbox.push_watermark(target, watermark);
+        Ok(())
     }
 
     fn set_timer(&mut self, timer: Timer) -> Result<()> {

@@ -18,7 +18,7 @@ use fnstream_core::record::{Position, Positions, TopicPartition};
 use fnstream_core::runtime::CallFailure;
 use fnstream_core::spec::ErrorPolicy;
 
-use super::decide::{Verdict, after_lone_failure, isolation_limit};
+use super::decide::{Recovery, Verdict, after_lone_failure, after_time_failure, isolation_limit};
 
 /// See the module.
 #[derive(Default)]
@@ -28,6 +28,15 @@ pub(crate) struct Hunt {
     /// The next epoch has only good records: the culprit comes after it.
     culprit_is_next: bool,
     suspect: Option<Suspect>,
+    time: Option<TimeTrouble>,
+}
+
+/// A call that tells of time has failed.
+struct TimeTrouble {
+    /// The most timers that it is given.
+    limit: usize,
+    /// How often it failed when it was alone in its epoch and could not be smaller.
+    attempts: u32,
 }
 
 /// The record that failed alone.
@@ -50,6 +59,39 @@ impl Hunt {
     /// Whether a culprit is looked for.
     pub(crate) fn is_on(&self) -> bool {
         self.limit.is_some()
+    }
+
+    /// The most timers of a call, while one that fails is looked for.
+    pub(crate) fn timers_limit(&self) -> Option<usize> {
+        self.time.as_ref().map(|trouble| trouble.limit)
+    }
+
+    /// Whether what is told of time is to be in epochs of its own.
+    pub(crate) fn time_apart(&self) -> bool {
+        self.time.is_some()
+    }
+
+    /// A call with so many timers, or that of a watermark, failed; `alone` in its epoch.
+    pub(crate) fn time_failed(&mut self, size: usize, alone: bool, policy: &ErrorPolicy) -> Recovery {
+        let trouble = self.time.get_or_insert(TimeTrouble { limit: size, attempts: 0 });
+        if !alone {
+            return Recovery::ReopenNow;
+        }
+        trouble.limit = (size / 2).max(1);
+        if size > 1 {
+            return Recovery::ReopenNow;
+        }
+        trouble.attempts = trouble.attempts.saturating_add(1);
+        after_time_failure(policy, trouble.attempts)
+    }
+
+    /// Such a call succeeded; `usual` is how many timers it has at most.
+    pub(crate) fn time_succeeded(&mut self, usual: usize) {
+        if let Some(trouble) = &mut self.time {
+            trouble.attempts = 0;
+            trouble.limit = trouble.limit.saturating_mul(2);
+        }
+        self.time.take_if(|trouble| trouble.limit >= usual);
     }
 
     /// An epoch of `size` records failed, of which the first `good` are known to be good.
@@ -180,6 +222,25 @@ mod tests {
         hunt.committed(&Positions::new(), 8);
         hunt.committed(&Positions::new(), 8);
         assert!(!hunt.is_on());
+    }
+
+    #[test]
+    fn what_is_told_of_time_is_tried_apart_then_smaller_then_for_ever() {
+        let mut hunt = Hunt::default();
+        assert_eq!(hunt.time_failed(5, false, &policy(1)), Recovery::ReopenNow);
+        assert!(hunt.time_apart());
+        assert_eq!(hunt.timers_limit(), Some(5));
+        assert_eq!(hunt.time_failed(5, true, &policy(1)), Recovery::ReopenNow);
+        assert_eq!(hunt.timers_limit(), Some(2));
+        assert_eq!(hunt.time_failed(2, true, &policy(1)), Recovery::ReopenNow);
+        assert_eq!(hunt.time_failed(1, true, &policy(1)), Recovery::Retry(Duration::from_millis(20)));
+        assert_eq!(hunt.time_failed(1, true, &policy(1)), Recovery::Reopen);
+        hunt.time_succeeded(4);
+        assert_eq!(hunt.timers_limit(), Some(2));
+        hunt.time_succeeded(4);
+        assert!(!hunt.time_apart());
+        let stop = ErrorPolicy { action: ErrorAction::Stop, retries: 0, ..ErrorPolicy::default() };
+        assert_eq!(hunt.time_failed(1, true, &stop), Recovery::Fail);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use fnstream_core::epoch::TaskId;
 use fnstream_core::error::Result;
 use fnstream_core::record::{Position, Positions, TopicPartition};
 use fnstream_core::runtime::CallFailure;
+use fnstream_core::spec::{FunctionSpec, InputSelector};
 use fnstream_core::waker::Waker;
 use fnstream_frame::{FrameBuilder, HeadersBuilder, RecordView};
 
@@ -35,6 +36,8 @@ pub(super) struct LetterReader {
     source: Box<dyn Source>,
     function: Arc<str>,
     task: TaskId,
+    selector: InputSelector,
+    groups: u32,
 }
 
 /// Some letters of a partition.
@@ -62,7 +65,9 @@ impl LetterReader {
         let alone = Assignment { inputs, ..assignment.clone() };
         let source = broker.open_source(&alone, &Positions::from([(at.clone(), from)]), waker.clone())?;
         let name = function.entry.spec.name.as_str().into();
-        Ok(LetterReader { at: at.clone(), source, function: name, task: assignment.task })
+        let FunctionSpec { selector, inputs, .. } = &function.entry.spec;
+        let (selector, groups) = (*selector, inputs.len() as u32);
+        Ok(LetterReader { at: at.clone(), source, function: name, task: assignment.task, selector, groups })
     }
 
     /// The end of the letters' partition.
@@ -72,13 +77,20 @@ impl LetterReader {
 
     /// The next letters below `until`; `None` when there are no more.
     pub(super) fn next(&mut self, limit: PollLimit, until: Position) -> Result<Option<Letters>> {
-        let Polled::Batch(raw) = self.source.poll(limit)? else { return Ok(None) };
+        let raw = loop {
+            match self.source.poll(None, limit)? {
+                Polled::Batch(raw) => break raw,
+                // The topic of one function's letters may be another's output.
+                Polled::Watermark { .. } => {}
+                Polled::Pending => return Ok(None),
+            }
+        };
         let below: Vec<_> = raw.iter().take_while(|(position, _)| *position < until).collect();
         let Some((last, _)) = below.last() else { return Ok(None) };
         let (end, mut frame, mut positions) = (last.next(), FrameBuilder::new(), Vec::new());
         for (position, letter) in below {
             // Functions may share a topic of dead letters, and tasks a partition of it.
-            if let Some(info) = own(&letter, &self.function, self.task.index) {
+            if let Some(info) = self.own(&letter) {
                 let headers = DeadLetter::original(letter.headers)?;
                 frame.push(RecordView { channel: info.input, headers: headers.as_headers(), ..letter });
                 positions.push(position);
@@ -88,12 +100,13 @@ impl LetterReader {
         let records = Batch::new(self.at.clone(), BatchPositions::Each(positions), bytes)?;
         Ok(Some(Letters { raw, records, end }))
     }
-}
 
-/// What a record says of itself, when it is a letter of that task.
-fn own(record: &RecordView<'_>, function: &str, index: u32) -> Option<DeadLetter> {
-    let letter = DeadLetter::read(record.headers)?;
-    (letter.function == function && letter.source.partition == index).then_some(letter)
+    /// What a record says of itself, when it is a letter of the task.
+    fn own(&self, record: &RecordView<'_>) -> Option<DeadLetter> {
+        let letter = DeadLetter::read(record.headers)?;
+        let index = self.selector.task_index(self.groups, letter.input, letter.source.partition);
+        (*letter.function == *self.function && index == self.task.index).then_some(letter)
+    }
 }
 
 /// The headers of the letter that a record becomes. A letter that died again stays a letter of the record that it was.

@@ -14,10 +14,12 @@ use fnstream_core::state::Marker;
 use fnstream_core::waker::Waker;
 use parking_lot::Mutex;
 
+use super::event_time::EventTime;
 use super::host::TaskHost;
 use super::letters;
 use super::outbox::{Outbox, Output};
 use super::running::{Parts, Running};
+use super::turns::Turns;
 use crate::engine::EngineCore;
 use crate::function::Function;
 use crate::state::{Layers, TaskBase};
@@ -69,6 +71,9 @@ pub(super) fn open(function: &Arc<Function>, assignment: &Assignment, waker: &Wa
     let mut instance = function.program.instantiate(&instance_spec, host.clone())?;
     instance.init()?;
     let dead_letters = letters::place(function, assignment.task.index)?;
+    let turns = Turns::new(spec.selector, assignment.inputs.iter().map(|input| input.group));
+    let now = engine.deps.clock.now();
+    let event_time = EventTime::open(spec, &assignment.inputs, &acquired.progress.time, now)?;
     let parts = Parts {
         assignment: assignment.clone(),
         acquired,
@@ -78,6 +83,8 @@ pub(super) fn open(function: &Arc<Function>, assignment: &Assignment, waker: &Wa
         instance,
         source,
         dead_letters,
+        turns,
+        event_time,
     };
     let mut running = Running::new(engine, parts);
     running.begin_at(unplaced);

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fnstream_core::epoch::OutboxBatch;
+use fnstream_core::epoch::{OutboxBatch, OutboxWatermark};
 use fnstream_core::error::{Error, ErrorCode, Result, internal};
 use fnstream_core::record::partition_for_key;
 use fnstream_frame::{Frame, FrameBuilder, RecordRef};
@@ -30,6 +30,8 @@ pub(crate) struct Outbox {
     task_index: u32,
     /// One builder for each output and partition, by output; made when first used.
     batches: Vec<Vec<FrameBuilder>>,
+    /// The watermark of each output that was emitted in the open epoch; 0 = none.
+    watermarks: Vec<u64>,
     records: u64,
     letters: u64,
     bytes: usize,
@@ -40,7 +42,8 @@ impl Outbox {
         let targets = outputs.len();
         outputs.extend(dead_letters);
         let batches = outputs.iter().map(|_| Vec::new()).collect();
-        Outbox { outputs: outputs.into(), targets, task_index, batches, records: 0, letters: 0, bytes: 0 }
+        let watermarks = vec![0; targets];
+        Outbox { outputs: outputs.into(), targets, task_index, batches, watermarks, records: 0, letters: 0, bytes: 0 }
     }
 
     /// Records that the function has emitted in the open epoch.
@@ -55,7 +58,7 @@ impl Outbox {
 
     /// Whether nothing is to be committed.
     pub(crate) fn is_empty(&self) -> bool {
-        self.all_records() == 0
+        self.all_records() == 0 && self.watermarks.iter().all(|watermark| *watermark == 0)
     }
 
     /// The bytes of all that is to be committed.
@@ -121,8 +124,23 @@ impl Outbox {
         Ok(())
     }
 
+    /// Takes a watermark for an output that was checked; one that is lower than another of the epoch says nothing.
+    pub(crate) fn push_watermark(&mut self, target: u32, watermark: u64) {
+        let known = &mut self.watermarks[target as usize];
+        *known = watermark.max(*known);
+    }
+
+    /// Ends the epoch, together with [`Outbox::take`]: the watermarks that were emitted in it.
+    pub(crate) fn take_watermarks(&mut self) -> Vec<OutboxWatermark> {
+        let outputs = self.outputs.iter().zip(&mut self.watermarks);
+        let emitted = outputs.map(|(output, watermark)| (output, std::mem::take(watermark)));
+        let emitted = emitted.filter(|(_, watermark)| *watermark > 0);
+        emitted.map(|(output, watermark)| OutboxWatermark { topic: output.topic.clone(), watermark }).collect()
+    }
+
     /// Forgets what was emitted.
     pub(crate) fn clear(&mut self) {
+        self.watermarks.fill(0);
         self.batches.iter_mut().flatten().for_each(FrameBuilder::clear);
         (self.records, self.letters, self.bytes) = (0, 0, 0);
     }

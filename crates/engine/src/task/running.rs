@@ -9,6 +9,7 @@
 mod apply;
 mod commit;
 mod feed;
+mod time;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,10 +27,12 @@ use self::apply::{DirtyAccount, bounds};
 use self::commit::InFlight;
 pub(super) use self::commit::Unanswered;
 use super::decide::{Action, Facts, Recovery, is_congested, next_action};
+use super::event_time::EventTime;
 use super::host::SharedTaskHost;
 use super::hunt::Hunt;
 use super::letters::LetterReader;
 use super::trial;
+use super::turns::Turns;
 use super::view::View;
 use crate::engine::EngineCore;
 use crate::function::Function;
@@ -86,6 +89,8 @@ pub(super) struct Parts {
     pub(super) instance: Box<dyn Instance>,
     pub(super) source: Box<dyn Source>,
     pub(super) dead_letters: Option<TopicPartition>,
+    pub(super) turns: Turns,
+    pub(super) event_time: EventTime,
 }
 
 pub(super) struct Running {
@@ -100,6 +105,8 @@ pub(super) struct Running {
     /// Where the task stands, the open epoch included.
     open: Progress,
     records: u64,
+    /// Timers and watermarks that the instance was told of in the open epoch.
+    told: u64,
     bytes: usize,
     counts: Counts,
     opened_at: Duration,
@@ -124,12 +131,15 @@ pub(super) struct Running {
     dead_letters: Option<TopicPartition>,
     /// Open while letters are replayed or dropped.
     letters: Option<LetterReader>,
+    /// Which input group is read next.
+    turns: Turns,
+    event_time: EventTime,
 }
 
 impl Running {
     pub(super) fn new(engine: &Arc<EngineCore>, parts: Parts) -> Self {
         let now = engine.deps.clock.now();
-        let Parts { assignment, acquired, base, host, spec, instance, source, dead_letters } = parts;
+        let Parts { assignment, acquired, base, host, spec, instance, source, dead_letters, turns, event_time } = parts;
         let memory_when_new = instance.memory_bytes();
         let mut running = Running {
             assignment,
@@ -142,6 +152,7 @@ impl Running {
             open: acquired.progress.clone(),
             committed: acquired.progress,
             records: 0,
+            told: 0,
             bytes: 0,
             counts: Counts::default(),
             opened_at: now,
@@ -158,6 +169,8 @@ impl Running {
             memory_when_new,
             dead_letters,
             letters: None,
+            turns,
+            event_time,
         };
         running.account_dirty(now);
         running
@@ -177,6 +190,7 @@ impl Running {
         let mut now = begun;
         // Whatever woke us may have been input.
         self.drained = false;
+        self.turns.woken();
         for _ in 0..engine.config.slice_batches() {
             if self.settle_commit(cx, now)? {
                 self.apply_if_due(&engine, cx.waker, now)?;
@@ -185,8 +199,14 @@ impl Running {
             self.settle_apply(&engine, now);
             self.apply_if_due(&engine, cx.waker, now)?;
             self.serve(cx)?;
-            match next_action(&self.facts(cx, now), &engine.config.epoch) {
+            let due = self.due(&engine)?;
+            match next_action(&self.facts(cx, due.is_some(), now), &engine.config.epoch) {
                 Action::Poll => self.feed(cx, now)?,
+                Action::TellTime => {
+                    if let Some(due) = due {
+                        self.tell(cx, due, now)?;
+                    }
+                }
                 Action::Freeze => self.freeze(cx, now)?,
                 Action::Close => {
                     self.host.lock().begin_call(1);
@@ -199,7 +219,7 @@ impl Running {
                         self.heartbeat_at = now + engine.config.heartbeat;
                         self.check_heartbeat()?;
                     }
-                    return Ok(Turn::Wait(self.next_alarm(&engine, cx.ending)));
+                    return Ok(Turn::Wait(self.next_alarm(&engine, cx.ending, now)));
                 }
             }
             now = engine.deps.clock.now();
@@ -228,12 +248,13 @@ impl Running {
         }
     }
 
-    fn facts(&self, cx: &Cx<'_>, now: Duration) -> Facts {
+    fn facts(&self, cx: &Cx<'_>, time_due: bool, now: Duration) -> Facts {
         let engine = &cx.function.engine;
         let host = self.host.lock();
-        let has_work = self.urgent || self.records > 0 || !host.layers.is_clean() || !host.outbox.is_empty();
+        let has_work =
+            self.urgent || self.records + self.told > 0 || !host.layers.is_clean() || !host.outbox.is_empty();
         Facts {
-            records: self.records,
+            records: self.records + self.told,
             bytes: self.bytes + host.layers.overlay_bytes() + host.outbox.bytes(),
             age: now.saturating_sub(self.opened_at),
             has_work,
@@ -245,6 +266,8 @@ impl Running {
             urgent: self.urgent || cx.order.as_ref().is_some_and(|order| !order.moves()),
             congested: is_congested(&self.dirty_facts(&host, engine, now), &bounds(engine)),
             isolating: cx.hunt.is_on(),
+            time_due: time_due && !self.is_worn(),
+            time_apart: cx.hunt.time_apart(),
         }
     }
 
@@ -255,7 +278,7 @@ impl Running {
 
     /// Whether the instance is to be replaced now, when everything that it did is committed; says so.
     pub(super) fn is_to_be_replaced(&self, cx: &Cx<'_>) -> bool {
-        let is_over = self.records == 0 && self.in_flight.is_none() && !cx.ending && self.is_worn();
+        let is_over = self.records + self.told == 0 && self.in_flight.is_none() && !cx.ending && self.is_worn();
         if is_over {
             let (used, limit) = (self.instance.memory_bytes(), self.spec.limits.memory);
             let task = self.assignment.task.index;
@@ -296,7 +319,7 @@ impl Running {
         };
         let is_between = {
             let host = self.host.lock();
-            self.records == 0 && !self.urgent && host.layers.is_clean() && host.outbox.is_empty()
+            self.records + self.told == 0 && !self.urgent && host.layers.is_clean() && host.outbox.is_empty()
         };
         if !is_between || cx.ending {
             return Ok(());
@@ -326,12 +349,14 @@ impl Running {
     }
 
     /// When to look again although nobody wakes us.
-    fn next_alarm(&self, engine: &EngineCore, ending: bool) -> Option<Duration> {
+    fn next_alarm(&self, engine: &EngineCore, ending: bool, now: Duration) -> Option<Duration> {
         let heartbeat = (!ending).then_some(self.heartbeat_at);
         let retry = self.in_flight.as_ref().and_then(|in_flight| in_flight.retry_at);
         let apply =
             self.dirty.since.filter(|_| !self.host.lock().layers.is_applying()).map(|s| s + engine.config.dirty_age);
-        [heartbeat, retry, apply].into_iter().flatten().min()
+        // What is due already waits for a commit or the store, which wake the task.
+        let time = self.next_due(engine).filter(|at| !ending && *at > now);
+        [heartbeat, retry, apply, time].into_iter().flatten().min()
     }
 }
 

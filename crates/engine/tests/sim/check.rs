@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fnstream_core::dead_letter::DeadLetter;
 use fnstream_frame::Headers;
 
-use crate::functions::{TALLY, is_poison, number};
+use crate::functions::{TALLY, WINDOW, WINDOW_MS, is_poison, number};
 use crate::world::{LETTERS, World};
 
 pub fn check(world: &World) {
@@ -39,6 +39,50 @@ pub fn check(world: &World) {
         assert!(lines.windows(2).all(|pair| pair[0][3] <= pair[1][3]), "keys vanish from a scan: {lines:?}");
     }
     check_state(world);
+    check_windows(world, &tallied);
+}
+
+/// Each id is in one window, in the right one, or was late, or its window is still open; each window was emitted once. Each
+/// key has had its tick.
+fn check_windows(world: &World, tallied: &BTreeMap<Vec<u8>, Vec<String>>) {
+    let mut open: BTreeMap<Vec<u8>, Vec<(i64, Vec<u64>)>> = BTreeMap::new();
+    for task in world.broker.tasks(WINDOW) {
+        for (name, ids) in world.broker.state(task) {
+            if let Some(name) = name.strip_prefix(b"window/") {
+                let slash = name.iter().position(|b| *b == b'/').unwrap();
+                let end = number(&name[slash + 1..]) as i64;
+                open.entry(name[..slash].to_vec()).or_default().push((end, numbers(&ids)));
+            }
+        }
+    }
+    let emitted = by_key(world, "windows", |value| String::from_utf8_lossy(value).into_owned());
+    assert_eq!(emitted.len(), tallied.len());
+    for (key, lines) in &emitted {
+        let ticks = lines.iter().filter(|line| *line == "tick").count();
+        assert_eq!(ticks, 1, "a timer of processing time fires once");
+        let mut ids: Vec<u64> = Vec::new();
+        let mut ends = BTreeSet::new();
+        let closed = lines.iter().filter_map(|line| line.strip_prefix("window ")).map(|line| {
+            let mut all = numbers(line.as_bytes());
+            let end = all.remove(0) as i64;
+            (end, all)
+        });
+        for (end, window) in closed.chain(open.remove(key).unwrap_or_default()) {
+            assert!(ends.insert(end), "window {end} of {key:?} was emitted twice");
+            for id in &window {
+                assert!((end - WINDOW_MS..end).contains(&world.times[id]), "{id} is in the window that ends at {end}");
+            }
+            ids.extend(window);
+        }
+        ids.extend(lines.iter().filter_map(|line| line.strip_prefix("late ")).map(|id| number(id.as_bytes())));
+        ids.sort_unstable();
+        assert_eq!(ids, world.produced[key], "each id is in one window or late, key {key:?}");
+    }
+    assert!(open.is_empty());
+}
+
+fn numbers(bytes: &[u8]) -> Vec<u64> {
+    bytes.split(|b| *b == b' ').filter(|word| !word.is_empty()).map(number).collect()
 }
 
 /// The records that were dead letters, each of which says rightly what it is.

@@ -1,24 +1,33 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! The chain under test: `in -> relay -> mid -> tally -> out`.
+//! The chain under test: `in -> relay -> mid -> tally -> out -> window -> windows`. Event time flows along it.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use bytes::Bytes;
 use fnstream_core::delta::Write;
 use fnstream_core::epoch::FunctionId;
 use fnstream_core::runtime::Host;
-use fnstream_core::spec::{DesiredState, ErrorAction, ErrorPolicy, FunctionEntry, FunctionSpec};
+use fnstream_core::spec::{
+    DesiredState, ErrorAction, ErrorPolicy, FunctionEntry, FunctionSpec, Watermark, WatermarkStrategy,
+};
+use fnstream_core::timer::{TimeDomain, Timer};
 use fnstream_core::{Error, ErrorCode, Result};
-use fnstream_engine::native::NativeProgram;
+use fnstream_engine::native::{NativeFunction, NativeProgram, Told};
 use fnstream_frame::RecordRef;
 
 pub const RELAY: FunctionId = FunctionId(1);
 pub const TALLY: FunctionId = FunctionId(2);
+pub const WINDOW: FunctionId = FunctionId(3);
+pub const ALL: [FunctionId; 3] = [RELAY, TALLY, WINDOW];
+
+/// How long a window is.
+pub const WINDOW_MS: i64 = 100;
 
 pub fn entry(id: FunctionId, name: &str, input: &str, output: &str) -> FunctionEntry {
     // The tally never fails by itself; should it, the world does not come to rest.
@@ -34,9 +43,28 @@ pub fn entry(id: FunctionId, name: &str, input: &str, output: &str) -> FunctionE
             inputs: vec![vec![input.to_owned()]],
             outputs: vec![output.to_owned()],
             replicas: 2,
+            watermarks: match id {
+                RELAY => [(input.to_owned(), watermark())].into(),
+                _ => [].into(),
+            },
             on_error: ErrorPolicy { action, retries: 2, ..ErrorPolicy::default() },
             ..FunctionSpec::default()
         },
+    }
+}
+
+fn watermark() -> Watermark {
+    Watermark {
+        strategy: WatermarkStrategy::Bounded { delay: Duration::from_millis(100) },
+        idle_timeout: Some(Duration::from_secs(5)),
+    }
+}
+
+/// Passes a watermark on.
+fn pass_on(told: Told<'_>, host: &mut dyn Host) -> Result<()> {
+    match told {
+        Told::Watermark { watermark, .. } => host.emit_watermark(0, watermark),
+        Told::Timers(_) => Err(Error::new(ErrorCode::GuestError, "nobody has set a timer")),
     }
 }
 
@@ -50,9 +78,9 @@ pub fn is_poison(id: u64) -> bool {
 pub fn relay(fail_every: u64, mended: &Arc<AtomicBool>) -> Arc<NativeProgram> {
     let calls = Arc::new(std::sync::atomic::AtomicU64::new(1));
     let mended = mended.clone();
-    NativeProgram::new(move || {
+    NativeProgram::with_time(move || {
         let (calls, mended) = (calls.clone(), mended.clone());
-        Box::new(move |record, host| {
+        let process: NativeFunction = Box::new(move |record, host| {
             host.emit(record)?;
             if is_poison(number(record.value)) && !mended.load(Relaxed) {
                 return Err(Error::new(ErrorCode::GuestTrap, "poison"));
@@ -61,14 +89,75 @@ pub fn relay(fail_every: u64, mended: &Arc<AtomicBool>) -> Arc<NativeProgram> {
                 return Err(Error::new(ErrorCode::GuestError, "the function fails now and then"));
             }
             Ok(())
-        })
+        });
+        (process, Box::new(pass_on))
     })
 }
 
 /// Counts the records of each key and emits `key count length keys`: the count from a put, the length of a log that is
 /// merged, and the number of keys that a scan sees. What it emits depends on every kind of state access.
 pub fn tally() -> Arc<NativeProgram> {
-    NativeProgram::new(|| Box::new(count_one))
+    NativeProgram::with_time(|| (Box::new(count_one), Box::new(pass_on)))
+}
+
+/// Gathers the ids of each key and window, and emits `window END ids` when the window is over, `late id` for those that come
+/// after that, and `tick` once for each key, some time after its first record. Fails once in a while when it is told of time.
+pub fn window(fail_every: u64) -> Arc<NativeProgram> {
+    let calls = Arc::new(std::sync::atomic::AtomicU64::new(1));
+    NativeProgram::with_time(move || {
+        let calls = calls.clone();
+        let tell = move |told: Told<'_>, host: &mut dyn Host| {
+            tell_window(told, host)?;
+            match fail_every > 0 && calls.fetch_add(1, Relaxed).is_multiple_of(fail_every) {
+                true => Err(Error::new(ErrorCode::GuestError, "the function fails now and then")),
+                false => Ok(()),
+            }
+        };
+        (Box::new(window_one), Box::new(tell))
+    })
+}
+
+fn window_one(record: RecordRef<'_>, host: &mut dyn Host) -> Result<()> {
+    let key = record.key.unwrap_or_default();
+    let id = record.value.split(|b| *b == b' ').next().unwrap_or_default();
+    let seen = [b"seen/", key].concat();
+    if host.get(&seen)?.is_none() {
+        host.write(&seen, Write::Put(Bytes::new()))?;
+        let key = Bytes::copy_from_slice(key);
+        host.set_timer(Timer { domain: TimeDomain::Processing, key, at_ms: 1_000 + number(id) as i64 })?;
+    }
+    let end = record.timestamp.div_euclid(WINDOW_MS) * WINDOW_MS + WINDOW_MS;
+    let watermark = host.get(b"watermark")?.map_or(0, |v| number(&v));
+    if end as u64 <= watermark {
+        let late = [b"late ", id].concat();
+        return host.emit(RecordRef::new(&late).with_key(Some(key)));
+    }
+    let name = [key, b"/", end.to_string().as_bytes()].concat();
+    host.write(&[b"window/", &name[..]].concat(), Write::Merge([b" ", id].concat().into()))?;
+    // Set anew by each record: it is one timer all the same.
+    host.set_timer(Timer { domain: TimeDomain::Event, key: name.into(), at_ms: end })
+}
+
+fn tell_window(told: Told<'_>, host: &mut dyn Host) -> Result<()> {
+    let timers = match told {
+        Told::Watermark { watermark, .. } => {
+            return host.write(b"watermark", Write::Put(watermark.to_string().into()));
+        }
+        Told::Timers(timers) => timers,
+    };
+    for timer in timers {
+        if timer.domain == TimeDomain::Processing {
+            host.emit(RecordRef::new(b"tick").with_key(Some(&timer.key)))?;
+            continue;
+        }
+        let state = [b"window/", &timer.key[..]].concat();
+        let ids = host.get(&state)?.ok_or_else(|| Error::new(ErrorCode::GuestTrap, "a timer fired twice"))?;
+        host.write(&state, Write::Delete)?;
+        let line = [b"window ", timer.at_ms.to_string().as_bytes(), &ids].concat();
+        let key = timer.key.split(|b| *b == b'/').next();
+        host.emit(RecordRef::new(&line).with_key(key))?;
+    }
+    Ok(())
 }
 
 fn count_one(record: RecordRef<'_>, host: &mut dyn Host) -> Result<()> {
@@ -91,7 +180,9 @@ fn count_one(record: RecordRef<'_>, host: &mut dyn Host) -> Result<()> {
         ControlFlow::Continue(())
     })?;
     let id = String::from_utf8_lossy(record.value).into_owned();
-    host.emit(RecordRef::new(format!("{id} {count} {length} {keys}").as_bytes()).with_key(record.key))
+    host.emit(
+        RecordRef::new(format!("{id} {count} {length} {keys}").as_bytes()).with_key(record.key).at(record.timestamp),
+    )
 }
 
 pub fn number(bytes: &[u8]) -> u64 {

@@ -20,7 +20,7 @@ use fnstream_engine::{Engine, EngineConfig, EngineDeps, EpochBounds, LetterActio
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::functions::{self, RELAY, TALLY};
+use crate::functions::{self, ALL, RELAY, TALLY, WINDOW};
 
 const PROCESSES: u32 = 3;
 pub const KEYS: u64 = 7;
@@ -55,6 +55,8 @@ pub struct World {
     processes: BTreeMap<u32, Process>,
     /// What was produced, by key, in order.
     pub produced: BTreeMap<Vec<u8>, Vec<u64>>,
+    /// The event time of each id.
+    pub times: BTreeMap<u64, i64>,
     next_id: u64,
     config: EngineConfig,
     fail_every: u64,
@@ -71,7 +73,7 @@ impl World {
     pub fn new(seed: u64, faults: Faults) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
         let broker = if rng.random() { MemBroker::with_gaps() } else { MemBroker::new() };
-        let partitions = ["in", "mid", "out", LETTERS].map(|topic| {
+        let partitions = ["in", "mid", "out", "windows", LETTERS].map(|topic| {
             let count = rng.random_range(1..4);
             broker.create_topic(topic, count);
             (topic, count)
@@ -91,6 +93,7 @@ impl World {
             clock: Arc::new(ManualClock::new(0)),
             processes: BTreeMap::new(),
             produced: BTreeMap::new(),
+            times: BTreeMap::new(),
             next_id: 0,
             config,
             fail_every,
@@ -132,7 +135,10 @@ impl World {
         let key = format!("k{}", self.rng.random_range(0..KEYS)).into_bytes();
         let id = self.next_id;
         self.next_id += 1;
-        self.broker.produce("in", &key, id.to_string().as_bytes());
+        // Mostly in order.
+        let time = id as i64 * 10 + self.rng.random_range(0..200);
+        self.broker.produce_at("in", &key, id.to_string().as_bytes(), time);
+        self.times.insert(id, time);
         self.produced.entry(key).or_default().push(id);
     }
 
@@ -167,7 +173,7 @@ impl World {
     }
 
     fn assign(&mut self) {
-        let function = if self.rng.random() { RELAY } else { TALLY };
+        let function = ALL[self.rng.random_range(0..ALL.len())];
         let members = self.broker.members(function);
         let free: Vec<_> =
             self.broker.tasks(function).into_iter().filter(|t| self.broker.holder(*t).is_none()).collect();
@@ -183,7 +189,7 @@ impl World {
     }
 
     fn move_one(&mut self) {
-        let tasks: Vec<_> = [RELAY, TALLY].into_iter().flat_map(|f| self.broker.tasks(f)).collect();
+        let tasks: Vec<_> = ALL.into_iter().flat_map(|f| self.broker.tasks(f)).collect();
         let held: Vec<_> = tasks.into_iter().filter(|t| self.broker.holder(*t).is_some()).collect();
         if held.is_empty() {
             return;
@@ -215,7 +221,7 @@ impl World {
         let process = self.rng.random_range(0..PROCESSES);
         self.broker.pause(process);
         // The broker notices and gives its tasks away; the sleeper does not know.
-        for task in [RELAY, TALLY].into_iter().flat_map(|f| self.broker.tasks(f)) {
+        for task in ALL.into_iter().flat_map(|f| self.broker.tasks(f)) {
             if self.broker.holder(task) == Some(process) && self.rng.random_bool(0.7) {
                 self.broker.lose(task);
             }
@@ -247,6 +253,7 @@ impl World {
         };
         start(RELAY, "relay", "in", "mid", functions::relay(self.fail_every, &self.mended));
         start(TALLY, "tally", "mid", "out", functions::tally());
+        start(WINDOW, "window", "out", "windows", functions::window(self.fail_every));
         process.running = Some((engine, driver));
     }
 
@@ -308,7 +315,7 @@ impl World {
             assert!(rounds < 10_000, "the world does not come to rest: {:?}", self.status());
             let ran = self.run_all();
             let committed = self.broker.commit_all();
-            for function in [RELAY, TALLY] {
+            for function in ALL {
                 let holder = self.rng.random_range(0..PROCESSES);
                 self.broker.assign_free(function, holder);
             }
@@ -326,7 +333,7 @@ impl World {
     }
 
     fn is_done(&self) -> bool {
-        [("in", RELAY), ("mid", TALLY)].into_iter().all(|(topic, function)| {
+        [("in", RELAY), ("mid", TALLY), ("out", WINDOW)].into_iter().all(|(topic, function)| {
             self.broker.tasks(function).into_iter().all(|task| {
                 let end = self.broker.read(topic, task.index).last().map(|record| record.position.next());
                 let place = self.broker.progress(task).positions.get(&TopicPartition::new(topic, task.index)).copied();
@@ -351,7 +358,7 @@ impl World {
     fn status(&self) -> Vec<String> {
         let engines = self.processes.values().filter_map(|p| p.running.as_ref());
         engines
-            .flat_map(|(engine, _)| [RELAY, TALLY].map(|f| format!("{:?}", engine.status(f))))
+            .flat_map(|(engine, _)| ALL.map(|f| format!("{:?}", engine.status(f))))
             .chain([format!("time {:?}", self.clock.now())])
             .collect()
     }

@@ -131,6 +131,48 @@ fn missing_exports_are_named() {
 }
 
 #[test]
+fn timers_without_what_they_call_are_refused() {
+    let with_timers = |exports: &str| {
+        wat(&format!(r#"(component (import "functionstream:packed/timers@0.1.0" (instance)) (instance $i) {exports})"#))
+    };
+    golden(
+        &with_timers(r#"(export "functionstream:packed/function@0.1.0" (instance $i))"#),
+        ArtifactUnsupported,
+        "the artifact imports 'functionstream:packed/timers@0.1.0' \
+         without exporting 'functionstream:packed/timer-handler@0.1.0'",
+    );
+    golden(
+        &with_timers(
+            r#"(core module $m (func (export "f"))) (core instance $c (instantiate $m))
+            (func $f (canon lift (core func $c "f"))) (export "fs-process" (func $f))"#,
+        ),
+        ArtifactUnsupported,
+        "the artifact imports 'functionstream:packed/timers@0.1.0' \
+         without exporting 'functionstream:packed/function@0.1.0'",
+    );
+    golden(
+        &with_timers(
+            r#"(export "functionstream:packed/function@0.1.0" (instance $i))
+            (export "functionstream:packed/timer-handler@0.1.0" (instance $i))"#,
+        ),
+        ArtifactUnsupported,
+        "the artifact does not export 'functionstream:packed/timer-handler@0.1.0#on-timers: \
+         func(list<u8>) -> result<_, record{index: u32, message: string}>'",
+    );
+    golden(
+        &wat(r#"(component
+            (core module $m (func (export "f") (param i64))) (core instance $c (instantiate $m))
+            (func $f (param "timer" s64) (canon lift (core func $c "f")))
+            (instance $handler (export "on-timers" (func $f))) (instance $function)
+            (export "functionstream:packed/function@0.1.0" (instance $function))
+            (export "functionstream:packed/timer-handler@0.1.0" (instance $handler)))"#),
+        ArtifactUnsupported,
+        "the artifact exports 'functionstream:packed/timer-handler@0.1.0#on-timers' as func(s64), \
+         not as func(list<u8>) -> result<_, record{index: u32, message: string}>",
+    );
+}
+
+#[test]
 fn exports_of_another_type_are_shown_beside_what_they_should_be() {
     golden(
         &wat(r#"(module (func (export "process") (param i32 i64) (result i32) i32.const 0))"#),

@@ -36,6 +36,7 @@ impl RuntimeHarness for Packed {
             Behaviour::Grow => "grow",
             Behaviour::Exit => "exit 7",
             Behaviour::UnknownTarget => "raw-target 5",
+            Behaviour::Timers => "timers",
             _ => "echo fine",
         };
         let mut obey = made_of(&self.obey, |text| format!("echo {text}").into_bytes(), wanted);
@@ -87,7 +88,9 @@ impl RuntimeHarness for Stdio {
                     (br $more))"
             }
             Behaviour::Exit => "(call $proc_exit (i32.const 7))",
-            Behaviour::Fail | Behaviour::UnknownTarget | Behaviour::Count | Behaviour::Hooks => return None,
+            Behaviour::Fail | Behaviour::UnknownTarget | Behaviour::Count | Behaviour::Hooks | Behaviour::Timers => {
+                return None;
+            }
         };
         let before = match (self, behaviour) {
             (_, Behaviour::RefuseInit) if *self == Stdio::Fresh => return None,

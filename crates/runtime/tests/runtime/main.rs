@@ -18,3 +18,4 @@ mod packed;
 mod processor;
 mod stdio;
 mod support;
+mod timers;

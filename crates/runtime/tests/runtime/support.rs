@@ -164,11 +164,13 @@ impl Host for TestHost {
     }
 
     fn set_timer(&mut self, timer: Timer) -> Result<()> {
+        self.works()?;
         self.timers.insert((timer.domain, timer.key), timer.at_ms);
         Ok(())
     }
 
     fn delete_timer(&mut self, domain: TimeDomain, key: &[u8]) -> Result<()> {
+        self.works()?;
         self.timers.remove(&(domain, Bytes::copy_from_slice(key)));
         Ok(())
     }

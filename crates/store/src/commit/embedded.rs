@@ -57,6 +57,7 @@ impl Committer for EmbeddedCommitter {
             outbox,
             progress: formats::encode_progress(epoch.generation, &epoch.progress),
             state: StateWrites::Nothing,
+            watermarks: epoch.watermarks.clone(),
             done,
         };
         match store.options.commit_mode {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use fnstream_core::committer::{CommitDone, CommitFailure, CommitResult};
-use fnstream_core::epoch::{Epoch, FrozenEpoch, Generation, TaskId};
+use fnstream_core::epoch::{Epoch, FrozenEpoch, Generation, OutboxWatermark, TaskId};
 use fnstream_core::record::Position;
 use fnstream_core::{Error, Result, failpoint};
 use rocksdb::WriteBatch;
@@ -20,6 +20,7 @@ use crate::inner::Inner;
 use crate::keys;
 use crate::log::cut::Part;
 use crate::log::partition::Topic;
+use crate::log::watermarks::{Raised, Writers};
 use crate::options::{CommitMode, Durability};
 use crate::state;
 
@@ -44,6 +45,7 @@ pub(crate) struct Commit {
     pub outbox: Vec<(Arc<str>, Part)>,
     pub progress: Vec<u8>,
     pub state: StateWrites,
+    pub watermarks: Vec<OutboxWatermark>,
     pub done: CommitDone,
 }
 
@@ -94,6 +96,8 @@ pub(crate) struct Group<'a> {
     /// Progress and state, when they are (wrongly) written apart from the outbox.
     apart: Option<WriteBatch>,
     ends: HashMap<(u32, u32), (Arc<Topic>, Floor)>,
+    /// Writers of topics to which watermarks were emitted.
+    writers: HashMap<u32, (Arc<Topic>, Writers)>,
     tasks: HashSet<TaskId>,
     answers: Vec<Answer>,
     value: Vec<u8>,
@@ -108,6 +112,7 @@ impl<'a> Group<'a> {
             batch: WriteBatch::default(),
             apart: crate::faults::wrong_committer().then(WriteBatch::default),
             ends: HashMap::new(),
+            writers: HashMap::new(),
             tasks: HashSet::new(),
             answers: Vec::new(),
             value: Vec::new(),
@@ -126,6 +131,7 @@ impl<'a> Group<'a> {
                 Job::Trim { task, through } => self.add_trim(&mut ledger, task, through),
             }
         }
+        let raised = self.raise();
         let written = self.write();
         for &task in &self.tasks {
             match &written {
@@ -137,6 +143,7 @@ impl<'a> Group<'a> {
             for ((_, partition), (topic, end)) in &self.ends {
                 topic.partitions[*partition as usize].set_end(*end);
             }
+            raised.iter().for_each(Raised::written);
         }
         drop(ledger);
         for answer in self.answers {
@@ -146,13 +153,14 @@ impl<'a> Group<'a> {
             for ((_, partition), (topic, _)) in &self.ends {
                 topic.partitions[*partition as usize].wake();
             }
+            raised.iter().for_each(Raised::wake);
         }
     }
 
     fn add_commit(&mut self, ledger: &mut Ledger, commit: Commit) {
-        let Commit { task, generation, epoch, outbox, progress, state, done } = commit;
+        let Commit { task, generation, epoch, outbox, progress, state, watermarks, done } = commit;
         let early = match ledger.admit(task, generation, epoch) {
-            Verdict::Commit => match self.stage(task, epoch, outbox, &progress, state) {
+            Verdict::Commit => match self.stage(task, epoch, outbox, &progress, state, &watermarks) {
                 Ok(()) => {
                     self.tasks.insert(task);
                     None
@@ -177,6 +185,7 @@ impl<'a> Group<'a> {
         outbox: Vec<(Arc<str>, Part)>,
         progress: &[u8],
         state: StateWrites,
+        watermarks: &[OutboxWatermark],
     ) -> Result<()> {
         let store = self.store;
         let outbox: Result<Vec<_>> = outbox
@@ -188,6 +197,9 @@ impl<'a> Group<'a> {
             })
             .collect();
         let outbox = outbox?;
+        let watermarks: Result<Vec<_>> =
+            watermarks.iter().map(|emitted| Ok((store.topics.get(&emitted.topic)?, emitted.watermark))).collect();
+        let watermarks = watermarks?;
         let mut apart = self.apart.take();
         let batch = apart.as_mut().unwrap_or(&mut self.batch);
         match state {
@@ -202,8 +214,25 @@ impl<'a> Group<'a> {
         for (topic, part) in &outbox {
             self.place(topic, part);
         }
+        for (topic, watermark) in watermarks {
+            let known = self.writers.entry(topic.id).or_insert_with(|| (topic.clone(), topic.writers()));
+            known.1.emitted(task, watermark);
+        }
         self.awaited = true;
         Ok(())
+    }
+
+    /// Puts the watermarks that were emitted into the write, behind its records.
+    fn raise(&mut self) -> Vec<Raised> {
+        let mut raised = Vec::new();
+        for (topic, writers) in std::mem::take(&mut self.writers).into_values() {
+            let end = |partition: u32| match self.ends.get(&(topic.id, partition)) {
+                Some((_, end)) => end.position,
+                None => topic.partitions[partition as usize].marks().end.position,
+            };
+            raised.push(Raised::stage(&self.store.db, &mut self.batch, &topic, writers, end));
+        }
+        raised
     }
 
     fn add_append(&mut self, topic: &Arc<Topic>, parts: &[Part], done: AppendDone) {

@@ -8,7 +8,10 @@ use bytes::Bytes;
 use fnstream_core::ErrorCode;
 use fnstream_core::epoch::{Epoch, FunctionId};
 use fnstream_core::record::{Position, Positions, TopicPartition};
-use fnstream_core::spec::{DesiredState, ErrorAction, ErrorPolicy, FileGrant, FunctionSpec, Limits};
+use fnstream_core::spec::{
+    DesiredState, ErrorAction, ErrorPolicy, FileGrant, FunctionSpec, InputSelector, Limits, Watermark,
+    WatermarkStrategy,
+};
 use fnstream_frame::{FrameBuilder, RecordRef};
 
 use super::*;
@@ -126,7 +129,9 @@ fn function_entry_of_version_1() {
 fn revisions_of_version_1() {
     let golden = concat!(
         "\x01",
-        r#"[{"revision":1,"spec":{"name":"f","artifact":"aa","inputs":[["a"]],"outputs":["o"],"replicas":1,"config":{},"#,
+        r#"[{"revision":1,"spec":{"name":"f","artifact":"aa","inputs":[["a"]],"selector":"priority","#,
+        r#""watermarks":{"a":{"strategy":"bounded","delay_ms":11,"idle_timeout_ms":12},"b":{"strategy":"monotonic"}},"#,
+        r#""outputs":["o"],"replicas":1,"config":{},"#,
         r#""limits":{"memory":65536,"call_time_ms":1,"start_time_ms":2,"record_bytes":3,"records_per_input":4,"#,
         r#""state_bytes":5},"on_error":{"action":"skip","retries":6,"backoff_ms":7,"max_backoff_ms":8},"#,
         r#""env":{"E":"e"},"files":[{"host":"/h","guest":"/g"}]},"created_ms":9,"state":10}]"#
@@ -138,6 +143,15 @@ fn revisions_of_version_1() {
             name: "f".into(),
             artifact: "aa".into(),
             inputs: vec![vec!["a".into()]],
+            selector: InputSelector::Priority,
+            watermarks: [
+                (
+                    "a".to_owned(),
+                    Watermark { strategy: WatermarkStrategy::Bounded { delay: ms(11) }, idle_timeout: Some(ms(12)) },
+                ),
+                ("b".to_owned(), Watermark { strategy: WatermarkStrategy::Monotonic, idle_timeout: None }),
+            ]
+            .into(),
             outputs: vec!["o".into()],
             replicas: 1,
             config: Default::default(),
@@ -159,6 +173,13 @@ fn revisions_of_version_1() {
     assert_eq!(std::str::from_utf8(&encode_revisions(&history)).unwrap(), golden);
     assert_eq!(decode_revisions(golden.as_bytes()).unwrap(), history);
     assert_eq!(encode_unclaimed(), [1]);
+}
+
+#[test]
+fn watermark_of_version_1() {
+    assert_eq!(encode_watermark(0x0102), *b"\x01\x00\x00\x00\x00\x00\x00\x01\x02");
+    assert_eq!(decode_watermark(b"\x01\x00\x00\x00\x00\x00\x00\x01\x02").unwrap(), 0x0102);
+    assert!(decode_watermark(b"\x01\x00").is_err());
 }
 
 #[test]

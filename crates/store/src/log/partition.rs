@@ -12,6 +12,7 @@ use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::Mutex;
 
+use super::watermarks::Writers;
 use crate::error::no_topic;
 use crate::formats::{Floor, TopicDescriptor};
 use crate::options::Retention;
@@ -26,6 +27,7 @@ pub(crate) struct Topic {
     pub partitions: Vec<Partition>,
     /// Where the next keyless append goes.
     next_keyless: AtomicU32,
+    writers: Mutex<Writers>,
     deleted: AtomicBool,
 }
 
@@ -33,6 +35,8 @@ pub(crate) struct Topic {
 #[derive(Debug)]
 pub(crate) struct Partition {
     marks: Mutex<Marks>,
+    /// The latest watermark.
+    mark: Mutex<Mark>,
     watchers: Mutex<Watchers>,
 }
 
@@ -43,6 +47,13 @@ pub(crate) struct Marks {
     pub end: Floor,
 }
 
+/// From which position on a partition has which watermark; 0 = none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Mark {
+    pub position: u64,
+    pub watermark: u64,
+}
+
 #[derive(Debug, Default)]
 struct Watchers {
     next: u64,
@@ -50,7 +61,7 @@ struct Watchers {
 }
 
 impl Topic {
-    pub(crate) fn new(descriptor: &TopicDescriptor, partitions: Vec<Marks>) -> Self {
+    pub(crate) fn new(descriptor: &TopicDescriptor, partitions: Vec<(Marks, Mark)>, writers: Writers) -> Self {
         Topic {
             id: descriptor.id,
             name: descriptor.name.as_str().into(),
@@ -61,9 +72,14 @@ impl Topic {
             created_ms: descriptor.created_ms,
             partitions: partitions
                 .into_iter()
-                .map(|marks| Partition { marks: Mutex::new(marks), watchers: Mutex::default() })
+                .map(|(marks, mark)| Partition {
+                    marks: Mutex::new(marks),
+                    mark: Mutex::new(mark),
+                    watchers: Mutex::default(),
+                })
                 .collect(),
             next_keyless: AtomicU32::new(0),
+            writers: Mutex::new(writers),
             deleted: AtomicBool::new(false),
         }
     }
@@ -91,6 +107,15 @@ impl Topic {
         self.next_keyless.fetch_add(1, Ordering::Relaxed) % self.count()
     }
 
+    /// What the functions that write to it have emitted as watermarks. Changed by who has the ledger's lock.
+    pub(crate) fn writers(&self) -> Writers {
+        self.writers.lock().clone()
+    }
+
+    pub(crate) fn set_writers(&self, writers: Writers) {
+        *self.writers.lock() = writers;
+    }
+
     pub(crate) fn is_deleted(&self) -> bool {
         self.deleted.load(Ordering::Acquire)
     }
@@ -107,6 +132,15 @@ impl Topic {
 impl Partition {
     pub(crate) fn marks(&self) -> Marks {
         *self.marks.lock()
+    }
+
+    /// The latest watermark with the position from which on it holds.
+    pub(crate) fn mark(&self) -> Mark {
+        *self.mark.lock()
+    }
+
+    pub(crate) fn set_mark(&self, mark: Mark) {
+        *self.mark.lock() = mark;
     }
 
     pub(crate) fn set_end(&self, end: Floor) {

@@ -12,6 +12,7 @@ use fnstream_core::Result;
 use rocksdb::WriteBatch;
 
 use super::partition::{Partition, Topic};
+use super::watermarks::mark_at;
 use crate::db::{Sync, ended};
 use crate::error::corrupt;
 use crate::formats::{Floor, StoredBatch};
@@ -98,7 +99,11 @@ impl Inner {
         let (first, end) =
             (keys::batch(topic.id, number, before.position), keys::batch(topic.id, number, floor.position));
         batch.delete_range_cf(self.db.family(keys::TOPICS), first, end);
-        batch.put_cf(self.db.family(keys::META), keys::floor(topic.id, number), floor.encode());
+        let meta = self.db.family(keys::META);
+        batch.put_cf(meta, keys::floor(topic.id, number), floor.encode());
+        // The watermark that holds at the floor stays.
+        let holds = mark_at(&self.db, topic.id, number, floor.position)?;
+        batch.delete_range_cf(meta, keys::mark(topic.id, number, 0), keys::mark(topic.id, number, holds.position));
         let drops_files = floor.bytes_before - before.bytes_before >= DROP_FILES_FROM;
         let sync = if drops_files { Sync::Yes } else { Sync::No };
         // A deletion of the topic waits, or has been: then there is nothing to write.

@@ -16,6 +16,8 @@ use fnstream_core::waker::Waker;
 
 use super::partition::{Topic, WatchGuard};
 use super::read::{Reading, check};
+use super::watermarks::mark_at;
+use crate::db::Db;
 use crate::inner::Inner;
 
 pub(crate) struct LogSource {
@@ -30,6 +32,8 @@ struct Input {
     partition: TopicPartition,
     group: u32,
     next: Position,
+    /// The last watermark that was given.
+    told: u64,
     _watch: WatchGuard,
 }
 
@@ -42,19 +46,44 @@ impl LogSource {
             let marks = topic.partition(number)?.marks();
             let next = from.get(&input.partition).copied().unwrap_or(marks.earliest());
             check(&input.partition, &marks, next)?;
-            Ok(Input { topic, partition: input.partition.clone(), group: input.group, next, _watch: watch })
+            Ok(Input { topic, partition: input.partition.clone(), group: input.group, next, told: 0, _watch: watch })
         });
         let inputs: Result<Vec<_>> = inputs.collect();
         Ok(LogSource { inputs: inputs?, store, turn: 0 })
     }
 }
 
+impl Input {
+    /// The watermark that holds where reading stands, when it was not given yet.
+    fn risen(&mut self, db: &Db) -> Result<Option<u64>> {
+        let number = self.partition.partition;
+        let next = self.next.0 as u64;
+        let mut mark = self.topic.partition(number)?.mark();
+        if mark.watermark <= self.told {
+            return Ok(None);
+        }
+        if mark.position > next {
+            mark = mark_at(db, self.topic.id, number, next)?;
+        }
+        Ok((mark.watermark > self.told).then(|| {
+            self.told = mark.watermark;
+            mark.watermark
+        }))
+    }
+}
+
 impl Source for LogSource {
-    fn poll(&mut self, limit: PollLimit) -> Result<Polled> {
+    fn poll(&mut self, group: Option<u32>, limit: PollLimit) -> Result<Polled> {
         let count = self.inputs.len();
         for step in 0..count {
             let turn = (self.turn + step) % count;
             let input = &mut self.inputs[turn];
+            if group.is_some_and(|group| group != input.group) {
+                continue;
+            }
+            if let Some(watermark) = input.risen(&self.store.db)? {
+                return Ok(Polled::Watermark { from: input.partition.clone(), watermark });
+            }
             let reading =
                 Reading { db: &self.store.db, topic: &input.topic, partition: &input.partition, group: input.group };
             if let Some(batch) = reading.read(input.next, limit)? {

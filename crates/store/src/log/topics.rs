@@ -16,6 +16,7 @@ use parking_lot::RwLock;
 use rocksdb::WriteBatch;
 
 use super::partition::{Marks, Topic};
+use super::watermarks::{Writers, mark_at};
 use crate::db::{Db, Sync, ended};
 use crate::error::{corrupt, no_topic};
 use crate::formats::{self, Floor, StoredBatch, TopicDescriptor};
@@ -63,9 +64,13 @@ impl Topics {
         iterator.seek(keys::TOPIC_PREFIX);
         while let Some((_, value)) = iterator.item() {
             let descriptor = formats::decode_topic(value)?;
-            let marks: Result<Vec<_>> =
-                (0..descriptor.partitions).map(|partition| load_marks(db, descriptor.id, partition)).collect();
-            let topic = Arc::new(Topic::new(&descriptor, marks?));
+            let partitions = (0..descriptor.partitions).map(|partition| {
+                let last = mark_at(db, descriptor.id, partition, u64::MAX)?;
+                Ok((load_marks(db, descriptor.id, partition)?, last))
+            });
+            let partitions: Result<Vec<_>> = partitions.collect();
+            let writers = Writers::load(db, descriptor.id)?;
+            let topic = Arc::new(Topic::new(&descriptor, partitions?, writers));
             by_name.insert(topic.name.clone(), topic);
             iterator.next();
         }
@@ -118,7 +123,7 @@ impl Topics {
         batch.delete_cf(meta, keys::topic(name));
         let records = keys::all_of(b"", topic.id);
         batch.delete_range_cf(db.family(keys::TOPICS), &records.start, &records.end);
-        for tag in [b"c", b"f"] {
+        for tag in [b"c", b"f", b"w", b"W"] {
             let range = keys::all_of(tag, topic.id);
             batch.delete_range_cf(meta, &range.start, &range.end);
         }
@@ -164,7 +169,7 @@ impl NewTopic<'_> {
         failpoint!("topic.before-write");
         db.write(batch, sync)?;
         failpoint!("topic.after-write");
-        Ok(Topic::new(&descriptor, vec![Marks::default(); self.partitions as usize]))
+        Ok(Topic::new(&descriptor, vec![Default::default(); self.partitions as usize], Writers::default()))
     }
 }
 

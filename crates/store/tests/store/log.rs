@@ -11,6 +11,7 @@ use fnstream_core::broker::{Assignment, AssignmentListener, RevokeDone};
 use fnstream_core::broker::{PollLimit, Polled, Subscription};
 use fnstream_core::epoch::{FunctionId, TaskId};
 use fnstream_core::record::{Position, Positions, partition_for_key};
+use fnstream_core::spec::InputSelector;
 use fnstream_core::waker::Waker;
 use fnstream_frame::{FrameBuilder, RecordRef};
 use fnstream_store::{Durability, Retention, Store, StoreOptions};
@@ -226,6 +227,7 @@ fn a_function_gets_a_task_for_each_partition_and_reads_its_inputs_in_turn() {
         function: FunctionId(3),
         name: "f".into(),
         groups: vec![vec!["one".into()], vec!["two".into()]],
+        selector: InputSelector::default(),
     };
     let assigned = Arc::new(Assigned::default());
     let _membership = broker.join(subscription, assigned.clone()).unwrap();
@@ -240,7 +242,7 @@ fn a_function_gets_a_task_for_each_partition_and_reads_its_inputs_in_turn() {
     }
     let mut source = broker.open_source(&assigned[0], &Positions::new(), Waker::noop()).unwrap();
     let mut polled = Vec::new();
-    while let Polled::Batch(batch) = source.poll(PollLimit { records: 2, bytes: 1 << 20 }).unwrap() {
+    while let Polled::Batch(batch) = source.poll(None, PollLimit { records: 2, bytes: 1 << 20 }).unwrap() {
         let records: Vec<_> = batch.iter().map(|(_, r)| (r.channel, r.value.to_vec())).collect();
         polled.push((batch.from().to_string(), records));
     }

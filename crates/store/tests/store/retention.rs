@@ -81,9 +81,9 @@ fn a_source_at_a_dropped_position_is_told() {
     input.inputs.push(fnstream_core::broker::TaskInput { group: 0, partition: at("t", 0) });
     let broker = store.broker();
     let mut source = broker.open_source(&input, &Positions::new(), Waker::noop()).unwrap();
-    source.poll(PollLimit { records: 1, bytes: 1000 }).unwrap();
+    source.poll(None, PollLimit { records: 1, bytes: 1000 }).unwrap();
     store.enforce_retention(0).unwrap();
-    let error = source.poll(PollLimit { records: 1, bytes: 1000 }).unwrap_err();
+    let error = source.poll(None, PollLimit { records: 1, bytes: 1000 }).unwrap_err();
     assert_eq!(error.code, ErrorCode::PositionDropped);
     let from = Positions::from([(at("t", 0), Position(1))]);
     let refused = broker.open_source(&input, &from, Waker::noop()).map(drop).unwrap_err();

@@ -93,7 +93,7 @@ impl Committer for FailingCommitter {
                 outbox.push(OutboxBatch { topic, partition: 0, frame, records: 1 });
                 let (task, generation) = (epoch.task, epoch.generation);
                 let (progress, delta) = (epoch.progress.clone(), epoch.delta.clone());
-                let broken = FrozenEpoch { task, generation, progress, delta, outbox };
+                let broken = FrozenEpoch { task, generation, progress, delta, outbox, watermarks: Vec::new() };
                 self.store.committer().commit(Arc::new(broken), done);
             }
             _ => self.store.committer().commit(epoch, done),

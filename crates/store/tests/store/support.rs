@@ -111,7 +111,7 @@ pub fn epoch(task: TaskId, generation: Generation, number: u64, delta: Delta, ou
         records_out: outbox.iter().map(|batch| u64::from(batch.records)).sum(),
         time: Bytes::new(),
     };
-    FrozenEpoch { task, generation, progress, delta, outbox }
+    FrozenEpoch { task, generation, progress, delta, outbox, watermarks: Vec::new() }
 }
 
 pub fn put(key: &str, value: &str) -> Delta {

@@ -3,7 +3,7 @@
 
 //! The conformance program by the Rust SDK: what `tests/sdk/README.md` says.
 
-use fnstream_sdk::{Config, Context, Error, Function, Module, Record, Store};
+use fnstream_sdk::{Config, Context, Error, Function, Module, Record, Store, TimeDomain, Timer};
 
 struct Conformance {
     store: Store,
@@ -17,6 +17,14 @@ fn text(bytes: &[u8]) -> String {
 
 fn number(text: &str) -> Result<usize, Error> {
     Ok(text.parse()?)
+}
+
+fn domain(word: &str) -> Result<TimeDomain, Error> {
+    match word {
+        "event" => Ok(TimeDomain::Event),
+        "processing" => Ok(TimeDomain::Processing),
+        _ => Err(Error::new(format!("there is no time '{word}'"))),
+    }
 }
 
 /// The keys of a range; an empty end is before every key.
@@ -94,6 +102,12 @@ impl Conformance {
                 let opened = ctx.state(&name).is_ok();
                 return Ok(Some(if opened { "opened" } else { "refused" }.to_owned()));
             }
+            "timer" => ctx.set_timer(domain(one)?, third.as_bytes(), second.parse()?)?,
+            "untimer" => ctx.delete_timer(domain(two)?, last.as_bytes())?,
+            "long-timer" => {
+                let set = ctx.set_timer(TimeDomain::Event, &vec![b'k'; number(rest)?], i64::MAX).is_ok();
+                return Ok(Some(if set { "set" } else { "refused" }.to_owned()));
+            }
             "source" => return Ok(Some(format!("source {source}"))),
             "field" => return Ok(Some(format!("field {}", self.records))),
             "garbage" => drop(vec![0_u8; number(rest)?]),
@@ -120,6 +134,17 @@ impl Function for Conformance {
             if let Some(answer) = self.run(ctx, record.source, line)? {
                 ctx.emit(0, answer.as_bytes())?;
             }
+        }
+        Ok(())
+    }
+
+    fn on_timer(&mut self, ctx: &mut Context, timer: Timer<'_>) -> Result<(), Error> {
+        let domain = if timer.domain == TimeDomain::Event { "event" } else { "processing" };
+        let key = text(timer.key);
+        ctx.emit(0, format!("fired {domain} {} {key}", timer.at).as_bytes())?;
+        let Some(command) = self.store.get(format!("on:{key}").as_bytes())? else { return Ok(()) };
+        if let Some(answer) = self.run(ctx, 0, &text(&command))? {
+            ctx.emit(0, answer.as_bytes())?;
         }
         Ok(())
     }

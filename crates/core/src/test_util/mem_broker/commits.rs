@@ -262,6 +262,11 @@ impl Ledger {
             let ended = self.topics.end_transaction(at, 0);
             debug_assert!(ended.is_ok(), "the partition took records just now");
         }
+        for emitted in &epoch.watermarks {
+            if let Ok(raised) = self.topics.emit_watermark(epoch.task, &emitted.topic, emitted.watermark) {
+                touched.extend(raised);
+            }
+        }
         self.appended.append(&mut touched);
         let log = self.tasks.entry(epoch.task).or_default();
         log.append(epoch.generation, epoch.progress.clone(), &epoch.delta);

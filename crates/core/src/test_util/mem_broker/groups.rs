@@ -17,7 +17,6 @@ use super::topics::Topics;
 use crate::broker::{Assignment, AssignmentListener, Subscription, TaskInput};
 use crate::epoch::{FunctionId, TaskId};
 use crate::error::Result;
-use crate::record::TopicPartition;
 
 pub(super) struct Member {
     /// Which of several joins of the process this is.
@@ -104,26 +103,21 @@ impl Groups {
         Some(self.groups.get(&function)?.members.get(&process)?.listener.clone())
     }
 
-    /// As many tasks as the widest input has partitions.
+    /// The tasks that a function's inputs make.
     pub fn tasks(&self, function: FunctionId, topics: &Topics) -> Result<Vec<TaskId>> {
-        let mut count = 0;
-        for topic in self.groups.get(&function).iter().flat_map(|g| g.subscription.groups.iter().flatten()) {
-            count = count.max(topics.partitions(topic)?);
+        Ok(self.inputs(function, topics)?.into_keys().map(|index| TaskId::new(function, index)).collect())
+    }
+
+    fn inputs(&self, function: FunctionId, topics: &Topics) -> Result<BTreeMap<u32, Vec<TaskInput>>> {
+        match self.groups.get(&function) {
+            Some(group) => group.subscription.tasks(|topic| topics.partitions(topic)),
+            None => Ok(BTreeMap::new()),
         }
-        Ok((0..count).map(|index| TaskId::new(function, index)).collect())
     }
 
     /// Gives a free task to a process.
     pub fn assign(&mut self, task: TaskId, process: u32, topics: &Topics) -> Result<Assignment> {
-        let mut inputs = Vec::new();
-        let groups = self.groups.get(&task.function).map_or(&[][..], |group| &group.subscription.groups);
-        for (group, names) in (0..).zip(groups) {
-            for topic in names {
-                if task.index < topics.partitions(topic)? {
-                    inputs.push(TaskInput { group, partition: TopicPartition::new(topic.clone(), task.index) });
-                }
-            }
-        }
+        let inputs = self.inputs(task.function, topics)?.remove(&task.index).unwrap_or_default();
         let slot = self.slots.entry(task).or_default();
         slot.lease += 1;
         slot.holder = Some(process);

@@ -32,6 +32,8 @@ pub(super) struct MemSource {
     session: u64,
     waker: u64,
     inputs: Vec<(TaskInput, Position)>,
+    /// The watermark of each input that was given last.
+    told: Vec<u64>,
     /// The input that is asked first at the next poll.
     turn: usize,
 }
@@ -60,18 +62,27 @@ impl MemSource {
         state.wakers.all.insert(id, (partitions, waker));
         drop(state);
         let (process, session) = (client.process, client.session);
-        Ok(MemSource { shared: client.shared.clone(), process, session, waker: id, inputs, turn: 0 })
+        let told = vec![0; inputs.len()];
+        Ok(MemSource { shared: client.shared.clone(), process, session, waker: id, inputs, told, turn: 0 })
     }
 }
 
 impl Source for MemSource {
-    fn poll(&mut self, limit: PollLimit) -> Result<Polled> {
+    fn poll(&mut self, group: Option<u32>, limit: PollLimit) -> Result<Polled> {
         let state = self.shared.state.lock();
         state.check_alive(self.process, self.session)?;
         for i in 0..self.inputs.len() {
             let turn = (self.turn + i) % self.inputs.len();
             let (input, position) = &mut self.inputs[turn];
+            if group.is_some_and(|group| group != input.group) {
+                continue;
+            }
             let partition = state.ledger.topics.get(&input.partition)?;
+            let watermark = partition.watermark_at(*position);
+            if watermark > self.told[turn] {
+                self.told[turn] = watermark;
+                return Ok(Polled::Watermark { from: input.partition.clone(), watermark });
+            }
             if let Some(batch) = partition.read(input, *position, limit)? {
                 *position = batch.end().unwrap_or(*position);
                 self.turn = turn + 1;

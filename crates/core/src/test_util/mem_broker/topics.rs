@@ -17,6 +17,7 @@ use fnstream_frame::{Frame, FrameBuilder, Headers, RecordRef, RecordView};
 
 use crate::batch::{Batch, BatchPositions};
 use crate::broker::{PollLimit, TaskInput};
+use crate::epoch::TaskId;
 use crate::error::{Error, ErrorCode, Result};
 use crate::record::{Position, TopicPartition};
 
@@ -62,6 +63,8 @@ pub(super) struct Partition {
     pub records: Vec<StoredRecord>,
     pub earliest: Position,
     pub end: Position,
+    /// Watermarks with the position from which on each holds.
+    watermarks: Vec<(Position, u64)>,
 }
 
 impl Partition {
@@ -70,6 +73,22 @@ impl Partition {
         self.records.push(StoredRecord::new(position, record));
         self.end = position.next();
         position
+    }
+
+    /// From here on that watermark holds, unless a higher one does.
+    pub fn raise(&mut self, watermark: u64) {
+        if self.watermarks.last().is_none_or(|(_, last)| watermark > *last) {
+            self.watermarks.push((self.end, watermark));
+        }
+    }
+
+    /// The watermark that holds before the next record from a position on; 0 when none does.
+    pub fn watermark_at(&self, position: Position) -> u64 {
+        // A gap before that record has nothing that the watermark could be waited for.
+        let next = self.records.partition_point(|r| r.position < position);
+        let next = self.records.get(next).map_or(self.end, |record| record.position);
+        let holding = self.watermarks.partition_point(|(from, _)| *from <= next);
+        holding.checked_sub(1).map_or(0, |last| self.watermarks[last].1)
     }
 
     pub fn skip(&mut self, positions: u128) {
@@ -110,6 +129,8 @@ impl Partition {
 pub(super) struct Topics {
     pub gaps: bool,
     topics: BTreeMap<Arc<str>, Vec<Partition>>,
+    /// The last watermark of each task that has emitted any, by topic.
+    writers: BTreeMap<Arc<str>, BTreeMap<TaskId, u64>>,
 }
 
 impl Topics {
@@ -137,6 +158,18 @@ impl Topics {
             .get_mut(&at.topic)
             .and_then(|partitions| partitions.get_mut(at.partition as usize))
             .ok_or_else(|| no_partition(at))
+    }
+
+    /// A task emits a watermark to a topic; answers the partitions in which it raised theirs.
+    pub fn emit_watermark(&mut self, task: TaskId, topic: &Arc<str>, watermark: u64) -> Result<Vec<TopicPartition>> {
+        self.partitions(topic)?;
+        let writers = self.writers.entry(topic.clone()).or_default();
+        let own = writers.entry(task).or_default();
+        *own = watermark.max(*own);
+        let least = writers.values().copied().min().unwrap_or(0);
+        let partitions = self.topics.get_mut(topic).map_or(&mut [][..], |partitions| partitions);
+        partitions.iter_mut().for_each(|partition| partition.raise(least));
+        Ok((0..partitions.len() as u32).map(|number| TopicPartition::new(topic.clone(), number)).collect())
     }
 
     /// Appends the records of one transaction to one partition.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::committer_faults::*;
 use super::log::{Answer, LogHarness, acquire, at, join, task};
+use super::watermarks::*;
 use super::{Check, checks, must};
 use crate::broker::Assignment;
 use crate::committer::{Acquired, CommitResult};
@@ -43,6 +44,10 @@ pub const CHECKS: &[Check<dyn LogHarness>] = checks![
     an_aborted_epoch_leaves_no_trace,
     what_follows_a_failed_epoch_fails_too,
     a_fatal_commit_is_there_or_not_as_a_whole,
+    an_emitted_watermark_follows_the_records_of_its_epoch,
+    the_watermark_of_a_partition_is_the_least_of_its_writers,
+    a_source_that_is_opened_again_knows_the_watermark_of_its_position,
+    the_watermark_of_an_aborted_epoch_is_never_seen,
 ];
 
 /// A process that owns task 0 and task 1 of the function, which reads `in` and writes `out`, both of 2 partitions.
@@ -79,6 +84,7 @@ pub(super) fn epoch(generation: Generation, number: u64) -> FrozenEpoch {
         progress: progress(number),
         delta: puts(&[(b"last", &text), (&text, b"")]),
         outbox: vec![outbox("out", 0, &[&text])],
+        watermarks: vec![],
     }
 }
 
@@ -190,7 +196,14 @@ fn an_epoch_without_outbox_or_delta_counts_too(harness: &mut dyn LogHarness) {
     for number in 1..=2 {
         let progress = Progress { records_out: 0, ..progress(number) };
         let (task, generation) = (task(0), owner.generation);
-        let bare = FrozenEpoch { task, generation, progress: progress.clone(), delta: Delta::new(), outbox: vec![] };
+        let bare = FrozenEpoch {
+            task,
+            generation,
+            progress: progress.clone(),
+            delta: Delta::new(),
+            outbox: vec![],
+            watermarks: vec![],
+        };
         must("an epoch with nothing but progress", commit(harness, bare));
         assert_eq!(progress.epoch, Epoch(number));
     }

@@ -15,6 +15,7 @@ use crate::committer::{Acquired, CommitResult, Committer};
 use crate::delta::Delta;
 use crate::epoch::{FunctionId, TaskId};
 use crate::record::{Position, Positions, TopicPartition};
+use crate::spec::InputSelector;
 use crate::state::Marker;
 use crate::test_util::support::RecordingListener;
 use crate::waker::Waker;
@@ -96,7 +97,8 @@ pub(super) struct Member {
 /// Joins the function's group, reading these topics, each of which is an input group.
 pub(super) fn join(harness: &dyn LogHarness, topics: &[&str]) -> Member {
     let groups = topics.iter().map(|topic| vec![Arc::from(*topic)]).collect();
-    let subscription = Subscription { function: FUNCTION, name: "suite".into(), groups };
+    let subscription =
+        Subscription { function: FUNCTION, name: "suite".into(), groups, selector: InputSelector::default() };
     let listener = RecordingListener::new();
     let membership = must("joining", harness.broker().join(subscription, listener.clone()));
     harness.settle();
@@ -128,7 +130,13 @@ pub(super) struct Seen {
 
 /// One poll; empty when nothing is there.
 pub(super) fn poll(source: &mut dyn Source, limit: PollLimit) -> Vec<Seen> {
-    let Polled::Batch(batch) = must("polling", source.poll(limit)) else { return Vec::new() };
+    let batch = loop {
+        match must("polling", source.poll(None, limit)) {
+            Polled::Batch(batch) => break batch,
+            Polled::Watermark { .. } => {}
+            Polled::Pending => return Vec::new(),
+        }
+    };
     assert!(!batch.is_empty(), "a polled batch has at least one record");
     assert!(batch.len() <= limit.records, "a poll of {} records gave {}", limit.records, batch.len());
     let seen = |(position, record): (Position, RecordRef<'_>)| Seen {

@@ -19,6 +19,9 @@ use super::runtime_failures::{
     the_failed_record_is_named_rightly,
 };
 use super::runtime_probe::{Emitted, Probe, Task, batch, guest};
+use super::runtime_timers::{
+    the_failed_timer_is_named_rightly_and_poisons, timers_come_in_order_and_complete, timers_reach_the_host,
+};
 use super::{Check, checks, must};
 use crate::epoch::Epoch;
 use crate::runtime::{Limits, Program};
@@ -50,11 +53,15 @@ pub enum Behaviour {
     /// Emits `w + 1` at a watermark `w` to the output of the source's number, emits one record in each of
     /// `take_checkpoint`, `exec` and `close`, and answers `custom` with the payload backwards.
     Hooks,
+    /// Sets the timer `a` of event time to 10 and the timer `b` of processing time to -20, and deletes the timer `old` of event
+    /// time. At each timer that is due, emits a record to output 0 with the timer's key and time, whose value is `event` or
+    /// `processing`; at one whose key is `bad`, returns an error.
+    Timers,
 }
 
 impl Behaviour {
     /// All behaviours.
-    pub const ALL: [Behaviour; 11] = [
+    pub const ALL: [Behaviour; 12] = [
         Behaviour::Echo,
         Behaviour::PassThrough,
         Behaviour::Count,
@@ -66,6 +73,7 @@ impl Behaviour {
         Behaviour::UnknownTarget,
         Behaviour::RefuseInit,
         Behaviour::Hooks,
+        Behaviour::Timers,
     ];
 }
 
@@ -114,6 +122,9 @@ pub const CHECKS: &[Check<dyn RuntimeHarness>] = checks![
     state_is_kept_by_the_host,
     a_healthy_instance_answers_every_call,
     what_hooks_do_reaches_the_host,
+    timers_reach_the_host,
+    timers_come_in_order_and_complete,
+    the_failed_timer_is_named_rightly_and_poisons,
     the_host_is_called_only_while_a_method_runs,
     every_way_to_fail_has_its_own_code,
     the_failed_record_is_named_rightly,

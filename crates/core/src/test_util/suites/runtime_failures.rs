@@ -153,9 +153,10 @@ fn with_failing_hosts(
     harness: &dyn RuntimeHarness,
     mut see: impl FnMut(Behaviour, ErrorCode, Task, &Guest, CallFailure),
 ) {
-    for behaviour in [Behaviour::Echo, Behaviour::PassThrough, Behaviour::Count] {
+    for behaviour in [Behaviour::Echo, Behaviour::PassThrough, Behaviour::Count, Behaviour::Timers] {
         let Some(guest) = guest(harness, behaviour) else { continue };
-        let value = if behaviour == Behaviour::Count { guest.wanted.clone() } else { (guest.echo)("fine") };
+        let told = matches!(behaviour, Behaviour::Count | Behaviour::Timers);
+        let value = if told { guest.wanted.clone() } else { (guest.echo)("fine") };
         for code in [ErrorCode::Storage, ErrorCode::Fenced, ErrorCode::Internal] {
             let mut task = Task::start(&guest);
             task.probe.lock().fault = Some(Error::new(code, "the disk is on fire"));

@@ -103,11 +103,13 @@ impl Host for Probe {
     }
 
     fn set_timer(&mut self, timer: Timer) -> Result<()> {
+        self.asked("set_timer")?;
         self.timers.insert((timer.domain, timer.key), timer.at_ms);
         Ok(())
     }
 
     fn delete_timer(&mut self, domain: TimeDomain, key: &[u8]) -> Result<()> {
+        self.asked("delete_timer")?;
         self.timers.remove(&(domain, Bytes::copy_from_slice(key)));
         Ok(())
     }

@@ -7,7 +7,7 @@ use fnstream_frame::{HeadersBuilder, RecordRef};
 
 use super::log::{ALL, LogHarness, Seen, at, drain, join, open, poll, task, waker};
 use super::{Check, checks, must};
-use crate::broker::{PollLimit, Source};
+use crate::broker::{PollLimit, Polled, Source};
 use crate::error::ErrorCode;
 use crate::record::{Positions, TopicPartition};
 use crate::test_util::support::Told;
@@ -28,6 +28,7 @@ pub const CHECKS: &[Check<dyn LogHarness>] = checks![
     partitions_are_counted_and_unknown_ones_refused,
     a_later_assignment_has_a_higher_lease,
     a_dropped_position_is_an_error_and_never_a_jump,
+    a_poll_of_one_group_gives_nothing_of_another,
 ];
 
 const FEW: PollLimit = PollLimit { records: 2, bytes: 1 << 20 };
@@ -228,6 +229,24 @@ fn partitions_are_counted_and_unknown_ones_refused(harness: &mut dyn LogHarness)
     assert!(broker.earliest(&at("in", 3)).is_err(), "a partition that is not there");
 }
 
+fn a_poll_of_one_group_gives_nothing_of_another(harness: &mut dyn LogHarness) {
+    for topic in ["in", "empty", "other"] {
+        harness.create_topic(topic, 1);
+    }
+    append(harness, &at("in", 0), &["a", "b"]);
+    append(harness, &at("other", 0), &["c"]);
+    let member = join(harness, &["in", "empty", "other"]);
+    let mut source = open(harness, &member.assignment(0), &Positions::new());
+    for (group, wanted) in [(1, &[][..]), (2, &["c"]), (2, &[]), (0, &["a", "b"]), (0, &[])] {
+        let polled = must("polling a group", source.poll(Some(group), ALL));
+        let values: Vec<_> = match &polled {
+            Polled::Batch(batch) => batch.iter().map(|(_, r)| String::from_utf8_lossy(r.value).into_owned()).collect(),
+            _ => Vec::new(),
+        };
+        assert_eq!(values, wanted, "of group {group}");
+    }
+}
+
 fn a_later_assignment_has_a_higher_lease(harness: &mut dyn LogHarness) {
     harness.create_topic("in", 1);
     let mut before = None;
@@ -258,7 +277,8 @@ fn a_dropped_position_is_an_error_and_never_a_jump(harness: &mut dyn LogHarness)
     }
     let from = Positions::from([(at("in", 0), all[0].position)]);
     let opened = harness.broker().open_source(&assignment, &from, crate::waker::Waker::noop());
-    let refused = opened.and_then(|mut source: Box<dyn Source>| source.poll(ALL).map(|_| ())).err().map(|e| e.code);
+    let refused =
+        opened.and_then(|mut source: Box<dyn Source>| source.poll(None, ALL).map(|_| ())).err().map(|e| e.code);
     assert_eq!(refused, Some(ErrorCode::PositionDropped), "a position that retention dropped");
     let seen = drain(&mut *open(harness, &assignment, &Positions::new()), ALL);
     assert_eq!(seen, all[2..], "without a position reading begins at the earliest record");

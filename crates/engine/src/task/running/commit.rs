@@ -63,6 +63,7 @@ impl Running {
         self.urgent = false;
         self.gave_up = false;
         self.records = 0;
+        self.told = 0;
         self.bytes = 0;
         let result = Arc::default();
         let mut in_flight = InFlight { epoch, counts, took, handed_in: now, result, refusals: 0, retry_at: None };
@@ -75,6 +76,7 @@ impl Running {
         let mut host = self.host.lock();
         self.open.epoch = number;
         self.open.records_in += self.records;
+        self.open.time = self.event_time.keep();
         self.open.records_out += host.outbox.all_records();
         let delta = match engine.config.state_mode {
             StateMode::Lazy => host.layers.freeze(),
@@ -85,6 +87,7 @@ impl Running {
             generation: self.generation,
             progress: self.open.clone(),
             delta,
+            watermarks: host.outbox.take_watermarks(),
             outbox: host.outbox.take(),
         });
         host.layers.set_frozen(epoch.clone());

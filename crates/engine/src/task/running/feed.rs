@@ -29,18 +29,30 @@ impl Running {
         if self.letters_wait(cx) {
             return self.feed_letters(cx, limit, now);
         }
-        let polled = self.source.poll(limit).map_err(|error| match error.code {
-            // Repeating does not bring dropped records back: a human says where to go on.
-            ErrorCode::PositionDropped | ErrorCode::PositionUnknown => (Recovery::Fail, error.into()),
-            _ => (Recovery::Reopen, error.into()),
-        })?;
-        let Polled::Batch(batch) = polled else {
-            self.drained = true;
-            return Ok(());
-        };
-        let Some(end) = batch.end() else { return Ok(()) };
-        self.process(cx, &batch, None, now)?;
-        self.consumed(&batch, end);
+        while let Some(group) = self.turns.next() {
+            let polled = self.source.poll(Some(group), limit).map_err(|error| match error.code {
+                // Repeating does not bring dropped records back: a human says where to go on.
+                ErrorCode::PositionDropped | ErrorCode::PositionUnknown => (Recovery::Fail, error.into()),
+                _ => (Recovery::Reopen, error.into()),
+            })?;
+            match polled {
+                Polled::Pending => self.turns.had_none(),
+                Polled::Watermark { from, watermark } => {
+                    self.event_time.emitted(&from, watermark, now);
+                    return Ok(());
+                }
+                Polled::Batch(batch) => {
+                    let Some(end) = batch.end() else { return Ok(()) };
+                    self.turns.had_some();
+                    self.process(cx, &batch, None, now)?;
+                    self.consumed(&batch, end);
+                    self.event_time.consumed(&batch, now);
+                    return Ok(());
+                }
+            }
+        }
+        self.drained = true;
+        self.event_time.drained(now);
         Ok(())
     }
 
@@ -84,7 +96,7 @@ impl Running {
         letters: Option<&Letters>,
         now: Duration,
     ) -> Result<(), Failed> {
-        if self.records == 0 {
+        if self.records + self.told == 0 {
             self.opened_at = now;
         }
         if let Some(suspect) = cx.hunt.doomed(batch) {

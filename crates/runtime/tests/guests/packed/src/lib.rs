@@ -6,8 +6,8 @@
 use std::net::TcpStream;
 use std::time::Duration;
 
-use fnstream_sdk::__private::bindings::functionstream::packed::{output, state};
-use fnstream_sdk::{Config, Context, Error, Function, Module, Record, Store};
+use fnstream_sdk::__private::bindings::functionstream::packed::{output, state, timers};
+use fnstream_sdk::{Config, Context, Error, Function, Module, Output, Record, Store, TimeDomain, Timer};
 
 struct Obey {
     config: Config,
@@ -79,7 +79,34 @@ impl Function for Obey {
                 let keys = keys.collect::<Result<Vec<_>, _>>()?;
                 ctx.emit(0, keys.concat().as_slice())
             }
+            "timers" => {
+                ctx.set_timer(TimeDomain::Event, b"a", 10)?;
+                ctx.set_timer(TimeDomain::Processing, b"b", -20)?;
+                ctx.delete_timer(TimeDomain::Event, b"old")
+            }
+            "timer" => {
+                let (at, key) = rest.split_once(' ').unwrap_or((rest, ""));
+                ctx.set_timer(TimeDomain::Event, key.as_bytes(), at.parse()?)
+            }
+            "timer-of" => ctx.set_timer(TimeDomain::Event, &vec![b'k'; rest.parse()?], 1),
+            "no-timer-of" => ctx.delete_timer(TimeDomain::Event, &vec![b'k'; rest.parse()?]),
+            "many-timers" => {
+                (0..rest.parse::<u64>()?).try_for_each(|i| ctx.set_timer(TimeDomain::Event, &i.to_be_bytes(), 1))
+            }
             // What the SDK would never do.
+            "raw-timers" => {
+                let long = vec![b'k'; 65_537];
+                let answers = format!(
+                    "{:?}; {:?}",
+                    timers::set(timers::Domain::EventTime, &long, 1),
+                    timers::delete(timers::Domain::ProcessingTime, &long)
+                );
+                ctx.emit(0, answers.as_bytes())
+            }
+            "raw-hidden-timer" => {
+                let _ = timers::set(timers::Domain::EventTime, b"k", 1);
+                Ok(())
+            }
             "raw-frame" => output::emit_frame(rest.as_bytes()).map_err(Error::new),
             "raw-target" => {
                 let mut frame = fnstream_sdk::__private::frame::FrameBuilder::new();
@@ -117,6 +144,20 @@ impl Function for Obey {
 
     fn process_watermark(&mut self, ctx: &mut Context, source: u32, watermark: u64) -> Result<(), Error> {
         ctx.emit_watermark(source, watermark + 1)
+    }
+
+    fn on_timer(&mut self, ctx: &mut Context, timer: Timer<'_>) -> Result<(), Error> {
+        match timer.key {
+            b"bad" => return Err(Error::new("bad timer")),
+            b"trap" => panic!("as told"),
+            b"loop" => loop {
+                std::hint::black_box(());
+            },
+            b"again" => ctx.set_timer(timer.domain, b"again", timer.at + 10)?,
+            _ => {}
+        }
+        let value = if timer.domain == TimeDomain::Event { "event" } else { "processing" };
+        ctx.emit_record(Output::new(value.as_bytes()).with_key(timer.key))
     }
 
     fn take_checkpoint(&mut self, ctx: &mut Context, checkpoint: u64) -> Result<(), Error> {

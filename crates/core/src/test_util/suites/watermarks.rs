@@ -1,0 +1,128 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! What every committer and source keep to together: watermarks that are emitted to a topic reach who reads it, after the
+//! records that they follow, and never as records.
+
+use super::committer::{commit, epoch, start};
+use super::log::{ALL, Failing, LogHarness, acquire, at, open};
+use super::must;
+use crate::broker::{Assignment, Polled, Source, TaskInput};
+use crate::epoch::{FrozenEpoch, Generation, OutboxWatermark, TaskId};
+use crate::record::Positions;
+use crate::test_util::support::outbox;
+
+fn emitting(generation: Generation, number: u64, watermark: u64) -> FrozenEpoch {
+    let watermarks = vec![OutboxWatermark { topic: "out".into(), watermark }];
+    FrozenEpoch { watermarks, ..epoch(generation, number) }
+}
+
+/// What a reader of both partitions of `out` is given, as text.
+fn read(source: &mut dyn Source) -> Vec<String> {
+    let mut seen = Vec::new();
+    loop {
+        match must("polling", source.poll(None, ALL)) {
+            Polled::Pending => return seen,
+            Polled::Watermark { from, watermark } => seen.push(format!("{from}: watermark {watermark}")),
+            Polled::Batch(batch) => {
+                for (_, record) in batch.iter() {
+                    seen.push(format!("{}: {}", batch.from(), String::from_utf8_lossy(record.value)));
+                }
+            }
+        }
+    }
+}
+
+fn reader(harness: &dyn LogHarness, of: &Assignment, from: &Positions) -> Box<dyn Source> {
+    let inputs = [0, 1].map(|number| TaskInput { group: 0, partition: at("out", number) });
+    open(harness, &Assignment { inputs: inputs.to_vec(), ..of.clone() }, from)
+}
+
+fn of_partition(seen: &[String], partition: u32) -> Vec<&str> {
+    seen.iter().filter_map(|line| line.strip_prefix(&format!("out-{partition}: "))).collect()
+}
+
+pub(super) fn an_emitted_watermark_follows_the_records_of_its_epoch(harness: &mut dyn LogHarness) {
+    let owner = start(harness);
+    let mut source = reader(harness, &owner.assignment, &Positions::new());
+    must("a commit", commit(harness, emitting(owner.generation, 1, 50)));
+    let seen = read(&mut *source);
+    assert_eq!(of_partition(&seen, 0), ["1", "watermark 50"], "after the record of its epoch");
+    assert_eq!(of_partition(&seen, 1), ["watermark 50"], "a watermark is for all partitions");
+    must("a commit", commit(harness, epoch(owner.generation, 2)));
+    must("a commit", commit(harness, emitting(owner.generation, 3, 40)));
+    assert_eq!(read(&mut *source), ["out-0: 2", "out-0: 3"], "a lower watermark says nothing");
+    must("a commit", commit(harness, emitting(owner.generation, 4, 60)));
+    assert_eq!(of_partition(&read(&mut *source), 0), ["4", "watermark 60"]);
+    assert_eq!(harness.read_all(&at("out", 0)), [b"1", b"2", b"3", b"4"], "a watermark is no record");
+}
+
+pub(super) fn the_watermark_of_a_partition_is_the_least_of_its_writers(harness: &mut dyn LogHarness) {
+    let owner = start(harness);
+    let other = owner.member.assignment(1);
+    let second = acquire(harness, &other, None).0.generation;
+    let of_second = |number, watermark| FrozenEpoch {
+        task: TaskId { index: 1, ..epoch(second, 1).task },
+        outbox: vec![outbox("out", 1, &[b"x"])],
+        ..emitting(second, number, watermark)
+    };
+    let mut source = reader(harness, &owner.assignment, &Positions::new());
+    for (first, watermark, raised) in
+        [(true, 50, Some(50)), (false, 70, None), (true, 60, Some(60)), (true, 90, Some(70))]
+    {
+        let number = acquire_number(harness, if first { &owner.assignment } else { &other });
+        let generation = number.1;
+        let frozen = match first {
+            true => emitting(generation, number.0, watermark),
+            false => FrozenEpoch { generation, ..of_second(number.0, watermark) },
+        };
+        must("a commit", commit(harness, frozen));
+        let seen = read(&mut *source);
+        let told = of_partition(&seen, 1).into_iter().find_map(|line| line.strip_prefix("watermark "));
+        assert_eq!(
+            told.and_then(|w| w.parse().ok()),
+            raised,
+            "after {watermark} of the {} task",
+            if first { "first" } else { "second" }
+        );
+    }
+}
+
+/// The number of the next epoch of a task, and a generation to commit it under.
+fn acquire_number(harness: &dyn LogHarness, of: &Assignment) -> (u64, Generation) {
+    let acquired = acquire(harness, of, None).0;
+    (acquired.progress.epoch.0 + 1, acquired.generation)
+}
+
+pub(super) fn a_source_that_is_opened_again_knows_the_watermark_of_its_position(harness: &mut dyn LogHarness) {
+    let owner = start(harness);
+    must("a commit", commit(harness, emitting(owner.generation, 1, 50)));
+    must("a commit", commit(harness, emitting(owner.generation, 2, 60)));
+    must("a commit", commit(harness, epoch(owner.generation, 3)));
+    let positions = {
+        let mut source = open(
+            harness,
+            &Assignment { inputs: vec![TaskInput { group: 0, partition: at("out", 0) }], ..owner.assignment.clone() },
+            &Positions::new(),
+        );
+        super::log::drain(&mut *source, ALL).iter().map(|seen| seen.position).collect::<Vec<_>>()
+    };
+    drop(owner);
+    harness.reopen();
+    let owner = super::committer::own(harness, 0);
+    for (position, known) in [(positions[1], "watermark 50"), (positions[2], "watermark 60")] {
+        let from = Positions::from([(at("out", 0), position)]);
+        let seen = read(&mut *reader(harness, &owner.assignment, &from));
+        assert_eq!(of_partition(&seen, 0)[0], known, "opened at {position}");
+    }
+}
+
+pub(super) fn the_watermark_of_an_aborted_epoch_is_never_seen(harness: &mut dyn LogHarness) {
+    let owner = start(harness);
+    if !harness.fail_next(Failing::Abortable) {
+        return;
+    }
+    assert!(commit(harness, emitting(owner.generation, 1, 50)).is_err());
+    let mut source = reader(harness, &owner.assignment, &Positions::new());
+    assert_eq!(read(&mut *source), [""; 0], "an aborted epoch leaves no trace");
+}
