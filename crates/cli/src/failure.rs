@@ -26,6 +26,8 @@ pub enum Failure {
     Usage(String),
     /// Nobody reads our output any more.
     Quiet,
+    /// The user knows already; what is left is the exit code.
+    Told(u8),
 }
 
 /// The result of a command.
@@ -43,7 +45,7 @@ impl fmt::Display for Failure {
         match self {
             Failure::Coded { code, message, advice } => write!(f, "error {code}: {message}\nadvice: {advice}"),
             Failure::Plain(message) | Failure::Usage(message) => write!(f, "error: {message}"),
-            Failure::Quiet => Ok(()),
+            Failure::Quiet | Failure::Told(_) => Ok(()),
         }
     }
 }

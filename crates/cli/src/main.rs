@@ -4,12 +4,12 @@
 //! The binary `function-stream`: one file per verb.
 //!
 //! Owns the command line: flags, texts and exit codes (0 = done, 1 = failed, with message, code and advice on standard
-//! error, 2 = wrong usage). What a verb does is the server's or the client library's; the bench alone does its own work.
+//! error, 2 = wrong usage; `sql` also 3 = no server was reached). What a verb does is the server's or the client library's; the bench alone does its own work.
 //!
 //! # Reading order
 //!
-//! `standalone` and `server` run a server; `client` talks to one; `build` makes artifacts; `bench` measures; `openapi` prints the description of
-//! the REST interface that the server publishes.
+//! `standalone` and `server` run a server; `client` talks to one, and `sql` in statements; `build` makes artifacts;
+//! `bench` measures; `openapi` prints the description of the REST interface that the server publishes.
 
 mod bench;
 mod build;
@@ -19,6 +19,7 @@ mod logging;
 mod openapi;
 mod output;
 mod server;
+mod sql;
 mod standalone;
 
 use std::process::ExitCode;
@@ -56,6 +57,8 @@ enum Verb {
     Server(server::Args),
     /// Manage functions and topics, produce and consume events
     Client(client::Args),
+    /// Manage functions in SQL, at a prompt or from a text
+    Sql(sql::Args),
     /// Build an artifact from the program in a folder
     Build(build::Args),
     /// Measure throughput and latency
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Verb::Standalone(args) => standalone::run(args),
         Verb::Server(args) => server::run(&args),
         Verb::Client(args) => client::run(args),
+        Verb::Sql(args) => sql::run(args),
         Verb::Build(args) => build::run(args),
         Verb::Bench(args) => bench::run(args),
         Verb::Openapi => openapi::run(),
@@ -79,6 +83,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Quiet) => ExitCode::FAILURE,
+        Err(Failure::Told(code)) => ExitCode::from(code),
         Err(failure) => {
             output::complain(&failure.to_string());
             match failure {

@@ -1,0 +1,63 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! What `CREATE FUNCTION` uploads: two files of this machine.
+
+use std::fs::File;
+use std::io::Read;
+
+use fnstream_api::grpc::MAX_MESSAGE_BYTES;
+use fnstream_core::ErrorCode;
+
+use crate::failure::{Failure, Result};
+
+/// What a message has besides both files, with room to spare.
+const ENVELOPE: u64 = 1024;
+
+/// The files of a statement.
+pub struct Files {
+    pub artifact: Vec<u8>,
+    pub config: Vec<u8>,
+}
+
+/// Reads both files; paths are relative to the working directory. What is too large to be sent is not read.
+pub fn upload(function_path: &str, config_path: &str) -> Result<Files> {
+    let (mut artifact, artifact_size) = open(function_path, ErrorCode::ArtifactNotFound, "a WebAssembly file")?;
+    let (mut config, config_size) = open(config_path, ErrorCode::InvalidSpec, "a config.yaml")?;
+    let total = artifact_size.saturating_add(config_size);
+    let most = MAX_MESSAGE_BYTES as u64 - ENVELOPE;
+    if total > most {
+        let message =
+            format!("'{function_path}' and '{config_path}' have {total} bytes, more than the {most} that can be sent");
+        return Err(Failure::Coded {
+            code: ErrorCode::BodyTooLarge.as_str().to_owned(),
+            message,
+            advice: "build the artifact without debug information, or upload it with 'function-stream client create'"
+                .to_owned(),
+        });
+    }
+    Ok(Files { artifact: read(&mut artifact, function_path, most)?, config: read(&mut config, config_path, most)? })
+}
+
+fn open(path: &str, code: ErrorCode, what: &str) -> Result<(File, u64)> {
+    let refused = |why: String| Failure::Coded {
+        code: code.as_str().to_owned(),
+        message: format!("cannot read '{}': {why}", path.escape_debug()),
+        advice: format!("give the path of {what} on this machine"),
+    };
+    let file = File::open(path).map_err(|e| refused(e.to_string()))?;
+    let metadata = file.metadata().map_err(|e| refused(e.to_string()))?;
+    // A folder opens and cannot be read; a pipe may never end.
+    if !metadata.is_file() {
+        return Err(refused("it is not a file".to_owned()));
+    }
+    Ok((file, metadata.len()))
+}
+
+/// Reads a file that may have grown since it was measured.
+fn read(file: &mut File, path: &str, most: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = file.take(most + 1).read_to_end(&mut bytes);
+    read.map_err(|e| Failure::Plain(format!("cannot read '{path}': {e}")))?;
+    Ok(bytes)
+}

@@ -1,0 +1,177 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Rows of an answer: an Arrow IPC stream decoded to plain values.
+//!
+//! Bytes that are readable text become that text, others `\x` and their hexadecimal digits; times become text in UTC.
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMillisecondType, UInt8Type,
+    UInt16Type, UInt32Type, UInt64Type,
+};
+use arrow_array::{Array, ArrowPrimitiveType, RecordBatch};
+use arrow_ipc::reader::StreamReader;
+use arrow_schema::{DataType, TimeUnit};
+use fnstream_core::ErrorCode;
+use serde_json::Value;
+
+use crate::failure::{Failure, Result};
+
+/// A table.
+#[derive(Debug, PartialEq)]
+pub struct Rows {
+    /// The names of the columns.
+    pub columns: Vec<String>,
+    /// Whether a column holds numbers.
+    pub numeric: Vec<bool>,
+    /// The values, by row.
+    pub rows: Vec<Vec<Value>>,
+}
+
+impl Rows {
+    /// Decodes what a server sent.
+    pub fn decode(data: &[u8]) -> Result<Self> {
+        let odd = |e: arrow_schema::ArrowError| {
+            Failure::new(ErrorCode::Internal, format!("the server sent rows that are not an Arrow stream: {e}"))
+        };
+        let reader = StreamReader::try_new(data, None).map_err(odd)?;
+        let schema = reader.schema();
+        let columns = schema.fields().iter().map(|field| field.name().clone()).collect();
+        let numeric = schema.fields().iter().map(|field| field.data_type().is_numeric()).collect();
+        let mut rows = Vec::new();
+        for batch in reader {
+            push(&mut rows, &batch.map_err(odd)?)?;
+        }
+        Ok(Rows { columns, numeric, rows })
+    }
+
+    /// The texts of a column; none if there is no such column.
+    pub fn texts(&self, column: &str) -> Vec<String> {
+        let Some(at) = self.columns.iter().position(|name| name == column) else { return Vec::new() };
+        self.rows.iter().filter_map(|row| row[at].as_str().map(str::to_owned)).collect()
+    }
+}
+
+fn push(rows: &mut Vec<Vec<Value>>, batch: &RecordBatch) -> Result {
+    for row in 0..batch.num_rows() {
+        rows.push(batch.columns().iter().map(|column| value(column.as_ref(), row)).collect::<Result<_>>()?);
+    }
+    Ok(())
+}
+
+fn value(column: &dyn Array, row: usize) -> Result<Value> {
+    if column.is_null(row) {
+        return Ok(Value::Null);
+    }
+    Ok(match column.data_type() {
+        DataType::Null => Value::Null,
+        DataType::Boolean => column.as_boolean().value(row).into(),
+        DataType::Int8 => number::<Int8Type>(column, row),
+        DataType::Int16 => number::<Int16Type>(column, row),
+        DataType::Int32 => number::<Int32Type>(column, row),
+        DataType::Int64 => number::<Int64Type>(column, row),
+        DataType::UInt8 => number::<UInt8Type>(column, row),
+        DataType::UInt16 => number::<UInt16Type>(column, row),
+        DataType::UInt32 => number::<UInt32Type>(column, row),
+        DataType::UInt64 => number::<UInt64Type>(column, row),
+        DataType::Float32 => number::<Float32Type>(column, row),
+        DataType::Float64 => number::<Float64Type>(column, row),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => {
+            time(column.as_primitive::<TimestampMillisecondType>().value(row)).into()
+        }
+        DataType::Utf8 => column.as_string::<i32>().value(row).into(),
+        DataType::LargeUtf8 => column.as_string::<i64>().value(row).into(),
+        DataType::Binary => bytes(column.as_binary::<i32>().value(row)).into(),
+        DataType::LargeBinary => bytes(column.as_binary::<i64>().value(row)).into(),
+        DataType::List(_) => {
+            let items = column.as_list::<i32>().value(row);
+            Value::Array((0..items.len()).map(|item| value(items.as_ref(), item)).collect::<Result<_>>()?)
+        }
+        other => {
+            let message = format!("the server sent a column of a type that cannot be shown: {other}");
+            return Err(Failure::new(ErrorCode::Internal, message));
+        }
+    })
+}
+
+fn number<T: ArrowPrimitiveType>(column: &dyn Array, row: usize) -> Value
+where
+    Value: From<T::Native>,
+{
+    column.as_primitive::<T>().value(row).into()
+}
+
+fn bytes(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
+        _ => bytes.iter().fold(r"\x".to_owned(), |hex, byte| format!("{hex}{byte:02x}")),
+    }
+}
+
+/// A time in milliseconds since the Unix epoch, such as `2026-11-28T00:57:50.000Z`.
+fn time(unix_ms: i64) -> String {
+    const DAY_MS: i64 = 86_400_000;
+    let (day, ms) = (unix_ms.div_euclid(DAY_MS), unix_ms.rem_euclid(DAY_MS));
+    // Days of the proleptic Gregorian calendar, in years that begin in March so that a leap day comes last.
+    let shifted = day + 719_468;
+    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let year = year_of_era + era * 400 + next;
+    let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", ms % 1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, BinaryArray, BooleanArray, StringArray, TimestampMillisecondArray, UInt64Array};
+    use arrow_ipc::writer::StreamWriter;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_type_is_shown_as_what_it_is() {
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("text", Arc::new(StringArray::from(vec![Some("a"), None]))),
+            ("count", Arc::new(UInt64Array::from(vec![u64::MAX, 0]))),
+            ("flag", Arc::new(BooleanArray::from(vec![true, false]))),
+            ("bytes", Arc::new(BinaryArray::from(vec![b"k".as_slice(), &[0, 255]]))),
+            ("time", Arc::new(TimestampMillisecondArray::from(vec![0, 1_709_164_800_123]))),
+        ];
+        let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, c)| (n, c, true))).unwrap();
+        let mut data = Vec::new();
+        let mut writer = StreamWriter::try_new(&mut data, &batch.schema()).unwrap();
+        writer.write(&batch).unwrap();
+        writer.write(&batch.slice(0, 1)).unwrap();
+        writer.finish().unwrap();
+
+        let rows = Rows::decode(&data).unwrap();
+        assert_eq!(rows.columns, ["text", "count", "flag", "bytes", "time"]);
+        assert_eq!(rows.numeric, [false, true, false, false, false]);
+        let first = vec![json!("a"), json!(u64::MAX), json!(true), json!("k"), json!("1970-01-01T00:00:00.000Z")];
+        let second = vec![json!(null), json!(0), json!(false), json!(r"\x00ff"), json!("2024-02-29T00:00:00.123Z")];
+        assert_eq!(rows.rows, [first.clone(), second, first]);
+        assert_eq!(rows.texts("text"), ["a", "a"]);
+        assert!(rows.texts("none").is_empty());
+    }
+
+    #[test]
+    fn times_before_the_epoch_and_at_the_ends_of_years_are_right() {
+        assert_eq!(time(-1), "1969-12-31T23:59:59.999Z");
+        assert_eq!(time(951_782_400_000), "2000-02-29T00:00:00.000Z");
+        assert_eq!(time(4_107_542_400_000), "2100-03-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn what_is_no_arrow_stream_is_an_error() {
+        assert!(Rows::decode(b"rows").is_err());
+        assert!(Rows::decode(b"").is_err());
+    }
+}

@@ -1,0 +1,112 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Statements carried out at a server.
+//!
+//! The connection is made when it is first needed and made anew after it broke. A statement is sent once: when the
+//! connection breaks before the answer, whether it was carried out is for the user to find out.
+
+use fnstream_api::ClientError;
+use fnstream_api::grpc::{CreateMode, GrpcClient};
+use fnstream_core::ErrorCode;
+use fnstream_sql::{OnExisting, Statement};
+use parking_lot::Mutex;
+
+use super::create::upload;
+use super::rows::Rows;
+use crate::failure::Failure;
+
+/// What a statement led to.
+#[derive(Debug)]
+pub struct Answer {
+    /// What was done.
+    pub message: String,
+    /// What there is to show.
+    pub rows: Option<Rows>,
+}
+
+/// Why a statement led to nothing.
+#[derive(Debug)]
+pub enum Trouble {
+    /// No server was reached, or the connection broke.
+    Unreachable(Failure),
+    /// It was refused, here or there.
+    Refused(Failure),
+}
+
+/// The way to one server.
+pub struct Session {
+    url: String,
+    client: Mutex<Option<GrpcClient>>,
+}
+
+impl Session {
+    /// Connects to nothing yet.
+    pub fn new(host: &str, port: u16) -> Self {
+        // An IPv6 address is told from a name by its colons.
+        let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
+        Session { url: format!("http://{host}:{port}"), client: Mutex::new(None) }
+    }
+
+    /// The address, as it is shown.
+    pub fn address(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
+    /// The connection, made now if there is none.
+    pub async fn client(&self) -> Result<GrpcClient, Trouble> {
+        if let Some(client) = self.client.lock().clone() {
+            return Ok(client);
+        }
+        let client = GrpcClient::connect(&self.url).await.map_err(|e| self.trouble(e))?;
+        *self.client.lock() = Some(client.clone());
+        Ok(client)
+    }
+
+    /// Carries a statement out; `text` is how it was written.
+    pub async fn execute(&self, statement: &Statement, text: &str) -> Result<Answer, Trouble> {
+        match statement {
+            Statement::CreateFunction { on_existing, function_path, config_path } => {
+                let files = upload(function_path, config_path).map_err(Trouble::Refused)?;
+                let mode = match on_existing {
+                    OnExisting::Fail => CreateMode::New,
+                    OnExisting::Keep => CreateMode::IfNotExists,
+                    OnExisting::Replace => CreateMode::OrReplace,
+                };
+                let done = self.client().await?.create_function(files.config.into(), files.artifact.into(), mode).await;
+                Ok(Answer { message: done.map_err(|e| self.trouble(e))?.message, rows: None })
+            }
+            _ => self.ask(text).await,
+        }
+    }
+
+    /// Has the server carry out a text.
+    pub async fn ask(&self, sql: &str) -> Result<Answer, Trouble> {
+        let response = self.client().await?.execute_sql(sql).await.map_err(|e| self.trouble(e))?;
+        if let Some(body) = response.failure() {
+            return Err(Trouble::Refused(Failure::Coded {
+                code: body.code,
+                message: body.message,
+                advice: body.advice,
+            }));
+        }
+        let rows = response.data.as_deref().map(Rows::decode).transpose().map_err(Trouble::Refused)?;
+        Ok(Answer { message: response.message, rows })
+    }
+
+    pub fn trouble(&self, error: ClientError) -> Trouble {
+        match error {
+            ClientError::Unreachable { message } => {
+                *self.client.lock() = None;
+                Trouble::Unreachable(Failure::Coded {
+                    code: ErrorCode::Unavailable.as_str().to_owned(),
+                    message,
+                    advice:
+                        "check that 'function-stream standalone' runs and that --host and --port name its gRPC address"
+                            .to_owned(),
+                })
+            }
+            other => Trouble::Refused(other.into()),
+        }
+    }
+}

@@ -1,0 +1,233 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! How answers look.
+//!
+//! | format | rows | a statement without rows |
+//! | --- | --- | --- |
+//! | table | a table, then how many rows | its message |
+//! | json | one line: an array of one object for each row | one line: an object with its message |
+//! | csv | a header and a line for each row; a blank line between two results | its message on standard error |
+
+use std::io::{Result, Write};
+use std::time::Duration;
+
+use comfy_table::presets::ASCII_FULL_CONDENSED;
+use comfy_table::{CellAlignment, Table};
+use serde::Serializer;
+use serde::ser::SerializeSeq;
+use serde_json::Value;
+
+use super::rows::Rows;
+use super::session::Answer;
+use crate::output;
+
+/// How rows are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// A line for each statement: an array of objects
+    Json,
+    /// A header and a line for each row, quoted as RFC 4180 says
+    Csv,
+}
+
+/// Writes the answers of one run.
+pub struct Show<W> {
+    out: W,
+    format: Format,
+    results: usize,
+}
+
+impl<W: Write> Show<W> {
+    /// Nothing is written yet.
+    pub fn new(out: W, format: Format) -> Self {
+        Show { out, format, results: 0 }
+    }
+
+    /// Writes an answer. How long it took is for people only.
+    pub fn answer(&mut self, answer: &Answer, took: Option<Duration>) -> Result<()> {
+        let took = took.map(|took| format!(" ({:.3} s)", took.as_secs_f64())).unwrap_or_default();
+        match (self.format, &answer.rows) {
+            (Format::Table, None) => writeln!(self.out, "{}{took}", harmless(&answer.message))?,
+            (Format::Table, Some(rows)) => {
+                let count = rows.rows.len();
+                let rows_ = if count == 1 { "row" } else { "rows" };
+                writeln!(self.out, "{}\n{count} {rows_}{took}", table(rows))?;
+            }
+            (Format::Json, None) => writeln!(self.out, "{}", serde_json::json!({ "message": answer.message }))?,
+            (Format::Json, Some(rows)) => {
+                json(&mut self.out, rows)?;
+                writeln!(self.out)?;
+            }
+            (Format::Csv, None) => output::complain(&harmless(&answer.message)),
+            (Format::Csv, Some(rows)) => {
+                if self.results > 0 {
+                    writeln!(self.out)?;
+                }
+                csv(&mut self.out, rows)?;
+            }
+        }
+        self.results += usize::from(answer.rows.is_some());
+        self.out.flush()
+    }
+}
+
+/// The text with what could steer a terminal made visible.
+pub fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => shown.push(c),
+            c if c.is_control()
+                || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
+            {
+                shown.extend(c.escape_default());
+            }
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+fn table(rows: &Rows) -> Table {
+    let mut table = Table::new();
+    table.load_style(ASCII_FULL_CONDENSED).set_header(rows.columns.iter().map(|name| harmless(name)));
+    for row in &rows.rows {
+        table.add_row(row.iter().map(|value| harmless(&plain(value, "NULL"))));
+    }
+    for (column, numeric) in table.column_iter_mut().zip(&rows.numeric) {
+        if *numeric {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// A text as it is; anything else as JSON.
+fn plain(value: &Value, null: &str) -> String {
+    match value {
+        Value::Null => null.to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn json(out: &mut impl Write, rows: &Rows) -> Result<()> {
+    let mut serializer = serde_json::Serializer::new(out);
+    let mut array = serializer.serialize_seq(Some(rows.rows.len()))?;
+    for row in &rows.rows {
+        array.serialize_element(&Object { columns: &rows.columns, row })?;
+    }
+    Ok(array.end()?)
+}
+
+/// A row with its columns in their order, which a map of serde_json would not keep.
+struct Object<'a> {
+    columns: &'a [String],
+    row: &'a [Value],
+}
+
+impl serde::Serialize for Object<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_map(self.columns.iter().zip(self.row))
+    }
+}
+
+fn csv(out: &mut impl Write, rows: &Rows) -> Result<()> {
+    let header: Vec<_> = rows.columns.iter().map(|name| field(name)).collect();
+    writeln!(out, "{}", header.join(","))?;
+    for row in &rows.rows {
+        let fields: Vec<_> = row
+            .iter()
+            .map(|value| match value {
+                // Nothing is not the empty text.
+                Value::Null => String::new(),
+                Value::String(text) if text.is_empty() => "\"\"".to_owned(),
+                value => field(&plain(value, "")),
+            })
+            .collect();
+        writeln!(out, "{}", fields.join(","))?;
+    }
+    Ok(())
+}
+
+fn field(text: &str) -> String {
+    match text.contains(['"', ',', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn answer() -> Answer {
+        let rows = vec![
+            vec![json!("word-count"), json!(12)],
+            vec![json!("a \"b\",\nc\u{1b}[2J"), json!(null)],
+            vec![json!(""), json!(-3)],
+        ];
+        let rows = Rows { columns: vec!["name".into(), "count".into()], numeric: vec![false, true], rows };
+        Answer { message: "3 rows".into(), rows: Some(rows) }
+    }
+
+    fn shown(format: Format) -> String {
+        let mut out = Vec::new();
+        let mut show = Show::new(&mut out, format);
+        show.answer(&answer(), None).unwrap();
+        show.answer(&Answer { message: "function 'a' stopped".into(), rows: None }, None).unwrap();
+        show.answer(&Answer { rows: Some(Rows { rows: Vec::new(), ..answer().rows.unwrap() }), ..answer() }, None)
+            .unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_table_is_for_people() {
+        let expected = r#"
++------------+-------+
+| name       | count |
++====================+
+| word-count |    12 |
+| a "b",     |  NULL |
+| c\u{1b}[2J |       |
+|            |    -3 |
++------------+-------+
+3 rows
+function 'a' stopped
++------+-------+
+| name | count |
++==============+
++------+-------+
+0 rows
+"#;
+        assert_eq!(format!("\n{}", shown(Format::Table)), expected);
+    }
+
+    #[test]
+    fn json_is_a_line_for_each_statement() {
+        let expected = r#"[{"name":"word-count","count":12},{"name":"a \"b\",\nc\u001b[2J","count":null},{"name":"","count":-3}]
+{"message":"function 'a' stopped"}
+[]
+"#;
+        assert_eq!(shown(Format::Json), expected);
+    }
+
+    #[test]
+    fn csv_quotes_what_needs_it_and_tells_nothing_from_empty() {
+        let expected = "name,count\nword-count,12\n\"a \"\"b\"\",\nc\u{1b}[2J\",\n\"\",-3\n\nname,count\n";
+        assert_eq!(shown(Format::Csv), expected);
+    }
+
+    #[test]
+    fn people_are_told_how_long_it_took() {
+        let mut out = Vec::new();
+        let answer = Answer { message: "function 'a' stopped".into(), rows: None };
+        Show::new(&mut out, Format::Table).answer(&answer, Some(Duration::from_micros(12_345))).unwrap();
+        assert_eq!(out, b"function 'a' stopped (0.012 s)\n");
+    }
+}
