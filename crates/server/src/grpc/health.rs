@@ -76,11 +76,13 @@ async fn watch(app: Arc<App>, tell: tokio::sync::mpsc::Sender<Told>) {
     let mut timer = tokio::time::interval(app.config().maintenance_interval);
     let mut last = None;
     loop {
-        let now = status(&app).await;
+        // Looked at first: what the disk says takes a while, in which the server may have begun to close.
+        let closing = app.closing().is_cancelled();
+        let now = if closing { ServingStatus::NotServing } else { status(&app).await };
         if last.replace(now) != Some(now) && tell.send(Ok(told(now))).await.is_err() {
             return;
         }
-        if app.closing().is_cancelled() {
+        if closing {
             return;
         }
         tokio::select! {

@@ -1,0 +1,71 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The gRPC interface as a client in another language sees it: Python, which has nothing of ours but the proto file
+//! (`tests/grpc/client.py`).
+
+#![allow(clippy::print_stderr, reason = "a test that is passed over says so")]
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use fnstream_tests::binary::{self, root};
+use fnstream_tests::cli;
+use fnstream_tests::node::Node;
+use fnstream_tests::server::ServerOptions;
+
+/// What `scripts/python-env.sh` ends with where there is no Python.
+const NO_PYTHON: i32 = 3;
+
+/// The interpreter of the environment that the client needs; none on a machine without Python, where only continuous
+/// integration may not be.
+fn python() -> Result<Option<String>> {
+    let made = Command::new(root().join("scripts/python-env.sh")).output().context("cannot run the script")?;
+    let said = String::from_utf8_lossy(&made.stderr).into_owned();
+    match made.status.code() {
+        Some(0) => Ok(Some(String::from_utf8(made.stdout)?.trim().to_owned())),
+        Some(NO_PYTHON) if std::env::var_os("CI").is_none() => {
+            eprintln!("PASSED OVER, since {}", said.trim());
+            Ok(None)
+        }
+        _ => bail!("the python environment could not be made:\n{said}"),
+    }
+}
+
+#[tokio::test]
+async fn a_client_of_another_language_drives_the_whole_lifecycle() -> Result<()> {
+    let Some(python) = python()? else { return Ok(()) };
+    let mut node = Node::new(ServerOptions::new(binary::server()?))?;
+    let artifact = word_count(&node)?;
+    let rest = node.start().await?.url().to_owned();
+    let line = node.server()?.logged(&["serving gRPC", "address="]).await?;
+    let address = line.split("address=").nth(1).context("no address")?.trim().to_owned();
+    let client = Command::new(python)
+        .arg(root().join("tests/grpc/client.py"))
+        .arg(root().join("proto"))
+        .args([&address, &rest])
+        .arg(artifact)
+        .output()
+        .context("cannot run python")?;
+    assert_eq!(cli::printed(client)?, "ok\n");
+    Ok(())
+}
+
+/// Builds the word count that users of the Go SDK know.
+fn word_count(node: &Node) -> Result<std::path::PathBuf> {
+    let folder = node.folder();
+    let name = "github.com/functionstream/function-stream/go-sdk";
+    let sdk = root().join("go-sdk").canonicalize()?;
+    let go_mod = format!("module guide\n\ngo 1.24\n\nrequire {name} v0.0.0\n\nreplace {name} => {}\n", sdk.display());
+    std::fs::write(folder.join("go.mod"), go_mod)?;
+    std::fs::copy(root().join("tests/sdk/guide-word-count.txt"), folder.join("main.go"))?;
+    let artifact = folder.join("guide.wasm");
+    let built = Command::new(binary::server()?.canonicalize()?)
+        .args(["build", ".", "-o"])
+        .arg(&artifact)
+        .current_dir(folder)
+        .output()
+        .context("cannot run the build")?;
+    cli::printed(built)?;
+    Ok(artifact)
+}
