@@ -19,8 +19,9 @@ type Driver interface {
 	// An error, or a panic, fails this record and no other.
 	Process(ctx Context, sourceID uint32, data []byte) error
 
-	// ProcessWatermark tells that no record older than watermark, in milliseconds since the Unix epoch, is expected from that
-	// input group.
+	// ProcessWatermark tells that no record older than watermark, in milliseconds since the Unix epoch, is expected from any
+	// input. It only rises; sourceID is the input group that held it back until now. Timers of event time that it made due have
+	// fired before. After an error it is told again until that succeeds, like a timer.
 	ProcessWatermark(ctx Context, sourceID uint32, watermark uint64) error
 
 	// TakeCheckpoint is called at the end of each epoch. What is emitted and written here still belongs to it.

@@ -37,7 +37,8 @@ type Timer struct {
 // TimerDriver is what a Driver has beside that sets timers.
 type TimerDriver interface {
 	// OnTimer is called once for each timer that is due, in the order of their times. The timer is not set any more, and may
-	// be set again. What is emitted by Context.Emit has the timer's time. An error, or a panic, fails this timer and no other.
+	// be set again. What is emitted by Context.Emit has the timer's time. After an error, or a panic, the timer is tried again by
+	// a new instance until it succeeds; nothing else is processed meanwhile. With the error policy "stop" the function stops.
 	OnTimer(ctx Context, timer Timer) error
 }
 

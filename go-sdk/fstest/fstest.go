@@ -72,8 +72,9 @@ type Host struct {
 	journal []func() error
 	epoch   uint64
 	stopped bool
-	// The watermarks of the input groups, and the machine's clock once it was set.
+	// The watermarks of the input groups, the one that the driver was told, and the machine's clock; nil while there is none.
 	watermarks map[uint32]uint64
+	told       *uint64
 	clock      *int64
 }
 
@@ -113,11 +114,15 @@ func (h *Host) Send(values ...string) error {
 
 // Process gives records to the function as one batch. A record that fails is left out, as by a function whose error policy
 // is to skip; all others are processed. Then the timers fire that are due. The error is nil, or joins a RecordError for each
-// record, and a TimerError for each timer, that failed.
+// record that failed, and a TimerError if a timer did.
 func (h *Host) Process(records ...Record) error {
+	// One that failed before.
+	if err := h.advance(); err != nil {
+		return err
+	}
 	failures := h.process(records, 0)
-	if fired := h.fire(); fired != nil {
-		failures = append(failures, fired)
+	if err := h.advance(); err != nil {
+		failures = append(failures, err)
 	}
 	return errors.Join(failures...)
 }
@@ -186,7 +191,7 @@ func (h *Host) Checkpoint() error {
 	h.epoch++
 	h.memory.commit()
 	h.journal = nil
-	return h.fire()
+	return h.advance()
 }
 
 // Epoch is the id of the last checkpoint; 0 before the first.
@@ -195,7 +200,7 @@ func (h *Host) Epoch() uint64 { return h.epoch }
 // Restart gives the instance up as if the process had died, and goes on from the last checkpoint with the inputs since then.
 func (h *Host) Restart() error {
 	h.stopped = false
-	return errors.Join(h.restore(), h.fire())
+	return errors.Join(h.restore(), h.advance())
 }
 
 // Heartbeat asks the function whether it is well. When it is not, a new instance goes on from the last checkpoint.
@@ -212,7 +217,7 @@ func (h *Host) Custom(payload []byte) ([]byte, error) {
 	if err != nil {
 		return answer, err
 	}
-	return answer, h.fire()
+	return answer, h.advance()
 }
 
 // Exec hands modules to the function.
@@ -220,7 +225,7 @@ func (h *Host) Exec(className string, modules ...api.Module) error {
 	if err := h.runtime.Exec(className, modules); err != nil {
 		return err
 	}
-	return h.fire()
+	return h.advance()
 }
 
 // Stop ends the epoch and closes the function. Every later call gives ErrRuntimeClosed, until Restart starts it again.

@@ -15,8 +15,12 @@ import (
 	"github.com/functionstream/function-stream/go-sdk/impl"
 )
 
-// Time stands still until a test moves it: Host.Watermark moves event time, Host.AdvanceTime the machine's clock. Timers that
-// are due fire when a call is over, also those whose time had come when they were set. Neither time goes back at a restart.
+// Time stands still until a test moves it: Host.Watermark moves event time, Host.AdvanceTime the machine's clock; neither goes
+// back at a restart. When a call is over, the timers fire that are due, also those whose time had come when they were set. Those
+// of event time fire before the driver is told the watermark that made them due.
+//
+// As on a server, a timer that fails is tried again, and nothing else is done before it succeeds: the error of each later call is
+// the same.
 
 // TimerError says which timer failed, and why.
 type TimerError struct {
@@ -34,26 +38,23 @@ func (e *TimerError) Error() string {
 // Unwrap is the reason.
 func (e *TimerError) Unwrap() error { return e.Err }
 
-// Watermark tells the function that no older record of an input group is expected, and fires the timers of event time that are
-// due then: the function's watermark is that of the input group that is furthest behind. A timer that fails is given up, the
-// others fire; the error joins a TimerError for each that failed.
+// Watermark is a watermark of an input group. The function's is that of the group that is furthest behind. When it rises, the
+// timers of event time fire that are due, and then Driver.ProcessWatermark is told. The error is a TimerError when a timer fails.
 func (h *Host) Watermark(source uint32, watermark uint64) error {
-	tell := func() error { return h.runtime.ProcessWatermark(source, watermark) }
-	if err := tell(); err != nil {
-		return errors.Join(err, h.restore())
+	if int(source) >= h.options.Inputs {
+		return fmt.Errorf("there is no input group %d; Options.Inputs says that there are %d", source, h.options.Inputs)
 	}
-	h.journal = append(h.journal, tell)
 	h.watermarks[source] = max(watermark, h.watermarks[source])
-	return h.fire()
+	return h.advance()
 }
 
 // AdvanceTime moves the machine's clock on, to milliseconds since the Unix epoch, and fires the timers of processing time that
-// are due then. Errors are as for Watermark.
+// are due then. The error is a TimerError when one fails.
 func (h *Host) AdvanceTime(now int64) error {
 	if h.clock == nil || *h.clock < now {
 		h.clock = &now
 	}
-	return h.fire()
+	return h.advance()
 }
 
 // Timers gives the timers that are set, in the order of their times, those of event time first.
@@ -61,49 +62,57 @@ func (h *Host) Timers() []api.Timer {
 	return append(h.memory.due(api.EventTime, math.MaxInt64), h.memory.due(api.ProcessingTime, math.MaxInt64)...)
 }
 
-// due gives the timers of one domain that are due now.
-func (h *Host) due() []api.Timer {
-	known := 0
-	least := uint64(math.MaxInt64)
-	for source, watermark := range h.watermarks {
-		least = min(least, watermark)
-		if int(source) < h.options.Inputs {
-			known++
+// rise gives the watermark that the driver is to be told, and the input group that held it back until now.
+func (h *Host) rise() (source uint32, watermark uint64, rises bool) {
+	if len(h.watermarks) < h.options.Inputs {
+		return 0, 0, false
+	}
+	for group := range uint32(h.options.Inputs) {
+		if least := h.watermarks[group]; group == 0 || least < watermark {
+			source, watermark = group, least
 		}
 	}
-	if known == h.options.Inputs {
-		if due := h.memory.due(api.EventTime, int64(least)); len(due) > 0 {
-			return due
-		}
-	}
-	if h.clock == nil {
-		return nil
-	}
-	return h.memory.due(api.ProcessingTime, *h.clock)
+	return source, watermark, h.told == nil || *h.told < watermark
 }
 
-// fire fires timers until none is due.
-func (h *Host) fire() error {
-	var failures []error
+// advance does what is due: timers, then the watermark that made them so, until there is nothing to do.
+func (h *Host) advance() error {
 	for !h.stopped {
-		due := h.due()
-		if len(due) == 0 {
-			break
+		source, watermark, rises := h.rise()
+		event := h.told
+		if rises {
+			event = &watermark
 		}
-		failed, err := h.fireAll(due)
-		failures = append(failures, failed...)
-		if err != nil {
-			failures = append(failures, err)
-			break
+		var due []api.Timer
+		if h.clock != nil {
+			due = h.memory.due(api.ProcessingTime, *h.clock)
+		}
+		if len(due) == 0 && event != nil {
+			due = h.memory.due(api.EventTime, int64(min(*event, math.MaxInt64)))
+		}
+		switch {
+		case len(due) > 0:
+			if err := h.fire(due); err != nil {
+				return err
+			}
+		case rises:
+			tell := func() error { return h.runtime.ProcessWatermark(source, watermark) }
+			if err := tell(); err != nil {
+				return errors.Join(err, h.restore())
+			}
+			h.journal = append(h.journal, tell)
+			h.told = &watermark
+		default:
+			return nil
 		}
 	}
-	return errors.Join(failures...)
+	return nil
 }
 
-// fireAll fires timers in one call; those that fail are given up. The second error says that there is no instance.
-func (h *Host) fireAll(due []api.Timer) (failures []error, err error) {
+// fire fires timers in one call, or those before one that fails, which stays set.
+func (h *Host) fire(due []api.Timer) error {
 	if len(due) == 0 {
-		return nil, nil
+		return nil
 	}
 	index, failed := h.onTimers(due)
 	if failed == nil {
@@ -111,38 +120,26 @@ func (h *Host) fireAll(due []api.Timer) (failures []error, err error) {
 			_, err := h.onTimers(due)
 			return err
 		})
-		return nil, nil
+		return nil
 	}
 	if err := h.restore(); err != nil {
-		return []error{failed}, err
+		return errors.Join(failed, err)
+	}
+	if index == impl.NoRecord && len(due) > 1 {
+		// Not known which: the host looks for it with fewer of them.
+		if err := h.fire(due[:len(due)/2]); err != nil {
+			return err
+		}
+		return h.fire(due[len(due)/2:])
 	}
 	at := int(index)
 	if index == impl.NoRecord {
-		if len(due) > 1 {
-			// Not known which: the host looks for it with fewer of them.
-			return h.inTurn(due[:len(due)/2], nil, due[len(due)/2:])
-		}
 		at = 0
 	}
-	return h.inTurn(due[:at], &TimerError{Timer: due[at], Err: failed}, due[at+1:])
-}
-
-// inTurn fires some timers, gives one up, and fires the others.
-func (h *Host) inTurn(before []api.Timer, failed *TimerError, after []api.Timer) (failures []error, err error) {
-	if failures, err = h.fireAll(before); err != nil {
-		return failures, err
+	if err := h.fire(due[:at]); err != nil {
+		return err
 	}
-	if failed != nil {
-		giveUp := func() error {
-			h.memory.unset([]api.Timer{failed.Timer})
-			return nil
-		}
-		_ = giveUp()
-		h.journal = append(h.journal, giveUp)
-		failures = append(failures, failed)
-	}
-	rest, err := h.fireAll(after)
-	return append(failures, rest...), err
+	return &TimerError{Timer: due[at], Err: failed}
 }
 
 // onTimers calls the function with those of the timers that are set, which they are not any more then.

@@ -42,6 +42,16 @@ func (a *alarm) Process(ctx fssdk.Context, _ uint32, data []byte) error {
 	return timers.SetTimer(domain, []byte(words[2]), at)
 }
 
+// ProcessWatermark tells of the watermark 20, and passes all on.
+func (a *alarm) ProcessWatermark(ctx fssdk.Context, source uint32, watermark uint64) error {
+	if watermark == 20 && len(ctx.Config()) > 0 {
+		if err := ctx.Emit(0, []byte("told 20")); err != nil {
+			return err
+		}
+	}
+	return ctx.EmitWatermark(0, watermark)
+}
+
 func (a *alarm) OnTimer(ctx fssdk.Context, timer fssdk.Timer) error {
 	a.fired++
 	switch string(timer.Key) {
@@ -102,10 +112,16 @@ func TestTheInputGroupThatIsFurthestBehindDecides(t *testing.T) {
 	host := alarmed(t, fstest.Options{Inputs: 2})
 	err := errors.Join(host.Send("event 10 a"), host.Watermark(0, 100))
 	emits(t, host)
-	if err := errors.Join(err, host.Watermark(1, 10)); err != nil {
+	if err := errors.Join(err, host.Watermark(1, 10), host.Watermark(1, 15)); err != nil {
 		t.Fatal(err)
 	}
 	emits(t, host, "event time 10 a 1")
+	if marks := host.Watermarks(); len(marks) != 2 || marks[0].Watermark != 10 || marks[1].Watermark != 15 {
+		t.Error("the driver was told", marks)
+	}
+	if err := host.Watermark(2, 10); err == nil || !strings.Contains(err.Error(), "there is no input group 2") {
+		t.Error(err)
+	}
 }
 
 func TestTimersAreAsOldAsTheLastCheckpoint(t *testing.T) {
@@ -124,24 +140,32 @@ func TestTimersAreAsOldAsTheLastCheckpoint(t *testing.T) {
 	emits(t, host, "event time 10 a 1", "event time 20 b 1", "event time 15 late 2")
 }
 
-func TestATimerThatFailsIsGivenUpAlone(t *testing.T) {
+func TestNothingHappensBeforeATimerThatFailsSucceeds(t *testing.T) {
 	host := alarmed(t, fstest.Options{})
-	if err := host.Send("event 1 x", "event 2 a", "event 3 fail", "event 4 b"); err != nil {
+	if err := errors.Join(host.Send("event 1 x", "event 2 a", "event 3 fail", "event 4 b"), host.Watermark(0, 1)); err != nil {
 		t.Fatal(err)
 	}
-	if err := host.Watermark(0, 1); err != nil {
+	for _, err := range []error{host.Watermark(0, 9), host.Send("delete fail"), host.Restart(), host.AdvanceTime(5)} {
+		var failed *fstest.TimerError
+		if !errors.As(err, &failed) || string(failed.Timer.Key) != "fail" || err.Error() != "the timer 'fail' of 3: as told" {
+			t.Fatal(err)
+		}
+	}
+	emits(t, host, "event time 1 x 1", "event time 2 a 2")
+	if left := host.Timers(); len(left) != 2 {
+		t.Error(left)
+	}
+	if marks := host.Watermarks(); len(marks) != 1 || marks[0].Watermark != 1 {
+		t.Error("a watermark was told before its timers fired:", marks)
+	}
+}
+
+func TestTheWatermarkIsToldAfterTheTimersThatItMadeDue(t *testing.T) {
+	host := alarmed(t, fstest.Options{Config: map[string]string{"tell": "20"}})
+	if err := errors.Join(host.Send("event 10 again", "event 12 b"), host.Watermark(0, 20), host.Watermark(0, 20), host.Watermark(0, 7)); err != nil {
 		t.Fatal(err)
 	}
-	err := host.Watermark(0, 9)
-	var failed *fstest.TimerError
-	if !errors.As(err, &failed) || string(failed.Timer.Key) != "fail" || err.Error() != "the timer 'fail' of 3: as told" {
-		t.Fatal(err)
-	}
-	emits(t, host, "event time 1 x 1", "event time 2 a 2", "event time 4 b 3")
-	if err := errors.Join(host.Restart(), host.Watermark(0, 10)); err != nil || len(host.Timers()) != 0 {
-		t.Fatal(err, host.Timers())
-	}
-	emits(t, host, "event time 1 x 1", "event time 2 a 2", "event time 4 b 3")
+	emits(t, host, "event time 10 again 1", "event time 12 b 2", "event time 11 once 3", "told 20")
 }
 
 func TestAFailedRecordSetsNoTimer(t *testing.T) {

@@ -106,15 +106,14 @@ func (w *window) OnTimer(_ fssdk.Context, timer fssdk.Timer) error {
 	return w.records.EmitRecord(0, fssdk.Record{Key: key, Timestamp: timer.Time, Value: text})
 }
 
-// ProcessWatermark keeps what it is told, so that a new instance knows as well which records are late. All inputs are in one
-// group, so this is the watermark that timers are compared with.
-func (w *window) ProcessWatermark(_ fssdk.Context, _ uint32, watermark uint64) error {
-	told := int64(min(watermark, math.MaxInt64))
-	if told <= w.watermark {
-		return nil
+// ProcessWatermark is called when all timers have fired that the watermark made due. It is kept, so that a new instance knows as
+// well which records are late, and passed on to who reads the results.
+func (w *window) ProcessWatermark(ctx fssdk.Context, _ uint32, watermark uint64) error {
+	w.watermark = int64(min(watermark, math.MaxInt64))
+	if err := w.progress.PutState([]byte("watermark"), strconv.AppendInt(nil, w.watermark, 10)); err != nil {
+		return err
 	}
-	w.watermark = told
-	return w.progress.PutState([]byte("watermark"), strconv.AppendInt(nil, told, 10))
+	return ctx.EmitWatermark(0, watermark)
 }
 
 // Custom answers how many records came too late.

@@ -61,6 +61,9 @@ func TestAWindowIsEmittedOnceWhenTheWatermarkPassesItsEnd(t *testing.T) {
 		t.Errorf("%d counts and timers are left", left)
 	}
 	dropped(t, host, "0")
+	if marks := host.Watermarks(); len(marks) != 3 || marks[2].Watermark != 30_000 {
+		t.Error("the watermarks that were passed on are", marks)
+	}
 }
 
 func TestARecordOfAWindowThatIsOverIsDropped(t *testing.T) {

@@ -14,13 +14,16 @@ pub trait Function: Sized + 'static {
     /// Processes one record. An error fails this record and no other.
     fn process(&mut self, ctx: &mut Context, record: Record<'_>) -> Result<(), Error>;
 
-    /// Tells that no record older than `watermark` (milliseconds since the Unix epoch) is expected from that input group.
+    /// Tells that no record older than `watermark` (milliseconds since the Unix epoch) is expected from any input. It only
+    /// rises; `source` is the input group that held it back until now. Timers of event time that it made due have fired before.
+    /// With an error it is told again until that succeeds, and nothing else is processed meanwhile.
     fn process_watermark(&mut self, _ctx: &mut Context, _source: u32, _watermark: u64) -> Result<(), Error> {
         Ok(())
     }
 
     /// Called for each timer of [`Context::set_timer`] that is due, once, in the order of their times. It is not set any more,
-    /// and may be set again. What is emitted has the timer's time. An error fails this timer and no other.
+    /// and may be set again. What is emitted has the timer's time. With an error the timer stays set and is tried again, by a
+    /// function made anew, until that succeeds; nothing else is processed meanwhile.
     fn on_timer(&mut self, _ctx: &mut Context, _timer: Timer<'_>) -> Result<(), Error> {
         Err(Error::new("a timer is due, but the function does not implement 'on_timer'"))
     }

@@ -6,7 +6,9 @@
 //! It keeps what the server promises: a batch whose record fails leaves no trace, neither in state nor in the output.
 //!
 //! Time stands still until a test moves it: [`Harness::process_watermark`] moves event time, [`Harness::advance_time`] the
-//! machine's clock. Timers that are due, also those whose time had come when they were set, fire when a call is over.
+//! machine's clock. Timers that are due, also those whose time had come when they were set, fire when a call is over, and those
+//! of event time before the watermark is told that made them due. One that fails is tried again, and nothing else is done
+//! before it succeeds: it is the same in each later call.
 
 mod memory;
 
@@ -31,6 +33,8 @@ pub struct Harness<F> {
     inputs: u32,
     /// The watermarks of the input groups that have one.
     watermarks: BTreeMap<u32, u64>,
+    /// The watermark that the function was told.
+    told: Option<u64>,
     /// The machine's clock, once it was set.
     time: Option<i64>,
 }
@@ -74,6 +78,7 @@ impl<F: Function> Harness<F> {
             outputs: outputs.iter().map(|name| (*name).to_owned()).collect(),
             inputs: 1,
             watermarks: BTreeMap::new(),
+            told: None,
             time: None,
         };
         harness.restart()?;
@@ -81,7 +86,7 @@ impl<F: Function> Harness<F> {
     }
 
     /// The same function with so many input groups; one unless this says otherwise. Its watermark is that of the group
-    /// that is furthest behind.
+    /// that is furthest behind, and there is none before each of them has one.
     #[must_use]
     pub fn with_inputs(mut self, groups: u32) -> Self {
         self.inputs = groups;
@@ -89,32 +94,33 @@ impl<F: Function> Harness<F> {
     }
 
     /// Processes a batch, then fires what is due. When a record fails, nothing of the batch has happened, and the function is
-    /// made anew. A timer that fails is told as a failure without a record.
+    /// made anew. A timer that fails is a failure without a record.
     pub fn process(&mut self, records: &[Record<'_>]) -> Result<(), Failed> {
         let mut frame = FrameBuilder::new();
         for record in records {
             frame.push(record.packed());
         }
-        self.attempt(&frame, |driver, frame| driver.process_batch(frame))?;
-        self.fire().map_err(|error| Failed { record: None, message: error.to_string() })
+        let of_time = |error: Error| Failed { record: None, message: error.into_message() };
+        self.advance().map_err(of_time)?;
+        self.attempt(records.len(), |driver| driver.process_batch(&frame.to_bytes()))?;
+        self.advance().map_err(of_time)
     }
 
-    /// Tells a watermark, then fires the timers of event time that are due at it. A timer that fails is not set any more, the
-    /// others fire, and its error is answered.
+    /// An input group has a watermark. When the function's own rises by it, the timers of event time fire that are due, and
+    /// then the function is told.
     pub fn process_watermark(&mut self, source: u32, watermark: u64) -> Result<(), Error> {
         if source >= self.inputs {
             return Err(Error::new(format!("there is no input group {source}, the function has {}", self.inputs)));
         }
-        self.call(|function, ctx| function.process_watermark(ctx, source, watermark))?;
         let known = self.watermarks.entry(source).or_default();
         *known = watermark.max(*known);
-        self.fire()
+        self.advance()
     }
 
     /// Moves the machine's clock on, to milliseconds since the Unix epoch, and fires the timers that are due at it.
     pub fn advance_time(&mut self, now: i64) -> Result<(), Error> {
         self.time = Some(self.time.map_or(now, |before| before.max(now)));
-        self.fire()
+        self.advance()
     }
 
     /// The timers that are set, as domain, time and key, in the order of their times.
@@ -166,71 +172,90 @@ impl<F: Function> Harness<F> {
         self.driver.as_ref().map(Driver::function)
     }
 
-    /// A call with a frame: wholly, or not at all and with a new function.
+    /// A call that happens wholly, or not at all and with a new function; it is given so many records.
     fn attempt(
         &mut self,
-        frame: &FrameBuilder,
-        run: impl FnOnce(&mut Driver<F>, &[u8]) -> Result<(), BatchFailure>,
+        records: usize,
+        run: impl FnOnce(&mut Driver<F>) -> Result<(), BatchFailure>,
     ) -> Result<(), Failed> {
         let failed = |record, message| Failed { record, message };
         let driver = self.driver.as_mut().ok_or_else(|| failed(None, "the function could not be made".into()))?;
         let before = self.memory.world.borrow().clone();
-        run(driver, &frame.to_bytes()).map_err(|(index, message)| {
+        run(driver).map_err(|(index, message)| {
             *self.memory.world.borrow_mut() = before;
             let remade = self.restart();
             let message = match remade {
                 Ok(()) => message,
                 Err(error) => format!("{message}; and then: {error}"),
             };
-            failed(Some(index as usize).filter(|&index| index < frame.len()), message)
+            failed(Some(index as usize).filter(|&index| index < records), message)
         })
     }
 
-    /// What a domain's timers are compared with; `None` when nothing is due yet.
-    fn now(&self, domain: TimeDomain) -> Option<i64> {
-        match domain {
-            TimeDomain::Processing => self.time,
-            TimeDomain::Event if self.watermarks.len() < self.inputs as usize => None,
-            TimeDomain::Event => {
-                let least = self.watermarks.values().min()?;
-                Some(i64::try_from(*least).unwrap_or(i64::MAX))
-            }
+    /// The watermark that the function is to be told, with the input group that held it back until now.
+    fn rise(&self) -> Option<(u32, u64)> {
+        if self.watermarks.len() < self.inputs as usize {
+            return None;
         }
+        let least = self.watermarks.iter().min_by_key(|(_, watermark)| **watermark);
+        least.map(|(group, watermark)| (*group, *watermark)).filter(|(_, watermark)| self.told < Some(*watermark))
     }
 
-    /// Fires timers until none is due; the first error.
-    fn fire(&mut self) -> Result<(), Error> {
-        let mut answer = Ok(());
+    /// Fires what is due, then tells the watermark that made it so, until there is nothing to tell.
+    fn advance(&mut self) -> Result<(), Error> {
         loop {
-            let next = TimeDomain::ALL.into_iter().find_map(|domain| {
-                let due = self.memory.world.borrow().due(domain, self.now(domain)?);
-                (!due.is_empty()).then_some(due)
-            });
-            let Some(mut due) = next else { return answer };
-            while let Err(failed) = self.fire_all(&due) {
-                // Which one it was is not known: then it is the first.
-                let (_, at, key) = due.remove(failed.record.unwrap_or(0));
-                let key = String::from_utf8_lossy(&key).into_owned();
-                answer = answer.and(Err(Error::new(failed.message).context(format_args!("the timer '{key}' of {at}"))));
-                if self.driver.is_none() {
-                    return answer;
-                }
+            let rise = self.rise();
+            let event = rise.map(|(_, watermark)| watermark).or(self.told);
+            let event = event.map(|watermark| i64::try_from(watermark).unwrap_or(i64::MAX));
+            let due = [(TimeDomain::Processing, self.time), (TimeDomain::Event, event)]
+                .into_iter()
+                .filter_map(|(domain, now)| Some(self.memory.world.borrow().due(domain, now?)))
+                .find(|due| !due.is_empty());
+            if let Some(due) = due {
+                self.fire(&due)?;
+            } else if let Some((group, watermark)) = rise {
+                self.attempt(0, |driver| {
+                    let told = driver.call(|function, ctx| function.process_watermark(ctx, group, watermark));
+                    told.map_err(|error| (u32::MAX, error.into_message()))
+                })
+                .map_err(|failed| Error::new(failed.message))?;
+                self.told = Some(watermark);
+            } else {
+                return Ok(());
             }
         }
     }
 
-    /// Fires timers in one call, or none of them. They are not set any more in either case.
-    fn fire_all(&mut self, due: &[SetTimer]) -> Result<(), Failed> {
-        self.memory.world.borrow_mut().unset(due);
+    /// Fires timers in one call, or those before one that fails, which stays set.
+    fn fire(&mut self, due: &[SetTimer]) -> Result<(), Error> {
         let mut frame = FrameBuilder::new();
         for (domain, at, key) in due {
             frame.push(RecordRef::new(b"").with_key(Some(key)).on(domain.channel()).at(*at));
         }
-        if frame.is_empty() { Ok(()) } else { self.attempt(&frame, |driver, frame| driver.on_timers(frame)) }
+        let memory = Rc::clone(&self.memory);
+        let fired = self.attempt(due.len(), |driver| {
+            memory.world.borrow_mut().unset(due);
+            driver.on_timers(&frame.to_bytes())
+        });
+        let Err(failed) = fired else { return Ok(()) };
+        match failed.record {
+            None if due.len() > 1 && self.driver.is_some() => {
+                let (first, rest) = due.split_at(due.len() / 2);
+                self.fire(first)?;
+                self.fire(rest)
+            }
+            index => {
+                let (before, (_, at, key)) = (&due[..index.unwrap_or(0)], &due[index.unwrap_or(0)]);
+                if !before.is_empty() && self.driver.is_some() {
+                    self.fire(before)?;
+                }
+                let key = String::from_utf8_lossy(key);
+                Err(Error::new(failed.message).context(format_args!("the timer '{key}' of {at}")))
+            }
+        }
     }
 
     fn call<R>(&mut self, run: impl FnOnce(&mut F, &mut Context) -> Result<R, Error>) -> Result<R, Error> {
         self.driver.as_mut().ok_or_else(|| Error::new("the function could not be made"))?.call(run)
     }
 }
-

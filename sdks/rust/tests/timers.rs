@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use fnstream_sdk::testing::Harness;
-use fnstream_sdk::{Config, Context, Error, Function, Record, TimeDomain, Timer};
+use fnstream_sdk::{Config, Context, Error, Function, Output, Record, TimeDomain, Timer};
 
 /// `event AT KEY`, `processing AT KEY`, `delete KEY` (of event time). Tells what fires. The key `fail` fails, `again N` is set
 /// anew a millisecond later until N is 0.
@@ -28,6 +28,13 @@ impl Function for Alarm {
             [word, at, key] => ctx.set_timer(domain(word), key.as_bytes(), at.parse()?),
             _ => Err(Error::new(format!("what is '{text}'"))),
         }
+    }
+
+    fn process_watermark(&mut self, ctx: &mut Context, _: u32, watermark: u64) -> Result<(), Error> {
+        if watermark == 20 {
+            ctx.emit_record(Output::new(b"watermark 20").at(20))?;
+        }
+        Ok(())
     }
 
     fn on_timer(&mut self, ctx: &mut Context, timer: Timer<'_>) -> Result<(), Error> {
@@ -62,7 +69,7 @@ fn timers_fire_once_in_the_order_of_their_times() {
     assert!(told(&mut test).is_empty());
     test.process_watermark(0, 20).unwrap();
     let event = |at: i64, key| (at, format!("Event {at} {key}"));
-    assert_eq!(told(&mut test), [event(10, "0"), event(10, "a"), event(20, "b")]);
+    assert_eq!(told(&mut test), [event(10, "0"), event(10, "a"), event(20, "b"), (20, "watermark 20".to_owned())]);
     test.advance_time(15).unwrap();
     assert_eq!(told(&mut test), [(15, "Processing 15 p".to_owned())]);
     test.process_watermark(0, 29).unwrap();
@@ -76,7 +83,7 @@ fn a_timer_that_is_set_again_is_moved_and_one_that_is_deleted_is_gone() {
     send(&mut test, &["event 10 a", "event 20 a", "event 10 b", "delete b", "delete never"]);
     test.process_watermark(0, 15).unwrap();
     assert!(told(&mut test).is_empty());
-    test.process_watermark(0, 20).unwrap();
+    test.process_watermark(0, 21).unwrap();
     assert_eq!(told(&mut test), [(20, "Event 20 a".to_owned())]);
 }
 
@@ -101,13 +108,29 @@ fn the_input_group_that_is_furthest_behind_decides() {
 }
 
 #[test]
-fn a_timer_that_fails_is_given_up_alone() {
+fn nothing_happens_before_a_timer_that_fails_succeeds() {
     let mut test = alarm();
     send(&mut test, &["event 10 a", "event 11 fail", "event 12 b"]);
-    let failed = test.process_watermark(0, 20).unwrap_err();
-    assert_eq!(failed.to_string(), "the timer 'fail' of 11: as told");
-    assert_eq!(told(&mut test).iter().map(|(at, _)| *at).collect::<Vec<_>>(), [10, 12]);
-    assert!(test.timers().is_empty());
+    for at in [20, 21] {
+        let failed = test.process_watermark(0, at).unwrap_err();
+        assert_eq!(failed.to_string(), "the timer 'fail' of 11: as told");
+    }
+    let failed = test.process(&[Record::new(b"delete fail")]).unwrap_err();
+    assert_eq!((failed.record, &failed.message[..]), (None, "the timer 'fail' of 11: as told"));
+    assert_eq!(told(&mut test), [(10, "Event 10 a".to_owned())]);
+    assert_eq!(test.take_watermarks(), []);
+    assert_eq!(test.timers().len(), 2);
+}
+
+#[test]
+fn the_watermark_is_told_after_the_timers_that_it_made_due() {
+    let mut test = alarm();
+    send(&mut test, &["event 10 again 1"]);
+    test.process_watermark(0, 20).unwrap();
+    test.process_watermark(0, 20).unwrap();
+    test.process_watermark(0, 5).unwrap();
+    let order: Vec<_> = told(&mut test).into_iter().map(|(_, text)| text).collect();
+    assert_eq!(order, ["Event 10 again 1", "Event 11 again 0", "watermark 20"]);
 }
 
 #[test]
@@ -116,7 +139,7 @@ fn a_failed_batch_sets_no_timer_and_a_new_instance_keeps_those_that_are_set() {
     send(&mut test, &["event 10 a"]);
     test.process(&[Record::new(b"event 10 b"), Record::new(b"nonsense")]).unwrap_err();
     test.restart().unwrap();
-    test.process_watermark(0, 20).unwrap();
+    test.process_watermark(0, 21).unwrap();
     assert_eq!(told(&mut test), [(10, "Event 10 a".to_owned())]);
 }
 

@@ -9,11 +9,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use fnstream_core::runtime::{CallFailure, Program};
-use fnstream_core::timer::TimeDomain;
 use serde::Deserialize;
 
 use crate::task::Task;
-use crate::timers::Failures;
+use crate::timers::TimeFailure;
 
 /// A scenario.
 #[derive(Debug, Deserialize)]
@@ -109,7 +108,7 @@ impl Step {
         } else if let Some(watermark) = self.watermark {
             self.fired(subject, task.watermark(watermark)?)
         } else if let Some(now) = self.time {
-            self.fired(subject, task.advance(TimeDomain::Processing, now)?)
+            self.fired(subject, task.time(now)?)
         } else if self.checkpoint {
             Ok(task.checkpoint()?)
         } else if self.restart {
@@ -155,17 +154,17 @@ impl Step {
         failures.iter().zip(wanted.values()).try_for_each(|((_, failed), text)| subject.reason(failed, text))
     }
 
-    fn fired(&self, subject: &Subject<'_>, failures: Failures) -> Result<()> {
-        let none = BTreeMap::new();
+    fn fired(&self, subject: &Subject<'_>, failure: Option<TimeFailure>) -> Result<()> {
         let wanted = match &self.fails {
-            Some(Fails::Timers(wanted)) => wanted,
-            Some(_) => bail!("'fails' of a time names the keys of timers"),
-            None => &none,
+            Some(Fails::Timers(wanted)) => wanted.first_key_value(),
+            Some(_) => bail!("'fails' of a time names the key of a timer"),
+            None => None,
         };
-        let failed: BTreeMap<_, _> =
-            failures.iter().map(|(timer, failed)| (String::from_utf8_lossy(&timer.key).into_owned(), failed)).collect();
-        ensure!(failed.keys().eq(wanted.keys()), "timers {:?} failed: {failures:?}", failed.keys());
-        failed.values().zip(wanted.values()).try_for_each(|(failed, text)| subject.reason(failed, text))
+        match (failure, wanted) {
+            (None, None) => Ok(()),
+            (Some((Some(timer), failed)), Some((key, text))) if timer.key == key => subject.reason(&failed, text),
+            (failure, wanted) => bail!("{failure:?} failed, not {wanted:?}"),
+        }
     }
 
     fn asked(&self, subject: &Subject<'_>, task: &mut Task, payload: &str) -> Result<()> {

@@ -11,12 +11,12 @@ use fnstream_core::batch::{Batch, BatchPositions};
 use fnstream_core::epoch::Epoch;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::runtime::{CallFailure, CallResult, Instance, InstanceSpec, Limits, Program, SharedHost};
-use fnstream_core::timer::{TimeDomain, Timer};
+use fnstream_core::timer::Timer;
 use fnstream_frame::{FrameBuilder, RecordRef};
 use parking_lot::Mutex;
 
 use crate::host::Outside;
-use crate::timers::{Failures, Times};
+use crate::timers::Times;
 
 /// A task with its instance.
 pub struct Task {
@@ -28,19 +28,18 @@ pub struct Task {
     epoch: u64,
     /// The inputs since the checkpoint.
     pub(crate) journal: Vec<Input>,
-    /// What timers are compared with. No restart takes it back.
+    /// What is known of time.
     pub(crate) times: Times,
     /// The instance that is alive.
     pub instance: Box<dyn Instance>,
 }
 
-/// What an instance was given, or what was given up.
+/// What an instance was given.
 #[derive(Clone)]
 pub(crate) enum Input {
     Batch(u32, Vec<String>),
     Watermark(u64),
     Timers(Vec<Timer>),
-    GivenUp(Timer),
 }
 
 impl Task {
@@ -63,8 +62,10 @@ impl Task {
     /// Gives records to the function in one batch, then fires what is due; answers which failed, and why. No timer may fail.
     pub fn send(&mut self, source: u32, values: &[String]) -> CallResult<Vec<(usize, CallFailure)>> {
         let mut failures = Vec::new();
+        // A timer that failed before.
+        self.advance_well()?;
         self.part(source, values, 0, &mut failures)?;
-        self.fire_well()?;
+        self.advance_well()?;
         Ok(failures)
     }
 
@@ -98,23 +99,12 @@ impl Task {
         }
     }
 
-    /// A watermark of input group 0, and the timers that are due at it; answers which failed.
-    pub fn watermark(&mut self, watermark: u64) -> CallResult<Failures> {
-        self.instance.process_watermark(0, watermark)?;
-        self.journal.push(Input::Watermark(watermark));
-        self.advance(TimeDomain::Event, i64::try_from(watermark).unwrap_or(i64::MAX))
-    }
-
-    fn fire_well(&mut self) -> CallResult {
-        self.fire()?.pop().map_or(Ok(()), |(_, failed)| Err(failed))
-    }
-
     /// Ends the epoch.
     pub fn checkpoint(&mut self) -> CallResult {
         self.instance.take_checkpoint(Epoch(self.epoch + 1))?;
         self.epoch += 1;
         self.commit();
-        self.fire_well()
+        self.advance_well()
     }
 
     /// Ends the epoch and the function.
@@ -139,7 +129,6 @@ impl Task {
                 Input::Batch(source, values) => self.instance.process(&batch(source, &values))?,
                 Input::Watermark(watermark) => self.instance.process_watermark(0, watermark)?,
                 Input::Timers(due) => self.on_timers(&due)?,
-                Input::GivenUp(timer) => self.unset(&[timer]),
             }
         }
         Ok(())

@@ -1,7 +1,8 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Time of a task: it stands still until a scenario moves it, and timers that are due fire when a call is over.
+//! Time of a task: it stands still until a scenario moves it. Timers that are due fire when a call is over, those of event time
+//! before the watermark is told that made them due. One that fails is tried again before anything else is done.
 
 use fnstream_core::runtime::{CallFailure, CallResult};
 use fnstream_core::timer::{TimeDomain, Timer};
@@ -9,23 +10,15 @@ use fnstream_core::timer::{TimeDomain, Timer};
 use crate::host::Outside;
 use crate::task::{Input, Task};
 
-/// Timers that failed, and why.
-pub type Failures = Vec<(Timer, CallFailure)>;
+/// A timer that failed, and why; or the watermark, which has no timer.
+pub type TimeFailure = (Option<Timer>, CallFailure);
 
-/// What timers are compared with, once it is known.
-#[derive(Debug, Clone, Copy, Default)]
+/// What a task knows of time. No restart takes it back.
+#[derive(Debug, Default)]
 pub struct Times {
-    event: Option<i64>,
+    watermark: Option<u64>,
+    told: Option<u64>,
     processing: Option<i64>,
-}
-
-impl Times {
-    fn of(&mut self, domain: TimeDomain) -> &mut Option<i64> {
-        match domain {
-            TimeDomain::Event => &mut self.event,
-            TimeDomain::Processing => &mut self.processing,
-        }
-    }
 }
 
 impl Outside {
@@ -40,48 +33,69 @@ impl Outside {
 }
 
 impl Task {
-    /// Moves a time on, and fires what is due.
-    pub fn advance(&mut self, domain: TimeDomain, now: i64) -> CallResult<Failures> {
-        let known = self.times.of(domain);
-        *known = Some(known.map_or(now, |before| before.max(now)));
-        self.fire()
+    /// A watermark of input group 0; answers what failed.
+    pub fn watermark(&mut self, watermark: u64) -> CallResult<Option<TimeFailure>> {
+        self.times.watermark = self.times.watermark.max(Some(watermark));
+        self.advance()
     }
 
-    /// Fires timers until none is due; those that fail are given up.
-    pub fn fire(&mut self) -> CallResult<Failures> {
-        let mut failures = Vec::new();
+    /// Moves the machine's clock on; answers what failed.
+    pub fn time(&mut self, now: i64) -> CallResult<Option<TimeFailure>> {
+        self.times.processing = self.times.processing.max(Some(now));
+        self.advance()
+    }
+
+    /// Does what is due until there is nothing, or something fails. `Err` when there is no instance any more.
+    pub fn advance(&mut self) -> CallResult<Option<TimeFailure>> {
         loop {
-            let next = TimeDomain::ALL.into_iter().find_map(|domain| {
-                let due = self.outside.lock().due(domain, (*self.times.of(domain))?);
-                (!due.is_empty()).then_some(due)
-            });
-            let Some(due) = next else { return Ok(failures) };
-            self.fire_all(&due, &mut failures)?;
+            let Times { watermark, told, processing } = self.times;
+            let event = watermark.map(|watermark| i64::try_from(watermark).unwrap_or(i64::MAX));
+            let due = [(TimeDomain::Processing, processing), (TimeDomain::Event, event)]
+                .into_iter()
+                .filter_map(|(domain, now)| Some(self.outside.lock().due(domain, now?)))
+                .find(|due| !due.is_empty());
+            match (due, watermark) {
+                (Some(due), _) => {
+                    if let Some((timer, failed)) = self.fire(&due)? {
+                        return Ok(Some((Some(timer), failed)));
+                    }
+                }
+                (None, Some(watermark)) if told < Some(watermark) => {
+                    if let Err(failed) = self.instance.process_watermark(0, watermark) {
+                        self.restart()?;
+                        return Ok(Some((None, failed)));
+                    }
+                    self.journal.push(Input::Watermark(watermark));
+                    self.times.told = Some(watermark);
+                }
+                _ => return Ok(None),
+            }
         }
     }
 
-    fn fire_all(&mut self, due: &[Timer], failures: &mut Failures) -> CallResult {
+    /// The same where nothing may fail.
+    pub fn advance_well(&mut self) -> CallResult {
+        self.advance()?.map_or(Ok(()), |(_, failed)| Err(failed))
+    }
+
+    /// Fires timers in one call, or those before one that fails, which stays set.
+    fn fire(&mut self, due: &[Timer]) -> CallResult<Option<(Timer, CallFailure)>> {
         if due.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let Err(failed) = self.on_timers(due) else {
             self.journal.push(Input::Timers(due.to_vec()));
-            return Ok(());
+            return Ok(None);
         };
         self.restart()?;
         match failed.record.map(|index| index as usize) {
             None if due.len() > 1 => {
                 let (first, rest) = due.split_at(due.len() / 2);
-                self.fire_all(first, failures)?;
-                self.fire_all(rest, failures)
+                if let Some(failed) = self.fire(first)? { Ok(Some(failed)) } else { self.fire(rest) }
             }
             index => {
                 let at = index.unwrap_or(0);
-                self.fire_all(&due[..at], failures)?;
-                self.unset(&due[at..=at]);
-                self.journal.push(Input::GivenUp(due[at].clone()));
-                failures.push((due[at].clone(), failed));
-                self.fire_all(&due[at + 1..], failures)
+                Ok(self.fire(&due[..at])?.or(Some((due[at].clone(), failed))))
             }
         }
     }
@@ -93,7 +107,7 @@ impl Task {
     }
 
     /// Timers that are not set any more.
-    pub fn unset(&self, timers: &[Timer]) {
+    fn unset(&self, timers: &[Timer]) {
         let mut outside = self.outside.lock();
         for timer in timers {
             outside.timers.remove(&(timer.domain, timer.key.clone()));
