@@ -69,9 +69,9 @@ class Session:
         self.stub = stubs.FunctionStreamServiceStub(self.channel)
         self.rest = rest
 
-    def create(self, description, artifact, **more):
-        request = self.messages.CreateFunctionRequest(config_bytes=description, function_bytes=artifact, **more)
-        return self.stub.CreateFunction(request, timeout=120)
+    def create(self, description, artifact, timeout=120):
+        request = self.messages.CreateFunctionRequest(config_bytes=description, function_bytes=artifact)
+        return self.stub.CreateFunction(request, timeout=timeout)
 
     def sql(self, text):
         return self.stub.ExecuteSql(self.messages.SqlRequest(sql=text), timeout=60)
@@ -157,14 +157,16 @@ def refusals(session):
     assert python.status_code == messages.NOT_IMPLEMENTED, python
     for call, code in (
         (lambda: session.create(config("f", "i", "o"), bytes(65 << 20)), grpc.StatusCode.RESOURCE_EXHAUSTED),
-        (lambda: stub.ExecuteSql(messages.SqlRequest(sql="show topics"), timeout=1e-6), grpc.StatusCode.DEADLINE_EXCEEDED),
+        # So large a message does not come through in so short a time.
+        (lambda: session.create(config("f", "i", "o"), bytes(60 << 20), timeout=0.005), grpc.StatusCode.DEADLINE_EXCEEDED),
     ):
         try:
             answer = call()
         except grpc.RpcError as error:
             assert error.code() == code, error
         else:
-            raise AssertionError(f"it was answered: {answer}")
+            raise AssertionError(f"it was answered: {answer.message}")
+    assert session.statuses() == {}, "nothing of what was refused is left"
 
 
 def beside(session):

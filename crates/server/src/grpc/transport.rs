@@ -159,6 +159,58 @@ mod tests {
         assert_eq!(timeout(&HeaderMap::new()).unwrap(), None);
     }
 
+    /// Services that answer with a status, or never.
+    struct Answers(Option<Code>);
+
+    impl Service<Request<Body>> for Answers {
+        type Response = Response<Body>;
+        type Error = Infallible;
+        type Future = Answering;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: Request<Body>) -> Answering {
+            assert!(request.extensions().get::<CallDeadline>().is_some());
+            match self.0 {
+                Some(code) => Box::pin(async move { Ok(Status::new(code, "what the decoder says").into_http()) }),
+                None => Box::pin(std::future::pending()),
+            }
+        }
+    }
+
+    async fn answer(services: Answers, timeout: Option<&str>) -> Status {
+        let mut request = Request::new(Body::empty());
+        if let Some(timeout) = timeout {
+            request.headers_mut().insert(TIMEOUT_HEADER, timeout.parse().unwrap());
+        }
+        let answer = Transport::new(services).call(request).await.unwrap();
+        Status::from_header_map(answer.headers()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_call_ends_when_its_deadline_passes() {
+        let status = answer(Answers(None), Some("1m")).await;
+        assert_eq!(status.code(), Code::DeadlineExceeded);
+        assert!(status.message().contains("FS-1008"), "{}", status.message());
+        let status = answer(Answers(None), Some("soon")).await;
+        assert_eq!(status.code(), Code::InvalidArgument);
+    }
+
+    #[tokio::test]
+    async fn what_the_decoder_says_is_told_with_our_codes() {
+        for (code, told, ours) in [
+            (Code::OutOfRange, Code::ResourceExhausted, "FS-1003"),
+            (Code::Internal, Code::InvalidArgument, "FS-1001"),
+            (Code::NotFound, Code::NotFound, "what the decoder says"),
+        ] {
+            let status = answer(Answers(Some(code)), None).await;
+            assert_eq!(status.code(), told);
+            assert!(status.message().contains(ours), "{}", status.message());
+        }
+    }
+
     #[test]
     fn a_panic_is_an_answer_like_any_other() {
         let status = Status::from_header_map(panicked(Box::new("boom")).headers()).unwrap();
