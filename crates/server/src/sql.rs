@@ -41,8 +41,8 @@ impl Done {
     }
 }
 
-/// Runs the statements of a text. A statement that is refused is part of the answer; an error is a text that cannot be
-/// read, or a deadline that has passed.
+/// Runs the statements of a text. Of several, one that is refused is part of the answer, with what was done before it; an
+/// error is a text that cannot be read, a deadline that has passed, or why a single statement was refused.
 pub async fn execute(app: &Arc<App>, sql: &str) -> Result<Response> {
     let statements = fnstream_sql::parse(sql).map_err(|errors| Error::new(errors.first().code, errors.render(sql)))?;
     let count = statements.len();
@@ -56,14 +56,10 @@ pub async fn execute(app: &Arc<App>, sql: &str) -> Result<Response> {
         let what = statement.node.to_string();
         let done = match run(app, statement.node).await.and_then(encoded) {
             Ok(done) => done,
-            Err(error) if error.code == ErrorCode::DeadlinePassed => return Err(error),
+            Err(error) if count == 1 || error.code == ErrorCode::DeadlinePassed => return Err(error),
             Err(error) => {
                 failure::note(&error);
-                let error = if count == 1 {
-                    error
-                } else {
-                    error.context(format_args!("statement {number} of {count}, {what}"))
-                };
+                let error = error.context(format_args!("statement {number} of {count}, {what}"));
                 response.results.push(refused(&error));
                 return Ok(Response { results: response.results, ..Response::from(&error) });
             }
@@ -73,7 +69,10 @@ pub async fn execute(app: &Arc<App>, sql: &str) -> Result<Response> {
         if done.data.is_some() {
             response.data.clone_from(&done.data);
         }
-        response.results.push(done);
+        // Of one statement the answer itself says all: its rows are not to be sent twice.
+        if count > 1 {
+            response.results.push(done);
+        }
     }
     response.message = messages.join("\n");
     Ok(response)

@@ -80,8 +80,11 @@ where
     }
 }
 
+/// What answers in place of a handler that panicked.
+type Panicked = fn(Box<dyn Any + Send>) -> Response<Body>;
+
 /// A bug of ours ends one call.
-pub fn guarded<S>(services: S) -> CatchPanic<S, fn(Box<dyn Any + Send>) -> Response<Body>> {
+pub fn guarded<S>(services: S) -> CatchPanic<S, Panicked> {
     CatchPanic::custom(services, panicked)
 }
 

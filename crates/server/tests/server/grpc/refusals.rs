@@ -15,8 +15,8 @@ async fn bad_creates_are_refused_by_what_is_wrong_and_leave_nothing() {
     let good = yaml("f", &["in"], "out");
     let kafka = good
         .replace("input-type: log, topic: in", "input-type: kafka, bootstrap_servers: h:9092, topic: in, group_id: g");
-    let cases: Vec<(&str, Vec<u8>, Vec<u8>, i32, &str)> = vec![
-        ("no config", Vec::new(), echo(), 400, "FS-1103"),
+    let cases = [
+        ("no config", Vec::<u8>::new(), echo(), 400, "FS-1103"),
         ("config that is no utf-8", b"name: \xff\xfe".to_vec(), echo(), 400, "FS-1103"),
         ("config that is no yaml", b"name: [f".to_vec(), echo(), 400, "FS-1103"),
         (
