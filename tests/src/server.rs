@@ -75,7 +75,7 @@ impl Server {
             .arg(data_dir)
             .args(&options.args);
         // What the caller's shell sets must not change what is tested.
-        for variable in ["RUST_LOG", "LISTEN_ADDR", "FUNCTION_STREAM_HOME", "FAILPOINTS"] {
+        for variable in ["RUST_LOG", "LISTEN_ADDR", "FUNCTION_STREAM_HOME", "FUNCTION_STREAM_CONF", "FAILPOINTS"] {
             command.env_remove(variable);
         }
         command.envs(options.env.iter().map(|(name, value)| (name, value)));

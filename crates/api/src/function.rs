@@ -229,6 +229,9 @@ pub struct TaskDescription {
     pub restarts: u64,
     /// Bytes of memory that its instance uses.
     pub memory_bytes: u64,
+    /// The watermark that the function was told last, in milliseconds since the Unix epoch; not there before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watermark_ms: Option<u64>,
     /// Where it stands in its inputs.
     pub partitions: Vec<PartitionDescription>,
     /// What went wrong last, also when it was overcome.

@@ -41,8 +41,10 @@ pub fn run(args: &Args) -> Result {
     let mut reports = Vec::new();
     for path in &args.files {
         let name = path.display().to_string();
-        let bytes = std::fs::read(path).map_err(|e| Failure::Plain(format!("'{name}' cannot be read: {e}")))?;
-        reports.push(check(name, &bytes, args.kind));
+        reports.push(match std::fs::read(path) {
+            Ok(bytes) => check(name, &bytes, args.kind),
+            Err(error) => Report { name, kind: None, problems: vec![unreadable(&error)] },
+        });
     }
     match args.format {
         Format::Text => reports.iter().try_for_each(print)?,
@@ -54,7 +56,8 @@ pub fn run(args: &Args) -> Result {
 /// What is to be said about a file.
 struct Report {
     name: String,
-    kind: ConfigKind,
+    /// Unknown of a file that cannot be read.
+    kind: Option<ConfigKind>,
     problems: Vec<Problem>,
 }
 
@@ -63,11 +66,11 @@ impl Report {
         self.problems.iter().all(|problem| problem.severity == Severity::Note)
     }
 
-    fn kind(&self) -> &'static str {
-        match self.kind {
+    fn kind(&self) -> Option<&'static str> {
+        self.kind.map(|kind| match kind {
             ConfigKind::Function => "function",
             ConfigKind::Server => "server",
-        }
+        })
     }
 }
 
@@ -81,17 +84,21 @@ fn check(name: String, bytes: &[u8], kind: Option<Kind>) -> Report {
         ConfigKind::Function => parse_function_config(bytes).map(|(_, notes)| notes),
         ConfigKind::Server => parse_server_config(bytes).map(|(_, notes)| notes),
     };
-    Report { name, kind, problems: told.unwrap_or_else(|problems| problems.list) }
+    Report { name, kind: Some(kind), problems: told.unwrap_or_else(|problems| problems.list) }
+}
+
+fn unreadable(error: &std::io::Error) -> Problem {
+    let message = format!("the file cannot be read: {error}");
+    Problem { severity: Severity::Error, place: None, origin: None, message, hint: None }
 }
 
 fn print(report: &Report) -> Result {
     for problem in &report.problems {
         output::line(problem.line(&report.name))?;
     }
-    if report.is_good() {
-        output::line(format!("{}: valid {} configuration", report.name, report.kind()))
-    } else {
-        Ok(())
+    match report.kind() {
+        Some(kind) if report.is_good() => output::line(format!("{}: valid {kind} configuration", report.name)),
+        _ => Ok(()),
     }
 }
 

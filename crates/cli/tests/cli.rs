@@ -104,7 +104,7 @@ fn echo(folder: &TempDir) -> String {
 #[test]
 fn the_verbs_and_the_version_are_told() {
     let help = run(&["--help"]);
-    for verb in ["standalone", "server", "client", "bench"] {
+    for verb in ["standalone", "server", "client", "sql", "bench"] {
         assert!(out(&help).contains(verb), "{verb}");
     }
     assert!(!out(&help).contains("openapi"), "for those who build it only");

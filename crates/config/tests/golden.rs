@@ -4,6 +4,8 @@
 //! Bad files and what exactly each is told. `FNSTREAM_GOLDEN=write cargo test -p fnstream-config --test golden` writes what
 //! they are told now; what changed is then read in the diff.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::PathBuf;
 
 use fnstream_config::{parse_function_config, parse_server_config};

@@ -4,6 +4,8 @@
 //! What is published of the tables of keys is what they say: the JSON schemas in `docs/schema/` and the reference in
 //! `docs/config.md`. `FNSTREAM_GOLDEN=write cargo test -p fnstream-config --test published` writes them.
 
+#![allow(clippy::unwrap_used)]
+
 mod published {
     pub mod validator;
 }

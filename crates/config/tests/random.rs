@@ -3,6 +3,8 @@
 
 //! Any bytes as a file: reading ends, with a configuration or with problems that are in the file, and never panics.
 
+#![allow(clippy::unwrap_used)]
+
 use fnstream_config::server::{Sources, server_config};
 use fnstream_config::{ConfigKind, Place, Problems, parse_function_config, parse_server_config};
 use proptest::prelude::*;

@@ -143,7 +143,8 @@ pub trait Instance: Send {
     /// Processes the records of a batch in order.
     fn process(&mut self, batch: &Batch) -> CallResult;
 
-    /// Tells that no record older than `watermark` (ms) is expected from that input group.
+    /// Tells that no record older than `watermark` (ms) is expected from any input; `source` is the group that held it back until
+    /// now. Timers that it made due come before.
     fn process_watermark(&mut self, source: u32, watermark: u64) -> CallResult;
 
     /// Tells that these timers are due, in the order of their times. They are not set any more; they may be set again.

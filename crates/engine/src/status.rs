@@ -104,6 +104,8 @@ pub struct TaskStatus {
     pub restarts: u64,
     /// Bytes of linear memory of its instance.
     pub memory_bytes: usize,
+    /// The watermark that its function was told last, in milliseconds since the Unix epoch.
+    pub watermark: Option<u64>,
     /// The last failure, until the function is started anew.
     pub last_error: Option<TaskError>,
     /// Why what it has done cannot be committed now; it is handed in again until it can.

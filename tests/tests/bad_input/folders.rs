@@ -128,7 +128,10 @@ async fn refused(data_dir: &Path, listen: &str, code: &str) -> Result<String> {
 
 async fn start(data_dir: &Path, listen: &str) -> Result<Output> {
     let mut command = Command::new(binary::server()?);
-    command.args(["standalone", "--listen", listen, "--data-dir"]).arg(data_dir).env_remove("RUST_LOG");
+    command
+        .args(["standalone", "--listen", listen, "--grpc-listen", "127.0.0.1:0", "--data-dir"])
+        .arg(data_dir)
+        .env_remove("RUST_LOG");
     let running = tokio::task::spawn_blocking(move || command.output());
     Ok(within("a server that cannot start to end", running).await???)
 }

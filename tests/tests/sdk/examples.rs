@@ -67,7 +67,7 @@ fn window_emits_each_window_once() -> Result<()> {
     assert_eq!(task.outside.lock().emitted, []);
     assert!(task.watermark(10_000)?.is_none());
     task.restart()?;
-    assert_eq!(task.outside.lock().emitted, [wanted.clone()]);
+    assert_eq!(task.outside.lock().emitted, std::slice::from_ref(&wanted));
     task.checkpoint()?;
     task.restart()?;
     assert!(task.send(0, &["late".to_owned()])?.is_empty());

@@ -13,6 +13,7 @@ use arrow_array::types::{
 use arrow_array::{Array, ArrowPrimitiveType, RecordBatch};
 use arrow_ipc::reader::StreamReader;
 use arrow_schema::{DataType, TimeUnit};
+use fnstream_api::units::format_time;
 use fnstream_core::ErrorCode;
 use serde_json::Value;
 
@@ -78,7 +79,7 @@ fn value(column: &dyn Array, row: usize) -> Result<Value> {
         DataType::Float32 => number::<Float32Type>(column, row),
         DataType::Float64 => number::<Float64Type>(column, row),
         DataType::Timestamp(TimeUnit::Millisecond, _) => {
-            time(column.as_primitive::<TimestampMillisecondType>().value(row)).into()
+            format_time(column.as_primitive::<TimestampMillisecondType>().value(row)).into()
         }
         DataType::Utf8 => column.as_string::<i32>().value(row).into(),
         DataType::LargeUtf8 => column.as_string::<i64>().value(row).into(),
@@ -107,23 +108,6 @@ fn bytes(bytes: &[u8]) -> String {
         Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
         _ => bytes.iter().fold(r"\x".to_owned(), |hex, byte| format!("{hex}{byte:02x}")),
     }
-}
-
-/// A time in milliseconds since the Unix epoch, such as `2026-11-28T00:57:50.000Z`.
-fn time(unix_ms: i64) -> String {
-    const DAY_MS: i64 = 86_400_000;
-    let (day, ms) = (unix_ms.div_euclid(DAY_MS), unix_ms.rem_euclid(DAY_MS));
-    // Days of the proleptic Gregorian calendar, in years that begin in March so that a leap day comes last.
-    let shifted = day + 719_468;
-    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    let year = year_of_era + era * 400 + next;
-    let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", ms % 1_000)
 }
 
 #[cfg(test)]
@@ -160,13 +144,6 @@ mod tests {
         assert_eq!(rows.rows, [first.clone(), second, first]);
         assert_eq!(rows.texts("text"), ["a", "a"]);
         assert!(rows.texts("none").is_empty());
-    }
-
-    #[test]
-    fn times_before_the_epoch_and_at_the_ends_of_years_are_right() {
-        assert_eq!(time(-1), "1969-12-31T23:59:59.999Z");
-        assert_eq!(time(951_782_400_000), "2000-02-29T00:00:00.000Z");
-        assert_eq!(time(4_107_542_400_000), "2100-03-01T00:00:00.000Z");
     }
 
     #[test]

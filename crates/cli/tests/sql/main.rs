@@ -1,12 +1,13 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! `function-stream sql` against a server that does what the test wants: hangs, dies, comes back. What a real server makes
-//! of statements is tested where the servers are.
+//! `function-stream sql`: against a server that does what the test wants, hangs, dies and comes back; and the whole way,
+//! with the server that users have.
 
 #![allow(clippy::unwrap_used, reason = "a test may say plainly what it takes for granted")]
 
 mod fake;
+mod real;
 mod repl;
 mod script;
 mod terminal;

@@ -239,6 +239,7 @@ impl Running {
     pub(super) fn show(&self, view: &mut View, ending: bool) {
         view.state = if ending { TaskState::Draining } else { TaskState::Running };
         view.refused = self.refused.clone();
+        view.watermark = self.event_time.told();
         if view.progress.epoch != self.committed.epoch {
             view.progress = self.committed.clone();
         }

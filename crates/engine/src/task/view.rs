@@ -18,6 +18,7 @@ pub(crate) struct View {
     pub(crate) ends: Positions,
     pub(crate) restarts: u64,
     pub(crate) memory_bytes: usize,
+    pub(crate) watermark: Option<u64>,
     pub(crate) last_error: Option<TaskError>,
     /// Why the epoch in flight was refused when it was last handed in.
     pub(crate) refused: Option<Error>,
@@ -32,6 +33,7 @@ impl View {
             ends: assignment.inputs.iter().map(|input| (input.partition.clone(), Position::START)).collect(),
             restarts: 0,
             memory_bytes: 0,
+            watermark: None,
             last_error: None,
             refused: None,
         }
@@ -55,6 +57,7 @@ impl View {
             records_out: self.progress.records_out,
             restarts: self.restarts,
             memory_bytes: self.memory_bytes,
+            watermark: self.watermark,
             last_error: self.last_error.clone(),
             refused: self.refused.clone(),
         }

@@ -4,6 +4,7 @@
 //! The examples do what their pages say.
 
 use fnstream_core::ErrorCode;
+use fnstream_core::timer::{TimeDomain, Timer};
 
 use crate::support::{example, said, task};
 
@@ -42,6 +43,18 @@ fn word_count_counts() {
     let mut words = task(&example("word_count_rust"));
     assert_eq!(words.run(&["a b a", "b"]).unwrap(), ["1", "1", "2", "2"]);
     assert_eq!(words.run(&["a"]).unwrap(), ["3"]);
+}
+
+#[test]
+fn window_counts_windows() {
+    let mut window = task(&example("window_rust"));
+    // Of the times 100 and 101.
+    window.instance.process(&crate::support::batch(&["x", "y"])).unwrap();
+    let set: Vec<_> = std::mem::take(&mut window.host.lock().timers).into_iter().collect();
+    let [((domain, key), at_ms)] = &set[..] else { panic!("{set:?}") };
+    assert_eq!((*domain, &key[8..], *at_ms), (TimeDomain::Event, &b"k"[..], 10_000));
+    window.instance.on_timers(&[Timer { domain: *domain, key: key.clone(), at_ms: *at_ms }]).unwrap();
+    assert_eq!(window.take(), [r#"{"key":"k","window":0,"count":2}"#]);
 }
 
 #[test]

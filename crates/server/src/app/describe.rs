@@ -59,6 +59,7 @@ impl App {
             records_out: task.records_out,
             restarts: task.restarts,
             memory_bytes: task.memory_bytes as u64,
+            watermark_ms: task.watermark,
             partitions: task.partitions.iter().map(|of| self.partition(of)).collect(),
             last_error: task.last_error.as_ref().map(|error| TaskError {
                 code: error.code.as_str().to_owned(),

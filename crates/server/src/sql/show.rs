@@ -101,6 +101,9 @@ fn task(task: &TaskDescription) -> String {
     let status = task.status.as_str();
     let mut told =
         format!("{status}, epoch {epoch}, in {records_in}, out {records_out}, lag {lag}, restarts {restarts}");
+    if let Some(watermark) = task.watermark_ms {
+        told.push_str(&format!(", watermark {watermark}"));
+    }
     if let Some(error) = &task.last_error {
         told.push_str(&format!(", last error {}: {}", error.code, error.message));
     }
