@@ -139,6 +139,7 @@ fn what_a_schema_accepts_the_reader_refuses_only_for_what_a_schema_cannot_see() 
         "is not host:port",
         "not the address of a Pulsar broker",
         "name of an environment variable",
+        "holds a zero byte",
         "absolute path",
         "two folders",
         // JSON Schema counts what YAML has read, not what was written.

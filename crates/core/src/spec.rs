@@ -161,7 +161,7 @@ impl FunctionSpec {
         for (group, topics) in self.inputs.iter().enumerate() {
             for (index, topic) in topics.iter().enumerate() {
                 if !seen.insert(topic) {
-                    found(Field::Input { group, index }, format!("input '{topic}' is named twice"));
+                    found(Field::Input { group, index }, format!("input '{}' is named twice", topic.escape_debug()));
                 }
                 if let Err(e) = check_name("topic", topic) {
                     found(Field::Input { group, index }, e.message);
@@ -171,9 +171,10 @@ impl FunctionSpec {
         let mut outputs: HashSet<&str> = HashSet::new();
         for (index, topic) in self.outputs.iter().enumerate() {
             if !outputs.insert(topic) {
-                found(Field::Output(index), format!("output '{topic}' is named twice"));
+                found(Field::Output(index), format!("output '{}' is named twice", topic.escape_debug()));
             }
             if seen.contains(&**topic) {
+                let topic = topic.escape_debug();
                 let message = format!("'{topic}' is both input and output: the function would feed itself for ever");
                 found(Field::Output(index), message);
             }
@@ -188,12 +189,13 @@ impl FunctionSpec {
                 found(Field::DeadLetterTopic, e.message);
             }
             if seen.contains(&*topic) || outputs.contains(&*topic) {
+                let topic = topic.escape_debug();
                 let message = format!("dead-letter topic '{topic}' is also an input or an output of the function");
                 found(Field::DeadLetterTopic, message);
             }
         }
         for topic in self.watermarks.keys().filter(|topic| !seen.contains(topic.as_str())) {
-            let message = format!("a watermark is given for '{topic}', which is not an input");
+            let message = format!("a watermark is given for '{}', which is not an input", topic.escape_debug());
             found(Field::Watermark(topic.clone()), message);
         }
     }
@@ -205,6 +207,7 @@ impl FunctionSpec {
                 found(format!("'{}' cannot be the name of an environment variable", name.escape_debug()));
             }
             if value.contains('\0') {
+                let name = name.escape_debug();
                 found(format!("the value of the environment variable '{name}' holds a zero byte"));
             }
         }
@@ -218,7 +221,7 @@ impl FunctionSpec {
                 }
             }
             if !guests.insert(guest.trim_end_matches('/')) {
-                found(format!("two folders are granted as '{guest}'"));
+                found(format!("two folders are granted as '{}'", guest.escape_debug()));
             }
         }
     }

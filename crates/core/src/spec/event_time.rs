@@ -91,6 +91,7 @@ impl Watermark {
 
     pub(super) fn check(&self, topic: &str, problems: &mut Vec<SpecProblem>) {
         let mut found = |message| problems.push(SpecProblem::new(Field::Watermark(topic.to_owned()), message));
+        let topic = topic.escape_debug();
         if let WatermarkStrategy::Bounded { delay } = self.strategy
             && delay > Self::MOST
         {
