@@ -21,6 +21,8 @@ use crate::failure::ErrorBody;
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a server that a call waits for is asked whether it is there, and how long it may take to say so.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
 
 /// What a create means when the function is there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,6 +50,9 @@ impl GrpcClient {
         let endpoint = Endpoint::from_shared(url.to_owned())
             .map_err(|e| ClientError::invalid(format!("url '{url}': {e}")))?
             .connect_timeout(CONNECT_TIMEOUT)
+            // Only while a call waits: a server that does not even answer a ping is gone.
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_INTERVAL)
             .tcp_nodelay(true);
         let channel = endpoint.connect().await.map_err(|e| ClientError::Unreachable {
             message: format!("cannot reach the server at {url}: {}", root_cause(&e)),
