@@ -125,7 +125,7 @@ pub struct PollLimit {
 pub enum Polled {
     /// At least one record of one partition.
     Batch(Batch),
-    /// No function that writes to the partition expects to write a record older than `watermark` any more. It comes after all
+    /// No function that emits watermarks to the partition expects to write a record older than `watermark` any more. It comes after all
     /// records that were written before that was said.
     Watermark {
         /// The partition.
@@ -148,7 +148,7 @@ pub enum Polled {
 /// - **Wake-ups**: after `Pending` the waker is called at least once when a record comes; it may be called without cause.
 /// - **Watermarks** that functions have emitted to a partition ([`crate::epoch::OutboxWatermark`]) come in their order among
 ///   its records, or later, and ascend; a source that is opened at a position gives the one that holds there again. They are
-///   never records. The least of those of the tasks that have emitted any counts.
+///   never records.
 /// - **Abandoning** a source at any time loses nothing: what was polled but not committed is read again after reopening.
 pub trait Source: Send {
     /// The next records of an input group, or of any. Does not block.

@@ -98,14 +98,20 @@ pub struct FrozenEpoch {
     pub watermarks: Vec<OutboxWatermark>,
 }
 
-/// A watermark that a task has emitted: it will write no older record to any partition of the topic. A lower one than before
-/// says nothing.
+/// What a task says of event time to an output: that it will write no older record to any partition of the topic, and whether
+/// its own inputs are silent, so that nobody need wait for it.
+///
+/// The tasks of a function count for a topic from the first watermark on that any of them emits to it. The topic's is the least
+/// of those of all tasks that count and are not idle, where one that has emitted none has 0; when all are idle, the greatest. It
+/// never falls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxWatermark {
     /// The output topic.
     pub topic: Arc<str>,
-    /// Milliseconds since the Unix epoch.
+    /// Milliseconds since the Unix epoch; 0 when it emits none now. A lower one than before says nothing.
     pub watermark: u64,
+    /// Whether the task's inputs are idle.
+    pub idle: bool,
 }
 
 /// Emitted records for one partition of one output, in order.

@@ -25,11 +25,14 @@ impl Membership for Alone {}
 impl Broker for EmbeddedBroker {
     fn join(&self, subscription: Subscription, listener: Arc<dyn AssignmentListener>) -> Result<Box<dyn Membership>> {
         let store = self.0.inner();
+        let mut assignments = Vec::new();
         for (index, inputs) in subscription.tasks(|topic| Ok(store.topics.get(topic)?.count()))? {
             let task = TaskId::new(subscription.function, index);
             let lease = store.ledger.lock().lease(task)?;
-            listener.assigned(Assignment { task, lease, inputs });
+            assignments.push(Assignment { task, lease, inputs });
         }
+        // Told when all of them are known: the watermarks of a function are those of all its tasks.
+        assignments.into_iter().for_each(|assignment| listener.assigned(assignment));
         Ok(Box::new(Alone))
     }
 

@@ -16,6 +16,7 @@
 //! revisions         1, JSON of the Revisions, the oldest first
 //! unclaimed fork    1
 //! watermark         1, milliseconds u64 BE
+//! writer            1, milliseconds u64 BE, idle u8 (0 or 1)
 //! ```
 
 use fnstream_core::Result;
@@ -27,6 +28,7 @@ use fnstream_frame::Frame;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::error::corrupt;
+use crate::log::watermarks::Writer;
 
 const VERSION: u8 = 1;
 
@@ -89,6 +91,23 @@ pub(crate) fn encode_watermark(watermark: u64) -> [u8; 9] {
 pub(crate) fn decode_watermark(value: &[u8]) -> Result<u64> {
     let rest: &[u8; 8] = fixed("a watermark", value)?;
     Ok(u64::from_be_bytes(*rest))
+}
+
+/// The bytes of what a task has said of event time.
+pub(crate) fn encode_writer(writer: Writer) -> [u8; 10] {
+    let mut out = [u8::from(writer.idle); 10];
+    out[..9].copy_from_slice(&encode_watermark(writer.watermark));
+    out
+}
+
+/// What a task has said, of these bytes.
+pub(crate) fn decode_writer(value: &[u8]) -> Result<Writer> {
+    let rest: &[u8; 9] = fixed("a writer", value)?;
+    let (watermark, idle) = rest.split_at(8);
+    match idle {
+        [idle @ 0..=1] => Ok(Writer { watermark: be_u64(watermark), idle: *idle == 1 }),
+        _ => Err(corrupt("a writer is neither idle nor not")),
+    }
 }
 
 /// Where a partition begins after retention took records off it.

@@ -22,7 +22,7 @@ use crate::db::ended;
 use crate::formats;
 use crate::inner::Inner;
 use crate::keys;
-use crate::log::watermarks::Raised;
+use crate::log::watermarks;
 use crate::store::Store;
 
 /// Keeps functions in the store.
@@ -95,7 +95,11 @@ impl Metadata for RocksMetadata {
             (None, Some(_)) => return Err(internal("a snapshot belongs to a change of the description")),
             (None, None) => {}
         }
+        let no_group = store.ledger.lock();
+        let raised = store.forget_writers(&mut batch, entry.id, &entry.spec.outputs);
         store.put_entry(batch, &entry)?;
+        watermarks::done(&raised);
+        drop(no_group);
         drop(one_change);
         store.functions_changed();
         Ok(entry)
@@ -187,10 +191,9 @@ impl Inner {
         let mut batch = WriteBatch::default();
         self.claim(&mut batch, entry.id)?;
         self.put_revision(&mut batch, history, entry, Some(before));
-        let raised = self.forget_writers(&mut batch, before);
+        let raised = self.rename_writers(&mut batch, before, entry.id, &entry.spec.outputs);
         self.put_entry(batch, entry)?;
-        raised.iter().for_each(Raised::written);
-        raised.iter().for_each(Raised::wake);
+        watermarks::done(&raised);
         ledger.remove(before);
         removed.insert(before);
         Ok(())
@@ -208,10 +211,9 @@ impl Inner {
         for id in past.chain([entry.id]) {
             self.delete_tasks(&mut batch, id);
         }
-        let raised = self.forget_writers(&mut batch, entry.id);
+        let raised = self.forget_writers(&mut batch, entry.id, &[]);
         self.write_metadata(batch)?;
-        raised.iter().for_each(Raised::written);
-        raised.iter().for_each(Raised::wake);
+        watermarks::done(&raised);
         ledger.remove(entry.id);
         removed.insert(entry.id);
         Ok(())

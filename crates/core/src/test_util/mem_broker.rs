@@ -47,7 +47,7 @@ pub use commits::{Outcome, PendingCommit};
 pub use topics::StoredRecord;
 
 use crate::delta::Delta;
-use crate::epoch::{Epoch, FrozenEpoch, Progress, TaskId};
+use crate::epoch::{Epoch, FrozenEpoch, OutboxWatermark, Progress, TaskId};
 use crate::error::{Error, ErrorCode, Result};
 use crate::record::{Position, TopicPartition, partition_for_key};
 use crate::state::Marker;
@@ -134,7 +134,8 @@ impl MemBroker {
     pub fn emit_watermark(&self, task: TaskId, topic: &str, watermark: u64) {
         {
             let mut state = self.shared.state.lock();
-            let raised = expect(state.ledger.topics.emit_watermark(task, &topic.into(), watermark));
+            let said = OutboxWatermark { topic: topic.into(), watermark, idle: false };
+            let raised = expect(state.ledger.topics.say(task, &said, &[task]));
             state.ledger.appended.extend(raised);
         }
         self.wake();

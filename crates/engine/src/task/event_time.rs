@@ -36,6 +36,8 @@ pub(super) struct EventTime {
     /// Timers were fired for it, and the function was not told of it yet: nothing may be read in between, and no other one is
     /// looked for, also after a crash.
     begun: Option<Rise>,
+    /// Whether those who read what the task writes were told that it is idle.
+    told_idle: Option<bool>,
     /// What [`EventTime::rise`] found, until something changes.
     rise: Option<Option<Rise>>,
 }
@@ -88,7 +90,7 @@ impl EventTime {
             active: now,
             idle: false,
         });
-        Ok(EventTime { inputs: inputs.collect(), told: kept.told, begun: kept.begun, rise: None })
+        Ok(EventTime { inputs: inputs.collect(), told: kept.told, begun: kept.begun, told_idle: None, rise: None })
     }
 
     /// The bytes to keep; none when nothing is known.
@@ -142,6 +144,28 @@ impl EventTime {
                 self.rise = None;
             }
         }
+    }
+
+    /// Whether all partitions that take part are idle: then the task has nothing to say of event time.
+    pub(super) fn is_idle(&self) -> bool {
+        let mut taking_part = self.inputs.iter().filter(|input| input.takes_part()).peekable();
+        taking_part.peek().is_some() && taking_part.all(|input| input.idle)
+    }
+
+    /// Whether that is to be told although there is nothing else to commit.
+    pub(super) fn idle_is_news(&self) -> bool {
+        self.told_idle != Some(true) && self.is_idle()
+    }
+
+    /// An epoch ends: whether the task is idle, and whether that is to be told in it.
+    pub(super) fn tell_idle(&mut self) -> (bool, bool) {
+        let idle = self.is_idle();
+        let takes_part = self.inputs.iter().any(InputTime::takes_part);
+        let news = takes_part && self.told_idle != Some(idle);
+        if takes_part {
+            self.told_idle = Some(idle);
+        }
+        (idle, news)
     }
 
     /// When the next partition will be idle, if it stays quiet.

@@ -130,12 +130,13 @@ impl Outbox {
         *known = watermark.max(*known);
     }
 
-    /// Ends the epoch, together with [`Outbox::take`]: the watermarks that were emitted in it.
-    pub(crate) fn take_watermarks(&mut self) -> Vec<OutboxWatermark> {
+    /// Ends the epoch, together with [`Outbox::take`]: the watermarks that were emitted in it, and to all outputs whether the
+    /// task is `idle` when that is `news`.
+    pub(crate) fn take_watermarks(&mut self, idle: bool, news: bool) -> Vec<OutboxWatermark> {
         let outputs = self.outputs.iter().zip(&mut self.watermarks);
-        let emitted = outputs.map(|(output, watermark)| (output, std::mem::take(watermark)));
-        let emitted = emitted.filter(|(_, watermark)| *watermark > 0);
-        emitted.map(|(output, watermark)| OutboxWatermark { topic: output.topic.clone(), watermark }).collect()
+        let said = outputs.map(|(output, watermark)| (output, std::mem::take(watermark)));
+        let said = said.filter(|(_, watermark)| news || *watermark > 0);
+        said.map(|(output, watermark)| OutboxWatermark { topic: output.topic.clone(), watermark, idle }).collect()
     }
 
     /// Forgets what was emitted.

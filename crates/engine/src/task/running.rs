@@ -252,8 +252,9 @@ impl Running {
     fn facts(&self, cx: &Cx<'_>, time_due: bool, now: Duration) -> Facts {
         let engine = &cx.function.engine;
         let host = self.host.lock();
+        let news = self.event_time.idle_is_news();
         let has_work =
-            self.urgent || self.records + self.told > 0 || !host.layers.is_clean() || !host.outbox.is_empty();
+            news || self.urgent || self.records + self.told > 0 || !host.layers.is_clean() || !host.outbox.is_empty();
         Facts {
             records: self.records + self.told,
             bytes: self.bytes + host.layers.overlay_bytes() + host.outbox.bytes(),

@@ -160,7 +160,7 @@ impl<'a> Group<'a> {
     fn add_commit(&mut self, ledger: &mut Ledger, commit: Commit) {
         let Commit { task, generation, epoch, outbox, progress, state, watermarks, done } = commit;
         let early = match ledger.admit(task, generation, epoch) {
-            Verdict::Commit => match self.stage(task, epoch, outbox, &progress, state, &watermarks) {
+            Verdict::Commit => match self.stage(ledger, task, outbox, &progress, state, (epoch, &watermarks)) {
                 Ok(()) => {
                     self.tasks.insert(task);
                     None
@@ -180,12 +180,12 @@ impl<'a> Group<'a> {
     /// Everything that can fail comes before the first thing that is put into the batch.
     fn stage(
         &mut self,
+        ledger: &Ledger,
         task: TaskId,
-        epoch: Epoch,
         outbox: Vec<(Arc<str>, Part)>,
         progress: &[u8],
         state: StateWrites,
-        watermarks: &[OutboxWatermark],
+        (epoch, watermarks): (Epoch, &[OutboxWatermark]),
     ) -> Result<()> {
         let store = self.store;
         let outbox: Result<Vec<_>> = outbox
@@ -198,7 +198,7 @@ impl<'a> Group<'a> {
             .collect();
         let outbox = outbox?;
         let watermarks: Result<Vec<_>> =
-            watermarks.iter().map(|emitted| Ok((store.topics.get(&emitted.topic)?, emitted.watermark))).collect();
+            watermarks.iter().map(|said| Ok((store.topics.get(&said.topic)?, said))).collect();
         let watermarks = watermarks?;
         let mut apart = self.apart.take();
         let batch = apart.as_mut().unwrap_or(&mut self.batch);
@@ -214,9 +214,9 @@ impl<'a> Group<'a> {
         for (topic, part) in &outbox {
             self.place(topic, part);
         }
-        for (topic, watermark) in watermarks {
+        for (topic, said) in watermarks {
             let known = self.writers.entry(topic.id).or_insert_with(|| (topic.clone(), topic.writers()));
-            known.1.emitted(task, watermark);
+            known.1.say(task, said, ledger.tasks_of(task.function));
         }
         self.awaited = true;
         Ok(())

@@ -66,6 +66,11 @@ impl Ledger {
         Ledger { tasks: HashMap::new(), removed: HashSet::new(), last_lease: u64::from(opening) << 32 }
     }
 
+    /// The tasks of a function that were assigned since the store was opened.
+    pub(crate) fn tasks_of(&self, function: FunctionId) -> impl Iterator<Item = TaskId> {
+        self.tasks.keys().filter(move |task| task.function == function).copied()
+    }
+
     /// A new assignment of a task.
     pub(crate) fn lease(&mut self, task: TaskId) -> Result<u64> {
         self.check_not_removed(task)?;

@@ -180,6 +180,10 @@ fn watermark_of_version_1() {
     assert_eq!(encode_watermark(0x0102), *b"\x01\x00\x00\x00\x00\x00\x00\x01\x02");
     assert_eq!(decode_watermark(b"\x01\x00\x00\x00\x00\x00\x00\x01\x02").unwrap(), 0x0102);
     assert!(decode_watermark(b"\x01\x00").is_err());
+    let writer = Writer { watermark: 0x0102, idle: true };
+    assert_eq!(encode_writer(writer), *b"\x01\x00\x00\x00\x00\x00\x00\x01\x02\x01");
+    assert_eq!(decode_writer(b"\x01\x00\x00\x00\x00\x00\x00\x01\x02\x01").unwrap(), writer);
+    assert!(decode_writer(b"\x01\x00\x00\x00\x00\x00\x00\x01\x02\x02").is_err());
 }
 
 #[test]

@@ -3,8 +3,9 @@
 
 //! Watermarks that functions emit: they travel with a topic and are never in it.
 //!
-//! A topic remembers the last watermark of each task that has emitted one to it, and its own is the least of them. When that
-//! rises, each partition notes at which position it did: a reader that has come so far knows it.
+//! A topic remembers the last watermark of each task that writes to it, and its own is the least of them, as
+//! [`fnstream_core::epoch::OutboxWatermark`] says. When that rises, each partition notes at which position it did: a reader that
+//! has come so far knows it.
 //!
 //! ```text
 //! partition   r r r | r r r r | r r               task A   5      9    12
@@ -18,7 +19,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fnstream_core::Result;
-use fnstream_core::epoch::{FunctionId, TaskId};
+use fnstream_core::epoch::{FunctionId, OutboxWatermark, TaskId};
 use rocksdb::WriteBatch;
 
 use super::partition::{Mark, Topic};
@@ -31,10 +32,16 @@ use crate::keys;
 /// What a topic knows of the functions that write to it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Writers {
-    /// The last watermark of each task that has emitted any.
-    tasks: BTreeMap<TaskId, u64>,
-    /// The highest that the least of them ever was.
+    tasks: BTreeMap<TaskId, Writer>,
+    /// The topic's own, which never falls.
     watermark: u64,
+}
+
+/// What a task has said last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Writer {
+    pub watermark: u64,
+    pub idle: bool,
 }
 
 /// What a write makes of a topic's writers, and of its partitions: in memory once the write is done.
@@ -52,24 +59,36 @@ impl Writers {
         iterator.seek(&range.start);
         while let Some((key, value)) = iterator.item() {
             let task = keys::writer_task(key).ok_or_else(|| corrupt("the key of a writer is truncated"))?;
-            writers.tasks.insert(task, formats::decode_watermark(value)?);
+            writers.tasks.insert(task, formats::decode_writer(value)?);
             iterator.next();
         }
         ended(&iterator)?;
-        writers.watermark = writers.least();
+        // What was reached is noted in every partition.
+        writers.watermark = mark_at(db, topic, 0, u64::MAX)?.watermark;
         Ok(writers)
     }
 
     fn least(&self) -> u64 {
-        self.tasks.values().copied().min().unwrap_or(0)
+        let emits = |task: &TaskId| self.of(task.function).any(|(_, writer)| writer.watermark > 0);
+        let counting = || self.tasks.iter().filter(|(task, _)| emits(task)).map(|(_, writer)| writer);
+        let active = counting().filter(|writer| !writer.idle).map(|writer| writer.watermark).min();
+        active.or_else(|| counting().map(|writer| writer.watermark).max()).unwrap_or(0)
     }
 
-    /// Takes a task's watermark; answers whether that changes anything.
-    pub(crate) fn emitted(&mut self, task: TaskId, watermark: u64) -> bool {
+    fn of(&self, function: FunctionId) -> impl Iterator<Item = (&TaskId, &Writer)> {
+        self.tasks.range(TaskId::new(function, 0)..=TaskId::new(function, u32::MAX))
+    }
+
+    /// Takes what a task says; `all` are the tasks of its function, which count from its first watermark on.
+    pub(crate) fn say(&mut self, task: TaskId, said: &OutboxWatermark, all: impl IntoIterator<Item = TaskId>) {
         let own = self.tasks.entry(task).or_default();
-        let rises = watermark > *own;
-        *own = watermark.max(*own);
-        rises
+        own.watermark = said.watermark.max(own.watermark);
+        own.idle = said.idle;
+        if said.watermark > 0 {
+            for task in all {
+                self.tasks.entry(task).or_default();
+            }
+        }
     }
 }
 
@@ -84,9 +103,9 @@ impl Raised {
     ) -> Self {
         let meta = db.family(keys::META);
         let before = topic.writers();
-        for (task, watermark) in &writers.tasks {
-            if before.tasks.get(task) != Some(watermark) {
-                batch.put_cf(meta, keys::writer(topic.id, *task), formats::encode_watermark(*watermark));
+        for (task, writer) in &writers.tasks {
+            if before.tasks.get(task) != Some(writer) {
+                batch.put_cf(meta, keys::writer(topic.id, *task), formats::encode_writer(*writer));
             }
         }
         for task in before.tasks.keys().filter(|task| !writers.tasks.contains_key(task)) {
@@ -122,21 +141,63 @@ impl Raised {
 }
 
 impl Inner {
-    /// Forgets what the tasks of a function have emitted: they emit no more, and must not hold others back. The caller has
-    /// the ledger's lock, so that no group is written meanwhile.
-    pub(crate) fn forget_writers(&self, batch: &mut WriteBatch, function: FunctionId) -> Vec<Raised> {
+    /// Forgets what the tasks of a function have said to topics that it does not write to any more: they must not hold others
+    /// back. The caller has the ledger's lock, so that no group is written meanwhile.
+    pub(crate) fn forget_writers(
+        &self,
+        batch: &mut WriteBatch,
+        function: FunctionId,
+        outputs: &[String],
+    ) -> Vec<Raised> {
+        self.change_writers(batch, function, |topic, writers| {
+            if !outputs.iter().any(|output| **output == *topic.name) {
+                writers.tasks.retain(|task, _| task.function != function);
+            }
+        })
+    }
+
+    /// The tasks of a function go on under another id: what they have said still holds their readers back.
+    pub(crate) fn rename_writers(
+        &self,
+        batch: &mut WriteBatch,
+        before: FunctionId,
+        after: FunctionId,
+        outputs: &[String],
+    ) -> Vec<Raised> {
+        self.change_writers(batch, before, |topic, writers| {
+            let own: Vec<_> = writers.of(before).map(|(task, writer)| (*task, *writer)).collect();
+            for (task, writer) in own {
+                writers.tasks.remove(&task);
+                if outputs.iter().any(|output| **output == *topic.name) {
+                    writers.tasks.insert(TaskId::new(after, task.index), writer);
+                }
+            }
+        })
+    }
+
+    fn change_writers(
+        &self,
+        batch: &mut WriteBatch,
+        function: FunctionId,
+        change: impl Fn(&Topic, &mut Writers),
+    ) -> Vec<Raised> {
         let mut raised = Vec::new();
         for topic in self.topics.all() {
             let mut writers = topic.writers();
-            let count = writers.tasks.len();
-            writers.tasks.retain(|task, _| task.function != function);
-            if writers.tasks.len() < count {
+            if writers.of(function).next().is_some() {
+                change(&topic, &mut writers);
                 let end = |partition: u32| topic.partitions[partition as usize].marks().end.position;
                 raised.push(Raised::stage(&self.db, batch, &topic, writers, end));
             }
         }
         raised
     }
+}
+
+/// A write that changed what writers have said is done.
+pub(crate) fn done(raised: &[Raised]) {
+    raised.iter().for_each(Raised::written);
+    raised.iter().for_each(Raised::wake);
 }
 
 /// The last mark at or before a position.

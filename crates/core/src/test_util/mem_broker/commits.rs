@@ -263,7 +263,9 @@ impl Ledger {
             debug_assert!(ended.is_ok(), "the partition took records just now");
         }
         for emitted in &epoch.watermarks {
-            if let Ok(raised) = self.topics.emit_watermark(epoch.task, &emitted.topic, emitted.watermark) {
+            let of_function = self.tasks.keys().filter(|task| task.function == epoch.task.function);
+            let all: Vec<_> = of_function.copied().collect();
+            if let Ok(raised) = self.topics.say(epoch.task, emitted, &all) {
                 touched.extend(raised);
             }
         }

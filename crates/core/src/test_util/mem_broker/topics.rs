@@ -17,7 +17,7 @@ use fnstream_frame::{Frame, FrameBuilder, Headers, RecordRef, RecordView};
 
 use crate::batch::{Batch, BatchPositions};
 use crate::broker::{PollLimit, TaskInput};
-use crate::epoch::TaskId;
+use crate::epoch::{FunctionId, OutboxWatermark, TaskId};
 use crate::error::{Error, ErrorCode, Result};
 use crate::record::{Position, TopicPartition};
 
@@ -129,8 +129,8 @@ impl Partition {
 pub(super) struct Topics {
     pub gaps: bool,
     topics: BTreeMap<Arc<str>, Vec<Partition>>,
-    /// The last watermark of each task that has emitted any, by topic.
-    writers: BTreeMap<Arc<str>, BTreeMap<TaskId, u64>>,
+    /// What each task has said last, by topic: its watermark, and whether it is idle.
+    writers: BTreeMap<Arc<str>, BTreeMap<TaskId, (u64, bool)>>,
 }
 
 impl Topics {
@@ -160,13 +160,23 @@ impl Topics {
             .ok_or_else(|| no_partition(at))
     }
 
-    /// A task emits a watermark to a topic; answers the partitions in which it raised theirs.
-    pub fn emit_watermark(&mut self, task: TaskId, topic: &Arc<str>, watermark: u64) -> Result<Vec<TopicPartition>> {
+    /// A task says something of event time to a topic, as one of these tasks of its function; answers the partitions whose
+    /// readers are to look.
+    pub fn say(&mut self, task: TaskId, said: &OutboxWatermark, all: &[TaskId]) -> Result<Vec<TopicPartition>> {
+        let topic = &said.topic;
         self.partitions(topic)?;
         let writers = self.writers.entry(topic.clone()).or_default();
         let own = writers.entry(task).or_default();
-        *own = watermark.max(*own);
-        let least = writers.values().copied().min().unwrap_or(0);
+        *own = (said.watermark.max(own.0), said.idle);
+        if said.watermark > 0 {
+            for task in all {
+                writers.entry(*task).or_default();
+            }
+        }
+        let emits = |f: FunctionId| writers.iter().any(|(task, writer)| task.function == f && writer.0 > 0);
+        let counting: Vec<_> = writers.iter().filter(|(task, _)| emits(task.function)).map(|(_, w)| *w).collect();
+        let active = counting.iter().filter(|writer| !writer.1).map(|writer| writer.0).min();
+        let least = active.or_else(|| counting.iter().map(|writer| writer.0).max()).unwrap_or(0);
         let partitions = self.topics.get_mut(topic).map_or(&mut [][..], |partitions| partitions);
         partitions.iter_mut().for_each(|partition| partition.raise(least));
         Ok((0..partitions.len() as u32).map(|number| TopicPartition::new(topic.clone(), number)).collect())

@@ -4,17 +4,32 @@
 //! What every committer and source keep to together: watermarks that are emitted to a topic reach who reads it, after the
 //! records that they follow, and never as records.
 
-use super::committer::{commit, epoch, start};
+use super::committer::{Owner, commit, epoch, start};
 use super::log::{ALL, Failing, LogHarness, acquire, at, open};
 use super::must;
 use crate::broker::{Assignment, Polled, Source, TaskInput};
 use crate::epoch::{FrozenEpoch, Generation, OutboxWatermark, TaskId};
 use crate::record::Positions;
-use crate::test_util::support::outbox;
 
 fn emitting(generation: Generation, number: u64, watermark: u64) -> FrozenEpoch {
-    let watermarks = vec![OutboxWatermark { topic: "out".into(), watermark }];
+    let watermarks = vec![OutboxWatermark { topic: "out".into(), watermark, idle: false }];
     FrozenEpoch { watermarks, ..epoch(generation, number) }
+}
+
+/// The other task says that its inputs are silent, so that the first one's watermarks count alone.
+fn silence_the_other(harness: &dyn LogHarness, owner: &Owner) {
+    let other = owner.member.assignment(1);
+    let (number, generation) = acquire_number(harness, &other);
+    must("a commit", commit(harness, of_other(generation, number, 0, true)));
+}
+
+fn of_other(generation: Generation, number: u64, watermark: u64, idle: bool) -> FrozenEpoch {
+    FrozenEpoch {
+        task: TaskId { index: 1, ..epoch(generation, 1).task },
+        outbox: Vec::new(),
+        watermarks: vec![OutboxWatermark { topic: "out".into(), watermark, idle }],
+        ..epoch(generation, number)
+    }
 }
 
 /// What a reader of both partitions of `out` is given, as text.
@@ -44,6 +59,7 @@ fn of_partition(seen: &[String], partition: u32) -> Vec<&str> {
 
 pub(super) fn an_emitted_watermark_follows_the_records_of_its_epoch(harness: &mut dyn LogHarness) {
     let owner = start(harness);
+    silence_the_other(harness, &owner);
     let mut source = reader(harness, &owner.assignment, &Positions::new());
     must("a commit", commit(harness, emitting(owner.generation, 1, 50)));
     let seen = read(&mut *source);
@@ -60,31 +76,28 @@ pub(super) fn an_emitted_watermark_follows_the_records_of_its_epoch(harness: &mu
 pub(super) fn the_watermark_of_a_partition_is_the_least_of_its_writers(harness: &mut dyn LogHarness) {
     let owner = start(harness);
     let other = owner.member.assignment(1);
-    let second = acquire(harness, &other, None).0.generation;
-    let of_second = |number, watermark| FrozenEpoch {
-        task: TaskId { index: 1, ..epoch(second, 1).task },
-        outbox: vec![outbox("out", 1, &[b"x"])],
-        ..emitting(second, number, watermark)
-    };
+    acquire(harness, &other, None);
     let mut source = reader(harness, &owner.assignment, &Positions::new());
-    for (first, watermark, raised) in
-        [(true, 50, Some(50)), (false, 70, None), (true, 60, Some(60)), (true, 90, Some(70))]
-    {
-        let number = acquire_number(harness, if first { &owner.assignment } else { &other });
-        let generation = number.1;
-        let frozen = match first {
-            true => emitting(generation, number.0, watermark),
-            false => FrozenEpoch { generation, ..of_second(number.0, watermark) },
-        };
+    let said = [
+        (0, 50, false, None, "the other task has said nothing yet"),
+        (1, 70, false, Some(50), "both have"),
+        (0, 60, false, Some(60), "the least rises"),
+        (0, 90, false, Some(70), "up to the other's"),
+        (1, 0, true, Some(90), "the other is idle"),
+        (0, 95, false, Some(95), "and still is"),
+        (1, 0, false, None, "it is back, and behind: nothing falls"),
+        (0, 99, false, None, "it holds the first one back again"),
+        (0, 0, true, None, "only the other one counts"),
+        (1, 0, true, Some(99), "of two that are idle the greatest counts"),
+    ];
+    for (index, watermark, idle, raised, why) in said {
+        let (number, generation) = acquire_number(harness, if index == 0 { &owner.assignment } else { &other });
+        let mut frozen = of_other(generation, number, watermark, idle);
+        frozen.task.index = index;
         must("a commit", commit(harness, frozen));
         let seen = read(&mut *source);
         let told = of_partition(&seen, 1).into_iter().find_map(|line| line.strip_prefix("watermark "));
-        assert_eq!(
-            told.and_then(|w| w.parse().ok()),
-            raised,
-            "after {watermark} of the {} task",
-            if first { "first" } else { "second" }
-        );
+        assert_eq!(told.and_then(|w| w.parse().ok()), raised, "{why}: {watermark} of task {index}");
     }
 }
 
@@ -96,6 +109,7 @@ fn acquire_number(harness: &dyn LogHarness, of: &Assignment) -> (u64, Generation
 
 pub(super) fn a_source_that_is_opened_again_knows_the_watermark_of_its_position(harness: &mut dyn LogHarness) {
     let owner = start(harness);
+    silence_the_other(harness, &owner);
     must("a commit", commit(harness, emitting(owner.generation, 1, 50)));
     must("a commit", commit(harness, emitting(owner.generation, 2, 60)));
     must("a commit", commit(harness, epoch(owner.generation, 3)));

@@ -77,6 +77,7 @@ impl Running {
         self.open.epoch = number;
         self.open.records_in += self.records;
         self.open.time = self.event_time.keep();
+        let (idle, news) = self.event_time.tell_idle();
         self.open.records_out += host.outbox.all_records();
         let delta = match engine.config.state_mode {
             StateMode::Lazy => host.layers.freeze(),
@@ -87,7 +88,7 @@ impl Running {
             generation: self.generation,
             progress: self.open.clone(),
             delta,
-            watermarks: host.outbox.take_watermarks(),
+            watermarks: host.outbox.take_watermarks(idle, news),
             outbox: host.outbox.take(),
         });
         host.layers.set_frozen(epoch.clone());
