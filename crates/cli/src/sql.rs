@@ -54,7 +54,7 @@ pub struct Args {
     #[arg(short, long, default_value_t = 8080, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
     /// Run these statements and end; may be repeated
-    #[arg(short = 'e', long = "execute", value_name = "SQL", conflicts_with = "file")]
+    #[arg(short = 'e', long = "execute", value_name = "SQL", conflicts_with = "file", allow_hyphen_values = true)]
     execute: Vec<String>,
     /// Run the statements of this file and end; '-' is standard input
     #[arg(short, long, value_name = "FILE")]

@@ -32,6 +32,8 @@ pub enum Kind {
     AnyText,
     /// The path of a file or folder.
     Path,
+    /// Which log lines are written: a level, or directives as in `RUST_LOG` with commas between them.
+    LogFilter,
     /// `host:port`, with or without the host.
     Address,
     /// One of several words.

@@ -226,10 +226,10 @@ impl Reader {
                 None
             }
             (Kind::Word(_), _) => self.parsed(path, place, text, kind),
-            (Kind::Text | Kind::AnyText | Kind::Path | Kind::Address, Shape::Text) => {
+            (Kind::Text | Kind::AnyText | Kind::Path | Kind::LogFilter | Kind::Address, Shape::Text) => {
                 self.parsed(path, place, text, kind)
             }
-            (Kind::Text | Kind::AnyText | Kind::Path, shape) => {
+            (Kind::Text | Kind::AnyText | Kind::Path | Kind::LogFilter, shape) => {
                 let problem = Problem::error(place, format!("'{path}' is {}, not text", shape.name()));
                 self.problems.push(problem.hint(format!("put it in quotes: \"{text}\"")));
                 None
@@ -300,6 +300,7 @@ type Refusal = (String, Option<String>);
 pub(crate) fn parsed(path: &str, text: &str, kind: &'static Kind) -> Result<Value, Refusal> {
     let plain = |message: String| Err((message, None));
     match kind {
+        Kind::LogFilter => log_filter(path, text),
         Kind::Text | Kind::Path if text.is_empty() => plain(format!("'{path}' is empty")),
         Kind::Text | Kind::Path if text.contains('\0') => plain(format!("'{path}' holds a zero byte")),
         Kind::Text | Kind::AnyText | Kind::Path => Ok(Value::Text(text.to_owned())),
@@ -324,6 +325,7 @@ pub(crate) fn parsed(path: &str, text: &str, kind: &'static Kind) -> Result<Valu
         Kind::Size(unit) => {
             let number = text.parse::<u64>().ok().and_then(|number| number.checked_mul(*unit));
             match number.map_or_else(|| parse_size(text), Ok) {
+                Ok(0) => plain(format!("'{path}' is 0: nothing would fit")),
                 Ok(bytes) => Ok(Value::Size(bytes)),
                 Err(why) => plain(format!("'{path}': {why}")),
             }
@@ -333,6 +335,18 @@ pub(crate) fn parsed(path: &str, text: &str, kind: &'static Kind) -> Result<Valu
             plain(format!("'{path}' is {}, not {}", quoted(text), kind.expected()))
         }
     }
+}
+
+/// A directive without a level turns one target on and everything else off: nobody who writes one word means that.
+fn log_filter(path: &str, text: &str) -> Result<Value, Refusal> {
+    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+    for directive in text.split(',').map(str::trim) {
+        let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level);
+        if !LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level)) && !matches!(level.as_bytes(), [b'0'..=b'5']) {
+            return Err(not_a_word(path, level, &LEVELS));
+        }
+    }
+    Ok(Value::Text(text.to_owned()))
 }
 
 fn word(path: &str, text: &str, words: &'static [Word]) -> Result<Value, Refusal> {
@@ -365,6 +379,7 @@ impl Kind {
         match self {
             Kind::Text | Kind::AnyText => "text".to_owned(),
             Kind::Path => "a path".to_owned(),
+            Kind::LogFilter => "a level".to_owned(),
             Kind::Address => "host:port".to_owned(),
             Kind::Word(_) => "a word".to_owned(),
             Kind::Bool => "true or false".to_owned(),

@@ -38,7 +38,7 @@ fn document(title: &str, keys: &[Key]) -> Value {
 
 fn of(kind: &Kind) -> Value {
     match kind {
-        Kind::Text | Kind::Path => json!({ "type": "string", "minLength": 1 }),
+        Kind::Text | Kind::Path | Kind::LogFilter => json!({ "type": "string", "minLength": 1 }),
         Kind::AnyText => json!({ "type": "string" }),
         Kind::Address => json!({ "type": "string", "pattern": ADDRESS }),
         Kind::Word(words) => json!({ "enum": accepted(words) }),

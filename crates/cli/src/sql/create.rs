@@ -45,12 +45,12 @@ fn open(path: &str, code: ErrorCode, what: &str) -> Result<(File, u64)> {
         message: format!("cannot read '{}': {why}", path.escape_debug()),
         advice: format!("give the path of {what} on this machine"),
     };
-    let file = File::open(path).map_err(|e| refused(e.to_string()))?;
-    let metadata = file.metadata().map_err(|e| refused(e.to_string()))?;
-    // A folder opens and cannot be read; a pipe may never end.
+    // Before it is opened: a folder opens and cannot be read, and a pipe waits for who writes into it.
+    let metadata = std::fs::metadata(path).map_err(|e| refused(e.to_string()))?;
     if !metadata.is_file() {
         return Err(refused("it is not a file".to_owned()));
     }
+    let file = File::open(path).map_err(|e| refused(e.to_string()))?;
     Ok((file, metadata.len()))
 }
 

@@ -102,7 +102,7 @@ const REST: &[Key] = &[
 const LOGGING: &[Key] = &[
     Key::new(
         "level",
-        &Kind::Text,
+        &Kind::LogFilter,
         "info",
         "`error`, `warn`, `info`, `debug`, `trace`, or a filter as in `RUST_LOG`, which goes before it.",
     ),

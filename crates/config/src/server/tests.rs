@@ -280,7 +280,7 @@ fn what_is_shown_is_a_file_that_means_the_same() {
     let file = "
 service: {host: '::1', port: 0, debug: true, workers: 2}
 rest: {listen: '[::1]:0'}
-logging: {level: 'a=b,c=\"d\"', file_path: 'a b: #c', max_file_size: 3}
+logging: {level: 'a=info,b::c=off', file_path: 'a b: #c', max_file_size: 3}
 state_storage: {base_dir: '123', durability: os}
 retention: {max_age: 36h}
 allow: {files_dirs: ['true', '/x,y', '~', 'a: b', \"l\\nm\"]}
