@@ -24,7 +24,9 @@ pub(crate) fn of(name: &str, known: &[&str]) -> Option<String> {
         Some(nearest) => Some(format!("did you mean '{nearest}'?")),
         None if known.is_empty() => None,
         // What stands beside the flat list of outputs is a list of groups.
-        None if known == ["inputs"] => Some("a group is 'inputs:' with a list of inputs, or that list alone".to_owned()),
+        None if known == ["inputs"] => {
+            Some("a group is 'inputs:' with a list of inputs, or that list alone".to_owned())
+        }
         None => Some(format!("known: {}", known.join(", "))),
     }
 }

@@ -20,3 +20,4 @@ mod retention;
 mod scale;
 mod suites;
 mod support;
+mod watermarks;
