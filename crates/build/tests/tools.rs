@@ -7,10 +7,15 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use fnstream_build::{Options, build};
 use fnstream_core::ErrorCode;
 use tempfile::TempDir;
+
+/// Held while a script is written, and while processes are started: a process that is started meanwhile has the script open
+/// for writing until it runs its own program, and a file that is written to cannot be run ("text file busy").
+static ONE: Mutex<()> = Mutex::new(());
 
 /// A folder with a Go module.
 fn module() -> TempDir {
@@ -22,6 +27,7 @@ fn module() -> TempDir {
 fn refused(dir: &Path, tinygo: bool, toolchain: &Path, code: ErrorCode) -> String {
     let toolchain = Some(toolchain.to_owned());
     let options = Options { dir: dir.to_owned(), out: None, tinygo, per_record: false, toolchain };
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let error = build(&options).unwrap_err();
     assert_eq!(error.code, code, "{error}");
     error.message
@@ -29,6 +35,7 @@ fn refused(dir: &Path, tinygo: bool, toolchain: &Path, code: ErrorCode) -> Strin
 
 /// A toolchain that does what a script says.
 fn script(dir: &Path, body: &str) -> PathBuf {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let path = dir.join("toolchain");
     std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
