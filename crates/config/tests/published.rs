@@ -132,6 +132,8 @@ fn what_a_schema_accepts_the_reader_refuses_only_for_what_a_schema_cannot_see() 
         "not 64KiB to 4GiB",
         "not 1ms to",
         "nothing could be emitted",
+        "nothing would fit",
+        "'logging.level' is",
         "is shorter than its backoff",
         "needs a delay",
         "'delay' is given",
