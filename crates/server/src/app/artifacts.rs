@@ -102,16 +102,17 @@ impl App {
     /// Removes artifacts that nobody needs. Blocks.
     pub(super) fn sweep_artifacts(&self) -> Result<usize> {
         let _alone = self.ledger.gate.write();
-        let mut keep = HashSet::new();
-        for entry in self.metadata.list()? {
-            keep.extend(self.metadata.revisions(&entry.spec.name)?.into_iter().map(|revision| revision.spec.artifact));
-            keep.insert(entry.spec.artifact);
-        }
-        {
+        // Pins before the register: an operation lets go of its pin when the register has what it was for. The other way
+        // around, one that registers in between would be in neither.
+        let mut keep: HashSet<String> = {
             let mut entries = self.ledger.entries.lock();
             let now = self.clock.now();
             entries.uploads.retain(|_, at| now.saturating_sub(*at) < self.config.upload_grace);
-            keep.extend(entries.uploads.keys().chain(entries.pins.keys()).cloned());
+            entries.uploads.keys().chain(entries.pins.keys()).cloned().collect()
+        };
+        for entry in self.metadata.list()? {
+            keep.extend(self.metadata.revisions(&entry.spec.name)?.into_iter().map(|revision| revision.spec.artifact));
+            keep.insert(entry.spec.artifact);
         }
         self.store.artifacts().sweep(&keep)
     }

@@ -15,7 +15,7 @@
 //!
 //! All of it is in the same write as the epoch that emitted the watermark.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fnstream_core::Result;
@@ -69,8 +69,10 @@ impl Writers {
     }
 
     fn least(&self) -> u64 {
-        let emits = |task: &TaskId| self.of(task.function).any(|(_, writer)| writer.watermark > 0);
-        let counting = || self.tasks.iter().filter(|(task, _)| emits(task)).map(|(_, writer)| writer);
+        let emitting: BTreeSet<_> =
+            self.tasks.iter().filter(|(_, writer)| writer.watermark > 0).map(|(task, _)| task.function).collect();
+        let counting =
+            || self.tasks.iter().filter(|(task, _)| emitting.contains(&task.function)).map(|(_, writer)| writer);
         let active = counting().filter(|writer| !writer.idle).map(|writer| writer.watermark).min();
         active.or_else(|| counting().map(|writer| writer.watermark).max()).unwrap_or(0)
     }
@@ -82,9 +84,10 @@ impl Writers {
     /// Takes what a task says; `all` are the tasks of its function, which count from its first watermark on.
     pub(crate) fn say(&mut self, task: TaskId, said: &OutboxWatermark, all: impl IntoIterator<Item = TaskId>) {
         let own = self.tasks.entry(task).or_default();
+        let is_first = own.watermark == 0 && said.watermark > 0;
         own.watermark = said.watermark.max(own.watermark);
         own.idle = said.idle;
-        if said.watermark > 0 {
+        if is_first {
             for task in all {
                 self.tasks.entry(task).or_default();
             }
