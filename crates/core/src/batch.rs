@@ -69,7 +69,7 @@ impl Batch {
 
     /// A view of the records.
     pub fn frame(&self) -> Frame<'_> {
-        Frame::parse(&self.frame).expect("checked when the batch was made")
+        Frame::of_checked(&self.frame)
     }
 
     /// The position of record `index`.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::batch::Batch;
 use crate::epoch::{FunctionId, TaskId};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::record::{Position, Positions, TopicPartition};
 use crate::spec::InputSelector;
 use crate::waker::Waker;
@@ -48,14 +48,14 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// What each of the function's tasks reads, by the task's index. `partitions` tells how many a topic has.
+    /// What each of the function's tasks reads, by the task's index. `partitions` says how many a topic has.
     pub fn tasks(&self, mut partitions: impl FnMut(&str) -> Result<u32>) -> Result<BTreeMap<u32, Vec<TaskInput>>> {
         let mut tasks: BTreeMap<u32, Vec<TaskInput>> = BTreeMap::new();
         let groups = self.groups.len() as u32;
         for (group, topics) in (0u32..).zip(&self.groups) {
             for topic in topics {
                 for number in 0..partitions(topic)? {
-                    let index = self.selector.task_index(groups, group, number);
+                    let index = self.selector.task_of(groups, group, number);
                     let partition = TopicPartition::new(topic.clone(), number);
                     tasks.entry(index).or_default().push(TaskInput { group, partition });
                 }
@@ -65,13 +65,20 @@ impl Subscription {
     }
 }
 
-/// Is told which tasks this process runs. Calls come one after the other and must not block.
+/// Hears which tasks this process runs. Calls come one after the other and must not block.
 ///
 /// ```text
 ///              assigned                  revoked, then done
 ///   not ours ───────────► ours ────────────────────────────► not ours
-///                          └───────────── lost ────────────────▲
+///      ▲                   └───────────── lost ────────────────▲ │
+///      └──────────── assigned anew, with a higher lease ─────────┘
 /// ```
+///
+/// An owner that was fenced ([`crate::committer::CommitFailure::Fenced`], or [`crate::ErrorCode::Fenced`] from
+/// [`crate::committer::Committer::acquire`]) does nothing more for the task and waits. The broker owes it the truth:
+/// it calls `lost` for every assignment that ended without `revoked`, and `assigned`, with a higher lease, when the task
+/// falls to this process again. A broker that fences an owner and keeps the assignment with this process (a group's
+/// generation that moved on, a producer that was replaced by its own successor) therefore calls both.
 pub trait AssignmentListener: Send + Sync {
     /// From now on this process runs the task.
     fn assigned(&self, assignment: Assignment);
@@ -80,7 +87,7 @@ pub trait AssignmentListener: Send + Sync {
     /// is committed afterwards. Until then nobody else is given it, unless the broker loses patience.
     fn revoked(&self, task: TaskId, done: RevokeDone);
 
-    /// The task is somebody else's already: abort at once, commit nothing.
+    /// The assignment is over already, perhaps somebody else's: abort at once, commit nothing.
     fn lost(&self, task: TaskId);
 }
 
@@ -133,46 +140,101 @@ pub enum Polled {
         /// Milliseconds since the Unix epoch.
         watermark: u64,
     },
-    /// Nothing now; the waker is called when there is something.
+    /// No record lies between the partition's position and `to`: reading goes on at `to`. Moves the position like a batch.
+    Skipped {
+        /// The partition.
+        partition: TopicPartition,
+        /// The partition's new position, higher than the one before.
+        to: Position,
+    },
+    /// Nothing is here now; the waker is called when there is something. This does not mean that the partitions are read to
+    /// their ends: the next records may be on their way. Whoever needs to know compares its position with an end.
     Pending,
 }
 
 /// The records of one task's input partitions.
 ///
+/// A source may fetch ahead of what is polled. Its position in a partition is where the next batch begins:
+///
+/// ```text
+/// positions   10  11  12  13  14  15  16          r = record, t = a transaction's marker: no record
+///              r   r   t   t   r   r   t
+///              ▲       ▲       ▲       ▲   ▲
+///              │       │       │       │   └ end: the position that the next record will get
+///  open or seek┘       │       │       └ Batch{14, 15} leaves the position here, Skipped{to: 17} moves it to the end
+///       Batch{10, 11} leaves it here, and the next answer is Batch{14, 15}, or Skipped{to: 14} and then the batch
+/// ```
+///
 /// Contract:
-/// - **Order** per partition: each batch begins at the partition's position and moves it; positions ascend, with or
-///   without gaps. A batch has records of one partition only; its channel is the partition's input group.
-/// - **Groups**: a poll of one group gives records and watermarks of that group only.
+/// - **Order** per partition: each batch begins at or after the partition's position and moves it behind its last record;
+///   positions ascend, with or without gaps. A batch has records of one partition only; its channel is the partition's
+///   input group.
+/// - **Gaps**: what a batch jumps over holds no record. Before a partition has nothing more to give, a
+///   [`Polled::Skipped`] leads over the gap before its end, so that a reader that took everything stands at the end.
+/// - **Groups**: a poll of one group gives records, gaps and watermarks of that group only.
 /// - **Fairness** within what is polled: a partition that always has records does not keep another from being polled.
-/// - **Reopening** at a position yields exactly the records at and after it.
-/// - **Wake-ups**: after `Pending` the waker is called at least once when a record comes; it may be called without cause.
+/// - **Reopening** at a position, which need not be a record's, yields exactly the records at and after it; so does
+///   **seeking** there.
+/// - **Wake-ups**: after `Pending` the waker is called at least once when a poll would give something; it may be called
+///   without cause.
 /// - **Watermarks** that functions have emitted to a partition ([`crate::epoch::OutboxWatermark`]) come in their order among
-///   its records, or later, and ascend; a source that is opened at a position gives the one that holds there again. They are
-///   never records.
+///   its records, or later, and ascend; a source that is opened or sought at a position gives the one that holds there
+///   again. They are never records.
 /// - **Abandoning** a source at any time loses nothing: what was polled but not committed is read again after reopening.
 pub trait Source: Send {
     /// The next records of an input group, or of any. Does not block.
+    ///
+    /// Errors: [`crate::ErrorCode::PositionDropped`] when records that come next were dropped by retention,
+    /// [`crate::ErrorCode::PositionUnknown`] when the position lies past the end. A broker that is away is no error here:
+    /// the source says `Pending` and goes on by itself; see [`Source::trouble`].
     fn poll(&mut self, group: Option<u32>, limit: PollLimit) -> Result<Polled>;
 
-    /// The end of each input partition as far as it is known: the position that its next record will get.
+    /// Moves the named partitions to these positions, forth or back. Does not block.
+    ///
+    /// Everything that was fetched of these partitions and not polled yet is dropped, and the watermark that holds at the
+    /// new place is given again. Partitions that are not named stay where they are; positions of partitions that this
+    /// source does not read are passed over. A position whose next records were dropped by retention is
+    /// [`crate::ErrorCode::PositionDropped`], here or from the next poll, as after opening. After an error a partition may
+    /// stand at either place; seeking again is allowed.
+    fn seek(&mut self, to: &Positions) -> Result<()>;
+
+    /// The end of each input partition that is known: the position that its next record will get. A partition whose end is
+    /// not known (yet) is left out; an end is never guessed.
     fn ends(&self) -> Positions;
+
+    /// Why nothing comes at present although there may be records, such as a broker that cannot be reached; `None` when
+    /// all is well. The source goes on by itself when it can: this is shown to people and changes nothing.
+    fn trouble(&self) -> Option<Error>;
 }
 
 /// A place where topics live: the embedded log, Kafka, Pulsar.
+///
+/// **Unavailable until sure**: "there is no such topic, partition or position" comes only when the broker knows it. As long
+/// as its view may be stale or incomplete (metadata still on its way, a topic that was just created, a leader that is being
+/// elected) the answer is [`crate::ErrorCode::Unavailable`], which the engine waits out, whereas the others stop a task
+/// until a human acts.
 pub trait Broker: Send + Sync {
-    /// Joins the group of a function. The tasks that fall to this process are told to the listener, some perhaps before
+    /// Joins the group of a function. The listener hears of the tasks that fall to this process, of some perhaps before
     /// this returns.
     fn join(&self, subscription: Subscription, listener: Arc<dyn AssignmentListener>) -> Result<Box<dyn Membership>>;
 
-    /// Opens the inputs of a task. A partition that has no position in `from` begins at its earliest record.
+    /// Opens the inputs of a task. A partition that has no position in `from` begins at its earliest record; positions of
+    /// partitions that are not inputs are passed over.
     ///
-    /// A position that retention has dropped meanwhile is an error ([`crate::ErrorCode::PositionDropped`]), never a
-    /// silent jump.
+    /// A position below records that retention has dropped is an error ([`crate::ErrorCode::PositionDropped`]), here or
+    /// from the first poll, never a silent jump. A position in a gap is none, also where retention has dropped the gap, as
+    /// long as all records after it are still there:
+    ///
+    /// ```text
+    /// positions   7   8   9  10  11        r = record, t = a transaction's marker, x = dropped
+    ///             x   x   t   r   r        8, the dropped record's:  PositionDropped
+    ///                 ▲   ▲                9, though dropped itself: reads on at 10
+    /// ```
     fn open_source(&self, assignment: &Assignment, from: &Positions, waker: Waker) -> Result<Box<dyn Source>>;
 
     /// The number of partitions of a topic; at least 1.
     fn partitions(&self, topic: &str) -> Result<u32>;
 
-    /// The position before the oldest record that is still there.
+    /// The oldest record's position; the end when there is none.
     fn earliest(&self, partition: &TopicPartition) -> Result<Position>;
 }

@@ -124,6 +124,8 @@ codes! {
     CommitAborted = "FS-1602", External, 503, "a commit was aborted", "nothing: the engine replays from the last commit";
     Fenced = "FS-1603", External, 409, "a newer owner has taken the task over", "nothing: the newer owner goes on";
     CommitFatal = "FS-1604", External, 503, "the connection that commits was lost for good", "nothing: the engine opens the task anew";
+    Cancelled = "FS-1605", External, 503, "what was being done is not needed any more", "nothing: whoever ended it knows";
+    CommitRejected = "FS-1606", User, 413, "a topic does not take a record that the function emits", "have the function emit smaller records, or raise the topic's limit; until then the function's error policy decides";
     // 17xx: the server.
     ShuttingDown = "FS-1701", External, 503, "the server is shutting down", "repeat the request when it is back";
     AddressInUse = "FS-1702", User, 409, "the address to listen on cannot be used", "stop what listens there, or choose another with the flag that the message names";

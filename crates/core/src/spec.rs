@@ -9,7 +9,7 @@ mod on_error;
 mod problem;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -132,6 +132,32 @@ impl FunctionSpec {
             problems.push(SpecProblem::new(Field::Replicas, message));
         }
         problems
+    }
+
+    /// The index of the task that reads a partition of an input group.
+    pub fn task_of(&self, group: u32, partition: u32) -> u32 {
+        self.selector.task_of(self.inputs.len() as u32, group, partition)
+    }
+
+    /// The indexes of the function's tasks. `partitions` says how many a topic has.
+    pub fn task_indexes(&self, mut partitions: impl FnMut(&str) -> Result<u32>) -> Result<BTreeSet<u32>> {
+        let mut indexes = BTreeSet::new();
+        for (group, topics) in (0u32..).zip(&self.inputs) {
+            for topic in topics {
+                indexes.extend((0..partitions(topic)?).map(|partition| self.task_of(group, partition)));
+            }
+        }
+        Ok(indexes)
+    }
+
+    /// How many tasks the function has; their indexes need not be without holes.
+    pub fn task_count(&self, partitions: impl FnMut(&str) -> Result<u32>) -> Result<u32> {
+        Ok(self.task_indexes(partitions)?.len() as u32)
+    }
+
+    /// The partition, of so many, that a task's dead letters go to.
+    pub fn dead_letter_partition(task: u32, partitions: u32) -> u32 {
+        task % partitions.max(1)
     }
 
     /// The topic to which records go that the function fails at, if that is its policy.

@@ -14,7 +14,7 @@ use fnstream_core::epoch::TaskId;
 use fnstream_core::function_log::{LogLine, Speaker};
 use fnstream_core::record::Position;
 use fnstream_core::runtime::Program;
-use fnstream_core::spec::{FunctionEntry, InputSelector};
+use fnstream_core::spec::{FunctionEntry, FunctionSpec, InputSelector};
 use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::Mutex;
 
@@ -123,7 +123,10 @@ impl Function {
         })?;
         let partitions = self.engine.deps.broker.partitions(&topic)?;
         let tasks: Vec<_> = self.inner.lock().tasks.iter().map(|(index, task)| (*index, task.clone())).collect();
-        let parts: Vec<_> = tasks.iter().filter_map(|(i, task)| Some((task, *until.get(&(i % partitions))?))).collect();
+        let parts: Vec<_> = tasks
+            .iter()
+            .filter_map(|(i, task)| Some((task, *until.get(&FunctionSpec::dead_letter_partition(*i, partitions))?)))
+            .collect();
         if parts.is_empty() {
             let why = format!("no task of function '{}' runs that has dead letters", self.entry.spec.name);
             return Err(Error::new(ErrorCode::FunctionStopped, why));

@@ -305,4 +305,8 @@ impl Committer for BrokenClient {
         *trimmed = through.max(*trimmed);
         self.sound.trim(task, through);
     }
+
+    fn trouble(&self, task: TaskId) -> Option<Error> {
+        self.sound.trouble(task)
+    }
 }

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fnstream_core::Result;
 use fnstream_core::batch::{Batch, BatchPositions};
 use fnstream_core::broker::{
     Assignment, AssignmentListener, Broker, Membership, PollLimit, Polled, RevokeDone, Source, Subscription,
@@ -17,6 +16,7 @@ use fnstream_core::record::{Position, Positions, TopicPartition};
 use fnstream_core::test_util::mem_broker::MemClient;
 use fnstream_core::test_util::suites::source;
 use fnstream_core::waker::Waker;
+use fnstream_core::{Error, Result};
 use fnstream_frame::{FrameBuilder, RecordRef};
 use parking_lot::Mutex;
 
@@ -206,6 +206,11 @@ impl Source for BrokenSource {
         Ok(Polled::Pending)
     }
 
+    fn seek(&mut self, to: &Positions) -> Result<()> {
+        self.drained = false;
+        self.parts.iter_mut().try_for_each(|part| part.seek(to))
+    }
+
     fn ends(&self) -> Positions {
         let mut ends: Positions = self.parts.iter().flat_map(|part| part.ends()).collect();
         for end in ends.values_mut() {
@@ -216,6 +221,10 @@ impl Source for BrokenSource {
             }
         }
         ends
+    }
+
+    fn trouble(&self) -> Option<Error> {
+        self.parts.iter().find_map(|part| part.trouble())
     }
 }
 

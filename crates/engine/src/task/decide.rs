@@ -146,7 +146,7 @@ pub(crate) enum Recovery {
 pub(crate) fn after_commit_failure(failure: &CommitFailure) -> Recovery {
     match failure {
         CommitFailure::Retriable(_) => Recovery::Resubmit,
-        CommitFailure::Abortable(_) | CommitFailure::Fatal(_) => Recovery::Reopen,
+        CommitFailure::Abortable(_) | CommitFailure::Rejected { .. } | CommitFailure::Fatal(_) => Recovery::Reopen,
         CommitFailure::Fenced(_) => Recovery::GiveUp,
     }
 }

@@ -13,7 +13,7 @@ use fnstream_core::epoch::TaskId;
 use fnstream_core::error::Result;
 use fnstream_core::record::{Position, Positions, TopicPartition};
 use fnstream_core::runtime::CallFailure;
-use fnstream_core::spec::{FunctionSpec, InputSelector};
+use fnstream_core::spec::FunctionSpec;
 use fnstream_core::waker::Waker;
 use fnstream_frame::{FrameBuilder, HeadersBuilder, RecordView};
 
@@ -27,17 +27,15 @@ const MESSAGE_BYTES: usize = 8 << 10;
 pub(super) fn place(function: &Function, index: u32) -> Result<Option<TopicPartition>> {
     let Some(topic) = function.entry.spec.dead_letter_topic() else { return Ok(None) };
     let partitions = function.engine.deps.broker.partitions(&topic)?;
-    Ok(Some(TopicPartition::new(&*topic, index % partitions)))
+    Ok(Some(TopicPartition::new(&*topic, FunctionSpec::dead_letter_partition(index, partitions))))
 }
 
 /// Reads letters of one task.
 pub(super) struct LetterReader {
     at: TopicPartition,
     source: Box<dyn Source>,
-    function: Arc<str>,
+    function: Arc<Function>,
     task: TaskId,
-    selector: InputSelector,
-    groups: u32,
 }
 
 /// Some letters of a partition.
@@ -53,7 +51,7 @@ pub(super) struct Letters {
 impl LetterReader {
     /// Opens the letters at a position, or at the first that retention has left.
     pub(super) fn open(
-        function: &Function,
+        function: &Arc<Function>,
         assignment: &Assignment,
         at: &TopicPartition,
         from: Position,
@@ -64,10 +62,7 @@ impl LetterReader {
         let inputs = vec![TaskInput { group: 0, partition: at.clone() }];
         let alone = Assignment { inputs, ..assignment.clone() };
         let source = broker.open_source(&alone, &Positions::from([(at.clone(), from)]), waker.clone())?;
-        let name = function.entry.spec.name.as_str().into();
-        let FunctionSpec { selector, inputs, .. } = &function.entry.spec;
-        let (selector, groups) = (*selector, inputs.len() as u32);
-        Ok(LetterReader { at: at.clone(), source, function: name, task: assignment.task, selector, groups })
+        Ok(LetterReader { at: at.clone(), source, function: function.clone(), task: assignment.task })
     }
 
     /// The end of the letters' partition.
@@ -81,7 +76,7 @@ impl LetterReader {
             match self.source.poll(None, limit)? {
                 Polled::Batch(raw) => break raw,
                 // The topic of one function's letters may be another's output.
-                Polled::Watermark { .. } => {}
+                Polled::Watermark { .. } | Polled::Skipped { .. } => {}
                 Polled::Pending => return Ok(None),
             }
         };
@@ -104,8 +99,9 @@ impl LetterReader {
     /// What a record says of itself, when it is a letter of the task.
     fn own(&self, record: &RecordView<'_>) -> Option<DeadLetter> {
         let letter = DeadLetter::read(record.headers)?;
-        let index = self.selector.task_index(self.groups, letter.input, letter.source.partition);
-        (*letter.function == *self.function && index == self.task.index).then_some(letter)
+        let spec = &self.function.entry.spec;
+        let index = spec.task_of(letter.input, letter.source.partition);
+        (letter.function == spec.name && index == self.task.index).then_some(letter)
     }
 }
 
@@ -143,7 +139,7 @@ fn bounded(message: &str) -> String {
 /// Where a task that never had letters begins to look for them: after those of a former function of its name.
 pub(super) fn first_place(
     engine: &EngineCore,
-    function: &Function,
+    function: &Arc<Function>,
     assignment: &Assignment,
     known: &Positions,
     waker: &Waker,

@@ -12,7 +12,7 @@ use fnstream_core::delta::Delta;
 use fnstream_core::epoch::{Epoch, FrozenEpoch, Generation, TaskId};
 use fnstream_core::error::internal;
 use fnstream_core::state::Marker;
-use fnstream_core::{Result, failpoint};
+use fnstream_core::{Error, Result, failpoint};
 use rocksdb::WriteBatch;
 
 use super::group::{Commit, Job, StateWrites};
@@ -72,6 +72,10 @@ impl Committer for EmbeddedCommitter {
     fn trim(&self, task: TaskId, through: Epoch) {
         failpoint!("trim.before");
         self.0.inner().queue.send(Job::Trim { task, through });
+    }
+
+    fn trouble(&self, task: TaskId) -> Option<Error> {
+        self.0.inner().ledger.lock().trouble(task)
     }
 }
 

@@ -161,6 +161,12 @@ impl Ledger {
         }
     }
 
+    /// Why the last write with an epoch of the task failed, until one succeeds.
+    pub(crate) fn trouble(&self, task: TaskId) -> Option<Error> {
+        let owner = self.tasks.get(&task)?.owner.as_ref()?;
+        owner.failed.as_ref().map(|failure| failure.error().clone())
+    }
+
     /// Which deltas can go when everything up to `through` is in the state store: from the first, inclusive, to the
     /// second, exclusive.
     pub(crate) fn trim(&mut self, task: TaskId, through: Epoch) -> Option<(Epoch, Epoch)> {

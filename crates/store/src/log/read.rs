@@ -123,7 +123,7 @@ impl Taken {
             Taken::Nothing => FrameBuilder::new(),
             Taken::Whole(first) => {
                 let mut builder = FrameBuilder::new();
-                let frame = Frame::parse(&first).expect("parsed when it was taken");
+                let frame = Frame::of_checked(&first);
                 builder.extend(&frame, 0..frame.len(), Some(group));
                 builder
             }

@@ -9,10 +9,10 @@
 
 use std::sync::Arc;
 
-use fnstream_core::Result;
 use fnstream_core::broker::{Assignment, PollLimit, Polled, Source};
 use fnstream_core::record::{Position, Positions, TopicPartition};
 use fnstream_core::waker::Waker;
+use fnstream_core::{Error, Result};
 
 use super::partition::{Topic, WatchGuard};
 use super::read::{Reading, check};
@@ -95,6 +95,17 @@ impl Source for LogSource {
         Ok(Polled::Pending)
     }
 
+    fn seek(&mut self, to: &Positions) -> Result<()> {
+        for input in &mut self.inputs {
+            let Some(next) = to.get(&input.partition) else { continue };
+            let marks = input.topic.partition(input.partition.partition)?.marks();
+            check(&input.partition, &marks, *next)?;
+            input.next = *next;
+            input.told = 0;
+        }
+        Ok(())
+    }
+
     fn ends(&self) -> Positions {
         self.inputs
             .iter()
@@ -103,5 +114,10 @@ impl Source for LogSource {
                 Some((input.partition.clone(), partition.marks().end()))
             })
             .collect()
+    }
+
+    /// The log is in this process: what keeps it from being read is an error of the poll.
+    fn trouble(&self) -> Option<Error> {
+        None
     }
 }

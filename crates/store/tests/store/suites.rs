@@ -103,6 +103,10 @@ impl Committer for FailingCommitter {
     fn trim(&self, task: TaskId, through: Epoch) {
         self.store.committer().trim(task, through);
     }
+
+    fn trouble(&self, task: TaskId) -> Option<fnstream_core::Error> {
+        self.store.committer().trouble(task)
+    }
 }
 
 impl LogHarness for Process {

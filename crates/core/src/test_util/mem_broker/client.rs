@@ -58,7 +58,7 @@ impl Broker for MemClient {
     fn earliest(&self, partition: &TopicPartition) -> Result<Position> {
         let state = self.shared.state.lock();
         state.check_alive(self.process, self.session)?;
-        Ok(state.ledger.topics.get(partition)?.earliest)
+        Ok(state.ledger.topics.get(partition)?.earliest())
     }
 }
 
@@ -101,6 +101,10 @@ impl Committer for MemClient {
         if state.check_alive(self.process, self.session).is_ok() {
             state.trim(task, through);
         }
+    }
+
+    fn trouble(&self, _task: TaskId) -> Option<Error> {
+        self.shared.state.lock().check_alive(self.process, self.session).err()
     }
 }
 

@@ -29,6 +29,8 @@ pub enum Outcome {
     Retriable,
     /// Nothing happened; it has to be replayed.
     Abortable,
+    /// Nothing happened, for good: the first batch of its outbox is refused.
+    Rejected,
     /// Nothing happened; the owner was fenced.
     Fenced,
     /// The connection broke before the commit.
@@ -57,6 +59,7 @@ impl Outcome {
             Outcome::Commit => None,
             Outcome::Retriable => Some(Failure::Retriable),
             Outcome::Abortable => Some(Failure::Abortable),
+            Outcome::Rejected => Some(Failure::Rejected(Some(0))),
             Outcome::Fenced => Some(Failure::Fenced),
             Outcome::FatalNotCommitted | Outcome::FatalCommitted => Some(Failure::Fatal),
         }
@@ -80,6 +83,8 @@ pub struct PendingCommit {
 enum Failure {
     Retriable,
     Abortable,
+    /// The index in the outbox of what is refused.
+    Rejected(Option<u32>),
     Fenced,
     Fatal,
 }
@@ -89,6 +94,9 @@ impl Failure {
         match self {
             Failure::Retriable => CommitFailure::Retriable(Error::new(ErrorCode::CommitRetriable, why)),
             Failure::Abortable => CommitFailure::Abortable(Error::new(ErrorCode::CommitAborted, why)),
+            Failure::Rejected(output) => {
+                CommitFailure::Rejected { error: Error::new(ErrorCode::CommitRejected, why), output }
+            }
             Failure::Fenced => CommitFailure::Fenced(Error::new(ErrorCode::Fenced, why)),
             Failure::Fatal => CommitFailure::Fatal(Error::new(ErrorCode::CommitFatal, why)),
         }

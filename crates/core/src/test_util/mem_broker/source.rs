@@ -6,10 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::topics::dropped;
 use super::{MemClient, Shared};
 use crate::broker::{Assignment, PollLimit, Polled, Source, TaskInput};
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, Result};
 use crate::record::{Position, Positions, TopicPartition};
 use crate::waker::Waker;
 
@@ -46,14 +45,8 @@ impl MemSource {
         for input in &assignment.inputs {
             let at = &input.partition;
             let partition = state.ledger.topics.get(at)?;
-            let position = from.get(at).copied().unwrap_or(partition.earliest);
-            if position < partition.earliest {
-                return Err(dropped(at, position));
-            }
-            if position > partition.end {
-                let why = format!("position {position} of {at} is past its end {}", partition.end);
-                return Err(Error::new(ErrorCode::PositionUnknown, why));
-            }
+            let position = from.get(at).copied().unwrap_or(partition.earliest());
+            partition.check(at, position)?;
             inputs.push((input.clone(), position));
         }
         let partitions = inputs.iter().map(|(input, _)| input.partition.clone()).collect();
@@ -88,14 +81,34 @@ impl Source for MemSource {
                 self.turn = turn + 1;
                 return Ok(Polled::Batch(batch));
             }
+            if *position < partition.end {
+                *position = partition.end;
+                return Ok(Polled::Skipped { partition: input.partition.clone(), to: *position });
+            }
         }
         Ok(Polled::Pending)
+    }
+
+    fn seek(&mut self, to: &Positions) -> Result<()> {
+        let state = self.shared.state.lock();
+        state.check_alive(self.process, self.session)?;
+        for ((input, position), told) in self.inputs.iter_mut().zip(&mut self.told) {
+            let Some(to) = to.get(&input.partition) else { continue };
+            state.ledger.topics.get(&input.partition)?.check(&input.partition, *to)?;
+            *position = *to;
+            *told = 0;
+        }
+        Ok(())
     }
 
     fn ends(&self) -> Positions {
         let state = self.shared.state.lock();
         let end = |at: &TopicPartition| state.ledger.topics.get(at).map(|p| p.end).ok();
         self.inputs.iter().filter_map(|(i, _)| Some((i.partition.clone(), end(&i.partition)?))).collect()
+    }
+
+    fn trouble(&self) -> Option<Error> {
+        self.shared.state.lock().check_alive(self.process, self.session).err()
     }
 }
 

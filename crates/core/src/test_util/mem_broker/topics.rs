@@ -61,8 +61,9 @@ impl StoredRecord {
 #[derive(Debug, Default)]
 pub(super) struct Partition {
     pub records: Vec<StoredRecord>,
-    pub earliest: Position,
     pub end: Position,
+    /// Just behind the last record that retention dropped: nothing is missing from here on.
+    complete_from: Position,
     /// Watermarks with the position from which on each holds.
     watermarks: Vec<(Position, u64)>,
 }
@@ -96,16 +97,35 @@ impl Partition {
     }
 
     pub fn drop_before(&mut self, position: Position) {
-        let position = position.min(self.end).max(self.earliest);
-        self.records.retain(|r| r.position >= position);
-        self.earliest = position;
+        let kept = self.records.partition_point(|r| r.position < position);
+        if let Some(last) = self.records.drain(..kept).last() {
+            self.complete_from = last.position.next();
+        }
+    }
+
+    /// The oldest record's position, or the end.
+    pub fn earliest(&self) -> Position {
+        self.records.first().map_or(self.end, |oldest| oldest.position)
+    }
+
+    /// Whether reading may begin at a position.
+    pub fn check(&self, at: &TopicPartition, position: Position) -> Result<()> {
+        if position < self.complete_from {
+            return Err(Error::new(
+                ErrorCode::PositionDropped,
+                format!("position {position} of {at} was dropped by retention"),
+            ));
+        }
+        if position > self.end {
+            let why = format!("position {position} of {at} is past its end {}", self.end);
+            return Err(Error::new(ErrorCode::PositionUnknown, why));
+        }
+        Ok(())
     }
 
     /// The records from `from` on, as many as the limit takes; `None` when there are none.
     pub fn read(&self, input: &TaskInput, from: Position, limit: PollLimit) -> Result<Option<Batch>> {
-        if from < self.earliest {
-            return Err(dropped(&input.partition, from));
-        }
+        self.check(&input.partition, from)?;
         let mut frame = FrameBuilder::new();
         let mut positions = Vec::new();
         let mut bytes = 0;
@@ -198,10 +218,6 @@ impl Topics {
         }
         Ok(())
     }
-}
-
-pub(super) fn dropped(at: &TopicPartition, position: Position) -> Error {
-    Error::new(ErrorCode::PositionDropped, format!("position {position} of {at} was dropped by retention"))
 }
 
 fn no_partition(at: &TopicPartition) -> Error {

@@ -133,7 +133,7 @@ pub(super) fn poll(source: &mut dyn Source, limit: PollLimit) -> Vec<Seen> {
     let batch = loop {
         match must("polling", source.poll(None, limit)) {
             Polled::Batch(batch) => break batch,
-            Polled::Watermark { .. } => {}
+            Polled::Watermark { .. } | Polled::Skipped { .. } => {}
             Polled::Pending => return Vec::new(),
         }
     };

@@ -38,6 +38,7 @@ fn read(source: &mut dyn Source) -> Vec<String> {
     loop {
         match must("polling", source.poll(None, ALL)) {
             Polled::Pending => return seen,
+            Polled::Skipped { .. } => {}
             Polled::Watermark { from, watermark } => seen.push(format!("{from}: watermark {watermark}")),
             Polled::Batch(batch) => {
                 for (_, record) in batch.iter() {

@@ -41,6 +41,11 @@ impl Running {
                     self.event_time.emitted(&from, watermark, now);
                     return Ok(());
                 }
+                // It goes along with the next commit; alone it is not worth one.
+                Polled::Skipped { partition, to } => {
+                    self.open.positions.insert(partition, to);
+                    return Ok(());
+                }
                 Polled::Batch(batch) => {
                     let Some(end) = batch.end() else { return Ok(()) };
                     self.turns.had_some();
