@@ -82,7 +82,7 @@ fn broker() -> MemBroker {
 fn values(source: &mut dyn Source) -> Vec<String> {
     let mut values = Vec::new();
     while let Polled::Batch(batch) = source.poll(None, LIMIT).unwrap() {
-        values.extend(batch.iter().map(|(_, r)| String::from_utf8(r.value.to_vec()).unwrap()));
+        values.extend(batch.iter().map(|(_, r)| String::from_utf8(r.bytes().to_vec()).unwrap()));
     }
     values
 }

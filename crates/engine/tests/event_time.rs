@@ -243,8 +243,8 @@ fn timing(domain: TimeDomain, broken: &Arc<AtomicBool>) -> Arc<NativeProgram> {
     NativeProgram::with_time(move || {
         let broken = broken.clone();
         let process = move |record: RecordRef<'_>, host: &mut dyn Host| {
-            let key = Bytes::copy_from_slice(record.value);
-            match record.value.strip_prefix(b"no ") {
+            let key = Bytes::copy_from_slice(record.bytes());
+            match record.bytes().strip_prefix(b"no ") {
                 Some(key) => host.delete_timer(domain, key),
                 None => host.set_timer(Timer { domain, key, at_ms: record.timestamp }),
             }

@@ -107,7 +107,7 @@ impl World {
         let read = |record: &fnstream_core::test_util::mem_broker::StoredRecord| {
             let letter = DeadLetter::read(Headers::parse(&record.headers).unwrap()).unwrap();
             assert_eq!((letter.revision, letter.function.as_str()), (7, "f"));
-            (String::from_utf8_lossy(&record.value).into_owned(), letter.code)
+            (String::from_utf8_lossy(record.bytes()).into_owned(), letter.code)
         };
         records.iter().map(read).collect()
     }
@@ -124,7 +124,7 @@ impl World {
 /// Passes records on, and fails at those that begin with an x.
 fn picky(record: RecordRef<'_>, host: &mut dyn Host) -> Result<()> {
     host.emit(record.on(0))?;
-    match record.value.starts_with(b"x") {
+    match record.bytes().starts_with(b"x") {
         true => Err(Error::new(ErrorCode::GuestTrap, "it does not like it")),
         false => Ok(()),
     }
@@ -142,6 +142,27 @@ fn the_default_is_a_dead_letter_and_the_rest_in_order() {
     assert_eq!(world.letters(), ["x1", "x2", "x3"].map(trap));
     let meter = world.engine.meters().of("f");
     assert_eq!((meter.records_in.get(), meter.records_out.get(), meter.records_dead_lettered.get()), (6, 3, 3));
+}
+
+#[test]
+fn a_null_value_stays_null_on_its_way_out_and_as_a_dead_letter() {
+    let by_key = |record: RecordRef<'_>, host: &mut dyn Host| {
+        host.emit(record.on(0))?;
+        match record.key {
+            Some(b"bad") => Err(Error::new(ErrorCode::GuestTrap, "it does not like it")),
+            _ => Ok(()),
+        }
+    };
+    let world = World::run(|_| (), &[], by_key);
+    for record in
+        [RecordRef::null().with_key(Some(b"good")), RecordRef::null().with_key(Some(b"bad")), RecordRef::new(b"")]
+    {
+        world.broker.append_record("in", 0, record);
+    }
+    world.settle();
+    let values = |topic: &str| world.broker.read(topic, 0).into_iter().map(|record| record.value).collect::<Vec<_>>();
+    assert_eq!(values("out"), [None, Some(Bytes::new())]);
+    assert_eq!(values("f.dlq"), [None]);
 }
 
 #[test]
@@ -166,7 +187,7 @@ fn a_task_that_is_to_stop_stands_before_the_record_with_everything_before_it_com
 fn a_record_that_succeeds_when_it_is_tried_again_is_no_dead_letter() {
     let calls = Arc::new(AtomicU64::new(0));
     let flaky = move |record: RecordRef<'_>, host: &mut dyn Host| {
-        if record.value == b"x" && calls.fetch_add(1, Relaxed) < 3 {
+        if record.bytes() == b"x" && calls.fetch_add(1, Relaxed) < 3 {
             return Err(Error::new(ErrorCode::GuestError, "not yet"));
         }
         host.emit(record.on(0))
@@ -196,7 +217,7 @@ fn each_limit_of_output_fails_the_record_that_passes_it_with_its_own_code() {
     };
     // A number is how many records, a letter how large they are.
     let emitter = |record: RecordRef<'_>, host: &mut dyn Host| {
-        let (count, size) = match record.value {
+        let (count, size) = match record.bytes() {
             b"many" => (4, 1),
             b"large" => (1, 101),
             _ => (3, 50),
@@ -214,7 +235,7 @@ fn state_stays_within_its_limit_whatever_is_written() {
     let limits = |spec: &mut FunctionSpec| spec.limits = Limits { state_bytes: Some(20), ..Limits::default() };
     // `put KEY SIZE`, `merge KEY SIZE`, `delete KEY`, `clear`; a key has one byte.
     let keeper = |record: RecordRef<'_>, host: &mut dyn Host| {
-        let text = String::from_utf8_lossy(record.value).into_owned();
+        let text = String::from_utf8_lossy(record.bytes()).into_owned();
         let words: Vec<&str> = text.split(' ').collect();
         let bytes = || Bytes::from(vec![0; words[2].parse().unwrap()]);
         match words[0] {

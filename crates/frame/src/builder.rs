@@ -4,7 +4,7 @@
 use core::ops::Range;
 
 use crate::view::{Parts, read_u32};
-use crate::{Frame, HAS_KEY, HEADER_LEN, MAGIC, RECORD_LEN, RecordRef};
+use crate::{Frame, HEADER_LEN, MAGIC, RECORD_LEN, RecordRef};
 
 /// Collects records and writes them as one frame. Keeps its memory when cleared.
 #[derive(Debug, Clone, Default)]
@@ -55,12 +55,12 @@ impl FrameBuilder {
         assert!(self.has_room_for(record.packed_len()), "a frame's payload ends at 4 GiB");
         self.timestamps.extend_from_slice(&record.timestamp.to_le_bytes());
         put(&mut self.channels, record.channel);
-        put(&mut self.attributes, if record.key.is_some() { HAS_KEY } else { 0 });
+        put(&mut self.attributes, record.attributes());
         self.payload.extend_from_slice(record.key.unwrap_or_default());
         put(&mut self.key_ends, self.payload.len() as u32);
         self.payload.extend_from_slice(record.headers.as_bytes());
         put(&mut self.header_ends, self.payload.len() as u32);
-        self.payload.extend_from_slice(record.value);
+        self.payload.extend_from_slice(record.bytes());
         put(&mut self.value_ends, self.payload.len() as u32);
     }
 

@@ -19,7 +19,8 @@
 //! 12            4     length of the payload in bytes
 //! 16            8 n   timestamp of each record, i64, milliseconds since the Unix epoch
 //! 16 +  8 n     4 n   channel of each record, u32: input group on the way in, output index on the way out
-//! 16 + 12 n     4 n   attributes of each record, u32: bit 0 = the record has a key (an empty key is a key)
+//! 16 + 12 n     4 n   attributes of each record, u32: bit 0 = the record has a key (an empty key is a key),
+//!                     bit 1 = the value is null (it has no bytes; an empty value is not null)
 //! 16 + 16 n     4 n   end of each record's key in the payload
 //! 16 + 20 n     4 n   end of each record's headers
 //! 16 + 24 n     4 n   end of each record's value
@@ -40,7 +41,7 @@
 //! builder.push(RecordRef::new(b"hello").with_key(Some(b"k")).at(1_700_000_000_000));
 //! let bytes = builder.to_bytes();
 //! let frame = Frame::parse(&bytes).unwrap();
-//! assert_eq!(frame.record(0).value, b"hello");
+//! assert_eq!(frame.record(0).value, Some(&b"hello"[..]));
 //! ```
 
 mod builder;
@@ -65,6 +66,9 @@ pub const RECORD_LEN: usize = 28;
 /// Attribute bit: the record has a key.
 pub const HAS_KEY: u32 = 1;
 
+/// Attribute bit: the record's value is null.
+pub const NULL_VALUE: u32 = 2;
+
 /// Why a buffer is not a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameError {
@@ -74,7 +78,7 @@ pub enum FrameError {
     Magic,
     /// Flags or attributes of a later version.
     Unknown,
-    /// The end offsets go backwards or past the payload, or bytes follow the payload.
+    /// The end offsets go backwards or past the payload, a null value has bytes, or bytes follow the payload.
     Offsets,
     /// A record's headers are not a sequence of names and values, or a name is not UTF-8.
     Headers,

@@ -3,7 +3,7 @@
 
 use core::ops::Range;
 
-use crate::{FrameError, HAS_KEY, HEADER_LEN, Headers, MAGIC, RECORD_LEN};
+use crate::{FrameError, HAS_KEY, HEADER_LEN, Headers, MAGIC, NULL_VALUE, RECORD_LEN};
 
 /// A record that is to be written: borrowed, without a place yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,8 +16,9 @@ pub struct RecordRef<'a> {
     pub key: Option<&'a [u8]>,
     /// Names with values.
     pub headers: Headers<'a>,
-    /// The payload of the record; may be empty.
-    pub value: &'a [u8],
+    /// The payload of the record. `None` is a null value, as a compacted topic has it for a deleted key; it is not the same
+    /// as an empty one. [`RecordRef::bytes`] is for those who need not tell them apart.
+    pub value: Option<&'a [u8]>,
 }
 
 /// What reading a frame gives for each record.
@@ -27,7 +28,19 @@ impl<'a> RecordRef<'a> {
     /// A record of channel 0 at time 0 without key and headers.
     #[inline]
     pub fn new(value: &'a [u8]) -> Self {
-        RecordRef { channel: 0, timestamp: 0, key: None, headers: Headers::EMPTY, value }
+        RecordRef { value: Some(value), ..RecordRef::null() }
+    }
+
+    /// A record with a null value, of channel 0 at time 0 without key and headers.
+    #[inline]
+    pub fn null() -> Self {
+        RecordRef { channel: 0, timestamp: 0, key: None, headers: Headers::EMPTY, value: None }
+    }
+
+    /// The bytes of the value: none for a null value, as for an empty one.
+    #[inline]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.value.unwrap_or_default()
     }
 
     /// The same record with another key.
@@ -57,7 +70,13 @@ impl<'a> RecordRef<'a> {
     /// Bytes that this record takes in a frame.
     #[inline]
     pub fn packed_len(&self) -> usize {
-        RECORD_LEN + self.key.map_or(0, <[u8]>::len) + self.headers.as_bytes().len() + self.value.len()
+        RECORD_LEN + self.key.map_or(0, <[u8]>::len) + self.headers.as_bytes().len() + self.bytes().len()
+    }
+
+    #[inline]
+    pub(crate) fn attributes(&self) -> u32 {
+        let key = if self.key.is_some() { HAS_KEY } else { 0 };
+        key | if self.value.is_none() { NULL_VALUE } else { 0 }
     }
 }
 
@@ -80,14 +99,15 @@ impl<'a> Frame<'a> {
         let frame = Self::layout(bytes)?;
         let mut at = 0;
         for i in 0..frame.len {
-            if read_u32(frame.attributes, i) & !HAS_KEY != 0 {
+            let attributes = read_u32(frame.attributes, i);
+            if attributes & !(HAS_KEY | NULL_VALUE) != 0 {
                 return Err(FrameError::Unknown);
             }
             let (key, header, value) = frame.ends(i);
             if key < at || header < key || value < header || value > frame.payload.len() {
                 return Err(FrameError::Offsets);
             }
-            if read_u32(frame.attributes, i) & HAS_KEY == 0 && key != at {
+            if (attributes & HAS_KEY == 0 && key != at) || (attributes & NULL_VALUE != 0 && value != header) {
                 return Err(FrameError::Offsets);
             }
             if header > key {
@@ -168,13 +188,13 @@ impl<'a> Frame<'a> {
         assert!(index < self.len, "record {index} of a frame of {}", self.len);
         let start = self.start(index);
         let (key, header, value) = self.ends(index);
-        let has_key = read_u32(self.attributes, index) & HAS_KEY != 0;
+        let attributes = read_u32(self.attributes, index);
         RecordRef {
             channel: read_u32(self.channels, index),
             timestamp: self.timestamp(index),
-            key: has_key.then(|| &self.payload[start..key]),
+            key: (attributes & HAS_KEY != 0).then(|| &self.payload[start..key]),
             headers: Headers::trusted(&self.payload[key..header]),
-            value: &self.payload[header..value],
+            value: (attributes & NULL_VALUE == 0).then(|| &self.payload[header..value]),
         }
     }
 

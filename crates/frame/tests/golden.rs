@@ -12,16 +12,16 @@ use fnstream_frame::{
 };
 
 const FRAME: &[u8] = b"FSF\x01\
-    \x03\0\0\0\
+    \x04\0\0\0\
     \0\0\0\0\
-    \x0d\0\0\0\
-    \xfe\xff\xff\xff\xff\xff\xff\xff\x01\0\0\0\0\0\0\0\x08\x07\x06\x05\x04\x03\x02\x01\
-    \x01\0\0\0\0\0\0\0\x07\0\0\0\
-    \0\0\0\0\x01\0\0\0\x01\0\0\0\
-    \0\0\0\0\x02\0\0\0\x0b\0\0\0\
-    \0\0\0\0\x0a\0\0\0\x0b\0\0\0\
-    \x02\0\0\0\x0a\0\0\0\x0d\0\0\0\
-    hi\x01\0n\x01\0\0\0vk\0\xff";
+    \x0e\0\0\0\
+    \xfe\xff\xff\xff\xff\xff\xff\xff\x01\0\0\0\0\0\0\0\x08\x07\x06\x05\x04\x03\x02\x01\x05\0\0\0\0\0\0\0\
+    \x01\0\0\0\0\0\0\0\x07\0\0\0\x02\0\0\0\
+    \0\0\0\0\x01\0\0\0\x01\0\0\0\x03\0\0\0\
+    \0\0\0\0\x02\0\0\0\x0b\0\0\0\x0e\0\0\0\
+    \0\0\0\0\x0a\0\0\0\x0b\0\0\0\x0e\0\0\0\
+    \x02\0\0\0\x0a\0\0\0\x0d\0\0\0\x0e\0\0\0\
+    hi\x01\0n\x01\0\0\0vk\0\xffd";
 
 fn build() -> FrameBuilder {
     let mut headers = HeadersBuilder::new();
@@ -30,6 +30,7 @@ fn build() -> FrameBuilder {
     builder.push(RecordRef::new(b"hi").on(1).at(-2));
     builder.push(RecordRef::new(b"").at(1).with_key(Some(b"")).with_headers(headers.as_headers()));
     builder.push(RecordRef::new(b"\0\xff").on(7).at(0x0102_0304_0506_0708).with_key(Some(b"k")));
+    builder.push(RecordRef::null().on(2).at(5).with_key(Some(b"d")));
     builder
 }
 
@@ -40,10 +41,14 @@ fn frames_of_version_1_are_written_and_read() {
     let records: Vec<_> = frame.iter().collect();
     assert_eq!(
         records.iter().map(|r| (r.channel, r.timestamp)).collect::<Vec<_>>(),
-        [(1, -2), (0, 1), (7, 0x0102_0304_0506_0708)]
+        [(1, -2), (0, 1), (7, 0x0102_0304_0506_0708), (2, 5)]
     );
-    assert_eq!(records.iter().map(|r| r.key).collect::<Vec<_>>(), [None, Some(&b""[..]), Some(&b"k"[..])]);
-    assert_eq!(records.iter().map(|r| r.value).collect::<Vec<_>>(), [&b"hi"[..], b"", b"\0\xff"]);
+    assert_eq!(records.iter().map(|r| r.key).collect::<Vec<_>>(), [None, Some(&b""[..]), Some(b"k"), Some(b"d")]);
+    assert_eq!(
+        records.iter().map(|r| r.value).collect::<Vec<_>>(),
+        [Some(&b"hi"[..]), Some(b""), Some(b"\0\xff"), None]
+    );
+    assert_eq!(records.iter().map(|r| r.bytes()).collect::<Vec<_>>(), [&b"hi"[..], b"", b"\0\xff", b""]);
     assert_eq!(records[1].headers.iter().collect::<Vec<_>>(), [("n", &b"v"[..])]);
     assert_eq!(records[1].headers.get("n"), Some(&b"v"[..]));
     assert!(records[0].headers.is_empty() && records[2].headers.is_empty());
@@ -66,21 +71,22 @@ fn with_word(offset: usize, word: u32) -> Vec<u8> {
 #[test]
 fn what_is_not_a_frame_is_refused_with_its_reason() {
     let refused = |bytes: &[u8]| Frame::parse(bytes).err();
-    let arrays = 16 + 8 * 3;
-    let (attributes, key_ends, header_ends, value_ends) = (arrays + 12, arrays + 24, arrays + 36, arrays + 48);
+    let arrays = 16 + 8 * 4;
+    let (attributes, key_ends, header_ends, value_ends) = (arrays + 16, arrays + 32, arrays + 48, arrays + 64);
     assert_eq!(refused(b""), Some(FrameError::Truncated));
     assert_eq!(refused(&FRAME[..FRAME.len() - 1]), Some(FrameError::Truncated));
     assert_eq!(refused(&[FRAME, b"x"].concat()), Some(FrameError::Offsets), "bytes follow the payload");
     assert_eq!(refused(&with_word(0, u32::from_le_bytes(*b"FSF\x02"))), Some(FrameError::Magic));
     assert_eq!(refused(&with_word(8, 1)), Some(FrameError::Unknown), "a flag of a later version");
-    assert_eq!(refused(&with_word(attributes, 2)), Some(FrameError::Unknown), "an attribute of a later version");
+    assert_eq!(refused(&with_word(attributes, 4)), Some(FrameError::Unknown), "an attribute of a later version");
+    assert_eq!(refused(&with_word(attributes, 2)), Some(FrameError::Offsets), "a null value has bytes");
     assert_eq!(refused(&with_word(4, u32::MAX)), Some(FrameError::Truncated), "more records than bytes");
     assert_eq!(refused(&with_word(12, u32::MAX)), Some(FrameError::Truncated), "more payload than bytes");
     assert_eq!(refused(&with_word(key_ends, 1)), Some(FrameError::Offsets), "a record without key has key bytes");
     assert_eq!(refused(&with_word(key_ends + 8, 9)), Some(FrameError::Offsets), "a key ends before it begins");
     assert_eq!(refused(&with_word(header_ends + 8, 10)), Some(FrameError::Offsets), "headers end before the key");
-    assert_eq!(refused(&with_word(value_ends + 8, 12)), Some(FrameError::Offsets), "payload that belongs to nobody");
-    assert_eq!(refused(&with_word(value_ends + 8, 14)), Some(FrameError::Offsets), "a value past the payload");
+    assert_eq!(refused(&with_word(value_ends + 12, 13)), Some(FrameError::Offsets), "payload that belongs to nobody");
+    assert_eq!(refused(&with_word(value_ends + 12, 15)), Some(FrameError::Offsets), "a value past the payload");
     assert_eq!(refused(&with_word(header_ends + 4, 9)), Some(FrameError::Headers), "headers that are cut off");
 }
 
@@ -88,7 +94,7 @@ fn what_is_not_a_frame_is_refused_with_its_reason() {
 fn a_wild_range_is_a_panic_and_never_other_records() {
     let frame = Frame::parse(FRAME).unwrap();
     // Some of these times 4 or 8 are valid offsets again where `usize` overflows.
-    for (start, end) in [(0, 4), (3, 2), (1 << 29, 1 << 29), (1 << 61, 1 << 61), (usize::MAX, usize::MAX)] {
+    for (start, end) in [(0, 5), (4, 3), (1 << 29, 1 << 29), (1 << 61, 1 << 61), (usize::MAX, usize::MAX)] {
         let panics = |what: &dyn Fn()| catch_unwind(AssertUnwindSafe(what)).is_err();
         assert!(
             panics(&|| {
@@ -98,14 +104,14 @@ fn a_wild_range_is_a_panic_and_never_other_records() {
         );
         assert!(panics(&|| FrameBuilder::new().extend(&frame, start..end, None)), "copy of {start}..{end}");
         assert!(
-            start < 3
+            start < 4
                 || panics(&|| {
                     frame.timestamp(start);
                 }),
             "time of {start}"
         );
         assert!(
-            start < 3
+            start < 4
                 || panics(&|| {
                     frame.record(start);
                 }),

@@ -17,7 +17,7 @@ struct Record {
     timestamp: i64,
     key: Option<Vec<u8>>,
     headers: HeadersBuilder,
-    value: Vec<u8>,
+    value: Option<Vec<u8>>,
 }
 
 impl Record {
@@ -27,7 +27,7 @@ impl Record {
             timestamp: self.timestamp,
             key: self.key.as_deref(),
             headers: self.headers.as_headers(),
-            value: &self.value,
+            value: self.value.as_deref(),
         }
     }
 }
@@ -47,7 +47,7 @@ fn headers() -> impl Strategy<Value = HeadersBuilder> {
 }
 
 fn record() -> impl Strategy<Value = Record> {
-    (any::<u32>(), any::<i64>(), proptest::option::of(bytes()), headers(), bytes())
+    (any::<u32>(), any::<i64>(), proptest::option::of(bytes()), headers(), proptest::option::of(bytes()))
         .prop_map(|(channel, timestamp, key, headers, value)| Record { channel, timestamp, key, headers, value })
 }
 

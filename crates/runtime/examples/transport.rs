@@ -46,7 +46,7 @@ impl Host for Sink {
 
     fn emit(&mut self, record: RecordRef<'_>) -> Result<()> {
         self.outbox.clear();
-        self.outbox.extend_from_slice(record.value);
+        self.outbox.extend_from_slice(record.bytes());
         Ok(())
     }
 

@@ -129,7 +129,7 @@ impl Instance for Processor {
                 at = Some(index as u32);
                 begin(store, Timer::call(&limits));
                 store.data_mut().timestamp = record.timestamp;
-                func.call(&mut *store, (record.channel, record.value))?;
+                func.call(&mut *store, (record.channel, record.bytes()))?;
             }
             Ok(Ok(()))
         });

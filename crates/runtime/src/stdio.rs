@@ -201,7 +201,7 @@ fn returned(ended: wasmtime::Result<()>) -> wasmtime::Result<()> {
     }
 }
 
-/// Runs a function for one record and emits what it wrote.
+/// Runs a function for one record and emits what it wrote. A null value is empty on its standard input.
 fn filter(
     store: &mut Store<Stdio>,
     record: &RecordView<'_>,
@@ -217,7 +217,7 @@ fn filter(
         return Ok(());
     }
     data.meter.hand(output.len()).map_err(raise)?;
-    data.host.lock().emit(RecordView { channel: 0, value: output, ..*record }).map_err(raise)
+    data.host.lock().emit(RecordView { channel: 0, value: Some(output), ..*record }).map_err(raise)
 }
 
 /// A module that stays, and is called for each record.
@@ -295,7 +295,7 @@ impl Instance for Resident {
             for (index, record) in batch.frame().iter().enumerate() {
                 at = Some(index as u32);
                 begin(store, Timer::call(&limits));
-                filter(store, &record, batch.bytes().slice_ref(record.value), process)?;
+                filter(store, &record, batch.bytes().slice_ref(record.bytes()), process)?;
             }
             Ok(Ok(()))
         });
@@ -329,7 +329,7 @@ impl Instance for Filter {
             let mut sandbox = self.program.sandbox(&self.spec, &self.granted, Arc::clone(&self.host));
             let ended = sandbox.call(|store| {
                 let (_, start) = self.program.enter(store, START)?;
-                filter(store, &record, batch.bytes().slice_ref(record.value), &start)?;
+                filter(store, &record, batch.bytes().slice_ref(record.bytes()), &start)?;
                 Ok(Ok(()))
             });
             self.memory = sandbox.peek().meter.memory();

@@ -39,7 +39,7 @@
 //!
 //! let all = PollLimit { records: 100, bytes: 1 << 20 };
 //! let batch = store.read(&TopicPartition::new("orders", 0), Position::START, all)?.ok_or("a batch")?;
-//! assert_eq!(batch.frame().record(0).value, b"hello");
+//! assert_eq!(batch.frame().record(0).bytes(), b"hello");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -32,7 +32,8 @@
 //! // Functions are tested without a server:
 //! let mut test = fnstream_sdk::testing::Harness::<Counter>::new(&[]).unwrap();
 //! test.process(&[Record::new(b"x").with_key(b"k"), Record::new(b"y").with_key(b"k")]).unwrap();
-//! assert_eq!(test.take_output().iter().map(|r| &r.value[..]).collect::<Vec<_>>(), [b"1", b"2"]);
+//! let output = test.take_output();
+//! assert_eq!(output.iter().map(|r| r.bytes()).collect::<Vec<_>>(), [b"1", b"2"]);
 //! ```
 //!
 //! Build it with `cargo build --release --target wasm32-wasip2` as a `cdylib`.

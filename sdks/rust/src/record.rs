@@ -15,14 +15,25 @@ pub struct Record<'a> {
     pub key: Option<&'a [u8]>,
     /// Names with values.
     pub headers: Headers<'a>,
-    /// Its payload; may be empty.
-    pub value: &'a [u8],
+    /// The payload. `None` is a null value, as compacted topics have it for a deleted key (a tombstone); an empty value is not
+    /// null. [`Record::bytes`] is for functions that need not tell them apart.
+    pub value: Option<&'a [u8]>,
 }
 
 impl<'a> Record<'a> {
     /// A record of the first input group, at time 0, without key and headers: for tests.
     pub fn new(value: &'a [u8]) -> Self {
-        Record { source: 0, timestamp: 0, key: None, headers: Headers::EMPTY, value }
+        Record { value: Some(value), ..Record::null() }
+    }
+
+    /// A record with a null value, else like that of [`Record::new`]: for tests.
+    pub fn null() -> Self {
+        Record { source: 0, timestamp: 0, key: None, headers: Headers::EMPTY, value: None }
+    }
+
+    /// The bytes of the value: none for a null value, as for an empty one.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.value.unwrap_or_default()
     }
 
     /// The same record with a key.
@@ -78,6 +89,7 @@ impl<'a> From<RecordRef<'a>> for Record<'a> {
 /// use fnstream_sdk::Output;
 ///
 /// let output = Output::new(b"value").to(1).with_key(b"key").at(1_700_000_000_000);
+/// let tombstone = Output::null().with_key(b"key");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Output<'a> {
@@ -85,13 +97,19 @@ pub struct Output<'a> {
     pub(crate) timestamp: Option<i64>,
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) headers: Headers<'a>,
-    pub(crate) value: &'a [u8],
+    pub(crate) value: Option<&'a [u8]>,
 }
 
 impl<'a> Output<'a> {
     /// A record for the first output, with the time of the record in process, without key and headers.
     pub fn new(value: &'a [u8]) -> Self {
-        Output { target: 0, timestamp: None, key: None, headers: Headers::EMPTY, value }
+        Output { value: Some(value), ..Output::null() }
+    }
+
+    /// A record with a null value (a tombstone) for the first output, with the time of the record in process, without key
+    /// and headers. In a compacted topic it deletes what its key stood for.
+    pub fn null() -> Self {
+        Output { target: 0, timestamp: None, key: None, headers: Headers::EMPTY, value: None }
     }
 
     /// The same record for the output of that index.

@@ -50,8 +50,15 @@ pub struct Emitted {
     pub key: Option<Vec<u8>>,
     /// Names with values.
     pub headers: Vec<(String, Vec<u8>)>,
-    /// Its payload.
-    pub value: Vec<u8>,
+    /// Its payload; `None` is a null value.
+    pub value: Option<Vec<u8>>,
+}
+
+impl Emitted {
+    /// The bytes of the value: none for a null value, as for an empty one.
+    pub fn bytes(&self) -> &[u8] {
+        self.value.as_deref().unwrap_or_default()
+    }
 }
 
 /// A batch that failed.

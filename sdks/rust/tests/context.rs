@@ -21,7 +21,7 @@ impl Function for Obey {
     }
 
     fn process(&mut self, ctx: &mut Context, record: Record<'_>) -> Result<(), Error> {
-        let text = std::str::from_utf8(record.value)?;
+        let text = std::str::from_utf8(record.bytes())?;
         let words: Vec<_> = text.split(' ').collect();
         let store = if record.source == 1 { &self.part } else { &self.store };
         match words[..] {
@@ -69,7 +69,7 @@ fn obey() -> Harness<Obey> {
 fn run(test: &mut Harness<Obey>, commands: &[&str]) -> Vec<String> {
     let records: Vec<_> = commands.iter().map(|command| Record::new(command.as_bytes())).collect();
     test.process(&records).unwrap();
-    test.take_output().into_iter().map(|r| String::from_utf8(r.value).unwrap()).collect()
+    test.take_output().into_iter().map(|r| String::from_utf8(r.value.unwrap()).unwrap()).collect()
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn parts_are_apart_from_the_store_and_are_cleared_alone() {
     let in_part = |value| Record::new(value).from_source(1);
     test.process(&[Record::new(b"put ab 1"), in_part(b"put ab 2"), in_part(b"put b 3"), in_part(b"clear a")]).unwrap();
     test.process(&[Record::new(b"scan"), in_part(b"scan")]).unwrap();
-    let output: Vec<_> = test.take_output().into_iter().map(|r| r.value).collect();
+    let output: Vec<_> = test.take_output().into_iter().map(|r| r.value.unwrap()).collect();
     assert_eq!(output, [b"ab=1", &b"b=3\0"[..3]]);
 }
 
@@ -154,7 +154,7 @@ fn emits_have_the_time_of_their_record_and_watermarks_stay_in_order() {
 fn hooks_emit_too_and_a_request_comes_back() {
     let mut test = obey();
     test.take_checkpoint(9).unwrap();
-    assert_eq!(test.take_output()[0].value, b"checkpoint 9");
+    assert_eq!(test.take_output()[0].bytes(), b"checkpoint 9");
     assert!(test.check_heartbeat().unwrap());
     assert_eq!(test.custom(b"ping").unwrap(), b"ping");
 }

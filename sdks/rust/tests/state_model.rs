@@ -72,7 +72,7 @@ impl Function for Random {
     }
 
     fn process(&mut self, _: &mut Context, record: Record<'_>) -> Result<(), Error> {
-        for _ in 0..std::str::from_utf8(record.value)?.parse::<u32>()? {
+        for _ in 0..std::str::from_utf8(record.bytes())?.parse::<u32>()? {
             self.step()?;
         }
         Ok(())

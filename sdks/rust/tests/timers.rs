@@ -21,7 +21,7 @@ impl Function for Alarm {
     }
 
     fn process(&mut self, ctx: &mut Context, record: Record<'_>) -> Result<(), Error> {
-        let text = std::str::from_utf8(record.value)?;
+        let text = std::str::from_utf8(record.bytes())?;
         match text.splitn(3, ' ').collect::<Vec<_>>()[..] {
             ["delete", key] => ctx.delete_timer(TimeDomain::Event, key.as_bytes()),
             ["long"] => ctx.set_timer(TimeDomain::Event, &[b'k'; 65_537], 0),
@@ -53,7 +53,7 @@ fn alarm() -> Harness<Alarm> {
 }
 
 fn told(test: &mut Harness<Alarm>) -> Vec<(i64, String)> {
-    test.take_output().into_iter().map(|r| (r.timestamp, String::from_utf8(r.value).unwrap())).collect()
+    test.take_output().into_iter().map(|r| (r.timestamp, String::from_utf8(r.value.unwrap()).unwrap())).collect()
 }
 
 fn send(test: &mut Harness<Alarm>, commands: &[&str]) {

@@ -86,7 +86,7 @@ async fn read_more(client: &Client, topic: &str, partition: u32, records: &mut V
     records.extend(
         frame
             .iter()
-            .map(|record| Record { key: record.key.unwrap_or_default().to_vec(), value: record.value.to_vec() }),
+            .map(|record| Record { key: record.key.unwrap_or_default().to_vec(), value: record.bytes().to_vec() }),
     );
     // The embedded log has no gaps: a position is the number of records before it.
     if next != records.len().to_string() {

@@ -75,7 +75,7 @@ async fn read(client: &Client, topic: &str, least: usize) -> Result<Vec<Stored>>
         let (bytes, _) = came.with_context(|| format!("{} of {least} records came in {topic}", records.len()))?;
         let frame = Frame::parse(&bytes).map_err(|e| anyhow::anyhow!("{e}"))?;
         records.extend(frame.iter().map(|record| Stored {
-            value: String::from_utf8_lossy(record.value).into_owned(),
+            value: String::from_utf8_lossy(record.bytes()).into_owned(),
             letter: DeadLetter::read(record.headers),
         }));
     }

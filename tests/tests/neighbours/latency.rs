@@ -72,7 +72,7 @@ async fn read(client: Client, from: usize, count: usize) -> Result<Vec<(String, 
         let (bytes, _) = came.context("the good function stands still")?;
         let now = Instant::now();
         let frame = Frame::parse(&bytes).map_err(|e| anyhow::anyhow!("{e}"))?;
-        read.extend(frame.iter().map(|record| (String::from_utf8_lossy(record.value).into_owned(), now)));
+        read.extend(frame.iter().map(|record| (String::from_utf8_lossy(record.bytes()).into_owned(), now)));
     }
     Ok(read)
 }

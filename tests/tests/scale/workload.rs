@@ -42,7 +42,7 @@ impl Workload {
     pub fn check(&self, first: u64, frame: &[u8]) -> Result<u64> {
         let frame = Frame::parse(frame).context("what was read is not a frame")?;
         for (index, record) in (first..).zip(frame.iter()) {
-            ensure!(record.value == self.value(index), "output {index} is another record");
+            ensure!(record.bytes() == self.value(index), "output {index} is another record");
             ensure!(record.timestamp == index as i64, "output {index} has another time");
         }
         Ok(frame.len() as u64)

@@ -51,7 +51,7 @@ impl Host for Outside {
 
     fn emit(&mut self, record: RecordRef<'_>) -> Result<()> {
         self.check(record.channel)?;
-        self.emitted.push((record.channel, String::from_utf8_lossy(record.value).into_owned()));
+        self.emitted.push((record.channel, String::from_utf8_lossy(record.bytes()).into_owned()));
         Ok(())
     }
 

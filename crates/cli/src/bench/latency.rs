@@ -95,7 +95,7 @@ fn read(
         let frame = Frame::parse(&bytes).map_err(|e| Failure::Plain(format!("an output frame: {e}")))?;
         for record in frame.iter() {
             // Outputs without a number come in the order of their inputs.
-            let number = workload.number(record.value).unwrap_or(read);
+            let number = workload.number(record.bytes()).unwrap_or(read);
             let micros = now.saturating_sub(due(number, rate)).as_micros() as u64;
             latencies.saturating_record(micros.clamp(1, HIGHEST_MICROS));
             read += 1;

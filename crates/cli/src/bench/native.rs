@@ -42,10 +42,10 @@ struct Person {
 
 fn money(record: RecordRef<'_>, host: &mut dyn Host) -> Result<()> {
     let failed = |e: serde_json::Error| Error::new(ErrorCode::GuestError, e.to_string());
-    let mut person: Person = serde_json::from_slice(record.value).map_err(failed)?;
+    let mut person: Person = serde_json::from_slice(record.bytes()).map_err(failed)?;
     person.money += 1;
     let value = serde_json::to_vec(&person).map_err(failed)?;
-    host.emit(RecordRef { value: &value, ..record }.on(0))
+    host.emit(RecordRef { value: Some(&value), ..record }.on(0))
 }
 
 fn count(prefix: &[u8], key: &mut Vec<u8>, record: RecordRef<'_>, host: &mut dyn Host) -> Result<()> {
@@ -56,5 +56,5 @@ fn count(prefix: &[u8], key: &mut Vec<u8>, record: RecordRef<'_>, host: &mut dyn
     let before = stored.as_deref().and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u64::from_le_bytes(*bytes));
     let after = (before + 1).to_le_bytes();
     host.write(key, Write::Put(Bytes::copy_from_slice(&after)))?;
-    host.emit(RecordRef { value: &after, ..record }.on(0))
+    host.emit(RecordRef { value: Some(&after), ..record }.on(0))
 }

@@ -180,12 +180,12 @@ impl<'a> Checker<'a> {
         for record in frame.iter() {
             if copied || self.workload.kind != WorkloadArg::KeyedCount {
                 self.add_number(if copied {
-                    self.input_number(record.value)
+                    self.input_number(record.bytes())
                 } else {
-                    self.workload.number(record.value)
+                    self.workload.number(record.bytes())
                 });
             } else {
-                match record.value.first_chunk().filter(|_| record.value.len() == 8) {
+                match record.bytes().first_chunk().filter(|_| record.bytes().len() == 8) {
                     Some(count) => *self.counts.entry(u64::from_le_bytes(*count)).or_default() += 1,
                     None => self.wrong += 1,
                 }

@@ -149,7 +149,7 @@ impl MemBroker {
 
     /// Their values alone.
     pub fn values(&self, topic: &str, partition: u32) -> Vec<Vec<u8>> {
-        self.read(topic, partition).into_iter().map(|record| record.value.to_vec()).collect()
+        self.read(topic, partition).into_iter().map(|record| record.bytes().to_vec()).collect()
     }
 
     /// Drops the records of a partition below a position, as retention does.

@@ -86,6 +86,7 @@ pub enum Fault {
     ProcessesBackwards,
     DropsEmptyKeys,
     DropsHeaders,
+    EmptiesNullValues,
     ForgetsTime,
     KeepsStateToItself,
     WritesBareKeys,
@@ -120,13 +121,14 @@ pub enum Fault {
     BlamesTheRecordForTheHost,
 }
 
-const FAULTS: [(Fault, &str); 38] = [
+const FAULTS: [(Fault, &str); 39] = [
     (Fault::SaysThatItCannotTrap, "the_harness_has_what_it_says"),
     (Fault::HasNoGuestThatTraps, "the_harness_has_what_it_says"),
     (Fault::LosesTheLastRecord, "records_come_in_order_and_complete"),
     (Fault::ProcessesBackwards, "records_come_in_order_and_complete"),
     (Fault::DropsEmptyKeys, "a_record_is_carried_over_whole"),
     (Fault::DropsHeaders, "a_record_is_carried_over_whole"),
+    (Fault::EmptiesNullValues, "a_record_is_carried_over_whole"),
     (Fault::ForgetsTime, "a_record_is_carried_over_whole"),
     (Fault::KeepsStateToItself, "state_is_kept_by_the_host"),
     (Fault::WritesBareKeys, "state_is_kept_by_the_host"),

@@ -29,6 +29,8 @@ enum Fault {
     GivesMoreThanTheLimit,
     PutsAllOnChannelZero,
     TreatsAnEmptyKeyAsAbsent,
+    EmptiesNullValues,
+    TreatsAnEmptyValueAsNull,
     ForgetsTimestamps,
     RepeatsOnReopen,
     SkipsOnReopen,
@@ -48,11 +50,13 @@ enum Fault {
     GivesAnyGroup,
 }
 
-const FAULTS: [(Fault, &str); 21] = [
+const FAULTS: [(Fault, &str); 23] = [
     (Fault::LosesTheLastRecord, "records_come_in_order_with_ascending_positions"),
     (Fault::GivesMoreThanTheLimit, "records_come_in_order_with_ascending_positions"),
     (Fault::PutsAllOnChannelZero, "a_record_is_given_as_it_was_appended"),
     (Fault::TreatsAnEmptyKeyAsAbsent, "a_record_is_given_as_it_was_appended"),
+    (Fault::EmptiesNullValues, "a_record_is_given_as_it_was_appended"),
+    (Fault::TreatsAnEmptyValueAsNull, "a_record_is_given_as_it_was_appended"),
     (Fault::ForgetsTimestamps, "a_record_is_given_as_it_was_appended"),
     (Fault::RepeatsOnReopen, "reopening_at_a_position_yields_exactly_what_follows_it"),
     (Fault::SkipsOnReopen, "reopening_at_a_position_yields_exactly_what_follows_it"),
@@ -237,6 +241,10 @@ fn broken(batch: &Batch, fault: Fault) -> Batch {
             Fault::PutsAllOnChannelZero => record.on(0),
             Fault::ForgetsTimestamps => record.at(0),
             Fault::TreatsAnEmptyKeyAsAbsent => RecordRef { key: record.key.filter(|key| !key.is_empty()), ..record },
+            Fault::EmptiesNullValues => RecordRef { value: Some(record.bytes()), ..record },
+            Fault::TreatsAnEmptyValueAsNull => {
+                RecordRef { value: record.value.filter(|value| !value.is_empty()), ..record }
+            }
             _ => record,
         };
         frame.push(record);

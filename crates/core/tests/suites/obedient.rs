@@ -114,7 +114,7 @@ impl Obeying {
     }
 
     fn obey(&mut self, record: RecordRef<'_>) -> CallResult {
-        match record.value {
+        match record.bytes() {
             b"bad" => Err(failure(ErrorCode::GuestError, "bad record")),
             b"trap" if self.is(Fault::TrapsAreErrors) => Err(failure(ErrorCode::GuestError, "unreachable")),
             b"trap" => Err(failure(ErrorCode::GuestTrap, "unreachable")),
@@ -139,6 +139,7 @@ impl Obeying {
         match self.fault {
             Some(Fault::DropsEmptyKeys) => record.with_key(record.key.filter(|key| !key.is_empty())),
             Some(Fault::DropsHeaders) => record.with_headers(Headers::EMPTY),
+            Some(Fault::EmptiesNullValues) => RecordRef { value: Some(record.bytes()), ..record },
             Some(Fault::ForgetsTime) => record.at(0),
             _ => record,
         }
@@ -208,7 +209,7 @@ impl Obeying {
         self.own_count = before + 1;
         let text = self.own_count.to_string();
         self.host.lock().write(&key, Write::Put(Bytes::from(text.clone())))?;
-        Ok(self.emit(RecordRef { value: text.as_bytes(), ..record })?)
+        Ok(self.emit(RecordRef { value: Some(text.as_bytes()), ..record })?)
     }
 
     fn obey_all(&mut self, batch: &Batch) -> CallResult {

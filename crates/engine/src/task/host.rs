@@ -166,5 +166,5 @@ impl Host for TaskHost {
 }
 
 fn size_of_record(record: &RecordRef<'_>) -> usize {
-    record.key.map_or(0, <[u8]>::len) + record.headers.as_bytes().len() + record.value.len()
+    record.key.map_or(0, <[u8]>::len) + record.headers.as_bytes().len() + record.bytes().len()
 }

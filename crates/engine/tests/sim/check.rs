@@ -94,7 +94,7 @@ fn check_letters(world: &World) -> BTreeSet<u64> {
             let source = world.broker.read(&letter.source.topic, letter.source.partition);
             let original = source.iter().find(|source| source.position == letter.position).expect("its record");
             assert_eq!((&original.key, &original.value), (&record.key, &record.value));
-            let id = number(&record.value);
+            let id = number(record.bytes());
             let code = if letter.message.contains("poison") { "FS-1402" } else { "FS-1401" };
             assert_eq!((letter.code.as_str(), letter.function.as_str()), (code, "relay"));
             assert!(is_poison(id) || code == "FS-1401", "record {id} is no poison");
@@ -126,7 +126,7 @@ fn by_key<T>(world: &World, topic: &str, read: impl Fn(&[u8]) -> T) -> BTreeMap<
         let records = world.broker.read(topic, partition);
         for record in records {
             let key = record.key.as_ref().map(|k| k.to_vec()).unwrap_or_default();
-            all.entry(key).or_default().push(read(&record.value));
+            all.entry(key).or_default().push(read(record.bytes()));
         }
     }
     all

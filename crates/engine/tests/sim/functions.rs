@@ -87,7 +87,7 @@ pub fn relay(fail_every: u64, mended: &Arc<AtomicBool>) -> Arc<NativeProgram> {
         let (calls, mended) = (calls.clone(), mended.clone());
         let process: NativeFunction = Box::new(move |record, host| {
             host.emit(record)?;
-            if is_poison(number(record.value)) && !mended.load(Relaxed) {
+            if is_poison(number(record.bytes())) && !mended.load(Relaxed) {
                 return Err(Error::new(ErrorCode::GuestTrap, "poison"));
             }
             if fail_every > 0 && calls.fetch_add(1, Relaxed).is_multiple_of(fail_every) {
@@ -124,7 +124,7 @@ pub fn window(fail_every: u64) -> Arc<NativeProgram> {
 
 fn window_one(record: RecordRef<'_>, host: &mut dyn Host) -> Result<()> {
     let key = record.key.unwrap_or_default();
-    let id = record.value.split(|b| *b == b' ').next().unwrap_or_default();
+    let id = record.bytes().split(|b| *b == b' ').next().unwrap_or_default();
     let seen = [b"seen/", key].concat();
     if host.get(&seen)?.is_none() {
         host.write(&seen, Write::Put(Bytes::new()))?;
@@ -184,7 +184,7 @@ fn count_one(record: RecordRef<'_>, host: &mut dyn Host) -> Result<()> {
         keys += 1;
         ControlFlow::Continue(())
     })?;
-    let id = String::from_utf8_lossy(record.value).into_owned();
+    let id = String::from_utf8_lossy(record.bytes()).into_owned();
     host.emit(
         RecordRef::new(format!("{id} {count} {length} {keys}").as_bytes()).with_key(record.key).at(record.timestamp),
     )

@@ -5,8 +5,9 @@
 
 use fnstream_core::epoch::Epoch;
 use fnstream_core::{Error, ErrorCode};
+use fnstream_frame::RecordRef;
 
-use crate::support::{Emitted, batch, guest, said, task};
+use crate::support::{Emitted, batch, guest, records, said, task};
 
 fn obey() -> crate::support::Task {
     task(&guest("processor"))
@@ -26,9 +27,21 @@ fn words_are_counted() {
 fn emits_have_the_time_of_their_record() {
     let mut task = obey();
     task.instance.process(&batch(&["echo a", "echo b"])).unwrap();
-    let emitted =
-        |timestamp, value: &[u8]| Emitted { target: 0, timestamp, key: None, headers: vec![], value: value.into() };
+    let emitted = |timestamp, value: &[u8]| Emitted {
+        target: 0,
+        timestamp,
+        key: None,
+        headers: vec![],
+        value: Some(value.into()),
+    };
     assert_eq!(task.host.lock().outbox, [emitted(100, b"a"), emitted(101, b"b")]);
+}
+
+#[test]
+fn a_null_value_comes_as_an_empty_one() {
+    let mut task = obey();
+    task.instance.process(&records(&[RecordRef::null().with_key(Some(b"k")), RecordRef::new(b"")])).unwrap();
+    assert_eq!(task.take(), ["(no bytes)", "(no bytes)"]);
 }
 
 #[test]

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use fnstream_core::ErrorCode;
 use fnstream_core::runtime::Runtime;
+use fnstream_frame::RecordRef;
 
-use crate::support::{Emitted, batch, runtime, said, spec, start, task};
+use crate::support::{Emitted, batch, records, runtime, said, spec, start, task};
 
 /// A module around these function bodies, with a memory whose first bytes are free, and `copy` from one file to another.
 fn module(body: &str) -> Vec<u8> {
@@ -65,10 +66,20 @@ fn key_headers_and_time_of_the_record_are_carried_over() {
         timestamp,
         key: Some(b"k".to_vec()),
         headers: vec![("h".into(), b"1".to_vec())],
-        value: value.to_vec(),
+        value: Some(value.to_vec()),
     };
     let expected = [emitted(100, b"first"), emitted(101, b"a second one that takes several reads")];
     assert_eq!(task.host.lock().outbox, expected);
+}
+
+#[test]
+fn a_null_value_comes_as_an_empty_one() {
+    let copy = "(call $copy (i32.const 0) (i32.const 1)) (call $put (i32.const 1) (i32.const 33))";
+    for exported in ["process", "_start"] {
+        let mut task = task(&module(&format!(r#"(func (export "{exported}") {copy})"#)));
+        task.instance.process(&records(&[RecordRef::new(b"a"), RecordRef::null(), RecordRef::new(b"")])).unwrap();
+        assert_eq!(task.take(), ["a!", "!", "!"]);
+    }
 }
 
 #[test]

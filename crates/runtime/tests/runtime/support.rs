@@ -100,7 +100,7 @@ pub struct Emitted {
     pub timestamp: i64,
     pub key: Option<Vec<u8>>,
     pub headers: Vec<(String, Vec<u8>)>,
-    pub value: Vec<u8>,
+    pub value: Option<Vec<u8>>,
 }
 
 impl From<RecordRef<'_>> for Emitted {
@@ -110,7 +110,7 @@ impl From<RecordRef<'_>> for Emitted {
             timestamp: record.timestamp,
             key: record.key.map(<[u8]>::to_vec),
             headers: record.headers.iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect(),
-            value: record.value.to_vec(),
+            value: record.value.map(<[u8]>::to_vec),
         }
     }
 }
@@ -267,7 +267,10 @@ impl Task {
     /// The values emitted since the last time.
     pub fn take(&mut self) -> Vec<String> {
         let outbox = std::mem::take(&mut self.host.lock().outbox);
-        outbox.into_iter().map(|emitted| String::from_utf8_lossy(&emitted.value).into_owned()).collect()
+        outbox
+            .into_iter()
+            .map(|emitted| String::from_utf8_lossy(emitted.value.as_deref().unwrap_or_default()).into_owned())
+            .collect()
     }
 }
 
@@ -275,11 +278,17 @@ impl Task {
 pub fn batch(values: &[&str]) -> Batch {
     let mut headers = HeadersBuilder::new();
     headers.push("h", b"1").unwrap();
-    let mut frame = FrameBuilder::new();
-    for (i, value) in values.iter().enumerate() {
+    let labelled = |(i, value): (usize, &&str)| {
         let record = RecordRef::new(value.as_bytes()).with_key(Some(b"k")).with_headers(headers.as_headers());
-        frame.push(record.at(100 + i as i64));
-    }
+        record.at(100 + i as i64)
+    };
+    records(&values.iter().enumerate().map(labelled).collect::<Vec<_>>())
+}
+
+/// A batch of these records.
+pub fn records(records: &[RecordRef<'_>]) -> Batch {
+    let mut frame = FrameBuilder::new();
+    records.iter().for_each(|record| frame.push(*record));
     let positions = BatchPositions::Contiguous(Position::START);
     Batch::new(TopicPartition::new("in", 0), positions, frame.to_bytes().into()).unwrap()
 }

@@ -175,7 +175,7 @@ fn shown(waiting: &WaitingLetter) -> Answer<DeadLetter> {
     let record = batch.frame().record(*index);
     let original = dead_letter::DeadLetter::original(record.headers)?;
     let record = RecordView { headers: original.as_headers(), ..record };
-    let is_text = [record.key.unwrap_or_default(), record.value]
+    let is_text = [record.key.unwrap_or_default(), record.bytes()]
         .into_iter()
         .chain(record.headers.iter().map(|(_, value)| value))
         .all(|bytes| std::str::from_utf8(bytes).is_ok());
@@ -201,7 +201,7 @@ fn shown(waiting: &WaitingLetter) -> Answer<DeadLetter> {
             .iter()
             .map(|(name, value)| RecordHeader { name: name.to_owned(), value: text(value) })
             .collect(),
-        value: text(record.value),
+        value: text(record.bytes()),
         encoding: if is_text { "utf-8".to_owned() } else { "base64".to_owned() },
     })
 }

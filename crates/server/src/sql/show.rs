@@ -159,7 +159,7 @@ pub(super) async fn dead_letters(app: &Arc<App>, name: String, limit: Option<u64
             format!("{waiting} dead letters wait, and an answer has at most {MOST_LETTERS}: ask for fewer with LIMIT");
         return Err(Error::new(ErrorCode::InvalidRequest, message));
     }
-    let bytes: usize = letters.iter().map(|letter| letter.batch.frame().record(letter.index).value.len()).sum();
+    let bytes: usize = letters.iter().map(|letter| letter.batch.frame().record(letter.index).bytes().len()).sum();
     if bytes > MAX_MESSAGE_BYTES {
         let message =
             format!("the dead letters have {bytes} bytes, more than {MAX_MESSAGE_BYTES}: ask for fewer with LIMIT");
@@ -181,7 +181,7 @@ pub(super) async fn dead_letters(app: &Arc<App>, name: String, limit: Option<u64
         .u64("revision", of().map(|letter| letter.revision))
         .times("failed_at", of().map(|letter| letter.failed_at_ms))
         .optional_bytes("key", (0..letters.len()).map(|index| record(index).key))
-        .bytes("value", (0..letters.len()).map(|index| record(index).value));
+        .optional_bytes("value", (0..letters.len()).map(|index| record(index).value));
     let what = counted(letters.len(), "dead letter");
     let message = if waiting == letters.len() as u64 { what } else { format!("{what} of {waiting} that wait") };
     Ok(Done { rows: Some(rows), ..Done::new(message) })

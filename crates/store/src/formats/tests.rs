@@ -35,7 +35,7 @@ fn stored_batch_of_version_1() {
     assert_eq!(encoded, golden);
     let decoded = StoredBatch::decode(golden).unwrap();
     assert_eq!((decoded.bytes_before, decoded.bytes), (0x102, &golden[10..]));
-    assert_eq!(decoded.frame.record(0).value, b"v");
+    assert_eq!(decoded.frame.record(0).value, Some(&b"v"[..]));
 }
 
 #[test]

@@ -151,7 +151,7 @@ mod tests {
             let frame = Frame::parse(&piece.frame).unwrap();
             assert_eq!(frame.len() as u32, piece.records);
             assert!(piece.frame.len() <= STORED_BYTES + 1024 || piece.records == 1);
-            seen.extend(frame.iter().inspect(|r| assert_eq!(r.channel, 0)).map(|r| r.value.to_vec()));
+            seen.extend(frame.iter().inspect(|r| assert_eq!(r.channel, 0)).map(|r| r.bytes().to_vec()));
         }
         assert_eq!(seen, values);
     }

@@ -59,7 +59,7 @@ fn any_limit_gives_every_record_once_in_order() {
     // From every position, as after a restart of a reader.
     for (from, value) in all.iter().enumerate() {
         let batch = store.read(&at("t", 0), Position(from as u128), PollLimit { records: 3, bytes: 1 << 20 });
-        assert_eq!(batch.unwrap().unwrap().frame().record(0).value, value.as_bytes());
+        assert_eq!(batch.unwrap().unwrap().frame().record(0).bytes(), value.as_bytes());
     }
 }
 
@@ -243,7 +243,7 @@ fn a_function_gets_a_task_for_each_partition_and_reads_its_inputs_in_turn() {
     let mut source = broker.open_source(&assigned[0], &Positions::new(), Waker::noop()).unwrap();
     let mut polled = Vec::new();
     while let Polled::Batch(batch) = source.poll(None, PollLimit { records: 2, bytes: 1 << 20 }).unwrap() {
-        let records: Vec<_> = batch.iter().map(|(_, r)| (r.channel, r.value.to_vec())).collect();
+        let records: Vec<_> = batch.iter().map(|(_, r)| (r.channel, r.bytes().to_vec())).collect();
         polled.push((batch.from().to_string(), records));
     }
     let two = |group: u32| vec![(group, b"a".to_vec()), (group, b"b".to_vec())];

@@ -66,7 +66,7 @@ pub fn read_all(store: &Store, partition: &TopicPartition, limit: PollLimit) -> 
     while let Some(batch) = store.read(partition, next, limit).unwrap() {
         assert!(!batch.is_empty() && batch.len() <= limit.records.max(1));
         assert_eq!(batch.position(0), next);
-        values.extend(batch.iter().map(|(position, record)| (position.0, record.value.to_vec())));
+        values.extend(batch.iter().map(|(position, record)| (position.0, record.bytes().to_vec())));
         next = batch.end().unwrap();
     }
     assert_eq!(next, info.partitions[partition.partition as usize].end);

@@ -24,7 +24,7 @@ impl Function for Basic {
     }
 
     fn process(&mut self, ctx: &mut Context, record: Record<'_>) -> Result<(), Error> {
-        let mut person: Person = serde_json::from_slice(record.value)?;
+        let mut person: Person = serde_json::from_slice(record.bytes())?;
         person.money += 1;
         let value = serde_json::to_vec(&person)?;
         let output = Output::new(&value).with_headers(record.headers);
@@ -48,7 +48,7 @@ mod tests {
     fn adds_one_and_keeps_the_order_of_fields() {
         let mut basic = Harness::<super::Basic>::new(&[]).unwrap();
         basic.process(&[Record::new(br#"{"name":"rbt","money":2}"#)]).unwrap();
-        assert_eq!(basic.take_output()[0].value, br#"{"name":"rbt","money":3,"expected":0}"#);
+        assert_eq!(basic.take_output()[0].bytes(), br#"{"name":"rbt","money":3,"expected":0}"#);
     }
 
     #[test]

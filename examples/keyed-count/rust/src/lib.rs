@@ -41,7 +41,7 @@ mod tests {
         let record = |key| Record::new(b"").with_key(key);
         counts.process(&[record(b"a"), record(b"b"), record(b"a")]).unwrap();
         let output = counts.take_output();
-        assert_eq!(output.iter().map(|r| r.value[0]).collect::<Vec<_>>(), [1, 1, 2]);
-        assert!(output.iter().all(|r| r.value.len() == 8));
+        assert_eq!(output.iter().map(|r| r.bytes()[0]).collect::<Vec<_>>(), [1, 1, 2]);
+        assert!(output.iter().all(|r| r.bytes().len() == 8));
     }
 }

@@ -36,7 +36,7 @@ mod tests {
         let output = pass.take_output();
         assert_eq!(output[0].key.as_deref(), Some(&b""[..]));
         assert_eq!(output[0].headers, [("h".to_owned(), b"1".to_vec())]);
-        assert_eq!((output[0].timestamp, &output[0].value[..]), (7, &b"v"[..]));
-        assert_eq!((&output[1].key, &output[1].value[..]), (&None, &b""[..]));
+        assert_eq!((output[0].timestamp, output[0].bytes()), (7, &b"v"[..]));
+        assert_eq!((&output[1].key, &output[1].value), (&None, &Some(vec![])));
     }
 }

@@ -24,7 +24,7 @@ impl Function for Unruly {
     }
 
     fn process(&mut self, ctx: &mut Context, record: Record<'_>) -> Result<(), Error> {
-        let begins = |word: &str| record.value.starts_with(word.as_bytes());
+        let begins = |word: &str| record.bytes().starts_with(word.as_bytes());
         if begins("loop") {
             run_for_ever();
         } else if begins("memory") {
@@ -34,7 +34,7 @@ impl Function for Unruly {
         } else if begins("large") {
             return ctx.emit_record(Output::new(&vec![b'x'; LARGE]));
         } else if begins("error") {
-            return Err(Error::new(format!("told to fail by {:?}", String::from_utf8_lossy(record.value))));
+            return Err(Error::new(format!("told to fail by {:?}", String::from_utf8_lossy(record.bytes()))));
         }
         ctx.emit_record(record.into())
     }
@@ -67,7 +67,7 @@ mod tests {
     fn what_is_not_a_word_is_passed_on_and_an_error_is_returned() {
         let mut unruly = Harness::<super::Unruly>::new(&[]).unwrap();
         unruly.process(&[Record::new(b"good")]).unwrap();
-        assert_eq!(&unruly.take_output()[0].value[..], b"good");
+        assert_eq!(unruly.take_output()[0].bytes(), b"good");
         assert!(unruly.process(&[Record::new(b"error 1")]).is_err());
     }
 }

@@ -112,7 +112,7 @@ mod tests {
     }
 
     fn emitted(test: &mut Harness<Window>) -> Vec<String> {
-        test.take_output().into_iter().map(|r| String::from_utf8(r.value).unwrap()).collect()
+        test.take_output().into_iter().map(|r| String::from_utf8(r.value.unwrap()).unwrap()).collect()
     }
 
     #[test]

@@ -15,7 +15,7 @@ impl Function for WordCount {
     }
 
     fn process(&mut self, ctx: &mut Context, record: Record<'_>) -> Result<(), Error> {
-        let text = std::str::from_utf8(record.value)?;
+        let text = std::str::from_utf8(record.bytes())?;
         for word in text.split_whitespace() {
             let word = word.as_bytes();
             let count = self.counts.get_as::<u64>(word)?.unwrap_or(0) + 1;
@@ -42,7 +42,7 @@ mod tests {
         words.restart().unwrap();
         words.process(&[Record::new(b" b\nc ")]).unwrap();
         let output = words.take_output();
-        let counted: Vec<_> = output.iter().map(|r| (r.key.as_deref().unwrap(), &r.value[..])).collect();
+        let counted: Vec<_> = output.iter().map(|r| (r.key.as_deref().unwrap(), r.bytes())).collect();
         let expected: [(&[u8], &[u8]); 5] = [(b"a", b"1"), (b"b", b"1"), (b"a", b"2"), (b"b", b"2"), (b"c", b"1")];
         assert_eq!(counted, expected);
     }

@@ -65,7 +65,7 @@ impl Boundary for Memory {
             timestamp: record.timestamp,
             key: record.key.map(<[u8]>::to_vec),
             headers: record.headers.iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect(),
-            value: record.value.to_vec(),
+            value: record.value.map(<[u8]>::to_vec),
         }));
         Ok(())
     }

@@ -130,7 +130,7 @@ impl Function for Conformance {
 
     fn process(&mut self, ctx: &mut Context, record: Record<'_>) -> Result<(), Error> {
         self.records += 1;
-        for line in text(record.value).split('\n') {
+        for line in text(record.bytes()).split('\n') {
             if let Some(answer) = self.run(ctx, record.source, line)? {
                 ctx.emit(0, answer.as_bytes())?;
             }

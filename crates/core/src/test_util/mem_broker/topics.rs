@@ -32,8 +32,8 @@ pub struct StoredRecord {
     pub key: Option<Bytes>,
     /// The encoded headers.
     pub headers: Bytes,
-    /// The payload.
-    pub value: Bytes,
+    /// The payload; `None` is a null value.
+    pub value: Option<Bytes>,
 }
 
 impl StoredRecord {
@@ -43,7 +43,7 @@ impl StoredRecord {
             timestamp: record.timestamp,
             key: record.key.map(Bytes::copy_from_slice),
             headers: Bytes::copy_from_slice(record.headers.as_bytes()),
-            value: Bytes::copy_from_slice(record.value),
+            value: record.value.map(Bytes::copy_from_slice),
         }
     }
 
@@ -53,8 +53,13 @@ impl StoredRecord {
             timestamp: self.timestamp,
             key: self.key.as_deref(),
             headers: Headers::parse(&self.headers).expect("checked when the record was appended"),
-            value: &self.value,
+            value: self.value.as_deref(),
         }
+    }
+
+    /// The bytes of the payload: none for a null value, as for an empty one.
+    pub fn bytes(&self) -> &[u8] {
+        self.value.as_deref().unwrap_or_default()
     }
 }
 

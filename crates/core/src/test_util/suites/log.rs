@@ -125,7 +125,7 @@ pub(super) struct Seen {
     pub timestamp: i64,
     pub key: Option<Vec<u8>>,
     pub headers: Vec<u8>,
-    pub value: Vec<u8>,
+    pub value: Option<Vec<u8>>,
 }
 
 /// One poll; empty when nothing is there.
@@ -146,7 +146,7 @@ pub(super) fn poll(source: &mut dyn Source, limit: PollLimit) -> Vec<Seen> {
         timestamp: record.timestamp,
         key: record.key.map(<[u8]>::to_vec),
         headers: record.headers.as_bytes().to_vec(),
-        value: record.value.to_vec(),
+        value: record.value.map(<[u8]>::to_vec),
     };
     batch.iter().map(seen).collect()
 }

@@ -173,6 +173,8 @@ fn a_record_is_carried_over_whole(harness: &mut dyn RuntimeHarness) {
         RecordRef::new(b"keyed").with_key(Some(b"\xffk\0")).with_headers(headers.as_headers()).at(1),
         RecordRef::new(b"headed").with_headers(headers.as_headers()).at(i64::MAX),
         RecordRef::new(b"old").with_key(Some(b"k")).at(-1),
+        RecordRef::new(b"").with_key(Some(b"empty")).at(2),
+        RecordRef::null().with_key(Some(b"deleted")).at(3),
     ];
     must("processing", task.call(|instance| instance.process(&batch(&records))));
     let expected: Vec<_> = records.iter().map(|record| Emitted::from(*record)).collect();

@@ -29,7 +29,7 @@ pub(super) struct Emitted {
     pub(super) timestamp: i64,
     pub(super) key: Option<Vec<u8>>,
     pub(super) headers: Vec<(String, Vec<u8>)>,
-    pub(super) value: Vec<u8>,
+    pub(super) value: Option<Vec<u8>>,
 }
 
 impl From<RecordRef<'_>> for Emitted {
@@ -39,7 +39,7 @@ impl From<RecordRef<'_>> for Emitted {
             timestamp: record.timestamp,
             key: record.key.map(<[u8]>::to_vec),
             headers: record.headers.iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect(),
-            value: record.value.to_vec(),
+            value: record.value.map(<[u8]>::to_vec),
         }
     }
 }
@@ -210,7 +210,10 @@ impl Task {
 
     /// The values emitted since the last time.
     pub(super) fn take_values(&mut self) -> Vec<Vec<u8>> {
-        std::mem::take(&mut self.probe.lock().emitted).into_iter().map(|emitted| emitted.value).collect()
+        std::mem::take(&mut self.probe.lock().emitted)
+            .into_iter()
+            .map(|emitted| emitted.value.unwrap_or_default())
+            .collect()
     }
 
     /// Bytes of memory in use.

@@ -26,7 +26,7 @@ fn told(timer: &Timer) -> Emitted {
         timestamp: timer.at_ms,
         key: Some(timer.key.to_vec()),
         headers: Vec::new(),
-        value: value.into(),
+        value: Some(value.into()),
     }
 }
 

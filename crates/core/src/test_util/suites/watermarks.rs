@@ -42,7 +42,7 @@ fn read(source: &mut dyn Source) -> Vec<String> {
             Polled::Watermark { from, watermark } => seen.push(format!("{from}: watermark {watermark}")),
             Polled::Batch(batch) => {
                 for (_, record) in batch.iter() {
-                    seen.push(format!("{}: {}", batch.from(), String::from_utf8_lossy(record.value)));
+                    seen.push(format!("{}: {}", batch.from(), String::from_utf8_lossy(record.bytes())));
                 }
             }
         }

@@ -61,10 +61,10 @@ pub fn answer(topic: &str, delivered: &Delivered, format: Format) -> Answer<Resp
     }
     let (content_type, body) = match format {
         Format::Frame => (header::FRAME, batch.bytes().clone()),
-        Format::Raw => ("application/octet-stream", Bytes::copy_from_slice(first.value)),
-        Format::Base64 => ("text/plain", STANDARD.encode(first.value).into()),
+        Format::Raw => ("application/octet-stream", Bytes::copy_from_slice(first.bytes())),
+        Format::Base64 => ("text/plain", STANDARD.encode(first.bytes()).into()),
         Format::Json => {
-            let text = std::str::from_utf8(first.value).map_err(|_| STANDARD.encode(first.value));
+            let text = std::str::from_utf8(first.bytes()).map_err(|_| STANDARD.encode(first.bytes()));
             headers.add(header::ENCODING, if text.is_ok() { "utf-8" } else { "base64" });
             let json = match &text {
                 Ok(text) => serde_json::to_vec(text),

@@ -27,7 +27,7 @@ impl Function for Obey {
     }
 
     fn process(&mut self, ctx: &mut Context, record: Record<'_>) -> Result<(), Error> {
-        let text = std::str::from_utf8(record.value)?;
+        let text = std::str::from_utf8(record.bytes())?;
         let (command, rest) = text.split_once(' ').unwrap_or((text, ""));
         match command {
             "echo" => ctx.emit(0, rest.as_bytes()),

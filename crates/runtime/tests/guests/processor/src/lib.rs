@@ -99,6 +99,7 @@ fn obey(words: &[&str]) -> Result<String, Error> {
             emit(target.parse().unwrap(), b"x");
             "?".into()
         }
+        [""] => "(no bytes)".into(),
         ["trap"] => panic!("as told"),
         ["config"] => CONFIG.with_borrow(|config| format!("{config:?}")),
         _ => panic!("what is {words:?}"),
