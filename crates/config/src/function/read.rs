@@ -152,7 +152,7 @@ fn on_error(function: &Block, reader: &mut Reader) -> ErrorPolicy {
     let action = match word {
         Some("skip") => ErrorAction::Skip,
         Some("stop") => ErrorAction::Stop,
-        _ => ErrorAction::DeadLetter { topic: topic.map(str::to_owned) },
+        _ => ErrorAction::DeadLetter { topic: topic.map(Topic::from) },
     };
     let Some(block) = block else { return ErrorPolicy { action, ..default } };
     ErrorPolicy {

@@ -15,6 +15,7 @@ use crate::committer::{Acquired, CommitResult, Committer};
 use crate::delta::Delta;
 use crate::epoch::{FunctionId, TaskId};
 use crate::record::{Position, Positions, TopicPartition};
+use crate::topic::TopicRef;
 use crate::spec::InputSelector;
 use crate::state::Marker;
 use crate::test_util::support::RecordingListener;
@@ -96,7 +97,7 @@ pub(super) struct Member {
 
 /// Joins the function's group, reading these topics, each of which is an input group.
 pub(super) fn join(harness: &dyn LogHarness, topics: &[&str]) -> Member {
-    let groups = topics.iter().map(|topic| vec![Arc::from(*topic)]).collect();
+    let groups = topics.iter().map(|topic| vec![TopicRef::from(*topic)]).collect();
     let subscription =
         Subscription { function: FUNCTION, name: "suite".into(), groups, selector: InputSelector::default() };
     let listener = RecordingListener::new();
