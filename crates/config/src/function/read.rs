@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use fnstream_core::spec::{ErrorAction, ErrorPolicy, FileGrant, InputSelector, Limits, Watermark, WatermarkStrategy};
+use fnstream_core::topic::Topic;
 
 use super::places::Places;
 use super::{Connector, FunctionConfig, FunctionKind, Input, Kafka, Output, Pulsar};
