@@ -125,7 +125,8 @@ impl App {
         self.ensure_topics(&spec)?;
         let entry = self.metadata.create(spec, DesiredState::Running)?;
         drop(pin);
-        let started = self.granted(&entry).and_then(|entry| self.engine.start_function(&entry, program));
+        let started =
+            self.granted(&entry).and_then(|entry| self.engine.start_function(&entry, program, self.backend.clone()));
         if let Err(error) = started {
             self.metadata.remove(&entry.spec.name, entry.revision)?;
             return Err(error);
