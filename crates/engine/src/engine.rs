@@ -17,12 +17,12 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::config::EngineConfig;
 use crate::dead_letters::{DeadLetterAction, DeadLettersDone};
-use crate::function::Function;
+use crate::function::{Function, StopDone};
 use crate::metrics::Meters;
 use crate::requests::{Asked, Request, RequestDone};
 use crate::scheduler::Scheduler;
 use crate::shared::{Backend, EngineCore, EngineDeps};
-use crate::status::FunctionStatus;
+use crate::status::{FunctionStatus, Stopped};
 use crate::task::End;
 use crate::workers::Workers;
 
@@ -82,7 +82,7 @@ impl Engine {
                 Ok(())
             }
             Err(error) => {
-                function.stop(End::Abort, Box::new(|| ()));
+                function.stop(End::Abort, Box::new(|_| ()));
                 self.functions.lock().remove(&entry.id);
                 Err(error)
             }
@@ -90,26 +90,29 @@ impl Engine {
     }
 
     /// Stops a function; `done` is called when none of its tasks runs any more, at once when none does.
-    pub fn stop_function(&self, id: FunctionId, mode: StopMode, done: Box<dyn FnOnce() + Send>) {
+    ///
+    /// An abort does not wait for commits that are under way. [`Stopped`] says whether there are any: whoever goes on to read
+    /// what the tasks have committed must then fence them first.
+    pub fn stop_function(&self, id: FunctionId, mode: StopMode, done: StopDone) {
         let function = self.functions.lock().get(&id).cloned();
-        let Some(function) = function else { return done() };
+        let Some(function) = function else { return done(Stopped::default()) };
         let functions = Arc::downgrade(&self.functions);
-        let stopped = Arc::downgrade(&function);
+        let ended = Arc::downgrade(&function);
         let end = match mode {
             StopMode::Drain => End::Drain,
             StopMode::Abort => End::Abort,
         };
         function.stop(
             end,
-            Box::new(move || {
+            Box::new(move |stopped| {
                 if let Some(functions) = functions.upgrade() {
                     let mut functions = functions.lock();
                     // Not another one that was started under the same id meanwhile.
-                    if functions.get(&id).is_some_and(|f| Arc::downgrade(f).ptr_eq(&stopped)) {
+                    if functions.get(&id).is_some_and(|f| Arc::downgrade(f).ptr_eq(&ended)) {
                         functions.remove(&id);
                     }
                 }
-                done();
+                done(stopped);
             }),
         );
     }
@@ -190,7 +193,7 @@ impl Engine {
             self.stop_function(
                 id,
                 mode,
-                Box::new(move || {
+                Box::new(move |_| {
                     *left.0.lock() -= 1;
                     left.1.notify_all();
                 }),

@@ -21,8 +21,12 @@ use crate::dead_letters::{DeadLetterAction, DeadLetterOrder, DeadLettersDone, Ta
 use crate::requests::Asked;
 use crate::scheduler::Job;
 use crate::shared::{Backend, EngineCore};
+use crate::status::Stopped;
 use crate::status::{FunctionState, FunctionStatus, TaskState, TaskStatus};
-use crate::task::{End, TaskEnv, TaskHandle};
+use crate::task::{End, Probe, TaskEnv, TaskHandle};
+
+/// Called when a function has stopped.
+pub type StopDone = Box<dyn FnOnce(Stopped) + Send>;
 
 /// See the module.
 pub(crate) struct Function {
@@ -39,7 +43,9 @@ struct Inner {
     /// Tasks that have not ended, those included that were replaced by a newer owner.
     live: usize,
     stopping: Option<End>,
-    when_stopped: Vec<Box<dyn FnOnce() + Send>>,
+    when_stopped: Vec<StopDone>,
+    /// Answers that tasks which have ended did not wait for.
+    unanswered: Vec<Probe>,
     membership: Option<Box<dyn Membership>>,
 }
 
@@ -74,7 +80,7 @@ impl Function {
     }
 
     /// Ends all tasks and calls `done` when that is so.
-    pub(crate) fn stop(&self, end: End, done: Box<dyn FnOnce() + Send>) {
+    pub(crate) fn stop(&self, end: End, done: StopDone) {
         let tasks: Vec<_> = {
             let mut inner = self.inner.lock();
             inner.stopping = inner.stopping.max(Some(end));
@@ -131,10 +137,12 @@ impl Function {
     }
 
     /// A task has ended.
-    fn task_ended(&self, job: &Arc<Job>) {
+    fn task_ended(&self, job: &Arc<Job>, last: Option<Probe>) {
         {
             let mut inner = self.inner.lock();
             inner.live -= 1;
+            inner.unanswered.extend(last);
+            inner.unanswered.retain(|probe| !probe.is_answered());
             inner.tasks.retain(|_, task| !Arc::ptr_eq(&task.job, job));
         }
         self.finish_if_stopped();
@@ -142,22 +150,28 @@ impl Function {
 
     pub(crate) fn status(&self) -> FunctionStatus {
         let inner = self.inner.lock();
-        let tasks: Vec<TaskStatus> = inner.tasks.values().map(|task| task.view.lock().status()).collect();
+        let mut tasks: Vec<TaskStatus> = inner.tasks.values().map(|task| task.view.lock().status()).collect();
+        for task in &mut tasks {
+            let of_commits = || self.env.backend.committer.trouble(TaskId::new(self.env.entry.id, task.index));
+            task.trouble = task.trouble.take().or_else(of_commits);
+        }
         let state = overall(inner.stopping.is_some(), &tasks);
         FunctionStatus { state, kind: self.env.program.kind(), tasks }
     }
 
     fn finish_if_stopped(&self) {
-        let (membership, done) = {
+        let (membership, done, stopped) = {
             let mut inner = self.inner.lock();
             if inner.stopping.is_none() || inner.live > 0 {
                 return;
             }
-            (inner.membership.take(), std::mem::take(&mut inner.when_stopped))
+            inner.unanswered.retain(|probe| !probe.is_answered());
+            let stopped = Stopped { unanswered: inner.unanswered.len() as u32 };
+            (inner.membership.take(), std::mem::take(&mut inner.when_stopped), stopped)
         };
         drop(membership);
         for done in done {
-            done();
+            done(stopped);
         }
     }
 
@@ -169,9 +183,9 @@ impl Function {
                 return;
             }
             let function = Arc::downgrade(self);
-            let ended = Box::new(move |job: &Arc<Job>| {
+            let ended = Box::new(move |job: &Arc<Job>, last| {
                 if let Some(function) = function.upgrade() {
-                    function.task_ended(job);
+                    function.task_ended(job, last);
                 }
             });
             let task = TaskHandle::spawn(&self.env, &self.permits, assignment, ended);

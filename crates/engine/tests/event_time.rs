@@ -397,7 +397,7 @@ fn stopping_leaves_timers_and_watermarks_for_the_next_start() {
     world.produce("in0", "a", 100);
     world.produce("in0", "b", 200);
     world.settle();
-    world.running.as_ref().unwrap().0.stop_function(ID, StopMode::Drain, Box::new(|| ()));
+    world.running.as_ref().unwrap().0.stop_function(ID, StopMode::Drain, Box::new(|_| ()));
     world.settle();
     world.produce("in1", "c", 300);
     world.start(timing(TimeDomain::Event, &Arc::default()));

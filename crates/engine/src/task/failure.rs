@@ -3,10 +3,11 @@
 
 //! A failure of a task, with what it leads to.
 
-use fnstream_core::error::Error;
+use fnstream_core::error::{Error, Fault};
 use fnstream_core::runtime::CallFailure;
 
 use super::decide::{Recovery, after_call_failure};
+use super::env::TaskEnv;
 
 /// Something in a task's life failed.
 #[derive(Debug, Clone)]
@@ -18,6 +19,27 @@ pub(super) struct Failure {
 impl Failure {
     pub(super) fn new(recovery: Recovery, cause: impl Into<CallFailure>) -> Self {
         Failure { recovery, cause: cause.into() }
+    }
+
+    /// Whether the task waits for something outside it that may come to work again.
+    pub(super) fn waits(&self) -> bool {
+        self.recovery == Recovery::TakeOver && self.cause.error.code.fault() != Fault::Internal
+    }
+
+    /// Counts and logs it.
+    ///
+    /// A culprit that is looked for or tried again is nothing unexpected: functions may fail as often as they like.
+    pub(super) fn report(&self, env: &TaskEnv, task: u32) {
+        let error = &self.cause.error;
+        match self.recovery {
+            Recovery::RestartNow | Recovery::RestartAfter(_) => {
+                let (name, code, message) = (&env.spec().name, error.code, &error.message);
+                tracing::debug!(function = name, task, %code, message, "a call failed, nothing of its epoch is kept");
+            }
+            Recovery::Fail => env.warn(task, format_args!("stopped, it needs you: {error}")),
+            _ => env.warn(task, format_args!("failed, it goes on from its last commit after a wait: {error}")),
+        }
+        env.meter.restarted();
     }
 }
 

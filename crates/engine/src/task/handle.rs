@@ -10,9 +10,11 @@ use fnstream_core::broker::{Assignment, RevokeDone};
 use fnstream_core::waker::Waker;
 use parking_lot::Mutex;
 
+use super::End;
 use super::env::TaskEnv;
+use super::in_flight::Probe;
+use super::machine::Machine;
 use super::view::View;
-use super::{End, Machine};
 use crate::dead_letters::DeadLetterOrder;
 use crate::function::Permits;
 use crate::requests::Asked;
@@ -37,8 +39,8 @@ pub(crate) struct TaskHandle {
     pub(crate) view: Arc<Mutex<View>>,
 }
 
-/// Called when a task has ended, with its job.
-pub(crate) type Ended = Box<dyn Fn(&Arc<Job>) + Send + Sync>;
+/// Called when a task has ended, with its job, and what tells of the answer that is still to come for an epoch.
+pub(crate) type Ended = Box<dyn Fn(&Arc<Job>, Option<Probe>) + Send + Sync>;
 
 impl TaskHandle {
     /// Makes a task; it begins when its job is first woken.
@@ -108,21 +110,26 @@ struct Task {
 impl Runnable for Task {
     fn step(&self) -> Next {
         let (Some(env), Some(job)) = (self.env.upgrade(), self.job.upgrade()) else { return Next::Done };
+        let mut machine = self.machine.lock();
+        // A task that is taken over calls no user code yet, and may take long: it keeps no other from running.
+        let permit = machine.calls_guest();
         // Others are woken as these let go.
-        if !self.permits.try_take(&job) {
+        if permit && !self.permits.try_take(&job) {
             return Next::Wait(None);
         }
-        let mut machine = self.machine.lock();
         let end = {
             let mail = &mut *self.mail.lock();
             machine.take_mail(&mut mail.orders, &mut mail.requests);
             mail.end
         };
-        let next = machine.step(&env, end);
+        let next = machine.step(&env, end, &|| self.mail.lock().end.is_some());
+        let last = machine.last();
         drop(machine);
-        self.permits.give_back();
+        if permit {
+            self.permits.give_back();
+        }
         if next == Next::Done {
-            (self.ended)(&job);
+            (self.ended)(&job, last);
             // Only now may the broker give the task to another. Nobody does anything for the orders any more.
             let left = std::mem::take(&mut *self.mail.lock());
             drop(left);

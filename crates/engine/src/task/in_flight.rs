@@ -32,7 +32,20 @@ pub(super) struct InFlight {
 /// when it does, the work in it counts.
 pub(super) struct Unanswered(InFlight);
 
+/// Tells whether the answer to a commit has come, to those who are not its task.
+pub(crate) struct Probe(Arc<Mutex<Option<CommitResult>>>);
+
+impl Probe {
+    pub(crate) fn is_answered(&self) -> bool {
+        self.0.lock().is_some()
+    }
+}
+
 impl Unanswered {
+    pub(super) fn probe(&self) -> Probe {
+        Probe(self.0.answer.clone())
+    }
+
     /// Whether the answer has come; counts what was committed.
     pub(super) fn settle(&mut self, env: &TaskEnv, order: Option<&DeadLetterOrder>, now: Duration) -> bool {
         let Some(result) = self.0.take_answer() else { return false };
@@ -75,6 +88,11 @@ impl InFlight {
         self.refusals = self.refusals.saturating_add(1);
         let config = &env.core.config;
         self.retry_at = Some(now + backoff(self.refusals, config.backoff_min, config.backoff_max));
+    }
+
+    /// Tells when the answer has come, unless none is to come: a refused epoch is with nobody.
+    pub(super) fn probe(&self) -> Option<Probe> {
+        self.retry_at.is_none().then(|| Probe(self.answer.clone()))
     }
 
     /// Itself, when an answer is still to come.

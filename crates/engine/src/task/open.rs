@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use fnstream_core::broker::Assignment;
-use fnstream_core::error::{Error, Result};
+use fnstream_core::error::{Error, ErrorCode, Result};
 use fnstream_core::failpoint;
 use fnstream_core::record::Positions;
 use fnstream_core::runtime::InstanceSpec;
@@ -20,6 +20,7 @@ use super::env::TaskEnv;
 use super::host::TaskHost;
 use super::outbox::{Outbox, Output};
 use super::ownership::Ownership;
+use super::view::View;
 use crate::state::{Layers, TaskBase};
 
 /// The outcome of an attempt to take a task over.
@@ -29,7 +30,14 @@ pub(super) enum Opened {
     NotYet,
 }
 
-pub(super) fn take_over(env: &Arc<TaskEnv>, assignment: &Assignment, waker: &Waker) -> Result<Opened> {
+/// Takes a task over. Restoring its state may take long: `view` shows how far it is, and it ends early when `is_cancelled`.
+pub(super) fn take_over(
+    env: &Arc<TaskEnv>,
+    assignment: &Assignment,
+    waker: &Waker,
+    view: &Mutex<View>,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Result<Opened> {
     let core = &env.core;
     let backend = &env.backend;
     let base = core.bases.open(&backend.state_stores, assignment.task)?;
@@ -37,6 +45,10 @@ pub(super) fn take_over(env: &Arc<TaskEnv>, assignment: &Assignment, waker: &Wak
     let mut layers = Layers::new(assignment.task, base.clone(), claim, core.cache.clone());
     let applied = base.store.marker()?;
     let acquired = backend.committer.acquire(assignment, applied.as_ref(), &mut |marker, delta| {
+        if is_cancelled() {
+            return Err(Error::new(ErrorCode::Cancelled, "the task is to end"));
+        }
+        view.lock().restored_one();
         layers.absorb(delta, marker);
         relieve(&mut layers, &base, core.config.dirty_keys)
     })?;
@@ -45,12 +57,11 @@ pub(super) fn take_over(env: &Arc<TaskEnv>, assignment: &Assignment, waker: &Wak
 
     let dead_letters = dead_letters::partition(env, assignment.task.index)?;
     let known = &acquired.progress.positions;
-    let mut unplaced = earliest(env, assignment, known)?;
-    // A task that never had dead letters begins to look for them after those of a former function of its name.
-    if let Some(at) = dead_letters.clone().filter(|at| !known.contains_key(at)) {
-        let reader = DeadLetterReader::open(env, assignment, &at, backend.broker.earliest(&at)?, waker)?;
-        unplaced.insert(at, reader.end().unwrap_or_default());
-    }
+    let unplaced = earliest(env, assignment, known)?;
+    let dead_letters_end = match dead_letters.as_ref().filter(|at| !known.contains_key(at)) {
+        Some(at) => Some(DeadLetterReader::open(env, assignment, at, backend.broker.earliest(at)?, waker)?),
+        None => None,
+    };
     let mut from = acquired.progress.positions.clone();
     from.extend(unplaced.clone());
     let source = backend.broker.open_source(assignment, &from, waker.clone())?;
@@ -62,10 +73,12 @@ pub(super) fn take_over(env: &Arc<TaskEnv>, assignment: &Assignment, waker: &Wak
         host,
         spec: instance_spec(env, assignment),
         source,
+        polled: false,
         base,
         committed: acquired.progress,
         unplaced,
         dead_letters,
+        dead_letters_end,
         dirty: Dirty::new(core.dirty.clone()),
         in_flight: None,
         refused: None,
@@ -76,8 +89,11 @@ pub(super) fn take_over(env: &Arc<TaskEnv>, assignment: &Assignment, waker: &Wak
 
 fn outbox(env: &TaskEnv, assignment: &Assignment) -> Result<Outbox> {
     let spec = env.spec();
-    let output =
-        |topic: &str| Ok::<_, Error>(Output { topic: topic.into(), partitions: env.backend.broker.partitions(topic)? });
+    let broker = &env.backend.broker;
+    let output = |topic: &str| {
+        let (partitions, max_record_bytes) = (broker.partitions(topic)?, broker.max_record_bytes(topic));
+        Ok::<_, Error>(Output { topic: topic.into(), partitions, max_record_bytes })
+    };
     let outputs = spec.outputs.iter().map(|topic| output(topic)).collect::<Result<_>>()?;
     let dead_letters = spec.dead_letter_topic().map(|topic| output(&topic)).transpose()?;
     Ok(Outbox::new(outputs, dead_letters, assignment.task.index))

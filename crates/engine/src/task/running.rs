@@ -19,14 +19,13 @@ use fnstream_core::error::Result;
 use fnstream_core::waker::Waker;
 
 use super::dead_letters::DeadLetterReader;
-use super::decide::{Action, Facts, InFlight, Life, Search, Supply, Time, Work, next_action};
+use super::decide::{Action, Facts, InFlight, Life, Search, Supply, Time, Work, after_open_failure, next_action};
 use super::env::TaskEnv;
 use super::epoch::OpenEpoch;
 use super::event_time::EventTime;
 use super::failure::Failure;
 use super::guest::Guest;
 use super::hunt::Hunt;
-use super::in_flight::Unanswered;
 use super::ownership::Ownership;
 use super::trial::Trial;
 use super::turns::Turns;
@@ -76,15 +75,31 @@ pub(super) struct Running {
     trial: Option<Trial>,
 }
 
+/// The parts of a running task that each instance begins with.
+pub(super) struct Start {
+    guest: Guest,
+    turns: Turns,
+    event_time: EventTime,
+}
+
 impl Running {
-    /// Starts an instance for a task that is owned, and goes on from its last commit.
-    pub(super) fn start(env: &TaskEnv, own: Box<Ownership>) -> Result<Self, Failure> {
-        let spec = env.spec();
-        let turns = Turns::new(spec.selector, own.assignment.inputs.iter().map(|input| input.group));
-        let event_time = EventTime::open(spec, &own.assignment.inputs, &own.committed.time, env.now())?;
-        let guest = Guest::start(env, &own.spec, &own.host)?;
+    /// Starts an instance for a task that is owned, and goes back to its last commit.
+    pub(super) fn start(env: &TaskEnv, own: &mut Ownership) -> Result<Start, Failure> {
+        own.rewind()?;
+        let inputs = &own.assignment.inputs;
+        let turns = Turns::new(env.spec().selector, inputs.iter().map(|input| input.group));
+        let event_time = EventTime::open(env.spec(), inputs, &own.committed.time, env.now())?;
+        let guest = Guest::start(env, &own.spec, &own.host);
+        let guest = guest.map_err(|failure| Failure::new(after_open_failure(&failure.error), failure))?;
+        Ok(Start { guest, turns, event_time })
+    }
+
+    /// Goes on from the last commit with what was started.
+    pub(super) fn new(mut own: Box<Ownership>, start: Start) -> Self {
+        let Start { guest, turns, event_time } = start;
+        own.polled = true;
         let epoch = own.next_epoch();
-        Ok(Running { own, guest, epoch, turns, event_time, drained: false, closed: false, reader: None, trial: None })
+        Running { own, guest, epoch, turns, event_time, drained: false, closed: false, reader: None, trial: None }
     }
 
     /// Works for about a slice of time.
@@ -134,9 +149,9 @@ impl Running {
         Ok(Turn::Again)
     }
 
-    /// The answer that is still to come for the epoch in flight.
-    pub(super) fn unanswered(&mut self) -> Option<Unanswered> {
-        self.own.unanswered()
+    /// Drops the instance and the open epoch.
+    pub(super) fn into_ownership(self) -> Box<Ownership> {
+        self.own
     }
 
     /// Shows where the task stands.

@@ -10,7 +10,6 @@ use fnstream_core::Result;
 use fnstream_core::batch::{Batch, BatchPositions};
 use fnstream_core::broker::PollLimit;
 use fnstream_core::dead_letter::DeadLetter;
-use fnstream_core::delta::Delta;
 use fnstream_core::record::Position;
 use fnstream_core::runtime::{CallFailure, CallResult, Instance, InstanceSpec, Program};
 use fnstream_frame::FrameBuilder;
@@ -67,10 +66,7 @@ impl Trial {
             run.on(dead_letters)?;
         }
         drop(run.instance);
-        let mut host = host.lock();
-        host.layers.set_overlay(Delta::new());
-        host.outbox.clear();
-        host.recount()?;
+        host.lock().clear();
         Ok(run.tried)
     }
 }
@@ -92,7 +88,7 @@ impl Run<'_> {
             frame.push(record);
             let positions = BatchPositions::Each(vec![position]);
             let alone = Batch::new(dead_letters.records.from().clone(), positions, frame.to_bytes().into())?;
-            let outcome = self.one(&alone)?;
+            let outcome = self.one(&alone);
             self.tried.push(TriedDeadLetter {
                 at: (alone.from().clone(), position),
                 source: (info.source, info.position),
@@ -102,22 +98,20 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The inner result is what the program made of the dead letter.
-    fn one(&mut self, dead_letter: &Batch) -> Result<Result<u64, CallFailure>> {
+    /// How many records the program makes of a dead letter.
+    fn one(&mut self, dead_letter: &Batch) -> Result<u64, CallFailure> {
         let before = {
             let mut host = self.host.lock();
             host.outbox.clear();
             host.begin_call(1);
-            host.layers.overlay()
+            host.writes()
         };
         let called = self.call(dead_letter);
         if called.is_err() {
             self.instance = None;
-            let mut host = self.host.lock();
-            host.layers.set_overlay(before);
-            host.recount()?;
+            self.host.lock().put_back(before);
         }
-        Ok(called.map(|()| self.host.lock().outbox.records()))
+        called.map(|()| self.host.lock().outbox.records())
     }
 
     fn call(&mut self, dead_letter: &Batch) -> CallResult {

@@ -9,6 +9,8 @@ use fnstream_core::committer::CommitFailure;
 use fnstream_core::error::{Error, ErrorCode, Fault};
 use fnstream_core::spec::{ErrorAction, ErrorPolicy};
 
+use crate::task::failure::Failure;
+
 /// The way on after something failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Recovery {
@@ -53,8 +55,19 @@ pub(crate) fn after_open_failure(error: &Error) -> Recovery {
         (ErrorCode::Fenced, _) => Recovery::GiveUp,
         // A busy machine, perhaps.
         (ErrorCode::GuestTimeout, _) => Recovery::RestartLater,
+        // Somebody may make the topic yet, or the broker does not know it yet.
+        (ErrorCode::TopicNotFound | ErrorCode::PartitionNotFound | ErrorCode::PositionUnknown, _) => Recovery::TakeOver,
         (_, Fault::User) => Recovery::Fail,
         _ => Recovery::TakeOver,
+    }
+}
+
+/// A source could not be read or moved.
+pub(crate) fn after_source_failure(error: Error) -> Failure {
+    match error.code {
+        // Repeating does not bring dropped records back: a human says where to go on.
+        ErrorCode::PositionDropped => Failure::new(Recovery::Fail, error),
+        _ => Failure::new(Recovery::TakeOver, error),
     }
 }
 
@@ -77,6 +90,16 @@ pub(crate) enum Verdict {
     GiveUpRecord,
     /// The task stops before it.
     StopTask,
+}
+
+impl From<Verdict> for Recovery {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Retry(wait) => Recovery::RestartAfter(wait),
+            Verdict::GiveUpRecord => Recovery::RestartNow,
+            Verdict::StopTask => Recovery::Fail,
+        }
+    }
 }
 
 /// Decides about a record that failed alone for the `attempts`th time.

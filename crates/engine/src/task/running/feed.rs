@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fnstream_core::batch::Batch;
 use fnstream_core::broker::{PollLimit, Polled};
-use fnstream_core::error::{Error, ErrorCode, Fault, Result, internal};
+use fnstream_core::error::{Fault, Result, internal};
 use fnstream_core::failpoint;
 use fnstream_core::runtime::CallFailure;
 use fnstream_core::spec::ErrorAction;
@@ -16,7 +16,7 @@ use fnstream_frame::RecordView;
 use super::{Cx, Running};
 use crate::dead_letters::DeadLetterAction;
 use crate::task::dead_letters::{self, DeadLetterReader, DeadLetters, Read};
-use crate::task::decide::{Recovery, Verdict};
+use crate::task::decide::{Recovery, after_source_failure};
 use crate::task::failure::Failure;
 use crate::task::hunt::Suspect;
 
@@ -30,7 +30,7 @@ impl Running {
             return self.feed_dead_letters(cx, limit, now);
         }
         while let Some(group) = self.turns.next() {
-            match self.own.source.poll(Some(group), limit).map_err(after_poll_failure)? {
+            match self.own.source.poll(Some(group), limit).map_err(after_source_failure)? {
                 Polled::Pending => self.turns.had_none(),
                 Polled::Watermark { from, watermark } => {
                     self.event_time.emitted(&from, watermark, now);
@@ -176,24 +176,12 @@ impl Running {
         }
         let culprit = batch.map(|batch| (batch.from().clone(), batch.position(0))).or_else(|| self.epoch.last.clone());
         let Some((from, position)) = culprit else { return failure.into() };
-        let recovery = match cx.hunt.failed_alone(&from, position, &failure, &cx.env.spec().on_error) {
-            Verdict::Retry(wait) => Recovery::RestartAfter(wait),
-            Verdict::GiveUpRecord => Recovery::RestartNow,
-            Verdict::StopTask => Recovery::Fail,
-        };
-        Failure::new(recovery, failure)
+        let verdict = cx.hunt.failed_alone(&from, position, &failure, &cx.env.spec().on_error);
+        Failure::new(Recovery::from(verdict), failure)
     }
 }
 
-/// Repeating does not bring dropped records back: a human says where to go on.
-fn after_poll_failure(error: Error) -> Failure {
-    match error.code {
-        ErrorCode::PositionDropped | ErrorCode::PositionUnknown => Failure::new(Recovery::Fail, error),
-        _ => error.into(),
-    }
-}
-
-/// Says at which record a call failed, as exactly as it is known.
+/// The failure with the place of the record that failed, as exactly as it is known.
 fn located(failure: CallFailure, batch: &Batch) -> CallFailure {
     let index = failure.record.map(|index| index as usize).filter(|index| *index < batch.len());
     let place = match index.or((batch.len() == 1).then_some(0)) {
