@@ -204,7 +204,8 @@ pub trait Source: Send {
     fn ends(&self) -> Positions;
 
     /// Why nothing comes at present although there may be records, such as a broker that cannot be reached; `None` when
-    /// all is well. The source goes on by itself when it can: this is shown to people and changes nothing.
+    /// all is well. The source goes on by itself when it can: this is shown to people and changes nothing. The waker is called
+    /// when trouble begins and when it ends.
     fn trouble(&self) -> Option<Error>;
 }
 
@@ -236,6 +237,12 @@ pub trait Broker: Send + Sync {
     /// The number of partitions of a topic; at least 1. A topic of a cluster that the broker does not serve is an error
     /// ([`crate::ErrorCode::ClusterUnknown`]).
     fn partitions(&self, topic: &Topic) -> Result<u32>;
+
+    /// The most bytes that a record of the topic may have, packed in a frame ([`fnstream_frame::RecordRef::packed_len`]), if
+    /// the broker says so. A function that emits a larger one fails at that record; without it the commit is rejected.
+    fn max_record_bytes(&self, _topic: &Topic) -> Option<usize> {
+        None
+    }
 
     /// The oldest record's position; the end when there is none.
     fn earliest(&self, partition: &TopicPartition) -> Result<Position>;

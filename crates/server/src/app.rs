@@ -45,7 +45,7 @@ use fnstream_core::metadata::Metadata;
 use fnstream_core::runtime::Runtime;
 use fnstream_core::spec::check_name;
 use fnstream_core::{Error, ErrorCode, Result};
-use fnstream_engine::Engine;
+use fnstream_engine::{Backend, Engine, EpochBounds};
 use fnstream_store::Store;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{RwLock as AsyncRwLock, Semaphore, watch};
@@ -71,6 +71,8 @@ pub struct App {
     store: Store,
     metadata: Arc<dyn Metadata>,
     engine: Engine,
+    /// The embedded store as the place where functions read and commit.
+    backend: Backend,
     runtime: Arc<dyn Runtime>,
     logs: Arc<FunctionLogs>,
     meter: ServerMeter,
@@ -111,6 +113,12 @@ impl App {
         let loaders = std::thread::available_parallelism().map_or(2, usize::from);
         Arc::new(App {
             metadata: store.metadata(),
+            backend: Backend {
+                broker: store.broker(),
+                committer: store.committer(),
+                state_stores: store.state_stores(),
+                epoch: EpochBounds::default(),
+            },
             config,
             store,
             engine,

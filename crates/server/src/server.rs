@@ -153,13 +153,7 @@ fn open(config: ServerConfig) -> Result<Arc<App>> {
     if let Some(keys) = config.state_dirty_keys {
         engine.dirty_keys = keys;
     }
-    let deps = EngineDeps {
-        broker: store.broker(),
-        committer: store.committer(),
-        state_stores: store.state_stores(),
-        clock: clock.clone(),
-        log: logs.clone(),
-    };
+    let deps = EngineDeps { clock: clock.clone(), log: logs.clone() };
     let engine = Engine::start(engine, deps)?;
     Ok(App::new(config, store, engine, Arc::new(runtime), logs, clock))
 }

@@ -61,6 +61,14 @@ fn text(function: &FunctionDescription) -> String {
     if !function.tasks.is_empty() {
         let _ = write!(out, "\n{}", tasks(&function.tasks));
     }
+    for task in &function.tasks {
+        if let Some(error) = &task.trouble {
+            let _ = write!(out, "\ntask {} waits for the broker: {}: {}", task.index, error.code, error.message);
+        }
+        if let Some(changes) = task.restored {
+            let _ = write!(out, "\ntask {} rebuilds its state: {changes} changes read", task.index);
+        }
+    }
     out
 }
 

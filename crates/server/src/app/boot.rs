@@ -88,7 +88,7 @@ fn boot_one(app: &Arc<App>, entry: &FunctionEntry, program: Result<Arc<dyn Progr
 pub(super) fn start(app: &Arc<App>, entry: &FunctionEntry, program: Arc<dyn Program>) -> Result<()> {
     let _using = app.topic_use.read();
     app.ensure_topics(&entry.spec)?;
-    app.engine.start_function(&app.granted(entry)?, program)?;
+    app.engine.start_function(&app.granted(entry)?, program, app.backend.clone())?;
     app.failures.lock().remove(&entry.id);
     app.note(entry, &format!("started, revision {}", entry.revision));
     Ok(())

@@ -182,7 +182,7 @@ impl App {
             return Ok(());
         }
         let (ended, wait) = tokio::sync::oneshot::channel();
-        let done = Box::new(move || ended.send(()).unwrap_or(()));
+        let done = Box::new(move |_| ended.send(()).unwrap_or(()));
         self.engine.stop_function(entry.id, StopMode::Drain, done);
         match tokio::time::timeout(STOP_WAIT, wait).await {
             Ok(_) => Ok(()),

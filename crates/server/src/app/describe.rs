@@ -69,6 +69,8 @@ impl App {
                 backtrace: error.backtrace.clone(),
                 at_ms: error.at_ms,
             }),
+            trouble: task.trouble.as_ref().map(ErrorBody::from),
+            restored: task.restored,
         }
     }
 
@@ -101,6 +103,7 @@ fn function_status(state: FunctionState) -> FunctionStatus {
 pub(super) fn task_status(state: TaskState) -> TaskStatus {
     match state {
         TaskState::Opening => TaskStatus::Opening,
+        TaskState::Restoring => TaskStatus::Restoring,
         TaskState::Running => TaskStatus::Running,
         TaskState::BackingOff => TaskStatus::BackingOff,
         TaskState::Draining => TaskStatus::Draining,

@@ -126,7 +126,8 @@ impl App {
         self.ensure_topics(&spec)?;
         let entry = self.metadata.create(spec, DesiredState::Running)?;
         drop(pin);
-        let started = self.granted(&entry).and_then(|entry| self.engine.start_function(&entry, program));
+        let started =
+            self.granted(&entry).and_then(|entry| self.engine.start_function(&entry, program, self.backend.clone()));
         if let Err(error) = started {
             self.metadata.remove(&entry.spec.name, entry.revision)?;
             return Err(error);
@@ -144,7 +145,7 @@ impl App {
                 app.metadata.remove(&name, entry.revision)?;
                 app.failures.lock().remove(&entry.id);
                 // Nothing of it can be committed any more, so nobody has to wait until it has noticed.
-                app.engine.stop_function(entry.id, StopMode::Abort, Box::new(|| ()));
+                app.engine.stop_function(entry.id, StopMode::Abort, Box::new(|_| ()));
                 app.engine.meters().remove(&name);
                 app.logs.remove(entry.id, &name);
                 tracing::info!(function = name, id = entry.id.0, "function deleted");
@@ -175,7 +176,7 @@ impl App {
                     }
                     app.failures.lock().remove(&entry.id);
                     // Nobody waits any more when it took too long.
-                    let done = Box::new(move || stopped.send(()).unwrap_or(()));
+                    let done = Box::new(move |_| stopped.send(()).unwrap_or(()));
                     app.engine.stop_function(entry.id, StopMode::Drain, done);
                     Ok(entry)
                 })
@@ -214,7 +215,7 @@ impl App {
             return Ok(());
         }
         let (ended, wait) = tokio::sync::oneshot::channel();
-        let done = Box::new(move || ended.send(()).unwrap_or(()));
+        let done = Box::new(move |_| ended.send(()).unwrap_or(()));
         self.engine.stop_function(entry.id, StopMode::Abort, done);
         wait.await.map_err(|_| internal("the engine forgot to say that a function ended"))
     }

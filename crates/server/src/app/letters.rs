@@ -17,7 +17,7 @@ use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::spec::{FunctionEntry, check_name};
 use fnstream_core::topic::Topic;
 use fnstream_core::{Error, ErrorCode, Result, error::internal};
-use fnstream_engine::{LetterAction, LetterReport, TriedLetter};
+use fnstream_engine::{DeadLetterAction, DeadLetterReport, TriedDeadLetter};
 
 use super::App;
 use super::artifacts::Archive;
@@ -41,7 +41,7 @@ pub struct WaitingLetter {
 /// What became of an order.
 pub struct LetterOutcome {
     /// What the tasks did.
-    pub report: LetterReport,
+    pub report: DeadLetterReport,
     /// How many letters wait now.
     pub waiting: u64,
     /// Whether the order is done; the function goes on with it otherwise.
@@ -96,12 +96,12 @@ impl App {
 
     /// Has the function process the oldest `count` of its letters again, all that wait now without a count.
     pub async fn replay_letters(self: &Arc<Self>, name: String, count: Option<u64>) -> Result<LetterOutcome> {
-        self.order_letters(name, count, LetterAction::Replay, Some(REPLAY_WAIT)).await
+        self.order_letters(name, count, DeadLetterAction::Replay, Some(REPLAY_WAIT)).await
     }
 
     /// Drops the oldest `count` letters, all that wait now without a count.
     pub async fn drop_letters(self: &Arc<Self>, name: String, count: Option<u64>) -> Result<LetterOutcome> {
-        self.order_letters(name, count, LetterAction::Drop, Some(REPLAY_WAIT)).await
+        self.order_letters(name, count, DeadLetterAction::Drop, Some(REPLAY_WAIT)).await
     }
 
     /// Tries another artifact on letters; nothing of it is kept.
@@ -110,18 +110,18 @@ impl App {
         name: String,
         count: Option<u64>,
         archive: Archive,
-    ) -> Result<Vec<TriedLetter>> {
+    ) -> Result<Vec<TriedDeadLetter>> {
         check_name("function", &name)?;
         let (_pin, artifact) = self.blocking(move |app| app.obtain(&archive)).await?;
         let program = self.compile(artifact).await?;
-        Ok(self.order_letters(name, count, LetterAction::Try(program), None).await?.report.tried)
+        Ok(self.order_letters(name, count, DeadLetterAction::Try(program), None).await?.report.tried)
     }
 
     async fn order_letters(
         self: &Arc<Self>,
         name: String,
         count: Option<u64>,
-        action: LetterAction,
+        action: DeadLetterAction,
         patience: Option<Duration>,
     ) -> Result<LetterOutcome> {
         self.check_open()?;
@@ -145,14 +145,14 @@ impl App {
             }
         };
         let report = match patience {
-            _ if !ordered => Some(LetterReport::default()),
+            _ if !ordered => Some(DeadLetterReport::default()),
             Some(patience) => tokio::time::timeout(patience, answer).await.ok().transpose()?,
             None => Some(answer.await?),
         };
         let finished = report.is_some();
         let waiting = self.dead_letters(name.clone(), 0).await?.1;
         if let Some(report) = report.as_ref().filter(|report| report.unfinished_tasks > 0) {
-            let LetterReport { replayed, failed_again, dropped, .. } = report;
+            let DeadLetterReport { replayed, failed_again, dropped, .. } = report;
             return Err(Error::new(
                 ErrorCode::FunctionStopped,
                 format!(

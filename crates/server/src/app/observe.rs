@@ -136,8 +136,12 @@ fn reason(status: FunctionStatus, tasks: &[TaskStatus]) -> Option<String> {
         FunctionStatus::BackingOff => failure(TaskState::BackingOff, "failed and will be tried again"),
         FunctionStatus::Failed => failure(TaskState::Failed, "failed and waits until it is started or updated"),
         FunctionStatus::Running => tasks.iter().find_map(|task| {
-            let error = task.refused.as_ref()?;
-            Some(format!("task {} cannot commit and tries again: {} ({})", task.index, error.message, error.code))
+            let (error, what) = match (&task.refused, &task.trouble) {
+                (Some(error), _) => (error, "cannot commit and tries again"),
+                (None, Some(error)) => (error, "waits for the broker"),
+                (None, None) => return None,
+            };
+            Some(format!("task {} {what}: {} ({})", task.index, error.message, error.code))
         }),
     }
 }

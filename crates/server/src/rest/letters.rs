@@ -139,7 +139,7 @@ pub async fn attempt(
             Err(failed) => (None, Some(failed)),
         };
         TriedLetter {
-            id: format!("{}:{}", letter.letter.0.partition, letter.letter.1),
+            id: format!("{}:{}", letter.at.0.partition, letter.at.1),
             emitted,
             code: failed.as_ref().map(|(code, _)| code.as_str().to_owned()),
             message: failed.map(|(_, message)| message),
