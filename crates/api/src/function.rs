@@ -261,10 +261,24 @@ pub struct PartitionDescription {
     pub partition: u32,
     /// The next record to read; everything before it is committed.
     pub position: String,
-    /// The position that the partition's next record will get.
-    pub end: String,
-    /// How far the first is behind the second.
-    pub lag: u64,
+    /// The position that the partition's next record will get, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<String>,
+    /// How many records the first is behind the second, where it is known: not every broker counts records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag: Option<u64>,
+}
+
+impl TaskDescription {
+    /// The records of all its inputs that it has not committed yet; `None` when it is not known of every one.
+    pub fn lag(&self) -> Option<u64> {
+        total_lag(self.partitions.iter().map(|partition| partition.lag))
+    }
+}
+
+/// The sum of lags; `None` when one of them is not known.
+pub fn total_lag(mut lags: impl Iterator<Item = Option<u64>>) -> Option<u64> {
+    lags.try_fold(0, |sum: u64, lag| Some(sum.saturating_add(lag?)))
 }
 
 /// A task's last failure.

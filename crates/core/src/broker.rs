@@ -176,8 +176,8 @@ pub enum Polled {
 /// - **Fairness** within what is polled: a partition that always has records does not keep another from being polled.
 /// - **Reopening** at a position, which need not be a record's, yields exactly the records at and after it; so does
 ///   **seeking** there.
-/// - **Wake-ups**: after `Pending` the waker is called at least once when a poll would give something; it may be called
-///   without cause.
+/// - **Wake-ups**: after `Pending` the waker is called at least once when a poll would give something, and when the end of
+///   a partition becomes known that was not; it may be called without cause.
 /// - **Watermarks** that functions have emitted to a partition ([`crate::epoch::OutboxWatermark`]) come in their order among
 ///   its records, or later, and ascend; a source that is opened or sought at a position gives the one that holds there
 ///   again. They are never records.

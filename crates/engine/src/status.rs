@@ -134,8 +134,8 @@ pub struct PartitionStatus {
     pub partition: TopicPartition,
     /// The next record to be consumed, as committed.
     pub position: Position,
-    /// The position that the partition's next record will get, as last seen.
-    pub end: Position,
+    /// The position that the partition's next record will get, as last seen; `None` while it is not known.
+    pub end: Option<Position>,
 }
 
 /// A failure of a task.

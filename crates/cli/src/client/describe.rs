@@ -124,7 +124,7 @@ fn tasks(tasks: &[TaskDescription]) -> Table {
             task.epoch.to_string(),
             task.records_in.to_string(),
             task.records_out.to_string(),
-            task.partitions.iter().map(|p| p.lag).sum::<u64>().to_string(),
+            task.lag().map_or_else(|| "unknown".to_owned(), |lag| lag.to_string()),
             task.restarts.to_string(),
             error.unwrap_or_else(|| "-".to_owned()),
         ]);

@@ -32,8 +32,11 @@ mod client;
 mod commits;
 mod driver;
 mod groups;
+mod manners;
 mod processes;
 mod source;
+mod state_stores;
+mod state_topic;
 mod tasks;
 mod topics;
 
@@ -44,6 +47,7 @@ use parking_lot::Mutex;
 
 pub use client::MemClient;
 pub use commits::{Outcome, PendingCommit};
+pub use manners::Manners;
 pub use topics::StoredRecord;
 
 use crate::delta::Delta;
@@ -54,8 +58,10 @@ use crate::state::Marker;
 use crate::test_util::model::Model;
 use commits::Ledger;
 use groups::Groups;
+use manners::Weather;
 use processes::Processes;
-use source::Wakers;
+use source::Sources;
+use state_stores::Landings;
 
 /// The broker, and the test's hand on it. Clones are the same broker.
 ///
@@ -76,7 +82,9 @@ struct State {
     ledger: Ledger,
     groups: Groups,
     processes: Processes,
-    wakers: Wakers,
+    sources: Sources,
+    weather: Weather,
+    landings: Landings,
 }
 
 impl MemBroker {
@@ -87,9 +95,7 @@ impl MemBroker {
 
     /// An empty broker where each transaction, committed or not, leaves a gap in the positions of what it touched.
     pub fn with_gaps() -> Self {
-        let broker = Self::default();
-        broker.shared.state.lock().ledger.topics.gaps = true;
-        broker
+        Self::with(Manners { gaps: true, ..Manners::default() })
     }
 
     /// Creates a topic.
@@ -174,8 +180,13 @@ impl MemBroker {
     }
 
     /// Compacts every changelog except for the newest delta of each: the rest becomes one delta that makes the same state.
+    /// Where there are state topics it is their affair, and this does nothing.
     pub fn compact(&self) {
-        for log in self.shared.state.lock().ledger.tasks.values_mut() {
+        let mut state = self.shared.state.lock();
+        if state.weather.manners.state_topic {
+            return;
+        }
+        for log in state.ledger.tasks.values_mut() {
             let through = Epoch(log.progress.epoch.0.saturating_sub(1));
             expect(log.compact(through));
         }
@@ -202,7 +213,8 @@ impl MemBroker {
         let wakers: Vec<_> = {
             let mut state = self.shared.state.lock();
             let appended = std::mem::take(&mut state.ledger.appended);
-            appended.iter().flat_map(|at| state.wakers.of(at).collect::<Vec<_>>()).collect()
+            let State { ledger, sources, .. } = &*state;
+            appended.iter().flat_map(|at| sources.woken(at, &ledger.topics)).collect()
         };
         for waker in wakers {
             waker.wake();
@@ -216,6 +228,18 @@ impl State {
             return Ok(());
         }
         Err(Error::new(ErrorCode::Unavailable, format!("process {process} is dead to the broker")))
+    }
+
+    /// Refuses a look-up of a process that does not know the topics yet, or cannot know them.
+    fn look_up(&mut self, process: u32, session: u64) -> Result<()> {
+        self.check_alive(process, session)?;
+        self.weather.check_reachable()?;
+        let stale = &mut self.processes.get(process).stale_lookups;
+        if *stale > 0 {
+            *stale -= 1;
+            return Err(Error::new(ErrorCode::Unavailable, "the topics are not known yet"));
+        }
+        Ok(())
     }
 
     /// Notes a commit that should not have been handed in.

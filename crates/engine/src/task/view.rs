@@ -6,7 +6,7 @@
 use fnstream_core::Error;
 use fnstream_core::broker::Assignment;
 use fnstream_core::epoch::{Progress, TaskId};
-use fnstream_core::record::{Position, Positions};
+use fnstream_core::record::{Position, Positions, TopicPartition};
 use fnstream_core::runtime::CallFailure;
 
 use crate::status::{PartitionStatus, TaskError, TaskState, TaskStatus};
@@ -16,6 +16,8 @@ pub(crate) struct View {
     task: TaskId,
     pub(crate) state: TaskState,
     pub(crate) progress: Progress,
+    inputs: Vec<TopicPartition>,
+    /// Those that are known.
     pub(crate) ends: Positions,
     pub(crate) restarts: u64,
     pub(crate) memory_bytes: usize,
@@ -35,7 +37,8 @@ impl View {
             task: assignment.task,
             state: TaskState::Opening,
             progress: Progress::default(),
-            ends: assignment.inputs.iter().map(|input| (input.partition.clone(), Position::START)).collect(),
+            inputs: assignment.inputs.iter().map(|input| input.partition.clone()).collect(),
+            ends: Positions::new(),
             restarts: 0,
             memory_bytes: 0,
             watermark: None,
@@ -71,14 +74,12 @@ impl View {
     }
 
     pub(crate) fn status(&self) -> TaskStatus {
-        let partitions = self
-            .ends
-            .iter()
-            .map(|(partition, end)| {
-                let position = self.progress.positions.get(partition).copied().unwrap_or(Position::START);
-                PartitionStatus { partition: partition.clone(), position, end: (*end).max(position) }
-            })
-            .collect();
+        let partition = |partition: &TopicPartition| {
+            let position = self.progress.positions.get(partition).copied().unwrap_or(Position::START);
+            let end = self.ends.get(partition).map(|end| (*end).max(position));
+            PartitionStatus { partition: partition.clone(), position, end }
+        };
+        let partitions = self.inputs.iter().map(partition).collect();
         TaskStatus {
             index: self.task.index,
             state: self.state,

@@ -78,14 +78,15 @@ impl App {
         // The log's own end, not the one that the task saw when it last looked: a task that is stuck does not look.
         let topic = status.partition.topic.own_name().and_then(|name| self.store.topic(name)).ok();
         let now = topic.and_then(|topic| Some(topic.partitions.get(status.partition.partition as usize)?.end));
-        let end = now.unwrap_or(status.end).max(status.position);
+        let end = now.or(status.end);
+        // The embedded log counts records without gaps, so there the difference is their number.
+        let lag = now.and_then(|end| u64::try_from(end.0.saturating_sub(status.position.0)).ok());
         PartitionDescription {
             topic: status.partition.topic.to_string(),
             partition: status.partition.partition,
             position: status.position.to_string(),
-            end: end.to_string(),
-            // The embedded log counts records without gaps, so here the difference is their number.
-            lag: u64::try_from(end.0 - status.position.0).unwrap_or(u64::MAX),
+            end: end.map(|end| end.max(status.position).to_string()),
+            lag,
         }
     }
 }

@@ -14,7 +14,7 @@ use fnstream_core::batch::Batch;
 use fnstream_core::broker::PollLimit;
 use fnstream_core::dead_letter::DeadLetter;
 use fnstream_core::record::{Position, TopicPartition};
-use fnstream_core::spec::{FunctionEntry, check_name};
+use fnstream_core::spec::{FunctionEntry, FunctionSpec, check_name};
 use fnstream_core::topic::Topic;
 use fnstream_core::{Error, ErrorCode, Result, error::internal};
 use fnstream_engine::{DeadLetterAction, DeadLetterReport, TriedDeadLetter};
@@ -53,8 +53,8 @@ struct Shelf {
     entry: FunctionEntry,
     topic: Topic,
     partitions: u32,
-    /// By task.
-    places: Vec<Position>,
+    /// By the index of the task.
+    places: BTreeMap<u32, Position>,
 }
 
 impl App {
@@ -193,30 +193,26 @@ impl App {
                 format!("function '{name}' keeps no dead letters: its policy is another"),
             )
         })?;
-        let partitions = self.store.topic(topic.own_name()?)?.partitions.len() as u32;
-        let mut tasks = 0;
-        for input in entry.spec.inputs.iter().flatten() {
-            tasks = tasks.max(self.store.topic(input.topic.own_name()?)?.partitions.len() as u32);
-        }
+        let count = |topic: &Topic| Ok::<_, Error>(self.store.topic(topic.own_name()?)?.partitions.len() as u32);
+        let partitions = count(&topic)?;
         let progress = self.store.progress(entry.id)?;
         let place = |index| {
-            let at = TopicPartition::new(topic.clone(), index % partitions);
-            let place = progress.get(&index).and_then(|progress| progress.positions.get(&at).copied());
+            let at = TopicPartition::new(topic.clone(), FunctionSpec::dead_letter_partition(index, partitions));
             // A task that was never opened has no letters: whatever is there is of a former function of the name.
-            place.unwrap_or(Position(u128::MAX))
+            Some((index, *progress.get(&index)?.positions.get(&at)?))
         };
-        let places = (0..tasks).map(place).collect();
+        let places = entry.spec.task_indexes(count)?.into_iter().filter_map(place).collect();
         Ok(Shelf { entry, topic, partitions, places })
     }
 
     /// Visits the letters that wait, partition by partition in order.
     fn each_letter(&self, shelf: &Shelf, mut visit: impl FnMut(&Batch, usize, DeadLetter)) -> Result<()> {
+        let info = self.store.topic(shelf.topic.own_name()?)?;
         for partition in 0..shelf.partitions {
             let at = TopicPartition::new(shelf.topic.clone(), partition);
-            let of_partition =
-                shelf.places.iter().enumerate().filter(|(task, _)| *task as u32 % shelf.partitions == partition);
+            let is_here = |task: u32| FunctionSpec::dead_letter_partition(task, shelf.partitions) == partition;
+            let of_partition = shelf.places.iter().filter(|(task, _)| is_here(**task));
             let Some(first) = of_partition.map(|(_, place)| *place).min() else { continue };
-            let info = self.store.topic(shelf.topic.own_name()?)?;
             let Some(marks) = info.partitions.get(partition as usize) else { continue };
             let mut from = first.max(marks.earliest);
             while from < marks.end
@@ -238,7 +234,7 @@ impl App {
 impl Shelf {
     /// Whether a letter is this function's and its task has not gone past it.
     fn waits(&self, letter: &DeadLetter, position: Position) -> bool {
-        letter.function == self.entry.spec.name
-            && self.places.get(letter.source.partition as usize).is_some_and(|place| position >= *place)
+        let task = self.entry.spec.task_of(letter.input, letter.source.partition);
+        letter.function == self.entry.spec.name && self.places.get(&task).is_some_and(|place| position >= *place)
     }
 }

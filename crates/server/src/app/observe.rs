@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fnstream_api::{FunctionStatus, FunctionSummary};
+use fnstream_api::function::total_lag;
+use fnstream_api::{FunctionStatus, FunctionSummary, TaskDescription};
 use fnstream_core::spec::{DesiredState, FunctionEntry};
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_engine::{TaskState, TaskStatus};
@@ -44,9 +45,7 @@ impl App {
             dead_lettered: meter.records_dead_lettered.get(),
             skipped: meter.records_skipped.get(),
             restarts: meter.restarts.get(),
-            lag: tasks.is_some().then(|| {
-                description.tasks.iter().flat_map(|task| &task.partitions).map(|partition| partition.lag).sum()
-            }),
+            lag: tasks.as_ref().and_then(|_| total_lag(description.tasks.iter().map(TaskDescription::lag))),
             memory_bytes: description.tasks.iter().map(|task| task.memory_bytes).sum(),
             reason: match description.error {
                 Some(error) => Some(format!("it could not be started: {} ({})", error.message, error.code)),
@@ -74,11 +73,13 @@ impl App {
     fn sample(&self, entry: &FunctionEntry) -> FunctionSample {
         let status = self.describe_entry(entry).status;
         let tasks = self.engine.status(entry.id).map(|status| status.tasks).unwrap_or_default();
-        let mut lag = BTreeMap::new();
+        let mut lags: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for partition in tasks.iter().flat_map(|task| &task.partitions) {
             let partition = self.partition(partition);
-            *lag.entry(partition.topic).or_default() += partition.lag;
+            lags.entry(partition.topic).or_default().push(partition.lag);
         }
+        // Of what is not known there is no sample.
+        let lag = lags.into_iter().filter_map(|(topic, lags)| Some((topic, total_lag(lags.into_iter())?))).collect();
         FunctionSample {
             name: entry.spec.name.clone(),
             status,

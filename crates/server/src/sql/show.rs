@@ -96,7 +96,7 @@ fn fields(what: &str, part: &impl serde::Serialize) -> Vec<(String, String)> {
 }
 
 fn task(task: &TaskDescription) -> String {
-    let lag: u64 = task.partitions.iter().map(|partition| partition.lag).sum();
+    let lag = task.lag().map_or_else(|| "unknown".to_owned(), |lag| lag.to_string());
     let TaskDescription { epoch, records_in, records_out, restarts, .. } = task;
     let status = task.status.as_str();
     let mut told =
