@@ -3,21 +3,21 @@
 
 //! One guest's store, and the only way into it: every call is metered, timed, and spoils the guest when it fails.
 //!
-//! Making the instance and its `init` share one time, `start_time`; every other call has `call_time` for itself.
+//! Making the instance and its `init` share one budget, `start_time`; every other call has `call_time` for itself. The engine
+//! interrupts a guest now and then to have its [`Timer`] looked at, first after a tick and then when a bound may be reached.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use fnstream_core::function_log::FunctionLog;
 use fnstream_core::runtime::{CallFailure, CallResult, Limits};
 use fnstream_core::{Error, ErrorCode};
-use wasmtime::{Engine, Store};
+use wasmtime::{Engine, Store, UpdateDeadline};
 
 use crate::fault::failure;
 use crate::meter::Meter;
 use crate::options::RuntimeOptions;
-use crate::ticker::Ticker;
-use crate::timer::Timer;
+use crate::ticker::{TICK, Ticker};
+use crate::timer::{Budget, Timer};
 
 /// The engine, the clock that ends its guests' calls, and what else all guests share.
 #[derive(Clone)]
@@ -46,8 +46,8 @@ pub(crate) struct Sandbox<T: Guest> {
     store: Store<T>,
     machine: Machine,
     limits: Limits,
-    /// What is left of the time to start in.
-    start: Duration,
+    /// The rest of what it may use to start.
+    start: Budget,
     poisoned: bool,
 }
 
@@ -55,10 +55,16 @@ impl<T: Guest> Sandbox<T> {
     pub(crate) fn new(machine: &Machine, limits: Limits, data: T) -> Self {
         let mut store = Store::new(&machine.engine, data);
         store.limiter(|data| data.meter());
+        store.epoch_deadline_callback(|mut cx| {
+            Ok(match cx.data_mut().meter().timer().look() {
+                Some(left) => UpdateDeadline::Continue(Ticker::ticks(left)),
+                None => UpdateDeadline::Interrupt,
+            })
+        });
         // Lifting a list costs as much as it is long; a guest cannot pass more than it has.
         store.set_hostcall_fuel(limits.memory.max(1 << 20));
         store.set_max_component_handles(MOST_HANDLES);
-        Sandbox { store, machine: machine.clone(), limits, start: limits.start_time, poisoned: false }
+        Sandbox { store, machine: machine.clone(), limits, start: Budget::of(limits.start_time), poisoned: false }
     }
 
     /// Runs a part of the start: like [`Sandbox::call`], in the time that all parts share.
@@ -66,9 +72,8 @@ impl<T: Guest> Sandbox<T> {
         &mut self,
         run: impl FnOnce(&mut Store<T>) -> wasmtime::Result<Result<R, CallFailure>>,
     ) -> CallResult<R> {
-        let begun = Instant::now();
         let ended = self.enter(Timer::start(&self.limits, self.start), run);
-        self.start = self.start.saturating_sub(begun.elapsed());
+        self.start = self.store.data_mut().meter().timer().rest();
         ended
     }
 
@@ -118,7 +123,7 @@ impl<T: Guest> Sandbox<T> {
 /// Gives the guest the time and the account of one call. A batch of single records is one entry but many calls: the limits
 /// are those of one.
 pub(crate) fn begin<T: Guest>(store: &mut Store<T>, timer: Timer) {
-    store.set_epoch_deadline(Ticker::ticks(timer.left()));
+    store.set_epoch_deadline(Ticker::ticks(TICK));
     let data = store.data_mut();
     data.begin();
     data.meter().begin(timer);

@@ -120,7 +120,7 @@ fn wait(mut cx: StoreContextMut<'_, Component>, mut list: Vec<Resource<DynPollab
     if list.is_empty() {
         return data.table.poll(list);
     }
-    let left = data.meter.timer().left();
+    let left = data.meter.timer().wall_left();
     let nanos = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
     let deadline = data.clocks().subscribe_duration(nanos)?;
     let index = list.len() as u32;
@@ -130,7 +130,7 @@ fn wait(mut cx: StoreContextMut<'_, Component>, mut list: Vec<Resource<DynPollab
     if let Ok(ready) = &mut ready {
         ready.retain(|&i| i != index);
         if ready.is_empty() {
-            return Err(raise(data.meter.timer().over("waited until")));
+            return Err(raise(data.meter.timer().waited()));
         }
     }
     ready
