@@ -22,6 +22,7 @@ use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::backtrace;
+use crate::lines::Lines;
 use crate::meter::Meter;
 
 /// A host function's error on its way through the guest's frames.
@@ -57,8 +58,8 @@ pub(crate) fn raise(error: Error) -> wasmtime::Error {
 }
 
 /// The failure that a call ended with.
-pub(crate) fn failure(error: &wasmtime::Error, meter: &Meter) -> CallFailure {
-    let backtrace = error.downcast_ref::<WasmBacktrace>().and_then(backtrace::text);
+pub(crate) fn failure(error: &wasmtime::Error, meter: &Meter, lines: &Lines) -> CallFailure {
+    let backtrace = error.downcast_ref::<WasmBacktrace>().and_then(|backtrace| backtrace::text(backtrace, lines));
     CallFailure { error: classify(error, meter), record: None, backtrace }
 }
 

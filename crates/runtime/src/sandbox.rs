@@ -13,19 +13,21 @@ use fnstream_core::runtime::{CallFailure, CallResult, Limits};
 use fnstream_core::{Error, ErrorCode};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
+use crate::cache::Artifact;
 use crate::fault::failure;
 use crate::meter::Meter;
 use crate::options::RuntimeOptions;
 use crate::ticker::{TICK, Ticker};
 use crate::timer::{Budget, Timer};
 
-/// The engine, the clock that ends its guests' calls, and what else all guests share.
+/// The engine, the clock that ends its guests' calls, and what else the guests of one artifact share.
 #[derive(Clone)]
 pub(crate) struct Machine {
     pub(crate) engine: Engine,
     pub(crate) ticker: Arc<Ticker>,
     pub(crate) options: Arc<RuntimeOptions>,
     pub(crate) log: Arc<dyn FunctionLog>,
+    pub(crate) artifact: Arc<Artifact>,
 }
 
 /// Handles of resources, the guest's own and the host's, that a guest may hold at once. They live in the host's memory, a
@@ -103,7 +105,7 @@ impl<T: Guest> Sandbox<T> {
         drop(running);
         let answer = match ended {
             Ok(answer) => answer,
-            Err(error) => Err(failure(&error, self.store.data_mut().meter())),
+            Err(error) => Err(failure(&error, self.store.data_mut().meter(), &self.machine.artifact.lines)),
         };
         self.poisoned = answer.is_err();
         answer

@@ -319,7 +319,7 @@ fn random_get(mut cx: Cx<'_>, mut at: u32, mut len: u32) -> wasmtime::Result<u32
 }
 
 /// Ends the module. Status 0 is a way to return that some programs take for every record: it carries an empty backtrace,
-/// since the engine would else make one, and with line tables that takes tens of milliseconds.
+/// since the engine would else make one, of all frames.
 fn exit(cx: &Cx<'_>, status: i32) -> wasmtime::Error {
     let error = wasmtime::Error::from(I32Exit(status));
     if status != 0 {
