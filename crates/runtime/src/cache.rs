@@ -65,7 +65,7 @@ pub(crate) struct Loaded {
     pub(crate) artifact: Artifact,
 }
 
-/// What belongs to an artifact beside its code, for as long as it is used.
+/// The rest of an artifact beside its code, kept for as long as it is used.
 #[derive(Debug)]
 pub(crate) struct Artifact {
     /// Places in its source.
@@ -123,7 +123,7 @@ impl CodeCache {
         })
     }
 
-    /// What is in the folder, if it can be used.
+    /// Finds the artifact in the folder, if it can be used.
     fn stored(&self, engine: &Engine, digest: &str, entry: &Entry) -> Option<Loaded> {
         let warn = |reason: &dyn std::fmt::Display| {
             tracing::warn!(path = %entry.code.display(), %reason, "compiled code cannot be used, compiling again");

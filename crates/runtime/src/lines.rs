@@ -38,7 +38,7 @@ const MOST_BYTES: usize = 64 << 20;
 /// The most readers that stay; each is a thread that waits.
 const MOST_READERS: usize = 16;
 
-/// How long a backtrace waits for its places.
+/// The time that a backtrace waits for its places.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// An artifact's tables, wherever they are.
@@ -51,7 +51,7 @@ pub(crate) struct Lines {
     unreadable: AtomicBool,
 }
 
-/// Where an artifact is that has tables.
+/// The place of an artifact that has tables.
 #[derive(Debug, Clone)]
 pub(crate) enum Kept {
     /// It has none.

@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! What holds for all instances of a runtime.
+//! Settings that hold for all instances of a runtime.
 
 use crate::compile::Compiling;
 
@@ -15,7 +15,7 @@ pub struct RuntimeOptions {
     pub log_line: usize,
     /// The process that compiles artifacts, and for how long.
     pub compiling: Compiling,
-    /// When compiled code on disk takes more bytes than this, what was used longest ago is removed; never what is in use.
+    /// Bytes of compiled code on disk above which what was used longest ago is removed; never what is in use.
     pub cache_bytes: u64,
 }
 

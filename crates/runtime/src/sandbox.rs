@@ -34,7 +34,7 @@ pub(crate) struct Machine {
 /// few words each.
 const MOST_HANDLES: usize = 20_000;
 
-/// What the data of a store must have.
+/// The data of a store.
 pub(crate) trait Guest: Send + 'static {
     /// The memory account.
     fn meter(&mut self) -> &mut Meter;
@@ -116,7 +116,7 @@ impl<T: Guest> Sandbox<T> {
         self.store.data()
     }
 
-    /// What the guest may use.
+    /// The guest's limits.
     pub(crate) fn limits(&self) -> Limits {
         self.limits
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use wasmtime::{Engine, EngineWeak};
 
-/// How far apart two ticks are: how exactly time limits are kept.
+/// The time between two ticks: time limits are as exact as that.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
 /// Ticks without a call after which the thread waits. A wake-up costs microseconds, so it is not to be paid per call.

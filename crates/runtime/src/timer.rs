@@ -27,7 +27,7 @@ const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 /// Items between two looks at the clock.
 const ITEMS: usize = 256;
 
-/// What several parts of one start, or one call, may use together.
+/// The time that several parts of one start, or one call, may use together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Budget {
     cpu: Duration,
@@ -41,7 +41,7 @@ impl Budget {
     }
 }
 
-/// When a guest must be done with what it does now.
+/// The clock of one call, or of a part of a start.
 #[derive(Debug, Clone)]
 pub(crate) struct Timer {
     phase: Phase,
@@ -63,7 +63,7 @@ enum Phase {
     Call,
 }
 
-/// What a guest can use up.
+/// The two bounds that a guest can reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Bound {
     Processor,
@@ -118,12 +118,12 @@ impl Timer {
         Some(next)
     }
 
-    /// What is left by the clock on the wall, for a guest that waits.
+    /// Returns what is left by the clock on the wall, for a guest that waits.
     pub(crate) fn wall_left(&self) -> Duration {
         self.budget.wall.saturating_sub(self.begun.elapsed())
     }
 
-    /// What it leaves of its budget to the parts that come after it.
+    /// Returns what it leaves of its budget to the parts that come after it.
     pub(crate) fn rest(&self) -> Budget {
         Budget { cpu: self.budget.cpu.saturating_sub(self.used()), wall: self.wall_left() }
     }

@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use super::hex;
 use crate::inspect::Kind;
 
-/// What a file's name ends with while it is written.
+/// The end of a file's name while it is written.
 pub(super) const UNFINISHED: &str = "tmp";
 pub(super) const CODE: &str = "cwasm";
 pub(super) const ARTIFACT: &str = "wasm";
@@ -211,7 +211,7 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether a file is the one of that name.
+/// Reports whether a file is the one of that name.
 fn is_at(file: &File, path: &Path) -> bool {
     let of = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
     let (open, named) = (file.metadata().map(of), fs::metadata(path).map(of));

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use super::entry::{ARTIFACT, CODE, Entry, Folder, SUM, UNFINISHED, remove_unfinished};
 
-/// What is known of an artifact's files.
+/// The facts about an artifact's files.
 #[derive(Debug, Default)]
 struct Files {
     bytes: u64,
@@ -78,7 +78,7 @@ fn list(dir: &Path) -> io::Result<BTreeMap<String, Files>> {
     Ok(found)
 }
 
-/// Whether a name begins as those of the cache do: with the digests of an artifact and of an engine.
+/// Reports whether a name begins as those of the cache do: with the digests of an artifact and of an engine.
 fn is_stem(stem: &str) -> bool {
     let is_hex = |text: &str, len| text.len() == len && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     stem.split_once('-').is_some_and(|(digest, engine)| is_hex(digest, 64) && is_hex(engine, 16))

@@ -12,7 +12,7 @@ use addr2line::Context;
 use addr2line::gimli::{Dwarf, EndianSlice, LittleEndian};
 use wasmparser::{CustomSectionReader, Parser, Payload};
 
-/// What the names of its sections begin with.
+/// The prefix of the names of its sections.
 const PREFIX: &str = ".debug_";
 
 /// The section without which there is nothing to find.
@@ -34,7 +34,7 @@ pub(crate) struct Place {
     pub(crate) column: Option<u32>,
 }
 
-/// Whether an artifact has tables at all.
+/// Reports whether an artifact has tables at all.
 pub(crate) fn has_tables(artifact: &[u8]) -> bool {
     modules(artifact).iter().any(|module| module.sections.contains_key(INFO))
 }

@@ -85,12 +85,12 @@ const PRESENT: &[&str] = &[
     "sched_yield",
 ];
 
-/// Whether a function of that name can be imported.
+/// Reports whether a function of that name can be imported.
 pub(crate) fn is_known(name: &str) -> bool {
     PRESENT.contains(&name) || refusal(name).is_some()
 }
 
-/// What a function answers that does nothing; it has to be defined with the importer's own type, see [`define_refused`].
+/// The answer of a function that does nothing. It has to be defined with the importer's own type, see [`define_refused`].
 pub(super) fn refusal(name: &str) -> Option<Errno> {
     REFUSED.iter().find(|(refused, _)| *refused == name).map(|(_, errno)| *errno)
 }
