@@ -17,10 +17,10 @@ use crate::delta::Delta;
 use crate::epoch::{FunctionId, TaskId};
 use crate::error::{ErrorCode, Result};
 use crate::record::{Position, Positions, TopicPartition};
-use crate::topic::TopicRef;
 use crate::spec::InputSelector;
 use crate::state::Marker;
 use crate::test_util::support::RecordingListener;
+use crate::topic::TopicRef;
 use crate::waker::Waker;
 
 /// How a commit is made to fail.
