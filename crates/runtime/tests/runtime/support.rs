@@ -278,11 +278,12 @@ impl Task {
 pub fn batch(values: &[&str]) -> Batch {
     let mut headers = HeadersBuilder::new();
     headers.push("h", b"1").unwrap();
-    let labelled = |(i, value): (usize, &&str)| {
+    let mut labelled = Vec::with_capacity(values.len());
+    for (i, value) in values.iter().enumerate() {
         let record = RecordRef::new(value.as_bytes()).with_key(Some(b"k")).with_headers(headers.as_headers());
-        record.at(100 + i as i64)
-    };
-    records(&values.iter().enumerate().map(labelled).collect::<Vec<_>>())
+        labelled.push(record.at(100 + i as i64));
+    }
+    records(&labelled)
 }
 
 /// A batch of these records.
