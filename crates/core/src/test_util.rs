@@ -7,9 +7,10 @@
 //! # Reading order
 //!
 //! [`clock`]; [`model`]: what state writes mean; [`mem_state`], [`mem_metadata`], [`mem_broker`]: implementations that a
-//! test drives by hand. [`suites`]: the contract of each seam as code; every implementation runs them.
+//! test drives by hand; [`emitted`]: what a host of a test was given. [`suites`]: the contract of each seam as code; every implementation runs them.
 
 pub mod clock;
+pub mod emitted;
 pub mod mem_broker;
 pub mod mem_metadata;
 pub mod mem_state;
