@@ -19,7 +19,7 @@ use fnstream_core::test_util::clock::ManualClock;
 use fnstream_core::test_util::mem_broker::MemBroker;
 use fnstream_core::test_util::mem_state::MemStateStores;
 use fnstream_core::timer::{TimeDomain, Timer};
-use fnstream_engine::{Engine, EngineConfig, EngineDeps};
+use fnstream_engine::{Backend, Engine, EngineConfig, EngineDeps, EpochBounds};
 
 use crate::artifacts;
 use crate::task::{Task, batch};
@@ -87,24 +87,24 @@ fn failed_calls(program: &Arc<dyn Program>, named: bool) -> usize {
     };
     let broker = MemBroker::new();
     for topic in spec.topics() {
-        broker.create_topic(&topic, 1);
+        broker.create_topic(&topic.name, 1);
     }
     for value in values() {
         broker.append("in", 0, value.as_bytes());
     }
     let (clock, client) = (Arc::new(ManualClock::new(0)), broker.connect(0));
-    let deps = EngineDeps {
+    let deps = EngineDeps { clock: clock.clone(), log: Arc::new(ProcessLog) };
+    let backend = Backend {
         broker: client.clone(),
         committer: client,
         state_stores: Arc::new(MemStateStores::new()),
-        clock: clock.clone(),
-        log: Arc::new(ProcessLog),
+        epoch: EpochBounds::default(),
     };
     let (engine, driver) = Engine::manual(EngineConfig::default(), deps);
     let entry = FunctionEntry { id: FunctionId(1), revision: 1, desired: DesiredState::Running, created_ms: 0, spec };
     let failed = Arc::new(AtomicUsize::new(0));
     engine
-        .start_function(&entry, Arc::new(Watched { program: program.clone(), named, failed: failed.clone() }))
+        .start_function(&entry, Arc::new(Watched { program: program.clone(), named, failed: failed.clone() }), backend)
         .unwrap();
     broker.assign_free(FunctionId(1), 0);
     let meter = engine.meters().of("f");
