@@ -146,7 +146,7 @@ impl Found {
 
 /// A function of one input.
 pub fn function(archive: &str, input: &str, output: &str, replicas: u32) -> Function {
-    Function { replicas, ..Function::new(archive, vec![input.to_owned()], output) }
+    Function { replicas, ..Function::new(archive, vec![input.into()], output) }
 }
 
 /// Takes an error of that code for success: what was asked for was done before.

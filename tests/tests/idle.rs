@@ -107,7 +107,7 @@ async fn deploy(client: &Client) -> Result<()> {
     each(|number| {
         let (client, archive) = (client.clone(), archive.clone());
         async move {
-            let function = Function::new(archive, vec![input(number)], output(number));
+            let function = Function::new(archive, vec![input(number).into()], output(number));
             client.create_function(&format!("idle-{number}"), &function).await?;
             Ok(Duration::ZERO)
         }

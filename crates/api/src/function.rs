@@ -10,10 +10,12 @@ mod on_error;
 
 use std::collections::BTreeMap;
 
+use fnstream_core::topic::TopicRef;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::failure::ErrorBody;
+use crate::topic::TopicReference;
 
 pub use change::{Emitted, FunctionUpdate, RevisionDescription, RollbackRequest, RolledBack};
 pub use event_time::{Selector, Strategy, Watermark};
@@ -32,7 +34,8 @@ pub struct Function {
     #[schema(example = "bin/example_basic.wasm")]
     pub archive: String,
     /// The input topics; the index of each is the source id that the function sees.
-    pub inputs: Vec<String>,
+    #[schema(value_type = Vec<TopicReference>)]
+    pub inputs: Vec<TopicRef>,
     /// Which input is read next; `round-robin` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<Selector>,
@@ -40,7 +43,8 @@ pub struct Function {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub watermarks: BTreeMap<String, Watermark>,
     /// The output topic.
-    pub output: String,
+    #[schema(value_type = TopicReference)]
+    pub output: TopicRef,
     /// How many tasks may run at once; topics that have to be made get that many partitions.
     #[serde(default = "one")]
     #[schema(default = 1, minimum = 1)]
@@ -68,7 +72,7 @@ fn one() -> u32 {
 
 impl Function {
     /// A function with one task and the defaults of everything else.
-    pub fn new(archive: impl Into<String>, inputs: Vec<String>, output: impl Into<String>) -> Self {
+    pub fn new(archive: impl Into<String>, inputs: Vec<TopicRef>, output: impl Into<TopicRef>) -> Self {
         Function {
             name: None,
             archive: archive.into(),

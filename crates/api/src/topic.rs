@@ -3,8 +3,43 @@
 
 //! Topics and artifacts.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+/// A topic as a function names it: a text such as `orders`, `orders@prod?group_id=billing` or `persistent://shop/eu/orders`, or
+/// its parts.
+///
+/// ```
+/// # use fnstream_core::topic::TopicRef;
+/// let text: TopicRef = serde_json::from_str(r#""orders@prod?group_id=billing""#).unwrap();
+/// let parts = r#"{"name": "orders", "cluster": "prod", "options": {"group_id": "billing"}}"#;
+/// assert_eq!(serde_json::from_str::<TopicRef>(parts).unwrap(), text);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum TopicReference {
+    /// `NAME[@CLUSTER][?option=value&option=value]`, where `%` and two hexadecimal digits stand for a byte.
+    Text(String),
+    /// The same in parts.
+    Parts(TopicParts),
+}
+
+/// A topic in parts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TopicParts {
+    /// Its name.
+    pub name: String,
+    /// The cluster where it lives: a name of the server's configuration, or addresses such as `kafka://host:9092`; the
+    /// server's own when it is not given.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub cluster: String,
+    /// Options for who reads or writes it, such as `group_id` and `partition`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
+}
 
 /// A topic as it is asked for; the empty object is one partition with the server's retention.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]

@@ -14,7 +14,7 @@
 //! ";
 //! let (config, notes) = parse_function_config(text.as_bytes()).unwrap();
 //! let spec = config.to_spec(&"0".repeat(64)).unwrap();
-//! assert_eq!((spec.inputs[0][0].as_str(), notes.len()), ("lines", 0));
+//! assert_eq!((&*spec.inputs[0][0].topic.name, notes.len()), ("lines", 0));
 //! ```
 
 mod brokers;

@@ -11,6 +11,7 @@ use crate::epoch::{FunctionId, TaskId};
 use crate::error::{Error, Result};
 use crate::record::{Position, Positions, TopicPartition};
 use crate::spec::InputSelector;
+use crate::topic::{Topic, TopicRef};
 use crate::waker::Waker;
 
 /// A task that this process is to run, with what it reads.
@@ -42,18 +43,18 @@ pub struct Subscription {
     /// Its name, which names the group.
     pub name: String,
     /// The topics of each input group.
-    pub groups: Vec<Vec<Arc<str>>>,
+    pub groups: Vec<Vec<TopicRef>>,
     /// Whether the groups have tasks of their own; which group is read next is the engine's affair.
     pub selector: InputSelector,
 }
 
 impl Subscription {
     /// What each of the function's tasks reads, by the task's index. `partitions` says how many a topic has.
-    pub fn tasks(&self, mut partitions: impl FnMut(&str) -> Result<u32>) -> Result<BTreeMap<u32, Vec<TaskInput>>> {
+    pub fn tasks(&self, mut partitions: impl FnMut(&Topic) -> Result<u32>) -> Result<BTreeMap<u32, Vec<TaskInput>>> {
         let mut tasks: BTreeMap<u32, Vec<TaskInput>> = BTreeMap::new();
         let groups = self.groups.len() as u32;
         for (group, topics) in (0u32..).zip(&self.groups) {
-            for topic in topics {
+            for TopicRef { topic, .. } in topics {
                 for number in 0..partitions(topic)? {
                     let index = self.selector.task_of(groups, group, number);
                     let partition = TopicPartition::new(topic.clone(), number);
@@ -207,7 +208,7 @@ pub trait Source: Send {
     fn trouble(&self) -> Option<Error>;
 }
 
-/// A place where topics live: the embedded log, Kafka, Pulsar.
+/// A place where topics live: the embedded log, Kafka, Pulsar. It serves the topics of one cluster, or of several.
 ///
 /// **Unavailable until sure**: "there is no such topic, partition or position" comes only when the broker knows it. As long
 /// as its view may be stale or incomplete (metadata still on its way, a topic that was just created, a leader that is being
@@ -232,8 +233,9 @@ pub trait Broker: Send + Sync {
     /// ```
     fn open_source(&self, assignment: &Assignment, from: &Positions, waker: Waker) -> Result<Box<dyn Source>>;
 
-    /// The number of partitions of a topic; at least 1.
-    fn partitions(&self, topic: &str) -> Result<u32>;
+    /// The number of partitions of a topic; at least 1. A topic of a cluster that the broker does not serve is an error
+    /// ([`crate::ErrorCode::ClusterUnknown`]).
+    fn partitions(&self, topic: &Topic) -> Result<u32>;
 
     /// The oldest record's position; the end when there is none.
     fn earliest(&self, partition: &TopicPartition) -> Result<Position>;

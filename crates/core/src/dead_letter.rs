@@ -11,7 +11,7 @@
 //! | `fs-dlq-code`, `fs-dlq-message` | the error |
 //! | `fs-dlq-backtrace` | the wasm backtrace, where there is one |
 //! | `fs-dlq-function`, `fs-dlq-revision` | who failed |
-//! | `fs-dlq-topic`, `fs-dlq-partition`, `fs-dlq-position` | where the record came from |
+//! | `fs-dlq-topic`, `fs-dlq-partition`, `fs-dlq-position` | where the record came from; the topic in its text form |
 //! | `fs-dlq-input` | the index of the input group, which the function sees as the source id |
 //! | `fs-dlq-attempts` | how often it was tried alone |
 //! | `fs-dlq-failed-at` | when it was given up, in milliseconds since the Unix epoch |
@@ -23,6 +23,7 @@ use fnstream_frame::{Headers, HeadersBuilder};
 
 use crate::error::{Result, internal};
 use crate::record::{Position, TopicPartition};
+use crate::topic::Topic;
 
 const VERSION: &str = "fs-dlq-version";
 const CODE: &str = "fs-dlq-code";
@@ -79,7 +80,7 @@ impl DeadLetter {
         }
         push(FUNCTION, self.function.as_bytes())?;
         push(REVISION, self.revision.to_string().as_bytes())?;
-        push(TOPIC, self.source.topic.as_bytes())?;
+        push(TOPIC, self.source.topic.to_string().as_bytes())?;
         push(PARTITION, self.source.partition.to_string().as_bytes())?;
         push(POSITION, self.position.to_string().as_bytes())?;
         push(INPUT, self.input.to_string().as_bytes())?;
@@ -104,7 +105,7 @@ impl DeadLetter {
             backtrace: text(BACKTRACE).map(str::to_owned),
             function: text(FUNCTION)?.to_owned(),
             revision: text(REVISION)?.parse().ok()?,
-            source: TopicPartition::new(text(TOPIC)?, text(PARTITION)?.parse().ok()?),
+            source: TopicPartition::new(text(TOPIC)?.parse::<Topic>().ok()?, text(PARTITION)?.parse().ok()?),
             position: Position(text(POSITION)?.parse().ok()?),
             input: text(INPUT)?.parse().ok()?,
             attempts: text(ATTEMPTS)?.parse().ok()?,

@@ -10,13 +10,13 @@
 //! ```
 
 use std::fmt;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::delta::Delta;
 use crate::record::Positions;
+use crate::topic::Topic;
 
 /// A function, for ever: the id of a deleted function is not given to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -107,7 +107,7 @@ pub struct FrozenEpoch {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxWatermark {
     /// The output topic.
-    pub topic: Arc<str>,
+    pub topic: Topic,
     /// Milliseconds since the Unix epoch; 0 when it emits none now. A lower one than before says nothing.
     pub watermark: u64,
     /// Whether the task's inputs are idle.
@@ -118,7 +118,7 @@ pub struct OutboxWatermark {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxBatch {
     /// The output topic.
-    pub topic: Arc<str>,
+    pub topic: Topic,
     /// The partition.
     pub partition: u32,
     /// The records in one frame, channel 0.

@@ -68,7 +68,7 @@ codes! {
     InvalidRequest = "FS-1001", User, 400, "the request is not well formed", "correct the request as the message says; the API is described at /openapi.json";
     EmptyBody = "FS-1002", User, 400, "the request has no body", "send the event or the function description as the request's body";
     BodyTooLarge = "FS-1003", User, 413, "the request is larger than the server accepts", "send smaller events, or raise the server's limit";
-    InvalidName = "FS-1004", User, 400, "a name has a form that is not allowed", "use 1 to 255 ASCII letters, digits, '.', '_' and '-', beginning with a letter, digit or '_'";
+    InvalidName = "FS-1004", User, 400, "a name has a form that is not allowed", "use 1 to 255 ASCII letters, digits, '.', '_' and '-', beginning with a letter, digit or '_'; a topic may also be named tenant/namespace/topic, in parts of that form";
     NotFound = "FS-1005", User, 404, "nothing is served at this path", "see /openapi.json for the paths of this server";
     MethodNotAllowed = "FS-1006", User, 405, "the path does not take this method", "see /openapi.json for the methods of this path";
     InvalidSql = "FS-1007", User, 400, "the SQL text is not valid", "correct the text at the place that is marked; docs/sql.md has the statements";
@@ -99,6 +99,7 @@ codes! {
     RecordTooLarge = "FS-1306", User, 413, "the record is larger than a topic accepts", "split the record, or raise the limit";
     PartitionNotFound = "FS-1307", User, 404, "the topic has no partition of this number", "see 'function-stream client topic describe'";
     DeadLetterNotFound = "FS-1308", User, 404, "there is no waiting dead letter of this number", "see 'function-stream client dlq ls' for those that wait";
+    ClusterUnknown = "FS-1309", User, 400, "the topic is of a cluster that this server does not know", "use a topic of the server's own cluster: its name without '@' and what follows";
     // 14xx: a function's own failures.
     GuestError = "FS-1401", User, 422, "the function returned an error", "see the message: it is the function's own";
     GuestTrap = "FS-1402", User, 422, "the function trapped", "see the backtrace; a trap is a bug of the function";

@@ -9,7 +9,7 @@
 //!
 //! # Reading order
 //!
-//! 1. [`record`], [`batch`]: what flows; [`dead_letter`]: what became of a record that no function could take. 2. [`epoch`], [`delta`], [`state_key`]: what one commit makes durable.
+//! 1. [`topic`], [`record`], [`batch`]: what flows and where; [`dead_letter`]: what became of a record that no function could take. 2. [`epoch`], [`delta`], [`state_key`]: what one commit makes durable.
 //! 3. [`spec`]: what a user asks for. 4. The seams: [`broker`] (with [`broker::Source`]), [`committer`], [`state`],
 //!    [`runtime`], [`metadata`], [`function_log`]. 5. [`error`]: what can go wrong, and whose fault it is.
 //!
@@ -40,6 +40,7 @@ pub mod spec;
 pub mod state;
 pub mod state_key;
 pub mod timer;
+pub mod topic;
 pub mod units;
 pub mod waker;
 

@@ -5,29 +5,31 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+use crate::topic::Topic;
 
 /// One partition of one topic.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TopicPartition {
-    /// The topic's name.
-    pub topic: Arc<str>,
+    /// The topic.
+    pub topic: Topic,
     /// Counted from 0.
     pub partition: u32,
 }
 
 impl TopicPartition {
     /// The partition of that number.
-    pub fn new(topic: impl Into<Arc<str>>, partition: u32) -> Self {
+    pub fn new(topic: impl Into<Topic>, partition: u32) -> Self {
         TopicPartition { topic: topic.into(), partition }
     }
 }
 
 impl fmt::Display for TopicPartition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.topic, self.partition)
+        write!(f, "{}-{}", self.topic.name, self.partition)?;
+        if self.topic.cluster.is_own() { Ok(()) } else { write!(f, "@{}", self.topic.cluster) }
     }
 }
 

@@ -8,13 +8,13 @@ mod limits;
 mod on_error;
 mod problem;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::epoch::FunctionId;
 use crate::error::{Error, ErrorCode, Result};
+use crate::topic::{Cluster, Topic, TopicRef};
 
 pub use event_time::{InputSelector, Watermark, WatermarkStrategy};
 pub use limits::Limits;
@@ -39,16 +39,16 @@ pub struct FunctionSpec {
     pub name: String,
     /// The artifact: SHA-256 in lowercase hexadecimal.
     pub artifact: String,
-    /// The topics of each input group; the index of a group is the source id that the function sees.
-    pub inputs: Vec<Vec<String>>,
+    /// The topics of each input group, of whichever clusters; the index of a group is the source id that the function sees.
+    pub inputs: Vec<Vec<TopicRef>>,
     /// Which of the groups is read next.
     #[serde(default, skip_serializing_if = "is_default")]
     pub selector: InputSelector,
     /// How event time is known, by input topic; [`Watermark::default`] for those that are not named.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub watermarks: BTreeMap<String, Watermark>,
+    pub watermarks: BTreeMap<Topic, Watermark>,
     /// The outputs; the index is the target id.
-    pub outputs: Vec<String>,
+    pub outputs: Vec<TopicRef>,
     /// How many tasks may run at once.
     pub replicas: u32,
     /// Given to the function at its start.
@@ -140,10 +140,10 @@ impl FunctionSpec {
     }
 
     /// The indexes of the function's tasks. `partitions` says how many a topic has.
-    pub fn task_indexes(&self, mut partitions: impl FnMut(&str) -> Result<u32>) -> Result<BTreeSet<u32>> {
+    pub fn task_indexes(&self, mut partitions: impl FnMut(&Topic) -> Result<u32>) -> Result<BTreeSet<u32>> {
         let mut indexes = BTreeSet::new();
         for (group, topics) in (0u32..).zip(&self.inputs) {
-            for topic in topics {
+            for TopicRef { topic, .. } in topics {
                 indexes.extend((0..partitions(topic)?).map(|partition| self.task_of(group, partition)));
             }
         }
@@ -151,7 +151,7 @@ impl FunctionSpec {
     }
 
     /// How many tasks the function has; their indexes need not be without holes.
-    pub fn task_count(&self, partitions: impl FnMut(&str) -> Result<u32>) -> Result<u32> {
+    pub fn task_count(&self, partitions: impl FnMut(&Topic) -> Result<u32>) -> Result<u32> {
         Ok(self.task_indexes(partitions)?.len() as u32)
     }
 
@@ -161,18 +161,23 @@ impl FunctionSpec {
     }
 
     /// The topic to which records go that the function fails at, if that is its policy.
-    pub fn dead_letter_topic(&self) -> Option<Cow<'_, str>> {
+    ///
+    /// Unless it is named it lives where the first output does.
+    pub fn dead_letter_topic(&self) -> Option<Topic> {
         match &self.on_error.action {
-            ErrorAction::DeadLetter { topic: Some(topic) } => Some(Cow::Borrowed(topic)),
-            ErrorAction::DeadLetter { topic: None } => Some(Cow::Owned(format!("{}{DEAD_LETTER_SUFFIX}", self.name))),
+            ErrorAction::DeadLetter { topic: Some(topic) } => Some(topic.clone()),
+            ErrorAction::DeadLetter { topic: None } => {
+                let cluster = self.outputs.first().map_or_else(Cluster::own, |output| output.topic.cluster.clone());
+                Some(Topic { cluster, name: format!("{}{DEAD_LETTER_SUFFIX}", self.name).into() })
+            }
             ErrorAction::Skip | ErrorAction::Stop => None,
         }
     }
 
     /// Every topic that must be there for the function to run.
-    pub fn topics(&self) -> impl Iterator<Item = Cow<'_, str>> {
+    pub fn topics(&self) -> impl Iterator<Item = Topic> {
         let named = self.inputs.iter().flatten().chain(&self.outputs);
-        named.map(|topic| Cow::Borrowed(topic.as_str())).chain(self.dead_letter_topic())
+        named.map(|named| named.topic.clone()).chain(self.dead_letter_topic())
     }
 
     fn check_topics(&self, problems: &mut Vec<SpecProblem>) {
@@ -183,45 +188,44 @@ impl FunctionSpec {
         if self.inputs.len() > MAX_GROUPS || self.inputs.iter().any(|g| g.len() > MAX_GROUPS) {
             found(Field::Inputs, format!("at most {MAX_GROUPS} input groups of {MAX_GROUPS} topics each"));
         }
-        let mut seen: HashSet<&str> = HashSet::new();
+        let mut seen: HashSet<&Topic> = HashSet::new();
         for (group, topics) in self.inputs.iter().enumerate() {
             for (index, topic) in topics.iter().enumerate() {
-                if !seen.insert(topic) {
-                    found(Field::Input { group, index }, format!("input '{}' is named twice", topic.escape_debug()));
+                if !seen.insert(&topic.topic) {
+                    found(Field::Input { group, index }, format!("input '{}' is named twice", topic.topic));
                 }
-                if let Err(e) = check_name("topic", topic) {
+                if let Err(e) = topic.check("topic") {
                     found(Field::Input { group, index }, e.message);
                 }
             }
         }
-        let mut outputs: HashSet<&str> = HashSet::new();
+        let mut outputs: HashSet<&Topic> = HashSet::new();
         for (index, topic) in self.outputs.iter().enumerate() {
-            if !outputs.insert(topic) {
-                found(Field::Output(index), format!("output '{}' is named twice", topic.escape_debug()));
+            if !outputs.insert(&topic.topic) {
+                found(Field::Output(index), format!("output '{}' is named twice", topic.topic));
             }
-            if seen.contains(&**topic) {
-                let topic = topic.escape_debug();
+            if seen.contains(&topic.topic) {
+                let topic = &topic.topic;
                 let message = format!("'{topic}' is both input and output: the function would feed itself for ever");
                 found(Field::Output(index), message);
             }
-            if let Err(e) = check_name("topic", topic) {
+            if let Err(e) = topic.check("topic") {
                 found(Field::Output(index), e.message);
             }
         }
         // One that is named after the function shares the faults of its name.
         let own = matches!(&self.on_error.action, ErrorAction::DeadLetter { topic: Some(_) });
         if let Some(topic) = self.dead_letter_topic().filter(|_| own || check_name("function", &self.name).is_ok()) {
-            if let Err(e) = check_name("dead-letter topic", &topic) {
+            if let Err(e) = topic.check("dead-letter topic") {
                 found(Field::DeadLetterTopic, e.message);
             }
-            if seen.contains(&*topic) || outputs.contains(&*topic) {
-                let topic = topic.escape_debug();
+            if seen.contains(&topic) || outputs.contains(&topic) {
                 let message = format!("dead-letter topic '{topic}' is also an input or an output of the function");
                 found(Field::DeadLetterTopic, message);
             }
         }
-        for topic in self.watermarks.keys().filter(|topic| !seen.contains(topic.as_str())) {
-            let message = format!("a watermark is given for '{}', which is not an input", topic.escape_debug());
+        for topic in self.watermarks.keys().filter(|topic| !seen.contains(topic)) {
+            let message = format!("a watermark is given for '{topic}', which is not an input");
             found(Field::Watermark(topic.clone()), message);
         }
     }
@@ -272,7 +276,8 @@ mod millis {
     }
 }
 
-/// Checks a name of a function, topic or cursor: it becomes part of paths, metrics and keys.
+/// Checks a name of a function, cluster or cursor: it becomes part of paths, metrics and keys. Topics may have others as
+/// well, see [`crate::topic::check_topic_name`].
 pub fn check_name(what: &str, name: &str) -> Result<()> {
     let invalid = |why: String| Err(Error::new(ErrorCode::InvalidName, format!("{what} name {why}")));
     if name.is_empty() {

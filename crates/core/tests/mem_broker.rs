@@ -223,7 +223,7 @@ fn a_crash_commits_what_the_driver_wants_in_order_and_tells_nobody() {
     broker.crash(1, |commit| commit.epoch != Epoch(2));
     assert_eq!((broker.values("out", 0), broker.values("out", 1)), (vec![b"1".to_vec()], vec![b"x".to_vec()]));
     assert!(answers.iter().all(|a| matches!(a.try_recv(), Err(TryRecvError::Disconnected))));
-    assert!(source.poll(None, LIMIT).is_err() && one.client.partitions("in").is_err());
+    assert!(source.poll(None, LIMIT).is_err() && one.client.partitions(&"in".into()).is_err());
     let again = join(&broker, 1);
     broker.assign_free(FUNCTION, 1);
     assert_eq!(again.acquire(0).progress.epoch, Epoch(1));

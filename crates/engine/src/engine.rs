@@ -126,7 +126,7 @@ impl Engine {
             }
             functions.insert(entry.id, function.clone());
         }
-        let groups = entry.spec.inputs.iter().map(|group| group.iter().map(|t| t.as_str().into()).collect()).collect();
+        let groups = entry.spec.inputs.clone();
         let subscription =
             Subscription { function: entry.id, name: entry.spec.name.clone(), groups, selector: entry.spec.selector };
         let joined = self.core.deps.broker.join(subscription, function.listener());

@@ -53,7 +53,7 @@ impl World {
         spec.validate().unwrap();
         let broker = MemBroker::new();
         for topic in spec.topics() {
-            broker.create_topic(&topic, 1);
+            broker.create_topic(&topic.name, 1);
         }
         for record in records {
             broker.produce("in", b"k", record.as_bytes());
@@ -117,7 +117,7 @@ impl World {
     }
 
     fn consumed(&self) -> u128 {
-        self.broker.progress(TaskId::new(ID, 0)).positions.iter().find(|(at, _)| &*at.topic == "in").unwrap().1.0
+        self.broker.progress(TaskId::new(ID, 0)).positions.iter().find(|(at, _)| &*at.topic.name == "in").unwrap().1.0
     }
 }
 

@@ -24,6 +24,7 @@ mod letters;
 mod logs;
 mod maintenance;
 mod observe;
+mod places;
 mod produce;
 mod requests;
 mod revisions;

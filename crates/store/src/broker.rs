@@ -9,6 +9,7 @@ use fnstream_core::Result;
 use fnstream_core::broker::{Assignment, AssignmentListener, Broker, Membership, Source, Subscription};
 use fnstream_core::epoch::TaskId;
 use fnstream_core::record::{Position, Positions, TopicPartition};
+use fnstream_core::topic::Topic;
 use fnstream_core::waker::Waker;
 
 use crate::log::source::LogSource;
@@ -26,7 +27,7 @@ impl Broker for EmbeddedBroker {
     fn join(&self, subscription: Subscription, listener: Arc<dyn AssignmentListener>) -> Result<Box<dyn Membership>> {
         let store = self.0.inner();
         let mut assignments = Vec::new();
-        for (index, inputs) in subscription.tasks(|topic| Ok(store.topics.get(topic)?.count()))? {
+        for (index, inputs) in subscription.tasks(|topic| Ok(store.topics.get(topic.own_name()?)?.count()))? {
             let task = TaskId::new(subscription.function, index);
             let lease = store.ledger.lock().lease(task)?;
             assignments.push(Assignment { task, lease, inputs });
@@ -40,12 +41,12 @@ impl Broker for EmbeddedBroker {
         Ok(Box::new(LogSource::open(self.0.inner().clone(), assignment, from, &waker)?))
     }
 
-    fn partitions(&self, topic: &str) -> Result<u32> {
-        Ok(self.0.inner().topics.get(topic)?.count())
+    fn partitions(&self, topic: &Topic) -> Result<u32> {
+        Ok(self.0.inner().topics.get(topic.own_name()?)?.count())
     }
 
     fn earliest(&self, partition: &TopicPartition) -> Result<Position> {
-        let topic = self.0.inner().topics.get(&partition.topic)?;
+        let topic = self.0.inner().topics.get(partition.topic.own_name()?)?;
         Ok(topic.partition(partition.partition)?.marks().earliest())
     }
 }

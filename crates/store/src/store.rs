@@ -154,14 +154,14 @@ impl Store {
     /// At most `limit` records from a position on; `None` at the end.
     pub fn read(&self, partition: &TopicPartition, from: Position, limit: PollLimit) -> Result<Option<Batch>> {
         let inner = self.inner();
-        let topic = inner.topics.get(&partition.topic)?;
+        let topic = inner.topics.get(partition.topic.own_name()?)?;
         Reading { db: &inner.db, topic: &topic, partition, group: 0 }.read(from, limit)
     }
 
     /// Has the waker called after each append to a partition that became readable, and when its topic is deleted, for as
     /// long as the guard lives.
     pub fn watch(&self, partition: &TopicPartition, waker: Waker) -> Result<WatchGuard> {
-        WatchGuard::new(self.inner().topics.get(&partition.topic)?, partition.partition, waker)
+        WatchGuard::new(self.inner().topics.get(partition.topic.own_name()?)?, partition.partition, waker)
     }
 
     /// The next record that a group of consumers reads; `None` when it has no cursor.

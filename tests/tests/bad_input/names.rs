@@ -37,7 +37,7 @@ async fn a_name_that_is_none_is_refused_wherever_it_stands() -> Result<()> {
         let answer = site.send("POST", &format!("/api/v1/topic/{encoded}"), b"{}").await?;
         answer.refused(ErrorCode::InvalidName).with_context(|| format!("topic {name:?}"))?;
         let mut odd = function(&archive, "odd");
-        odd.inputs = vec![name.to_owned()];
+        odd.inputs = vec![name.into()];
         let answer = site.send("POST", "/api/v1/function/odd", &serde_json::to_vec(&odd)?).await?;
         answer.refused(ErrorCode::InvalidSpec).with_context(|| format!("input {name:?}"))?;
     }

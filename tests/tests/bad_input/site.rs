@@ -105,7 +105,7 @@ pub fn money() -> Result<Vec<u8>> {
 
 /// A function of that archive on topics named after `name`.
 pub fn function(archive: &str, name: &str) -> Function {
-    Function::new(archive, vec![input(name)], output(name))
+    Function::new(archive, vec![input(name).into()], output(name))
 }
 
 pub fn input(name: &str) -> String {

@@ -42,7 +42,7 @@ async fn create(client: &Client, kind: Kind, digest: &str) -> Result<()> {
     for (name, value) in [("memory", "64MiB"), ("call-time", call_time)] {
         limits.set(name, value).map_err(anyhow::Error::msg)?;
     }
-    let function = Function { limits, ..Function::new(digest, vec![kind.input()], kind.output()) };
+    let function = Function { limits, ..Function::new(digest, vec![kind.input().into()], kind.output()) };
     client.create_function(kind.name(), &function).await?;
     Ok(())
 }

@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 
+use fnstream_core::topic::TopicRef;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{FileGrant, FunctionDescription, Limits, OnError, Selector, Watermark};
+use crate::topic::TopicReference;
 
 /// What is to change about a function. What is not given stays; so do the limits and the parts of the error policy that are
 /// not given. Watermarks, config, env and files are replaced as a whole.
@@ -23,7 +25,8 @@ pub struct FunctionUpdate {
     pub archive: Option<String>,
     /// The input topics: they cannot change, so those that the function has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub inputs: Option<Vec<String>>,
+    #[schema(value_type = Option<Vec<TopicReference>>)]
+    pub inputs: Option<Vec<TopicRef>>,
     /// Which input is read next. It cannot become `group-parallel`, nor stop being it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<Selector>,
@@ -32,7 +35,8 @@ pub struct FunctionUpdate {
     pub watermarks: Option<BTreeMap<String, Watermark>>,
     /// The output topic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub output: Option<String>,
+    #[schema(value_type = Option<TopicReference>)]
+    pub output: Option<TopicRef>,
     /// How many tasks may run at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use fnstream_core::Error;
 use fnstream_core::spec::{self, InputSelector, WatermarkStrategy};
+use fnstream_core::topic::Topic;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -128,8 +130,16 @@ impl Watermark {
     pub fn read_all(
         watermarks: &BTreeMap<String, Watermark>,
         problems: &mut Vec<String>,
-    ) -> BTreeMap<String, spec::Watermark> {
-        watermarks.iter().map(|(topic, watermark)| (topic.clone(), watermark.read(topic, problems))).collect()
+    ) -> BTreeMap<Topic, spec::Watermark> {
+        let mut read = BTreeMap::new();
+        for (text, watermark) in watermarks {
+            let watermark = watermark.read(text, problems);
+            match text.parse() {
+                Ok(topic) => drop(read.insert(topic, watermark)),
+                Err(Error { message, .. }) => problems.push(format!("a watermark is given for {message}")),
+            }
+        }
+        read
     }
 }
 

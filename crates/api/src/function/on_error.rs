@@ -3,7 +3,9 @@
 
 //! Error policies as a user writes them.
 
+use fnstream_core::Error;
 use fnstream_core::spec::{ErrorAction, ErrorPolicy};
+use fnstream_core::topic::Topic;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -73,13 +75,13 @@ impl OnError {
     }
 
     /// A policy as it is told: with everything that was not given too.
-    pub fn told(policy: &ErrorPolicy, dead_letter_topic: Option<&str>) -> Self {
+    pub fn told(policy: &ErrorPolicy, dead_letter_topic: Option<&Topic>) -> Self {
         OnError {
             action: Some((&policy.action).into()),
             retries: Some(policy.retries),
             backoff: Some(Quantity::duration(policy.backoff)),
             max_backoff: Some(Quantity::duration(policy.max_backoff)),
-            dead_letter_topic: dead_letter_topic.map(str::to_owned),
+            dead_letter_topic: dead_letter_topic.map(Topic::to_string),
         }
     }
 
@@ -114,7 +116,14 @@ impl OnError {
                     ErrorAction::DeadLetter { topic } => topic.clone(),
                     ErrorAction::Skip | ErrorAction::Stop => None,
                 };
-                ErrorAction::DeadLetter { topic: self.dead_letter_topic.clone().or(before) }
+                let read = |text: &String| match text.parse::<Topic>() {
+                    Ok(topic) => Some(topic),
+                    Err(Error { message, .. }) => {
+                        problems.push(format!("dead-letter-topic: {message}"));
+                        None
+                    }
+                };
+                ErrorAction::DeadLetter { topic: self.dead_letter_topic.as_ref().and_then(read).or(before) }
             }
         }
     }

@@ -15,6 +15,7 @@ use fnstream_core::committer::{Acquired, CommitResult, Committer};
 use fnstream_core::delta::Delta;
 use fnstream_core::epoch::{FrozenEpoch, OutboxBatch, Progress, TaskId};
 use fnstream_core::spec::FunctionEntry;
+use fnstream_core::topic::Topic;
 use fnstream_core::waker::Waker;
 use fnstream_engine::EngineConfig;
 use fnstream_store::Store;
@@ -52,7 +53,7 @@ impl AssignmentListener for Assignments {
 impl Copier {
     pub fn start(store: &Store, entry: &FunctionEntry, output: &str, config: &EngineConfig) -> Result<Self> {
         let listener = Arc::new(Assignments::default());
-        let groups = entry.spec.inputs.iter().map(|g| g.iter().map(|t| t.as_str().into()).collect()).collect();
+        let groups = entry.spec.inputs.clone();
         let subscription =
             Subscription { function: entry.id, name: entry.spec.name.clone(), groups, selector: entry.spec.selector };
         let membership = store.broker().join(subscription, listener.clone())?;
@@ -60,7 +61,7 @@ impl Copier {
         let mut threads = Vec::new();
         for assignment in std::mem::take(&mut *listener.0.lock()) {
             let (sender, events) = channel();
-            let (store, output, stop) = (store.clone(), Arc::from(output), sender.clone());
+            let (store, output, stop) = (store.clone(), Topic::own(output), sender.clone());
             threads
                 .push((stop, std::thread::spawn(move || copy(&store, &assignment, output, limit, &sender, &events))));
         }
@@ -80,7 +81,7 @@ impl Copier {
 fn copy(
     store: &Store,
     assignment: &Assignment,
-    output: Arc<str>,
+    output: Topic,
     limit: PollLimit,
     sender: &Sender<Event>,
     events: &Receiver<Event>,

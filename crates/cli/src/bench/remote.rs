@@ -51,7 +51,7 @@ impl Remote {
             let artifact = artifact::read(args)?;
             Ok::<_, Failure>(format!("sha256:{}", client.upload_artifact(artifact).await?.digest))
         })?;
-        let function = Function { replicas: args.partitions, ..Function::new(archive, vec![input], output) };
+        let function = Function { replicas: args.partitions, ..Function::new(archive, vec![input.into()], output) };
         Ok(Remote {
             runtime: Arc::new(runtime),
             client,
@@ -68,7 +68,7 @@ impl Remote {
         Reader {
             runtime: self.runtime.clone(),
             client: self.client.clone(),
-            topic: self.function.output.clone(),
+            topic: self.function.output.to_string(),
             group: format!("{}-{number}", self.name),
         }
     }
@@ -83,7 +83,7 @@ impl Target for Remote {
         while let Some(done) = self.sending.try_join_next() {
             Self::collect(done)?;
         }
-        let (client, topic, room) = (self.client.clone(), self.function.inputs[0].clone(), self.room.clone());
+        let (client, topic, room) = (self.client.clone(), self.function.inputs[0].to_string(), self.room.clone());
         let permit = self.runtime.block_on(room.acquire_owned()).map_err(|e| Failure::Plain(e.to_string()))?;
         let request = async move {
             let done = client.produce_frame(&topic, frame).await.map(drop);
@@ -134,7 +134,7 @@ impl Target for Remote {
         self.runtime.block_on(async {
             self.client.delete_function(&self.name).await?;
             for topic in [&self.function.inputs[0], &self.function.output] {
-                self.client.delete_topic(topic).await?;
+                self.client.delete_topic(&topic.to_string()).await?;
             }
             Ok(())
         })

@@ -5,6 +5,7 @@
 
 use fnstream_api::{Client, Function};
 use fnstream_core::ErrorCode;
+use fnstream_core::topic::TopicRef;
 
 use super::settings::Settings;
 use crate::failure::{Failure, Result};
@@ -21,10 +22,10 @@ pub struct Args {
     archive: String,
     /// Input topic; may be repeated
     #[arg(short, long = "input", value_name = "TOPIC", required = true)]
-    inputs: Vec<String>,
+    inputs: Vec<TopicRef>,
     /// Output topic
     #[arg(short, long, value_name = "TOPIC")]
-    output: String,
+    output: TopicRef,
     /// How many tasks may run at once
     #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     replicas: u32,

@@ -5,6 +5,7 @@
 
 use clap::ValueEnum;
 use fnstream_api::{Client, FunctionUpdate};
+use fnstream_core::topic::TopicRef;
 
 use super::create::upload;
 use super::settings::Settings;
@@ -22,7 +23,7 @@ pub struct Args {
     archive: Option<String>,
     /// Output topic
     #[arg(short, long, value_name = "TOPIC")]
-    output: Option<String>,
+    output: Option<TopicRef>,
     /// How many tasks may run at once
     #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..))]
     replicas: Option<u32>,

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use fnstream_core::spec::{ErrorAction, ErrorPolicy, FileGrant, InputSelector, Limits, Watermark, WatermarkStrategy};
+use fnstream_core::topic::Topic;
 
 use super::places::Places;
 use super::{Connector, FunctionConfig, FunctionKind, Input, Kafka, Output, Pulsar};
@@ -152,7 +153,7 @@ fn on_error(function: &Block, reader: &mut Reader) -> ErrorPolicy {
     let action = match word {
         Some("skip") => ErrorAction::Skip,
         Some("stop") => ErrorAction::Stop,
-        _ => ErrorAction::DeadLetter { topic: topic.map(str::to_owned) },
+        _ => ErrorAction::DeadLetter { topic: topic.map(Topic::from) },
     };
     let Some(block) = block else { return ErrorPolicy { action, ..default } };
     ErrorPolicy {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use fnstream_core::ErrorCode;
 use fnstream_core::spec::{Field, FunctionSpec, SpecProblem, Watermark};
+use fnstream_core::topic::{Topic, TopicRef};
 
 use super::{Connector, FunctionConfig, FunctionKind};
 use crate::problem::{Place, Problem, Problems};
@@ -75,7 +76,7 @@ impl FunctionConfig {
         let mut places = LogPlaces::default();
         let read = |text: &str| !(partial && text.is_empty());
         let mut watermarks = BTreeMap::new();
-        let mut inputs: Vec<Vec<String>> = Vec::new();
+        let mut inputs: Vec<Vec<TopicRef>> = Vec::new();
         for group in &self.inputs {
             let mut topics = Vec::new();
             for input in group {
@@ -84,9 +85,9 @@ impl FunctionConfig {
                 {
                     places.inputs.push(((inputs.len(), topics.len()), input.place));
                     if input.watermark != Watermark::default() {
-                        watermarks.insert(topic.clone(), input.watermark);
+                        watermarks.insert(Topic::own(&**topic), input.watermark);
                     }
-                    topics.push(topic.clone());
+                    topics.push(TopicRef::from(&**topic));
                 }
             }
             inputs.push(topics);
@@ -96,7 +97,7 @@ impl FunctionConfig {
             if let Connector::Log { topic } = &output.to
                 && read(topic)
             {
-                outputs.push(topic.clone());
+                outputs.push(TopicRef::from(&**topic));
                 places.outputs.push(output.place);
             }
         }
@@ -117,9 +118,11 @@ impl FunctionConfig {
         (spec, places)
     }
 
-    fn input_of(&self, topic: &str) -> Option<Place> {
+    fn input_of(&self, topic: &Topic) -> Option<Place> {
         let mut inputs = self.inputs.iter().flatten();
-        inputs.find(|input| matches!(input.from, Connector::Log { .. }) && input.from.topic() == topic).map(|i| i.place)
+        inputs
+            .find(|input| matches!(input.from, Connector::Log { .. }) && input.from.topic() == &*topic.name)
+            .map(|i| i.place)
     }
 }
 

@@ -83,9 +83,10 @@ schema: bytes
     let (config, notes) = good(text);
     assert_eq!(notes, Vec::<String>::new());
     let spec = config.to_spec("aa").unwrap();
-    assert_eq!(spec.inputs, [vec!["a", "b"], vec!["c"]]);
-    assert_eq!((spec.outputs.join(","), spec.selector, spec.replicas), ("x,y".into(), InputSelector::Priority, 4));
-    let watermark = |topic: &str| spec.watermarks.get(topic).copied();
+    assert_eq!(spec.inputs, [vec!["a".into(), "b".into()], vec!["c".into()]]);
+    assert_eq!(spec.outputs, ["x".into(), "y".into()]);
+    assert_eq!((spec.selector, spec.replicas), (InputSelector::Priority, 4));
+    let watermark = |topic: &str| spec.watermarks.get(&topic.into()).copied();
     let monotonic = Watermark { strategy: WatermarkStrategy::Monotonic, idle_timeout: None };
     let bounded = WatermarkStrategy::Bounded { delay: Duration::from_secs(5) };
     let bounded = Watermark { strategy: bounded, idle_timeout: Some(Duration::from_secs(30)) };

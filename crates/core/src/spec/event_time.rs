@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Field, SpecProblem, millis};
+use crate::topic::Topic;
 
 /// Which input group a task reads next. A group without records is passed over at once by all of them.
 ///
@@ -90,9 +91,8 @@ impl Watermark {
     /// The longest delay and idle time.
     pub const MOST: Duration = Duration::from_hours(24 * 366);
 
-    pub(super) fn check(&self, topic: &str, problems: &mut Vec<SpecProblem>) {
-        let mut found = |message| problems.push(SpecProblem::new(Field::Watermark(topic.to_owned()), message));
-        let topic = topic.escape_debug();
+    pub(super) fn check(&self, topic: &Topic, problems: &mut Vec<SpecProblem>) {
+        let mut found = |message| problems.push(SpecProblem::new(Field::Watermark(topic.clone()), message));
         if let WatermarkStrategy::Bounded { delay } = self.strategy
             && delay > Self::MOST
         {

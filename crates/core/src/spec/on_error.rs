@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Field, MAX_RETRIES, SpecProblem, millis};
+use crate::topic::Topic;
 
 /// What a task does with a record that its function fails at, once the record is alone.
 ///
@@ -37,7 +38,7 @@ pub enum ErrorAction {
     /// It goes to a topic, with the reason, and the task goes on.
     DeadLetter {
         /// The topic; the function's name with [`super::DEAD_LETTER_SUFFIX`] when it is not named.
-        topic: Option<String>,
+        topic: Option<Topic>,
     },
     /// It is consumed and forgotten, and the task goes on.
     Skip,

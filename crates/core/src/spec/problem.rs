@@ -3,6 +3,8 @@
 
 //! What is wrong with a description, and where: whoever read it from a text can point at the place.
 
+use crate::topic::Topic;
+
 /// A problem of a [`super::FunctionSpec`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpecProblem {
@@ -29,7 +31,7 @@ pub enum Field {
     /// The output of this index.
     Output(usize),
     /// The watermark of this input topic.
-    Watermark(String),
+    Watermark(Topic),
     /// How many tasks run at once.
     Replicas,
     /// The limit of this name.

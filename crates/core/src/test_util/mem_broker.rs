@@ -94,7 +94,7 @@ impl MemBroker {
 
     /// Creates a topic.
     pub fn create_topic(&self, topic: &str, partitions: u32) {
-        let created = self.shared.state.lock().ledger.topics.create(topic, partitions);
+        let created = self.shared.state.lock().ledger.topics.create(&topic.into(), partitions);
         assert!(created, "topic '{topic}' exists");
     }
 
@@ -110,7 +110,7 @@ impl MemBroker {
 
     /// The same, at a time.
     pub fn produce_at(&self, topic: &str, key: &[u8], value: &[u8], timestamp: i64) -> Position {
-        let partitions = expect(self.shared.state.lock().ledger.topics.partitions(topic));
+        let partitions = expect(self.shared.state.lock().ledger.topics.partitions(&topic.into()));
         let record = RecordRef::new(value).with_key(Some(key)).at(timestamp);
         self.append_record(topic, partition_for_key(key, partitions), record)
     }

@@ -179,7 +179,7 @@ impl BrokenClient {
     fn publish(broker: &MemBroker, outbox: &[OutboxBatch]) {
         for batch in outbox {
             for record in Frame::parse(&batch.frame).unwrap().iter() {
-                broker.append_record(&batch.topic, batch.partition, record);
+                broker.append_record(&batch.topic.name, batch.partition, record);
             }
         }
     }

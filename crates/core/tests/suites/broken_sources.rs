@@ -15,6 +15,7 @@ use fnstream_core::epoch::TaskId;
 use fnstream_core::record::{Position, Positions, TopicPartition};
 use fnstream_core::test_util::mem_broker::MemClient;
 use fnstream_core::test_util::suites::source;
+use fnstream_core::topic::Topic;
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, Result};
 use fnstream_frame::{FrameBuilder, RecordRef};
@@ -46,11 +47,12 @@ enum Fault {
     ReusesLeases,
     JumpsOverWhatWasDropped,
     InventsPartitions,
+    TakesClustersForItsOwn,
     ForgetsOnRestart,
     GivesAnyGroup,
 }
 
-const FAULTS: [(Fault, &str); 23] = [
+const FAULTS: [(Fault, &str); 24] = [
     (Fault::LosesTheLastRecord, "records_come_in_order_with_ascending_positions"),
     (Fault::GivesMoreThanTheLimit, "records_come_in_order_with_ascending_positions"),
     (Fault::PutsAllOnChannelZero, "a_record_is_given_as_it_was_appended"),
@@ -72,6 +74,7 @@ const FAULTS: [(Fault, &str); 23] = [
     (Fault::ReusesLeases, "a_later_assignment_has_a_higher_lease"),
     (Fault::JumpsOverWhatWasDropped, "a_dropped_position_is_an_error_and_never_a_jump"),
     (Fault::InventsPartitions, "partitions_are_counted_and_unknown_ones_refused"),
+    (Fault::TakesClustersForItsOwn, "topics_of_other_clusters_are_refused"),
     (Fault::ForgetsOnRestart, "records_outlast_the_process"),
     (Fault::GivesAnyGroup, "a_poll_of_one_group_gives_nothing_of_another"),
 ];
@@ -136,7 +139,10 @@ impl Broker for BrokenClient {
         Ok(Box::new(BrokenSource { parts, fault: self.fault, polled: self.polled.clone(), drained: false }))
     }
 
-    fn partitions(&self, topic: &str) -> Result<u32> {
+    fn partitions(&self, topic: &Topic) -> Result<u32> {
+        if self.fault == Fault::TakesClustersForItsOwn {
+            return self.sound.partitions(&Topic::own(topic.name.clone()));
+        }
         let partitions = self.sound.partitions(topic);
         if self.fault == Fault::InventsPartitions { Ok(partitions.unwrap_or(1)) } else { partitions }
     }

@@ -47,12 +47,12 @@ impl LogHarness for MemLog {
 
     fn append(&self, at: &TopicPartition, records: &[RecordRef<'_>]) {
         for record in records {
-            self.broker.append_record(&at.topic, at.partition, *record);
+            self.broker.append_record(&at.topic.name, at.partition, *record);
         }
     }
 
     fn read_all(&self, at: &TopicPartition) -> Vec<Vec<u8>> {
-        self.broker.values(&at.topic, at.partition)
+        self.broker.values(&at.topic.name, at.partition)
     }
 
     fn settle(&self) {
@@ -85,7 +85,7 @@ impl LogHarness for MemLog {
     }
 
     fn drop_before(&self, at: &TopicPartition, position: Position) -> bool {
-        self.broker.drop_before(&at.topic, at.partition, position);
+        self.broker.drop_before(&at.topic.name, at.partition, position);
         true
     }
 }

@@ -85,7 +85,7 @@ impl EventTime {
         let inputs = inputs.iter().map(|TaskInput { group, partition }| InputTime {
             group: *group,
             at: partition.clone(),
-            rule: spec.watermarks.get(&*partition.topic).copied().unwrap_or_default(),
+            rule: spec.watermarks.get(&partition.topic).copied().unwrap_or_default(),
             known: kept.inputs.iter().find(|(at, _)| at == partition).map(|(_, known)| *known).unwrap_or_default(),
             active: now,
             idle: false,
@@ -242,6 +242,7 @@ fn decode(kept: &Bytes) -> Result<Kept> {
 mod tests {
     use fnstream_core::batch::BatchPositions;
     use fnstream_core::record::Position;
+    use fnstream_core::topic::Topic;
     use fnstream_frame::{FrameBuilder, RecordRef};
 
     use super::*;
@@ -268,7 +269,7 @@ mod tests {
     /// Inputs `a` and `b`, each a group, with these rules.
     fn opened(rules: [Watermark; 2], kept: &Bytes) -> EventTime {
         let names = ["a", "b"];
-        let watermarks = names.iter().zip(rules).map(|(name, rule)| ((*name).to_owned(), rule)).collect();
+        let watermarks = names.iter().zip(rules).map(|(name, rule)| (Topic::own(*name), rule)).collect();
         let spec = FunctionSpec { watermarks, ..FunctionSpec::default() };
         let inputs = (0..).zip(names).map(|(group, name)| TaskInput { group, partition: partition(name) });
         EventTime::open(&spec, &inputs.collect::<Vec<_>>(), kept, START).unwrap()
@@ -367,7 +368,8 @@ mod tests {
 
     #[test]
     fn the_encoding_of_the_first_version_stays_readable() {
-        let bytes = Bytes::from_static(b"\x01\x01\x5a\x01\x01\x5c\x02\x01a\x00\x01\xc8\x01\x00\x01b\x00\x00\x01\x5f");
+        let bytes =
+            Bytes::from_static(b"\x01\x01\x5a\x01\x01\x5c\x02\0\x01a\x00\x01\xc8\x01\x00\0\x01b\x00\x00\x01\x5f");
         let rules = [bounded(10, None), Watermark::default()];
         let time = opened(rules, &bytes);
         assert_eq!(

@@ -27,7 +27,7 @@ const MESSAGE_BYTES: usize = 8 << 10;
 pub(super) fn place(function: &Function, index: u32) -> Result<Option<TopicPartition>> {
     let Some(topic) = function.entry.spec.dead_letter_topic() else { return Ok(None) };
     let partitions = function.engine.deps.broker.partitions(&topic)?;
-    Ok(Some(TopicPartition::new(&*topic, FunctionSpec::dead_letter_partition(index, partitions))))
+    Ok(Some(TopicPartition::new(topic, FunctionSpec::dead_letter_partition(index, partitions))))
 }
 
 /// Reads letters of one task.

@@ -11,6 +11,7 @@ use fnstream_core::failpoint;
 use fnstream_core::record::Positions;
 use fnstream_core::runtime::{CallResult, InstanceSpec};
 use fnstream_core::state::Marker;
+use fnstream_core::topic::Topic;
 use fnstream_core::waker::Waker;
 use parking_lot::Mutex;
 
@@ -51,9 +52,10 @@ pub(super) fn open(function: &Arc<Function>, assignment: &Assignment, waker: &Wa
     from.extend(unplaced.clone());
     let source = engine.deps.broker.open_source(assignment, &from, waker.clone())?;
     let spec = &function.entry.spec;
-    let output =
-        |topic: &str| Ok::<_, Error>(Output { topic: topic.into(), partitions: engine.deps.broker.partitions(topic)? });
-    let outputs = spec.outputs.iter().map(|topic| output(topic)).collect::<Result<_>>()?;
+    let output = |topic: &Topic| {
+        Ok::<_, Error>(Output { topic: topic.clone(), partitions: engine.deps.broker.partitions(topic)? })
+    };
+    let outputs = spec.outputs.iter().map(|named| output(&named.topic)).collect::<Result<_>>()?;
     let dead_letters = spec.dead_letter_topic().map(|topic| output(&topic)).transpose()?;
     let outbox = Outbox::new(outputs, dead_letters, assignment.task.index);
     let host = Arc::new(Mutex::new(TaskHost::new(layers, outbox, spec.limits)?));
@@ -62,7 +64,7 @@ pub(super) fn open(function: &Arc<Function>, assignment: &Assignment, waker: &Wa
         function: spec.name.clone(),
         revision: function.entry.revision,
         task_index: assignment.task.index,
-        outputs: spec.outputs.clone(),
+        outputs: spec.outputs.iter().map(|output| output.topic.to_string()).collect(),
         config: spec.config.clone(),
         limits: spec.limits,
         env: spec.env.clone(),

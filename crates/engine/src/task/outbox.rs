@@ -9,12 +9,13 @@ use bytes::Bytes;
 use fnstream_core::epoch::{OutboxBatch, OutboxWatermark};
 use fnstream_core::error::{Error, ErrorCode, Result, internal};
 use fnstream_core::record::partition_for_key;
+use fnstream_core::topic::Topic;
 use fnstream_frame::{Frame, FrameBuilder, RecordRef};
 
 /// An output of the function.
 #[derive(Debug, Clone)]
 pub(crate) struct Output {
-    pub(crate) topic: Arc<str>,
+    pub(crate) topic: Topic,
     pub(crate) partitions: u32,
 }
 

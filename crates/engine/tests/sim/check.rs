@@ -91,7 +91,7 @@ fn check_letters(world: &World) -> BTreeSet<u64> {
     for partition in 0..world.partitions(LETTERS) {
         for record in world.broker.read(LETTERS, partition) {
             let letter = DeadLetter::read(Headers::parse(&record.headers).unwrap()).expect("a letter");
-            let source = world.broker.read(&letter.source.topic, letter.source.partition);
+            let source = world.broker.read(&letter.source.topic.name, letter.source.partition);
             let original = source.iter().find(|source| source.position == letter.position).expect("its record");
             assert_eq!((&original.key, &original.value), (&record.key, &record.value));
             let id = number(record.bytes());

@@ -45,11 +45,11 @@ pub fn entry(id: FunctionId, name: &str, input: &str, output: &str) -> FunctionE
         spec: FunctionSpec {
             name: name.to_owned(),
             artifact: "native".to_owned(),
-            inputs: vec![vec![input.to_owned()]],
-            outputs: vec![output.to_owned()],
+            inputs: vec![vec![input.into()]],
+            outputs: vec![output.into()],
             replicas: 2,
             watermarks: match id {
-                RELAY => [(input.to_owned(), watermark())].into(),
+                RELAY => [(input.into(), watermark())].into(),
                 _ => [].into(),
             },
             on_error: ErrorPolicy { action, retries: 2, ..ErrorPolicy::default() },

@@ -22,6 +22,7 @@ use fnstream_core::batch::Batch;
 use fnstream_core::broker::PollLimit;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::spec::check_name;
+use fnstream_core::topic::Topic;
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_store::TopicInfo;
@@ -84,12 +85,12 @@ pub struct Delivered {
 
 impl App {
     /// The next records.
-    pub async fn consume(self: &Arc<Self>, reading: Reading) -> Result<Outcome> {
+    pub async fn consume(self: &Arc<Self>, mut reading: Reading) -> Result<Outcome> {
         self.check_open()?;
         if let Start::Group(group) = &reading.start {
             check_name("group", group)?;
         }
-        self.ensure_topic(&reading.topic).await?;
+        reading.topic = self.ensure_topic(&reading.topic).await?;
         let topic = self.store.topic(&reading.topic)?;
         let partitions = partitions(&topic, &reading)?;
         let limit = PollLimit { records: reading.max, bytes: MAX_BYTES };
@@ -133,7 +134,7 @@ impl App {
             if let Some(delivered) = attempt().await? {
                 return Ok(Some(delivered));
             }
-            counted.get_or_insert_with(|| Waiting::begin(self, &partitions[0].topic));
+            counted.get_or_insert_with(|| Waiting::begin(self, &partitions[0].topic.name));
             tokio::select! {
                 () = appended.notified() => {}
                 () = at(deadline) => return Ok(None),
@@ -279,26 +280,26 @@ impl Delivered {
 }
 
 fn earliest(app: &App, partition: &TopicPartition) -> Result<Position> {
-    let topic = app.store.topic(&partition.topic)?;
+    let topic = app.store.topic(&partition.topic.name)?;
     topic
         .partitions
         .iter()
         .find(|p| p.partition == partition.partition)
         .map(|p| p.earliest)
-        .ok_or_else(|| no_partition(&partition.topic, partition.partition))
+        .ok_or_else(|| no_partition(&partition.topic.name, partition.partition))
 }
 
 /// The partitions to read. From a position it is one, which must be named when there are several: positions of different
 /// partitions are not comparable.
 fn partitions(topic: &TopicInfo, reading: &Reading) -> Result<Vec<TopicPartition>> {
-    let name: Arc<str> = topic.name.as_str().into();
+    let name = Topic::own(topic.name.as_str());
     let all = || topic.partitions.iter().map(|p| TopicPartition::new(name.clone(), p.partition)).collect::<Vec<_>>();
     match reading.partition {
         Some(wanted) => all()
             .into_iter()
             .find(|p| p.partition == wanted)
             .map(|p| vec![p])
-            .ok_or_else(|| no_partition(&name, wanted)),
+            .ok_or_else(|| no_partition(&name.name, wanted)),
         None if matches!(reading.start, Start::Group(_)) || topic.partitions.len() == 1 => Ok(all()),
         None => Err(Error::new(
             ErrorCode::InvalidRequest,

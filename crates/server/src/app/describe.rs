@@ -8,6 +8,7 @@ use fnstream_api::{
     TaskStatus, Watermark,
 };
 use fnstream_core::spec::{DesiredState, FunctionEntry};
+use fnstream_core::topic::TopicRef;
 use fnstream_engine::{FunctionState, PartitionStatus, TaskState};
 
 use super::{App, spec as form};
@@ -23,6 +24,7 @@ impl App {
             (None, DesiredState::Stopped) => FunctionStatus::Stopped,
         };
         let spec = &entry.spec;
+        let groups = spec.inputs.iter().map(|group| group.iter().map(TopicRef::to_string).collect());
         FunctionDescription {
             name: spec.name.clone(),
             revision: entry.revision,
@@ -33,15 +35,15 @@ impl App {
             status: word,
             kind: status.as_ref().map(|status| status.kind.to_owned()),
             archive: format!("sha256:{}", spec.artifact),
-            inputs: spec.inputs.iter().flatten().cloned().collect(),
-            groups: if spec.inputs.iter().all(|group| group.len() == 1) { Vec::new() } else { spec.inputs.clone() },
+            inputs: spec.inputs.iter().flatten().map(TopicRef::to_string).collect(),
+            groups: if spec.inputs.iter().all(|group| group.len() == 1) { Vec::new() } else { groups.collect() },
             selector: spec.selector.into(),
-            watermarks: spec.watermarks.iter().map(|(topic, of)| (topic.clone(), Watermark::from(of))).collect(),
-            outputs: spec.outputs.clone(),
+            watermarks: spec.watermarks.iter().map(|(topic, of)| (topic.to_string(), Watermark::from(of))).collect(),
+            outputs: spec.outputs.iter().map(TopicRef::to_string).collect(),
             replicas: spec.replicas,
             config: spec.config.clone(),
             limits: (&spec.limits).into(),
-            on_error: OnError::told(&spec.on_error, spec.dead_letter_topic().as_deref()),
+            on_error: OnError::told(&spec.on_error, spec.dead_letter_topic().as_ref()),
             env: spec.env.clone(),
             files: spec.files.iter().map(form::told).collect(),
             created_ms: entry.created_ms,
@@ -72,7 +74,7 @@ impl App {
 
     pub(super) fn partition(&self, status: &PartitionStatus) -> PartitionDescription {
         // The log's own end, not the one that the task saw when it last looked: a task that is stuck does not look.
-        let topic = self.store.topic(&status.partition.topic).ok();
+        let topic = status.partition.topic.own_name().and_then(|name| self.store.topic(name)).ok();
         let now = topic.and_then(|topic| Some(topic.partitions.get(status.partition.partition as usize)?.end));
         let end = now.unwrap_or(status.end).max(status.position);
         PartitionDescription {

@@ -24,7 +24,7 @@ use fnstream_core::{Error, ErrorCode, Result, error::internal};
 use fnstream_engine::StopMode;
 
 use super::artifacts::{Archive, Pin};
-use super::{App, Deadline, boot, spec};
+use super::{App, Deadline, boot, places, spec};
 
 /// How long a function has to finish what it began: then a stop answers that it is still stopping, and a change ends it.
 pub(super) const STOP_WAIT: Duration = Duration::from_secs(10);
@@ -72,6 +72,7 @@ impl App {
         mode: CreateMode,
     ) -> Result<(Made, FunctionDescription)> {
         spec.validate()?;
+        places::check(&spec)?;
         self.alone(spec.name.clone(), move |app, name| async move {
             let there = app.blocking(move |app| app.metadata.get(&name)).await?;
             let made = match (there, mode) {
@@ -230,7 +231,7 @@ impl App {
         for topic in spec.topics() {
             // Dead letters are few, and one partition keeps them in the order in which they came.
             let partitions = if dead_letters.as_ref() == Some(&topic) { 1 } else { spec.replicas };
-            self.store.ensure_topic(&topic, partitions)?;
+            self.store.ensure_topic(topic.own_name()?, partitions)?;
         }
         Ok(())
     }

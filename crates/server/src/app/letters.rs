@@ -15,6 +15,7 @@ use fnstream_core::broker::PollLimit;
 use fnstream_core::dead_letter::DeadLetter;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::spec::{FunctionEntry, check_name};
+use fnstream_core::topic::Topic;
 use fnstream_core::{Error, ErrorCode, Result, error::internal};
 use fnstream_engine::{LetterAction, LetterReport, TriedLetter};
 
@@ -50,7 +51,7 @@ pub struct LetterOutcome {
 /// The letters of one function: its topic, and how far each task has gone.
 struct Shelf {
     entry: FunctionEntry,
-    topic: String,
+    topic: Topic,
     partitions: u32,
     /// By task.
     places: Vec<Position>,
@@ -67,7 +68,7 @@ impl App {
                     first.push(WaitingLetter { batch: batch.clone(), index, letter });
                 }
             })?;
-            Ok((shelf.topic, waiting, first))
+            Ok((shelf.topic.to_string(), waiting, first))
         })
         .await
     }
@@ -192,15 +193,14 @@ impl App {
                 format!("function '{name}' keeps no dead letters: its policy is another"),
             )
         })?;
-        let topic = topic.into_owned();
-        let partitions = self.store.topic(&topic)?.partitions.len() as u32;
+        let partitions = self.store.topic(topic.own_name()?)?.partitions.len() as u32;
         let mut tasks = 0;
         for input in entry.spec.inputs.iter().flatten() {
-            tasks = tasks.max(self.store.topic(input)?.partitions.len() as u32);
+            tasks = tasks.max(self.store.topic(input.topic.own_name()?)?.partitions.len() as u32);
         }
         let progress = self.store.progress(entry.id)?;
         let place = |index| {
-            let at = TopicPartition::new(topic.as_str(), index % partitions);
+            let at = TopicPartition::new(topic.clone(), index % partitions);
             let place = progress.get(&index).and_then(|progress| progress.positions.get(&at).copied());
             // A task that was never opened has no letters: whatever is there is of a former function of the name.
             place.unwrap_or(Position(u128::MAX))
@@ -212,11 +212,11 @@ impl App {
     /// Visits the letters that wait, partition by partition in order.
     fn each_letter(&self, shelf: &Shelf, mut visit: impl FnMut(&Batch, usize, DeadLetter)) -> Result<()> {
         for partition in 0..shelf.partitions {
-            let at = TopicPartition::new(shelf.topic.as_str(), partition);
+            let at = TopicPartition::new(shelf.topic.clone(), partition);
             let of_partition =
                 shelf.places.iter().enumerate().filter(|(task, _)| *task as u32 % shelf.partitions == partition);
             let Some(first) = of_partition.map(|(_, place)| *place).min() else { continue };
-            let info = self.store.topic(&shelf.topic)?;
+            let info = self.store.topic(shelf.topic.own_name()?)?;
             let Some(marks) = info.partitions.get(partition as usize) else { continue };
             let mut from = first.max(marks.earliest);
             while from < marks.end

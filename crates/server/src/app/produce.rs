@@ -28,13 +28,13 @@ impl App {
             return Err(Error::new(ErrorCode::EmptyBody, "there is no event in the request"));
         }
         // Before the next line: it is an operation of its own, and a shutdown that waits for this one would keep it waiting.
-        self.ensure_topic(topic).await?;
+        let topic = self.ensure_topic(topic).await?;
         let _running = self.operations.clone().read_owned().await;
         self.check_open()?;
         let (done, durable) = tokio::sync::oneshot::channel();
         let frame = records.to_bytes();
         let bytes = frame.len() as u64;
-        self.store.append(topic, partition, frame, Box::new(move |appended| drop(done.send(appended))));
+        self.store.append(&topic, partition, frame, Box::new(move |appended| drop(done.send(appended))));
         let appended = durable.await.map_err(|_| internal("the store forgot to answer an append"))??;
         let runs: Vec<_> = appended
             .into_iter()

@@ -26,6 +26,7 @@ use fnstream_core::spec::{FunctionEntry, FunctionSpec, check_name};
 use fnstream_core::{Error, ErrorCode, Result};
 
 use super::App;
+use super::places::joined;
 
 /// Where the tasks of a function stand, by index.
 type Standing = BTreeMap<u32, Progress>;
@@ -113,7 +114,7 @@ impl App {
         let standing = self.store.progress(state)?;
         let positions = standing.values().flat_map(|progress| &progress.positions);
         for (at, position) in positions.filter(|(at, _)| is_input(spec, at)) {
-            let topic = self.store.topic(&at.topic)?;
+            let topic = self.store.topic(at.topic.own_name()?)?;
             let earliest = topic.partitions.get(at.partition as usize).map(|partition| partition.earliest);
             if earliest.is_some_and(|earliest| *position < earliest) {
                 let message =
@@ -151,7 +152,7 @@ impl Since {
         };
         self.consumed += grown(|progress| progress.records_in);
         self.letters += passed(spec, began, ended);
-        let (topic, records) = (spec.outputs.join(", "), grown(|progress| progress.records_out));
+        let (topic, records) = (joined(&spec.outputs), grown(|progress| progress.records_out));
         match self.emitted.iter_mut().find(|emitted| emitted.topic == topic) {
             Some(emitted) => emitted.records += records,
             None => self.emitted.push(Emitted { topic, records }),
@@ -164,7 +165,7 @@ fn passed(spec: &FunctionSpec, began: &Standing, ended: &Standing) -> u128 {
     let Some(topic) = spec.dead_letter_topic() else { return 0 };
     let of_task = |(index, ended): (&u32, &Progress)| {
         let began = &began.get(index)?.positions;
-        let (at, end) = ended.positions.iter().find(|(at, _)| *at.topic == *topic)?;
+        let (at, end) = ended.positions.iter().find(|(at, _)| at.topic == topic)?;
         Some(end.0.saturating_sub(began.get(at)?.0))
     };
     ended.iter().filter_map(of_task).sum()
@@ -221,7 +222,7 @@ fn placed(spec: &FunctionSpec, then: &Standing, now: &Standing, reprocess: bool)
 }
 
 fn is_input(spec: &FunctionSpec, at: &TopicPartition) -> bool {
-    spec.inputs.iter().flatten().any(|topic| **topic == *at.topic)
+    spec.inputs.iter().flatten().any(|named| named.topic == at.topic)
 }
 
 /// What cannot be undone, in words.

@@ -5,7 +5,10 @@
 
 use fnstream_api::{FileGrant, Function, FunctionUpdate, Watermark};
 use fnstream_core::spec::{self, ErrorPolicy, FunctionSpec, InputSelector, Limits};
+use fnstream_core::topic::TopicRef;
 use fnstream_core::{Error, ErrorCode, Result};
+
+use super::places::{self, joined};
 
 /// The description of a new function, which runs the artifact of that digest.
 pub(super) fn new(name: &str, function: &Function, artifact: String) -> Result<FunctionSpec> {
@@ -13,7 +16,7 @@ pub(super) fn new(name: &str, function: &Function, artifact: String) -> Result<F
     let spec = FunctionSpec {
         name: name.to_owned(),
         artifact,
-        inputs: function.inputs.iter().map(|topic| vec![topic.clone()]).collect(),
+        inputs: function.inputs.iter().map(|named| vec![named.clone()]).collect(),
         selector: function.selector.map(InputSelector::from).unwrap_or_default(),
         watermarks: Watermark::read_all(&function.watermarks, &mut problems),
         outputs: vec![function.output.clone()],
@@ -32,7 +35,7 @@ pub(super) fn updated(spec: &FunctionSpec, update: &FunctionUpdate) -> Result<Fu
     let mut problems = Vec::new();
     let present: Vec<_> = spec.inputs.iter().flatten().cloned().collect();
     if let Some(inputs) = update.inputs.as_ref().filter(|inputs| **inputs != present) {
-        problems.push(inputs_change(&present.join(", "), &inputs.join(", ")));
+        problems.push(inputs_change(&joined(&present), &joined(inputs)));
     }
     let mut new = spec.clone();
     if let Some(selector) = update.selector {
@@ -77,10 +80,10 @@ fn inputs_change(from: &str, to: &str) -> String {
 }
 
 /// Inputs by group; a group of one without brackets.
-fn grouped(inputs: &[Vec<String>]) -> String {
-    let group = |topics: &Vec<String>| match topics.as_slice() {
-        [topic] => topic.clone(),
-        topics => format!("[{}]", topics.join(", ")),
+fn grouped(inputs: &[Vec<TopicRef>]) -> String {
+    let group = |topics: &Vec<TopicRef>| match topics.as_slice() {
+        [topic] => topic.to_string(),
+        topics => format!("[{}]", joined(topics)),
     };
     inputs.iter().map(group).collect::<Vec<_>>().join(", ")
 }
@@ -110,7 +113,7 @@ fn grant(grant: &FileGrant) -> spec::FileGrant {
 /// The description, unless there are problems, those included that it finds with itself.
 fn checked(spec: FunctionSpec, mut problems: Vec<String>) -> Result<FunctionSpec> {
     match spec.validate() {
-        Ok(()) if problems.is_empty() => Ok(spec),
+        Ok(()) if problems.is_empty() => places::check(&spec).map(|()| spec),
         Err(error) if problems.is_empty() => Err(error),
         valid => {
             problems.extend(valid.err().map(|error| error.message));

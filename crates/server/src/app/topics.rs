@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fnstream_api::{PartitionInfo, TopicDescription, TopicRequest};
-use fnstream_core::spec::{FunctionEntry, FunctionSpec, MAX_PARTITIONS, check_name};
+use fnstream_core::spec::{FunctionEntry, FunctionSpec, MAX_PARTITIONS};
+use fnstream_core::topic::Topic;
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_store::{Retention, TopicInfo};
 
 use super::App;
+use super::places::named;
 
 impl App {
     /// The names of all topics in order.
@@ -37,7 +39,7 @@ impl App {
 
     /// Makes a topic.
     pub async fn create_topic(self: &Arc<Self>, name: String, request: TopicRequest) -> Result<TopicDescription> {
-        check_name("topic", &name)?;
+        let name = named(&name)?;
         let partitions = request.partitions.unwrap_or(1);
         if !(1..=MAX_PARTITIONS).contains(&partitions) {
             return Err(Error::new(
@@ -62,13 +64,13 @@ impl App {
 
     /// What a topic is and how full it is.
     pub async fn describe_topic(self: &Arc<Self>, name: String) -> Result<TopicDescription> {
-        check_name("topic", &name)?;
+        let name = named(&name)?;
         self.blocking(move |app| app.describe_topic_now(&name)).await
     }
 
     /// Removes a topic with its events and its groups' places; refused while a function uses it.
     pub async fn delete_topic(self: &Arc<Self>, name: String) -> Result<()> {
-        check_name("topic", &name)?;
+        let name = named(&name)?;
         self.detached(|app| async move {
             app.blocking(move |app| {
                 let _alone = app.topic_use.write();
@@ -87,18 +89,17 @@ impl App {
         .await
     }
 
-    /// Makes a topic with one partition unless it is there.
-    pub(super) async fn ensure_topic(self: &Arc<Self>, name: &str) -> Result<()> {
-        check_name("topic", name)?;
-        match self.store.topic(name) {
+    /// Makes the topic that a request names with one partition unless it is there; answers its name in the store.
+    pub(super) async fn ensure_topic(self: &Arc<Self>, text: &str) -> Result<String> {
+        let name = named(text)?;
+        match self.store.topic(&name) {
             Err(error) if error.code == ErrorCode::TopicNotFound => {
-                let name = name.to_owned();
-                self.detached(
-                    |app| async move { app.blocking(move |app| app.store.ensure_topic(&name, 1).map(drop)).await },
-                )
+                self.detached(|app| async move {
+                    app.blocking(move |app| app.store.ensure_topic(&name, 1).map(|_| name)).await
+                })
                 .await
             }
-            other => other.map(drop),
+            other => other.map(|topic| topic.name),
         }
     }
 
@@ -118,9 +119,10 @@ fn users(functions: &[FunctionEntry], topic: &str) -> (Vec<String>, Vec<String>)
     let names = |uses: &dyn Fn(&FunctionSpec) -> bool| {
         functions.iter().filter(|f| uses(&f.spec)).map(|f| f.spec.name.clone()).collect::<Vec<_>>()
     };
-    let readers = names(&|spec| spec.inputs.iter().flatten().any(|t| t == topic));
-    let writers =
-        names(&|spec| spec.outputs.iter().any(|t| t == topic) || spec.dead_letter_topic().is_some_and(|t| t == topic));
+    let topic = Topic::own(topic);
+    let readers = names(&|spec| spec.inputs.iter().flatten().any(|named| named.topic == topic));
+    let writes = |spec: &FunctionSpec| spec.outputs.iter().any(|named| named.topic == topic);
+    let writers = names(&|spec| writes(spec) || spec.dead_letter_topic().is_some_and(|named| named == topic));
     (readers, writers)
 }
 

@@ -55,7 +55,7 @@ async fn a_thousand_functions_start_in_seconds() {
     let fixture = Fixture::new().await;
     let mut function = fixture.function(echo(), "in", "out").await;
     for i in 0..1000 {
-        function.inputs = vec![format!("in-{i}")];
+        function.inputs = vec![format!("in-{i}").into()];
         fixture.client.create_function(&format!("f{i}"), &function).await.unwrap();
     }
     let began = Instant::now();

@@ -124,7 +124,8 @@ fn outbox(epoch: &FrozenEpoch) -> Result<Vec<(Arc<str>, Part)>> {
                 part.records()
             )));
         }
-        Ok((batch.topic.clone(), part))
+        batch.topic.own_name()?;
+        Ok((batch.topic.name.clone(), part))
     });
     parts.collect()
 }

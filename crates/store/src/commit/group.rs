@@ -198,7 +198,7 @@ impl<'a> Group<'a> {
             .collect();
         let outbox = outbox?;
         let watermarks: Result<Vec<_>> =
-            watermarks.iter().map(|said| Ok((store.topics.get(&said.topic)?, said))).collect();
+            watermarks.iter().map(|said| Ok((store.topics.get(said.topic.own_name()?)?, said))).collect();
         let watermarks = watermarks?;
         let mut apart = self.apart.take();
         let batch = apart.as_mut().unwrap_or(&mut self.batch);

@@ -12,6 +12,7 @@ use fnstream_core::spec::{
     DesiredState, ErrorAction, ErrorPolicy, FileGrant, FunctionSpec, InputSelector, Limits, Watermark,
     WatermarkStrategy,
 };
+use fnstream_core::topic::Topic;
 use fnstream_frame::{FrameBuilder, RecordRef};
 
 use super::*;
@@ -67,11 +68,12 @@ fn floor_cursor_and_counter_of_version_1() {
 
 #[test]
 fn progress_of_version_1() {
-    // Generation 2, epoch 3, one position (t-1 at 300), 4 records in, 5 out, two bytes of time.
-    let golden = b"\x01\x02\x03\x01\x01t\x01\xac\x02\x04\x05\x02xy";
+    // Generation 2, epoch 3, two positions (t-1 at 300, t-0 of the cluster 'c' at 7), 4 records in, 5 out, two bytes of time.
+    let golden = b"\x01\x02\x03\x02\0\x01t\x01\xac\x02\x01c\x01t\0\x07\x04\x05\x02xy";
+    let elsewhere = TopicPartition::new("t@c".parse::<Topic>().unwrap(), 0);
     let progress = Progress {
         epoch: Epoch(3),
-        positions: Positions::from([(TopicPartition::new("t", 1), Position(300))]),
+        positions: Positions::from([(TopicPartition::new("t", 1), Position(300)), (elsewhere, Position(7))]),
         records_in: 4,
         records_out: 5,
         time: Bytes::from_static(b"xy"),
@@ -146,10 +148,10 @@ fn revisions_of_version_1() {
             selector: InputSelector::Priority,
             watermarks: [
                 (
-                    "a".to_owned(),
+                    "a".into(),
                     Watermark { strategy: WatermarkStrategy::Bounded { delay: ms(11) }, idle_timeout: Some(ms(12)) },
                 ),
-                ("b".to_owned(), Watermark { strategy: WatermarkStrategy::Monotonic, idle_timeout: None }),
+                ("b".into(), Watermark { strategy: WatermarkStrategy::Monotonic, idle_timeout: None }),
             ]
             .into(),
             outputs: vec!["o".into()],

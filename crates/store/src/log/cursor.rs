@@ -31,7 +31,7 @@ pub struct CursorInfo {
 impl Inner {
     pub(crate) fn cursor(&self, group: &str, at: &TopicPartition) -> Result<Option<Position>> {
         check_name("group", group)?;
-        let topic = self.topics.get(&at.topic)?;
+        let topic = self.topics.get(at.topic.own_name()?)?;
         topic.partition(at.partition)?;
         let value = self.db.get(keys::META, &keys::cursor(topic.id, at.partition, group))?;
         value.map(|value| formats::decode_cursor(&value).map(|position| Position(position.into()))).transpose()
@@ -39,7 +39,7 @@ impl Inner {
 
     pub(crate) fn set_cursor(&self, group: &str, at: &TopicPartition, position: Position) -> Result<()> {
         check_name("group", group)?;
-        self.topics.with(&at.topic, |topic| {
+        self.topics.with(at.topic.own_name()?, |topic| {
             let end = topic.partition(at.partition)?.marks().end();
             if position > end {
                 return Err(Error::new(

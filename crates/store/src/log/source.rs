@@ -40,7 +40,7 @@ struct Input {
 impl LogSource {
     pub(crate) fn open(store: Arc<Inner>, assignment: &Assignment, from: &Positions, waker: &Waker) -> Result<Self> {
         let inputs = assignment.inputs.iter().map(|input| {
-            let topic = store.topics.get(&input.partition.topic)?;
+            let topic = store.topics.get(input.partition.topic.own_name()?)?;
             let number = input.partition.partition;
             let watch = WatchGuard::new(topic.clone(), number, waker.clone())?;
             let marks = topic.partition(number)?.marks();

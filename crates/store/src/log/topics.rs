@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fnstream_core::record::Position;
-use fnstream_core::spec::{MAX_PARTITIONS, check_name};
+use fnstream_core::spec::MAX_PARTITIONS;
+use fnstream_core::topic::check_topic_name;
 use fnstream_core::{Error, ErrorCode, Result, failpoint};
 use parking_lot::RwLock;
 use rocksdb::WriteBatch;
@@ -148,7 +149,7 @@ pub(crate) struct NewTopic<'a> {
 
 impl NewTopic<'_> {
     fn write(&self, db: &Db, sync: Sync) -> Result<Topic> {
-        check_name("topic", self.name)?;
+        check_topic_name("topic", self.name)?;
         if self.partitions == 0 || self.partitions > MAX_PARTITIONS {
             return Err(Error::new(
                 ErrorCode::InvalidRequest,

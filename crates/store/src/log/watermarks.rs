@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use fnstream_core::Result;
 use fnstream_core::epoch::{FunctionId, OutboxWatermark, TaskId};
+use fnstream_core::topic::TopicRef;
 use rocksdb::WriteBatch;
 
 use super::partition::{Mark, Topic};
@@ -150,10 +151,10 @@ impl Inner {
         &self,
         batch: &mut WriteBatch,
         function: FunctionId,
-        outputs: &[String],
+        outputs: &[TopicRef],
     ) -> Vec<Raised> {
         self.change_writers(batch, function, |topic, writers| {
-            if !outputs.iter().any(|output| **output == *topic.name) {
+            if !names(outputs, topic) {
                 writers.tasks.retain(|task, _| task.function != function);
             }
         })
@@ -165,13 +166,13 @@ impl Inner {
         batch: &mut WriteBatch,
         before: FunctionId,
         after: FunctionId,
-        outputs: &[String],
+        outputs: &[TopicRef],
     ) -> Vec<Raised> {
         self.change_writers(batch, before, |topic, writers| {
             let own: Vec<_> = writers.of(before).map(|(task, writer)| (*task, *writer)).collect();
             for (task, writer) in own {
                 writers.tasks.remove(&task);
-                if outputs.iter().any(|output| **output == *topic.name) {
+                if names(outputs, topic) {
                     writers.tasks.insert(TaskId::new(after, task.index), writer);
                 }
             }
@@ -195,6 +196,11 @@ impl Inner {
         }
         raised
     }
+}
+
+/// Whether the outputs of a function name a topic.
+fn names(outputs: &[TopicRef], topic: &Topic) -> bool {
+    outputs.iter().any(|output| output.topic.cluster.is_own() && output.topic.name == topic.name)
 }
 
 /// A write that changed what writers have said is done.

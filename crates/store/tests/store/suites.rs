@@ -126,7 +126,7 @@ impl LogHarness for Process {
     fn append(&self, at: &TopicPartition, records: &[RecordRef<'_>]) {
         let mut frame = FrameBuilder::new();
         records.iter().for_each(|record| frame.push(*record));
-        append(&self.store, &at.topic, Some(at.partition), &frame).unwrap();
+        append(&self.store, &at.topic.name, Some(at.partition), &frame).unwrap();
     }
 
     fn read_all(&self, at: &TopicPartition) -> Vec<Vec<u8>> {

@@ -60,7 +60,7 @@ pub fn commit(committer: &dyn Committer, epoch: FrozenEpoch) -> CommitResult {
 
 /// The values of a partition from its earliest position on, with their positions.
 pub fn read_all(store: &Store, partition: &TopicPartition, limit: PollLimit) -> Vec<(u128, Vec<u8>)> {
-    let info = store.topic(&partition.topic).unwrap();
+    let info = store.topic(&partition.topic.name).unwrap();
     let mut next = info.partitions[partition.partition as usize].earliest;
     let mut values = Vec::new();
     while let Some(batch) = store.read(partition, next, limit).unwrap() {

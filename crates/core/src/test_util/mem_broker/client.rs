@@ -13,6 +13,7 @@ use crate::epoch::{Epoch, FrozenEpoch, FunctionId, TaskId};
 use crate::error::{Error, ErrorCode, Result};
 use crate::record::{Position, Positions, TopicPartition};
 use crate::state::Marker;
+use crate::topic::Topic;
 use crate::waker::Waker;
 
 /// A process' connection: its [`Broker`] and its [`Committer`].
@@ -35,8 +36,8 @@ impl Broker for MemClient {
         let (id, replaced) = {
             let mut state = self.shared.state.lock();
             state.check_alive(self.process, self.session)?;
-            for topic in subscription.groups.iter().flatten() {
-                state.ledger.topics.partitions(topic)?;
+            for input in subscription.groups.iter().flatten() {
+                state.ledger.topics.partitions(&input.topic)?;
             }
             state.groups.join(self.process, subscription, listener)
         };
@@ -49,7 +50,7 @@ impl Broker for MemClient {
         Ok(Box::new(source))
     }
 
-    fn partitions(&self, topic: &str) -> Result<u32> {
+    fn partitions(&self, topic: &Topic) -> Result<u32> {
         let state = self.shared.state.lock();
         state.check_alive(self.process, self.session)?;
         state.ledger.topics.partitions(topic)

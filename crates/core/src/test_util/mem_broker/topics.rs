@@ -10,7 +10,6 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use fnstream_frame::{Frame, FrameBuilder, Headers, RecordRef, RecordView};
@@ -20,6 +19,7 @@ use crate::broker::{PollLimit, TaskInput};
 use crate::epoch::{FunctionId, OutboxWatermark, TaskId};
 use crate::error::{Error, ErrorCode, Result};
 use crate::record::{Position, TopicPartition};
+use crate::topic::Topic;
 
 /// A committed record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,21 +153,22 @@ impl Partition {
 #[derive(Debug, Default)]
 pub(super) struct Topics {
     pub gaps: bool,
-    topics: BTreeMap<Arc<str>, Vec<Partition>>,
+    topics: BTreeMap<Topic, Vec<Partition>>,
     /// What each task has said last, by topic: its watermark, and whether it is idle.
-    writers: BTreeMap<Arc<str>, BTreeMap<TaskId, (u64, bool)>>,
+    writers: BTreeMap<Topic, BTreeMap<TaskId, (u64, bool)>>,
 }
 
 impl Topics {
-    pub fn create(&mut self, topic: &str, partitions: u32) -> bool {
+    pub fn create(&mut self, topic: &Topic, partitions: u32) -> bool {
         if self.topics.contains_key(topic) {
             return false;
         }
-        self.topics.insert(topic.into(), (0..partitions.max(1)).map(|_| Partition::default()).collect());
+        self.topics.insert(topic.clone(), (0..partitions.max(1)).map(|_| Partition::default()).collect());
         true
     }
 
-    pub fn partitions(&self, topic: &str) -> Result<u32> {
+    pub fn partitions(&self, topic: &Topic) -> Result<u32> {
+        topic.own_name()?;
         let found = self.topics.get(topic).map(|p| p.len() as u32);
         found.ok_or_else(|| Error::new(ErrorCode::TopicNotFound, format!("there is no topic '{topic}'")))
     }

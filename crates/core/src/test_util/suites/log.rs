@@ -18,6 +18,7 @@ use crate::record::{Position, Positions, TopicPartition};
 use crate::spec::InputSelector;
 use crate::state::Marker;
 use crate::test_util::support::RecordingListener;
+use crate::topic::TopicRef;
 use crate::waker::Waker;
 
 /// How a commit is made to fail.
@@ -96,7 +97,7 @@ pub(super) struct Member {
 
 /// Joins the function's group, reading these topics, each of which is an input group.
 pub(super) fn join(harness: &dyn LogHarness, topics: &[&str]) -> Member {
-    let groups = topics.iter().map(|topic| vec![Arc::from(*topic)]).collect();
+    let groups = topics.iter().map(|topic| vec![TopicRef::from(*topic)]).collect();
     let subscription =
         Subscription { function: FUNCTION, name: "suite".into(), groups, selector: InputSelector::default() };
     let listener = RecordingListener::new();

@@ -11,6 +11,7 @@ use crate::broker::{PollLimit, Polled, Source};
 use crate::error::ErrorCode;
 use crate::record::{Positions, TopicPartition};
 use crate::test_util::support::Told;
+use crate::topic::Topic;
 
 /// The contract of [`Source`].
 pub const CHECKS: &[Check<dyn LogHarness>] = checks![
@@ -26,6 +27,7 @@ pub const CHECKS: &[Check<dyn LogHarness>] = checks![
     ends_are_where_the_next_records_go,
     records_outlast_the_process,
     partitions_are_counted_and_unknown_ones_refused,
+    topics_of_other_clusters_are_refused,
     a_later_assignment_has_a_higher_lease,
     a_dropped_position_is_an_error_and_never_a_jump,
     a_poll_of_one_group_gives_nothing_of_another,
@@ -223,11 +225,21 @@ fn records_outlast_the_process(harness: &mut dyn LogHarness) {
 fn partitions_are_counted_and_unknown_ones_refused(harness: &mut dyn LogHarness) {
     harness.create_topic("in", 3);
     let broker = harness.broker();
-    assert_eq!(must("counting partitions", broker.partitions("in")), 3);
+    assert_eq!(must("counting partitions", broker.partitions(&"in".into())), 3);
     must("the earliest position", broker.earliest(&at("in", 2)));
-    let refused = broker.partitions("nowhere").err().map(|e| e.code);
+    let refused = broker.partitions(&"nowhere".into()).err().map(|e| e.code);
     assert_eq!(refused, Some(ErrorCode::TopicNotFound), "a topic that is not there");
     assert!(broker.earliest(&at("in", 3)).is_err(), "a partition that is not there");
+}
+
+fn topics_of_other_clusters_are_refused(harness: &mut dyn LogHarness) {
+    harness.create_topic("in", 1);
+    let broker = harness.broker();
+    let elsewhere: Topic = must("reading a topic", "in@no-such-cluster".parse());
+    let refused = broker.partitions(&elsewhere).err().map(|e| e.code);
+    assert_eq!(refused, Some(ErrorCode::ClusterUnknown), "a topic of that name in a cluster that is not the broker's");
+    let refused = broker.earliest(&TopicPartition::new(elsewhere, 0)).err().map(|e| e.code);
+    assert_eq!(refused, Some(ErrorCode::ClusterUnknown), "a partition of such a topic");
 }
 
 fn a_poll_of_one_group_gives_nothing_of_another(harness: &mut dyn LogHarness) {

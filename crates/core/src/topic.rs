@@ -1,0 +1,166 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Topics by name: of the server's own cluster or of another one.
+//!
+//! A [`Topic`] is an identity: positions, watermarks and wake-ups are kept by it. A [`TopicRef`] is what a user writes where a
+//! function reads or writes a topic: the topic, and options for the client that does so. Both have a text form:
+//!
+//! ```text
+//! orders                                       a topic of the server's own cluster
+//! persistent://shop/eu/orders                  a name of Apache Pulsar's form is a name like any other
+//! orders@prod                                  of the cluster that the server's configuration calls `prod`
+//! orders@kafka://b1:9092,b2:9092               of the cluster at these addresses, in whatever order they are given
+//! orders@prod?group_id=billing&partition=3     with options
+//! ```
+//!
+//! `%` and two hexadecimal digits stand for a byte, so that each part may hold what separates the parts.
+//!
+//! ```
+//! use fnstream_core::topic::{Topic, TopicRef};
+//!
+//! let input: TopicRef = "orders@kafka://b2:9092,b1:9092?group_id=billing".parse().unwrap();
+//! assert_eq!(input.topic.cluster.as_str(), "kafka://b1:9092,b2:9092");
+//! assert_eq!(input.options["group_id"], "billing");
+//! assert_eq!("orders".parse::<TopicRef>().unwrap().topic, Topic::own("orders"));
+//! ```
+
+mod cluster;
+mod name;
+mod serial;
+mod text;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorCode, Result};
+
+pub use cluster::Cluster;
+pub use name::check_topic_name;
+
+/// A topic: its name and the cluster where it lives.
+///
+/// Its persisted form is cluster and name, each as a string; of a topic of the server's own cluster the first is empty.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Topic {
+    /// The place where it lives.
+    pub cluster: Cluster,
+    /// Its name there.
+    pub name: Arc<str>,
+}
+
+impl Topic {
+    /// The topic of that name in the server's own cluster. The name is taken as it is, see [`Topic::check`].
+    pub fn own(name: impl Into<Arc<str>>) -> Topic {
+        Topic { cluster: Cluster::own(), name: name.into() }
+    }
+
+    /// Checks that the name is one that a topic may have. `what` says what the topic is, for the message.
+    pub fn check(&self, what: &str) -> Result<()> {
+        check_topic_name(what, &self.name)
+    }
+
+    /// Its name, if it is a topic of the server's own cluster; else [`ErrorCode::ClusterUnknown`]. For a place that has only
+    /// that cluster.
+    pub fn own_name(&self) -> Result<&str> {
+        if self.cluster.is_own() {
+            return Ok(&self.name);
+        }
+        let message = format!("topic '{self}' is of the cluster '{}', which this server does not know", self.cluster);
+        Err(Error::new(ErrorCode::ClusterUnknown, message))
+    }
+}
+
+/// A topic as a function names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicRef {
+    /// The topic.
+    pub topic: Topic,
+    /// Options by name: `group_id` and `partition`, and properties for the client of the topic's cluster.
+    pub options: BTreeMap<String, String>,
+}
+
+impl TopicRef {
+    /// Checks the topic's name and the names of the options. `what` says what the topic is, for the message.
+    pub fn check(&self, what: &str) -> Result<()> {
+        self.topic.check(what)?;
+        self.options.keys().try_for_each(|name| name::check_option(name))
+    }
+}
+
+impl FromStr for Topic {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Topic> {
+        let TopicRef { topic, options } = text::parse(text)?;
+        match options.first_key_value() {
+            None => Ok(topic),
+            Some((name, _)) => Err(text::malformed(
+                text,
+                format_args!(
+                    "has the option '{name}': options are given where a function names its inputs and outputs"
+                ),
+            )),
+        }
+    }
+}
+
+impl FromStr for TopicRef {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<TopicRef> {
+        text::parse(text)
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        text::write_topic(self, f)
+    }
+}
+
+impl fmt::Display for TopicRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        text::write_topic(&self.topic, f)?;
+        text::write_options(&self.options, f)
+    }
+}
+
+/// Of the server's own cluster.
+impl From<&str> for Topic {
+    fn from(name: &str) -> Topic {
+        Topic::own(name)
+    }
+}
+
+/// Of the server's own cluster.
+impl From<String> for Topic {
+    fn from(name: String) -> Topic {
+        Topic::own(name)
+    }
+}
+
+impl From<Topic> for TopicRef {
+    fn from(topic: Topic) -> TopicRef {
+        TopicRef { topic, options: BTreeMap::new() }
+    }
+}
+
+/// Of the server's own cluster, without options.
+impl From<&str> for TopicRef {
+    fn from(name: &str) -> TopicRef {
+        Topic::own(name).into()
+    }
+}
+
+/// Of the server's own cluster, without options.
+impl From<String> for TopicRef {
+    fn from(name: String) -> TopicRef {
+        Topic::own(name).into()
+    }
+}
+
+#[cfg(test)]
+mod tests;
