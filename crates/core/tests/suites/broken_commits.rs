@@ -16,6 +16,7 @@ use fnstream_core::epoch::{Epoch, FrozenEpoch, Generation, OutboxBatch, Progress
 use fnstream_core::error::{Error, ErrorCode, Result};
 use fnstream_core::record::{Position, Positions, TopicPartition};
 use fnstream_core::state::Marker;
+use fnstream_core::topic::Topic;
 use fnstream_core::test_util::mem_broker::{MemBroker, MemClient};
 use fnstream_core::test_util::suites::committer;
 use fnstream_core::waker::Waker;
@@ -452,7 +453,7 @@ macro_rules! broker {
                 Ok($source(self.0.open_source(of, from, waker)?))
             }
 
-            fn partitions(&self, topic: &str) -> Result<u32> {
+            fn partitions(&self, topic: &Topic) -> Result<u32> {
                 self.0.partitions(topic)
             }
 
