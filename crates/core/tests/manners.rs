@@ -205,7 +205,11 @@ fn a_process_that_connects_does_not_know_the_topics_yet() {
     let broker = broker(Manners { stale_lookups: 2, ..Manners::default() });
     let one = join(&broker, 1);
     for _ in 0..2 {
-        assert_eq!(one.client.partitions(&"nowhere".into()).unwrap_err().code, ErrorCode::Unavailable, "it cannot be sure yet");
+        assert_eq!(
+            one.client.partitions(&"nowhere".into()).unwrap_err().code,
+            ErrorCode::Unavailable,
+            "it cannot be sure yet"
+        );
     }
     assert_eq!(one.client.partitions(&"nowhere".into()).unwrap_err().code, ErrorCode::TopicNotFound);
     assert_eq!(one.client.partitions(&"in".into()).unwrap(), 1);

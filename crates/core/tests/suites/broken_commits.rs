@@ -16,9 +16,9 @@ use fnstream_core::epoch::{Epoch, FrozenEpoch, Generation, OutboxBatch, Progress
 use fnstream_core::error::{Error, ErrorCode, Result};
 use fnstream_core::record::{Position, Positions, TopicPartition};
 use fnstream_core::state::Marker;
-use fnstream_core::topic::Topic;
 use fnstream_core::test_util::mem_broker::{MemBroker, MemClient};
 use fnstream_core::test_util::suites::committer;
+use fnstream_core::topic::Topic;
 use fnstream_core::waker::Waker;
 use fnstream_frame::Frame;
 use parking_lot::Mutex;
