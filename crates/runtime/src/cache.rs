@@ -144,8 +144,7 @@ impl CodeCache {
     fn store(&self, dir: &Path, entry: &Entry, artifact: &[u8], kind: Kind, code: &[u8]) -> io::Result<File> {
         let folder = Folder::make(dir)?;
         let tables = has_tables(artifact).then_some(artifact);
-        let sum = format!("{} {}\n", kind.as_str(), hex(&Sha256::digest(code)));
-        entry.put(&folder, tables, code, sum.as_bytes())
+        entry.put(&folder, tables, kind, code)
     }
 
     fn in_memory(&self, engine: &Engine, digest: &str, artifact: &[u8], kind: Kind, code: &[u8]) -> Result<Loaded> {

@@ -119,13 +119,16 @@ impl Entry {
     }
 
     /// Puts files in place, unless somebody else was quicker. Gives the lock of the code that is there then.
-    pub(super) fn put(&self, folder: &Folder, artifact: Option<&[u8]>, code: &[u8], sum: &[u8]) -> io::Result<File> {
+    pub(super) fn put(&self, folder: &Folder, artifact: Option<&[u8]>, kind: Kind, code: &[u8]) -> io::Result<File> {
+        let sum = format!("{} {}\n", kind.as_str(), hex(&Sha256::digest(code)));
         let write = |path: &Path, bytes: &[u8]| Unfinished::write(folder, path, bytes);
         let artifact = artifact.map(|bytes| write(&self.artifact, bytes)).transpose()?;
-        let (code, sum) = (write(&self.code, code)?, write(&self.sum, sum)?);
+        let (code, sum) = (write(&self.code, code)?, write(&self.sum, sum.as_bytes())?);
         let _locked = folder.lock()?;
-        // Theirs may be in use, which is why it is not replaced.
-        if let Ok(Some(found)) = self.find() {
+        // Theirs may be in use, which is why it is not replaced; unless its sum names a kind that it cannot be.
+        if let Ok(Some(found)) = self.find()
+            && found.kind == kind
+        {
             return Ok(found.in_use);
         }
         if let Some(artifact) = artifact {

@@ -77,6 +77,10 @@ impl RuntimeHarness for Stdio {
         }
     }
 
+    fn emits_values_without_bytes(&self) -> bool {
+        false
+    }
+
     fn guest(&self, behaviour: Behaviour) -> Option<Guest> {
         let at_mark = match behaviour {
             Behaviour::Echo | Behaviour::PassThrough | Behaviour::RefuseInit => "",
