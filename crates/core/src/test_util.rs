@@ -6,12 +6,14 @@
 //!
 //! # Reading order
 //!
-//! [`clock`]; [`model`]: what state writes mean; [`mem_state`], [`mem_metadata`], [`mem_broker`]: implementations that a
+//! [`clock`]; [`model`]: what state writes mean; [`mem_state`], [`mem_metadata`], [`mem_broker`], [`mem_artifacts`], [`mem_peers`]: implementations that a
 //! test drives by hand. [`suites`]: the contract of each seam as code; every implementation runs them.
 
 pub mod clock;
+pub mod mem_artifacts;
 pub mod mem_broker;
 pub mod mem_metadata;
+pub mod mem_peers;
 pub mod mem_state;
 pub mod model;
 pub mod rng;

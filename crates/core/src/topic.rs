@@ -99,7 +99,9 @@ impl FromStr for Topic {
             None => Ok(topic),
             Some((name, _)) => Err(text::malformed(
                 text,
-                format_args!("has the option '{name}': options are given where a function names its inputs and outputs"),
+                format_args!(
+                    "has the option '{name}': options are given where a function names its inputs and outputs"
+                ),
             )),
         }
     }

@@ -126,7 +126,11 @@ impl World {
 }
 
 fn groups(count: usize, selector: InputSelector) -> FunctionSpec {
-    FunctionSpec { inputs: (0..count).map(|g| vec![format!("in{g}").into()]).collect(), selector, ..FunctionSpec::default() }
+    FunctionSpec {
+        inputs: (0..count).map(|g| vec![format!("in{g}").into()]).collect(),
+        selector,
+        ..FunctionSpec::default()
+    }
 }
 
 /// Says of each record which group it came from.
@@ -232,8 +236,7 @@ fn timed() -> FunctionSpec {
         strategy: WatermarkStrategy::Bounded { delay: Duration::from_millis(10) },
         idle_timeout,
     };
-    let watermarks =
-        [("in0".into(), bounded(None)), ("in1".into(), bounded(Some(Duration::from_secs(1))))].into();
+    let watermarks = [("in0".into(), bounded(None)), ("in1".into(), bounded(Some(Duration::from_secs(1))))].into();
     FunctionSpec { watermarks, ..groups(2, InputSelector::RoundRobin) }
 }
 

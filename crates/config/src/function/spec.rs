@@ -120,7 +120,9 @@ impl FunctionConfig {
 
     fn input_of(&self, topic: &Topic) -> Option<Place> {
         let mut inputs = self.inputs.iter().flatten();
-        inputs.find(|input| matches!(input.from, Connector::Log { .. }) && input.from.topic() == &*topic.name).map(|i| i.place)
+        inputs
+            .find(|input| matches!(input.from, Connector::Log { .. }) && input.from.topic() == &*topic.name)
+            .map(|i| i.place)
     }
 }
 

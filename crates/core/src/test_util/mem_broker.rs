@@ -28,30 +28,37 @@
 //! # drop(client);
 //! ```
 
+mod autopilot;
 mod client;
+mod clients;
 mod commits;
 mod driver;
 mod groups;
 mod processes;
 mod source;
+mod standing;
 mod tasks;
 mod topics;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fnstream_frame::RecordRef;
 use parking_lot::Mutex;
 
 pub use client::MemClient;
+pub use clients::MemGroups;
 pub use commits::{Outcome, PendingCommit};
+pub use standing::MemForks;
 pub use topics::StoredRecord;
 
 use crate::delta::Delta;
-use crate::epoch::{Epoch, FrozenEpoch, OutboxWatermark, Progress, TaskId};
+use crate::epoch::{Epoch, FrozenEpoch, FunctionId, OutboxWatermark, Progress, TaskId};
 use crate::error::{Error, ErrorCode, Result};
 use crate::record::{Position, TopicPartition, partition_for_key};
 use crate::state::Marker;
 use crate::test_util::model::Model;
+use clients::Clients;
 use commits::Ledger;
 use groups::Groups;
 use processes::Processes;
@@ -77,6 +84,13 @@ struct State {
     groups: Groups,
     processes: Processes,
     wakers: Wakers,
+    clients: Clients,
+    /// Whether tasks are assigned and commits resolved without a driver.
+    autopilot: bool,
+    /// Whether commits wait all the same.
+    commits_held: bool,
+    /// Copies of functions' state that may still be discarded.
+    forks: BTreeSet<FunctionId>,
 }
 
 impl MemBroker {
@@ -202,7 +216,8 @@ impl MemBroker {
         let wakers: Vec<_> = {
             let mut state = self.shared.state.lock();
             let appended = std::mem::take(&mut state.ledger.appended);
-            appended.iter().flat_map(|at| state.wakers.of(at).collect::<Vec<_>>()).collect()
+            let woken = |at| state.wakers.of(at).chain(state.clients.watchers(at)).collect::<Vec<_>>();
+            appended.iter().flat_map(woken).collect()
         };
         for waker in wakers {
             waker.wake();

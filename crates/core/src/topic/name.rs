@@ -21,7 +21,9 @@ pub fn check_topic_name(what: &str, name: &str) -> Result<()> {
         Some(("persistent" | "non-persistent", path)) => path,
         Some((domain, _)) => {
             let domain = domain.escape_debug();
-            return invalid(format!("begins with '{domain}://', which is neither 'persistent://' nor 'non-persistent://'"));
+            return invalid(format!(
+                "begins with '{domain}://', which is neither 'persistent://' nor 'non-persistent://'"
+            ));
         }
         None => name,
     };

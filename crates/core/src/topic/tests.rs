@@ -70,8 +70,27 @@ fn no_name_leads_out_of_a_folder() {
     }
     let long = format!("t/n/{}", "x".repeat(252));
     for bad in [
-        "", "a/b", "../x", "../../x", "t/../x", "t/n/..", "t/n/.x", "/t/n/x", "t//x", "t/n/", "t/n/x/y", "t/n/x\0", "t\\n\\x",
-        "file://t/n/x", "persistent://t/n", "persistent://", "persistent:///n/x", "a://t/n/x", "t/n/a b", "t/n/-x", &long,
+        "",
+        "a/b",
+        "../x",
+        "../../x",
+        "t/../x",
+        "t/n/..",
+        "t/n/.x",
+        "/t/n/x",
+        "t//x",
+        "t/n/",
+        "t/n/x/y",
+        "t/n/x\0",
+        "t\\n\\x",
+        "file://t/n/x",
+        "persistent://t/n",
+        "persistent://",
+        "persistent:///n/x",
+        "a://t/n/x",
+        "t/n/a b",
+        "t/n/-x",
+        &long,
     ] {
         let error = check_topic_name("topic", bad).expect_err(bad);
         assert_eq!(error.code, ErrorCode::InvalidName);
@@ -87,7 +106,9 @@ fn json_has_the_text_and_takes_an_object() {
     assert_eq!(read(r#"{"name": "a", "cluster": "prod", "options": {"x": "1"}}"#).unwrap(), full);
     assert_eq!(read(r#"{"name": "a@b"}"#).unwrap(), TopicRef::from("a@b"), "an object's name is no reference");
     assert!(read(r#"{"name": "a", "custer": "prod"}"#).unwrap_err().to_string().contains("custer"));
-    assert!(read(r#"{"name": "a", "cluster": "a b"}"#).unwrap_err().to_string().contains("cluster name 'a b' holds ' '"));
+    assert!(
+        read(r#"{"name": "a", "cluster": "a b"}"#).unwrap_err().to_string().contains("cluster name 'a b' holds ' '")
+    );
     assert!(read("3").unwrap_err().to_string().contains("a topic as text"));
     assert!(serde_json::from_str::<Topic>(r#"{"name": "a", "options": {"x": "1"}}"#).is_err());
     let keys = BTreeMap::from([(Topic::own("a"), 1)]);

@@ -103,7 +103,10 @@ fn decode(text: &str, part: &str) -> Result<String> {
             Some(hex(digits[0])? << 4 | hex(digits[1])?)
         });
         let Some(byte) = digits else {
-            return Err(malformed(text, format_args!("has a '%' that no two hexadecimal digits follow: '%25' stands for '%'")));
+            return Err(malformed(
+                text,
+                format_args!("has a '%' that no two hexadecimal digits follow: '%25' stands for '%'"),
+            ));
         };
         bytes.push(byte);
     }

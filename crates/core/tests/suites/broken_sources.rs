@@ -13,9 +13,9 @@ use fnstream_core::broker::{
 use fnstream_core::committer::Committer;
 use fnstream_core::epoch::TaskId;
 use fnstream_core::record::{Position, Positions, TopicPartition};
-use fnstream_core::topic::Topic;
 use fnstream_core::test_util::mem_broker::MemClient;
 use fnstream_core::test_util::suites::source;
+use fnstream_core::topic::Topic;
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, Result};
 use fnstream_frame::{FrameBuilder, RecordRef};

@@ -368,7 +368,8 @@ mod tests {
 
     #[test]
     fn the_encoding_of_the_first_version_stays_readable() {
-        let bytes = Bytes::from_static(b"\x01\x01\x5a\x01\x01\x5c\x02\0\x01a\x00\x01\xc8\x01\x00\0\x01b\x00\x00\x01\x5f");
+        let bytes =
+            Bytes::from_static(b"\x01\x01\x5a\x01\x01\x5c\x02\0\x01a\x00\x01\xc8\x01\x00\0\x01b\x00\x00\x01\x5f");
         let rules = [bounded(10, None), Watermark::default()];
         let time = opened(rules, &bytes);
         assert_eq!(

@@ -52,8 +52,9 @@ pub(super) fn open(function: &Arc<Function>, assignment: &Assignment, waker: &Wa
     from.extend(unplaced.clone());
     let source = engine.deps.broker.open_source(assignment, &from, waker.clone())?;
     let spec = &function.entry.spec;
-    let output =
-        |topic: &Topic| Ok::<_, Error>(Output { topic: topic.clone(), partitions: engine.deps.broker.partitions(topic)? });
+    let output = |topic: &Topic| {
+        Ok::<_, Error>(Output { topic: topic.clone(), partitions: engine.deps.broker.partitions(topic)? })
+    };
     let outputs = spec.outputs.iter().map(|named| output(&named.topic)).collect::<Result<_>>()?;
     let dead_letters = spec.dead_letter_topic().map(|topic| output(&topic)).transpose()?;
     let outbox = Outbox::new(outputs, dead_letters, assignment.task.index);

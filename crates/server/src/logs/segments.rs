@@ -139,7 +139,7 @@ fn bases(folder: &Path) -> io::Result<Vec<u64>> {
 }
 
 /// What is to be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reading {
     /// The last lines.
     Tail(usize),

@@ -22,7 +22,7 @@ async fn a_function_is_created_runs_is_seen_and_is_deleted() {
     assert_eq!((described.status, described.desired.as_str()), (FunctionStatus::Running, "running"));
     assert_eq!((described.tasks[0].records_in, described.tasks[0].records_out), (1, 1));
     let partition = &described.tasks[0].partitions[0];
-    assert_eq!((partition.topic.as_str(), partition.position.as_str(), partition.lag), ("in", "1", 0));
+    assert_eq!((partition.topic.as_str(), partition.position.as_str(), partition.lag), ("in", "1", Some(0)));
 
     client.delete_function("f").await.unwrap();
     assert_eq!(client.list_functions().await.unwrap(), Vec::<String>::new());

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use fnstream_core::ErrorCode;
 use fnstream_core::epoch::{Epoch, FunctionId};
 use fnstream_core::record::{Position, Positions, TopicPartition};
-use fnstream_core::topic::Topic;
 use fnstream_core::spec::{
     DesiredState, ErrorAction, ErrorPolicy, FileGrant, FunctionSpec, InputSelector, Limits, Watermark,
     WatermarkStrategy,
 };
+use fnstream_core::topic::Topic;
 use fnstream_frame::{FrameBuilder, RecordRef};
 
 use super::*;

@@ -8,9 +8,10 @@ use std::time::Duration;
 use fnstream_core::ErrorCode;
 use fnstream_core::broker::PollLimit;
 use fnstream_core::record::{Position, Positions};
+use fnstream_core::topics::Retention;
 use fnstream_core::waker::Waker;
 use fnstream_frame::{FrameBuilder, RecordRef};
-use fnstream_store::{Dropped, Retention, Store};
+use fnstream_store::{Dropped, Store};
 
 use crate::support::*;
 

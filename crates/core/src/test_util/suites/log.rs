@@ -15,10 +15,10 @@ use crate::committer::{Acquired, CommitResult, Committer};
 use crate::delta::Delta;
 use crate::epoch::{FunctionId, TaskId};
 use crate::record::{Position, Positions, TopicPartition};
-use crate::topic::TopicRef;
 use crate::spec::InputSelector;
 use crate::state::Marker;
 use crate::test_util::support::RecordingListener;
+use crate::topic::TopicRef;
 use crate::waker::Waker;
 
 /// How a commit is made to fail.

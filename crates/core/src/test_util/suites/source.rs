@@ -10,8 +10,8 @@ use super::{Check, checks, must};
 use crate::broker::{PollLimit, Polled, Source};
 use crate::error::ErrorCode;
 use crate::record::{Positions, TopicPartition};
-use crate::topic::Topic;
 use crate::test_util::support::Told;
+use crate::topic::Topic;
 
 /// The contract of [`Source`].
 pub const CHECKS: &[Check<dyn LogHarness>] = checks![
