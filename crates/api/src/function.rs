@@ -138,8 +138,10 @@ impl FunctionStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TaskStatus {
-    /// It takes its state over and starts an instance.
+    /// It is taken over, or starts an instance.
     Opening,
+    /// It rebuilds its state from the log of its changes.
+    Restoring,
     /// It processes.
     Running,
     /// It failed and waits before it tries again.
@@ -157,6 +159,7 @@ impl TaskStatus {
     pub fn as_str(self) -> &'static str {
         match self {
             TaskStatus::Opening => "opening",
+            TaskStatus::Restoring => "restoring",
             TaskStatus::Running => "running",
             TaskStatus::BackingOff => "backing-off",
             TaskStatus::Draining => "draining",
@@ -241,6 +244,12 @@ pub struct TaskDescription {
     /// What went wrong last, also when it was overcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<TaskError>,
+    /// Why it waits for the broker now. It goes on by itself when it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<ErrorBody>,
+    /// While it rebuilds its state: how many changes of the log it has read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<u64>,
 }
 
 /// Where a task stands in one input partition.
@@ -252,10 +261,24 @@ pub struct PartitionDescription {
     pub partition: u32,
     /// The next record to read; everything before it is committed.
     pub position: String,
-    /// The position that the partition's next record will get.
-    pub end: String,
-    /// How far the first is behind the second.
-    pub lag: u64,
+    /// The position that the partition's next record will get, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<String>,
+    /// How many records the first is behind the second, where it is known: not every broker counts records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag: Option<u64>,
+}
+
+impl TaskDescription {
+    /// The records of all its inputs that it has not committed yet; `None` when it is not known of every one.
+    pub fn lag(&self) -> Option<u64> {
+        total_lag(self.partitions.iter().map(|partition| partition.lag))
+    }
+}
+
+/// The sum of lags; `None` when one of them is not known.
+pub fn total_lag(mut lags: impl Iterator<Item = Option<u64>>) -> Option<u64> {
+    lags.try_fold(0, |sum: u64, lag| Some(sum.saturating_add(lag?)))
 }
 
 /// A task's last failure.
@@ -309,6 +332,7 @@ mod tests {
         }
         for status in [
             TaskStatus::Opening,
+            TaskStatus::Restoring,
             TaskStatus::Running,
             TaskStatus::BackingOff,
             TaskStatus::Draining,

@@ -29,7 +29,7 @@ pub struct FunctionSummary {
     pub skipped: u64,
     /// Times that a task was opened again after a failure, since the server was started.
     pub restarts: u64,
-    /// Records of its inputs that it has not committed yet; not known while it does not run.
+    /// Records of its inputs that it has not committed yet; not known while it does not run, or when a broker does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag: Option<u64>,
     /// Bytes of memory that its instances use.

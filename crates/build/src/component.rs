@@ -17,11 +17,11 @@ use crate::worlds::{self, Worlds};
 const PACKED: &str = "functionstream:packed/function@0.1.0";
 const PROCESSOR: &str = "fs-process";
 
-/// What an SDK exports that has timers, as a core module names it.
+/// The export of an SDK that has timers, as a core module names it.
 pub(crate) const TIMER_HANDLER: &str = "functionstream:packed/timer-handler@0.1.0";
 const STDIO: &str = "process";
 
-/// What an artifact can be run as.
+/// A way to run an artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A component of the packed world.
@@ -50,7 +50,7 @@ pub struct Artifact {
     pub bytes: Vec<u8>,
     /// All that it can be run as, the best first.
     pub kinds: Vec<Kind>,
-    /// What it imports: interfaces of a component, modules of a core module.
+    /// Its imports: interfaces of a component, modules of a core module.
     pub imports: Vec<String>,
 }
 

@@ -25,12 +25,12 @@ use fnstream_core::{Error, ErrorCode, Result};
 pub use component::{Artifact, Kind, componentize};
 pub use worlds::Worlds;
 
-/// What to build, and how.
+/// The program to build, and the way to build it.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The folder with the program.
     pub dir: PathBuf,
-    /// Where the artifact goes; `None` = `build/NAME.wasm` in the folder, by the folder's name.
+    /// The path of the artifact; `None` = `build/NAME.wasm` in the folder, by the folder's name.
     pub out: Option<PathBuf>,
     /// Build Go with TinyGo.
     pub tinygo: bool,
@@ -40,12 +40,12 @@ pub struct Options {
     pub toolchain: Option<PathBuf>,
 }
 
-/// What was built.
+/// An artifact that was built.
 #[derive(Debug)]
 pub struct Built {
-    /// Where the artifact is.
+    /// The path of the artifact.
     pub path: PathBuf,
-    /// What it is.
+    /// Its kind and interfaces.
     pub artifact: Artifact,
 }
 

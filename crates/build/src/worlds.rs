@@ -22,19 +22,19 @@ const PACKAGES: &[(&str, &str)] = &[
 const BUILD: &str = "
 package functionstream:build@0.1.0;
 
-/// What an SDK exports. WASI comes with the adapter.
+/// The world of an SDK. WASI comes with the adapter.
 world both {
   include functionstream:packed/packed-timers@0.1.0;
   include functionstream:core/processor@0.1.0;
 }
 
-/// What an SDK exports that was made before there were timers.
+/// The world of an SDK that was made before there were timers.
 world both-without-timers {
   include functionstream:packed/packed@0.1.0;
   include functionstream:core/processor@0.1.0;
 }
 
-/// What is for other hosts.
+/// The world for other hosts.
 world per-record {
   include functionstream:core/processor@0.1.0;
 }

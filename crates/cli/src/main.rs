@@ -78,6 +78,9 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
+    if let Some(done) = fnstream_runtime::compile_if_asked() {
+        return done;
+    }
     fnstream_core::failpoint::init();
     let done = match Cli::parse().verb {
         Verb::Standalone(args) => standalone::run(&args),

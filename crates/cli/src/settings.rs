@@ -17,6 +17,7 @@ use fnstream_config::server::{
     DurabilitySetting, Effective, Flag, GRPC_LISTEN, ServerSettings, Sources, server_config,
 };
 use fnstream_core::{Error, ErrorCode};
+use fnstream_runtime::Compiling;
 use fnstream_server::{Durability, Retention, ServerConfig};
 
 use crate::failure::{Failure, Result};
@@ -193,11 +194,14 @@ pub fn server(settings: &ServerSettings) -> ServerConfig {
     config.max_artifact_bytes = bytes(settings.max_artifact_bytes);
     config.cache_dir.clone_from(&settings.cache_dir);
     config.cache_bytes = settings.cache_bytes;
+    config.compiling = Compiling::in_children(settings.compile_time);
     config
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use fnstream_config::server::parse_server_config;
 
     use super::*;
@@ -210,7 +214,7 @@ rest: {listen: ':7400', max_produce_size: 1MiB, max_artifact_size: 2MiB}
 state_storage: {base_dir: /srv/fs, durability: sync, dirty_keys: 12}
 retention: {max_age: 7d, max_bytes: 10GiB}
 allow: {archive_dirs: [/a], files_dirs: [/c]}
-wasm: {cache_dir: /cache, max_cache_size: 1GiB}
+wasm: {cache_dir: /cache, max_cache_size: 1GiB, max_compile_time: 90s}
 ";
         let config = server(&parse_server_config(text.as_bytes()).unwrap().0);
         assert_eq!((config.listen.as_str(), config.grpc_listen.as_deref()), (":7400", Some("127.0.0.1:9090")));
@@ -222,7 +226,8 @@ wasm: {cache_dir: /cache, max_cache_size: 1GiB}
             (Some(604_800), Some(10 << 30))
         );
         assert_eq!((config.archive_dirs, config.files_dirs), (vec![PathBuf::from("/a")], vec![PathBuf::from("/c")]));
-        assert_eq!((config.cache_dir, config.cache_bytes), (Some(PathBuf::from("/cache")), Some(1 << 30)));
+        assert_eq!((config.cache_dir, config.cache_bytes), (Some(PathBuf::from("/cache")), 1 << 30));
+        assert_eq!(config.compiling, Compiling::in_children(Duration::from_secs(90)));
         let config = |text: &str| server(&parse_server_config(text.as_bytes()).unwrap().0);
         assert_eq!(config("wasm: {enable_cache: false}").cache_dir, None);
         assert_eq!(config("service: {worker_multiplier: 2}").workers.map(|workers| workers % 2), Some(0));

@@ -81,7 +81,9 @@ pub struct ServerSettings {
     /// Where compiled code is kept; nowhere when it is not set.
     pub cache_dir: Option<PathBuf>,
     /// The most bytes of compiled code.
-    pub cache_bytes: Option<u64>,
+    pub cache_bytes: u64,
+    /// The most processor time that compiling an artifact takes.
+    pub compile_time: Duration,
 }
 
 /// What is logged, and where.

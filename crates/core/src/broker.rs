@@ -176,8 +176,8 @@ pub enum Polled {
 /// - **Fairness** within what is polled: a partition that always has records does not keep another from being polled.
 /// - **Reopening** at a position, which need not be a record's, yields exactly the records at and after it; so does
 ///   **seeking** there.
-/// - **Wake-ups**: after `Pending` the waker is called at least once when a poll would give something; it may be called
-///   without cause.
+/// - **Wake-ups**: after `Pending` the waker is called at least once when a poll would give something, and when the end of
+///   a partition becomes known that was not; it may be called without cause.
 /// - **Watermarks** that functions have emitted to a partition ([`crate::epoch::OutboxWatermark`]) come in their order among
 ///   its records, or later, and ascend; a source that is opened or sought at a position gives the one that holds there
 ///   again. They are never records.
@@ -204,7 +204,8 @@ pub trait Source: Send {
     fn ends(&self) -> Positions;
 
     /// Why nothing comes at present although there may be records, such as a broker that cannot be reached; `None` when
-    /// all is well. The source goes on by itself when it can: this is shown to people and changes nothing.
+    /// all is well. The source goes on by itself when it can: this is shown to people and changes nothing. The waker is called
+    /// when trouble begins and when it ends.
     fn trouble(&self) -> Option<Error>;
 }
 
@@ -236,6 +237,12 @@ pub trait Broker: Send + Sync {
     /// The number of partitions of a topic; at least 1. A topic of a cluster that the broker does not serve is an error
     /// ([`crate::ErrorCode::ClusterUnknown`]).
     fn partitions(&self, topic: &Topic) -> Result<u32>;
+
+    /// The most bytes that a record of the topic may have, packed in a frame ([`fnstream_frame::RecordRef::packed_len`]), if
+    /// the broker says so. A function that emits a larger one fails at that record; without it the commit is rejected.
+    fn max_record_bytes(&self, _topic: &Topic) -> Option<usize> {
+        None
+    }
 
     /// The oldest record's position; the end when there is none.
     fn earliest(&self, partition: &TopicPartition) -> Result<Position>;

@@ -90,6 +90,10 @@ pub trait Committer: Send + Sync {
     /// Takes a task over: fences all owners before, answers where it stands, and replays in order the deltas that come
     /// after `applied` (all that are known, when it is `None`).
     ///
+    /// A committer that has dropped deltas behind a copy of the state of its own may give a store that is behind that copy
+    /// everything anew, in pieces of which the first deletes whatever the store has. The markers of the pieces have epoch 0
+    /// and the place that was reached, so that a store that has only some of them is given the rest.
+    ///
     /// May be called again at any time, also by the present owner, which then fences itself. An assignment that is not the
     /// task's latest is refused as [`crate::ErrorCode::Fenced`] and fences nobody.
     ///

@@ -91,6 +91,7 @@ codes! {
     ArtifactInvalid = "FS-1202", User, 400, "the artifact is not a valid WebAssembly module or component", "rebuild the artifact; the message has the place where it stops being valid";
     ArtifactUnsupported = "FS-1203", User, 400, "the artifact fits none of the kinds that can be run", "build it for one of the worlds in wit/ or as a WASI preview 1 module; the message names the import or export that does not fit";
     ArtifactCorrupt = "FS-1204", External, 500, "a stored artifact is missing or was changed on disk", "restore the file in the data folder, or delete the function and create it again";
+    CompileTimeout = "FS-1205", User, 400, "the artifact takes longer to compile than the server allows", "build it smaller, optimized and without generated bulk, or raise the server's setting wasm.max_compile_time";
     // 13xx: topics and positions.
     TopicNotFound = "FS-1301", User, 404, "there is no topic of this name", "create it with 'function-stream client topic create', or produce to it";
     TopicExists = "FS-1302", User, 409, "a topic of this name exists", "choose another name, or delete the topic first";

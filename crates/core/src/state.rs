@@ -18,7 +18,8 @@ use crate::error::Result;
 pub struct Marker {
     /// The last epoch whose delta was applied.
     pub epoch: Epoch,
-    /// Where the delta log goes on after that epoch, in the broker's own terms; empty when the epoch says enough.
+    /// Where the delta log goes on after that epoch, in the broker's own terms; empty when the epoch says enough. With epoch 0
+    /// it may be a place within a restore that was cut off: the store has a part of the state, and the committer knows which.
     pub log_end: Bytes,
 }
 

@@ -18,6 +18,13 @@ pub struct EpochBounds {
     pub age: Duration,
 }
 
+impl Default for EpochBounds {
+    /// Bounds that suit a commit of about a millisecond.
+    fn default() -> Self {
+        EpochBounds { records: 65_536, bytes: 8 << 20, age: Duration::from_millis(100) }
+    }
+}
+
 /// What becomes of a committed state delta.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StateMode {
@@ -32,8 +39,6 @@ pub enum StateMode {
 pub struct EngineConfig {
     /// Threads that run tasks; while some of them are stuck in long calls there are so many more.
     pub workers: usize,
-    /// When an epoch ends.
-    pub epoch: EpochBounds,
     /// What one call of user code is given.
     pub batch: PollLimit,
     /// Bytes of memory for committed state that is not applied yet, of all tasks together.
@@ -67,7 +72,6 @@ impl Default for EngineConfig {
     fn default() -> Self {
         EngineConfig {
             workers: std::thread::available_parallelism().map_or(2, usize::from),
-            epoch: EpochBounds { records: 65_536, bytes: 8 << 20, age: Duration::from_millis(100) },
             batch: PollLimit { records: 1024, bytes: 1 << 20 },
             dirty_bytes: 64 << 20,
             dirty_keys: 200_000,

@@ -5,49 +5,29 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use fnstream_core::broker::{Broker, Subscription};
-use fnstream_core::clock::Clock;
-use fnstream_core::committer::Committer;
+use fnstream_core::broker::Subscription;
 use fnstream_core::epoch::FunctionId;
 use fnstream_core::error::{Error, ErrorCode, Result};
-use fnstream_core::function_log::FunctionLog;
 use fnstream_core::record::Position;
 use fnstream_core::runtime::Program;
 use fnstream_core::spec::FunctionEntry;
-use fnstream_core::state::StateStores;
 use parking_lot::{Condvar, Mutex};
 
 use crate::config::EngineConfig;
-use crate::function::Function;
-use crate::letters::{LetterAction, LettersDone};
+use crate::dead_letters::{DeadLetterAction, DeadLettersDone};
+use crate::function::{Function, StopDone};
 use crate::metrics::Meters;
 use crate::requests::{Asked, Request, RequestDone};
 use crate::scheduler::Scheduler;
-use crate::state::{Bases, ReadCache};
-use crate::status::FunctionStatus;
+use crate::shared::{Backend, EngineCore, EngineDeps};
+use crate::status::{FunctionStatus, Stopped};
 use crate::task::End;
 use crate::workers::Workers;
 
 /// How long a shutdown waits for tasks that were told to end at once.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// What an engine works with.
-#[derive(Clone)]
-pub struct EngineDeps {
-    /// Where topics live.
-    pub broker: Arc<dyn Broker>,
-    /// What makes epochs durable.
-    pub committer: Arc<dyn Committer>,
-    /// Where state is kept.
-    pub state_stores: Arc<dyn StateStores>,
-    /// Where time comes from.
-    pub clock: Arc<dyn Clock>,
-    /// Where is kept what happens to functions.
-    pub log: Arc<dyn FunctionLog>,
-}
 
 /// How a function is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,41 +46,6 @@ pub struct Engine {
     workers: Option<Arc<Workers>>,
 }
 
-/// What all tasks share.
-pub(crate) struct EngineCore {
-    pub(crate) config: EngineConfig,
-    pub(crate) deps: EngineDeps,
-    pub(crate) scheduler: Arc<Scheduler>,
-    pub(crate) bases: Bases,
-    pub(crate) cache: Arc<ReadCache>,
-    pub(crate) meters: Meters,
-    /// Bytes of committed state that the stores do not have yet.
-    dirty: AtomicUsize,
-}
-
-impl EngineCore {
-    fn new(config: EngineConfig, deps: EngineDeps) -> Arc<Self> {
-        Arc::new(EngineCore {
-            scheduler: Scheduler::new(deps.clock.clone()),
-            bases: Bases::new(deps.state_stores.clone()),
-            cache: Arc::new(ReadCache::new(config.cache_bytes)),
-            meters: Meters::default(),
-            dirty: AtomicUsize::new(0),
-            config,
-            deps,
-        })
-    }
-
-    /// Adds to the sum; a difference below zero wraps around.
-    pub(crate) fn add_dirty(&self, difference: usize) {
-        self.dirty.fetch_add(difference, Ordering::Relaxed);
-    }
-
-    pub(crate) fn dirty_bytes(&self) -> usize {
-        self.dirty.load(Ordering::Relaxed)
-    }
-}
-
 impl Engine {
     /// Starts an engine with threads of its own.
     pub fn start(config: EngineConfig, deps: EngineDeps) -> Result<Self> {
@@ -116,9 +61,10 @@ impl Engine {
         (Engine { core, functions: Arc::default(), workers: None }, driver)
     }
 
-    /// Runs a function: joins its group; its tasks come up by themselves as they are assigned.
-    pub fn start_function(&self, entry: &FunctionEntry, program: Arc<dyn Program>) -> Result<()> {
-        let function = Function::new(self.core.clone(), entry.clone(), program);
+    /// Runs a function on a backend: joins its group there; its tasks come up by themselves as they are assigned.
+    pub fn start_function(&self, entry: &FunctionEntry, program: Arc<dyn Program>, backend: Backend) -> Result<()> {
+        let broker = backend.broker.clone();
+        let function = Function::new(self.core.clone(), entry.clone(), program, backend);
         {
             let mut functions = self.functions.lock();
             if functions.contains_key(&entry.id) {
@@ -129,14 +75,14 @@ impl Engine {
         let groups = entry.spec.inputs.clone();
         let subscription =
             Subscription { function: entry.id, name: entry.spec.name.clone(), groups, selector: entry.spec.selector };
-        let joined = self.core.deps.broker.join(subscription, function.listener());
+        let joined = broker.join(subscription, function.listener());
         match joined {
             Ok(membership) => {
                 function.joined(membership);
                 Ok(())
             }
             Err(error) => {
-                function.stop(End::Abort, Box::new(|| ()));
+                function.stop(End::Abort, Box::new(|_| ()));
                 self.functions.lock().remove(&entry.id);
                 Err(error)
             }
@@ -144,26 +90,29 @@ impl Engine {
     }
 
     /// Stops a function; `done` is called when none of its tasks runs any more, at once when none does.
-    pub fn stop_function(&self, id: FunctionId, mode: StopMode, done: Box<dyn FnOnce() + Send>) {
+    ///
+    /// An abort does not wait for commits that are under way. [`Stopped`] says whether there are any: whoever goes on to read
+    /// what the tasks have committed must then fence them first.
+    pub fn stop_function(&self, id: FunctionId, mode: StopMode, done: StopDone) {
         let function = self.functions.lock().get(&id).cloned();
-        let Some(function) = function else { return done() };
+        let Some(function) = function else { return done(Stopped::default()) };
         let functions = Arc::downgrade(&self.functions);
-        let stopped = Arc::downgrade(&function);
+        let ended = Arc::downgrade(&function);
         let end = match mode {
             StopMode::Drain => End::Drain,
             StopMode::Abort => End::Abort,
         };
         function.stop(
             end,
-            Box::new(move || {
+            Box::new(move |stopped| {
                 if let Some(functions) = functions.upgrade() {
                     let mut functions = functions.lock();
                     // Not another one that was started under the same id meanwhile.
-                    if functions.get(&id).is_some_and(|f| Arc::downgrade(f).ptr_eq(&stopped)) {
+                    if functions.get(&id).is_some_and(|f| Arc::downgrade(f).ptr_eq(&ended)) {
                         functions.remove(&id);
                     }
                 }
-                done();
+                done(stopped);
             }),
         );
     }
@@ -174,18 +123,18 @@ impl Engine {
         function.map(|function| function.status())
     }
 
-    /// Has the tasks of a function do something with its dead letters, up to those places of the partitions of their topic.
+    /// Has the tasks of a function do something with its dead letters, up to `until`: one position per partition of their topic.
     /// `done` is called when none of them does anything for it any more; it may be soon, when they are stopped.
     pub fn dead_letters(
         &self,
         id: FunctionId,
-        action: &LetterAction,
+        action: &DeadLetterAction,
         until: &BTreeMap<u32, Position>,
-        done: LettersDone,
+        done: DeadLettersDone,
     ) -> Result<()> {
         let function = self.functions.lock().get(&id).cloned();
         let function = function.ok_or_else(|| Error::new(ErrorCode::FunctionStopped, "the function is not running"))?;
-        function.order_letters(action, until, done)
+        function.order_dead_letters(action, until, done)
     }
 
     /// The indexes of a function's tasks that run here; none when it does not run.
@@ -213,7 +162,7 @@ impl Engine {
 
     /// Bytes of committed state, of all tasks together, that the state stores do not have yet.
     pub fn unapplied_bytes(&self) -> usize {
-        self.core.dirty_bytes()
+        self.core.dirty.bytes()
     }
 
     /// Stops all functions orderly, those that take longer than `timeout` at once, then the threads.
@@ -244,7 +193,7 @@ impl Engine {
             self.stop_function(
                 id,
                 mode,
-                Box::new(move || {
+                Box::new(move |_| {
                     *left.0.lock() -= 1;
                     left.1.notify_all();
                 }),

@@ -6,33 +6,33 @@
 mod permits;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::{Arc, Weak};
 
 use fnstream_core::broker::{Assignment, AssignmentListener, Membership, RevokeDone};
 use fnstream_core::epoch::TaskId;
-use fnstream_core::function_log::{LogLine, Speaker};
 use fnstream_core::record::Position;
 use fnstream_core::runtime::Program;
 use fnstream_core::spec::{FunctionEntry, FunctionSpec, InputSelector};
 use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::Mutex;
 
-use self::permits::Permits;
-use crate::engine::EngineCore;
-use crate::letters::{LetterAction, LetterOrder, LettersDone, Tally};
-use crate::metrics::FunctionMeter;
+pub(crate) use self::permits::Permits;
+use crate::dead_letters::{DeadLetterAction, DeadLetterOrder, DeadLettersDone, Tally};
 use crate::requests::Asked;
 use crate::scheduler::Job;
+use crate::shared::{Backend, EngineCore};
+use crate::status::Stopped;
 use crate::status::{FunctionState, FunctionStatus, TaskState, TaskStatus};
-use crate::task::{End, TaskHandle};
+use crate::task::{End, Probe, TaskEnv, TaskHandle};
 
+/// Called when a function has stopped.
+pub type StopDone = Box<dyn FnOnce(Stopped) + Send>;
+
+/// See the module.
 pub(crate) struct Function {
-    pub(crate) engine: Arc<EngineCore>,
-    pub(crate) entry: FunctionEntry,
-    pub(crate) program: Arc<dyn Program>,
-    pub(crate) permits: Permits,
-    pub(crate) meter: Arc<FunctionMeter>,
+    /// What its tasks reach.
+    env: Arc<TaskEnv>,
+    permits: Arc<Permits>,
     inner: Mutex<Inner>,
 }
 
@@ -43,20 +43,28 @@ struct Inner {
     /// Tasks that have not ended, those included that were replaced by a newer owner.
     live: usize,
     stopping: Option<End>,
-    when_stopped: Vec<Box<dyn FnOnce() + Send>>,
+    when_stopped: Vec<StopDone>,
+    /// Answers that tasks which have ended did not wait for.
+    unanswered: Vec<Probe>,
     membership: Option<Box<dyn Membership>>,
 }
 
 impl Function {
-    pub(crate) fn new(engine: Arc<EngineCore>, entry: FunctionEntry, program: Arc<dyn Program>) -> Arc<Self> {
+    pub(crate) fn new(
+        core: Arc<EngineCore>,
+        entry: FunctionEntry,
+        program: Arc<dyn Program>,
+        backend: Backend,
+    ) -> Arc<Self> {
         // Groups that run in parallel have as many tasks each.
         let parallel = match entry.spec.selector {
             InputSelector::GroupParallel => entry.spec.inputs.len() as u32,
             _ => 1,
         };
-        let permits = Permits::new(entry.spec.replicas.saturating_mul(parallel));
-        let meter = engine.meters.of(&entry.spec.name);
-        Arc::new(Function { engine, entry, program, permits, meter, inner: Mutex::default() })
+        let permits = Arc::new(Permits::new(entry.spec.replicas.saturating_mul(parallel)));
+        let meter = core.meters.of(&entry.spec.name);
+        let env = Arc::new(TaskEnv { entry, program, backend, meter, core });
+        Arc::new(Function { env, permits, inner: Mutex::default() })
     }
 
     pub(crate) fn listener(self: &Arc<Self>) -> Arc<dyn AssignmentListener> {
@@ -72,7 +80,7 @@ impl Function {
     }
 
     /// Ends all tasks and calls `done` when that is so.
-    pub(crate) fn stop(&self, end: End, done: Box<dyn FnOnce() + Send>) {
+    pub(crate) fn stop(&self, end: End, done: StopDone) {
         let tasks: Vec<_> = {
             let mut inner = self.inner.lock();
             inner.stopping = inner.stopping.max(Some(end));
@@ -98,81 +106,72 @@ impl Function {
         }
     }
 
-    /// Writes a line into the function's log.
-    pub(crate) fn say(&self, task: u32, text: fmt::Arguments<'_>) {
-        let text = text.to_string();
-        let (function, name) = (self.entry.id, self.entry.spec.name.as_str());
-        self.engine.deps.log.write(LogLine { function, name, task: Some(task), speaker: Speaker::Host, text: &text });
-    }
-
-    /// The same, and into the server's log: something unexpected was handled.
-    pub(crate) fn warn(&self, task: u32, text: fmt::Arguments<'_>) {
-        tracing::warn!(function = self.entry.spec.name, task, "{text}");
-        self.say(task, text);
-    }
-
     /// Gives each task its part of an order about dead letters; `until` names the end of each partition of them.
-    pub(crate) fn order_letters(
+    pub(crate) fn order_dead_letters(
         &self,
-        action: &LetterAction,
+        action: &DeadLetterAction,
         until: &BTreeMap<u32, Position>,
-        done: LettersDone,
+        done: DeadLettersDone,
     ) -> Result<()> {
-        let topic = self.entry.spec.dead_letter_topic().ok_or_else(|| {
-            Error::new(ErrorCode::NoDeadLetters, format!("function '{}' keeps no dead letters", self.entry.spec.name))
+        let topic = self.env.entry.spec.dead_letter_topic().ok_or_else(|| {
+            Error::new(
+                ErrorCode::NoDeadLetters,
+                format!("function '{}' keeps no dead letters", self.env.entry.spec.name),
+            )
         })?;
-        let partitions = self.engine.deps.broker.partitions(&topic)?;
+        let partitions = self.env.backend.broker.partitions(&topic)?;
         let tasks: Vec<_> = self.inner.lock().tasks.iter().map(|(index, task)| (*index, task.clone())).collect();
         let parts: Vec<_> = tasks
             .iter()
             .filter_map(|(i, task)| Some((task, *until.get(&FunctionSpec::dead_letter_partition(*i, partitions))?)))
             .collect();
         if parts.is_empty() {
-            let why = format!("no task of function '{}' runs that has dead letters", self.entry.spec.name);
+            let why = format!("no task of function '{}' runs that has dead letters", self.env.entry.spec.name);
             return Err(Error::new(ErrorCode::FunctionStopped, why));
         }
         let tally = Tally::new(parts.len() as u32, done);
         for (task, until) in parts {
-            task.order(LetterOrder { action: action.clone(), until, tally: tally.clone() });
+            task.order(DeadLetterOrder { action: action.clone(), until, tally: tally.clone() });
         }
         Ok(())
     }
 
     /// A task has ended.
-    pub(crate) fn task_ended(&self, job: &Arc<Job>) {
-        let released = {
+    fn task_ended(&self, job: &Arc<Job>, last: Option<Probe>) {
+        {
             let mut inner = self.inner.lock();
             inner.live -= 1;
-            let index = inner.tasks.iter().find(|(_, task)| Arc::ptr_eq(&task.job, job)).map(|(index, _)| *index);
-            if let Some(index) = index {
-                inner.tasks.remove(&index);
-            }
-            index
-        };
-        if let Some(index) = released {
-            self.engine.bases.release(TaskId::new(self.entry.id, index));
+            inner.unanswered.extend(last);
+            inner.unanswered.retain(|probe| !probe.is_answered());
+            inner.tasks.retain(|_, task| !Arc::ptr_eq(&task.job, job));
         }
         self.finish_if_stopped();
     }
 
     pub(crate) fn status(&self) -> FunctionStatus {
         let inner = self.inner.lock();
-        let tasks: Vec<TaskStatus> = inner.tasks.values().map(|task| task.view.lock().status()).collect();
+        let mut tasks: Vec<TaskStatus> = inner.tasks.values().map(|task| task.view.lock().status()).collect();
+        for task in &mut tasks {
+            let of_commits = || self.env.backend.committer.trouble(TaskId::new(self.env.entry.id, task.index));
+            task.trouble = task.trouble.take().or_else(of_commits);
+        }
         let state = overall(inner.stopping.is_some(), &tasks);
-        FunctionStatus { state, kind: self.program.kind(), tasks }
+        FunctionStatus { state, kind: self.env.program.kind(), tasks }
     }
 
     fn finish_if_stopped(&self) {
-        let (membership, done) = {
+        let (membership, done, stopped) = {
             let mut inner = self.inner.lock();
             if inner.stopping.is_none() || inner.live > 0 {
                 return;
             }
-            (inner.membership.take(), std::mem::take(&mut inner.when_stopped))
+            inner.unanswered.retain(|probe| !probe.is_answered());
+            let stopped = Stopped { unanswered: inner.unanswered.len() as u32 };
+            (inner.membership.take(), std::mem::take(&mut inner.when_stopped), stopped)
         };
         drop(membership);
         for done in done {
-            done();
+            done(stopped);
         }
     }
 
@@ -183,7 +182,13 @@ impl Function {
             if inner.stopping.is_some() {
                 return;
             }
-            let task = TaskHandle::spawn(self, assignment);
+            let function = Arc::downgrade(self);
+            let ended = Box::new(move |job: &Arc<Job>, last| {
+                if let Some(function) = function.upgrade() {
+                    function.task_ended(job, last);
+                }
+            });
+            let task = TaskHandle::spawn(&self.env, &self.permits, assignment, ended);
             inner.live += 1;
             (inner.tasks.insert(index, task.clone()), task)
         };

@@ -9,8 +9,9 @@
 //!
 //! # Reading order
 //!
-//! 1. [`engine`]: starting and stopping functions. 2. `function`: the tasks of one function. 3. `task`: the life of a
-//!    task, with `task::decide` holding every decision as a pure function. 4. `task::host`: what user code reaches.
+//! 1. [`engine`]: starting and stopping functions, each on its [`Backend`]. 2. `function`: the tasks of one function.
+//!    3. `task`: the life of a task, which knows its surroundings as `task::env`; every decision of it is a pure function
+//!    of `task::decide`. 4. `task::host`: what user code reaches.
 //! 5. `state`: the layers that a read goes through. 6. `scheduler` and `workers`: who runs when.
 //! 7. [`metrics`]: what is counted. 8. [`native`]: programs made of Rust closures, for measuring what the engine itself
 //!    costs.
@@ -24,21 +25,24 @@
 //! ```
 
 pub mod config;
+mod dead_letters;
 pub mod engine;
 mod function;
-mod letters;
 pub mod metrics;
 pub mod native;
 mod requests;
 mod scheduler;
+mod shared;
 mod state;
 mod status;
 mod task;
 mod workers;
 
 pub use config::{EngineConfig, EpochBounds, StateMode};
-pub use engine::{Engine, EngineDeps, ManualDriver, StopMode};
-pub use letters::{LetterAction, LetterReport, LettersDone, TriedLetter};
+pub use dead_letters::{DeadLetterAction, DeadLetterReport, DeadLettersDone, TriedDeadLetter};
+pub use engine::{Engine, ManualDriver, StopMode};
+pub use function::StopDone;
 pub use metrics::{FunctionMeter, Meters};
 pub use requests::{Request, RequestDone};
-pub use status::{FunctionState, FunctionStatus, PartitionStatus, TaskError, TaskState, TaskStatus};
+pub use shared::{Backend, EngineDeps};
+pub use status::{FunctionState, FunctionStatus, PartitionStatus, Stopped, TaskError, TaskState, TaskStatus};

@@ -5,148 +5,21 @@
 //!
 //! A job that keeps its thread from the others is queued in a lane of its own (see [`crew`]), so the quick ones never wait
 //! behind it.
-//!
-//! ```text
-//!            wake                    worker takes it              step says Again, or a wake came meanwhile
-//!   Idle ───────────► Queued ───────────► Running ───────────► Queued
-//!    ▲                                       │
-//!    └────────── step says Wait ─────────────┘          step says Done: never again
-//! ```
-//!
-//! A wake during a run is remembered in the state itself, so that none is lost between a task's last look and its going
-//! idle.
 
 mod crew;
+mod job;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use fnstream_core::clock::Clock;
 use parking_lot::{Condvar, Mutex};
 
-use self::crew::{Crew, HOG_TIME};
+use self::crew::Crew;
 pub(crate) use self::crew::{Lane, MAX_EXTRA, Orders, Os, PostId, ThreadId};
-
-/// What a step asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// There is more to do at once.
-    Again,
-    /// Nothing until a wake, or until that time.
-    Wait(Option<Duration>),
-    /// Never again.
-    Done,
-}
-
-/// Something that is run step by step.
-pub(crate) trait Runnable: Send + Sync {
-    /// Does a bounded piece of work. Never called twice at once.
-    fn step(&self) -> Next;
-}
-
-const IDLE: u8 = 0;
-const QUEUED: u8 = 1;
-const RUNNING: u8 = 2;
-const WOKEN: u8 = 3;
-const DONE: u8 = 4;
-
-/// After how many quick steps in a row a hog is let into the quick lane again. More than a task needs to fail and to be
-/// opened anew: most hogs are so at each attempt.
-const PENANCE: u8 = 16;
-
-/// A runnable with its place in the scheduler.
-pub(crate) struct Job {
-    state: AtomicU8,
-    /// Quick steps that it still owes before it leaves the slow lane.
-    owes: AtomicU8,
-    /// Its entry among the alarms, of which it has one at most. Only locked while the scheduler's lock is held.
-    alarm: Mutex<Option<(Duration, u64)>>,
-    scheduler: Weak<Scheduler>,
-    runnable: Box<dyn Runnable>,
-}
-
-impl Job {
-    /// Runs the job once more from now on. Cheap when it is going to run anyway.
-    pub(crate) fn wake(self: &Arc<Self>) {
-        if self.mark()
-            && let Some(scheduler) = self.scheduler.upgrade()
-        {
-            scheduler.push(self.clone());
-        }
-    }
-
-    /// Notes a wake; true when the job must be put into the queue.
-    fn mark(&self) -> bool {
-        let mut state = self.state.load(Ordering::Acquire);
-        loop {
-            let next = match state {
-                IDLE => QUEUED,
-                RUNNING => WOKEN,
-                _ => return false,
-            };
-            match self.state.compare_exchange_weak(state, next, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return next == QUEUED,
-                Err(now) => state = now,
-            }
-        }
-    }
-
-    fn lane(&self) -> Lane {
-        if self.owes.load(Ordering::Relaxed) > 0 { Lane::Slow } else { Lane::Quick }
-    }
-
-    fn run(self: Arc<Self>, seat: &Seat) {
-        self.state.store(RUNNING, Ordering::Release);
-        let begun = seat.begin();
-        let next = self.runnable.step();
-        // Before it can be queued again.
-        let owes = if seat.was_hog(begun) { PENANCE } else { self.owes.load(Ordering::Relaxed).saturating_sub(1) };
-        self.owes.store(owes, Ordering::Relaxed);
-        let Some(scheduler) = self.scheduler.upgrade() else { return };
-        match next {
-            Next::Done => self.state.store(DONE, Ordering::Release),
-            Next::Again => {
-                self.state.store(QUEUED, Ordering::Release);
-                scheduler.push(self);
-            }
-            Next::Wait(until) => {
-                // The alarm first: once idle, the job may run on another thread at once.
-                if let Some(until) = until {
-                    scheduler.alarm(until, &self);
-                }
-                if self.state.compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Acquire).is_err() {
-                    self.state.store(QUEUED, Ordering::Release);
-                    scheduler.push(self);
-                }
-            }
-        }
-    }
-}
-
-/// Where a thread sits: what it needs to know of itself while it runs a job.
-pub(crate) struct Seat {
-    post: PostId,
-    hog: Arc<AtomicBool>,
-    own_cpu_time: fn() -> Option<Duration>,
-}
-
-impl Seat {
-    /// The processor time at the beginning of a step; only a thread of the slow lane has to measure it.
-    fn begin(&self) -> Option<Duration> {
-        if self.hog.load(Ordering::Relaxed) { (self.own_cpu_time)() } else { None }
-    }
-
-    /// Whether the step that has just ended used more of the processor than it should.
-    fn was_hog(&self, begun: Option<Duration>) -> bool {
-        match begun {
-            // Found out during this step, if at all.
-            None => self.hog.load(Ordering::Relaxed),
-            Some(begun) => (self.own_cpu_time)().is_none_or(|now| now.saturating_sub(begun) >= 2 * HOG_TIME),
-        }
-    }
-}
+pub(crate) use self::job::{Job, Next, Runnable, Seat};
 
 /// The queues, the alarms and the crew that works on them.
 pub(crate) struct Scheduler {
@@ -198,15 +71,10 @@ impl Scheduler {
     ///
     /// `make` is given a handle to the job that is being made, for its wakers.
     pub(crate) fn job<R: Runnable + 'static>(self: &Arc<Self>, make: impl FnOnce(&Weak<Job>) -> R) -> Arc<Job> {
-        Arc::new_cyclic(|job| Job {
-            state: AtomicU8::new(IDLE),
-            owes: AtomicU8::new(0),
-            alarm: Mutex::new(None),
-            scheduler: Arc::downgrade(self),
-            runnable: Box::new(make(job)),
-        })
+        Job::new(self, make)
     }
 
+    /// Queues a job.
     fn push(&self, job: Arc<Job>) {
         self.enqueue(&mut self.inner.lock(), job);
     }
@@ -263,7 +131,7 @@ impl Scheduler {
         if inner.crew.lane(post) == Lane::Slow {
             hog.store(true, Ordering::Relaxed);
         }
-        Seat { post, hog, own_cpu_time }
+        Seat::new(post, hog, own_cpu_time)
     }
 
     /// Gives a post up.
@@ -376,7 +244,7 @@ impl Scheduler {
 
     /// For a driver without threads: runs the ready job at `index`.
     pub(crate) fn run_one(&self, index: usize) -> bool {
-        let seat = Seat { post: 0, hog: Arc::default(), own_cpu_time: || None };
+        let seat = Seat::new(0, Arc::default(), || None);
         let job = self.inner.lock().queue.remove(index);
         job.map(|job| job.run(&seat)).is_some()
     }

@@ -39,16 +39,18 @@ impl fmt::Display for FunctionState {
 /// A task.
 ///
 /// ```text
-///  ──► Opening ──► Running ──► Draining ──► Ended
-///        │ ▲ ▲        │ │          │
+///  ──► Opening, Restoring ──► Running ──► Draining ──► Ended
+///        │ ▲ ▲                │ │
 ///        │ │ └─ a culprit is looked for: at once
 ///        │ └── BackingOff ◄── a retry of a record; a fault of the host; a function that does not start in time
 ///        └───► Failed ◄────── init refused; input dropped by retention; policy `stop` at a record: waits for a human
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TaskState {
-    /// It takes its state over and starts an instance.
+    /// It is taken over, or starts an instance.
     Opening,
+    /// It rebuilds its state from the delta log.
+    Restoring,
     /// It processes.
     Running,
     /// It waits before it tries again.
@@ -65,6 +67,7 @@ impl fmt::Display for TaskState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             TaskState::Opening => "opening",
+            TaskState::Restoring => "restoring",
             TaskState::Running => "running",
             TaskState::BackingOff => "backing off",
             TaskState::Draining => "draining",
@@ -72,6 +75,14 @@ impl fmt::Display for TaskState {
             TaskState::Ended => "ended",
         })
     }
+}
+
+/// How a function has stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stopped {
+    /// Tasks whose last epoch was handed in and is not answered yet: it may still be committed, now or later, unless the tasks
+    /// are fenced. Until then their progress must not be read as final. Always 0 after a drain that was not cut short.
+    pub unanswered: u32,
 }
 
 /// A function's state with its tasks.
@@ -110,6 +121,10 @@ pub struct TaskStatus {
     pub last_error: Option<TaskError>,
     /// Why what it has done cannot be committed now; it is handed in again until it can.
     pub refused: Option<Error>,
+    /// Why it waits for its broker now: inputs or topics cannot be reached, or nothing can be committed. It goes on by itself.
+    pub trouble: Option<Error>,
+    /// While it rebuilds its state: how many deltas it has replayed.
+    pub restored: Option<u64>,
 }
 
 /// An input partition of a task.
@@ -119,8 +134,8 @@ pub struct PartitionStatus {
     pub partition: TopicPartition,
     /// The next record to be consumed, as committed.
     pub position: Position,
-    /// The position that the partition's next record will get, as last seen.
-    pub end: Position,
+    /// The position that the partition's next record will get, as last seen; `None` while it is not known.
+    pub end: Option<Position>,
 }
 
 /// A failure of a task.

@@ -26,7 +26,7 @@ use fnstream_core::test_util::mem_state::MemStateStores;
 use fnstream_core::timer::{TimeDomain, Timer};
 use fnstream_core::{Error, ErrorCode};
 use fnstream_engine::native::{NativeProgram, Told};
-use fnstream_engine::{Engine, EngineConfig, EngineDeps, ManualDriver, StopMode, TaskState};
+use fnstream_engine::{Backend, Engine, EngineConfig, EngineDeps, EpochBounds, ManualDriver, StopMode, TaskState};
 use fnstream_frame::RecordRef;
 
 const ID: FunctionId = FunctionId(1);
@@ -38,6 +38,7 @@ struct World {
     stores: Arc<MemStateStores>,
     entry: FunctionEntry,
     config: EngineConfig,
+    epoch: EpochBounds,
     running: Option<(Engine, ManualDriver)>,
     lives: u32,
 }
@@ -63,6 +64,7 @@ impl World {
             stores: Arc::new(MemStateStores::new()),
             entry: FunctionEntry { id: ID, revision: 1, desired: DesiredState::Running, created_ms: 0, spec },
             config: EngineConfig { batch, ..EngineConfig::default() },
+            epoch: EpochBounds::default(),
             running: None,
             lives: 0,
         }
@@ -76,15 +78,11 @@ impl World {
         }
         self.lives += 1;
         let client = self.broker.connect(0);
-        let deps = EngineDeps {
-            broker: client.clone(),
-            committer: client,
-            state_stores: self.stores.clone(),
-            clock: self.clock.clone(),
-            log: Arc::new(ProcessLog),
-        };
+        let deps = EngineDeps { clock: self.clock.clone(), log: Arc::new(ProcessLog) };
+        let backend =
+            Backend { broker: client.clone(), committer: client, state_stores: self.stores.clone(), epoch: self.epoch };
         let (engine, driver) = Engine::manual(self.config.clone(), deps);
-        engine.start_function(&self.entry, program).unwrap();
+        engine.start_function(&self.entry, program, backend).unwrap();
         self.broker.assign_free(ID, 0);
         self.running = Some((engine, driver));
     }
@@ -166,7 +164,7 @@ fn priority_leaves_later_groups_waiting() {
     assert_eq!(order(InputSelector::Priority, &[12, 0, 4, 8]), "0x12 2x4 3x8 ");
     // What comes to an earlier group while a later one has a backlog goes first.
     let mut world = World::new(groups(2, InputSelector::Priority));
-    world.config.epoch.records = 4;
+    world.epoch.records = 4;
     (0..40).for_each(|_| world.produce("in1", "x", 0));
     world.start(telling_groups());
     let (_, driver) = world.running.as_ref().unwrap();
@@ -402,7 +400,7 @@ fn stopping_leaves_timers_and_watermarks_for_the_next_start() {
     world.produce("in0", "a", 100);
     world.produce("in0", "b", 200);
     world.settle();
-    world.running.as_ref().unwrap().0.stop_function(ID, StopMode::Drain, Box::new(|| ()));
+    world.running.as_ref().unwrap().0.stop_function(ID, StopMode::Drain, Box::new(|_| ()));
     world.settle();
     world.produce("in1", "c", 300);
     world.start(timing(TimeDomain::Event, &Arc::default()));

@@ -21,7 +21,9 @@ use fnstream_core::test_util::mem_broker::MemBroker;
 use fnstream_core::test_util::mem_state::MemStateStores;
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_engine::native::NativeProgram;
-use fnstream_engine::{Engine, EngineConfig, EngineDeps, FunctionStatus, ManualDriver, Request, TaskState};
+use fnstream_engine::{
+    Backend, Engine, EngineConfig, EngineDeps, EpochBounds, FunctionStatus, ManualDriver, Request, TaskState,
+};
 use fnstream_frame::{Headers, RecordRef};
 
 const ID: FunctionId = FunctionId(1);
@@ -59,12 +61,12 @@ impl World {
             broker.produce("in", b"k", record.as_bytes());
         }
         let (clock, client) = (Arc::new(ManualClock::new(0)), broker.connect(0));
-        let deps = EngineDeps {
+        let deps = EngineDeps { clock: clock.clone(), log: Arc::new(ProcessLog) };
+        let backend = Backend {
             broker: client.clone(),
             committer: client,
             state_stores: Arc::new(MemStateStores::new()),
-            clock: clock.clone(),
-            log: Arc::new(ProcessLog),
+            epoch: EpochBounds::default(),
         };
         let (engine, driver) = Engine::manual(EngineConfig::default(), deps);
         let entry = FunctionEntry { id: ID, revision: 7, desired: DesiredState::Running, created_ms: 0, spec };
@@ -72,7 +74,7 @@ impl World {
             let function = function.clone();
             Box::new(move |record, host| function(record, host))
         });
-        engine.start_function(&entry, program).unwrap();
+        engine.start_function(&entry, program, backend).unwrap();
         broker.assign_free(ID, 0);
         let world = World { broker, engine, driver, clock };
         world.settle();

@@ -5,29 +5,52 @@
 //!
 //! ```text
 //! <dir>/<sha-256 of the artifact>-<engine>.cwasm    machine code, mapped into memory when used
-//! <dir>/<sha-256 of the artifact>-<engine>.sum      kind and SHA-256 of that file
+//! <dir>/<sha-256 of the artifact>-<engine>.wasm     the artifact itself, if it has tables that backtraces need
+//! <dir>/<sha-256 of the artifact>-<engine>.sum      kind and SHA-256 of the code; its time is that of the last use
 //! ```
 //!
 //! `<engine>` stands for the version of wasmtime, its settings and the processor: another engine's files are not even
-//! looked at. Files are written beside and renamed, the sum last, so a crash leaves nothing, or code without its sum. Code
-//! that does not match its sum is thrown away and made anew. Machine code is never trusted for its name: whoever can write
-//! both files can run anything, which is why the folder must belong to the server alone.
+//! looked at. Machine code is never trusted for its name: whoever can write both files can run anything, which is why the
+//! folder must belong to the servers alone.
+//!
+//! # Several processes, and crashes
+//!
+//! Any number of processes may share a folder, and each may die at any moment.
+//!
+//! - Files are written beside and renamed, the code last. Code that does not match its sum is thrown away and made anew, so a
+//!   crash leaves nothing, or files that count for nothing.
+//! - Whoever uses code holds a shared lock on its file until the last instance is gone; the kernel gives it back when the
+//!   process dies.
+//! - Whoever adds or removes files holds the lock of the folder, for as long as that takes. So what is incomplete then was
+//!   left by a crash, and goes with the next [`prune`].
+//!
+//! # The bound
+//!
+//! When the files take more than they may, those go that were used longest ago, and those in use never: if they alone are
+//! too much, the folder is larger than it should be. That is looked after at the start and whenever code was added.
 
 #![allow(unsafe_code, reason = "wasmtime cannot check machine code that it is given back; the sum is our check")]
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 
-use fnstream_core::{Error, ErrorCode, Result, error::internal};
+use fnstream_core::{Result, error::internal};
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
-use crate::fault::bounded;
-use crate::inspect::{Kind, inspect};
+use crate::compile::Compiler;
+use crate::inspect::Kind;
+use crate::lines::{Kept, Lines, Shelf, has_tables};
+use crate::options::RuntimeOptions;
+
+mod entry;
+mod prune;
+
+use entry::{Entry, Folder, Found};
 
 /// Compiled code.
 pub(crate) enum Code {
@@ -35,58 +58,124 @@ pub(crate) enum Code {
     Module(Module),
 }
 
+/// An artifact, ready to be used.
+pub(crate) struct Loaded {
+    pub(crate) kind: Kind,
+    pub(crate) code: Code,
+    pub(crate) artifact: Artifact,
+}
+
+/// The rest of an artifact beside its code, kept for as long as it is used.
+#[derive(Debug)]
+pub(crate) struct Artifact {
+    /// Places in its source.
+    pub(crate) lines: Lines,
+    /// Keeps its files from being removed.
+    _in_use: Option<File>,
+}
+
 /// Compiles, and remembers in a folder.
 #[derive(Debug)]
 pub(crate) struct CodeCache {
     dir: Option<PathBuf>,
-    max_bytes: Option<u64>,
+    max_bytes: u64,
     engine: String,
+    compiler: Compiler,
+    shelf: Arc<Shelf>,
 }
 
 impl CodeCache {
-    /// A cache in that folder, which is made when needed, within that many bytes; without one, everything is compiled.
-    pub(crate) fn new(dir: Option<PathBuf>, max_bytes: Option<u64>, engine: &Engine) -> Self {
+    /// A cache in that folder, which is made when needed; without one, everything is compiled.
+    pub(crate) fn new(dir: Option<PathBuf>, options: &RuntimeOptions, engine: &Engine) -> Self {
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        CodeCache { dir, max_bytes, engine: format!("{:016x}", hasher.finish()) }
+        let cache = CodeCache {
+            dir,
+            max_bytes: options.cache_bytes,
+            engine: format!("{:016x}", hasher.finish()),
+            compiler: Compiler::new(options.compiling.clone()),
+            shelf: Arc::default(),
+        };
+        cache.prune();
+        cache
     }
 
     /// The code of an artifact whose SHA-256 is `digest`.
-    pub(crate) fn load(&self, engine: &Engine, digest: &str, artifact: &[u8]) -> Result<(Kind, Code)> {
+    pub(crate) fn load(&self, engine: &Engine, digest: &str, artifact: &[u8]) -> Result<Loaded> {
         let Some(dir) = &self.dir else {
-            let (kind, code) = compile(engine, artifact)?;
-            return Ok((kind, from_memory(engine, kind, &code)?));
+            let (kind, code) = self.compiler.compile(engine, artifact)?;
+            return self.in_memory(engine, digest, artifact, kind, &code);
         };
-        let path = dir.join(format!("{digest}-{}.cwasm", self.engine));
-        let sum_path = path.with_extension("sum");
-        match find(&path, &sum_path) {
-            // Code of this very engine that it will not take back is as good as damaged.
-            Ok(Some(kind)) => match from_file(engine, kind, &path) {
-                Ok(code) => return Ok((kind, code)),
-                Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "compiled code cannot be used, compiling again")
-                }
-            },
-            Ok(None) => {}
-            Err(reason) => tracing::warn!(path = %path.display(), reason, "compiled code is damaged, compiling again"),
+        let entry = Entry::new(dir, digest, &self.engine);
+        if let Some(loaded) = self.stored(engine, digest, &entry) {
+            return Ok(loaded);
         }
-        let (kind, code) = compile(engine, artifact)?;
-        let stored = fs::create_dir_all(dir)
-            .and_then(|()| put(&path, &code))
-            .and_then(|()| put(&sum_path, format!("{} {}\n", kind.as_str(), hex(&Sha256::digest(&code))).as_bytes()));
-        if let Err(error) = stored {
-            tracing::warn!(path = %path.display(), %error, "compiled code cannot be kept, the next start compiles again");
-            return Ok((kind, from_memory(engine, kind, &code)?));
-        }
-        if let Some(max_bytes) = self.max_bytes
-            && let Err(error) = prune(dir, max_bytes, &path)
+        let (kind, code) = self.compiler.compile(engine, artifact)?;
+        // From the file, so that the pages are shared with the file cache and can be dropped under pressure.
+        let loaded = self.store(dir, &entry, artifact, kind, &code).map_err(internal_io).and_then(|in_use| {
+            let found = Found { kind, in_use };
+            self.use_stored(engine, digest, &entry, found)
+        });
+        self.prune();
+        loaded.or_else(|error| {
+            tracing::warn!(path = %entry.code.display(), %error, "compiled code cannot be kept, the next start compiles again");
+            self.in_memory(engine, digest, artifact, kind, &code)
+        })
+    }
+
+    /// Finds the artifact in the folder, if it can be used.
+    fn stored(&self, engine: &Engine, digest: &str, entry: &Entry) -> Option<Loaded> {
+        let warn = |reason: &dyn std::fmt::Display| {
+            tracing::warn!(path = %entry.code.display(), %reason, "compiled code cannot be used, compiling again");
+        };
+        let found = entry.find().map_err(|reason| warn(&reason)).ok()??;
+        entry.used();
+        // Code of this very engine that it will not take back is as good as damaged.
+        self.use_stored(engine, digest, entry, found).map_err(|error| warn(&error)).ok()
+    }
+
+    fn use_stored(&self, engine: &Engine, digest: &str, entry: &Entry, found: Found) -> Result<Loaded> {
+        let code = from_file(engine, found.kind, &entry.code)?;
+        let tables = if entry.artifact.exists() { Kept::File(entry.artifact.clone()) } else { Kept::Nowhere };
+        Ok(self.loaded(digest, found.kind, code, tables, Some(found.in_use)))
+    }
+
+    /// Gives the lock of what is in the folder then.
+    fn store(&self, dir: &Path, entry: &Entry, artifact: &[u8], kind: Kind, code: &[u8]) -> io::Result<File> {
+        let folder = Folder::make(dir)?;
+        let tables = has_tables(artifact).then_some(artifact);
+        let sum = format!("{} {}\n", kind.as_str(), hex(&Sha256::digest(code)));
+        entry.put(&folder, tables, code, sum.as_bytes())
+    }
+
+    fn in_memory(&self, engine: &Engine, digest: &str, artifact: &[u8], kind: Kind, code: &[u8]) -> Result<Loaded> {
+        let kept = if has_tables(artifact) { Kept::Here(artifact.into()) } else { Kept::Nowhere };
+        Ok(self.loaded(digest, kind, from_memory(engine, kind, code)?, kept, None))
+    }
+
+    fn loaded(&self, digest: &str, kind: Kind, code: Code, tables: Kept, in_use: Option<File>) -> Loaded {
+        let artifact = Artifact { lines: Lines::new(digest, tables, &self.shelf), _in_use: in_use };
+        Loaded { kind, code, artifact }
+    }
+
+    fn prune(&self) {
+        if let Some(dir) = &self.dir
+            && let Err(error) = prune::prune(dir, self.max_bytes)
         {
             tracing::warn!(path = %dir.display(), %error, "compiled code cannot be kept within its bound");
         }
-        // From the file, so that the pages are shared with the file cache and can be dropped under pressure.
-        let loaded = from_file(engine, kind, &path).or_else(|_| from_memory(engine, kind, &code))?;
-        Ok((kind, loaded))
     }
+}
+
+impl Artifact {
+    /// None, for what is shared by all artifacts.
+    pub(crate) fn none() -> Self {
+        Artifact { lines: Lines::new("", Kept::Nowhere, &Arc::default()), _in_use: None }
+    }
+}
+
+fn internal_io(error: io::Error) -> fnstream_core::Error {
+    internal(error.to_string())
 }
 
 /// The digest of an artifact, as it stands in names.
@@ -102,85 +191,9 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn compile(engine: &Engine, artifact: &[u8]) -> Result<(Kind, Vec<u8>)> {
-    let kind = inspect(artifact)?;
-    let code = match kind {
-        Kind::Packed | Kind::Processor => engine.precompile_component(artifact),
-        Kind::Stdio => engine.precompile_module(artifact),
-    };
-    let code = code.map_err(|e| {
-        Error::new(ErrorCode::ArtifactInvalid, bounded(format!("the artifact cannot be compiled: {e:#}")))
-    })?;
-    Ok((kind, code))
-}
-
-/// The kind of the code at `path` when it is there and whole; `Err` says what is wrong with it.
-fn find(path: &Path, sum_path: &Path) -> std::result::Result<Option<Kind>, &'static str> {
-    let Ok(file) = File::open(path) else { return Ok(None) };
-    let sum = fs::read_to_string(sum_path).map_err(|_| "its sum is missing")?;
-    let (kind, sum) = sum.trim_end().split_once(' ').ok_or("its sum is malformed")?;
-    let kind = Kind::parse(kind).ok_or("its sum is malformed")?;
-    if sum_of(file).map_err(|_| "it cannot be read")? == sum {
-        Ok(Some(kind))
-    } else {
-        Err("it does not match its sum")
-    }
-}
-
-fn sum_of(mut file: File) -> io::Result<String> {
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hex(&hasher.finalize())),
-            n => hasher.update(&buffer[..n]),
-        }
-    }
-}
-
-/// Writes a file so that it is there whole or not at all, also when two processes write it at once.
-fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let tmp = path.with_extension(format!("{}-{number}.tmp", std::process::id()));
-    let result = fs::write(&tmp, bytes).and_then(|()| fs::rename(&tmp, path));
-    if result.is_err() {
-        let _ = fs::remove_file(&tmp);
-    }
-    result
-}
-
-/// Removes what was compiled longest ago until all is within the bound, except what was just made. Code that runs stays in
-/// memory, and a start that misses it compiles it again.
-fn prune(dir: &Path, max_bytes: u64, newest: &Path) -> io::Result<()> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "cwasm") {
-            // Another process may have removed it meanwhile.
-            let Ok(metadata) = fs::metadata(&path) else { continue };
-            files.push((metadata.modified()?, metadata.len(), path));
-        }
-    }
-    files.sort();
-    let mut bytes: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
-    for (_, size, path) in files {
-        if bytes <= max_bytes {
-            break;
-        }
-        if path != newest {
-            // The sum last: code without its sum is made anew, a sum without its code is nothing.
-            fs::remove_file(&path)?;
-            let _ = fs::remove_file(path.with_extension("sum"));
-            bytes -= size;
-        }
-    }
-    Ok(())
-}
-
 fn from_file(engine: &Engine, kind: Kind, path: &Path) -> Result<Code> {
     // SAFETY: the bytes are what this or another process of ours got from wasmtime for the same engine: the caller has just
-    // compared the file with its SHA-256, or written it. The folder is the server's own, see the top of this module.
+    // compared the file with its SHA-256, and holds its lock. The folder is the servers' own, see the top of this module.
     let code = unsafe {
         match kind {
             Kind::Packed | Kind::Processor => Component::deserialize_file(engine, path).map(Code::Component),
@@ -191,7 +204,7 @@ fn from_file(engine: &Engine, kind: Kind, path: &Path) -> Result<Code> {
 }
 
 fn from_memory(engine: &Engine, kind: Kind, code: &[u8]) -> Result<Code> {
-    // SAFETY: the bytes come straight from the compiler.
+    // SAFETY: the bytes come straight from the compiler, in this process or in a child that runs the same program.
     let code = unsafe {
         match kind {
             Kind::Packed | Kind::Processor => Component::deserialize(engine, code).map(Code::Component),

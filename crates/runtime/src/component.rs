@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! What the two kinds of components have in common: the data of their stores.
+//! The data of stores, which the two kinds of components have in common.
 
 use fnstream_core::error::Fault;
 use fnstream_core::runtime::{CallFailure, InstanceSpec, SharedHost};
@@ -19,7 +19,7 @@ use crate::wasi;
 pub(crate) struct Component {
     /// The task's side of the boundary. Locked for one host call at a time, never while the guest runs.
     pub(crate) host: SharedHost,
-    /// The host's last refusal in this call, which the guest was told of.
+    /// The host's last refusal in this call, which was reported to the guest.
     pub(crate) refused: Option<Error>,
     /// The stores that a packed function has opened.
     pub(crate) stores: Stores,

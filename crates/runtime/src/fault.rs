@@ -6,7 +6,7 @@
 //! ```text
 //! what ended the call                                        code
 //! an error that a host function raised (HostFault)           its own
-//! the epoch deadline                                         GuestTimeout, with the limit that was reached
+//! the epoch deadline                                         GuestTimeout, with the bound that was reached
 //! anything, after memory was refused in this call            GuestOutOfMemory
 //! exit, proc_exit                                            GuestExit
 //! any other trap                                             GuestTrap, with the wasm backtrace
@@ -22,6 +22,7 @@ use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::backtrace;
+use crate::lines::Lines;
 use crate::meter::Meter;
 
 /// A host function's error on its way through the guest's frames.
@@ -57,8 +58,8 @@ pub(crate) fn raise(error: Error) -> wasmtime::Error {
 }
 
 /// The failure that a call ended with.
-pub(crate) fn failure(error: &wasmtime::Error, meter: &Meter) -> CallFailure {
-    let backtrace = error.downcast_ref::<WasmBacktrace>().and_then(backtrace::text);
+pub(crate) fn failure(error: &wasmtime::Error, meter: &Meter, lines: &Lines) -> CallFailure {
+    let backtrace = error.downcast_ref::<WasmBacktrace>().and_then(|backtrace| backtrace::text(backtrace, lines));
     CallFailure { error: classify(error, meter), record: None, backtrace }
 }
 
@@ -68,7 +69,7 @@ fn classify(error: &wasmtime::Error, meter: &Meter) -> Error {
     }
     let trap = error.downcast_ref::<Trap>();
     if trap == Some(&Trap::Interrupt) {
-        return meter.timer().over("was ended at");
+        return meter.timer().over();
     }
     if meter.denied() {
         return Error::new(

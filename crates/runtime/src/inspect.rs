@@ -51,7 +51,7 @@ pub fn kind_of(artifact: &[u8]) -> Result<&'static str> {
     inspect(artifact).map(Kind::as_str)
 }
 
-/// What an artifact imports and exports at its outside.
+/// The imports and exports of an artifact as a whole, and its size.
 #[derive(Debug, Default)]
 struct Outside {
     component: bool,

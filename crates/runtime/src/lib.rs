@@ -17,9 +17,8 @@
 //!
 //! # Reading order
 //!
-//! [`WasmRuntime`] (`runtime`) -> `inspect`, `size` and `cache` (from bytes to code) -> `sandbox` (the only way into a guest), with
-//! `ticker`, `timer`, `meter`, `fault`, `backtrace` (time,
-//! memory, how and where calls end) -> `packed`, `processor`, `stdio` (the kinds), each with one file
+//! [`WasmRuntime`] (`runtime`) -> `inspect`, `size`, `compile` and `cache` (from bytes to code) -> `sandbox` (the only way into a
+//! guest), with `ticker`, `timer`, `meter`, `fault`, `backtrace`, `lines` (time, memory, how and where calls end) -> `packed`, `processor`, `stdio` (the kinds), each with one file
 //! per host interface; `wasi` and `log` are what components share.
 //!
 //! ```
@@ -33,9 +32,11 @@
 
 mod backtrace;
 mod cache;
+mod compile;
 mod component;
 mod fault;
 mod inspect;
+mod lines;
 mod log;
 mod meter;
 mod options;
@@ -51,6 +52,7 @@ mod ticker;
 mod timer;
 mod wasi;
 
+pub use compile::{Compiling, compile_if_asked};
 pub use inspect::kind_of;
 pub use options::RuntimeOptions;
 pub use runtime::WasmRuntime;

@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! What a guest writes to its standard output and error, as lines of its function's log.
+//! Turns what a guest writes to its standard output and error into lines of its function's log.
 //!
 //! A guest decides how much it writes, so lines are bounded, and nothing is allocated before the first byte. A line that
 //! was cut ends with [`CUT`]. How fast lines may come is the business of the [`FunctionLog`].
@@ -22,7 +22,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::sandbox::Machine;
 
-/// What a line ends with that was cut.
+/// The end of a line that was cut.
 pub(crate) const CUT: &str = " … (line cut)";
 
 /// Cuts bytes into lines and logs them.

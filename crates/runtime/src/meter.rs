@@ -56,7 +56,7 @@ impl Meter {
         self.limit
     }
 
-    /// Whether something was refused since the last [`Meter::begin`].
+    /// Reports whether something was refused since the last [`Meter::begin`].
     pub(crate) fn denied(&self) -> bool {
         self.denied
     }
@@ -114,7 +114,7 @@ impl ResourceLimiter for Meter {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
         let more = desired.saturating_sub(current);
         if maximum.is_some_and(|most| desired > most) {
-            // The guest's own bound: it is told so, and no limit of ours was met.
+            // The guest's own bound: it gets the refusal, and no limit of ours was met.
             return Ok(false);
         }
         let fits = self.admit(more);

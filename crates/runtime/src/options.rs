@@ -1,7 +1,9 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! What holds for all instances of a runtime.
+//! Settings that hold for all instances of a runtime.
+
+use crate::compile::Compiling;
 
 /// Bounds that are the process's, not a function's. A function's own are in [`fnstream_core::runtime::Limits`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,12 +13,24 @@ pub struct RuntimeOptions {
     pub guest_stack: usize,
     /// The longest line of a guest's standard output or error that is logged whole; longer ones are cut.
     pub log_line: usize,
-    /// When compiled code on disk takes more bytes than this, what was compiled longest ago is removed.
-    pub cache_bytes: Option<u64>,
+    /// The process that compiles artifacts, and for how long.
+    pub compiling: Compiling,
+    /// Bytes of compiled code on disk above which what was used longest ago is removed; never what is in use.
+    pub cache_bytes: u64,
+}
+
+impl RuntimeOptions {
+    /// The bytes of compiled code that are kept unless it is said otherwise.
+    pub const CACHE_BYTES: u64 = 4 << 30;
 }
 
 impl Default for RuntimeOptions {
     fn default() -> Self {
-        RuntimeOptions { guest_stack: 1 << 20, log_line: 4 << 10, cache_bytes: None }
+        RuntimeOptions {
+            guest_stack: 1 << 20,
+            log_line: 4 << 10,
+            compiling: Compiling::Here,
+            cache_bytes: Self::CACHE_BYTES,
+        }
     }
 }

@@ -40,7 +40,7 @@ const EXPORTS: [Export; 8] = [
     ("custom", "func(list<u8>) -> result<list<u8>, string>"),
 ];
 
-/// What a function with timers has beside.
+/// The further exports of a function with timers.
 const TIMER_EXPORTS: [Export; 1] = [("on-timers", "func(list<u8>) -> result<_, record{index: u32, message: string}>")];
 
 #[derive(ComponentType, Lower)]
@@ -143,7 +143,7 @@ struct Packed {
     close: Func,
     exec: Func,
     custom: Func,
-    /// Where it has timers.
+    /// Set if it has timers.
     on_timers: Option<Func>,
 }
 

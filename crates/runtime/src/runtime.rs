@@ -16,7 +16,7 @@ use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, WasmBacktraceDetails};
 
 use crate::backtrace;
-use crate::cache::{Code, CodeCache, digest};
+use crate::cache::{Artifact, Code, CodeCache, Loaded, digest};
 use crate::component::Component;
 use crate::inspect::Kind;
 use crate::options::RuntimeOptions;
@@ -46,12 +46,12 @@ impl WasmRuntime {
     /// A runtime that keeps compiled code in `cache_dir`, if there is one. It starts one thread, which ends with it.
     pub fn new(cache_dir: Option<PathBuf>, options: RuntimeOptions) -> Result<Self> {
         let failed = |e: wasmtime::Error| internal(format!("the webassembly engine cannot start: {e:#}"));
-        let engine = Engine::new(&config(&options)).map_err(failed)?;
+        let engine = engine(&options).map_err(failed)?;
         let ticker = Ticker::start(&engine).map_err(|e| internal(format!("the guests' clock cannot start: {e}")))?;
         let (ticker, options, log) = (Arc::new(ticker), Arc::new(options), Arc::new(ProcessLog));
-        let machine = Machine { engine, ticker, options, log };
+        let machine = Machine { engine, ticker, options, log, artifact: Arc::new(Artifact::none()) };
         Ok(WasmRuntime {
-            cache: CodeCache::new(cache_dir, machine.options.cache_bytes, &machine.engine),
+            cache: CodeCache::new(cache_dir, &machine.options, &machine.engine),
             components: component_linker(&machine.engine).map_err(failed)?,
             modules: stdio::linker(&machine.engine).map_err(failed)?,
             machine,
@@ -66,15 +66,14 @@ impl WasmRuntime {
     }
 
     fn make(&self, digest: &str, artifact: &[u8]) -> Result<Arc<dyn Program>> {
-        let (kind, code) = self.cache.load(&self.machine.engine, digest, artifact)?;
+        let Loaded { kind, code, artifact } = self.cache.load(&self.machine.engine, digest, artifact)?;
+        let machine = Machine { artifact: Arc::new(artifact), ..self.machine.clone() };
         Ok(match (kind, code) {
-            (Kind::Packed, Code::Component(code)) => {
-                Arc::new(PackedProgram::new(&self.machine, &self.components, &code)?)
-            }
+            (Kind::Packed, Code::Component(code)) => Arc::new(PackedProgram::new(&machine, &self.components, &code)?),
             (Kind::Processor, Code::Component(code)) => {
-                Arc::new(ProcessorProgram::new(&self.machine, &self.components, &code)?)
+                Arc::new(ProcessorProgram::new(&machine, &self.components, &code)?)
             }
-            (Kind::Stdio, Code::Module(code)) => Arc::new(StdioProgram::new(&self.machine, &self.modules, &code)?),
+            (Kind::Stdio, Code::Module(code)) => Arc::new(StdioProgram::new(&machine, &self.modules, &code)?),
             _ => return Err(internal("compiled code is not of the kind that was compiled")),
         })
     }
@@ -103,21 +102,20 @@ impl Runtime for WasmRuntime {
     }
 }
 
-fn config(options: &RuntimeOptions) -> Config {
+/// An engine of those settings; two that compile the same have the same.
+pub(crate) fn engine(options: &RuntimeOptions) -> wasmtime::Result<Engine> {
     let mut config = Config::new();
     config
         // Calls are synchronous, on our own threads: what makes them asynchronous would triple what each one costs.
         .concurrency_support(false)
         .epoch_interruption(true)
         .max_wasm_stack(options.guest_stack)
-        // An artifact's line tables are kept in its compiled file, which grows by their size; it is mapped, so they take no
-        // memory before something fails. Then they are read anew each time: some 40 ms for each MiB of them. An artifact that
-        // has none pays nothing.
-        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
+        // Wasmtime would read an artifact's line tables anew for each frame of each backtrace: `lines` reads them once.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_backtrace_max_frames(Some(backtrace::FRAMES))
         // An instance's memory begins as a private mapping of the artifact's: untouched pages belong to all.
         .memory_init_cow(true);
-    config
+    Engine::new(&config)
 }
 
 fn component_linker(engine: &Engine) -> wasmtime::Result<Linker<Component>> {

@@ -3,36 +3,38 @@
 
 //! One guest's store, and the only way into it: every call is metered, timed, and spoils the guest when it fails.
 //!
-//! Making the instance and its `init` share one time, `start_time`; every other call has `call_time` for itself.
+//! Making the instance and its `init` share one budget, `start_time`; every other call has `call_time` for itself. The engine
+//! interrupts a guest now and then to have its [`Timer`] looked at, first after a tick and then when a bound may be reached.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use fnstream_core::function_log::FunctionLog;
 use fnstream_core::runtime::{CallFailure, CallResult, Limits};
 use fnstream_core::{Error, ErrorCode};
-use wasmtime::{Engine, Store};
+use wasmtime::{Engine, Store, UpdateDeadline};
 
+use crate::cache::Artifact;
 use crate::fault::failure;
 use crate::meter::Meter;
 use crate::options::RuntimeOptions;
-use crate::ticker::Ticker;
-use crate::timer::Timer;
+use crate::ticker::{TICK, Ticker};
+use crate::timer::{Budget, Timer};
 
-/// The engine, the clock that ends its guests' calls, and what else all guests share.
+/// The engine, the clock that ends its guests' calls, and what else the guests of one artifact share.
 #[derive(Clone)]
 pub(crate) struct Machine {
     pub(crate) engine: Engine,
     pub(crate) ticker: Arc<Ticker>,
     pub(crate) options: Arc<RuntimeOptions>,
     pub(crate) log: Arc<dyn FunctionLog>,
+    pub(crate) artifact: Arc<Artifact>,
 }
 
 /// Handles of resources, the guest's own and the host's, that a guest may hold at once. They live in the host's memory, a
 /// few words each.
 const MOST_HANDLES: usize = 20_000;
 
-/// What the data of a store must have.
+/// The data of a store.
 pub(crate) trait Guest: Send + 'static {
     /// The memory account.
     fn meter(&mut self) -> &mut Meter;
@@ -46,8 +48,8 @@ pub(crate) struct Sandbox<T: Guest> {
     store: Store<T>,
     machine: Machine,
     limits: Limits,
-    /// What is left of the time to start in.
-    start: Duration,
+    /// The rest of what it may use to start.
+    start: Budget,
     poisoned: bool,
 }
 
@@ -55,10 +57,16 @@ impl<T: Guest> Sandbox<T> {
     pub(crate) fn new(machine: &Machine, limits: Limits, data: T) -> Self {
         let mut store = Store::new(&machine.engine, data);
         store.limiter(|data| data.meter());
+        store.epoch_deadline_callback(|mut cx| {
+            Ok(match cx.data_mut().meter().timer().look() {
+                Some(left) => UpdateDeadline::Continue(Ticker::ticks(left)),
+                None => UpdateDeadline::Interrupt,
+            })
+        });
         // Lifting a list costs as much as it is long; a guest cannot pass more than it has.
         store.set_hostcall_fuel(limits.memory.max(1 << 20));
         store.set_max_component_handles(MOST_HANDLES);
-        Sandbox { store, machine: machine.clone(), limits, start: limits.start_time, poisoned: false }
+        Sandbox { store, machine: machine.clone(), limits, start: Budget::of(limits.start_time), poisoned: false }
     }
 
     /// Runs a part of the start: like [`Sandbox::call`], in the time that all parts share.
@@ -66,9 +74,8 @@ impl<T: Guest> Sandbox<T> {
         &mut self,
         run: impl FnOnce(&mut Store<T>) -> wasmtime::Result<Result<R, CallFailure>>,
     ) -> CallResult<R> {
-        let begun = Instant::now();
         let ended = self.enter(Timer::start(&self.limits, self.start), run);
-        self.start = self.start.saturating_sub(begun.elapsed());
+        self.start = self.store.data_mut().meter().timer().rest();
         ended
     }
 
@@ -98,7 +105,7 @@ impl<T: Guest> Sandbox<T> {
         drop(running);
         let answer = match ended {
             Ok(answer) => answer,
-            Err(error) => Err(failure(&error, self.store.data_mut().meter())),
+            Err(error) => Err(failure(&error, self.store.data_mut().meter(), &self.machine.artifact.lines)),
         };
         self.poisoned = answer.is_err();
         answer
@@ -109,7 +116,7 @@ impl<T: Guest> Sandbox<T> {
         self.store.data()
     }
 
-    /// What the guest may use.
+    /// The guest's limits.
     pub(crate) fn limits(&self) -> Limits {
         self.limits
     }
@@ -118,7 +125,7 @@ impl<T: Guest> Sandbox<T> {
 /// Gives the guest the time and the account of one call. A batch of single records is one entry but many calls: the limits
 /// are those of one.
 pub(crate) fn begin<T: Guest>(store: &mut Store<T>, timer: Timer) {
-    store.set_epoch_deadline(Ticker::ticks(timer.left()));
+    store.set_epoch_deadline(Ticker::ticks(TICK));
     let data = store.data_mut();
     data.begin();
     data.meter().begin(timer);

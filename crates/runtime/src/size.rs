@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! How much an artifact asks of the compiler, which knows no limits of its own.
+//! Bounds what an artifact asks of the compiler, which knows no limits of its own.
 //!
 //! A function takes a handful of bytes in an artifact and some kilobytes in the compiler, a thousand local variables take
 //! five: a file that may just be uploaded could keep the compiler busy for hours and fill the memory. Real programs, an
@@ -21,7 +21,7 @@ const LOCALS: u64 = 10_000_000;
 /// The most bytes of one function.
 const BODY: usize = 2 << 20;
 
-/// What was seen so far of an artifact.
+/// The sizes of an artifact as far as it was read.
 #[derive(Debug, Default)]
 pub(crate) struct Size {
     functions: usize,

@@ -71,7 +71,7 @@ impl Guest for Stdio {
     fn begin(&mut self) {}
 }
 
-/// What a function was granted of its server.
+/// The variables and folders of the server that a function was granted.
 struct Grants {
     environ: Vec<Vec<u8>>,
     folders: Vec<Granted>,
@@ -84,7 +84,7 @@ impl Grants {
     }
 }
 
-/// Whether a module may import that function.
+/// Reports whether a module may import that function.
 pub(crate) fn is_known_import(module: &str, name: &str) -> bool {
     (module == wasi::MODULE && wasi::is_known(name)) || (module == abort::MODULE && name == abort::NAME)
 }
@@ -102,7 +102,7 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Stdio
 pub(crate) struct StdioProgram {
     machine: Machine,
     pre: InstancePre<Stdio>,
-    /// What is called once before the first record, when there is a `process`.
+    /// The export that is called once before the first record, if there is a `process`.
     setup: Option<&'static str>,
     /// There is a `process`.
     resident: bool,
@@ -158,7 +158,7 @@ impl StdioProgram {
     }
 }
 
-/// Whether a module exports a function of that name; `Err` when it has another type than `func()`.
+/// Reports whether a module exports a function of that name; `Err` if it has another type than `func()`.
 fn check_export(module: &Module, name: &str) -> Result<bool> {
     match module.get_export(name) {
         None => Ok(false),
@@ -234,7 +234,7 @@ struct Filter {
     spec: InstanceSpec,
     granted: Arc<Grants>,
     host: SharedHost,
-    /// What the last one had.
+    /// Bytes of the last one.
     memory: usize,
     poisoned: bool,
 }

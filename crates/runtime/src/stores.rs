@@ -27,7 +27,7 @@ impl Stores {
         Ok(self.0.len() as u32 - 1)
     }
 
-    /// What the keys of that store begin with.
+    /// The prefix of all keys of that store.
     pub(crate) fn prefix(&self, handle: u32) -> Result<&[u8]> {
         self.0
             .get(handle as usize)

@@ -3,7 +3,8 @@
 
 //! The clock of the guests' time limits: one thread that advances the engine's epoch while any guest runs.
 //!
-//! A call that begins at epoch `e` is ended by the engine when the epoch has moved as many ticks as its limit is long. Only
+//! The engine interrupts a call that began at epoch `e` when the epoch has moved as many ticks as the call asked for, and has
+//! its time looked at. Only
 //! while some call runs does the thread tick; once none has for a while it waits to be woken, so an idle server has no timer.
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use wasmtime::{Engine, EngineWeak};
 
-/// How far apart two ticks are: how exactly time limits are kept.
+/// The time between two ticks: time limits are as exact as that.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
 /// Ticks without a call after which the thread waits. A wake-up costs microseconds, so it is not to be paid per call.

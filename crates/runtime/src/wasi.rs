@@ -5,7 +5,7 @@
 //!
 //! No arguments, no sockets, an empty standard input. Of environment variables and folders there are those that the
 //! function was granted and no others; folders can be read only, and no path leads out of them. Clocks and random numbers
-//! are real, since they tell nothing of the server. Standard output and error go to the function's log.
+//! are real, since they give nothing of the server away. Standard output and error go to the function's log.
 //!
 //! The engine's deadline ends guest code, but not a host function that waits. `wasi:io/poll` is the only place where one
 //! waits here, so it is replaced: each wait also ends with the call's own time.
@@ -64,7 +64,7 @@ pub(crate) const INTERFACES: &[&str] = &[
     "wasi:sockets/udp-create-socket",
 ];
 
-/// Whether an import is one of them.
+/// Reports whether an import is one of them.
 pub(crate) fn is_known(import: &str) -> bool {
     import.split_once('@').is_some_and(|(name, version)| version.starts_with("0.2.") && INTERFACES.contains(&name))
 }
@@ -120,7 +120,7 @@ fn wait(mut cx: StoreContextMut<'_, Component>, mut list: Vec<Resource<DynPollab
     if list.is_empty() {
         return data.table.poll(list);
     }
-    let left = data.meter.timer().left();
+    let left = data.meter.timer().wall_left();
     let nanos = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
     let deadline = data.clocks().subscribe_duration(nanos)?;
     let index = list.len() as u32;
@@ -130,7 +130,7 @@ fn wait(mut cx: StoreContextMut<'_, Component>, mut list: Vec<Resource<DynPollab
     if let Ok(ready) = &mut ready {
         ready.retain(|&i| i != index);
         if ready.is_empty() {
-            return Err(raise(data.meter.timer().over("waited until")));
+            return Err(raise(data.meter.timer().waited()));
         }
     }
     ready
@@ -145,7 +145,7 @@ impl WasiView for Component {
 /// The most resources of the host that a guest may have open.
 pub(crate) const MOST_RESOURCES: usize = 10_000;
 
-/// Where a guest's resources are kept: far more than any needs, but bounded.
+/// A table for a guest's resources, with room for far more than any needs, but bounded.
 pub(crate) fn table() -> ResourceTable {
     let mut table = ResourceTable::new();
     table.set_max_capacity(MOST_RESOURCES);

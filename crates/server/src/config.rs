@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fnstream_core::topics::Retention;
+use fnstream_runtime::{Compiling, RuntimeOptions};
 use fnstream_store::Durability;
 
 /// The settings of a server.
@@ -33,8 +34,11 @@ pub struct ServerConfig {
     pub files_dirs: Vec<PathBuf>,
     /// Where compiled code is kept: a folder of the server's alone. Without one every start compiles all functions again.
     pub cache_dir: Option<PathBuf>,
-    /// When compiled code takes more bytes than this, what was compiled longest ago is removed.
-    pub cache_bytes: Option<u64>,
+    /// When compiled code takes more bytes than this, what was used longest ago is removed; never what is in use.
+    pub cache_bytes: u64,
+    /// The process that compiles artifacts, and for how long. A server within another program compiles in that, without a
+    /// limit, unless it says otherwise.
+    pub compiling: Compiling,
     /// The largest body of a produce request.
     pub max_produce_bytes: usize,
     /// The largest artifact.
@@ -57,7 +61,8 @@ impl ServerConfig {
             listen: fnstream_api::DEFAULT_ADDRESS.to_owned(),
             grpc_listen: Some(fnstream_api::grpc::DEFAULT_GRPC_ADDRESS.to_owned()),
             cache_dir: Some(data_dir.join("cache")),
-            cache_bytes: None,
+            cache_bytes: RuntimeOptions::CACHE_BYTES,
+            compiling: Compiling::default(),
             data_dir,
             durability: Durability::default(),
             workers: None,

@@ -146,7 +146,11 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept)> {
     let logs = FunctionLogs::open(config.data_dir.join("logs"), clock.clone(), functions)?;
     let runtime = WasmRuntime::new(
         config.cache_dir.clone(),
-        RuntimeOptions { cache_bytes: config.cache_bytes, ..RuntimeOptions::default() },
+        RuntimeOptions {
+            cache_bytes: config.cache_bytes,
+            compiling: config.compiling.clone(),
+            ..RuntimeOptions::default()
+        },
     )?
     .with_log(logs.clone());
     let mut engine = EngineConfig::default();

@@ -37,7 +37,7 @@ const SECONDS: usize = 15;
 
 async fn create(client: &Client, kind: Kind, digest: &str) -> Result<()> {
     let mut limits = Limits::default();
-    // Time is that of the clock on the wall: on a busy machine filling the memory takes longer than it should.
+    // Filling the memory takes a while, and is not to end at the limit of time.
     let call_time = if kind == Kind::Loop { "500ms" } else { "10s" };
     for (name, value) in [("memory", "64MiB"), ("call-time", call_time)] {
         limits.set(name, value).map_err(anyhow::Error::msg)?;

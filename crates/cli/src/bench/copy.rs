@@ -17,7 +17,7 @@ use fnstream_core::epoch::{FrozenEpoch, OutboxBatch, Progress, TaskId};
 use fnstream_core::spec::FunctionEntry;
 use fnstream_core::topic::Topic;
 use fnstream_core::waker::Waker;
-use fnstream_engine::EngineConfig;
+use fnstream_engine::EpochBounds;
 use fnstream_store::Store;
 use parking_lot::Mutex;
 
@@ -51,13 +51,13 @@ impl AssignmentListener for Assignments {
 }
 
 impl Copier {
-    pub fn start(store: &Store, entry: &FunctionEntry, output: &str, config: &EngineConfig) -> Result<Self> {
+    pub fn start(store: &Store, entry: &FunctionEntry, output: &str, epoch: &EpochBounds) -> Result<Self> {
         let listener = Arc::new(Assignments::default());
         let groups = entry.spec.inputs.clone();
         let subscription =
             Subscription { function: entry.id, name: entry.spec.name.clone(), groups, selector: entry.spec.selector };
         let membership = store.broker().join(subscription, listener.clone())?;
-        let limit = PollLimit { records: config.epoch.records as usize, bytes: config.epoch.bytes };
+        let limit = PollLimit { records: epoch.records as usize, bytes: epoch.bytes };
         let mut threads = Vec::new();
         for assignment in std::mem::take(&mut *listener.0.lock()) {
             let (sender, events) = channel();

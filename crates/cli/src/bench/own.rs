@@ -16,7 +16,7 @@ use fnstream_core::runtime::{Program, Runtime};
 use fnstream_core::spec::{DesiredState, ErrorAction, ErrorPolicy, FunctionSpec};
 use fnstream_core::topic::Topic;
 use fnstream_core::topics::Retention;
-use fnstream_engine::{Engine, EngineConfig, EngineDeps, StateMode};
+use fnstream_engine::{Backend, Engine, EngineConfig, EngineDeps, EpochBounds, StateMode};
 use fnstream_runtime::{RuntimeOptions, WasmRuntime};
 use fnstream_store::{CommitMode, Store, StoreOptions};
 use tempfile::TempDir;
@@ -44,7 +44,7 @@ pub struct Own {
     in_flight: Arc<InFlight>,
     outputs: Vec<TopicPartition>,
     copier: Option<Copier>,
-    config: EngineConfig,
+    backend: Backend,
     _folder: TempDir,
 }
 
@@ -71,13 +71,13 @@ impl Own {
         }
         let config = engine_config(args, variant);
         report.workers = (variant != Variant::Copy).then_some(config.workers);
-        let deps = EngineDeps {
-            broker: store.broker(),
-            committer: store.committer(),
-            state_stores: store.state_stores(),
-            clock,
-            log: Arc::new(ProcessLog),
-        };
+        let deps = EngineDeps { clock, log: Arc::new(ProcessLog) };
+        let mut epoch = EpochBounds::default();
+        if let Some(records) = args.epoch_records {
+            epoch.records = records.into();
+        }
+        let backend =
+            Backend { broker: store.broker(), committer: store.committer(), state_stores: store.state_stores(), epoch };
         let program = match variant {
             Variant::Copy => None,
             Variant::Native => Some(native::program(args.workload)?),
@@ -87,7 +87,7 @@ impl Own {
             }
         };
         Ok(Own {
-            engine: Engine::start(config.clone(), deps)?,
+            engine: Engine::start(config, deps)?,
             program,
             spec: FunctionSpec {
                 name: "bench".into(),
@@ -101,7 +101,7 @@ impl Own {
             in_flight: Arc::default(),
             outputs: (0..args.partitions).map(|p| TopicPartition::new(OUTPUT, p)).collect(),
             copier: None,
-            config,
+            backend,
             store,
             _folder: folder,
         })
@@ -133,8 +133,8 @@ impl Target for Own {
     fn start_function(&mut self) -> Result {
         let entry = self.store.metadata().create(self.spec.clone(), DesiredState::Running)?;
         match &self.program {
-            Some(program) => self.engine.start_function(&entry, program.clone())?,
-            None => self.copier = Some(Copier::start(&self.store, &entry, OUTPUT, &self.config)?),
+            Some(program) => self.engine.start_function(&entry, program.clone(), self.backend.clone())?,
+            None => self.copier = Some(Copier::start(&self.store, &entry, OUTPUT, &self.backend.epoch)?),
         }
         Ok(())
     }
@@ -215,7 +215,6 @@ fn engine_config(args: &Args, variant: Variant) -> EngineConfig {
         config.workers = workers.into();
     }
     if let Some(records) = args.epoch_records {
-        config.epoch.records = records.into();
         config.batch.records = config.batch.records.min(records as usize);
     }
     if variant == Variant::PutPerKey {

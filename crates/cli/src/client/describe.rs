@@ -61,6 +61,14 @@ fn text(function: &FunctionDescription) -> String {
     if !function.tasks.is_empty() {
         let _ = write!(out, "\n{}", tasks(&function.tasks));
     }
+    for task in &function.tasks {
+        if let Some(error) = &task.trouble {
+            let _ = write!(out, "\ntask {} waits for the broker: {}: {}", task.index, error.code, error.message);
+        }
+        if let Some(changes) = task.restored {
+            let _ = write!(out, "\ntask {} rebuilds its state: {changes} changes read", task.index);
+        }
+    }
     out
 }
 
@@ -116,7 +124,7 @@ fn tasks(tasks: &[TaskDescription]) -> Table {
             task.epoch.to_string(),
             task.records_in.to_string(),
             task.records_out.to_string(),
-            task.partitions.iter().map(|p| p.lag).sum::<u64>().to_string(),
+            task.lag().map_or_else(|| "unknown".to_owned(), |lag| lag.to_string()),
             task.restarts.to_string(),
             error.unwrap_or_else(|| "-".to_owned()),
         ]);

@@ -196,9 +196,15 @@ const LIMITS: &[Key] = &[
         "call-time",
         &Kind::Duration,
         "10s",
-        "One call, by the clock on the wall: of an event, or of a batch where the function takes batches.",
+        "Processor time of one call: of an event, or of a batch where the function takes batches. By the clock a call may \
+         take twenty times as long.",
     ),
-    Key::new("start-time", &Kind::Duration, "60s", "Making an instance and its `init`."),
+    Key::new(
+        "start-time",
+        &Kind::Duration,
+        "60s",
+        "Processor time of making an instance and of its `init`. By the clock it may take twenty times as long.",
+    ),
     Key::new("record", &Kind::Size(1), "1MiB", "Key, headers and value of one emitted event."),
     Key::new(
         "records-per-input",

@@ -184,8 +184,15 @@ const WASM: &[Key] = &[
     Key::new(
         "max_cache_size",
         &Kind::Size(1),
-        "",
-        "When compiled code takes more than this, what was compiled longest ago is removed.",
+        "4GiB",
+        "When compiled code takes more than this, what was used longest ago is removed; never what is in use.",
+    ),
+    Key::new(
+        "max_compile_time",
+        &Kind::Duration,
+        "5m",
+        "The processor time that compiling one artifact may take. By the clock it may take twenty times as long, and at \
+         most half an hour.",
     ),
 ];
 

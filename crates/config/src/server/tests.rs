@@ -32,7 +32,8 @@ fn a_server_that_is_told_nothing_has_the_defaults() {
     assert_eq!((settings.max_produce_bytes, settings.max_artifact_bytes), (16 << 20, 256 << 20));
     assert_eq!((settings.data_dir, settings.cache_dir), (PathBuf::from("data"), Some(PathBuf::from("data/cache"))));
     assert_eq!(settings.durability, DurabilitySetting::Group);
-    assert_eq!((settings.retention_age, settings.retention_bytes, settings.cache_bytes), (None, None, None));
+    assert_eq!((settings.retention_age, settings.retention_bytes), (None, None));
+    assert_eq!((settings.cache_bytes, settings.compile_time), (4 << 30, Duration::from_secs(300)));
     let logging = LoggingSettings {
         level: "info".into(),
         format: LogFormat::Text,
@@ -76,7 +77,7 @@ logging: {level: warn, format: json, file_path: logs/a.log, max_file_size: 7, ma
 state_storage: {base_dir: /srv/fs, storage_type: rocksdb, durability: sync, dirty_keys: 12}
 retention: {max_age: 7d, max_bytes: 10GiB}
 allow: {archive_dirs: [/a, b], files_dirs: [/c]}
-wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB}
+wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB, max_compile_time: 90s}
 ",
     );
     let expected = ServerSettings {
@@ -101,7 +102,8 @@ wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB}
         archive_dirs: vec!["/a".into(), "b".into()],
         files_dirs: vec!["/c".into()],
         cache_dir: Some("/cache".into()),
-        cache_bytes: Some(1 << 30),
+        cache_bytes: 1 << 30,
+        compile_time: Duration::from_secs(90),
     };
     assert_eq!(settings, expected);
     assert_eq!(of_file("wasm: {enable_cache: false, cache_dir: /cache}").cache_dir, None);

@@ -14,11 +14,14 @@ use super::{Field, SpecProblem, millis};
 /// | limit | what counts |
 /// |---|---|
 /// | `memory` | linear memory and tables together |
-/// | `call_time` | the time of one call: of a record, or of a batch where the function takes batches |
-/// | `start_time` | the time of making the instance and of its `init` together |
+/// | `call_time` | processor time of one call: of a record, or of a batch where the function takes batches |
+/// | `start_time` | processor time of making the instance and of its `init` together |
 /// | `record_bytes` | key, headers and value of one emitted record |
 /// | `records_per_input` | records emitted in a call, for each record that the call was given; a call without one counts as one |
 /// | `state_bytes` | keys and values that the task keeps, over all its stores |
+///
+/// Processor time is what the calling thread computes, in the guest and in the host for it: a call that has to stand back on a
+/// busy machine uses none meanwhile. What a call may take by the clock is bounded too, far above: [`Limits::wall_time`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Limits {
@@ -57,8 +60,18 @@ impl Limits {
     const LEAST_MEMORY: usize = 64 << 10;
     /// What 32-bit memory ends at.
     const MOST_MEMORY: usize = 4 << 30;
-    /// Longer than this nobody waits for a call: whoever stops or changes the function does.
+    /// Whoever stops or changes a function waits for its call.
     const MOST_TIME: Duration = Duration::from_secs(600);
+    /// The longest that any call may take by the clock.
+    const MOST_WALL_TIME: Duration = Duration::from_secs(1_800);
+    /// How much more a call may take by the clock than it may compute.
+    const WALL_TIMES: u32 = 20;
+
+    /// The time by the clock that a call or a start may take whose limit of processor time is `limit`: twenty times as much,
+    /// and at most half an hour. It ends guests that wait, which use no processor time.
+    pub fn wall_time(limit: Duration) -> Duration {
+        limit.saturating_mul(Self::WALL_TIMES).min(Self::MOST_WALL_TIME)
+    }
 
     pub(super) fn check(&self, problems: &mut Vec<SpecProblem>) {
         let mut found = |name, message| problems.push(SpecProblem::new(Field::Limit(name), message));

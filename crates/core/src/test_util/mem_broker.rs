@@ -34,9 +34,12 @@ mod clients;
 mod commits;
 mod driver;
 mod groups;
+mod manners;
 mod processes;
 mod source;
 mod standing;
+mod state_stores;
+mod state_topic;
 mod tasks;
 mod topics;
 
@@ -49,6 +52,7 @@ use parking_lot::Mutex;
 pub use client::MemClient;
 pub use clients::MemGroups;
 pub use commits::{Outcome, PendingCommit};
+pub use manners::Manners;
 pub use standing::MemForks;
 pub use topics::StoredRecord;
 
@@ -61,8 +65,10 @@ use crate::test_util::model::Model;
 use clients::Clients;
 use commits::Ledger;
 use groups::Groups;
+use manners::Weather;
 use processes::Processes;
-use source::Wakers;
+use source::Sources;
+use state_stores::Landings;
 
 /// The broker, and the test's hand on it. Clones are the same broker.
 ///
@@ -83,7 +89,9 @@ struct State {
     ledger: Ledger,
     groups: Groups,
     processes: Processes,
-    wakers: Wakers,
+    sources: Sources,
+    weather: Weather,
+    landings: Landings,
     clients: Clients,
     /// Whether tasks are assigned and commits resolved without a driver.
     autopilot: bool,
@@ -101,9 +109,7 @@ impl MemBroker {
 
     /// An empty broker where each transaction, committed or not, leaves a gap in the positions of what it touched.
     pub fn with_gaps() -> Self {
-        let broker = Self::default();
-        broker.shared.state.lock().ledger.topics.gaps = true;
-        broker
+        Self::with(Manners { gaps: true, ..Manners::default() })
     }
 
     /// Creates a topic.
@@ -188,8 +194,13 @@ impl MemBroker {
     }
 
     /// Compacts every changelog except for the newest delta of each: the rest becomes one delta that makes the same state.
+    /// Where there are state topics it is their affair, and this does nothing.
     pub fn compact(&self) {
-        for log in self.shared.state.lock().ledger.tasks.values_mut() {
+        let mut state = self.shared.state.lock();
+        if state.weather.manners.state_topic {
+            return;
+        }
+        for log in state.ledger.tasks.values_mut() {
             let through = Epoch(log.progress.epoch.0.saturating_sub(1));
             expect(log.compact(through));
         }
@@ -216,8 +227,9 @@ impl MemBroker {
         let wakers: Vec<_> = {
             let mut state = self.shared.state.lock();
             let appended = std::mem::take(&mut state.ledger.appended);
-            let woken = |at| state.wakers.of(at).chain(state.clients.watchers(at)).collect::<Vec<_>>();
-            appended.iter().flat_map(woken).collect()
+            let State { ledger, sources, clients, .. } = &*state;
+            let waiting = |at| sources.woken(at, &ledger.topics).chain(clients.watchers(at)).collect::<Vec<_>>();
+            appended.iter().flat_map(waiting).collect()
         };
         for waker in wakers {
             waker.wake();
@@ -231,6 +243,18 @@ impl State {
             return Ok(());
         }
         Err(Error::new(ErrorCode::Unavailable, format!("process {process} is dead to the broker")))
+    }
+
+    /// Refuses a look-up of a process that does not know the topics yet, or cannot know them.
+    fn look_up(&mut self, process: u32, session: u64) -> Result<()> {
+        self.check_alive(process, session)?;
+        self.weather.check_reachable()?;
+        let stale = &mut self.processes.get(process).stale_lookups;
+        if *stale > 0 {
+            *stale -= 1;
+            return Err(Error::new(ErrorCode::Unavailable, "the topics are not known yet"));
+        }
+        Ok(())
     }
 
     /// Notes a commit that should not have been handed in.

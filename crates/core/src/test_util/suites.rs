@@ -43,6 +43,7 @@ mod runtime_failures;
 mod runtime_probe;
 mod runtime_timers;
 pub mod source;
+mod source_places;
 pub mod state_store;
 pub mod tasks;
 pub mod topics;

@@ -58,6 +58,14 @@ impl RecordingListener {
         latest(&told, task)
     }
 
+    /// Everything so far, when it holds what is awaited, which another thread may still be about to tell; or when patience is
+    /// over.
+    pub fn wait_for(&self, patience: Duration, awaited: impl Fn(&[Told]) -> bool) -> Vec<Told> {
+        let mut told = self.told.lock();
+        self.changed.wait_while_for(&mut told, |told| !awaited(told), patience);
+        told.clone()
+    }
+
     fn note(&self, told: Told) {
         self.told.lock().push(told);
         self.changed.notify_all();

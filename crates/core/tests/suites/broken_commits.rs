@@ -3,18 +3,22 @@
 
 //! Committers that are broken on purpose.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fnstream_core::broker::{Assignment, Broker};
+use fnstream_core::broker::{
+    Assignment, AssignmentListener, Broker, Membership, PollLimit, Polled, RevokeDone, Source, Subscription,
+};
 use fnstream_core::committer::{Acquired, CommitDone, CommitFailure, Committer, Replay};
 use fnstream_core::delta::{Delta, Write};
 use fnstream_core::epoch::{Epoch, FrozenEpoch, Generation, OutboxBatch, Progress, TaskId};
 use fnstream_core::error::{Error, ErrorCode, Result};
+use fnstream_core::record::{Position, Positions, TopicPartition};
 use fnstream_core::state::Marker;
 use fnstream_core::test_util::mem_broker::{MemBroker, MemClient};
 use fnstream_core::test_util::suites::committer;
+use fnstream_core::waker::Waker;
 use fnstream_frame::Frame;
 use parking_lot::Mutex;
 
@@ -59,9 +63,20 @@ enum Fault {
     ForgetsWatermarks,
     LetsWatermarksFall,
     ForgetsWhoEmitted,
+    ForgetsWatermarksWhenSought,
+    PublishesWhatWasRejected,
+    BlamesNobodyForWhatWasRejected,
+    NamesAnOutputThatIsNotThere,
+    RefusesTheNumberOfWhatFailed,
+    WrapsReplayErrors,
+    HoldsOthersUpWhileRestoring,
+    NeverSaysThatATaskIsLost,
+    HidesTrouble,
+    IsAlwaysInTrouble,
+    GivesUpWhenAway,
 }
 
-const FAULTS: [(Fault, &str); 36] = [
+const FAULTS: [(Fault, &str); 47] = [
     (Fault::CommitsTwice, "a_commit_makes_outbox_delta_and_progress_durable"),
     (Fault::CommitsARepeatAgain, "commit_twice_is_commit_once"),
     (Fault::RefusesARepeat, "commit_twice_is_commit_once"),
@@ -98,6 +113,17 @@ const FAULTS: [(Fault, &str); 36] = [
     (Fault::ForgetsWatermarks, "an_emitted_watermark_follows_the_records_of_its_epoch"),
     (Fault::LetsWatermarksFall, "an_emitted_watermark_follows_the_records_of_its_epoch"),
     (Fault::ForgetsWhoEmitted, "the_watermark_of_a_partition_is_the_least_of_its_writers"),
+    (Fault::ForgetsWatermarksWhenSought, "a_source_that_was_sought_gives_the_watermark_of_its_position_again"),
+    (Fault::PublishesWhatWasRejected, "a_rejected_epoch_leaves_no_trace_and_another_takes_its_number"),
+    (Fault::BlamesNobodyForWhatWasRejected, "a_rejected_epoch_leaves_no_trace_and_another_takes_its_number"),
+    (Fault::NamesAnOutputThatIsNotThere, "a_rejected_epoch_leaves_no_trace_and_another_takes_its_number"),
+    (Fault::RefusesTheNumberOfWhatFailed, "an_aborted_epoch_leaves_no_trace"),
+    (Fault::WrapsReplayErrors, "a_failed_replay_can_be_repeated"),
+    (Fault::HoldsOthersUpWhileRestoring, "other_tasks_go_on_while_one_is_restored"),
+    (Fault::NeverSaysThatATaskIsLost, "a_fenced_owner_hears_that_it_lost_the_task"),
+    (Fault::HidesTrouble, "a_committer_that_cannot_commit_says_why"),
+    (Fault::IsAlwaysInTrouble, "a_committer_that_cannot_commit_says_why"),
+    (Fault::GivesUpWhenAway, "a_committer_that_cannot_commit_says_why"),
 ];
 
 #[test]
@@ -125,11 +151,19 @@ struct Seen {
     kept: Vec<Arc<FrozenEpoch>>,
     held: Option<(Arc<FrozenEpoch>, CommitDone)>,
     failed: bool,
+    /// The epoch that failed last, until somebody acquires.
+    refused: Option<(TaskId, Epoch)>,
+    restoring: u32,
+    waiting: Vec<(Arc<FrozenEpoch>, CommitDone)>,
 }
 
 impl Client for BrokenClient {
     fn broker(self: Arc<Self>) -> Arc<dyn Broker> {
-        self.sound.clone()
+        match self.fault {
+            Fault::NeverSaysThatATaskIsLost => Arc::new(SilentBroker(self.sound.clone())),
+            Fault::ForgetsWatermarksWhenSought => Arc::new(ForgetfulBroker(self.sound.clone())),
+            _ => self.sound.clone(),
+        }
     }
 
     fn committer(self: Arc<Self>) -> Arc<dyn Committer> {
@@ -223,6 +257,7 @@ impl BrokenClient {
                 (Ok(_), Fault::CommitsARepeatAgain) => repeated,
                 (Err(CommitFailure::Fenced(_)), Fault::PublishesWhatWasFenced)
                 | (Err(CommitFailure::Abortable(_)), Fault::PublishesWhatWasAborted)
+                | (Err(CommitFailure::Rejected { .. }), Fault::PublishesWhatWasRejected)
                 | (Err(CommitFailure::Retriable(_)), Fault::PublishesWhatIsRetriable)
                 | (Err(CommitFailure::Fatal(_)), Fault::PublishesWhatWasFatal) => true,
                 _ => false,
@@ -235,10 +270,18 @@ impl BrokenClient {
             let result = match (result, fault) {
                 (Ok(_), Fault::RefusesARepeat) if repeated => Err(refused),
                 (Err(_), Fault::AnswersOkAfterAFailure) if failed_before => Ok(Bytes::new()),
+                (Err(CommitFailure::Rejected { error, .. }), Fault::NamesAnOutputThatIsNotThere) => {
+                    Err(CommitFailure::Rejected { error, output: Some(9) })
+                }
+                (Err(CommitFailure::Rejected { output, .. }), Fault::BlamesNobodyForWhatWasRejected) => {
+                    Err(CommitFailure::Rejected { error: Error::new(ErrorCode::CommitAborted, "no"), output })
+                }
                 (result, _) => result,
             };
             if result.is_ok() {
                 seen.lock().committed.insert(task, number);
+            } else if fault == Fault::RefusesTheNumberOfWhatFailed {
+                seen.lock().refused = Some((task, number));
             }
             done(result);
         })
@@ -250,16 +293,28 @@ impl Committer for BrokenClient {
         let chosen = self.chosen(assignment)?;
         let applied = applied.filter(|_| self.fault != Fault::ReplaysEverything);
         let mut deltas = Vec::new();
+        self.seen.lock().refused = None;
         let mut acquired = self.sound.acquire(&chosen, applied, &mut |marker, delta| {
             deltas.push((marker, delta));
             Ok(())
         })?;
+        self.seen.lock().restoring += 1;
         for (marker, delta) in self.deltas(assignment.task, deltas) {
             let replayed = replay(marker, delta);
-            if self.fault != Fault::SwallowsAReplayError {
-                replayed?;
+            match self.fault {
+                Fault::SwallowsAReplayError => {}
+                Fault::WrapsReplayErrors => {
+                    replayed.map_err(|e| Error::new(ErrorCode::CommitFatal, e.message))?;
+                }
+                _ => replayed?,
             }
         }
+        let waiting = {
+            let mut seen = self.seen.lock();
+            seen.restoring -= 1;
+            std::mem::take(&mut seen.waiting)
+        };
+        waiting.into_iter().for_each(|(epoch, done)| self.sound.commit(epoch, done));
         self.seen.lock().generations.insert(assignment.task, acquired.generation);
         match self.fault {
             Fault::InventsProgress if acquired.progress.epoch == Epoch(0) => acquired.progress.records_in = 1,
@@ -278,6 +333,19 @@ impl Committer for BrokenClient {
         let broken = Arc::new(self.broken(&epoch));
         match self.fault {
             Fault::NeverAnswers => return drop(done),
+            Fault::GivesUpWhenAway if self.broker.is_away() => {
+                let away = CommitFailure::Abortable(Error::new(ErrorCode::CommitAborted, "it is away"));
+                return done(Err(away));
+            }
+            Fault::RefusesTheNumberOfWhatFailed
+                if self.seen.lock().refused == Some((epoch.task, epoch.progress.epoch)) =>
+            {
+                let again = CommitFailure::Abortable(Error::new(ErrorCode::CommitAborted, "acquire it anew"));
+                return done(Err(again));
+            }
+            Fault::HoldsOthersUpWhileRestoring if self.seen.lock().restoring > 0 => {
+                return self.seen.lock().waiting.push((broken, done));
+            }
             Fault::KeepsTheEpoch => self.seen.lock().kept.push(epoch),
             Fault::PublishesBeforeCommitting => Self::publish(&self.broker, &epoch.outbox),
             Fault::PassesOverEmptyEpochs if epoch.delta.is_empty() => return done(Ok(Bytes::new())),
@@ -307,6 +375,93 @@ impl Committer for BrokenClient {
     }
 
     fn trouble(&self, task: TaskId) -> Option<Error> {
-        self.sound.trouble(task)
+        match self.fault {
+            Fault::HidesTrouble => None,
+            Fault::IsAlwaysInTrouble => Some(Error::new(ErrorCode::Unavailable, "it is always away")),
+            _ => self.sound.trouble(task),
+        }
     }
 }
+
+/// Does not say that a task is lost.
+struct SilentBroker(Arc<MemClient>);
+
+struct Silent(Arc<dyn AssignmentListener>);
+
+impl AssignmentListener for Silent {
+    fn assigned(&self, assignment: Assignment) {
+        self.0.assigned(assignment);
+    }
+
+    fn revoked(&self, task: TaskId, done: RevokeDone) {
+        self.0.revoked(task, done);
+    }
+
+    fn lost(&self, _task: TaskId) {}
+}
+
+/// Gives a watermark once, whatever is sought.
+struct ForgetfulBroker(Arc<MemClient>);
+
+struct Forgetful {
+    sound: Box<dyn Source>,
+    highest: BTreeMap<TopicPartition, u64>,
+}
+
+impl Source for Forgetful {
+    fn poll(&mut self, group: Option<u32>, limit: PollLimit) -> Result<Polled> {
+        loop {
+            match self.sound.poll(group, limit)? {
+                Polled::Watermark { from, watermark } => {
+                    let highest = self.highest.entry(from.clone()).or_default();
+                    if watermark > std::mem::replace(highest, watermark.max(*highest)) {
+                        return Ok(Polled::Watermark { from, watermark });
+                    }
+                }
+                polled => return Ok(polled),
+            }
+        }
+    }
+
+    fn seek(&mut self, to: &Positions) -> Result<()> {
+        self.sound.seek(to)
+    }
+
+    fn ends(&self) -> Positions {
+        self.sound.ends()
+    }
+
+    fn trouble(&self) -> Option<Error> {
+        self.sound.trouble()
+    }
+}
+
+/// A broker that is sound but for how it joins or opens.
+macro_rules! broker {
+    ($broker:ident, $listener:expr, $source:expr) => {
+        impl Broker for $broker {
+            fn join(
+                &self,
+                subscription: Subscription,
+                listener: Arc<dyn AssignmentListener>,
+            ) -> Result<Box<dyn Membership>> {
+                self.0.join(subscription, $listener(listener))
+            }
+
+            fn open_source(&self, of: &Assignment, from: &Positions, waker: Waker) -> Result<Box<dyn Source>> {
+                Ok($source(self.0.open_source(of, from, waker)?))
+            }
+
+            fn partitions(&self, topic: &str) -> Result<u32> {
+                self.0.partitions(topic)
+            }
+
+            fn earliest(&self, partition: &TopicPartition) -> Result<Position> {
+                self.0.earliest(partition)
+            }
+        }
+    };
+}
+
+broker!(SilentBroker, |listener| Arc::new(Silent(listener)), |source| source);
+broker!(ForgetfulBroker, |listener| listener, |sound| Box::new(Forgetful { sound, highest: BTreeMap::new() }));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use fnstream_core::broker::Broker;
 use fnstream_core::committer::Committer;
 use fnstream_core::record::{Position, TopicPartition};
-use fnstream_core::test_util::mem_broker::{MemBroker, MemClient};
+use fnstream_core::test_util::mem_broker::{Manners, MemBroker, MemClient};
 use fnstream_core::test_util::suites::log::{Failing, LogHarness};
 use fnstream_frame::RecordRef;
 
@@ -26,7 +26,11 @@ pub struct BrokenLog<C> {
 
 impl<C> BrokenLog<C> {
     pub fn new(wrap: Wrap<C>, forgets_on_restart: bool) -> Self {
-        let sound = MemLog::new();
+        Self::with(Manners::default(), wrap, forgets_on_restart)
+    }
+
+    pub fn with(manners: Manners, wrap: Wrap<C>, forgets_on_restart: bool) -> Self {
+        let sound = MemLog::on(MemBroker::with(manners));
         let client = wrap(sound.broker.clone(), sound.client.clone());
         BrokenLog { sound, client, wrap, forgets_on_restart }
     }
@@ -80,6 +84,10 @@ impl<C: Client> LogHarness for BrokenLog<C> {
 
     fn fail_next(&self, how: Failing) -> bool {
         self.sound.fail_next(how)
+    }
+
+    fn set_away(&self, away: bool) -> bool {
+        self.sound.set_away(away)
     }
 
     fn drop_before(&self, at: &TopicPartition, position: Position) -> bool {

@@ -13,11 +13,11 @@ use fnstream_core::broker::{
 use fnstream_core::committer::Committer;
 use fnstream_core::epoch::TaskId;
 use fnstream_core::record::{Position, Positions, TopicPartition};
-use fnstream_core::test_util::mem_broker::MemClient;
+use fnstream_core::test_util::mem_broker::{Manners, MemClient};
 use fnstream_core::test_util::suites::source;
 use fnstream_core::topic::Topic;
 use fnstream_core::waker::Waker;
-use fnstream_core::{Error, Result};
+use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_frame::{FrameBuilder, RecordRef};
 use parking_lot::Mutex;
 
@@ -50,9 +50,23 @@ enum Fault {
     TakesClustersForItsOwn,
     ForgetsOnRestart,
     GivesAnyGroup,
+    SaysThatTopicsAreMissing,
+    CountsDroppedGaps,
+    SeeksOverWhatWasDropped,
+    TellsAnEarliestTooLow,
+    NeverLeadsOverGaps,
+    LeadsOverRecords,
+    GuessesAnEnd,
+    IgnoresSeeking,
+    MovesAllWhenSeeking,
+    RefusesForeignPlaces,
+    KeepsWhatWasFetched,
+    HidesTrouble,
+    IsAlwaysInTrouble,
+    FailsWhenAway,
 }
 
-const FAULTS: [(Fault, &str); 24] = [
+const FAULTS: [(Fault, &str); 38] = [
     (Fault::LosesTheLastRecord, "records_come_in_order_with_ascending_positions"),
     (Fault::GivesMoreThanTheLimit, "records_come_in_order_with_ascending_positions"),
     (Fault::PutsAllOnChannelZero, "a_record_is_given_as_it_was_appended"),
@@ -77,13 +91,33 @@ const FAULTS: [(Fault, &str); 24] = [
     (Fault::TakesClustersForItsOwn, "topics_of_other_clusters_are_refused"),
     (Fault::ForgetsOnRestart, "records_outlast_the_process"),
     (Fault::GivesAnyGroup, "a_poll_of_one_group_gives_nothing_of_another"),
+    (Fault::SaysThatTopicsAreMissing, "what_is_not_known_yet_is_unavailable_and_not_missing"),
+    (Fault::CountsDroppedGaps, "a_dropped_gap_is_no_dropped_record"),
+    (Fault::SeeksOverWhatWasDropped, "a_dropped_position_is_an_error_and_never_a_jump"),
+    (Fault::TellsAnEarliestTooLow, "a_dropped_position_is_an_error_and_never_a_jump"),
+    (Fault::NeverLeadsOverGaps, "who_took_everything_stands_at_the_end"),
+    (Fault::LeadsOverRecords, "records_come_in_order_with_ascending_positions"),
+    (Fault::GuessesAnEnd, "ends_are_where_the_next_records_go"),
+    (Fault::IgnoresSeeking, "seeking_moves_the_named_partitions_and_no_others"),
+    (Fault::MovesAllWhenSeeking, "seeking_moves_the_named_partitions_and_no_others"),
+    (Fault::RefusesForeignPlaces, "seeking_moves_the_named_partitions_and_no_others"),
+    (Fault::KeepsWhatWasFetched, "seeking_moves_the_named_partitions_and_no_others"),
+    (Fault::HidesTrouble, "a_broker_that_is_away_is_trouble_and_no_error"),
+    (Fault::IsAlwaysInTrouble, "a_broker_that_is_away_is_trouble_and_no_error"),
+    (Fault::FailsWhenAway, "a_broker_that_is_away_is_trouble_and_no_error"),
 ];
 
 #[test]
 fn every_broken_source_is_rejected() {
     rejects(source::CHECKS, &FAULTS, |fault| {
         let wrap = move |_, sound| Arc::new(BrokenClient { sound, fault, polled: Arc::default() });
-        Box::new(BrokenLog::new(Box::new(wrap), fault == Fault::ForgetsOnRestart))
+        let manners = match fault {
+            Fault::SaysThatTopicsAreMissing => Manners { stale_lookups: 3, ..Manners::default() },
+            Fault::CountsDroppedGaps | Fault::NeverLeadsOverGaps => Manners { gaps: true, ..Manners::default() },
+            Fault::GuessesAnEnd => Manners { prefetch: true, ..Manners::default() },
+            _ => Manners::default(),
+        };
+        Box::new(BrokenLog::with(manners, Box::new(wrap), fault == Fault::ForgetsOnRestart))
     });
 }
 
@@ -121,6 +155,9 @@ impl Broker for BrokenClient {
                 Fault::RepeatsOnReopen => position.0 = position.0.saturating_sub(1),
                 Fault::SkipsOnReopen if position.0 == 3 => position.0 += 1,
                 Fault::JumpsOverWhatWasDropped => *position = self.sound.earliest(at)?.max(*position),
+                Fault::CountsDroppedGaps if *position < self.sound.earliest(at)? => {
+                    return Err(Error::new(ErrorCode::PositionDropped, "it was dropped"));
+                }
                 _ => {}
             }
         }
@@ -136,7 +173,9 @@ impl Broker for BrokenClient {
         } else {
             parts.push(self.sound.open_source(assignment, &from, waker)?);
         }
-        Ok(Box::new(BrokenSource { parts, fault: self.fault, polled: self.polled.clone(), drained: false }))
+        let inputs = assignment.inputs.iter().map(|input| input.partition.clone()).collect();
+        let (sound, fault, polled) = (self.sound.clone(), self.fault, self.polled.clone());
+        Ok(Box::new(BrokenSource { parts, inputs, sound, fault, polled, drained: false, ahead: None }))
     }
 
     fn partitions(&self, topic: &Topic) -> Result<u32> {
@@ -144,11 +183,18 @@ impl Broker for BrokenClient {
             return self.sound.partitions(&Topic::own(topic.name.clone()));
         }
         let partitions = self.sound.partitions(topic);
-        if self.fault == Fault::InventsPartitions { Ok(partitions.unwrap_or(1)) } else { partitions }
+        match self.fault {
+            Fault::InventsPartitions => Ok(partitions.unwrap_or(1)),
+            Fault::SaysThatTopicsAreMissing => {
+                partitions.map_err(|_| Error::new(ErrorCode::TopicNotFound, "there is no such topic"))
+            }
+            _ => partitions,
+        }
     }
 
     fn earliest(&self, partition: &TopicPartition) -> Result<Position> {
-        self.sound.earliest(partition)
+        let earliest = self.sound.earliest(partition)?;
+        Ok(if self.fault == Fault::TellsAnEarliestTooLow { Position::START } else { earliest })
     }
 }
 
@@ -189,9 +235,13 @@ impl AssignmentListener for BrokenListener {
 
 struct BrokenSource {
     parts: Vec<Box<dyn Source>>,
+    inputs: Vec<TopicPartition>,
+    sound: Arc<MemClient>,
     fault: Fault,
     polled: Arc<Mutex<Positions>>,
     drained: bool,
+    /// What was fetched and not given yet.
+    ahead: Option<Batch>,
 }
 
 impl Source for BrokenSource {
@@ -202,8 +252,30 @@ impl Source for BrokenSource {
         if self.fault == Fault::EndsWhenDrained && self.drained {
             return Ok(Polled::Pending);
         }
+        if self.fault == Fault::FailsWhenAway
+            && let Some(trouble) = self.parts.iter().find_map(|part| part.trouble())
+        {
+            return Err(trouble);
+        }
+        if let Some(batch) = self.ahead.take() {
+            return Ok(Polled::Batch(batch));
+        }
         for part in &mut self.parts {
-            if let Polled::Batch(batch) = part.poll(group.filter(|_| self.fault != Fault::GivesAnyGroup), limit)? {
+            let polled = part.poll(group.filter(|_| self.fault != Fault::GivesAnyGroup), limit)?;
+            if let Polled::Skipped { .. } = polled
+                && self.fault != Fault::NeverLeadsOverGaps
+            {
+                return Ok(polled);
+            }
+            if let Polled::Batch(batch) = polled {
+                if self.fault == Fault::KeepsWhatWasFetched
+                    && let Polled::Batch(next) = part.poll(group, limit)?
+                {
+                    self.ahead = Some(next);
+                }
+                if self.fault == Fault::LeadsOverRecords {
+                    return Ok(Polled::Skipped { partition: batch.from().clone(), to: batch.end().unwrap() });
+                }
                 let end = batch.end().unwrap();
                 self.polled.lock().insert(batch.from().clone(), end);
                 if self.fault == Fault::PassesOverLargeRecords && batch.bytes().len() > limit.bytes {
@@ -218,11 +290,32 @@ impl Source for BrokenSource {
 
     fn seek(&mut self, to: &Positions) -> Result<()> {
         self.drained = false;
-        self.parts.iter_mut().try_for_each(|part| part.seek(to))
+        let mut to = to.clone();
+        for at in &self.inputs {
+            let earliest = self.sound.earliest(at)?;
+            match (self.fault, to.get_mut(at)) {
+                (Fault::MovesAllWhenSeeking, None) => drop(to.insert(at.clone(), earliest)),
+                (Fault::SeeksOverWhatWasDropped, Some(position)) => *position = earliest.max(*position),
+                _ => {}
+            }
+        }
+        match self.fault {
+            Fault::IgnoresSeeking => return Ok(()),
+            Fault::RefusesForeignPlaces if to.keys().any(|at| !self.inputs.contains(at)) => {
+                return Err(Error::new(ErrorCode::PartitionNotFound, "it is not read here"));
+            }
+            _ => {}
+        }
+        self.parts.iter_mut().try_for_each(|part| part.seek(&to))
     }
 
     fn ends(&self) -> Positions {
         let mut ends: Positions = self.parts.iter().flat_map(|part| part.ends()).collect();
+        if self.fault == Fault::GuessesAnEnd {
+            for at in &self.inputs {
+                ends.entry(at.clone()).or_default();
+            }
+        }
         for end in ends.values_mut() {
             match self.fault {
                 Fault::TellsAnEndTooFar => end.0 += 1,
@@ -234,7 +327,11 @@ impl Source for BrokenSource {
     }
 
     fn trouble(&self) -> Option<Error> {
-        self.parts.iter().find_map(|part| part.trouble())
+        match self.fault {
+            Fault::HidesTrouble => None,
+            Fault::IsAlwaysInTrouble => Some(Error::new(ErrorCode::Unavailable, "it is always away")),
+            _ => self.parts.iter().find_map(|part| part.trouble()),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use fnstream_core::Result;
 use fnstream_core::delta::{Delta, Write};
 use fnstream_core::epoch::TaskId;
 use fnstream_core::state::{Marker, StateStore, StateStores, Visit};
+use fnstream_core::test_util::mem_broker::{Manners, MemBroker};
 use fnstream_core::test_util::mem_state::MemStateStores;
 use fnstream_core::test_util::suites::run;
 use fnstream_core::test_util::suites::state_store::{self, StateHarness};
@@ -36,6 +37,31 @@ fn the_in_memory_stores_keep_to_the_contract() {
     run(state_store::CHECKS, || Box::new(InMemory(Arc::default())));
 }
 
+/// The same stores of a process whose applies go to the state topics of a broker too.
+struct InTopics {
+    broker: MemBroker,
+    disk: Arc<MemStateStores>,
+}
+
+impl StateHarness for InTopics {
+    fn stores(&self) -> Arc<dyn StateStores> {
+        self.broker.connect(1).state_stores(self.disk.clone())
+    }
+
+    fn reopen(&mut self) {
+        self.disk.lose_unsynced(|_, unsynced| unsynced.saturating_sub(7));
+        self.disk.sync();
+    }
+}
+
+#[test]
+fn the_stores_of_state_topics_keep_to_the_contract() {
+    run(state_store::CHECKS, || {
+        let broker = MemBroker::with(Manners { state_topic: true, ..Manners::default() });
+        Box::new(InTopics { broker, disk: Arc::default() })
+    });
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     TreatsEmptyAsAbsent,
@@ -54,10 +80,11 @@ enum Fault {
     KeepsTheFirstMarker,
     DropsTheMarkersLogEnd,
     IgnoresEmptyDeltas,
+    TakesEpochZeroForNothing,
     ForgetsPairsButNotTheMarker,
 }
 
-const FAULTS: [(Fault, &str); 17] = [
+const FAULTS: [(Fault, &str); 18] = [
     (Fault::TreatsEmptyAsAbsent, "absent_is_not_empty"),
     (Fault::TreatsAbsentAsEmpty, "absent_is_not_empty"),
     (Fault::ForgetsDeletes, "a_deleted_key_is_absent"),
@@ -74,6 +101,7 @@ const FAULTS: [(Fault, &str); 17] = [
     (Fault::KeepsTheFirstMarker, "the_marker_moves_with_the_pairs"),
     (Fault::DropsTheMarkersLogEnd, "the_marker_moves_with_the_pairs"),
     (Fault::IgnoresEmptyDeltas, "the_marker_moves_with_the_pairs"),
+    (Fault::TakesEpochZeroForNothing, "the_marker_of_a_restore_that_was_cut_off_is_kept"),
     (Fault::ForgetsPairsButNotTheMarker, "a_reopened_store_is_what_its_marker_says"),
 ];
 
@@ -145,6 +173,7 @@ impl StateStore for BrokenStore {
     fn marker(&self) -> Result<Option<Marker>> {
         let marker = self.sound.marker()?;
         Ok(match self.fault {
+            Fault::TakesEpochZeroForNothing => marker.filter(|marker| marker.epoch.0 > 0),
             Fault::DropsTheMarkersLogEnd => marker.map(|m| Marker { log_end: Bytes::new(), ..m }),
             _ => marker,
         })

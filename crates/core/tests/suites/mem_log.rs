@@ -9,7 +9,7 @@ use std::sync::Arc;
 use fnstream_core::broker::Broker;
 use fnstream_core::committer::Committer;
 use fnstream_core::record::{Position, TopicPartition};
-use fnstream_core::test_util::mem_broker::{MemBroker, MemClient, Outcome};
+use fnstream_core::test_util::mem_broker::{Manners, MemBroker, MemClient, Outcome};
 use fnstream_core::test_util::suites::log::{FUNCTION, Failing, LogHarness};
 use fnstream_core::test_util::suites::{committer, run, source};
 use fnstream_frame::RecordRef;
@@ -59,9 +59,11 @@ impl LogHarness for MemLog {
         for process in self.broker.members(FUNCTION) {
             self.broker.assign_free(FUNCTION, process);
         }
-        while !self.broker.pending_commits().is_empty() {
+        while !self.broker.is_away() && !self.broker.pending_commits().is_empty() {
             self.broker.resolve_next(self.client.process(), self.next.replace(Outcome::Commit));
         }
+        self.broker.deliver_all();
+        self.broker.land_state(usize::MAX);
     }
 
     fn reopen(&mut self) {
@@ -78,9 +80,16 @@ impl LogHarness for MemLog {
         self.next.set(match how {
             Failing::Retriable => Outcome::Retriable,
             Failing::Abortable => Outcome::Abortable,
+            Failing::Rejected => Outcome::Rejected,
+            Failing::Fenced => Outcome::Fenced,
             Failing::FatalNotCommitted => Outcome::FatalNotCommitted,
             Failing::FatalCommitted => Outcome::FatalCommitted,
         });
+        true
+    }
+
+    fn set_away(&self, away: bool) -> bool {
+        self.broker.set_away(away);
         true
     }
 
@@ -90,14 +99,23 @@ impl LogHarness for MemLog {
     }
 }
 
+/// Manners that the suites must stand.
+fn manners() -> [Manners; 4] {
+    let prefetch = Manners { prefetch: true, ..Manners::default() };
+    let strange = Manners { gaps: true, stale_lookups: 3, strict_restores: true, ..prefetch };
+    [Manners::default(), Manners { gaps: true, ..Manners::default() }, prefetch, strange]
+}
+
 #[test]
 fn the_in_memory_broker_keeps_to_the_contract_of_sources() {
-    run(source::CHECKS, || Box::new(MemLog::new()));
-    run(source::CHECKS, || Box::new(MemLog::on(MemBroker::with_gaps())));
+    for manners in manners() {
+        run(source::CHECKS, || Box::new(MemLog::on(MemBroker::with(manners))));
+    }
 }
 
 #[test]
 fn the_in_memory_broker_keeps_to_the_contract_of_committers() {
-    run(committer::CHECKS, || Box::new(MemLog::new()));
-    run(committer::CHECKS, || Box::new(MemLog::on(MemBroker::with_gaps())));
+    for manners in manners() {
+        run(committer::CHECKS, || Box::new(MemLog::on(MemBroker::with(manners))));
+    }
 }

@@ -4,13 +4,13 @@
 //! A task's state store with what this process is doing to it, whichever ownership of the task started that.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use fnstream_core::epoch::TaskId;
 use fnstream_core::error::Result;
 use fnstream_core::state::{StateStore, StateStores};
 use fnstream_core::waker::Waker;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 /// A store, of which at most one bulk apply runs at a time, started by the latest of the task's owners in this process.
 ///
@@ -20,6 +20,8 @@ use parking_lot::Mutex;
 pub(crate) struct TaskBase {
     pub(crate) store: Arc<dyn StateStore>,
     claims: Mutex<Claims>,
+    /// Dropped after the store, so that nobody opens it again before it is closed.
+    _slot: OpenSlot,
 }
 
 /// The right to apply deltas to a store, until somebody else claims it.
@@ -66,32 +68,90 @@ impl TaskBase {
     }
 }
 
-/// The stores that this process has opened.
+/// The stores that this process has open. A store is open for as long as a task or an apply holds its base.
+#[derive(Default)]
 pub(crate) struct Bases {
-    stores: Arc<dyn StateStores>,
-    open: Mutex<HashMap<TaskId, Arc<TaskBase>>>,
+    slots: Mutex<HashMap<Key, Arc<Slot>>>,
+}
+
+/// A task of a backend, which its stores stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Key {
+    /// The address of the backend's stores, which an open slot keeps alive.
+    stores: usize,
+    task: TaskId,
+}
+
+/// The place of one store. Opening and closing it takes its time, and holds up nobody else.
+#[derive(Default)]
+struct Slot {
+    state: Mutex<SlotState>,
+    closed: Condvar,
+}
+
+#[derive(Default)]
+struct SlotState {
+    base: Weak<TaskBase>,
+    open: bool,
+}
+
+/// Kept by the base of an open store; dropping it gives the slot up.
+struct OpenSlot {
+    bases: Weak<Bases>,
+    key: Key,
+    slot: Arc<Slot>,
+    _stores: Arc<dyn StateStores>,
 }
 
 impl Bases {
-    pub(crate) fn new(stores: Arc<dyn StateStores>) -> Self {
-        Bases { stores, open: Mutex::default() }
-    }
-
-    pub(crate) fn open(&self, task: TaskId) -> Result<Arc<TaskBase>> {
-        let mut open = self.open.lock();
-        if let Some(base) = open.get(&task) {
-            return Ok(base.clone());
+    /// The base of a task's store, which is opened unless it is open already.
+    pub(crate) fn open(self: &Arc<Self>, stores: &Arc<dyn StateStores>, task: TaskId) -> Result<Arc<TaskBase>> {
+        let key = Key { stores: Arc::as_ptr(stores).cast::<()>().addr(), task };
+        let slot = self.slots.lock().entry(key).or_default().clone();
+        let mut state = slot.state.lock();
+        loop {
+            if let Some(base) = state.base.upgrade() {
+                return Ok(base);
+            }
+            if !state.open {
+                break;
+            }
+            // Whoever had it is closing it.
+            slot.closed.wait(&mut state);
         }
-        let base = Arc::new(TaskBase { store: self.stores.open(task)?, claims: Mutex::default() });
-        open.insert(task, base.clone());
+        let store = match stores.open(task) {
+            Ok(store) => store,
+            Err(error) => {
+                drop(state);
+                self.forget(key, &slot);
+                return Err(error);
+            }
+        };
+        let open = OpenSlot { bases: Arc::downgrade(self), key, slot: slot.clone(), _stores: stores.clone() };
+        let base = Arc::new(TaskBase { store, claims: Mutex::default(), _slot: open });
+        *state = SlotState { base: Arc::downgrade(&base), open: true };
         Ok(base)
     }
 
-    /// Forgets the store of a task that is not run here any more, unless somebody still uses it.
-    pub(crate) fn release(&self, task: TaskId) {
-        let mut open = self.open.lock();
-        if open.get(&task).is_some_and(|base| Arc::strong_count(base) == 1) {
-            open.remove(&task);
+    /// Drops a slot that nobody uses beside the caller.
+    fn forget(&self, key: Key, slot: &Arc<Slot>) {
+        let mut slots = self.slots.lock();
+        // New users come through the map only: the map and the caller have one reference each.
+        if Arc::strong_count(slot) == 2 && slots.get(&key).is_some_and(|known| Arc::ptr_eq(known, slot)) {
+            slots.remove(&key);
         }
     }
 }
+
+impl Drop for OpenSlot {
+    fn drop(&mut self) {
+        self.slot.state.lock().open = false;
+        self.slot.closed.notify_all();
+        if let Some(bases) = self.bases.upgrade() {
+            bases.forget(self.key, &self.slot);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -126,6 +126,12 @@ impl Layers {
         self.overlay = overlay;
     }
 
+    /// Drops everything that is not committed: the open epoch's writes, and those of an epoch whose commit failed.
+    pub(crate) fn abandon(&mut self) {
+        self.overlay = Delta::new();
+        self.frozen = None;
+    }
+
     /// Ends the open epoch: its writes, which stay readable through [`Layers::set_frozen`].
     pub(crate) fn freeze(&mut self) -> Delta {
         renewed(&mut self.overlay)

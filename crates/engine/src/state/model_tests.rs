@@ -12,12 +12,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fnstream_core::delta::{Delta, Write};
 use fnstream_core::epoch::{Epoch, FrozenEpoch, FunctionId, Generation, Progress, TaskId};
-use fnstream_core::state::{Marker, StateStore};
+use fnstream_core::state::{Marker, StateStore, StateStores};
 use fnstream_core::test_util::mem_state::MemStateStores;
 use fnstream_core::waker::Waker;
 use proptest::prelude::*;
 
-use super::{ApplyJob, Bases, Layers, ReadCache};
+use super::{ApplyJob, Bases, Layers, ReadCache, TaskBase};
 use crate::scheduler::Runnable;
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -64,7 +64,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct World {
     stores: Arc<MemStateStores>,
     layers: Layers,
-    bases: Bases,
+    bases: Arc<Bases>,
     /// What the open epoch sees, what the epoch in flight made, what is committed.
     open: Model,
     frozen: Option<(Arc<FrozenEpoch>, Model)>,
@@ -97,12 +97,18 @@ impl World {
         }
     }
 
-    fn open(stores: &Arc<MemStateStores>) -> (Bases, Layers) {
-        let bases = Bases::new(stores.clone());
-        let base = bases.open(TASK).unwrap();
+    fn open(stores: &Arc<MemStateStores>) -> (Arc<Bases>, Layers) {
+        let bases = Arc::<Bases>::default();
+        let stores: Arc<dyn StateStores> = stores.clone();
+        let base = bases.open(&stores, TASK).unwrap();
         let claim = base.claim(&Waker::noop()).unwrap();
         let layers = Layers::new(TASK, base, claim, Arc::new(ReadCache::new(4096)));
         (bases, layers)
+    }
+
+    fn base(&self) -> Arc<TaskBase> {
+        let stores: Arc<dyn StateStores> = self.stores.clone();
+        self.bases.open(&stores, TASK).unwrap()
     }
 
     fn run(&mut self, step: &Step) {
@@ -132,7 +138,7 @@ impl World {
             Step::Settle => self.settle(),
             Step::StartApply if self.job.is_none() => {
                 if let Some(applying) = self.layers.start_apply().unwrap() {
-                    self.job = Some(ApplyJob::new(self.bases.open(TASK).unwrap(), applying, Waker::noop()));
+                    self.job = Some(ApplyJob::new(self.base(), applying, Waker::noop()));
                 }
             }
             Step::RunApply => {

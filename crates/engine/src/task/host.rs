@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fnstream_core::delta::Write;
+use fnstream_core::delta::{Delta, Write};
 use fnstream_core::error::{Error, ErrorCode, Result};
 use fnstream_core::runtime::{Host, Limits};
 use fnstream_core::state::Visit;
@@ -18,16 +18,22 @@ use parking_lot::Mutex;
 use super::outbox::Outbox;
 use super::quota::{Quota, StateAccount};
 use super::timers::{self, NextTimers};
+use crate::config::StateMode;
 use crate::state::Layers;
 
 /// The open epoch's outbox and state, within the function's limits.
 pub(crate) struct TaskHost {
     pub(crate) layers: Layers,
     pub(crate) outbox: Outbox,
-    limits: Limits,
     quota: Quota,
     state: Option<StateAccount>,
     timers: NextTimers,
+}
+
+/// What the open epoch has written at some moment.
+pub(crate) struct Writes {
+    overlay: Delta,
+    used: Option<u64>,
 }
 
 /// A host that a task and its instance share.
@@ -36,19 +42,65 @@ pub(crate) type SharedTaskHost = Arc<Mutex<TaskHost>>;
 impl TaskHost {
     /// A host; counts the state that is there when it is limited.
     pub(crate) fn new(layers: Layers, outbox: Outbox, limits: Limits) -> Result<Self> {
-        let mut host =
-            TaskHost { layers, outbox, limits, quota: Quota::new(limits), state: None, timers: NextTimers::default() };
-        host.recount()?;
-        Ok(host)
+        let state = match limits.state_bytes {
+            Some(limit) => Some(StateAccount::new(limit, size_of(&layers, &[], None)?)),
+            None => None,
+        };
+        Ok(TaskHost { layers, outbox, quota: Quota::new(limits), state, timers: NextTimers::default() })
     }
 
-    /// Counts the state anew, where it is limited: it was changed in another way than by a write.
-    pub(crate) fn recount(&mut self) -> Result<()> {
-        self.timers = NextTimers::default();
-        if let Some(limit) = self.limits.state_bytes {
-            self.state = Some(StateAccount::new(limit, size_of(&self.layers, &[], None)?));
+    /// Ends the open epoch: its state writes. The caller takes the outbox.
+    pub(crate) fn freeze(&mut self, mode: StateMode) -> Result<Delta> {
+        let delta = match mode {
+            StateMode::Lazy => self.layers.freeze(),
+            StateMode::WrittenByCommitter => self.layers.freeze_resolved()?,
+        };
+        if let Some(state) = &mut self.state {
+            state.freeze();
         }
-        Ok(())
+        Ok(delta)
+    }
+
+    /// The epoch in flight is committed.
+    pub(crate) fn committed(&mut self, log_end: Bytes, mode: StateMode) {
+        self.layers.settle(log_end, mode == StateMode::WrittenByCommitter);
+        if let Some(state) = &mut self.state {
+            state.commit();
+        }
+    }
+
+    /// Drops everything that is not committed. The next call belongs to another instance.
+    pub(crate) fn abandon(&mut self) {
+        self.layers.abandon();
+        self.outbox.clear();
+        self.timers = NextTimers::default();
+        if let Some(state) = &mut self.state {
+            state.abandon();
+        }
+    }
+
+    /// Empties the open epoch.
+    pub(crate) fn clear(&mut self) {
+        self.layers.set_overlay(Delta::new());
+        self.outbox.clear();
+        self.timers = NextTimers::default();
+        if let Some(state) = &mut self.state {
+            state.clear();
+        }
+    }
+
+    /// The writes of the open epoch, to put them back later.
+    pub(crate) fn writes(&self) -> Writes {
+        Writes { overlay: self.layers.overlay(), used: self.state.as_ref().map(StateAccount::used) }
+    }
+
+    /// Takes back whatever the open epoch has written since.
+    pub(crate) fn put_back(&mut self, writes: Writes) {
+        self.layers.set_overlay(writes.overlay);
+        self.timers = NextTimers::default();
+        if let (Some(state), Some(used)) = (&mut self.state, writes.used) {
+            state.put_back(used);
+        }
     }
 
     /// When the next timer of a domain is due.
@@ -92,6 +144,7 @@ impl Host for TaskHost {
             true => frame.iter().map(|record| size_of_record(&record)).max().unwrap_or(0),
             false => 0,
         };
+        self.outbox.check_sizes(&frame, bytes)?;
         self.quota.take(frame.len() as u64, bytes, largest)?;
         self.outbox.push_frame(&frame, uniform);
         Ok(())
@@ -99,7 +152,9 @@ impl Host for TaskHost {
 
     fn emit(&mut self, record: RecordRef<'_>) -> Result<()> {
         self.outbox.check_target(record.channel)?;
-        self.quota.take(1, record.packed_len(), size_of_record(&record))?;
+        let bytes = record.packed_len();
+        self.outbox.check_size(record.channel, bytes)?;
+        self.quota.take(1, bytes, size_of_record(&record))?;
         self.outbox.push(record);
         Ok(())
     }

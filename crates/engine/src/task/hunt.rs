@@ -75,11 +75,11 @@ impl Hunt {
     pub(crate) fn time_failed(&mut self, size: usize, alone: bool, policy: &ErrorPolicy) -> Recovery {
         let trouble = self.time.get_or_insert(TimeTrouble { limit: size, attempts: 0 });
         if !alone {
-            return Recovery::ReopenNow;
+            return Recovery::RestartNow;
         }
         trouble.limit = (size / 2).max(1);
         if size > 1 {
-            return Recovery::ReopenNow;
+            return Recovery::RestartNow;
         }
         trouble.attempts = trouble.attempts.saturating_add(1);
         after_time_failure(policy, trouble.attempts)
@@ -227,14 +227,14 @@ mod tests {
     #[test]
     fn what_is_told_of_time_is_tried_apart_then_smaller_then_for_ever() {
         let mut hunt = Hunt::default();
-        assert_eq!(hunt.time_failed(5, false, &policy(1)), Recovery::ReopenNow);
+        assert_eq!(hunt.time_failed(5, false, &policy(1)), Recovery::RestartNow);
         assert!(hunt.time_apart());
         assert_eq!(hunt.timers_limit(), Some(5));
-        assert_eq!(hunt.time_failed(5, true, &policy(1)), Recovery::ReopenNow);
+        assert_eq!(hunt.time_failed(5, true, &policy(1)), Recovery::RestartNow);
         assert_eq!(hunt.timers_limit(), Some(2));
-        assert_eq!(hunt.time_failed(2, true, &policy(1)), Recovery::ReopenNow);
-        assert_eq!(hunt.time_failed(1, true, &policy(1)), Recovery::Retry(Duration::from_millis(20)));
-        assert_eq!(hunt.time_failed(1, true, &policy(1)), Recovery::Reopen);
+        assert_eq!(hunt.time_failed(2, true, &policy(1)), Recovery::RestartNow);
+        assert_eq!(hunt.time_failed(1, true, &policy(1)), Recovery::RestartAfter(Duration::from_millis(20)));
+        assert_eq!(hunt.time_failed(1, true, &policy(1)), Recovery::RestartLater);
         hunt.time_succeeded(4);
         assert_eq!(hunt.timers_limit(), Some(2));
         hunt.time_succeeded(4);

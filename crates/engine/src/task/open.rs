@@ -1,102 +1,124 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Bringing a task up: take it over, recover its state, open its inputs, start its instance.
+//! Taking a task over: fence who had it before, recover its state, open its inputs.
 
 use std::sync::Arc;
 
 use fnstream_core::broker::Assignment;
-use fnstream_core::error::{Error, Result};
+use fnstream_core::error::{Error, ErrorCode, Result};
 use fnstream_core::failpoint;
 use fnstream_core::record::Positions;
-use fnstream_core::runtime::{CallResult, InstanceSpec};
+use fnstream_core::runtime::InstanceSpec;
 use fnstream_core::state::Marker;
 use fnstream_core::topic::Topic;
 use fnstream_core::waker::Waker;
 use parking_lot::Mutex;
 
-use super::event_time::EventTime;
+use super::dead_letters::{self, DeadLetterReader};
+use super::dirty::Dirty;
+use super::env::TaskEnv;
 use super::host::TaskHost;
-use super::letters;
 use super::outbox::{Outbox, Output};
-use super::running::{Parts, Running};
-use super::turns::Turns;
-use crate::engine::EngineCore;
-use crate::function::Function;
+use super::ownership::Ownership;
+use super::view::View;
 use crate::state::{Layers, TaskBase};
 
-/// What became of an attempt to open a task.
+/// The outcome of an attempt to take a task over.
 pub(super) enum Opened {
-    Running(Box<Running>),
+    Owned(Box<Ownership>),
     /// An earlier ownership of the task still writes its store; the waker is called when it has ended.
     NotYet,
 }
 
-pub(super) fn open(function: &Arc<Function>, assignment: &Assignment, waker: &Waker) -> CallResult<Opened> {
-    let engine = &function.engine;
-    let base = engine.bases.open(assignment.task)?;
+/// Takes a task over. Restoring its state may take long: `view` shows how far it is, and it ends early when `is_cancelled`.
+pub(super) fn take_over(
+    env: &Arc<TaskEnv>,
+    assignment: &Assignment,
+    waker: &Waker,
+    view: &Mutex<View>,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Result<Opened> {
+    let core = &env.core;
+    let backend = &env.backend;
+    let base = core.bases.open(&backend.state_stores, assignment.task)?;
     let Some(claim) = base.claim(waker) else { return Ok(Opened::NotYet) };
-    let mut layers = Layers::new(assignment.task, base.clone(), claim, engine.cache.clone());
+    let mut layers = Layers::new(assignment.task, base.clone(), claim, core.cache.clone());
     let applied = base.store.marker()?;
-    let acquired = engine.deps.committer.acquire(assignment, applied.as_ref(), &mut |marker, delta| {
+    let acquired = backend.committer.acquire(assignment, applied.as_ref(), &mut |marker, delta| {
+        if is_cancelled() {
+            return Err(Error::new(ErrorCode::Cancelled, "the task is to end"));
+        }
+        view.lock().restored_one();
         layers.absorb(delta, marker);
-        relieve(&mut layers, &base, engine.config.dirty_keys)
+        relieve(&mut layers, &base, core.config.dirty_keys)
     })?;
     layers.set_marker(Marker { epoch: acquired.progress.epoch, log_end: acquired.log_end.clone() });
     failpoint!("engine.recovered");
 
+    let dead_letters = dead_letters::partition(env, assignment.task.index)?;
     let known = &acquired.progress.positions;
-    let mut unplaced = earliest(engine, assignment, known)?;
-    unplaced.extend(letters::first_place(engine, function, assignment, known, waker)?);
+    let unplaced = earliest(env, assignment, known)?;
+    let dead_letters_end = match dead_letters.as_ref().filter(|at| !known.contains_key(at)) {
+        Some(at) => Some(DeadLetterReader::open(env, assignment, at, backend.broker.earliest(at)?, waker)?),
+        None => None,
+    };
     let mut from = acquired.progress.positions.clone();
     from.extend(unplaced.clone());
-    let source = engine.deps.broker.open_source(assignment, &from, waker.clone())?;
-    let spec = &function.entry.spec;
+    let source = backend.broker.open_source(assignment, &from, waker.clone())?;
+    let spec = env.spec();
+    let host = Arc::new(Mutex::new(TaskHost::new(layers, outbox(env, assignment)?, spec.limits)?));
+    let mut own = Ownership {
+        assignment: assignment.clone(),
+        generation: acquired.generation,
+        host,
+        spec: instance_spec(env, assignment),
+        source,
+        polled: false,
+        base,
+        committed: acquired.progress,
+        unplaced,
+        dead_letters,
+        dead_letters_end,
+        dirty: Dirty::new(core.dirty.clone()),
+        in_flight: None,
+        refused: None,
+    };
+    own.account_dirty(env.now());
+    Ok(Opened::Owned(Box::new(own)))
+}
+
+fn outbox(env: &TaskEnv, assignment: &Assignment) -> Result<Outbox> {
+    let spec = env.spec();
+    let broker = &env.backend.broker;
     let output = |topic: &Topic| {
-        Ok::<_, Error>(Output { topic: topic.clone(), partitions: engine.deps.broker.partitions(topic)? })
+        let (partitions, max_record_bytes) = (broker.partitions(topic)?, broker.max_record_bytes(topic));
+        Ok::<_, Error>(Output { topic: topic.clone(), partitions, max_record_bytes })
     };
     let outputs = spec.outputs.iter().map(|named| output(&named.topic)).collect::<Result<_>>()?;
     let dead_letters = spec.dead_letter_topic().map(|topic| output(&topic)).transpose()?;
-    let outbox = Outbox::new(outputs, dead_letters, assignment.task.index);
-    let host = Arc::new(Mutex::new(TaskHost::new(layers, outbox, spec.limits)?));
-    let instance_spec = InstanceSpec {
-        id: function.entry.id,
+    Ok(Outbox::new(outputs, dead_letters, assignment.task.index))
+}
+
+fn instance_spec(env: &TaskEnv, assignment: &Assignment) -> InstanceSpec {
+    let spec = env.spec();
+    InstanceSpec {
+        id: env.entry.id,
         function: spec.name.clone(),
-        revision: function.entry.revision,
+        revision: env.entry.revision,
         task_index: assignment.task.index,
         outputs: spec.outputs.iter().map(|output| output.topic.to_string()).collect(),
         config: spec.config.clone(),
         limits: spec.limits,
         env: spec.env.clone(),
         files: spec.files.clone(),
-    };
-    let mut instance = function.program.instantiate(&instance_spec, host.clone())?;
-    instance.init()?;
-    let dead_letters = letters::place(function, assignment.task.index)?;
-    let turns = Turns::new(spec.selector, assignment.inputs.iter().map(|input| input.group));
-    let now = engine.deps.clock.now();
-    let event_time = EventTime::open(spec, &assignment.inputs, &acquired.progress.time, now)?;
-    let parts = Parts {
-        assignment: assignment.clone(),
-        acquired,
-        base,
-        host,
-        spec: instance_spec,
-        instance,
-        source,
-        dead_letters,
-        turns,
-        event_time,
-    };
-    let mut running = Running::new(engine, parts);
-    running.begin_at(unplaced);
-    Ok(Opened::Running(Box::new(running)))
+    }
 }
 
 /// The earliest positions of the inputs that were never read.
-fn earliest(engine: &EngineCore, assignment: &Assignment, known: &Positions) -> Result<Positions> {
+fn earliest(env: &TaskEnv, assignment: &Assignment, known: &Positions) -> Result<Positions> {
     let unknown = assignment.inputs.iter().map(|input| &input.partition).filter(|at| !known.contains_key(at));
-    unknown.map(|at| Ok((at.clone(), engine.deps.broker.earliest(at)?))).collect()
+    unknown.map(|at| Ok((at.clone(), env.backend.broker.earliest(at)?))).collect()
 }
 
 /// Keeps the memory of a long replay bounded: what was read so far goes to the store before more is read.

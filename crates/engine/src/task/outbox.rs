@@ -17,6 +17,8 @@ use fnstream_frame::{Frame, FrameBuilder, RecordRef};
 pub(crate) struct Output {
     pub(crate) topic: Topic,
     pub(crate) partitions: u32,
+    /// The most bytes of a packed record that the topic takes, if that is known.
+    pub(crate) max_record_bytes: Option<usize>,
 }
 
 /// Emitted records on their way into a commit.
@@ -76,6 +78,28 @@ impl Outbox {
             ErrorCode::UnknownTarget,
             format!("emitted to target {target}, but the function has {count} outputs"),
         ))
+    }
+
+    /// Checks that the topic of a target that was checked takes a record of so many packed bytes.
+    pub(crate) fn check_size(&self, target: u32, bytes: usize) -> Result<()> {
+        let output = &self.outputs[target as usize];
+        match output.max_record_bytes {
+            Some(most) if bytes > most => Err(Error::new(
+                ErrorCode::OutputTooLarge,
+                format!("emitted a record of {bytes} bytes, output '{}' takes {most}", output.topic),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same for all records of a frame, of so many packed bytes together, whose targets were checked.
+    pub(crate) fn check_sizes(&self, frame: &Frame<'_>, bytes: usize) -> Result<()> {
+        let targets = &self.outputs[..self.targets];
+        // Most frames are smaller than one record may be: then none of theirs is too large.
+        if targets.iter().all(|output| output.max_record_bytes.is_none_or(|most| bytes <= most)) {
+            return Ok(());
+        }
+        frame.iter().try_for_each(|record| self.check_size(record.channel, record.packed_len()))
     }
 
     /// Checks the targets of all records of a frame; answers the target when it is the same for all.

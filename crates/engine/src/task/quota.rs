@@ -58,13 +58,48 @@ impl Quota {
 #[derive(Debug)]
 pub(crate) struct StateAccount {
     limit: u64,
+    /// With the writes of the open epoch.
     used: u64,
+    /// With those of the epoch in flight, or of the last commit when there is none.
+    frozen: u64,
+    /// As committed.
+    committed: u64,
 }
 
 impl StateAccount {
     /// An account of state that has so many bytes now.
     pub(crate) fn new(limit: u64, used: u64) -> Self {
-        StateAccount { limit, used }
+        StateAccount { limit, used, frozen: used, committed: used }
+    }
+
+    /// The open epoch ends.
+    pub(crate) fn freeze(&mut self) {
+        self.frozen = self.used;
+    }
+
+    /// The epoch in flight is committed.
+    pub(crate) fn commit(&mut self) {
+        self.committed = self.frozen;
+    }
+
+    /// Everything that is not committed is dropped.
+    pub(crate) fn abandon(&mut self) {
+        self.used = self.committed;
+        self.frozen = self.committed;
+    }
+
+    /// The open epoch is emptied.
+    pub(crate) fn clear(&mut self) {
+        self.used = self.frozen;
+    }
+
+    pub(crate) fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// The open epoch's writes were put back to what they were when that much was used.
+    pub(crate) fn put_back(&mut self, used: u64) {
+        self.used = used;
     }
 
     /// `before` bytes are replaced by `after`. What makes less is always allowed, also above the limit, which may have been
@@ -99,6 +134,22 @@ mod tests {
         assert_eq!(quota.take(1, 0, 0).expect_err("spent").code, ErrorCode::TooManyOutputs);
         quota.begin(1);
         assert!(quota.take(2, 30, 10).is_ok());
+    }
+
+    #[test]
+    fn what_is_not_committed_is_taken_off_the_account_when_it_is_dropped() {
+        let mut account = StateAccount::new(100, 10);
+        account.replace(0, 5).expect("within the limit");
+        account.freeze();
+        account.replace(0, 7).expect("within the limit");
+        account.clear();
+        assert_eq!(account.used, 15);
+        account.commit();
+        account.replace(0, 7).expect("within the limit");
+        account.freeze();
+        account.replace(0, 1).expect("within the limit");
+        account.abandon();
+        assert_eq!((account.used, account.frozen), (15, 15));
     }
 
     #[test]

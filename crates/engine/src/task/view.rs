@@ -6,7 +6,8 @@
 use fnstream_core::Error;
 use fnstream_core::broker::Assignment;
 use fnstream_core::epoch::{Progress, TaskId};
-use fnstream_core::record::{Position, Positions};
+use fnstream_core::record::{Position, Positions, TopicPartition};
+use fnstream_core::runtime::CallFailure;
 
 use crate::status::{PartitionStatus, TaskError, TaskState, TaskStatus};
 
@@ -15,6 +16,8 @@ pub(crate) struct View {
     task: TaskId,
     pub(crate) state: TaskState,
     pub(crate) progress: Progress,
+    inputs: Vec<TopicPartition>,
+    /// Those that are known.
     pub(crate) ends: Positions,
     pub(crate) restarts: u64,
     pub(crate) memory_bytes: usize,
@@ -22,6 +25,10 @@ pub(crate) struct View {
     pub(crate) last_error: Option<TaskError>,
     /// Why the epoch in flight was refused when it was last handed in.
     pub(crate) refused: Option<Error>,
+    /// Why the task waits for its broker, as its source or its opening says.
+    pub(crate) trouble: Option<Error>,
+    /// Deltas that were replayed since the task is being taken over.
+    restored: u64,
 }
 
 impl View {
@@ -30,24 +37,49 @@ impl View {
             task: assignment.task,
             state: TaskState::Opening,
             progress: Progress::default(),
-            ends: assignment.inputs.iter().map(|input| (input.partition.clone(), Position::START)).collect(),
+            inputs: assignment.inputs.iter().map(|input| input.partition.clone()).collect(),
+            ends: Positions::new(),
             restarts: 0,
             memory_bytes: 0,
             watermark: None,
             last_error: None,
             refused: None,
+            trouble: None,
+            restored: 0,
         }
     }
 
+    /// The task enters a state.
+    pub(crate) fn enter(&mut self, state: TaskState) {
+        self.state = state;
+        self.restored = 0;
+        if state == TaskState::Running {
+            self.trouble = None;
+        }
+    }
+
+    /// Something failed, at that time; `waits` when the task waits for what is outside it.
+    pub(crate) fn failed(&mut self, failure: &CallFailure, waits: bool, at_ms: i64) {
+        let CallFailure { error, backtrace, .. } = failure;
+        self.restarts += 1;
+        self.trouble = waits.then(|| error.clone());
+        let (code, message, backtrace) = (error.code, error.message.clone(), backtrace.clone());
+        self.last_error = Some(TaskError { code, message, backtrace, at_ms });
+    }
+
+    /// One more delta was replayed.
+    pub(crate) fn restored_one(&mut self) {
+        self.state = TaskState::Restoring;
+        self.restored += 1;
+    }
+
     pub(crate) fn status(&self) -> TaskStatus {
-        let partitions = self
-            .ends
-            .iter()
-            .map(|(partition, end)| {
-                let position = self.progress.positions.get(partition).copied().unwrap_or(Position::START);
-                PartitionStatus { partition: partition.clone(), position, end: (*end).max(position) }
-            })
-            .collect();
+        let partition = |partition: &TopicPartition| {
+            let position = self.progress.positions.get(partition).copied().unwrap_or(Position::START);
+            let end = self.ends.get(partition).map(|end| (*end).max(position));
+            PartitionStatus { partition: partition.clone(), position, end }
+        };
+        let partitions = self.inputs.iter().map(partition).collect();
         TaskStatus {
             index: self.task.index,
             state: self.state,
@@ -60,6 +92,8 @@ impl View {
             watermark: self.watermark,
             last_error: self.last_error.clone(),
             refused: self.refused.clone(),
+            trouble: self.trouble.clone(),
+            restored: (self.state == TaskState::Restoring).then_some(self.restored),
         }
     }
 }

@@ -16,7 +16,7 @@ use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::test_util::clock::ManualClock;
 use fnstream_core::test_util::mem_broker::{MemBroker, Outcome};
 use fnstream_core::test_util::mem_state::MemStateStores;
-use fnstream_engine::{Engine, EngineConfig, EngineDeps, EpochBounds, LetterAction, ManualDriver};
+use fnstream_engine::{Backend, DeadLetterAction, Engine, EngineConfig, EngineDeps, EpochBounds, ManualDriver};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -59,6 +59,7 @@ pub struct World {
     pub times: BTreeMap<u64, i64>,
     next_id: u64,
     config: EngineConfig,
+    epoch: EpochBounds,
     fail_every: u64,
     /// The relay takes poison.
     mended: Arc<AtomicBool>,
@@ -78,8 +79,8 @@ impl World {
             broker.create_topic(topic, count);
             (topic, count)
         });
+        let epoch = EpochBounds { records: rng.random_range(1..20), bytes: 1 << 16, age: Duration::from_secs(1) };
         let config = EngineConfig {
-            epoch: EpochBounds { records: rng.random_range(1..20), bytes: 1 << 16, age: Duration::from_secs(1) },
             batch: fnstream_core::broker::PollLimit { records: rng.random_range(1..8), bytes: 1 << 16 },
             dirty_keys: rng.random_range(1..12),
             cache_bytes: 1 << 14,
@@ -96,6 +97,7 @@ impl World {
             times: BTreeMap::new(),
             next_id: 0,
             config,
+            epoch,
             fail_every,
             mended: Arc::default(),
             partitions: partitions.into_iter().collect(),
@@ -239,17 +241,17 @@ impl World {
             .processes
             .entry(number)
             .or_insert_with(|| Process { stores: Arc::new(MemStateStores::new()), running: None });
-        let deps = EngineDeps {
+        let deps = EngineDeps { clock: self.clock.clone(), log: Arc::new(ProcessLog) };
+        let backend = Backend {
             broker: client.clone(),
             committer: client,
             state_stores: process.stores.clone(),
-            clock: self.clock.clone(),
-            log: Arc::new(ProcessLog),
+            epoch: self.epoch,
         };
         let (engine, driver) = Engine::manual(self.config.clone(), deps);
         let start = |id: FunctionId, name, input, output, program| {
             let entry = functions::entry(id, name, input, output);
-            engine.start_function(&entry, program).unwrap();
+            engine.start_function(&entry, program, backend.clone()).unwrap();
         };
         start(RELAY, "relay", "in", "mid", functions::relay(self.fail_every, &self.mended));
         start(TALLY, "tally", "mid", "out", functions::tally());
@@ -260,8 +262,8 @@ impl World {
     /// Has the relay replay its dead letters, or try another program on them, which must leave no trace.
     fn order_letters(&mut self) {
         let action = match self.rng.random_bool(0.7) {
-            true => LetterAction::Replay,
-            false => LetterAction::Try(functions::relay(2, &self.mended)),
+            true => DeadLetterAction::Replay,
+            false => DeadLetterAction::Try(functions::relay(2, &self.mended)),
         };
         let until = self.letter_ends();
         let process = self.rng.random_range(0..PROCESSES);
@@ -296,7 +298,7 @@ impl World {
             let until = self.letter_ends();
             for process in self.processes.values() {
                 let Some((engine, _)) = &process.running else { continue };
-                let _ = engine.dead_letters(RELAY, &LetterAction::Replay, &until, Box::new(|_| ()));
+                let _ = engine.dead_letters(RELAY, &DeadLetterAction::Replay, &until, Box::new(|_| ()));
             }
             self.heal();
         }

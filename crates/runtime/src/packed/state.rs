@@ -194,7 +194,7 @@ fn scan(data: &Component, store: u32, start: &[u8], end: Option<&[u8]>, most: us
     Ok(Page { pairs: pairs.into_bytes(), next })
 }
 
-/// What stops the reading of an op list.
+/// The reason to stop reading an op list.
 enum Refusal {
     Encoding(FrameError),
     Error(Error),

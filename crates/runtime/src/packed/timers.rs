@@ -3,7 +3,7 @@
 
 //! `functionstream:packed/timers`: timers of a packed function.
 //!
-//! A key that is too long is told to the guest, and nothing has happened. Whatever else the host refuses ends the call: a
+//! A key that is too long is reported to the guest, and nothing has happened. Whatever else the host refuses ends the call: a
 //! timer is more than one write of state, and a guest that went on could have half of one committed.
 
 use bytes::Bytes;
@@ -17,13 +17,13 @@ use crate::fault::raise;
 
 pub(crate) const NAME: &str = "functionstream:packed/timers@0.1.0";
 
-/// What a function must export that imports [`NAME`].
+/// The interface that a function must export if it imports [`NAME`].
 pub(crate) const HANDLER: &str = "functionstream:packed/timer-handler@0.1.0";
 
-/// What the host keeps of a timer beside its key, which it keeps twice.
+/// Bytes that the host keeps of a timer beside its key, which it keeps twice.
 const BESIDE_KEY: usize = 64;
 
-/// What a timer's time is compared with.
+/// The clock that a timer's time is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ComponentType, Lift, Lower)]
 #[component(enum)]
 #[repr(u8)]

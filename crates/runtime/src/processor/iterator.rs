@@ -21,7 +21,7 @@ use crate::stores::end_of;
 /// Bytes after which a page ends.
 const PAGE: usize = 64 << 10;
 
-/// What a pair takes beside its bytes.
+/// Bytes that a pair takes beside its own.
 const PAIR: usize = size_of::<Pair>() + 32;
 
 type Pair = (Vec<u8>, Vec<u8>);
@@ -30,10 +30,10 @@ type Pair = (Vec<u8>, Vec<u8>);
 pub(crate) struct KvIterator {
     prefix: usize,
     end: Vec<u8>,
-    /// Where the next page starts; `None` when the last one was read.
+    /// The key at which the next page starts; `None` when the last one was read.
     next: Option<Vec<u8>>,
     page: VecDeque<Pair>,
-    /// What the page takes.
+    /// Bytes that the page takes.
     bytes: usize,
 }
 

@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! What a stdio module sees as files: the record and its result, and what it was granted of the server's.
+//! The files of a stdio module: the record and its result, and those of the server that it was granted.
 //!
 //! ```text
 //! fd 0       standard input: the record's bytes, then the end
@@ -31,7 +31,7 @@ const FIRST_FOLDER: usize = 3;
 /// The most files that a module may have open beside those that are open from the start.
 const MOST_OPEN: usize = 64;
 
-/// What a result's buffer keeps of its memory for the next record.
+/// Bytes of memory that a result's buffer keeps for the next record.
 const KEPT: usize = 256 << 10;
 
 /// An open file.
@@ -50,7 +50,7 @@ enum Handle {
 pub(super) struct Files {
     open: Vec<Option<Handle>>,
     most_open: usize,
-    /// What was granted as "/".
+    /// The folder that was granted as "/".
     root: Option<Folder>,
     input: Bytes,
     output: Vec<u8>,
@@ -62,7 +62,7 @@ pub(super) struct Files {
     stderr: LineLog,
 }
 
-/// What an open file is, in the numbers of WASI.
+/// The kind of an open file, in the numbers of WASI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum FileType {
@@ -72,7 +72,7 @@ pub(super) enum FileType {
     Symlink = 7,
 }
 
-/// What is known of a file.
+/// The facts about a file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stat {
     pub(super) kind: FileType,
@@ -89,7 +89,7 @@ impl Stat {
     }
 }
 
-/// What a path below a folder leads to.
+/// The target of a path below a folder.
 enum Place<'a> {
     Root,
     Record,
@@ -127,7 +127,7 @@ impl Files {
         self.active = false;
     }
 
-    /// What was written since [`Files::begin`].
+    /// Returns what was written since [`Files::begin`].
     pub(super) fn output(&self) -> &[u8] {
         &self.output
     }
@@ -293,7 +293,7 @@ impl Files {
         Ok(())
     }
 
-    /// What a path leads to.
+    /// Finds the target of a path.
     fn find(&self, folder: u32, path: &str) -> Result<Place<'_>, Errno> {
         match self.handle(folder)? {
             Handle::Folder(granted) => return Ok(Place::Below(&granted.folder)),
@@ -320,7 +320,7 @@ fn copy(from: &[u8], at: usize, into: &mut [u8]) -> usize {
     n
 }
 
-/// How a path is to be opened.
+/// The way in which a path is to be opened.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Wanted {
     pub(super) create: bool,

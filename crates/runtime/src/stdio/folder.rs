@@ -41,7 +41,7 @@ pub(super) struct Granted {
 #[derive(Debug, Clone)]
 pub(super) struct Folder(Arc<File>);
 
-/// What a path was opened as.
+/// A path that was opened, by its kind.
 pub(super) enum Opened {
     Folder(Folder),
     File(File),
@@ -87,12 +87,12 @@ impl Folder {
         if file.metadata()?.is_file() { Ok(Opened::File(file)) } else { Err(errno::NOTCAPABLE) }
     }
 
-    /// What a path below the folder names.
+    /// Looks up a path below the folder.
     pub(super) fn stat(&self, path: &str, follow: bool) -> Result<Stat, Errno> {
         Ok(describe(&self.find(path, follow)?))
     }
 
-    /// What the folder itself is.
+    /// Looks up the folder itself.
     pub(super) fn stat_self(&self) -> Result<Stat, Errno> {
         stat_file(&self.0)
     }
@@ -117,7 +117,7 @@ impl Folder {
     }
 }
 
-/// What an open file is.
+/// Looks up an open file.
 pub(super) fn stat_file(file: &File) -> Result<Stat, Errno> {
     Ok(describe(&Metadata::from_file(file)?))
 }

@@ -39,11 +39,11 @@ pub(super) fn poll_oneoff(
         Err(errno) => return Ok(errno.0.into()),
     };
     let shortest = wanted.iter().map(|wanted| wanted.left).min().unwrap_or_default();
-    let until_end = cx.data().meter.timer().left();
+    let until_end = cx.data().meter.timer().wall_left();
     #[expect(clippy::disallowed_methods, reason = "the guest asked for this wait, and nothing else could end it")]
     std::thread::sleep(shortest.min(until_end));
     if shortest > until_end {
-        return Err(raise(cx.data().meter.timer().over("waited until")));
+        return Err(raise(cx.data().meter.timer().waited()));
     }
     let ready = wanted.iter().filter(|wanted| wanted.left <= shortest);
     let result = split(&mut cx).and_then(|(mut memory, _)| answer(&mut memory, out, stored, ready));

@@ -85,12 +85,12 @@ const PRESENT: &[&str] = &[
     "sched_yield",
 ];
 
-/// Whether a function of that name can be imported.
+/// Reports whether a function of that name can be imported.
 pub(crate) fn is_known(name: &str) -> bool {
     PRESENT.contains(&name) || refusal(name).is_some()
 }
 
-/// What a function answers that does nothing; it has to be defined with the importer's own type, see [`define_refused`].
+/// The answer of a function that does nothing. It has to be defined with the importer's own type, see [`define_refused`].
 pub(super) fn refusal(name: &str) -> Option<Errno> {
     REFUSED.iter().find(|(refused, _)| *refused == name).map(|(_, errno)| *errno)
 }
@@ -156,7 +156,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<Stdio>) -> wasmtime::Result<()> 
         |mut cx: Cx<'_>, fd: u32, list: u32, count: u32, written: u32| match fd_write(&mut cx, fd, list, count, written)
         {
             Err(NotWritten::TooLarge) => Err(too_large(&mut cx)),
-            Err(NotWritten::Late) => Err(raise(cx.data().meter.timer().over("was ended at"))),
+            Err(NotWritten::Late) => Err(raise(cx.data().meter.timer().over())),
             Err(NotWritten::Errno(errno)) => Ok(u32::from(errno.0)),
             Ok(()) => Ok(0),
         },
@@ -285,7 +285,7 @@ fn fd_write(cx: &mut Cx<'_>, fd: u32, list: u32, count: u32, written: u32) -> Re
     for index in 0..count {
         let (at, len) = memory.iovec(list, index)?;
         for piece in memory.slice(at, len)?.chunks(LOOK) {
-            if data.meter.timer().left().is_zero() {
+            if data.meter.timer().look().is_none() {
                 return Err(NotWritten::Late);
             }
             data.files.write(fd, piece)?;
@@ -303,8 +303,8 @@ fn seek(cx: &mut Cx<'_>, fd: u32, offset: i64, whence: u32, at: u32) -> Result<(
 
 fn random_get(mut cx: Cx<'_>, mut at: u32, mut len: u32) -> wasmtime::Result<u32> {
     while len > 0 {
-        if cx.data().meter.timer().left().is_zero() {
-            return Err(raise(cx.data().meter.timer().over("was ended at")));
+        if cx.data().meter.timer().look().is_none() {
+            return Err(raise(cx.data().meter.timer().over()));
         }
         let n = len.min(RANDOM_CHUNK);
         let random = cx.data_mut().random.get_or_insert_with(WasiRandomCtx::default);
@@ -319,7 +319,7 @@ fn random_get(mut cx: Cx<'_>, mut at: u32, mut len: u32) -> wasmtime::Result<u32
 }
 
 /// Ends the module. Status 0 is a way to return that some programs take for every record: it carries an empty backtrace,
-/// since the engine would else make one, and with line tables that takes tens of milliseconds.
+/// since the engine would else make one, of all frames.
 fn exit(cx: &Cx<'_>, status: i32) -> wasmtime::Error {
     let error = wasmtime::Error::from(I32Exit(status));
     if status != 0 {

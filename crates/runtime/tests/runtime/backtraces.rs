@@ -4,8 +4,12 @@
 //! Where a guest failed: names of functions always, places in the source where the artifact has line tables.
 
 use std::fmt::Write;
+use std::fs;
 
-use crate::support::{filter, filter_with_lines, task};
+use fnstream_core::runtime::Runtime;
+use fnstream_runtime::{RuntimeOptions, WasmRuntime};
+
+use crate::support::{component_with_lines, filter, filter_with_lines, spec, start, task};
 
 fn backtrace(artifact: &[u8], record: &str) -> String {
     task(artifact).fail(&[record]).backtrace.unwrap()
@@ -20,6 +24,56 @@ fn an_artifact_with_line_tables_shows_the_place_in_its_source() {
 
     let without = backtrace(&filter(), "trap");
     assert!(without.contains("obey") && !without.contains("lib.rs"), "{without}");
+}
+
+#[test]
+fn a_component_with_line_tables_shows_the_place_in_its_source() {
+    let source = include_str!("../guests/packed/src/lib.rs");
+    let line = source.lines().position(|line| line.contains("\"trap\" =>")).unwrap() + 1;
+    let text = backtrace(&component_with_lines(), "trap");
+    assert!(text.contains(&format!("packed/src/lib.rs:{line}:")), "{text}");
+}
+
+#[test]
+fn tables_are_read_once_and_from_the_folder_of_compiled_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let artifact = filter_with_lines();
+    let runtime = || WasmRuntime::new(Some(dir.path().into()), RuntimeOptions::default()).unwrap();
+    let trap = |runtime: &WasmRuntime| {
+        let program = runtime.load(&artifact).unwrap();
+        start(&program, &spec()).fail(&["trap"]).backtrace.unwrap()
+    };
+    let expected = backtrace(&artifact, "trap");
+    assert!(expected.contains("files/src/lib.rs:"), "{expected}");
+    let first = runtime();
+    assert_eq!(trap(&first), expected);
+    let kept: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let kept = kept.into_iter().find(|path| path.extension().unwrap() == "wasm").unwrap();
+    assert_eq!(fs::read(&kept).unwrap(), artifact);
+    // Another runtime finds both code and tables.
+    assert_eq!(trap(&runtime()), expected);
+    // Damaged tables are not believed; what has been read before is.
+    fs::write(&kept, "damaged").unwrap();
+    assert_eq!(trap(&first), expected);
+    let names_only = trap(&runtime());
+    assert!(names_only.contains("obey") && !names_only.contains("lib.rs"), "{names_only}");
+}
+
+#[test]
+fn tables_that_make_no_sense_cost_nothing_but_the_places() {
+    let custom = |name: &str, bytes: &[u8]| {
+        let mut section = vec![name.len() as u8];
+        section.extend_from_slice(name.as_bytes());
+        section.extend_from_slice(bytes);
+        let len = section.len() as u8;
+        [&[0, len][..], &section].concat()
+    };
+    let trap = wat::parse_str(r#"(module (func $f (export "process") unreachable))"#).unwrap();
+    for info in [&[0; 60][..], &[255; 60], &[24, 0, 0, 0, 4, 0, 1, 2, 3, 4, 4, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]] {
+        let sections = [custom(".debug_info", info), custom(".debug_line", info), custom(".debug_abbrev", info)];
+        let text = backtrace(&[trap.clone(), sections.concat()].concat(), "x");
+        assert!(text.contains("!f"), "{text}");
+    }
 }
 
 #[test]

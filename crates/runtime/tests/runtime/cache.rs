@@ -97,35 +97,133 @@ fn a_folder_that_cannot_be_written_only_costs_time() {
     load_and_run(&file, &guest("packed"));
 }
 
-#[test]
-fn what_was_compiled_longest_ago_goes_when_there_is_too_much() {
-    let dir = tempfile::tempdir().unwrap();
-    let artifact =
-        |n: u32| wat::parse_str(format!(r#"(module (func (export "process") (drop (i32.const {n}))))"#)).unwrap();
-    let load = |n: u32, cache_bytes: Option<u64>| {
+/// A folder with code of small modules, which differ by a number.
+struct Shelf {
+    dir: tempfile::TempDir,
+}
+
+impl Shelf {
+    fn new() -> Self {
+        Shelf { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn runtime(&self, cache_bytes: u64) -> WasmRuntime {
         let options = RuntimeOptions { cache_bytes, ..RuntimeOptions::default() };
-        let runtime = WasmRuntime::new(Some(dir.path().into()), options).unwrap();
-        runtime.load(&artifact(n)).unwrap();
-    };
-    let kept = |n: u32| files(dir.path()).iter().any(|path| path.to_string_lossy().contains(&sha256(&artifact(n))));
-    // Times of files may be coarse: here each is older than the one after it.
-    let age = |n: u32, seconds: u64| {
-        let path = files(dir.path()).into_iter().find(|path| {
-            path.to_string_lossy().contains(&sha256(&artifact(n))) && path.extension().unwrap() == "cwasm"
-        });
-        let file = fs::File::options().write(true).open(path.unwrap()).unwrap();
-        file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds)).unwrap();
-        file.metadata().unwrap().len()
-    };
-    load(1, None);
-    load(2, None);
-    let bytes = age(1, 1) + age(2, 2);
-    load(3, Some(bytes + 10));
-    assert_eq!((kept(1), kept(2), kept(3)), (false, true, true));
-    assert_eq!(files(dir.path()).len(), 4, "code and sum of each");
-    // What was just made stays even when it alone is too much.
-    load(4, Some(1));
-    assert_eq!((kept(2), kept(3), kept(4)), (false, false, true));
+        WasmRuntime::new(Some(self.dir.path().into()), options).unwrap()
+    }
+
+    /// What another process would do that has no bound.
+    fn add(&self, numbers: &[u32]) {
+        let runtime = self.runtime(u64::MAX);
+        numbers.iter().for_each(|&number| drop(runtime.load(&numbered(number)).unwrap()));
+    }
+
+    fn file(&self, number: u32, extension: &str) -> Option<PathBuf> {
+        let digest = sha256(&numbered(number));
+        files(self.dir.path()).into_iter().find(|path| {
+            path.to_string_lossy().contains(&digest) && path.extension().is_some_and(|has| has == extension)
+        })
+    }
+
+    /// Those that are there, each as a whole.
+    fn kept(&self) -> Vec<u32> {
+        let kept: Vec<_> = (0..10).filter(|&number| self.file(number, "cwasm").is_some()).collect();
+        let sums: Vec<_> = (0..10).filter(|&number| self.file(number, "sum").is_some()).collect();
+        assert_eq!(kept, sums, "code without sum, or sum without code");
+        kept
+    }
+
+    /// Has it last been used at that second of long ago: times of files may be coarse.
+    fn last_used(&self, number: u32, second: u64) {
+        let file = fs::File::options().write(true).open(self.file(number, "sum").unwrap()).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(second)).unwrap();
+    }
+
+    fn bytes(&self, numbers: &[u32]) -> u64 {
+        let len = |number, extension| fs::metadata(self.file(number, extension).unwrap()).unwrap().len();
+        numbers.iter().map(|&number| len(number, "cwasm") + len(number, "sum")).sum()
+    }
+}
+
+fn numbered(number: u32) -> Vec<u8> {
+    wat::parse_str(format!(r#"(module (func (export "process") (drop (i32.const {number}))))"#)).unwrap()
+}
+
+#[test]
+fn what_was_used_longest_ago_goes_when_there_is_too_much() {
+    let shelf = Shelf::new();
+    shelf.add(&[1, 2, 3, 4]);
+    for (number, second) in [(1, 3), (2, 1), (3, 4), (4, 2)] {
+        shelf.last_used(number, second);
+    }
+    // Loading is using.
+    shelf.add(&[2]);
+    let bound = shelf.bytes(&[1, 2, 3]);
+    shelf.runtime(bound).load(&numbered(5)).unwrap();
+    assert_eq!(shelf.kept(), [2, 3, 5], "4 went at the start, 1 for 5");
+}
+
+#[test]
+fn code_in_use_stays_and_goes_when_its_last_instance_is_gone() {
+    let shelf = Shelf::new();
+    let other = shelf.runtime(u64::MAX);
+    let program = other.load(&numbered(1)).unwrap();
+    let task = start(&program, &spec());
+    shelf.add(&[2, 3]);
+    let small = shelf.runtime(1);
+    assert_eq!(shelf.kept(), [1], "used by another runtime");
+    small.load(&numbered(4)).unwrap();
+    assert_eq!(shelf.kept(), [1, 4], "what was just made is in use while it is loaded");
+    drop(program);
+    shelf.runtime(1);
+    assert_eq!(shelf.kept(), [1], "an instance is left");
+    drop((task, other));
+    shelf.runtime(1);
+    assert_eq!(shelf.kept(), [0; 0]);
+}
+
+#[test]
+fn what_a_crash_leaves_at_any_step_is_never_used_and_goes() {
+    let complete = Shelf::new();
+    complete.add(&[1]);
+    let [code, sum] = ["cwasm", "sum"].map(|extension| complete.file(1, extension).unwrap());
+    let (code_name, sum_name) = (code.file_name().unwrap(), sum.file_name().unwrap());
+    let unfinished = |of: &Path| of.with_extension("1-0.tmp").file_name().unwrap().to_owned();
+    // The steps of adding, and then those of removing.
+    let leftovers: [&[(&std::ffi::OsStr, &[u8])]; 5] = [
+        &[(&unfinished(&code), b"half")],
+        &[(&unfinished(&code), &fs::read(&code).unwrap()), (&unfinished(&sum), b"")],
+        &[(&unfinished(&code), &fs::read(&code).unwrap()), (sum_name, &fs::read(&sum).unwrap())],
+        &[(sum_name, &fs::read(&sum).unwrap())],
+        &[(code_name, &fs::read(&code).unwrap())],
+    ];
+    for leftover in leftovers {
+        let shelf = Shelf::new();
+        let leave = || leftover.iter().for_each(|(name, bytes)| fs::write(shelf.dir.path().join(name), bytes).unwrap());
+        leave();
+        shelf.runtime(u64::MAX);
+        assert_eq!(files(shelf.dir.path()), Vec::<PathBuf>::new(), "after {leftover:?}");
+        // Also where it comes to be while a runtime is up.
+        let runtime = shelf.runtime(u64::MAX);
+        leave();
+        runtime.load(&numbered(1)).unwrap();
+        assert_eq!((shelf.kept(), files(shelf.dir.path()).len()), (vec![1], 2), "after {leftover:?}");
+        assert_eq!(fs::read(shelf.file(1, "cwasm").unwrap()).unwrap(), fs::read(&code).unwrap());
+    }
+}
+
+#[test]
+fn files_of_others_are_left_alone() {
+    let shelf = Shelf::new();
+    shelf.add(&[1]);
+    let theirs = ["notes.txt", "a.tmp", "b.cwasm", "lost+found"].map(|name| shelf.dir.path().join(name));
+    theirs.iter().for_each(|path| fs::write(path, "theirs").unwrap());
+    shelf.runtime(1);
+    assert_eq!(files(shelf.dir.path()), {
+        let mut all = theirs.to_vec();
+        all.sort();
+        all
+    });
 }
 
 #[test]

@@ -3,14 +3,16 @@
 
 //! Time and memory: what takes too much of either is ended, and says so.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use fnstream_core::ErrorCode;
 use fnstream_core::runtime::{InstanceSpec, Runtime};
 
 use crate::support::{TestHost, guest, refusal, runtime, said, spec, start, task};
 
-const LATE: &str = "the call was ended at its limit 'call-time' of 50ms";
+const LATE: &str = "the call was ended at its limit 'call-time' of 50ms of processor time";
 
 fn short(memory: usize) -> InstanceSpec {
     let mut spec = spec();
@@ -32,24 +34,76 @@ fn an_endless_loop_ends_at_the_time_limit() {
     assert_eq!(said(&failure), (ErrorCode::GuestTimeout, LATE, Some(0)));
 }
 
+/// The processor time that this thread has used.
+fn thread_time() -> Duration {
+    rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime).try_into().unwrap()
+}
+
 #[test]
-fn the_limit_is_of_one_call_not_of_an_instance() {
-    // Each record waits for 20 ms of a limit of 50: a batch of four takes longer than the limit, and is fine.
+fn a_loop_on_a_busy_machine_has_all_of_its_processor_time() {
+    let module = wat::parse_str(r#"(module (func (export "process") (loop (br 0))))"#).unwrap();
+    let mut spec = spec();
+    spec.limits.call_time = Duration::from_millis(300);
+    let mut task = start(&runtime().load(&module).unwrap(), &spec);
+    let done = AtomicBool::new(false);
+    let busy = 2 * thread::available_parallelism().unwrap().get();
+    thread::scope(|scope| {
+        for _ in 0..busy {
+            scope.spawn(|| while !done.load(Ordering::Relaxed) {});
+        }
+        let begun = (Instant::now(), thread_time());
+        let failure = task.fail(&["a"]);
+        let (took, used) = (begun.0.elapsed(), thread_time() - begun.1);
+        done.store(true, Ordering::Relaxed);
+        let message = "the call was ended at its limit 'call-time' of 300ms of processor time";
+        assert_eq!(said(&failure), (ErrorCode::GuestTimeout, message, Some(0)), "after {took:?}, {used:?} used");
+        assert!((300..600).contains(&used.as_millis()), "{used:?} of processor time in {took:?}");
+    });
+}
+
+#[test]
+fn a_loop_that_keeps_waiting_ends_by_the_clock() {
+    // Waits for 10 ms again and again: no single wait is too long, and it computes little.
     let module = wat::parse_str(
         r#"(module
             (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
             (memory (export "memory") 1)
             (func (export "process")
                 (i32.store (i32.const 16) (i32.const 1))
-                (i64.store (i32.const 24) (i64.const 20000000))
+                (i64.store (i32.const 24) (i64.const 10000000))
+                (loop (drop (call $poll (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 128))) (br 0))))"#,
+    )
+    .unwrap();
+    let failure = start(&runtime().load(&module).unwrap(), &short(64 << 20)).fail(&["a"]);
+    let bounds = [
+        "the call was ended 1s after it began, the most by the clock with its limit 'call-time' of 50ms",
+        "the call waited until it was ended 1s after it began, the most by the clock with its limit 'call-time' of 50ms",
+    ];
+    assert!(bounds.contains(&said(&failure).1), "{failure}");
+}
+
+#[test]
+fn the_limit_is_of_one_call_not_of_an_instance() {
+    // Each record waits for 60 ms of the 200 that a limit of 10 allows by the clock: a batch of four takes longer, and is fine.
+    let module = wat::parse_str(
+        r#"(module
+            (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 1)
+            (func (export "process")
+                (i32.store (i32.const 16) (i32.const 1))
+                (i64.store (i32.const 24) (i64.const 60000000))
                 (drop (call $poll (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 128)))))"#,
     )
     .unwrap();
-    let mut task = start(&runtime().load(&module).unwrap(), &short(64 << 20));
+    let mut spec = short(64 << 20);
+    spec.limits.call_time = Duration::from_millis(10);
+    let mut task = start(&runtime().load(&module).unwrap(), &spec);
+    let begun = Instant::now();
     task.run(&["a", "b", "c", "d"]).unwrap();
+    assert!(begun.elapsed() >= Duration::from_millis(240));
 }
 
-/// Starts at once, or waits for 30 ms in each of its two parts, and takes 10 ms for a record.
+/// Waits for 100 ms in each of the two parts of its start, and for 10 ms for a record.
 fn slow_starter() -> Vec<u8> {
     wat::parse_str(
         r#"(module
@@ -59,9 +113,9 @@ fn slow_starter() -> Vec<u8> {
                 (i32.store (i32.const 16) (i32.const 1))
                 (i64.store (i32.const 24) (i64.mul (local.get $ms) (i64.const 1000000)))
                 (drop (call $poll (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 128))))
-            (func $begin (call $wait (i64.const 30)))
+            (func $begin (call $wait (i64.const 100)))
             (start $begin)
-            (func (export "_initialize") (call $wait (i64.const 30)))
+            (func (export "_initialize") (call $wait (i64.const 100)))
             (func (export "process") (call $wait (i64.const 10))))"#,
     )
     .unwrap()
@@ -70,7 +124,8 @@ fn slow_starter() -> Vec<u8> {
 #[test]
 fn a_start_may_take_longer_than_a_call() {
     let mut spec = spec();
-    spec.limits.call_time = Duration::from_millis(20);
+    // 80 ms by the clock.
+    spec.limits.call_time = Duration::from_millis(4);
     spec.limits.start_time = Duration::from_secs(30);
     start(&runtime().load(&slow_starter()).unwrap(), &spec).run(&["a", "b"]).unwrap();
 }
@@ -78,7 +133,8 @@ fn a_start_may_take_longer_than_a_call() {
 #[test]
 fn both_parts_of_a_start_share_its_time() {
     let mut spec = spec();
-    spec.limits.start_time = Duration::from_millis(50);
+    // 160 ms by the clock.
+    spec.limits.start_time = Duration::from_millis(8);
     let program = runtime().load(&slow_starter()).unwrap();
     let host = std::sync::Arc::new(parking_lot::Mutex::new(TestHost::default()));
     // The first part alone may be too long on a busy machine.
@@ -86,7 +142,7 @@ fn both_parts_of_a_start_share_its_time() {
         Ok(mut instance) => instance.init().unwrap_err(),
         Err(failure) => failure,
     };
-    let message = "the start waited until its limit 'start-time' of 50ms";
+    let message = "the start waited until it was ended 160ms after it began, the most by the clock with its limit 'start-time' of 8ms";
     assert_eq!(said(&failure), (ErrorCode::GuestTimeout, message, None));
 }
 
@@ -94,7 +150,8 @@ fn both_parts_of_a_start_share_its_time() {
 fn a_loop_in_either_part_of_a_start_ends() {
     let mut spec = spec();
     spec.limits.start_time = Duration::from_millis(50);
-    let late = (ErrorCode::GuestTimeout, "the start was ended at its limit 'start-time' of 50ms", None);
+    let late =
+        (ErrorCode::GuestTimeout, "the start was ended at its limit 'start-time' of 50ms of processor time", None);
     let module = |text| runtime().load(&wat::parse_str(text).unwrap()).unwrap();
     let start = module(r#"(module (func $f (loop (br 0))) (start $f) (func (export "process")))"#);
     assert_eq!(said(&refusal(&start, &spec)), late);
@@ -121,7 +178,7 @@ fn a_component_that_loops_in_init_has_the_time_of_a_start() {
     let program = runtime().load(&guest("packed")).unwrap();
     let host = std::sync::Arc::new(parking_lot::Mutex::new(TestHost::default()));
     let failure = program.instantiate(&spec, host).unwrap().init().unwrap_err();
-    let message = "the start was ended at its limit 'start-time' of 200ms";
+    let message = "the start was ended at its limit 'start-time' of 200ms of processor time";
     assert_eq!(said(&failure), (ErrorCode::GuestTimeout, message, None));
 }
 

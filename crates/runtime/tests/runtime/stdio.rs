@@ -255,7 +255,7 @@ fn a_wait_is_over_when_its_clock_or_the_call_is() {
     let mut spec = spec();
     spec.limits.call_time = Duration::from_millis(20);
     let mut waits = start(&runtime().load(&artifact(i64::MAX)).unwrap(), &spec);
-    let message = "the call waited until its limit 'call-time' of 20ms";
+    let message = "the call waited until it was ended 400ms after it began, the most by the clock with its limit 'call-time' of 20ms";
     assert_eq!(said(&waits.fail(&["x"])), (ErrorCode::GuestTimeout, message, Some(0)));
 }
 

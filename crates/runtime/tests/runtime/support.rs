@@ -55,6 +55,16 @@ pub fn guest(name: &str) -> Vec<u8> {
     read(&dir.join(format!("guest_{name}.wasm")))
 }
 
+/// The packed guest with line tables.
+pub fn component_with_lines() -> Vec<u8> {
+    static ARTIFACT: OnceLock<Vec<u8>> = OnceLock::new();
+    let build = || {
+        let target = build_guests(&["--target", "wasm32-wasip2", "--package", "guest-packed", "--profile", "lines"]);
+        read(&target.join("wasm32-wasip2/lines/guest_packed.wasm"))
+    };
+    ARTIFACT.get_or_init(build).clone()
+}
+
 /// The guest that is a program of WASI preview 1.
 pub fn filter() -> Vec<u8> {
     static ARTIFACT: OnceLock<Vec<u8>> = OnceLock::new();

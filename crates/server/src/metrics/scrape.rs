@@ -56,8 +56,14 @@ const FUNCTION_STATES: [FunctionStatus; 6] = [
 ];
 
 /// A task that has ended is not a task any more.
-const TASK_STATES: [TaskStatus; 5] =
-    [TaskStatus::Opening, TaskStatus::Running, TaskStatus::BackingOff, TaskStatus::Draining, TaskStatus::Failed];
+const TASK_STATES: [TaskStatus; 6] = [
+    TaskStatus::Opening,
+    TaskStatus::Restoring,
+    TaskStatus::Running,
+    TaskStatus::BackingOff,
+    TaskStatus::Draining,
+    TaskStatus::Failed,
+];
 
 type Family<M> = (&'static str, &'static str, fn(&FunctionMeter) -> &M);
 

@@ -89,6 +89,9 @@ fn task(task: &TaskDescription) -> String {
     if let Some(watermark) = task.watermark_ms {
         told.push_str(&format!(", watermark {watermark}"));
     }
+    if let Some(error) = &task.trouble {
+        told.push_str(&format!(", waiting for the broker: {}: {}", error.code, error.message));
+    }
     if let Some(error) = &task.last_error {
         told.push_str(&format!(", last error {}: {}", error.code, error.message));
     }

@@ -14,6 +14,7 @@ mod lifecycle;
 mod logs;
 mod metrics;
 mod names;
+mod parallel_letters;
 mod produce;
 mod published;
 mod refusals;

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use super::Shared;
 use super::source::MemSource;
+use super::{Shared, State};
 use crate::broker::{Assignment, AssignmentListener, Broker, Membership, Source, Subscription};
 use crate::committer::{Acquired, CommitDone, CommitFailure, Committer, Replay};
 use crate::epoch::{Epoch, FrozenEpoch, FunctionId, TaskId};
@@ -27,6 +27,21 @@ impl MemClient {
     /// The number that the process was connected as.
     pub fn process(&self) -> u32 {
         self.process
+    }
+}
+
+impl MemClient {
+    /// Lets the test do what it likes; whether the process knows now that the task is to be given up.
+    fn before_replay(&self, assignment: &Assignment) -> bool {
+        let hook = self.shared.state.lock().weather.on_replay.clone();
+        if let Some(hook) = hook {
+            hook(assignment.task);
+        }
+        let mut state = self.shared.state.lock();
+        let State { groups, processes, weather, .. } = &mut *state;
+        let slot = groups.slot(assignment.task);
+        let is_ours = groups.is_current(assignment.task, assignment.lease, self.process) && !slot.revoking;
+        weather.manners.strict_restores && !is_ours && processes.has_heard_all(self.process)
     }
 }
 
@@ -52,14 +67,14 @@ impl Broker for MemClient {
     }
 
     fn partitions(&self, topic: &Topic) -> Result<u32> {
-        let state = self.shared.state.lock();
-        state.check_alive(self.process, self.session)?;
+        let mut state = self.shared.state.lock();
+        state.look_up(self.process, self.session)?;
         state.ledger.topics.partitions(topic)
     }
 
     fn earliest(&self, partition: &TopicPartition) -> Result<Position> {
-        let state = self.shared.state.lock();
-        state.check_alive(self.process, self.session)?;
+        let mut state = self.shared.state.lock();
+        state.look_up(self.process, self.session)?;
         Ok(state.ledger.topics.get(partition)?.earliest())
     }
 }
@@ -70,17 +85,32 @@ impl Committer for MemClient {
         let (acquired, deltas) = {
             let mut state = self.shared.state.lock();
             state.check_alive(self.process, self.session)?;
+            state.weather.check_reachable()?;
             if !state.groups.is_current(task, assignment.lease, self.process) {
                 let why = format!("assignment {} of task {task} is over", assignment.lease);
                 return Err(Error::new(ErrorCode::Fenced, why));
             }
-            let log = state.ledger.tasks.entry(task).or_default();
+            let State { ledger, landings, weather, .. } = &mut *state;
+            let log = ledger.tasks.entry(task).or_default();
             let generation = log.take_over(assignment.lease);
+            if weather.manners.state_topic {
+                landings.settle(self.process, task).into_iter().for_each(|landing| log.land(landing));
+                log.catch_up(applied)?;
+            }
             let acquired = Acquired { generation, progress: log.progress.clone(), log_end: log.log_end() };
             (acquired, log.after(applied)?)
         };
         for (marker, delta) in deltas {
+            let given_up = self.before_replay(assignment);
             replay(marker, delta)?;
+            if given_up {
+                self.shared
+                    .state
+                    .lock()
+                    .ledger
+                    .violations
+                    .push(format!("task {task} is restored after it was given up"));
+            }
         }
         Ok(acquired)
     }
@@ -108,7 +138,8 @@ impl Committer for MemClient {
     }
 
     fn trouble(&self, _task: TaskId) -> Option<Error> {
-        self.shared.state.lock().check_alive(self.process, self.session).err()
+        let state = self.shared.state.lock();
+        state.check_alive(self.process, self.session).and_then(|()| state.weather.check_reachable()).err()
     }
 }
 

@@ -96,7 +96,9 @@ impl State {
 
     fn read(&self, partition: &TopicPartition, from: Position, limit: PollLimit) -> Result<Option<Batch>> {
         let input = TaskInput { group: 0, partition: partition.clone() };
-        self.ledger.topics.get(partition)?.read(&input, from, limit)
+        let found = self.ledger.topics.get(partition)?;
+        found.check(partition, from)?;
+        found.read(&input, from..found.end, limit)
     }
 }
 

@@ -16,7 +16,7 @@ use fnstream_frame::Frame;
 use super::tasks::TaskLog;
 use super::topics::Topics;
 use crate::committer::{CommitDone, CommitFailure, CommitResult};
-use crate::epoch::{Epoch, FrozenEpoch, Generation, TaskId};
+use crate::epoch::{Epoch, FrozenEpoch, Generation, OutboxBatch, TaskId};
 use crate::error::{Error, ErrorCode};
 use crate::record::TopicPartition;
 
@@ -130,6 +130,8 @@ pub(super) struct Ledger {
     pub tasks: HashMap<TaskId, TaskLog>,
     pub queue: VecDeque<Queued>,
     pub violations: Vec<String>,
+    /// Records with a larger value are refused.
+    pub max_value: Option<usize>,
     /// Partitions that got records since the wakers were called.
     pub appended: BTreeSet<TopicPartition>,
 }
@@ -146,7 +148,13 @@ impl Ledger {
         let group = self.take(process, count);
         let standings = self.standings(&group);
         let vetoed = standings.iter().any(|s| matches!(s, Standing::Vetoes(..)));
-        let outcome = if vetoed && outcome.commits() { Outcome::Abortable } else { outcome };
+        // Of what is refused for its own sake the others are not to blame.
+        let blamed = standings.iter().all(|s| matches!(s, Standing::Vetoes(Failure::Rejected(_), _) | Standing::Next));
+        let outcome = match vetoed && outcome.commits() {
+            true if blamed => Outcome::Retriable,
+            true => Outcome::Abortable,
+            false => outcome,
+        };
         let mut answers = Vec::new();
         for (queued, standing) in group.into_iter().zip(standings) {
             let result = match standing {
@@ -200,7 +208,7 @@ impl Ledger {
     fn standings(&mut self, group: &[Queued]) -> Vec<Standing> {
         let mut last: HashMap<TaskId, Epoch> = HashMap::new();
         let mut standings = Vec::new();
-        for Queued { info, doomed, .. } in group {
+        for Queued { info, doomed, epoch, .. } in group {
             let log = self.tasks.entry(info.task).or_default();
             let before = *last.entry(info.task).or_insert(log.progress.epoch);
             let standing = if info.generation < log.generation {
@@ -218,6 +226,8 @@ impl Ledger {
                 let why = format!("epoch {} of task {} does not follow {}", info.epoch.0, info.task, before.0);
                 self.violations.push(why.clone());
                 Standing::Vetoes(Failure::Abortable, why)
+            } else if let Some((output, why)) = self.refused_output(epoch) {
+                Standing::Vetoes(Failure::Rejected(Some(output)), why)
             } else {
                 last.insert(info.task, info.epoch);
                 Standing::Next
@@ -225,6 +235,17 @@ impl Ledger {
             standings.push(standing);
         }
         standings
+    }
+
+    /// The first batch of an outbox that holds a record above the limit.
+    fn refused_output(&self, epoch: &FrozenEpoch) -> Option<(u32, String)> {
+        let max = self.max_value?;
+        let too_large = |batch: &OutboxBatch| {
+            let frame = Frame::parse(&batch.frame).ok()?;
+            let record = frame.iter().find(|record| record.bytes().len() > max)?;
+            Some(format!("a record of {} bytes for {} is above the limit {max}", record.bytes().len(), batch.topic))
+        };
+        (0u32..).zip(&epoch.outbox).find_map(|(index, batch)| Some((index, too_large(batch)?)))
     }
 
     fn decide(&mut self, epoch: &FrozenEpoch, outcome: Outcome) -> CommitResult {

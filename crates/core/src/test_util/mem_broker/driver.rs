@@ -8,13 +8,18 @@ use std::sync::Arc;
 use super::processes::{Call, make_calls};
 use super::{MemBroker, MemClient, Outcome, PendingCommit, Shared, State, expect};
 use crate::broker::RevokeDone;
+use crate::committer::CommitFailure;
 use crate::epoch::{FunctionId, TaskId};
 
 impl MemBroker {
     /// Connects a process. One of the same number that was connected before is dead from now on.
     pub fn connect(&self, process: u32) -> Arc<MemClient> {
         self.crash(process, |_| false);
-        let (session, unheard) = self.shared.state.lock().processes.connect(process);
+        let (session, unheard) = {
+            let mut state = self.shared.state.lock();
+            let stale = state.weather.manners.stale_lookups;
+            state.processes.connect(process, stale)
+        };
         drop(unheard);
         Arc::new(MemClient { shared: self.shared.clone(), process, session })
     }
@@ -85,6 +90,13 @@ impl MemBroker {
         self.shared.make_calls(process);
     }
 
+    /// Makes the present owner of a task stale, as a broker does that mistrusts it: it is told that the task is lost, and
+    /// commits nothing more. The task is free.
+    pub fn fence(&self, task: TaskId) {
+        self.shared.state.lock().ledger.tasks.entry(task).or_default().fence();
+        self.lose(task);
+    }
+
     /// Who holds a task, also while it is being given up.
     pub fn holder(&self, task: TaskId) -> Option<u32> {
         self.shared.state.lock().groups.slot(task).holder
@@ -127,6 +139,7 @@ impl MemBroker {
             slot.session = None;
             slot.paused = false;
             let unheard = std::mem::take(&mut slot.calls);
+            state.landings.forget(process);
             (unheard, state.groups.remove_process(process), state.ledger.crash(process, survives))
         };
         // Without the lock: dropping a listener, an answer or a revocation's end may call the broker.
@@ -151,7 +164,11 @@ impl MemBroker {
             let mut state = self.shared.state.lock();
             let mut resolved = Vec::new();
             for (info, (done, result)) in state.ledger.resolve(process, count, outcome) {
+                let fenced = matches!(result, Err(CommitFailure::Fenced(_)));
                 state.processes.tell(process, Call::Answer(done, result));
+                if fenced {
+                    state.lose_fenced(&info);
+                }
                 resolved.push(info);
             }
             resolved
@@ -174,6 +191,26 @@ impl MemBroker {
     /// The processes that were ever connected.
     pub fn processes(&self) -> Vec<u32> {
         self.shared.state.lock().processes.numbers()
+    }
+}
+
+impl State {
+    /// Takes a task from an owner that the broker has fenced, unless the owner has done it itself by acquiring anew.
+    fn lose_fenced(&mut self, commit: &PendingCommit) {
+        let PendingCommit { task, process, generation, .. } = *commit;
+        let Some(log) = self.ledger.tasks.get(&task) else { return };
+        let slot = self.groups.slot(task);
+        let acquired_anew = log.leases.contains_key(&log.generation);
+        let lease = log.leases.get(&generation).copied();
+        if acquired_anew || lease != Some(slot.lease) || slot.holder != Some(process) {
+            return;
+        }
+        let slot = self.groups.slots.entry(task).or_default();
+        slot.holder = None;
+        slot.revoking = false;
+        if let Some(listener) = self.groups.listener(process, task.function) {
+            self.processes.tell(process, Call::Lost(listener, task));
+        }
     }
 }
 

@@ -45,6 +45,8 @@ pub(super) struct Process {
     /// Which connection of that number lives; a crash ends it.
     pub session: Option<u64>,
     pub paused: bool,
+    /// So many look-ups find a process that does not know the topics yet.
+    pub stale_lookups: u32,
     pub calls: VecDeque<Call>,
     /// Somebody is in a call already and goes on with the next: calls come one after the other.
     calling: bool,
@@ -58,9 +60,10 @@ pub(super) struct Processes {
 
 impl Processes {
     /// Begins a connection; ends the one before.
-    pub fn connect(&mut self, process: u32) -> (u64, VecDeque<Call>) {
+    pub fn connect(&mut self, process: u32, stale_lookups: u32) -> (u64, VecDeque<Call>) {
         self.last_session += 1;
         let slot = self.all.entry(process).or_default();
+        slot.stale_lookups = stale_lookups;
         slot.session = Some(self.last_session);
         slot.paused = false;
         (self.last_session, std::mem::take(&mut slot.calls))
@@ -83,6 +86,11 @@ impl Processes {
 
     pub fn numbers(&self) -> Vec<u32> {
         self.all.keys().copied().collect()
+    }
+
+    /// Whether nothing waits to be told to a process.
+    pub fn has_heard_all(&self, process: u32) -> bool {
+        self.all.get(&process).is_none_or(|slot| slot.calls.is_empty() && !slot.calling)
     }
 
     fn next_call(&mut self, process: u32) -> Option<Call> {

@@ -17,6 +17,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::state_stores::Landing;
+use super::state_topic::{self, StateTopic};
 use crate::delta::Delta;
 use crate::epoch::{Epoch, Generation, Progress};
 use crate::error::{Error, ErrorCode, Result};
@@ -49,6 +51,8 @@ pub(super) struct TaskLog {
     end: u64,
     /// Whether it came as a copy of another task.
     placed: bool,
+    /// What was applied, where deltas are dropped behind that.
+    topic: StateTopic,
 }
 
 impl Entry {
@@ -69,6 +73,7 @@ impl Default for TaskLog {
             entries: Vec::new(),
             end: FIRST,
             placed: false,
+            topic: StateTopic::default(),
         }
     }
 }
@@ -123,11 +128,50 @@ impl TaskLog {
 
     /// The deltas that a store of that marker does not have, each with the marker of a store that has it.
     pub fn after(&self, applied: Option<&Marker>) -> Result<Vec<(Marker, Delta)>> {
-        let from = match applied {
-            None => 0,
-            Some(marker) => self.seek(marker)?,
+        let complete_to = self.topic.complete_to();
+        let mut deltas = Vec::new();
+        let from = match applied.filter(|applied| !state_topic::is_begun(applied) && applied.epoch >= complete_to) {
+            Some(applied) => self.seek(applied)?,
+            None => {
+                deltas = self.topic.pieces(applied);
+                0
+            }
         };
-        self.entries[from..].iter().map(|entry| Ok((entry.marker(), Delta::decode(&entry.delta)?))).collect()
+        for entry in &self.entries[from..] {
+            let delta = self.topic.over(&Delta::decode(&entry.delta)?, entry.epoch);
+            deltas.push((entry.marker(), delta));
+        }
+        Ok(deltas)
+    }
+
+    /// Brings the state topic up to what a store already has: its owner before may have died between the two.
+    pub fn catch_up(&mut self, applied: Option<&Marker>) -> Result<()> {
+        let Some(applied) = applied.filter(|applied| self.lacks(applied)) else { return Ok(()) };
+        for index in 0..self.entries.partition_point(|entry| entry.epoch <= applied.epoch) {
+            let entry = &self.entries[index];
+            let (delta, epoch) = (Delta::decode(&entry.delta)?, entry.epoch);
+            self.topic.land_ranges(&delta, epoch);
+            delta.entries().for_each(|(key, write)| self.topic.land(key, write, epoch));
+        }
+        self.land(Landing::Close(applied.clone()));
+        Ok(())
+    }
+
+    /// Whether a store of that marker is ahead of the state topic.
+    pub fn lacks(&self, marker: &Marker) -> bool {
+        marker.epoch > self.topic.complete_to()
+    }
+
+    /// Something arrives at the state topic.
+    pub fn land(&mut self, landing: Landing) {
+        match landing {
+            Landing::Ranges(delta, marker) => self.topic.land_ranges(&delta, marker.epoch),
+            Landing::Write(key, write, marker) => self.topic.land(&key, &write, marker.epoch),
+            Landing::Close(marker) => {
+                self.topic.close(&marker);
+                self.entries.retain(|entry| entry.epoch > self.topic.complete_to());
+            }
+        }
     }
 
     /// The state that all deltas together make.

@@ -10,6 +10,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use bytes::Bytes;
 use fnstream_frame::{Frame, FrameBuilder, Headers, RecordRef, RecordView};
@@ -93,13 +94,20 @@ impl Partition {
         }
     }
 
-    /// The watermark that holds before the next record from a position on; 0 when none does.
-    pub fn watermark_at(&self, position: Position) -> u64 {
+    /// The watermark that holds before the next record from a position on, as far as a reader sees; 0 when none does.
+    pub fn watermark_at(&self, position: Position, visible: Position) -> u64 {
         // A gap before that record has nothing that the watermark could be waited for.
         let next = self.records.partition_point(|r| r.position < position);
-        let next = self.records.get(next).map_or(self.end, |record| record.position);
+        let next = self.records.get(next).map_or(self.end, |record| record.position).min(visible);
         let holding = self.watermarks.partition_point(|(from, _)| *from <= next);
         holding.checked_sub(1).map_or(0, |last| self.watermarks[last].1)
+    }
+
+    /// Where so many records from a position on end; where the gap after them ends, when they are the last.
+    pub fn after(&self, position: Position, records: usize) -> Position {
+        let from = self.records.partition_point(|r| r.position < position);
+        let last = from.saturating_add(records);
+        if last < self.records.len() { self.records[last - 1].position.next() } else { self.end }
     }
 
     pub fn skip(&mut self, positions: u128) {
@@ -133,13 +141,13 @@ impl Partition {
         Ok(())
     }
 
-    /// The records from `from` on, as many as the limit takes; `None` when there are none.
-    pub fn read(&self, input: &TaskInput, from: Position, limit: PollLimit) -> Result<Option<Batch>> {
-        self.check(&input.partition, from)?;
+    /// The records within a range, as many as the limit takes; `None` when there are none.
+    pub fn read(&self, input: &TaskInput, within: Range<Position>, limit: PollLimit) -> Result<Option<Batch>> {
         let mut frame = FrameBuilder::new();
         let mut positions = Vec::new();
         let mut bytes = 0;
-        for record in &self.records[self.records.partition_point(|r| r.position < from)..] {
+        let first = self.records.partition_point(|r| r.position < within.start);
+        for record in self.records[first..].iter().take_while(|record| record.position < within.end) {
             let view = record.view(input.group);
             bytes += view.packed_len();
             if !positions.is_empty() && (positions.len() >= limit.records || bytes > limit.bytes) {

@@ -44,9 +44,14 @@ pub const CHECKS: &[Check<dyn LogHarness>] = checks![
     an_aborted_epoch_leaves_no_trace,
     what_follows_a_failed_epoch_fails_too,
     a_fatal_commit_is_there_or_not_as_a_whole,
+    a_rejected_epoch_leaves_no_trace_and_another_takes_its_number,
+    a_fenced_owner_hears_that_it_lost_the_task,
+    other_tasks_go_on_while_one_is_restored,
+    a_committer_that_cannot_commit_says_why,
     an_emitted_watermark_follows_the_records_of_its_epoch,
     the_watermark_of_a_partition_is_the_least_of_its_writers,
     a_source_that_is_opened_again_knows_the_watermark_of_its_position,
+    a_source_that_was_sought_gives_the_watermark_of_its_position_again,
     the_watermark_of_an_aborted_epoch_is_never_seen,
 ];
 
@@ -271,13 +276,15 @@ fn replay_gives_exactly_the_deltas_after_the_marker(harness: &mut dyn LogHarness
 fn a_failed_replay_can_be_repeated(harness: &mut dyn LogHarness) {
     let owner = start(harness);
     commit_all(harness, owner.generation, 1..=3);
-    let mut given = 0;
-    let result = harness.committer().acquire(&owner.assignment, None, &mut |_, _| {
-        given += 1;
-        Err(Error::new(ErrorCode::Storage, "the store failed"))
-    });
-    assert_eq!(result.err().map(|e| e.code), Some(ErrorCode::Storage), "a failure of the replay is the take-over's");
-    assert_eq!(given, 1, "nothing is replayed after a failure");
+    for code in [ErrorCode::Storage, ErrorCode::Cancelled] {
+        let mut given = 0;
+        let result = harness.committer().acquire(&owner.assignment, None, &mut |_, _| {
+            given += 1;
+            Err(Error::new(code, "no more"))
+        });
+        assert_eq!(result.err().map(|e| e.code), Some(code), "a failure of the replay is the take-over's");
+        assert_eq!(given, 1, "nothing is replayed after a failure");
+    }
     stands_at(harness, &owner.assignment, 3);
 }
 

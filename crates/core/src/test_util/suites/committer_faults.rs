@@ -7,8 +7,9 @@ use super::committer::{Owner, commit, commit_all, emitted, epoch, hand_in, own, 
 use super::log::{Failing, LogHarness, acquire, join};
 use super::must;
 use crate::committer::{CommitFailure, CommitResult};
-use crate::epoch::Generation;
-use crate::error::ErrorCode;
+use crate::epoch::{Epoch, FrozenEpoch, Generation, Progress};
+use crate::error::{ErrorCode, Fault};
+use crate::test_util::support::Told;
 
 fn is_fenced(result: &CommitResult) -> bool {
     matches!(result, Err(CommitFailure::Fenced(_)))
@@ -100,7 +101,83 @@ pub(super) fn an_aborted_epoch_leaves_no_trace(harness: &mut dyn LogHarness) {
     let owner = start(harness);
     let Some(result) = fail_second(harness, owner.generation, Failing::Abortable) else { return };
     assert!(matches!(result, Err(CommitFailure::Abortable(_))), "an abortable failure was answered {result:?}");
-    stands_at(harness, &owner.assignment, 1);
+    let generation = stands_at(harness, &owner.assignment, 1).generation;
+    assert!(harness.fail_next(Failing::Abortable) && commit(harness, epoch(generation, 2)).is_err());
+    must("another epoch of its number, without acquiring anew", commit(harness, epoch(generation, 2)));
+    stands_at(harness, &owner.assignment, 2);
+}
+
+pub(super) fn a_rejected_epoch_leaves_no_trace_and_another_takes_its_number(harness: &mut dyn LogHarness) {
+    let owner = start(harness);
+    let Some(result) = fail_second(harness, owner.generation, Failing::Rejected) else { return };
+    let Err(CommitFailure::Rejected { error, output }) = &result else {
+        panic!("a refusal for good was answered {result:?}")
+    };
+    assert_eq!(error.code.fault(), Fault::User, "somebody has to be found who is to blame: {error}");
+    assert!(output.is_none_or(|output| output == 0), "batch {output:?} of an outbox of 1 is to blame");
+    assert_eq!(emitted(harness), [1], "a rejected epoch leaves no trace");
+    must("another epoch of its number, without acquiring anew", commit(harness, epoch(owner.generation, 2)));
+    stands_at(harness, &owner.assignment, 2);
+}
+
+pub(super) fn a_fenced_owner_hears_that_it_lost_the_task(harness: &mut dyn LogHarness) {
+    let owner = start(harness);
+    let Some(result) = fail_second(harness, owner.generation, Failing::Fenced) else { return };
+    assert!(is_fenced(&result), "a fenced owner was answered {result:?}");
+    harness.settle();
+    let lease = owner.assignment.lease;
+    let ended = |told: &Told| matches!(told, Told::Lost(task) if *task == owner.assignment.task);
+    let told = owner.member.listener.wait_for(harness.patience(), |told| told.iter().any(ended));
+    let Some(lost) = told.iter().position(ended) else { panic!("nobody told the owner that it is none: {told:?}") };
+    for told in &told[lost..] {
+        if let Told::Assigned(anew) = told
+            && anew.task == owner.assignment.task
+        {
+            assert!(anew.lease > lease, "lease {} came after {lease}", anew.lease);
+        }
+    }
+    let assignment = owner.member.assignment(0);
+    assert!(assignment.lease > lease, "the only member is assigned the task anew");
+    stands_at(harness, &assignment, 1);
+}
+
+pub(super) fn other_tasks_go_on_while_one_is_restored(harness: &mut dyn LogHarness) {
+    let owner = start(harness);
+    commit_all(harness, owner.generation, 1..=2);
+    let other = owner.member.assignment(1);
+    let mut next = 0;
+    let restored = harness.committer().acquire(&owner.assignment, None, &mut |_, _| {
+        next += 1;
+        let generation = acquire(harness, &other, None).0.generation;
+        let of_other = FrozenEpoch {
+            task: other.task,
+            progress: Progress { epoch: Epoch(next), ..Progress::default() },
+            outbox: Vec::new(),
+            ..epoch(generation, next)
+        };
+        must("a commit of another task in the middle of a restore", commit(harness, of_other));
+        Ok(())
+    });
+    must("a restore", restored);
+    assert_eq!(acquire(harness, &other, None).0.progress.epoch, Epoch(2));
+}
+
+pub(super) fn a_committer_that_cannot_commit_says_why(harness: &mut dyn LogHarness) {
+    let owner = start(harness);
+    commit_all(harness, owner.generation, 1..=1);
+    let trouble = || harness.committer().trouble(owner.assignment.task);
+    assert!(trouble().is_none(), "all is well, but the committer says: {:?}", trouble());
+    if !harness.set_away(true) {
+        return;
+    }
+    let waiting = hand_in(harness, epoch(owner.generation, 2));
+    harness.settle();
+    assert!(waiting.now().is_none(), "a commit is not answered before it is known how it ended");
+    assert_eq!(trouble().map(|e| e.code.fault()), Some(Fault::External), "the broker cannot be reached");
+    harness.set_away(false);
+    must("the commit that waited", waiting.wait(harness));
+    assert!(trouble().is_none(), "the broker is back, but the committer says: {:?}", trouble());
+    stands_at(harness, &owner.assignment, 2);
 }
 
 pub(super) fn what_follows_a_failed_epoch_fails_too(harness: &mut dyn LogHarness) {

@@ -5,15 +5,17 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fnstream_frame::RecordRef;
 
 use super::must;
+use crate::batch::Batch;
 use crate::broker::{Assignment, Broker, Membership, PollLimit, Polled, Source, Subscription};
 use crate::committer::{Acquired, CommitResult, Committer};
 use crate::delta::Delta;
 use crate::epoch::{FunctionId, TaskId};
+use crate::error::{ErrorCode, Result};
 use crate::record::{Position, Positions, TopicPartition};
 use crate::spec::InputSelector;
 use crate::state::Marker;
@@ -28,6 +30,10 @@ pub enum Failing {
     Retriable,
     /// [`crate::committer::CommitFailure::Abortable`].
     Abortable,
+    /// [`crate::committer::CommitFailure::Rejected`], because of the first batch of the outbox.
+    Rejected,
+    /// [`crate::committer::CommitFailure::Fenced`], although nobody has taken the task over.
+    Fenced,
     /// [`crate::committer::CommitFailure::Fatal`], without a commit.
     FatalNotCommitted,
     /// [`crate::committer::CommitFailure::Fatal`], although it was committed.
@@ -51,7 +57,7 @@ pub trait LogHarness {
     /// The values of all readable records of a partition. It makes nothing readable that was not before.
     fn read_all(&self, at: &TopicPartition) -> Vec<Vec<u8>>;
 
-    /// Lets everything happen that is under way: assignments are told, commits are answered. With threads of its own an
+    /// Lets everything happen that is under way: assignments are told, commits are answered, records are delivered. With threads of its own an
     /// implementation has nothing to do here: the suites wait.
     fn settle(&self) {}
 
@@ -65,6 +71,11 @@ pub trait LogHarness {
 
     /// Makes the next commit that is handed in fail; `false` when this cannot be arranged, and the check is passed over.
     fn fail_next(&self, _how: Failing) -> bool {
+        false
+    }
+
+    /// Makes the place unreachable for the process, or reachable again; `false` when this cannot be arranged.
+    fn set_away(&self, _away: bool) -> bool {
         false
     }
 
@@ -113,8 +124,26 @@ impl Member {
     }
 }
 
-pub(super) fn open(harness: &dyn LogHarness, assignment: &Assignment, from: &Positions) -> Box<dyn Source> {
-    must("opening a source", harness.broker().open_source(assignment, from, Waker::noop()))
+pub(super) fn open(harness: &dyn LogHarness, assignment: &Assignment, from: &Positions) -> Reader {
+    let (waker, woken) = waker();
+    let broker = harness.broker();
+    let opened = sure(harness, || broker.open_source(assignment, from, waker.clone()));
+    Reader { source: must("opening a source", opened), woken, positions: Positions::new() }
+}
+
+/// What a broker answers when it is sure.
+pub(super) fn sure<T>(harness: &dyn LogHarness, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
+    let begun = Instant::now();
+    for attempt in 0.. {
+        match ask() {
+            Err(e) if e.code == ErrorCode::Unavailable && (attempt < 100 || begun.elapsed() < harness.patience()) => {
+                harness.settle();
+                std::thread::yield_now();
+            }
+            answer => return answer,
+        }
+    }
+    unreachable!("it is asked without end")
 }
 
 /// A record as the suites compare it.
@@ -129,17 +158,79 @@ pub(super) struct Seen {
     pub value: Option<Vec<u8>>,
 }
 
-/// One poll; empty when nothing is there.
-pub(super) fn poll(source: &mut dyn Source, limit: PollLimit) -> Vec<Seen> {
-    let batch = loop {
-        match must("polling", source.poll(None, limit)) {
-            Polled::Batch(batch) => break batch,
-            Polled::Watermark { .. } | Polled::Skipped { .. } => {}
-            Polled::Pending => return Vec::new(),
+/// A source with what its waker said and where it stands.
+pub(super) struct Reader {
+    pub source: Box<dyn Source>,
+    pub woken: Receiver<()>,
+    /// Where reading stands, as far as it has moved.
+    pub positions: Positions,
+}
+
+impl Reader {
+    /// What one poll gives, gaps and watermarks passed over; empty when nothing is there.
+    pub fn poll(&mut self, limit: PollLimit) -> Vec<Seen> {
+        let batch = loop {
+            match must("polling", self.source.poll(None, limit)) {
+                Polled::Batch(batch) => break batch,
+                Polled::Watermark { .. } => {}
+                Polled::Skipped { partition, to } => {
+                    let before = self.positions.insert(partition, to);
+                    assert!(before < Some(to), "a gap leads on: from {before:?} to {to}");
+                }
+                Polled::Pending => return Vec::new(),
+            }
+        };
+        assert!(!batch.is_empty(), "a polled batch has at least one record");
+        assert!(batch.len() <= limit.records, "a poll of {} records gave {}", limit.records, batch.len());
+        self.positions.extend(batch.end().map(|end| (batch.from().clone(), end)));
+        seen(&batch)
+    }
+
+    /// The same, after letting happen what is under way when nothing is there at first.
+    pub fn poll_patiently(&mut self, harness: &dyn LogHarness, limit: PollLimit) -> Vec<Seen> {
+        let first = self.poll(limit);
+        if !first.is_empty() {
+            return first;
         }
-    };
-    assert!(!batch.is_empty(), "a polled batch has at least one record");
-    assert!(batch.len() <= limit.records, "a poll of {} records gave {}", limit.records, batch.len());
+        harness.settle();
+        self.poll(limit)
+    }
+
+    /// Polls until `count` records came, and then until nothing is there. `Pending` is no end: before they have come it is
+    /// the waker that says when to go on.
+    pub fn drain(&mut self, harness: &dyn LogHarness, limit: PollLimit, count: usize) -> Vec<Seen> {
+        let mut all = Vec::new();
+        loop {
+            let batch = self.poll_patiently(harness, limit);
+            let is_empty = batch.is_empty();
+            all.extend(batch);
+            if is_empty && (all.len() >= count || !self.await_readable(harness)) {
+                return all;
+            }
+        }
+    }
+
+    /// Moves the source.
+    pub fn seek(&mut self, to: &Positions) -> Result<()> {
+        self.source.seek(to)?;
+        for (at, position) in &mut self.positions {
+            *position = to.get(at).copied().unwrap_or(*position);
+        }
+        Ok(())
+    }
+
+    /// Waits until the waker is called; `false` when it is not.
+    pub fn await_readable(&self, harness: &dyn LogHarness) -> bool {
+        self.woken.recv_timeout(harness.patience()).is_ok()
+    }
+
+    /// Forgets the calls of the waker so far.
+    pub fn forget_wakes(&self) {
+        while self.woken.try_recv().is_ok() {}
+    }
+}
+
+fn seen(batch: &Batch) -> Vec<Seen> {
     let seen = |(position, record): (Position, RecordRef<'_>)| Seen {
         at: batch.from().clone(),
         position,
@@ -152,18 +243,6 @@ pub(super) fn poll(source: &mut dyn Source, limit: PollLimit) -> Vec<Seen> {
     batch.iter().map(seen).collect()
 }
 
-/// Polls until nothing is there.
-pub(super) fn drain(source: &mut dyn Source, limit: PollLimit) -> Vec<Seen> {
-    let mut all = Vec::new();
-    loop {
-        let batch = poll(source, limit);
-        if batch.is_empty() {
-            return all;
-        }
-        all.extend(batch);
-    }
-}
-
 /// Takes a task over; gives the replayed deltas too.
 pub(super) fn acquire(
     harness: &dyn LogHarness,
@@ -171,9 +250,13 @@ pub(super) fn acquire(
     applied: Option<&Marker>,
 ) -> (Acquired, Vec<(Marker, Delta)>) {
     let mut replayed = Vec::new();
-    let acquired = harness.committer().acquire(assignment, applied, &mut |marker, delta| {
-        replayed.push((marker, delta));
-        Ok(())
+    let committer = harness.committer();
+    let acquired = sure(harness, || {
+        replayed.clear();
+        committer.acquire(assignment, applied, &mut |marker, delta| {
+            replayed.push((marker, delta));
+            Ok(())
+        })
     });
     (must("taking a task over", acquired), replayed)
 }

@@ -1,19 +1,20 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! What every [`Source`] keeps to, and the [`crate::broker::Broker`] that opens it.
+//! What every [`Source`](crate::broker::Source) keeps to, and the [`crate::broker::Broker`] that opens it.
 
 use fnstream_frame::{HeadersBuilder, RecordRef};
 
-use super::log::{ALL, LogHarness, Seen, at, drain, join, open, poll, task, waker};
+use super::log::{ALL, LogHarness, Seen, at, join, open, sure, task};
+use super::source_places::*;
 use super::{Check, checks, must};
-use crate::broker::{PollLimit, Polled, Source};
+use crate::broker::{PollLimit, Polled};
 use crate::error::ErrorCode;
 use crate::record::{Positions, TopicPartition};
 use crate::test_util::support::Told;
 use crate::topic::Topic;
 
-/// The contract of [`Source`].
+/// The contract of [`Source`](crate::broker::Source).
 pub const CHECKS: &[Check<dyn LogHarness>] = checks![
     records_come_in_order_with_ascending_positions,
     a_record_is_given_as_it_was_appended,
@@ -28,20 +29,25 @@ pub const CHECKS: &[Check<dyn LogHarness>] = checks![
     records_outlast_the_process,
     partitions_are_counted_and_unknown_ones_refused,
     topics_of_other_clusters_are_refused,
+    what_is_not_known_yet_is_unavailable_and_not_missing,
     a_later_assignment_has_a_higher_lease,
-    a_dropped_position_is_an_error_and_never_a_jump,
     a_poll_of_one_group_gives_nothing_of_another,
+    a_dropped_position_is_an_error_and_never_a_jump,
+    a_dropped_gap_is_no_dropped_record,
+    who_took_everything_stands_at_the_end,
+    seeking_moves_the_named_partitions_and_no_others,
+    a_broker_that_is_away_is_trouble_and_no_error,
 ];
 
-const FEW: PollLimit = PollLimit { records: 2, bytes: 1 << 20 };
+pub(super) const FEW: PollLimit = PollLimit { records: 2, bytes: 1 << 20 };
 
-fn append(harness: &dyn LogHarness, at: &TopicPartition, values: &[&str]) {
+pub(super) fn append(harness: &dyn LogHarness, at: &TopicPartition, values: &[&str]) {
     for value in values {
         harness.append(at, &[RecordRef::new(value.as_bytes())]);
     }
 }
 
-fn values(seen: &[Seen]) -> Vec<String> {
+pub(super) fn values(seen: &[Seen]) -> Vec<String> {
     seen.iter().map(|seen| String::from_utf8_lossy(seen.value.as_deref().unwrap_or_default()).into_owned()).collect()
 }
 
@@ -51,7 +57,7 @@ fn records_come_in_order_with_ascending_positions(harness: &mut dyn LogHarness) 
     harness.append(&at("in", 0), &["c", "d", "e"].map(|v| RecordRef::new(v.as_bytes())));
     let member = join(harness, &["in"]);
     let mut source = open(harness, &member.assignment(0), &Positions::new());
-    let seen = drain(&mut *source, FEW);
+    let seen = source.drain(harness, FEW, 5);
     assert_eq!(values(&seen), ["a", "b", "c", "d", "e"], "records come as they were appended, each once");
     assert!(seen.is_sorted_by(|a, b| a.position < b.position), "positions ascend: {seen:?}");
 }
@@ -71,7 +77,7 @@ fn a_record_is_given_as_it_was_appended(harness: &mut dyn LogHarness) {
     harness.append(&at("in", 0), &records);
     let member = join(harness, &["first", "in"]);
     let mut source = open(harness, &member.assignment(0), &Positions::new());
-    let seen = drain(&mut *source, ALL);
+    let seen = source.drain(harness, ALL, records.len());
     assert_eq!(seen.len(), records.len(), "an empty value is a record too");
     for (seen, record) in seen.iter().zip(records) {
         assert_eq!(seen.at, at("in", 0), "a batch names the partition that its records come from");
@@ -89,7 +95,7 @@ fn a_large_record_is_given_all_the_same(harness: &mut dyn LogHarness) {
     append(harness, &at("in", 0), &[&large, &large]);
     let member = join(harness, &["in"]);
     let mut source = open(harness, &member.assignment(0), &Positions::new());
-    let seen = drain(&mut *source, PollLimit { records: 10, bytes: 100 });
+    let seen = source.drain(harness, PollLimit { records: 10, bytes: 100 }, 2);
     assert_eq!(values(&seen), [large.clone(), large], "a record larger than the limit is given alone");
 }
 
@@ -99,11 +105,11 @@ fn reopening_at_a_position_yields_exactly_what_follows_it(harness: &mut dyn LogH
     harness.append(&at("in", 0), &["d", "e", "f", "g"].map(|v| RecordRef::new(v.as_bytes())));
     let member = join(harness, &["in"]);
     let assignment = member.assignment(0);
-    let all = drain(&mut *open(harness, &assignment, &Positions::new()), ALL);
+    let all = open(harness, &assignment, &Positions::new()).drain(harness, ALL, 7);
     for (i, record) in all.iter().enumerate() {
         for (position, rest) in [(record.position, &all[i..]), (record.position.next(), &all[i + 1..])] {
             let from = Positions::from([(at("in", 0), position)]);
-            let seen = drain(&mut *open(harness, &assignment, &from), FEW);
+            let seen = open(harness, &assignment, &from).drain(harness, FEW, rest.len());
             assert_eq!(seen, rest, "reopened at {position}");
         }
     }
@@ -115,11 +121,11 @@ fn an_abandoned_source_loses_nothing(harness: &mut dyn LogHarness) {
     let member = join(harness, &["in"]);
     let assignment = member.assignment(0);
     let mut source = open(harness, &assignment, &Positions::new());
-    let first = poll(&mut *source, FEW);
-    poll(&mut *source, FEW);
+    let first = source.poll_patiently(harness, FEW);
+    source.poll_patiently(harness, FEW);
     drop(source);
     let from = Positions::from([(at("in", 0), first[0].position)]);
-    let seen = drain(&mut *open(harness, &assignment, &from), ALL);
+    let seen = open(harness, &assignment, &from).drain(harness, ALL, 5);
     assert_eq!(values(&seen), ["a", "b", "c", "d", "e"], "what was polled but not committed is read again");
 }
 
@@ -128,11 +134,11 @@ fn a_source_goes_on_with_what_comes_later(harness: &mut dyn LogHarness) {
     let member = join(harness, &["in"]);
     let mut source = open(harness, &member.assignment(0), &Positions::new());
     let mut seen = Vec::new();
-    for value in ["a", "b", "c", "d"] {
-        seen.extend(drain(&mut *source, ALL));
+    for (before, value) in ["a", "b", "c", "d"].into_iter().enumerate() {
+        seen.extend(source.drain(harness, ALL, before.min(1)));
         append(harness, &at("in", 0), &[value]);
     }
-    seen.extend(drain(&mut *source, ALL));
+    seen.extend(source.drain(harness, ALL, 1));
     assert_eq!(values(&seen), ["a", "b", "c", "d"]);
 }
 
@@ -140,17 +146,14 @@ fn the_waker_is_called_after_every_pending(harness: &mut dyn LogHarness) {
     harness.create_topic("in", 1);
     harness.create_topic("other", 1);
     let member = join(harness, &["in", "other"]);
-    let (waker, woken) = waker();
-    let opened = harness.broker().open_source(&member.assignment(0), &Positions::new(), waker);
-    let mut source = must("opening a source", opened);
+    let mut source = open(harness, &member.assignment(0), &Positions::new());
     for (topic, value) in [("in", "a"), ("in", "b"), ("other", "c"), ("in", "d")] {
-        assert!(drain(&mut *source, ALL).is_empty(), "there was nothing to read before '{value}'");
-        while woken.try_recv().is_ok() {}
+        assert!(source.drain(harness, ALL, 0).is_empty(), "there was nothing to read before '{value}'");
+        source.forget_wakes();
         append(harness, &at(topic, 0), &[value]);
         harness.settle();
-        let told = woken.recv_timeout(harness.patience());
-        assert!(told.is_ok(), "nobody was woken by '{value}', which came after pending");
-        assert_eq!(values(&drain(&mut *source, ALL)), [value], "a wake-up, but not the record");
+        assert!(source.await_readable(harness), "nobody was woken by '{value}', which came after pending");
+        assert_eq!(values(&source.drain(harness, ALL, 1)), [value], "a wake-up, but not the record");
     }
 }
 
@@ -165,7 +168,7 @@ fn a_busy_partition_does_not_keep_another_from_being_polled(harness: &mut dyn Lo
         let mut polls = 0..100;
         let found = polls.any(|_| {
             append(harness, &at(busy, 0), &["x", "x"]);
-            poll(&mut *source, FEW).iter().any(|seen| seen.at == at(calm, 0))
+            source.poll_patiently(harness, FEW).iter().any(|seen| seen.at == at(calm, 0))
         });
         assert!(found, "in 100 polls '{calm}' was never read because '{busy}' always had records");
     }
@@ -184,12 +187,13 @@ fn a_task_reads_the_partitions_of_its_index_only(harness: &mut dyn LogHarness) {
     for index in 0..3 {
         let assignment = member.assignment(index);
         assert_eq!(assignment.task, task(index));
-        let mut seen = values(&drain(&mut *open(harness, &assignment, &Positions::new()), ALL));
-        seen.sort();
         let mut expected = vec![format!("wide-{index}")];
         if index < 2 {
             expected.insert(0, format!("in-{index}"));
         }
+        let mut source = open(harness, &assignment, &Positions::new());
+        let mut seen = values(&source.drain(harness, ALL, expected.len()));
+        seen.sort();
         assert_eq!(seen, expected, "task {index} reads partition {index} of each input that has it");
     }
 }
@@ -199,37 +203,54 @@ fn ends_are_where_the_next_records_go(harness: &mut dyn LogHarness) {
     append(harness, &at("in", 0), &["a", "b"]);
     let member = join(harness, &["in"]);
     let mut source = open(harness, &member.assignment(0), &Positions::new());
-    let last = drain(&mut *source, ALL)[1].position;
-    let end = source.ends().get(&at("in", 0)).copied();
+    let early = source.source.ends().get(&at("in", 0)).copied();
+    let last = source.drain(harness, ALL, 2)[1].position;
+    assert!(early.is_none_or(|end| end > last), "the end of a partition that is not known was guessed: {early:?}");
+    let end = source.source.ends().get(&at("in", 0)).copied();
     let end = end.unwrap_or_else(|| panic!("the end of a partition that was read to its end is known"));
     assert!(end > last, "the end {end} is after the last record at {last}");
     append(harness, &at("in", 0), &["c"]);
-    let next = drain(&mut *source, ALL)[0].position;
+    let next = source.drain(harness, ALL, 1)[0].position;
     assert!(next >= end, "the next record got {next}, before the end {end}");
 }
 
 fn records_outlast_the_process(harness: &mut dyn LogHarness) {
     harness.create_topic("in", 2);
     append(harness, &at("in", 1), &["a", "b"]);
-    let read = |harness: &dyn LogHarness| {
+    let read = |harness: &dyn LogHarness, count| {
         let member = join(harness, &["in"]);
-        drain(&mut *open(harness, &member.assignment(1), &Positions::new()), ALL)
+        open(harness, &member.assignment(1), &Positions::new()).drain(harness, ALL, count)
     };
-    let before = read(harness);
+    let before = read(harness, 2);
     harness.reopen();
-    assert_eq!(read(harness), before, "a new process reads the same records at the same positions");
+    assert_eq!(read(harness, 2), before, "a new process reads the same records at the same positions");
     append(harness, &at("in", 1), &["c"]);
-    assert_eq!(values(&read(harness)), ["a", "b", "c"]);
+    assert_eq!(values(&read(harness, 3)), ["a", "b", "c"]);
 }
 
 fn partitions_are_counted_and_unknown_ones_refused(harness: &mut dyn LogHarness) {
     harness.create_topic("in", 3);
     let broker = harness.broker();
-    assert_eq!(must("counting partitions", broker.partitions(&"in".into())), 3);
-    must("the earliest position", broker.earliest(&at("in", 2)));
-    let refused = broker.partitions(&"nowhere".into()).err().map(|e| e.code);
+    assert_eq!(must("counting partitions", sure(harness, || broker.partitions(&"in".into()))), 3);
+    must("the earliest position", sure(harness, || broker.earliest(&at("in", 2))));
+    let refused = sure(harness, || broker.partitions(&"nowhere".into())).err().map(|e| e.code);
     assert_eq!(refused, Some(ErrorCode::TopicNotFound), "a topic that is not there");
-    assert!(broker.earliest(&at("in", 3)).is_err(), "a partition that is not there");
+    assert!(sure(harness, || broker.earliest(&at("in", 3))).is_err(), "a partition that is not there");
+}
+
+fn what_is_not_known_yet_is_unavailable_and_not_missing(harness: &mut dyn LogHarness) {
+    harness.create_topic("in", 1);
+    harness.reopen();
+    let broker = harness.broker();
+    let asked = [broker.partitions(&"in".into()).map(drop), broker.earliest(&at("in", 0)).map(drop)];
+    for answer in asked {
+        let refused = answer.err().map(|e| e.code);
+        assert!(
+            matches!(refused, None | Some(ErrorCode::Unavailable)),
+            "a topic that is there was refused as {refused:?}"
+        );
+    }
+    must("a look-up, in the end", sure(harness, || broker.partitions(&"in".into())));
 }
 
 fn topics_of_other_clusters_are_refused(harness: &mut dyn LogHarness) {
@@ -249,15 +270,25 @@ fn a_poll_of_one_group_gives_nothing_of_another(harness: &mut dyn LogHarness) {
     append(harness, &at("in", 0), &["a", "b"]);
     append(harness, &at("other", 0), &["c"]);
     let member = join(harness, &["in", "empty", "other"]);
-    let mut source = open(harness, &member.assignment(0), &Positions::new());
+    let mut reader = open(harness, &member.assignment(0), &Positions::new());
     for (group, wanted) in [(1, &[][..]), (2, &["c"]), (2, &[]), (0, &["a", "b"]), (0, &[])] {
-        let polled = must("polling a group", source.poll(Some(group), ALL));
-        let values: Vec<_> = match &polled {
-            Polled::Batch(batch) => {
-                batch.iter().map(|(_, r)| String::from_utf8_lossy(r.bytes()).into_owned()).collect()
+        let mut values: Vec<String> = Vec::new();
+        // Twice, with what is under way in between: `Pending` is no end.
+        for _ in 0..2 {
+            loop {
+                match must("polling a group", reader.source.poll(Some(group), ALL)) {
+                    Polled::Batch(batch) => {
+                        values.extend(batch.iter().map(|(_, r)| String::from_utf8_lossy(r.bytes()).into_owned()));
+                    }
+                    Polled::Watermark { .. } | Polled::Skipped { .. } => {}
+                    Polled::Pending => break,
+                }
             }
-            _ => Vec::new(),
-        };
+            harness.settle();
+            if values.len() < wanted.len() {
+                reader.await_readable(harness);
+            }
+        }
         assert_eq!(values, wanted, "of group {group}");
     }
 }
@@ -279,22 +310,4 @@ fn a_later_assignment_has_a_higher_lease(harness: &mut dyn LogHarness) {
             harness.reopen();
         }
     }
-}
-
-fn a_dropped_position_is_an_error_and_never_a_jump(harness: &mut dyn LogHarness) {
-    harness.create_topic("in", 1);
-    append(harness, &at("in", 0), &["a", "b", "c"]);
-    let member = join(harness, &["in"]);
-    let assignment = member.assignment(0);
-    let all = drain(&mut *open(harness, &assignment, &Positions::new()), ALL);
-    if !harness.drop_before(&at("in", 0), all[2].position) {
-        return;
-    }
-    let from = Positions::from([(at("in", 0), all[0].position)]);
-    let opened = harness.broker().open_source(&assignment, &from, crate::waker::Waker::noop());
-    let refused =
-        opened.and_then(|mut source: Box<dyn Source>| source.poll(None, ALL).map(|_| ())).err().map(|e| e.code);
-    assert_eq!(refused, Some(ErrorCode::PositionDropped), "a position that retention dropped");
-    let seen = drain(&mut *open(harness, &assignment, &Positions::new()), ALL);
-    assert_eq!(seen, all[2..], "without a position reading begins at the earliest record");
 }

@@ -38,6 +38,7 @@ pub const CHECKS: &[Check<dyn StateHarness>] = checks![
     ranges_are_deleted_before_entries_are_written,
     a_merge_appends,
     the_marker_moves_with_the_pairs,
+    the_marker_of_a_restore_that_was_cut_off_is_kept,
     a_store_is_what_its_deltas_make,
     a_reopened_store_is_what_its_marker_says,
 ];
@@ -245,6 +246,17 @@ fn random_delta(rng: &mut Rng) -> Delta {
         }
     }
     delta
+}
+
+fn the_marker_of_a_restore_that_was_cut_off_is_kept(harness: &mut dyn StateHarness) {
+    let store = open(harness, TASK);
+    for place in [&b"first"[..], b"second"] {
+        let begun = Marker { epoch: Epoch(0), log_end: Bytes::from_static(place) };
+        must("applying a piece", store.apply(&puts(&[(place, b"v")]), &begun));
+        assert_eq!(must("the marker", store.marker()), Some(begun), "the committer finds the place by it");
+    }
+    apply(&*store, &puts(&[(b"last", b"v")]), 1);
+    assert_eq!(must("the marker", store.marker()), Some(marker(1)));
 }
 
 fn a_store_is_what_its_deltas_make(harness: &mut dyn StateHarness) {

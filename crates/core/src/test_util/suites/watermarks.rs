@@ -5,11 +5,11 @@
 //! records that they follow, and never as records.
 
 use super::committer::{Owner, commit, epoch, start};
-use super::log::{ALL, Failing, LogHarness, acquire, at, open};
+use super::log::{ALL, Failing, LogHarness, Reader, acquire, at, open};
 use super::must;
-use crate::broker::{Assignment, Polled, Source, TaskInput};
+use crate::broker::{Assignment, Polled, TaskInput};
 use crate::epoch::{FrozenEpoch, Generation, OutboxWatermark, TaskId};
-use crate::record::Positions;
+use crate::record::{Position, Positions};
 
 fn emitting(generation: Generation, number: u64, watermark: u64) -> FrozenEpoch {
     let watermarks = vec![OutboxWatermark { topic: "out".into(), watermark, idle: false }];
@@ -32,13 +32,19 @@ fn of_other(generation: Generation, number: u64, watermark: u64, idle: bool) -> 
     }
 }
 
-/// What a reader of both partitions of `out` is given, as text.
-fn read(source: &mut dyn Source) -> Vec<String> {
+/// What a reader of both partitions of `out` is given, as text: so many lines, and what else is there then.
+fn read(harness: &dyn LogHarness, reader: &mut Reader, count: usize) -> Vec<String> {
     let mut seen = Vec::new();
+    let mut settled = false;
     loop {
-        match must("polling", source.poll(None, ALL)) {
-            Polled::Pending => return seen,
-            Polled::Skipped { .. } => {}
+        match must("polling", reader.source.poll(None, ALL)) {
+            Polled::Pending if !settled => {
+                harness.settle();
+                settled = true;
+                continue;
+            }
+            Polled::Pending if seen.len() >= count || !reader.await_readable(harness) => return seen,
+            Polled::Pending | Polled::Skipped { .. } => {}
             Polled::Watermark { from, watermark } => seen.push(format!("{from}: watermark {watermark}")),
             Polled::Batch(batch) => {
                 for (_, record) in batch.iter() {
@@ -46,10 +52,11 @@ fn read(source: &mut dyn Source) -> Vec<String> {
                 }
             }
         }
+        settled = false;
     }
 }
 
-fn reader(harness: &dyn LogHarness, of: &Assignment, from: &Positions) -> Box<dyn Source> {
+fn reader(harness: &dyn LogHarness, of: &Assignment, from: &Positions) -> Reader {
     let inputs = [0, 1].map(|number| TaskInput { group: 0, partition: at("out", number) });
     open(harness, &Assignment { inputs: inputs.to_vec(), ..of.clone() }, from)
 }
@@ -63,14 +70,14 @@ pub(super) fn an_emitted_watermark_follows_the_records_of_its_epoch(harness: &mu
     silence_the_other(harness, &owner);
     let mut source = reader(harness, &owner.assignment, &Positions::new());
     must("a commit", commit(harness, emitting(owner.generation, 1, 50)));
-    let seen = read(&mut *source);
+    let seen = read(harness, &mut source, 3);
     assert_eq!(of_partition(&seen, 0), ["1", "watermark 50"], "after the record of its epoch");
     assert_eq!(of_partition(&seen, 1), ["watermark 50"], "a watermark is for all partitions");
     must("a commit", commit(harness, epoch(owner.generation, 2)));
     must("a commit", commit(harness, emitting(owner.generation, 3, 40)));
-    assert_eq!(read(&mut *source), ["out-0: 2", "out-0: 3"], "a lower watermark says nothing");
+    assert_eq!(read(harness, &mut source, 2), ["out-0: 2", "out-0: 3"], "a lower watermark says nothing");
     must("a commit", commit(harness, emitting(owner.generation, 4, 60)));
-    assert_eq!(of_partition(&read(&mut *source), 0), ["4", "watermark 60"]);
+    assert_eq!(of_partition(&read(harness, &mut source, 3), 0), ["4", "watermark 60"]);
     assert_eq!(harness.read_all(&at("out", 0)), [b"1", b"2", b"3", b"4"], "a watermark is no record");
 }
 
@@ -96,7 +103,7 @@ pub(super) fn the_watermark_of_a_partition_is_the_least_of_its_writers(harness: 
         let mut frozen = of_other(generation, number, watermark, idle);
         frozen.task.index = index;
         must("a commit", commit(harness, frozen));
-        let seen = read(&mut *source);
+        let seen = read(harness, &mut source, if raised.is_some() { 2 } else { 0 });
         let told = of_partition(&seen, 1).into_iter().find_map(|line| line.strip_prefix("watermark "));
         assert_eq!(told.and_then(|w| w.parse().ok()), raised, "{why}: {watermark} of task {index}");
     }
@@ -110,26 +117,50 @@ fn acquire_number(harness: &dyn LogHarness, of: &Assignment) -> (u64, Generation
 
 pub(super) fn a_source_that_is_opened_again_knows_the_watermark_of_its_position(harness: &mut dyn LogHarness) {
     let owner = start(harness);
-    silence_the_other(harness, &owner);
-    must("a commit", commit(harness, emitting(owner.generation, 1, 50)));
-    must("a commit", commit(harness, emitting(owner.generation, 2, 60)));
-    must("a commit", commit(harness, epoch(owner.generation, 3)));
-    let positions = {
-        let mut source = open(
-            harness,
-            &Assignment { inputs: vec![TaskInput { group: 0, partition: at("out", 0) }], ..owner.assignment.clone() },
-            &Positions::new(),
-        );
-        super::log::drain(&mut *source, ALL).iter().map(|seen| seen.position).collect::<Vec<_>>()
-    };
+    let positions = emit_between_records(harness, &owner);
     drop(owner);
     harness.reopen();
     let owner = super::committer::own(harness, 0);
-    for (position, known) in [(positions[1], "watermark 50"), (positions[2], "watermark 60")] {
+    for (position, known, lines) in [(positions[1], "watermark 50", 5), (positions[2], "watermark 60", 3)] {
         let from = Positions::from([(at("out", 0), position)]);
-        let seen = read(&mut *reader(harness, &owner.assignment, &from));
+        let seen = read(harness, &mut reader(harness, &owner.assignment, &from), lines);
         assert_eq!(of_partition(&seen, 0)[0], known, "opened at {position}");
     }
+}
+
+pub(super) fn a_source_that_was_sought_gives_the_watermark_of_its_position_again(harness: &mut dyn LogHarness) {
+    let owner = start(harness);
+    let positions = emit_between_records(harness, &owner);
+    let mut reader = reader(harness, &owner.assignment, &Positions::new());
+    read(harness, &mut reader, 6);
+    for (position, seen) in [
+        (positions[2], &["watermark 60", "3"][..]),
+        (positions[1], &["watermark 50", "2", "watermark 60", "3"]),
+        (positions[2].next(), &["watermark 60"]),
+    ] {
+        must("seeking", reader.seek(&Positions::from([(at("out", 0), position)])));
+        let lines = read(harness, &mut reader, seen.len());
+        let mut found = of_partition(&lines, 0);
+        assert_eq!(found[0], seen[0], "the watermark that holds there comes first, sought {position}");
+        // A later one may come after the records that it is among.
+        found.sort_unstable();
+        let mut wanted = seen.to_vec();
+        wanted.sort_unstable();
+        assert_eq!(found, wanted, "sought {position}");
+        assert_eq!(of_partition(&lines, 1), [""; 0], "the other partition was not moved");
+    }
+}
+
+/// Commits 1, a watermark of 50, 2, a watermark of 60, 3; answers where the records are.
+fn emit_between_records(harness: &dyn LogHarness, owner: &Owner) -> Vec<Position> {
+    silence_the_other(harness, owner);
+    must("a commit", commit(harness, emitting(owner.generation, 1, 50)));
+    must("a commit", commit(harness, emitting(owner.generation, 2, 60)));
+    must("a commit", commit(harness, epoch(owner.generation, 3)));
+    let inputs = vec![TaskInput { group: 0, partition: at("out", 0) }];
+    let alone = Assignment { inputs, ..owner.assignment.clone() };
+    let seen = open(harness, &alone, &Positions::new()).drain(harness, ALL, 3);
+    seen.iter().map(|seen| seen.position).collect()
 }
 
 pub(super) fn the_watermark_of_an_aborted_epoch_is_never_seen(harness: &mut dyn LogHarness) {
@@ -139,5 +170,5 @@ pub(super) fn the_watermark_of_an_aborted_epoch_is_never_seen(harness: &mut dyn 
     }
     assert!(commit(harness, emitting(owner.generation, 1, 50)).is_err());
     let mut source = reader(harness, &owner.assignment, &Positions::new());
-    assert_eq!(read(&mut *source), [""; 0], "an aborted epoch leaves no trace");
+    assert_eq!(read(harness, &mut source, 0), [""; 0], "an aborted epoch leaves no trace");
 }

@@ -15,15 +15,15 @@
 
 use std::time::Duration;
 
-use fnstream_core::error::Fault;
+use fnstream_core::error::{Fault, Result};
 use fnstream_core::failpoint;
 use fnstream_core::runtime::CallFailure;
 use fnstream_core::timer::TimeDomain;
 
-use super::{Cx, Failed, Running};
-use crate::engine::EngineCore;
-use crate::task::decide::Recovery;
+use super::{Cx, Running};
+use crate::task::env::TaskEnv;
 use crate::task::event_time::Rise;
+use crate::task::failure::Failure;
 
 /// The most timers of one call.
 const TIMERS_PER_CALL: usize = 1024;
@@ -39,12 +39,11 @@ pub(super) enum Due {
 
 impl Running {
     /// What is to be told now.
-    pub(super) fn due(&mut self, engine: &EngineCore) -> Result<Option<Due>, Failed> {
-        let failed = |error: fnstream_core::Error| (Recovery::Reopen, error.into());
+    pub(super) fn due(&mut self, env: &TaskEnv) -> Result<Option<Due>> {
         let rise = self.event_time.rise();
-        let mut host = self.host.lock();
-        if let Some(at) = host.next_timer(TimeDomain::Processing).map_err(failed)? {
-            let now_ms = engine.deps.clock.unix_ms();
+        let mut host = self.own.host.lock();
+        if let Some(at) = host.next_timer(TimeDomain::Processing)? {
+            let now_ms = env.core.deps.clock.unix_ms();
             if at <= now_ms {
                 return Ok(Some(Due::Timers(TimeDomain::Processing, now_ms, None)));
             }
@@ -52,7 +51,7 @@ impl Running {
         let watermark = rise.map(|rise| rise.watermark).or(self.event_time.told());
         let until = watermark.map(|watermark| i64::try_from(watermark).unwrap_or(i64::MAX));
         if let Some(until) = until
-            && host.next_timer(TimeDomain::Event).map_err(failed)?.is_some_and(|at| at <= until)
+            && host.next_timer(TimeDomain::Event)?.is_some_and(|at| at <= until)
         {
             return Ok(Some(Due::Timers(TimeDomain::Event, until, rise)));
         }
@@ -60,21 +59,18 @@ impl Running {
     }
 
     /// Tells it.
-    pub(super) fn tell(&mut self, cx: &mut Cx<'_>, due: Due, now: Duration) -> Result<(), Failed> {
-        if self.records + self.told == 0 {
-            self.opened_at = now;
-        }
+    pub(super) fn call_time(&mut self, cx: &mut Cx<'_>, due: Due, now: Duration) -> Result<(), Failure> {
+        self.epoch.begin(now);
         let size = match due {
             Due::Timers(domain, until, rise) => {
                 let most = cx.hunt.timers_limit().unwrap_or(TIMERS_PER_CALL);
                 let timers = {
-                    let mut host = self.host.lock();
-                    let taken = host.take_due(domain, until, most);
-                    let taken = taken.map_err(|error| (Recovery::Reopen, error.into()))?;
+                    let mut host = self.own.host.lock();
+                    let taken = host.take_due(domain, until, most)?;
                     host.begin_call(taken.len());
                     taken
                 };
-                let outcome = self.instance.on_timers(&timers);
+                let outcome = self.guest.instance.on_timers(&timers);
                 failpoint!("engine.processed");
                 outcome.map_err(|failure| self.blame_time(cx, failure, timers.len()))?;
                 if let Some(rise) = rise {
@@ -83,37 +79,37 @@ impl Running {
                 timers.len()
             }
             Due::Watermark(rise) => {
-                self.host.lock().begin_call(1);
-                let outcome = self.instance.process_watermark(rise.group, rise.watermark);
+                self.own.host.lock().begin_call(1);
+                let outcome = self.guest.instance.process_watermark(rise.group, rise.watermark);
                 outcome.map_err(|failure| self.blame_time(cx, failure, 1))?;
                 self.event_time.tell(rise);
                 1
             }
         };
-        self.told += size as u64;
+        self.epoch.time_calls += size as u64;
         cx.hunt.time_succeeded(TIMERS_PER_CALL);
-        cx.function.meter.call(cx.function.engine.deps.clock.now().saturating_sub(now));
+        cx.env.meter.call(cx.env.now().saturating_sub(now));
         Ok(())
     }
 
     /// When something is to be told although nothing comes in.
-    pub(super) fn next_due(&self, engine: &EngineCore) -> Option<Duration> {
+    pub(super) fn next_due(&self, env: &TaskEnv) -> Option<Duration> {
         // A store that cannot be read is found out by the next step.
-        let timer = self.host.lock().next_timer(TimeDomain::Processing).ok().flatten().map(|at| {
-            let wait = at.saturating_sub(engine.deps.clock.unix_ms());
-            engine.deps.clock.now() + Duration::from_millis(u64::try_from(wait).unwrap_or(0))
+        let timer = self.own.host.lock().next_timer(TimeDomain::Processing).ok().flatten().map(|at| {
+            let wait = at.saturating_sub(env.core.deps.clock.unix_ms());
+            env.core.deps.clock.now() + Duration::from_millis(u64::try_from(wait).unwrap_or(0))
         });
         [timer, self.event_time.next_idle()].into_iter().flatten().min()
     }
 
-    fn blame_time(&self, cx: &mut Cx<'_>, failure: CallFailure, size: usize) -> Failed {
+    fn blame_time(&self, cx: &mut Cx<'_>, failure: CallFailure, size: usize) -> Failure {
         if failure.error.code.fault() != Fault::User {
-            return (Recovery::Reopen, failure);
+            return failure.into();
         }
-        cx.function.meter.failed();
+        cx.env.meter.failed();
         let failure = CallFailure { error: failure.error.context("telling of time"), ..failure };
-        let alone = self.records + self.told == 0;
-        let recovery = cx.hunt.time_failed(size, alone, &cx.function.entry.spec.on_error);
-        (recovery, failure)
+        let alone = self.epoch.size() == 0;
+        let recovery = cx.hunt.time_failed(size, alone, &cx.env.spec().on_error);
+        Failure::new(recovery, failure)
     }
 }

@@ -1,0 +1,48 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The surroundings of a task: everything that it reaches and does not own.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fnstream_core::function_log::{LogLine, Speaker};
+use fnstream_core::runtime::Program;
+use fnstream_core::spec::{FunctionEntry, FunctionSpec};
+
+use crate::metrics::FunctionMeter;
+use crate::shared::{Backend, EngineCore};
+
+/// The same for all tasks of a function.
+pub(crate) struct TaskEnv {
+    pub(crate) entry: FunctionEntry,
+    pub(crate) program: Arc<dyn Program>,
+    pub(crate) backend: Backend,
+    pub(crate) meter: Arc<FunctionMeter>,
+    pub(crate) core: Arc<EngineCore>,
+}
+
+impl TaskEnv {
+    pub(crate) fn spec(&self) -> &FunctionSpec {
+        &self.entry.spec
+    }
+
+    /// The time on the engine's clock.
+    pub(crate) fn now(&self) -> Duration {
+        self.core.deps.clock.now()
+    }
+
+    /// Writes a line into the function's log.
+    pub(crate) fn say(&self, task: u32, text: fmt::Arguments<'_>) {
+        let text = text.to_string();
+        let (function, name) = (self.entry.id, self.entry.spec.name.as_str());
+        self.core.deps.log.write(LogLine { function, name, task: Some(task), speaker: Speaker::Host, text: &text });
+    }
+
+    /// The same, and into the server's log: something unexpected was handled.
+    pub(crate) fn warn(&self, task: u32, text: fmt::Arguments<'_>) {
+        tracing::warn!(function = self.entry.spec.name, task, "{text}");
+        self.say(task, text);
+    }
+}

@@ -1,0 +1,94 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The instance of a running task, with what is known of its health.
+
+use std::time::Duration;
+
+use fnstream_core::error::{Error, ErrorCode};
+use fnstream_core::runtime::{CallFailure, CallResult, Instance, InstanceSpec};
+
+use super::env::TaskEnv;
+use super::host::SharedTaskHost;
+
+/// See the module.
+pub(super) struct Guest {
+    pub(super) instance: Box<dyn Instance>,
+    /// Bytes of the instance's memory when it was new.
+    memory_when_new: usize,
+    /// When it is next asked whether it is well.
+    pub(super) heartbeat_at: Duration,
+    /// The most records of a batch for what it emits to fit into an epoch.
+    pub(super) fitting: usize,
+}
+
+impl Guest {
+    /// Makes an instance and starts it.
+    pub(super) fn start(env: &TaskEnv, spec: &InstanceSpec, host: &SharedTaskHost) -> CallResult<Self> {
+        host.lock().begin_call(1);
+        let mut instance = env.program.instantiate(spec, host.clone())?;
+        instance.init()?;
+        Ok(Guest {
+            memory_when_new: instance.memory_bytes(),
+            instance,
+            heartbeat_at: env.now() + env.core.config.heartbeat,
+            fitting: usize::MAX,
+        })
+    }
+
+    /// Whether the instance has come so near to its limit of memory that the next record might end it: memory only grows.
+    pub(super) fn is_worn(&self, limit: usize) -> bool {
+        is_worn(self.memory_when_new, self.instance.memory_bytes(), limit)
+    }
+
+    /// Asks the instance whether it is well, when it is time.
+    pub(super) fn check_heartbeat(&mut self, env: &TaskEnv, host: &SharedTaskHost, now: Duration) -> CallResult {
+        if now < self.heartbeat_at {
+            return Ok(());
+        }
+        self.heartbeat_at = now + env.core.config.heartbeat;
+        host.lock().begin_call(1);
+        if self.instance.check_heartbeat()? {
+            return Ok(());
+        }
+        Err(CallFailure::from(Error::new(ErrorCode::GuestError, "the instance said that it is not well")))
+    }
+
+    /// A batch of so many records emitted so many bytes.
+    pub(super) fn emitted(&mut self, records: usize, bytes: usize, epoch_bytes: usize) {
+        self.fitting = fitting(records, bytes, epoch_bytes);
+    }
+}
+
+/// Whether memory has grown to nine tenths of the limit from less than a half.
+fn is_worn(when_new: usize, now: usize, limit: usize) -> bool {
+    when_new <= limit / 2 && now >= limit / 10 * 9
+}
+
+/// The most records of the next batch, given what the last batch emitted: one batch must not fill many epochs with what it
+/// emits, all of which waits in memory.
+fn fitting(records: usize, emitted: usize, epoch: usize) -> usize {
+    if emitted <= epoch {
+        return usize::MAX;
+    }
+    (records * epoch / emitted).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_that_is_large_from_the_start_is_not_replaced_for_ever() {
+        assert!(is_worn(10, 95, 100));
+        assert!(!is_worn(10, 80, 100));
+        assert!(!is_worn(60, 95, 100));
+    }
+
+    #[test]
+    fn batches_shrink_to_what_an_epoch_holds() {
+        assert_eq!(fitting(1000, 100, 1000), usize::MAX);
+        assert_eq!(fitting(1000, 10_000, 1000), 100);
+        assert_eq!(fitting(2, 10_000, 1000), 1);
+    }
+}

@@ -1,0 +1,86 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Dead letters on a source that fetches ahead and knows ends late.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fnstream_core::epoch::TaskId;
+use fnstream_core::record::{Position, TopicPartition};
+use fnstream_core::runtime::Host;
+use fnstream_engine::native::NativeProgram;
+use fnstream_engine::{DeadLetterAction, DeadLetterReport, TaskState};
+use fnstream_frame::RecordRef;
+
+use crate::world::{ID, World, picky, spec};
+
+/// Runs an order about all dead letters to its end.
+fn order(world: &World, action: &DeadLetterAction) -> DeadLetterReport {
+    let end = world.broker.read("f.dlq", 0).last().unwrap().position.next();
+    let report = Arc::new(Mutex::new(None));
+    let told = report.clone();
+    let done = Box::new(move |done| *told.lock().unwrap() = Some(done));
+    world.engine.dead_letters(ID, action, &BTreeMap::from([(0, end)]), done).unwrap();
+    world.settle_now();
+    report.lock().unwrap().take().expect("the order is done")
+}
+
+/// A world with three dead letters, whose function takes everything from now on.
+fn mended() -> World {
+    let world = World::new(spec());
+    let mended = Arc::new(AtomicBool::new(false));
+    let takes_all = mended.clone();
+    world.produce(&["a", "x1", "x2", "b", "x3"]);
+    world.start(move |record: RecordRef<'_>, host: &mut dyn Host| match takes_all.load(Relaxed) {
+        true => host.emit(record.on(0)),
+        false => picky(record, host),
+    });
+    world.settle();
+    assert_eq!(world.dead_letters().len(), 3);
+    mended.store(true, Relaxed);
+    world
+}
+
+#[test]
+fn a_source_that_is_not_ready_does_not_end_a_replay() {
+    let world = mended();
+    world.fake.hesitates.store(true, Relaxed);
+    let report = order(&world, &DeadLetterAction::Replay);
+    assert_eq!((report.replayed, report.unfinished_tasks), (3, 0));
+    assert_eq!(world.outputs(), "a b x1 x2 x3");
+}
+
+#[test]
+fn a_source_that_is_not_ready_does_not_end_a_trial() {
+    let world = mended();
+    world.fake.hesitates.store(true, Relaxed);
+    let program = NativeProgram::new(|| Box::new(|record, host| host.emit(record.on(0))));
+    let report = order(&world, &DeadLetterAction::Try(program));
+    let outcomes: Vec<_> = report.tried.into_iter().map(|tried| tried.outcome).collect();
+    assert_eq!(outcomes, [Ok(1), Ok(1), Ok(1)]);
+    assert_eq!((world.outputs().as_str(), world.dead_letters().len()), ("a b", 3));
+}
+
+#[test]
+fn a_new_function_waits_for_the_end_of_a_predecessors_dead_letters() {
+    let world = World::new(spec());
+    let at = |position| Some(Position(position));
+    world.broker.append("f.dlq", 0, b"of another function of the name");
+    world.fake.hides_ends.store(true, Relaxed);
+    world.produce(&["a"]);
+    world.start(picky);
+    for _ in 0..3 {
+        world.settle_now();
+        assert_eq!((world.outputs().as_str(), world.task().state), ("", TaskState::Opening));
+        world.clock.advance(Duration::from_secs(1));
+    }
+    world.fake.hides_ends.store(false, Relaxed);
+    world.clock.advance(Duration::from_secs(1));
+    world.settle_now();
+    let progress = world.broker.progress(TaskId::new(ID, 0));
+    assert_eq!(progress.positions.get(&TopicPartition::new("f.dlq", 0)).copied(), at(1));
+    assert_eq!(world.outputs(), "a");
+}

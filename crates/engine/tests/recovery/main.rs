@@ -1,0 +1,15 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! What a failure costs, what a task waits for, and what is seen of it meanwhile; in virtual time, on a backend that counts.
+
+#![allow(clippy::unwrap_used)]
+
+mod backends;
+mod dead_letters;
+mod fake;
+mod refusals;
+mod restarts;
+mod restores;
+mod waits;
+mod world;
