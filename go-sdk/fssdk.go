@@ -1,10 +1,10 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package fssdk is for writing functions of Function Stream in Go.
+// Package fssdk helps you write functions for Function Stream in Go.
 //
-// A function is a type that implements Driver, or embeds BaseDriver and writes the methods that matter, and is registered in
-// an init function:
+// A function is a type that implements Driver. Embed BaseDriver to write only the methods that you need, and register the type
+// in an init function:
 //
 //	package main
 //
@@ -20,10 +20,11 @@
 //
 //	func main() {}
 //
-// "function-stream build" makes a WebAssembly component of it. The component speaks two worlds: whole batches, which is what
-// Function Stream uses, and functionstream:core@0.1.0, one call per record, for other hosts. A driver does not see which.
+// The command "function-stream build" compiles the program to a WebAssembly component. The component has two worlds: the packed
+// world, which takes whole batches and is what Function Stream uses, and functionstream:core@0.1.0, which takes one record per
+// call and is there for other hosts. A driver works the same in both.
 //
-// Package fstest runs a driver in plain "go test".
+// Package fstest runs a driver in "go test", without a server.
 package fssdk
 
 import (
@@ -31,88 +32,87 @@ import (
 	"github.com/functionstream/function-stream/go-sdk/impl"
 )
 
-// Driver is a function; see api.Driver for when its methods are called.
+// Driver is the interface that a function implements. See api.Driver for when its methods are called.
 type Driver = api.Driver
 
-// BaseDriver does nothing in all methods of a Driver; embed it.
+// BaseDriver implements Driver with methods that do nothing. Embed it and write the methods that you need.
 type BaseDriver = api.BaseDriver
 
-// Module is code or data that Exec hands to a function.
+// Module is code or data that Driver.Exec receives.
 type Module = api.Module
 
-// Context is what a driver does beside computing: emit, and open state.
+// Context lets a driver emit records, open state and read its configuration.
 type Context = api.Context
 
-// Record is all of a record, not only its value.
+// Record is a whole record: its value with its key, headers and time.
 type Record = api.Record
 
-// Header is a name with a value, of a Record.
+// Header is one header of a Record.
 type Header = api.Header
 
-// RecordContext is a Context that knows keys, headers and times. The context is one where Function Stream calls.
+// RecordContext is implemented by contexts that know keys, headers, times and null values. In Function Stream every Context is one.
 type RecordContext = api.RecordContext
 
 // Timer is a timer that is due.
 type Timer = api.Timer
 
-// TimeDomain is what the time of a timer is compared with.
+// TimeDomain says which clock a timer follows.
 type TimeDomain = api.TimeDomain
 
 // The domains of timers.
 const (
-	// EventTime is the function's watermark: a timer is due when no record older than its time is expected from any input.
+	// EventTime is the function's watermark. A timer is due when no input is expected to bring a record older than the timer.
 	EventTime = api.EventTime
 	// ProcessingTime is the machine's clock.
 	ProcessingTime = api.ProcessingTime
 )
 
-// TimerDriver is what a Driver has beside that sets timers.
+// TimerDriver is implemented by drivers that set timers.
 type TimerDriver = api.TimerDriver
 
-// TimerContext is a Context that sets timers. Those of the SDK are ones.
+// TimerContext is a Context that sets timers. Every Context that the SDK passes implements it.
 type TimerContext = api.TimerContext
 
-// Store is keyed state of the task.
+// Store is the keyed state of a task.
 type Store = api.Store
 
 // ComplexKey is a key of four parts.
 type ComplexKey = api.ComplexKey
 
-// Iterator gives the pairs of a scan.
+// Iterator reads the pairs of a scan one by one.
 type Iterator = api.Iterator
 
-// ErrorCode tells what kind of error an SDKError is.
+// ErrorCode is the kind of an SDKError.
 type ErrorCode = api.ErrorCode
 
-// SDKError is every error that the SDK itself makes.
+// SDKError is the type of every error that the SDK itself creates.
 type SDKError = api.SDKError
 
 // The codes of SDKError.
 const (
-	// ErrRuntimeInvalidDriver says that Run was given no driver, or two, or was not called.
+	// ErrRuntimeInvalidDriver means that Run was called with nil, was called twice, or was not called.
 	ErrRuntimeInvalidDriver = api.ErrRuntimeInvalidDriver
-	// ErrRuntimeNotInitialized says that Init was not called, or failed.
+	// ErrRuntimeNotInitialized means that Init was not called or failed.
 	ErrRuntimeNotInitialized = api.ErrRuntimeNotInitialized
-	// ErrRuntimeClosed says that the function, or its context, was closed.
+	// ErrRuntimeClosed means that the function or its context is closed.
 	ErrRuntimeClosed = api.ErrRuntimeClosed
-	// ErrStoreInvalidName says that a store's name is not 1 to 255 bytes of UTF-8.
+	// ErrStoreInvalidName means that a store's name is not 1 to 255 bytes of UTF-8.
 	ErrStoreInvalidName = api.ErrStoreInvalidName
-	// ErrStoreInternal says that the store refused a call, or that an iterator was closed.
+	// ErrStoreInternal means that the store refused a call, or that an iterator is closed.
 	ErrStoreInternal = api.ErrStoreInternal
-	// ErrStoreNotFound says that the store's handle was closed.
+	// ErrStoreNotFound means that the store's handle is closed.
 	ErrStoreNotFound = api.ErrStoreNotFound
-	// ErrStoreIO says that the store could not read or write.
+	// ErrStoreIO means that the store could not read or write.
 	ErrStoreIO = api.ErrStoreIO
-	// ErrResultUnexpected says that the host refused, called or answered what the SDK did not expect.
+	// ErrResultUnexpected means that the host refused what was emitted, or did something that the SDK does not expect.
 	ErrResultUnexpected = api.ErrResultUnexpected
-	// ErrTimerUnavailable says that there are no timers: the driver does not implement TimerDriver, or the world has none.
+	// ErrTimerUnavailable means that the driver does not implement TimerDriver, or that the host's world has no timers.
 	ErrTimerUnavailable = api.ErrTimerUnavailable
-	// ErrTimerInvalid says that a timer's key is too long, or its domain unknown.
+	// ErrTimerInvalid means that a timer's key is too long or its domain unknown.
 	ErrTimerInvalid = api.ErrTimerInvalid
 )
 
-// Run makes a driver the function of this program. Call it once, from an init function. It returns at once.
+// Run registers driver as the function of this program and returns at once. Call it exactly once, from an init function.
 //
-// A mistake here (no driver, or a second one) is told by the function's status: it fails to start with
-// ErrRuntimeInvalidDriver.
+// If Run is called with nil or twice, the function fails to start with ErrRuntimeInvalidDriver, which its status shows.
 func Run(driver Driver) { impl.Run(driver) }

@@ -9,8 +9,9 @@ import (
 	"unsafe"
 )
 
-// DefaultCodecFor is the codec of a type: that of its kind for booleans, numbers and strings, named ones ("type ID int64")
-// included, else JSON. There is none for functions, channels and complex numbers, which JSON does not have.
+// DefaultCodecFor returns the codec of a type. Booleans, numbers and strings, including named ones ("type ID int64"), have the codec
+// of their kind; all other types are encoded as JSON. It returns an error for functions, channels and complex numbers, which JSON
+// does not have.
 func DefaultCodecFor[V any]() (Codec[V], error) {
 	kind := reflect.TypeFor[V]().Kind()
 	switch kind {

@@ -8,10 +8,10 @@ import (
 	"math"
 )
 
-// Float32Codec encodes a float32 in 4 bytes: its bits, all inverted when it is negative, else with the sign bit flipped.
+// Float32Codec encodes a float32 in 4 bytes: its bits, all inverted if it is negative, else with the sign bit flipped.
 type Float32Codec struct{}
 
-// Encode gives 4 bytes.
+// Encode returns 4 bytes.
 func (Float32Codec) Encode(value float32) ([]byte, error) {
 	bits := math.Float32bits(value)
 	if bits>>31 != 0 {
@@ -22,7 +22,7 @@ func (Float32Codec) Encode(value float32) ([]byte, error) {
 	return binary.BigEndian.AppendUint32(nil, bits), nil
 }
 
-// Decode takes 4 bytes. The bits of a NaN are kept.
+// Decode reads 4 bytes. The bits of a NaN are kept.
 func (Float32Codec) Decode(data []byte) (float32, error) {
 	if err := checkSize(data, 4, "float32"); err != nil {
 		return 0, err
@@ -36,16 +36,16 @@ func (Float32Codec) Decode(data []byte) (float32, error) {
 	return math.Float32frombits(bits), nil
 }
 
-// EncodedSize is 4.
+// EncodedSize returns 4.
 func (Float32Codec) EncodedSize() int { return 4 }
 
-// IsOrderedKeyCodec is true.
+// IsOrderedKeyCodec returns true.
 func (Float32Codec) IsOrderedKeyCodec() bool { return true }
 
-// Float64Codec encodes a float64 in 8 bytes: its bits, all inverted when it is negative, else with the sign bit flipped.
+// Float64Codec encodes a float64 in 8 bytes: its bits, all inverted if it is negative, else with the sign bit flipped.
 type Float64Codec struct{}
 
-// Encode gives 8 bytes.
+// Encode returns 8 bytes.
 func (Float64Codec) Encode(value float64) ([]byte, error) {
 	bits := math.Float64bits(value)
 	if bits>>63 != 0 {
@@ -56,7 +56,7 @@ func (Float64Codec) Encode(value float64) ([]byte, error) {
 	return binary.BigEndian.AppendUint64(nil, bits), nil
 }
 
-// Decode takes 8 bytes. The bits of a NaN are kept.
+// Decode reads 8 bytes. The bits of a NaN are kept.
 func (Float64Codec) Decode(data []byte) (float64, error) {
 	if err := checkSize(data, 8, "float64"); err != nil {
 		return 0, err
@@ -70,8 +70,8 @@ func (Float64Codec) Decode(data []byte) (float64, error) {
 	return math.Float64frombits(bits), nil
 }
 
-// EncodedSize is 8.
+// EncodedSize returns 8.
 func (Float64Codec) EncodedSize() int { return 8 }
 
-// IsOrderedKeyCodec is true.
+// IsOrderedKeyCodec returns true.
 func (Float64Codec) IsOrderedKeyCodec() bool { return true }

@@ -11,7 +11,7 @@ import (
 // BoolCodec encodes a bool in one byte.
 type BoolCodec struct{}
 
-// Encode gives 0 or 1.
+// Encode returns the byte 0 or 1.
 func (BoolCodec) Encode(value bool) ([]byte, error) {
 	if value {
 		return []byte{1}, nil
@@ -19,7 +19,7 @@ func (BoolCodec) Encode(value bool) ([]byte, error) {
 	return []byte{0}, nil
 }
 
-// Decode takes 0 or 1.
+// Decode reads the byte 0 or 1.
 func (BoolCodec) Decode(data []byte) (bool, error) {
 	if err := checkSize(data, 1, "bool"); err != nil {
 		return false, err
@@ -30,41 +30,41 @@ func (BoolCodec) Decode(data []byte) (bool, error) {
 	return data[0] == 1, nil
 }
 
-// EncodedSize is 1.
+// EncodedSize returns 1.
 func (BoolCodec) EncodedSize() int { return 1 }
 
-// IsOrderedKeyCodec is true: false comes first.
+// IsOrderedKeyCodec returns true: false comes before true.
 func (BoolCodec) IsOrderedKeyCodec() bool { return true }
 
 // StringCodec encodes a string as its bytes.
 type StringCodec struct{}
 
-// Encode gives the bytes.
+// Encode returns the bytes of the string.
 func (StringCodec) Encode(value string) ([]byte, error) { return []byte(value), nil }
 
-// Decode takes any bytes.
+// Decode reads any bytes.
 func (StringCodec) Decode(data []byte) (string, error) { return string(data), nil }
 
-// EncodedSize is -1: sizes differ.
+// EncodedSize returns -1, since sizes differ.
 func (StringCodec) EncodedSize() int { return -1 }
 
-// IsOrderedKeyCodec is true.
+// IsOrderedKeyCodec returns true.
 func (StringCodec) IsOrderedKeyCodec() bool { return true }
 
 // JSONCodec encodes a value as JSON, by package encoding/json.
 type JSONCodec[T any] struct{}
 
-// Encode gives JSON.
+// Encode returns JSON.
 func (JSONCodec[T]) Encode(value T) ([]byte, error) { return json.Marshal(value) }
 
-// Decode takes JSON.
+// Decode reads JSON.
 func (JSONCodec[T]) Decode(data []byte) (value T, err error) {
 	err = json.Unmarshal(data, &value)
 	return value, err
 }
 
-// EncodedSize is -1: sizes differ.
+// EncodedSize returns -1, since sizes differ.
 func (JSONCodec[T]) EncodedSize() int { return -1 }
 
-// IsOrderedKeyCodec is false.
+// IsOrderedKeyCodec returns false.
 func (JSONCodec[T]) IsOrderedKeyCodec() bool { return false }

@@ -17,12 +17,12 @@ type KeyedAggregatingStateFactory[T, ACC, R any] struct {
 	aggFunc  structures.AggregateFunc[T, ACC, R]
 }
 
-// KeyedAggregatingState is an accumulator, into which values are added and which a result is made of; of one key and namespace.
+// KeyedAggregatingState is an accumulator, for one key and name, to which values are added and from which a result is computed.
 type KeyedAggregatingState[T, ACC, R any] struct {
 	state.Aggregating[T, ACC, R]
 }
 
-// NewKeyedAggregatingStateFactoryFromContext opens a store for states of a key group.
+// NewKeyedAggregatingStateFactoryFromContext opens a store for the states of a key group.
 func NewKeyedAggregatingStateFactoryFromContext[T, ACC, R any](ctx api.Context, storeName string, keyGroup []byte, accCodec codec.Codec[ACC], aggFunc structures.AggregateFunc[T, ACC, R]) (*KeyedAggregatingStateFactory[T, ACC, R], error) {
 	place, err := open(ctx, storeName, keyGroup, accCodec)
 	if err != nil {
@@ -34,7 +34,7 @@ func NewKeyedAggregatingStateFactoryFromContext[T, ACC, R any](ctx api.Context, 
 	return &KeyedAggregatingStateFactory[T, ACC, R]{place, accCodec, aggFunc}, nil
 }
 
-// NewKeyedAggregatingStateFactoryFromContextAutoCodec does the same with the default codec of the accumulator's type.
+// NewKeyedAggregatingStateFactoryFromContextAutoCodec is like NewKeyedAggregatingStateFactoryFromContext with the default codec of the accumulator's type.
 func NewKeyedAggregatingStateFactoryFromContextAutoCodec[T, ACC, R any](ctx api.Context, storeName string, keyGroup []byte, aggFunc structures.AggregateFunc[T, ACC, R]) (*KeyedAggregatingStateFactory[T, ACC, R], error) {
 	accCodec, err := codec.DefaultCodecFor[ACC]()
 	if err != nil {
@@ -43,7 +43,7 @@ func NewKeyedAggregatingStateFactoryFromContextAutoCodec[T, ACC, R any](ctx api.
 	return NewKeyedAggregatingStateFactoryFromContext[T, ACC, R](ctx, storeName, keyGroup, accCodec, aggFunc)
 }
 
-// NewAggregatingState is the state of a key and a name. It may be made again at any time, and is the same state then.
+// NewAggregatingState returns the state of a key and a name. Calling it again returns the same state.
 func (f *KeyedAggregatingStateFactory[T, ACC, R]) NewAggregatingState(primaryKey []byte, stateName string) (*KeyedAggregatingState[T, ACC, R], error) {
 	of, err := state.NewAggregating[T, ACC, R](f.at(state.KindAggregating, primaryKey, []byte(stateName)), f.accCodec, f.aggFunc)
 	if err != nil {

@@ -1,10 +1,10 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package keyed has the states of package structures for many keys. A factory is made once, in Init, from the context, the
-// name of a store and a key group; it gives the state of a primary key and a namespace, as often as wanted.
+// Package keyed has the states of package structures for many keys. Create a factory in Init, from the context, the name of a store
+// and a key group. The factory returns the state of a primary key and a namespace as often as you need it.
 //
-// States of different key groups, keys, namespaces or kinds never meet, whatever bytes these are made of.
+// States that differ in key group, key, namespace or kind never meet, whatever bytes these consist of.
 package keyed
 
 import (

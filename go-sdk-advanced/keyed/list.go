@@ -15,12 +15,12 @@ type KeyedListStateFactory[T any] struct {
 	itemCodec codec.Codec[T]
 }
 
-// KeyedListState is a sequence of elements; adding does not read what is there; of one key and namespace.
+// KeyedListState is a sequence of elements for one key and namespace. Adding an element does not read the others.
 type KeyedListState[T any] struct {
 	state.List[T]
 }
 
-// NewKeyedListStateFactoryFromContext opens a store for states of a key group.
+// NewKeyedListStateFactoryFromContext opens a store for the states of a key group.
 func NewKeyedListStateFactoryFromContext[T any](ctx api.Context, storeName string, keyGroup []byte, itemCodec codec.Codec[T]) (*KeyedListStateFactory[T], error) {
 	place, err := open(ctx, storeName, keyGroup, itemCodec)
 	if err != nil {
@@ -29,7 +29,7 @@ func NewKeyedListStateFactoryFromContext[T any](ctx api.Context, storeName strin
 	return &KeyedListStateFactory[T]{place, itemCodec}, nil
 }
 
-// NewKeyedListStateFactoryAutoCodecFromContext does the same with the default codec of the type.
+// NewKeyedListStateFactoryAutoCodecFromContext is like NewKeyedListStateFactoryFromContext with the default codec of the type.
 func NewKeyedListStateFactoryAutoCodecFromContext[T any](ctx api.Context, storeName string, keyGroup []byte) (*KeyedListStateFactory[T], error) {
 	itemCodec, err := codec.DefaultCodecFor[T]()
 	if err != nil {
@@ -38,12 +38,12 @@ func NewKeyedListStateFactoryAutoCodecFromContext[T any](ctx api.Context, storeN
 	return NewKeyedListStateFactoryFromContext(ctx, storeName, keyGroup, itemCodec)
 }
 
-// NewKeyedList is the state of a key and a namespace. It may be made again at any time, and is the same state then.
+// NewKeyedList returns the state of a key and a namespace. Calling it again returns the same state.
 func (f *KeyedListStateFactory[T]) NewKeyedList(primaryKey []byte, namespace []byte) (*KeyedListState[T], error) {
 	return &KeyedListState[T]{state.NewList[T](f.at(state.KindList, primaryKey, namespace), f.itemCodec)}, nil
 }
 
-// NewKeyedListFromFactory is factory.NewKeyedList.
+// NewKeyedListFromFactory calls factory.NewKeyedList.
 func NewKeyedListFromFactory[T any](factory *KeyedListStateFactory[T], key, namespace []byte) (*KeyedListState[T], error) {
 	return factory.NewKeyedList(key, namespace)
 }

@@ -16,12 +16,12 @@ type KeyedMapStateFactory[K, V any] struct {
 	valueCodec codec.Codec[V]
 }
 
-// KeyedMapState is a map whose entries are stored one by one, in the order of their encoded keys; of one key and namespace.
+// KeyedMapState is a map, for one key and name, that stores its entries one by one, in the order of their encoded keys.
 type KeyedMapState[K, V any] struct {
 	state.Map[K, V]
 }
 
-// NewKeyedMapStateFactoryFromContext opens a store for states of a key group.
+// NewKeyedMapStateFactoryFromContext opens a store for the states of a key group.
 func NewKeyedMapStateFactoryFromContext[K, V any](ctx api.Context, storeName string, keyGroup []byte, keyCodec codec.Codec[K], valueCodec codec.Codec[V]) (*KeyedMapStateFactory[K, V], error) {
 	place, err := open(ctx, storeName, keyGroup, keyCodec, valueCodec)
 	if err != nil {
@@ -30,7 +30,7 @@ func NewKeyedMapStateFactoryFromContext[K, V any](ctx api.Context, storeName str
 	return &KeyedMapStateFactory[K, V]{place, keyCodec, valueCodec}, nil
 }
 
-// NewKeyedMapStateFactoryFromContextAutoCodec does the same with the default codecs of both types.
+// NewKeyedMapStateFactoryFromContextAutoCodec is like NewKeyedMapStateFactoryFromContext with the default codecs of both types.
 func NewKeyedMapStateFactoryFromContextAutoCodec[K, V any](ctx api.Context, storeName string, keyGroup []byte) (*KeyedMapStateFactory[K, V], error) {
 	keyCodec, err := codec.DefaultCodecFor[K]()
 	if err != nil {
@@ -43,7 +43,7 @@ func NewKeyedMapStateFactoryFromContextAutoCodec[K, V any](ctx api.Context, stor
 	return NewKeyedMapStateFactoryFromContext(ctx, storeName, keyGroup, keyCodec, valueCodec)
 }
 
-// NewKeyedMap is the state of a key and a name. It may be made again at any time, and is the same state then.
+// NewKeyedMap returns the state of a key and a name. Calling it again returns the same state.
 func (f *KeyedMapStateFactory[K, V]) NewKeyedMap(primaryKey []byte, mapName string) (*KeyedMapState[K, V], error) {
 	return &KeyedMapState[K, V]{state.NewMap[K, V](f.at(state.KindMap, primaryKey, []byte(mapName)), f.keyCodec, f.valueCodec)}, nil
 }

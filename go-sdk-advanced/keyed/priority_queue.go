@@ -15,12 +15,13 @@ type KeyedPriorityQueueStateFactory[T any] struct {
 	itemCodec codec.Codec[T]
 }
 
-// KeyedPriorityQueueState is a queue that gives its least element first; an element that is added twice is there once; of one key and namespace.
+// KeyedPriorityQueueState is a queue, for one key and namespace, that returns its least element first. Adding an element twice has no
+// effect.
 type KeyedPriorityQueueState[T any] struct {
 	state.PriorityQueue[T]
 }
 
-// NewKeyedPriorityQueueStateFactoryFromContext opens a store for states of a key group.
+// NewKeyedPriorityQueueStateFactoryFromContext opens a store for the states of a key group.
 func NewKeyedPriorityQueueStateFactoryFromContext[T any](ctx api.Context, storeName string, keyGroup []byte, itemCodec codec.Codec[T]) (*KeyedPriorityQueueStateFactory[T], error) {
 	place, err := open(ctx, storeName, keyGroup, itemCodec)
 	if err != nil {
@@ -32,7 +33,7 @@ func NewKeyedPriorityQueueStateFactoryFromContext[T any](ctx api.Context, storeN
 	return &KeyedPriorityQueueStateFactory[T]{place, itemCodec}, nil
 }
 
-// NewKeyedPriorityQueueStateFactoryFromContextAutoCodec does the same with the default codec of the type.
+// NewKeyedPriorityQueueStateFactoryFromContextAutoCodec is like NewKeyedPriorityQueueStateFactoryFromContext with the default codec of the type.
 func NewKeyedPriorityQueueStateFactoryFromContextAutoCodec[T any](ctx api.Context, storeName string, keyGroup []byte) (*KeyedPriorityQueueStateFactory[T], error) {
 	itemCodec, err := codec.DefaultCodecFor[T]()
 	if err != nil {
@@ -41,7 +42,7 @@ func NewKeyedPriorityQueueStateFactoryFromContextAutoCodec[T any](ctx api.Contex
 	return NewKeyedPriorityQueueStateFactoryFromContext(ctx, storeName, keyGroup, itemCodec)
 }
 
-// NewKeyedPriorityQueue is the state of a key and a namespace. It may be made again at any time, and is the same state then.
+// NewKeyedPriorityQueue returns the state of a key and a namespace. Calling it again returns the same state.
 func (f *KeyedPriorityQueueStateFactory[T]) NewKeyedPriorityQueue(primaryKey []byte, namespace []byte) (*KeyedPriorityQueueState[T], error) {
 	of, err := state.NewPriorityQueue[T](f.at(state.KindPriorityQueue, primaryKey, namespace), f.itemCodec)
 	if err != nil {

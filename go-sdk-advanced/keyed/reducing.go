@@ -17,12 +17,12 @@ type KeyedReducingStateFactory[V any] struct {
 	reduceFunc structures.ReduceFunc[V]
 }
 
-// KeyedReducingState is the reduction of all values that were added; of one key and namespace.
+// KeyedReducingState is the reduction of all values that were added to it, for one key and namespace.
 type KeyedReducingState[V any] struct {
 	state.Reducing[V]
 }
 
-// NewKeyedReducingStateFactoryFromContext opens a store for states of a key group.
+// NewKeyedReducingStateFactoryFromContext opens a store for the states of a key group.
 func NewKeyedReducingStateFactoryFromContext[V any](ctx api.Context, storeName string, keyGroup []byte, valueCodec codec.Codec[V], reduceFunc structures.ReduceFunc[V]) (*KeyedReducingStateFactory[V], error) {
 	place, err := open(ctx, storeName, keyGroup, valueCodec)
 	if err != nil {
@@ -34,7 +34,7 @@ func NewKeyedReducingStateFactoryFromContext[V any](ctx api.Context, storeName s
 	return &KeyedReducingStateFactory[V]{place, valueCodec, reduceFunc}, nil
 }
 
-// NewKeyedReducingStateFactoryFromContextAutoCodec does the same with the default codec of the type.
+// NewKeyedReducingStateFactoryFromContextAutoCodec is like NewKeyedReducingStateFactoryFromContext with the default codec of the type.
 func NewKeyedReducingStateFactoryFromContextAutoCodec[V any](ctx api.Context, storeName string, keyGroup []byte, reduceFunc structures.ReduceFunc[V]) (*KeyedReducingStateFactory[V], error) {
 	valueCodec, err := codec.DefaultCodecFor[V]()
 	if err != nil {
@@ -43,7 +43,7 @@ func NewKeyedReducingStateFactoryFromContextAutoCodec[V any](ctx api.Context, st
 	return NewKeyedReducingStateFactoryFromContext[V](ctx, storeName, keyGroup, valueCodec, reduceFunc)
 }
 
-// NewReducingState is the state of a key and a namespace. It may be made again at any time, and is the same state then.
+// NewReducingState returns the state of a key and a namespace. Calling it again returns the same state.
 func (f *KeyedReducingStateFactory[V]) NewReducingState(primaryKey []byte, namespace []byte) (*KeyedReducingState[V], error) {
 	of, err := state.NewReducing[V](f.at(state.KindReducing, primaryKey, namespace), f.valueCodec, state.ReduceFunc[V](f.reduceFunc))
 	if err != nil {

@@ -15,12 +15,12 @@ type KeyedValueStateFactory[T any] struct {
 	valueCodec codec.Codec[T]
 }
 
-// KeyedValueState is one value, or none; of one key and namespace.
+// KeyedValueState is a value, or none, for one key and namespace.
 type KeyedValueState[T any] struct {
 	state.Cell[T]
 }
 
-// NewKeyedValueStateFactoryFromContext opens a store for states of a key group.
+// NewKeyedValueStateFactoryFromContext opens a store for the states of a key group.
 func NewKeyedValueStateFactoryFromContext[T any](ctx api.Context, storeName string, keyGroup []byte, valueCodec codec.Codec[T]) (*KeyedValueStateFactory[T], error) {
 	place, err := open(ctx, storeName, keyGroup, valueCodec)
 	if err != nil {
@@ -29,7 +29,7 @@ func NewKeyedValueStateFactoryFromContext[T any](ctx api.Context, storeName stri
 	return &KeyedValueStateFactory[T]{place, valueCodec}, nil
 }
 
-// NewKeyedValueStateFactoryFromContextAutoCodec does the same with the default codec of the type.
+// NewKeyedValueStateFactoryFromContextAutoCodec is like NewKeyedValueStateFactoryFromContext with the default codec of the type.
 func NewKeyedValueStateFactoryFromContextAutoCodec[T any](ctx api.Context, storeName string, keyGroup []byte) (*KeyedValueStateFactory[T], error) {
 	valueCodec, err := codec.DefaultCodecFor[T]()
 	if err != nil {
@@ -38,7 +38,7 @@ func NewKeyedValueStateFactoryFromContextAutoCodec[T any](ctx api.Context, store
 	return NewKeyedValueStateFactoryFromContext(ctx, storeName, keyGroup, valueCodec)
 }
 
-// NewKeyedValue is the state of a key and a namespace. It may be made again at any time, and is the same state then.
+// NewKeyedValue returns the state of a key and a namespace. Calling it again returns the same state.
 func (f *KeyedValueStateFactory[T]) NewKeyedValue(primaryKey []byte, namespace []byte) (*KeyedValueState[T], error) {
 	return &KeyedValueState[T]{state.NewCell[T](f.at(state.KindValue, primaryKey, namespace), f.valueCodec)}, nil
 }

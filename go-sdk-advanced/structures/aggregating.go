@@ -9,19 +9,19 @@ import (
 	"github.com/functionstream/function-stream/go-sdk/api"
 )
 
-// AggregateFunc makes results of values by way of an accumulator.
+// AggregateFunc adds values to an accumulator and computes a result from it.
 type AggregateFunc[T, ACC, R any] interface {
-	// CreateAccumulator is the accumulator of no value.
+	// CreateAccumulator returns the accumulator of no values.
 	CreateAccumulator() ACC
-	// Add is the accumulator with a value.
+	// Add returns the accumulator with a value added.
 	Add(value T, accumulator ACC) ACC
-	// GetResult is what the accumulator stands for.
+	// GetResult returns the result that the accumulator stands for.
 	GetResult(accumulator ACC) R
-	// Merge is the accumulator of the values of both.
+	// Merge returns the accumulator of the values of both.
 	Merge(a, b ACC) ACC
 }
 
-// AggregatingState is an accumulator, into which values are added and which a result is made of.
+// AggregatingState is an accumulator to which values are added and from which a result is computed.
 type AggregatingState[T, ACC, R any] struct {
 	state.Aggregating[T, ACC, R]
 }
@@ -39,7 +39,7 @@ func NewAggregatingStateFromContext[T, ACC, R any](ctx api.Context, storeName st
 	return &AggregatingState[T, ACC, R]{of}, nil
 }
 
-// NewAggregatingStateFromContextAutoCodec does the same with the default codec of the accumulator's type.
+// NewAggregatingStateFromContextAutoCodec is like NewAggregatingStateFromContext with the default codec of the accumulator's type.
 func NewAggregatingStateFromContextAutoCodec[T, ACC, R any](ctx api.Context, storeName string, aggFunc AggregateFunc[T, ACC, R]) (*AggregatingState[T, ACC, R], error) {
 	accCodec, err := codec.DefaultCodecFor[ACC]()
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/functionstream/function-stream/go-sdk/api"
 )
 
-// ListState is a sequence of elements; adding does not read what is there.
+// ListState is a sequence of elements. Adding an element does not read the others.
 type ListState[T any] struct {
 	state.List[T]
 }
@@ -23,7 +23,7 @@ func NewListStateFromContext[T any](ctx api.Context, storeName string, itemCodec
 	return &ListState[T]{state.NewList[T](state.Single(store, state.KindList), itemCodec)}, nil
 }
 
-// NewListStateFromContextAutoCodec does the same with the default codec of the type.
+// NewListStateFromContextAutoCodec is like NewListStateFromContext with the default codec of the type.
 func NewListStateFromContextAutoCodec[T any](ctx api.Context, storeName string) (*ListState[T], error) {
 	itemCodec, err := codec.DefaultCodecFor[T]()
 	if err != nil {

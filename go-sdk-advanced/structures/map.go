@@ -9,7 +9,7 @@ import (
 	"github.com/functionstream/function-stream/go-sdk/api"
 )
 
-// MapState is a map whose entries are stored one by one, in the order of their encoded keys.
+// MapState is a map that stores its entries one by one, in the order of their encoded keys.
 type MapState[K, V any] struct {
 	state.Map[K, V]
 }
@@ -23,7 +23,7 @@ func NewMapStateFromContext[K, V any](ctx api.Context, storeName string, keyCode
 	return &MapState[K, V]{state.NewMap[K, V](state.Single(store, state.KindMap), keyCodec, valueCodec)}, nil
 }
 
-// NewMapStateFromContextAutoCodec does the same with the default codecs of both types.
+// NewMapStateFromContextAutoCodec is like NewMapStateFromContext with the default codecs of both types.
 func NewMapStateFromContextAutoCodec[K, V any](ctx api.Context, storeName string) (*MapState[K, V], error) {
 	keyCodec, err := codec.DefaultCodecFor[K]()
 	if err != nil {
@@ -36,7 +36,7 @@ func NewMapStateFromContextAutoCodec[K, V any](ctx api.Context, storeName string
 	return NewMapStateFromContext(ctx, storeName, keyCodec, valueCodec)
 }
 
-// NewMapStateAutoKeyCodecFromContext does the same with the default codec of the keys' type.
+// NewMapStateAutoKeyCodecFromContext is like NewMapStateFromContext with the default codec of the keys' type.
 func NewMapStateAutoKeyCodecFromContext[K, V any](ctx api.Context, storeName string, valueCodec codec.Codec[V]) (*MapState[K, V], error) {
 	keyCodec, err := codec.DefaultCodecFor[K]()
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/functionstream/function-stream/go-sdk/api"
 )
 
-// PriorityQueueState is a queue that gives its least element first; an element that is added twice is there once.
+// PriorityQueueState is a queue that returns its least element first. Adding an element twice has no effect.
 type PriorityQueueState[T any] struct {
 	state.PriorityQueue[T]
 }
@@ -27,7 +27,7 @@ func NewPriorityQueueStateFromContext[T any](ctx api.Context, storeName string, 
 	return &PriorityQueueState[T]{of}, nil
 }
 
-// NewPriorityQueueStateFromContextAutoCodec does the same with the default codec of the type.
+// NewPriorityQueueStateFromContextAutoCodec is like NewPriorityQueueStateFromContext with the default codec of the type.
 func NewPriorityQueueStateFromContextAutoCodec[T any](ctx api.Context, storeName string) (*PriorityQueueState[T], error) {
 	itemCodec, err := codec.DefaultCodecFor[T]()
 	if err != nil {

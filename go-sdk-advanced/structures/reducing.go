@@ -9,10 +9,10 @@ import (
 	"github.com/functionstream/function-stream/go-sdk/api"
 )
 
-// ReduceFunc makes one value of two: what was reduced so far, and the next one.
+// ReduceFunc combines two values into one: the result so far and the next value.
 type ReduceFunc[V any] func(reduced, next V) (V, error)
 
-// ReducingState is the reduction of all values that were added.
+// ReducingState is the reduction of all values that were added to it.
 type ReducingState[V any] struct {
 	state.Reducing[V]
 }
@@ -30,7 +30,7 @@ func NewReducingStateFromContext[V any](ctx api.Context, storeName string, value
 	return &ReducingState[V]{of}, nil
 }
 
-// NewReducingStateFromContextAutoCodec does the same with the default codec of the type.
+// NewReducingStateFromContextAutoCodec is like NewReducingStateFromContext with the default codec of the type.
 func NewReducingStateFromContextAutoCodec[V any](ctx api.Context, storeName string, reduceFunc ReduceFunc[V]) (*ReducingState[V], error) {
 	valueCodec, err := codec.DefaultCodecFor[V]()
 	if err != nil {

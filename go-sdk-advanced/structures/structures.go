@@ -1,12 +1,12 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package structures has states that are more than bytes: a value, a list, a map, a priority queue, an aggregate and a
-// reduction. Each is made from the context, by the name of a store. A store has one state of each kind, which states of other
-// kinds in it leave alone; the states of package keyed have keys in addition.
+// Package structures has typed states: a value, a list, a map, a priority queue, an aggregate and a reduction. Create each from the
+// context, by the name of a store. A store has one state of each kind, and states of different kinds do not touch each other. For
+// states by key, see package keyed.
 //
-// They are as durable as the store: see api.Store. What they read and write is known within a batch, so that a hot key does not
-// cross the boundary each time.
+// The states are as durable as their store; see api.Store. The SDK remembers what they read and write, so a hot key does not cost a
+// call of the host each time.
 package structures
 
 import (

@@ -9,7 +9,7 @@ import (
 	"github.com/functionstream/function-stream/go-sdk/api"
 )
 
-// ValueState is one value, or none.
+// ValueState is a value, or none.
 type ValueState[T any] struct {
 	state.Cell[T]
 }
@@ -23,7 +23,7 @@ func NewValueStateFromContext[T any](ctx api.Context, storeName string, valueCod
 	return &ValueState[T]{state.NewCell[T](state.Single(store, state.KindValue), valueCodec)}, nil
 }
 
-// NewValueStateFromContextAutoCodec does the same with the default codec of the type.
+// NewValueStateFromContextAutoCodec is like NewValueStateFromContext with the default codec of the type.
 func NewValueStateFromContextAutoCodec[T any](ctx api.Context, storeName string) (*ValueState[T], error) {
 	valueCodec, err := codec.DefaultCodecFor[T]()
 	if err != nil {

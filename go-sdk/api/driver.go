@@ -1,54 +1,55 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package api has the interfaces between a function and Function Stream. Functions use them through package fssdk.
+// Package api defines the interfaces between a function and Function Stream. Functions use them through package fssdk.
 package api
 
-// Driver is a function. Its methods are called one at a time, in this order: Init once, then the others as records,
-// watermarks and epochs come, then Close.
+// Driver is the interface that a function implements. The runtime calls its methods one at a time: first Init, once; then the
+// others as records, watermarks and epochs come; finally Close.
 //
-// What a call emits and writes to state becomes durable and visible at the end of the epoch, together with the positions of
-// the records, or not at all. When a call fails, the epoch is abandoned and the instance with it: a new instance is made,
-// initialized, and given the records since the last commit again. So a driver never has to undo anything, and its own
-// fields must be rebuilt by Init.
+// Whatever a call emits and writes to state becomes durable and visible at the end of the epoch, together with the positions of
+// the records, or not at all. If a call fails, the runtime drops the epoch and the instance. It then creates and initializes a new
+// instance, and gives it the records since the last commit again. So a driver never has to undo anything. It must not keep
+// anything in its own fields that Init cannot rebuild.
 type Driver interface {
-	// Init is called once, before anything else. An error stops the function, and its text is shown in the function's status.
+	// Init is called once, before any other method. If it returns an error, the function does not start, and its status shows the
+	// error's text.
 	Init(ctx Context, config map[string]string) error
 
-	// Process is called for each record, with the index of its input group and its value. The value may be kept and changed.
-	// An error, or a panic, fails this record and no other.
+	// Process handles one record: sourceID is the index of its input group, data its value. A null value is an empty slice;
+	// RecordContext tells the two apart. The driver may keep and change data. An error or a panic fails this record and no other.
 	Process(ctx Context, sourceID uint32, data []byte) error
 
-	// ProcessWatermark tells that no record older than watermark, in milliseconds since the Unix epoch, is expected from any
-	// input. It only rises; sourceID is the input group that held it back until now. Timers of event time that it made due have
-	// fired before. After an error it is told again until that succeeds, like a timer.
+	// ProcessWatermark reports that no input is expected to bring a record older than watermark, in milliseconds since the Unix
+	// epoch. Watermarks only rise. sourceID is the input group that held this one back until now. The timers of event time that
+	// it made due have fired already. If ProcessWatermark returns an error, it is called again until it succeeds, like a timer.
 	ProcessWatermark(ctx Context, sourceID uint32, watermark uint64) error
 
-	// TakeCheckpoint is called at the end of each epoch. What is emitted and written here still belongs to it.
+	// TakeCheckpoint is called at the end of each epoch. What it emits and writes still belongs to that epoch.
 	TakeCheckpoint(ctx Context, checkpointID uint64) error
 
-	// CheckHeartbeat is called now and then. False has the instance replaced, from the last commit on.
+	// CheckHeartbeat reports whether the instance is well. If it returns false, a new instance goes on from the last commit.
 	CheckHeartbeat(ctx Context) bool
 
-	// Close is called once, when the function stops. It is not called when the process dies.
+	// Close is called once, when the function stops. It is not called if the process dies.
 	Close(ctx Context) error
 
-	// Exec hands modules, which are code or data, to a function that takes them.
+	// Exec receives modules, which are code or data, from a user of the function.
 	Exec(ctx Context, className string, modules []Module) error
 
-	// Custom answers a request of the user's own form.
+	// Custom answers a request from a user of the function. Its form is up to the function.
 	Custom(ctx Context, payload []byte) ([]byte, error)
 }
 
-// Module is something that Exec hands to a function.
+// Module is code or data that Driver.Exec receives.
 type Module struct {
-	// Name is its name.
+	// Name is the module's name.
 	Name string
-	// Bytes is its content.
+	// Bytes is the module's content.
 	Bytes []byte
 }
 
-// BaseDriver does nothing in all methods of a Driver. Embed it, and write those that matter.
+// BaseDriver implements Driver with methods that do nothing. Embed it and write the methods that you need.
 type BaseDriver struct{}
 
 // Init does nothing.
@@ -63,7 +64,7 @@ func (BaseDriver) ProcessWatermark(Context, uint32, uint64) error { return nil }
 // TakeCheckpoint does nothing.
 func (BaseDriver) TakeCheckpoint(Context, uint64) error { return nil }
 
-// CheckHeartbeat says that the function is well.
+// CheckHeartbeat returns true.
 func (BaseDriver) CheckHeartbeat(Context) bool { return true }
 
 // Close does nothing.
@@ -72,7 +73,7 @@ func (BaseDriver) Close(Context) error { return nil }
 // Exec does nothing.
 func (BaseDriver) Exec(Context, string, []Module) error { return nil }
 
-// Custom answers a copy of the request.
+// Custom returns a copy of the request.
 func (BaseDriver) Custom(_ Context, payload []byte) ([]byte, error) {
 	return append([]byte{}, payload...), nil
 }

@@ -3,49 +3,49 @@
 
 package api
 
-// ErrorCode tells what kind of error an SDKError is.
+// ErrorCode is the kind of an SDKError.
 type ErrorCode string
 
 // The codes of the SDK.
 const (
-	// ErrRuntimeInvalidDriver says that Run was given no driver, or two, or was not called.
+	// ErrRuntimeInvalidDriver means that Run was called with nil, was called twice, or was not called.
 	ErrRuntimeInvalidDriver ErrorCode = "runtime_invalid_driver"
-	// ErrRuntimeNotInitialized says that Init was not called, or failed.
+	// ErrRuntimeNotInitialized means that Init was not called or failed.
 	ErrRuntimeNotInitialized ErrorCode = "runtime_not_initialized"
-	// ErrRuntimeClosed says that the function, or its context, was closed.
+	// ErrRuntimeClosed means that the function or its context is closed.
 	ErrRuntimeClosed ErrorCode = "runtime_closed"
-	// ErrStoreInvalidName says that a store's name is not 1 to 255 bytes of UTF-8.
+	// ErrStoreInvalidName means that a store's name is not 1 to 255 bytes of UTF-8.
 	ErrStoreInvalidName ErrorCode = "store_invalid_name"
-	// ErrStoreInternal says that the store refused a call, or that an iterator was closed.
+	// ErrStoreInternal means that the store refused a call, or that an iterator is closed.
 	ErrStoreInternal ErrorCode = "store_internal"
-	// ErrStoreNotFound says that the store's handle was closed.
+	// ErrStoreNotFound means that the store's handle is closed.
 	ErrStoreNotFound ErrorCode = "store_not_found"
-	// ErrStoreIO says that the store could not read or write.
+	// ErrStoreIO means that the store could not read or write.
 	ErrStoreIO ErrorCode = "store_io"
-	// ErrResultUnexpected says that the host refused, called or answered what the SDK did not expect.
+	// ErrResultUnexpected means that the host refused what was emitted, or did something that the SDK does not expect.
 	ErrResultUnexpected ErrorCode = "result_unexpected"
-	// ErrTimerUnavailable says that there are no timers: the driver does not implement TimerDriver, or the world has none.
+	// ErrTimerUnavailable means that the driver does not implement TimerDriver, or that the host's world has no timers.
 	ErrTimerUnavailable ErrorCode = "timer_unavailable"
-	// ErrTimerInvalid says that a timer's key is too long, or its domain unknown.
+	// ErrTimerInvalid means that a timer's key is too long or its domain unknown.
 	ErrTimerInvalid ErrorCode = "timer_invalid"
 )
 
-// SDKError is every error that the SDK itself makes. Use errors.As to get at its code.
+// SDKError is the type of every error that the SDK itself creates. Use errors.As to read its code.
 type SDKError struct {
-	// Code is the kind of error.
+	// Code is the kind of the error.
 	Code ErrorCode
 	// Message says what happened.
 	Message string
-	// Cause is the error behind it, if there is one.
+	// Cause is the underlying error, or nil.
 	Cause error
 }
 
-// NewError makes an error of a code with a message.
+// NewError returns an SDKError with a code and a message.
 func NewError(code ErrorCode, message string) *SDKError {
 	return &SDKError{Code: code, Message: message}
 }
 
-// Error is the message, the cause and the code.
+// Error returns the message, followed by the cause and the code.
 func (e *SDKError) Error() string {
 	text := e.Message
 	if e.Cause != nil {
@@ -54,10 +54,11 @@ func (e *SDKError) Error() string {
 	return text + " (" + string(e.Code) + ")"
 }
 
-// Unwrap is the cause.
+// Unwrap returns the cause.
 func (e *SDKError) Unwrap() error { return e.Cause }
 
-// Is tells whether target is an SDKError of the same code, so that errors.Is works with &SDKError{Code: …}.
+// Is reports whether target is an SDKError that has the same code and nothing else, so that errors.Is works with
+// &SDKError{Code: …}.
 func (e *SDKError) Is(target error) bool {
 	other, ok := target.(*SDKError)
 	return ok && other.Code == e.Code && other.Message == "" && other.Cause == nil

@@ -3,46 +3,46 @@
 
 package api
 
-// Store is keyed state of the task, which no other task sees. Writes become durable together with the records that they were
-// made for. A function reads its own writes. An absent key is not an empty value. Bytes that are passed in are copied, and
-// bytes that are given out belong to the caller.
+// Store is the keyed state of a task. No other task sees it. Writes become durable together with the records that caused them, and
+// a function reads its own writes. An absent key is not the same as an empty value. A Store copies the bytes that it is given, and
+// the bytes that it returns belong to the caller.
 //
-// Simple keys and complex keys are apart from each other.
+// Simple keys and complex keys never meet.
 type Store interface {
 	// PutState stores a value under a simple key.
 	PutState(key, value []byte) error
-	// GetState is the value of a simple key, and whether there is one.
+	// GetState returns the value of a simple key, and whether the key is there.
 	GetState(key []byte) (value []byte, found bool, err error)
-	// DeleteState removes a simple key; it is no error when the key is absent.
+	// DeleteState removes a simple key. It does nothing if the key is absent.
 	DeleteState(key []byte) error
-	// ListStates gives the simple keys from the first bound, inclusive, to the second, exclusive, in byte order. No key is
-	// before an empty second bound.
+	// ListStates returns the simple keys from startInclusive to endExclusive, in byte order. If endExclusive is empty, there are
+	// none.
 	ListStates(startInclusive, endExclusive []byte) ([][]byte, error)
 
 	// Put stores a value under a complex key.
 	Put(key ComplexKey, value []byte) error
-	// Get is the value of a complex key, and whether there is one.
+	// Get returns the value of a complex key, and whether the key is there.
 	Get(key ComplexKey) (value []byte, found bool, err error)
-	// Delete removes a complex key; it is no error when the key is absent.
+	// Delete removes a complex key. It does nothing if the key is absent.
 	Delete(key ComplexKey) error
-	// Merge appends bytes to the value of a complex key without reading it; an absent one counts as empty.
+	// Merge appends bytes to the value of a complex key without reading it. An absent value counts as empty.
 	Merge(key ComplexKey, value []byte) error
-	// DeletePrefix removes all keys of the same first three parts whose user key begins with that of key.
+	// DeletePrefix removes all keys that have the first three parts of key and a user key that begins with key.UserKey.
 	DeletePrefix(key ComplexKey) error
 
-	// ListComplex gives the user keys below three parts from startInclusive to endExclusive, in byte order. No key is before
-	// an empty endExclusive.
+	// ListComplex returns the user keys with these first three parts from startInclusive to endExclusive, in byte order. If
+	// endExclusive is empty, there are none.
 	ListComplex(keyGroup, key, namespace, startInclusive, endExclusive []byte) ([][]byte, error)
-	// ScanComplex gives all pairs below three parts, in the byte order of their user keys. They are read as the iterator
-	// proceeds, not collected.
+	// ScanComplex returns an iterator over all pairs with these first three parts, in the byte order of their user keys. The
+	// iterator reads a page at a time.
 	ScanComplex(keyGroup, key, namespace []byte) (Iterator, error)
 
-	// Close gives this handle up: its calls give ErrStoreNotFound from then on. The state stays, and Context.GetOrCreateStore
+	// Close closes this handle: its methods return ErrStoreNotFound from then on. The state stays, and Context.GetOrCreateStore
 	// opens it again.
 	Close() error
 }
 
-// ComplexKey is a key of four parts. Parts are never mixed up: "ab", "c" is not "a", "bc".
+// ComplexKey is a key of four parts. Parts are never mixed up: ("ab", "c") is not ("a", "bc").
 type ComplexKey struct {
 	// KeyGroup is the first part.
 	KeyGroup []byte
@@ -50,16 +50,16 @@ type ComplexKey struct {
 	Key []byte
 	// Namespace is the third part.
 	Namespace []byte
-	// UserKey is the part by which keys of the same three others are ordered.
+	// UserKey is the last part. Keys with the same first three parts are ordered by it.
 	UserKey []byte
 }
 
-// Iterator gives the pairs of a scan. A write behind the page that is being read is seen when its page is read.
+// Iterator reads the pairs of a scan one by one. It reads a page at a time, so it sees a write to a page that it has not read yet.
 type Iterator interface {
-	// HasNext tells whether Next will give a pair.
+	// HasNext reports whether Next will return a pair.
 	HasNext() (bool, error)
-	// Next is the next user key with its value; ok is false at the end.
+	// Next returns the next user key with its value. At the end ok is false.
 	Next() (key, value []byte, ok bool, err error)
-	// Close releases the iterator; its other methods give an error from then on.
+	// Close releases the iterator. Its other methods return an error from then on.
 	Close() error
 }

@@ -3,17 +3,17 @@
 
 package api
 
-// TimeDomain is what the time of a timer is compared with.
+// TimeDomain says which clock a timer follows.
 type TimeDomain uint8
 
 const (
-	// EventTime is the function's watermark: a timer is due when no record older than its time is expected from any input.
+	// EventTime is the function's watermark. A timer is due when no input is expected to bring a record older than the timer.
 	EventTime TimeDomain = 0
 	// ProcessingTime is the machine's clock.
 	ProcessingTime TimeDomain = 1
 )
 
-// String is the domain's name.
+// String returns the domain's name.
 func (d TimeDomain) String() string {
 	switch d {
 	case EventTime:
@@ -26,39 +26,41 @@ func (d TimeDomain) String() string {
 
 // Timer is a timer that is due.
 type Timer struct {
-	// Domain is what its time was compared with.
+	// Domain is the clock that the timer followed.
 	Domain TimeDomain
-	// Key is the function's own name for it. There is one timer for each domain and key.
+	// Key is the function's own name for the timer. There is at most one timer for each domain and key.
 	Key []byte
-	// Time is when it was due, in milliseconds since the Unix epoch.
+	// Time is when the timer was due, in milliseconds since the Unix epoch.
 	Time int64
 }
 
-// TimerDriver is what a Driver has beside that sets timers.
+// TimerDriver is implemented by drivers that set timers.
 type TimerDriver interface {
-	// OnTimer is called once for each timer that is due, in the order of their times. The timer is not set any more, and may
-	// be set again. What is emitted by Context.Emit has the timer's time. After an error, or a panic, the timer is tried again by
-	// a new instance until it succeeds; nothing else is processed meanwhile. With the error policy "stop" the function stops.
+	// OnTimer is called once for each timer that is due, in the order of their times. The timer is no longer set, and OnTimer may
+	// set it again. Records that Context.Emit sends have the timer's time. If OnTimer returns an error or panics, a new instance
+	// tries the timer again until it succeeds, and nothing else is processed meanwhile. With the error policy "stop" the function
+	// stops.
 	OnTimer(ctx Context, timer Timer) error
 }
 
-// TimerContext is a Context that sets timers. Those of the SDK are ones in both worlds:
+// TimerContext is a Context that sets timers. Every Context that the SDK passes implements it, in both worlds:
 //
 //	timers := ctx.(fssdk.TimerContext)
 //	err := timers.SetTimer(fssdk.EventTime, key, end)
 //
-// Timers belong to the epoch like state: they are kept by the host and outlast the instance, each is due exactly once, and
-// those that a failed call has set are not set.
+// Timers belong to the epoch, like state. The host keeps them, so they outlast the instance. Each is due exactly once, and a timer
+// that a failed call has set is not set.
 //
-// Both calls give ErrTimerUnavailable when the driver is no TimerDriver, and in the per-record world, which has no timers.
+// Both methods return ErrTimerUnavailable if the driver does not implement TimerDriver, and in the per-record world, which has no
+// timers.
 type TimerContext interface {
 	Context
 
-	// SetTimer sets the timer of that domain and key to a time in milliseconds since the Unix epoch. One that is set already is
-	// moved. One whose time has come is due as soon as the call at hand is over. A key has at most 65,536 bytes, which are
-	// copied, or the error is ErrTimerInvalid.
+	// SetTimer sets the timer with that domain and key to a time in milliseconds since the Unix epoch, or moves it there. If the
+	// time has come already, the timer is due when the current call is over. SetTimer copies the key, and returns
+	// ErrTimerInvalid if the key has more than 65,536 bytes.
 	SetTimer(domain TimeDomain, key []byte, at int64) error
 
-	// DeleteTimer deletes a timer; it is no error when it is not set.
+	// DeleteTimer deletes a timer. It does nothing if the timer is not set.
 	DeleteTimer(domain TimeDomain, key []byte) error
 }

@@ -1,19 +1,19 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package fstest runs a driver in plain "go test", without a server and without WebAssembly.
+// Package fstest runs a driver in "go test", without a server and without WebAssembly.
 //
 // A Host does in memory what Function Stream does with a function: it initializes an instance, gives it batches of records,
-// ends epochs, and makes a new instance when something fails. What was emitted and written since the last checkpoint goes
-// with the instance that is given up, and the records since then are given to the next one, so that a driver whose fields
-// hold what belongs into state is found out here.
+// ends epochs, and creates a new instance if something fails. With the old instance goes what was emitted and written since the
+// last checkpoint, and the new one gets the records since then again. So a test finds a driver that keeps in its fields what
+// belongs into state.
 //
 //	host, err := fstest.New(func() fssdk.Driver { return &Counter{} }, fstest.Options{})
 //	err = host.Send("a", "b", "a")
 //	err = host.Restart()
 //	emitted := host.TakeEmitted()
 //
-// The same scenario files that check this package check the real host: tests/sdk in the repository.
+// The scenario files in tests/sdk of the repository check both this package and the real host.
 package fstest
 
 import (
@@ -24,42 +24,44 @@ import (
 	"github.com/functionstream/function-stream/go-sdk/impl"
 )
 
-// Options of a Host.
+// Options configures a Host.
 type Options struct {
-	// Config is given to Init.
+	// Config is the configuration that Init gets.
 	Config map[string]string
-	// Outputs is how many outputs the function has; 0 stands for one.
+	// Outputs is the number of outputs of the function; 0 means one.
 	Outputs int
-	// Inputs is how many input groups the function has; 0 stands for one. Event time begins when each of them has had a watermark.
+	// Inputs is the number of input groups of the function; 0 means one. Event time begins when each of them has a watermark.
 	Inputs int
 }
 
-// Record is an input.
+// Record is a record that the function gets.
 type Record struct {
 	// Source is the index of the input group.
 	Source uint32
-	// Key of the record; nil when it has none.
+	// Key is the record's key, or nil if it has none.
 	Key []byte
-	// Headers of the record.
+	// Headers are the record's headers in order.
 	Headers []api.Header
 	// Timestamp is the record's time in milliseconds since the Unix epoch.
 	Timestamp int64
 	// Value is the payload.
 	Value []byte
+	// Null makes the value null. Value must be empty then.
+	Null bool
 }
 
-// RecordError says which record of a batch failed, and why.
+// RecordError is the failure of one record of a batch.
 type RecordError struct {
-	// Index of the record in its batch.
+	// Index is the index of the record in its batch.
 	Index int
-	// Err is what the driver returned, or its panic.
+	// Err is the error that the driver returned, or its panic.
 	Err error
 }
 
-// Error is the reason with the index before it.
+// Error returns the index and the reason.
 func (e *RecordError) Error() string { return fmt.Sprintf("record %d: %v", e.Index, e.Err) }
 
-// Unwrap is the reason.
+// Unwrap returns the reason.
 func (e *RecordError) Unwrap() error { return e.Err }
 
 // Host runs one task of a function.
@@ -78,8 +80,8 @@ type Host struct {
 	clock      *int64
 }
 
-// New makes a host and the first instance of the function. The factory is called for each instance, and must give a new
-// driver each time.
+// New creates a Host and the first instance of the function. It calls factory for each instance; factory must return a new driver
+// each time.
 func New(factory func() api.Driver, options Options) (*Host, error) {
 	if options.Outputs == 0 {
 		options.Outputs = 1
@@ -112,9 +114,9 @@ func (h *Host) Send(values ...string) error {
 	return h.Process(records...)
 }
 
-// Process gives records to the function as one batch. A record that fails is left out, as by a function whose error policy
-// is to skip; all others are processed. Then the timers fire that are due. The error is nil, or joins a RecordError for each
-// record that failed, and a TimerError if a timer did.
+// Process gives records to the function as one batch, then fires the timers that are due. A record that fails is left out, as
+// with the error policy "skip", and all others are processed. The error joins a RecordError for each record that failed, and a
+// TimerError if a timer failed.
 func (h *Host) Process(records ...Record) error {
 	// One that failed before.
 	if err := h.advance(); err != nil {
@@ -159,8 +161,11 @@ func (h *Host) process(records []Record, base int) []error {
 func (h *Host) batch(records []Record) (uint32, error) {
 	packed := make([]impl.FrameRecord, len(records))
 	for i, record := range records {
+		if record.Null && len(record.Value) > 0 {
+			return uint32(i), fmt.Errorf("a record with a null value has %d bytes of value", len(record.Value))
+		}
 		packed[i] = impl.FrameRecord{Channel: record.Source, Record: api.Record{
-			Key: record.Key, Headers: record.Headers, Timestamp: record.Timestamp, Value: record.Value,
+			Key: record.Key, Headers: record.Headers, Timestamp: record.Timestamp, Value: record.Value, Null: record.Null,
 		}}
 	}
 	return h.runtime.ProcessBatch(impl.EncodeFrame(packed))
@@ -182,8 +187,8 @@ func (h *Host) restore() error {
 	return nil
 }
 
-// Checkpoint ends the epoch: what was emitted and written since the last one stays from now on. Timers that it made due fire in
-// the next one.
+// Checkpoint ends the epoch: what was emitted and written since the last checkpoint stays from now on. Timers that became due by
+// it fire in the next epoch.
 func (h *Host) Checkpoint() error {
 	if err := h.runtime.TakeCheckpoint(h.epoch + 1); err != nil {
 		return errors.Join(err, h.restore())
@@ -194,16 +199,17 @@ func (h *Host) Checkpoint() error {
 	return h.advance()
 }
 
-// Epoch is the id of the last checkpoint; 0 before the first.
+// Epoch returns the id of the last checkpoint, or 0 before the first.
 func (h *Host) Epoch() uint64 { return h.epoch }
 
-// Restart gives the instance up as if the process had died, and goes on from the last checkpoint with the inputs since then.
+// Restart drops the instance as if the process had died. A new one goes on from the last checkpoint and gets the inputs since then
+// again.
 func (h *Host) Restart() error {
 	h.stopped = false
 	return errors.Join(h.restore(), h.advance())
 }
 
-// Heartbeat asks the function whether it is well. When it is not, a new instance goes on from the last checkpoint.
+// Heartbeat asks the function whether it is well. If it is not, a new instance goes on from the last checkpoint.
 func (h *Host) Heartbeat() (well bool, err error) {
 	if well, err = h.runtime.CheckHeartbeat(); !well {
 		err = errors.Join(err, h.restore())
@@ -220,7 +226,7 @@ func (h *Host) Custom(payload []byte) ([]byte, error) {
 	return answer, h.advance()
 }
 
-// Exec hands modules to the function.
+// Exec sends modules to the function.
 func (h *Host) Exec(className string, modules ...api.Module) error {
 	if err := h.runtime.Exec(className, modules); err != nil {
 		return err
@@ -228,7 +234,7 @@ func (h *Host) Exec(className string, modules ...api.Module) error {
 	return h.advance()
 }
 
-// Stop ends the epoch and closes the function. Every later call gives ErrRuntimeClosed, until Restart starts it again.
+// Stop ends the epoch and closes the function. Every later call returns ErrRuntimeClosed until Restart starts the function again.
 func (h *Host) Stop() error {
 	if err := h.Checkpoint(); err != nil {
 		return err

@@ -10,15 +10,15 @@ import (
 	"github.com/functionstream/function-stream/go-sdk/impl"
 )
 
-// What a test can look at. Nothing here changes what the function sees.
+// This file has what a test can look at. Nothing here changes what the function sees.
 
-// Emitted gives everything that was emitted, in order, that of the open epoch included.
+// Emitted returns everything that was emitted, in order, including the open epoch.
 func (h *Host) Emitted() []Emitted { return slices.Clone(h.memory.emitted) }
 
-// Committed gives what was emitted up to the last checkpoint.
+// Committed returns what was emitted up to the last checkpoint.
 func (h *Host) Committed() []Emitted { return slices.Clone(h.memory.emitted[:h.memory.keptEmitted]) }
 
-// TakeEmitted ends the epoch, and gives and forgets everything that was emitted.
+// TakeEmitted ends the epoch, then returns and forgets everything that was emitted.
 func (h *Host) TakeEmitted() ([]Emitted, error) {
 	if err := h.Checkpoint(); err != nil {
 		return nil, err
@@ -28,7 +28,7 @@ func (h *Host) TakeEmitted() ([]Emitted, error) {
 	return emitted, nil
 }
 
-// Values gives what was emitted to output 0 as strings.
+// Values returns what was emitted to output 0 as strings. A null value is an empty string.
 func (h *Host) Values() []string {
 	values := []string{}
 	for _, emitted := range h.memory.emitted {
@@ -39,17 +39,16 @@ func (h *Host) Values() []string {
 	return values
 }
 
-// Watermarks gives the watermarks that were emitted.
+// Watermarks returns the watermarks that were emitted.
 func (h *Host) Watermarks() []Watermark { return slices.Clone(h.memory.watermarks) }
 
-// State is a store through a test's eyes, with the writes of the open epoch. A store that the function has not opened is
-// empty.
+// State shows a test what is in a store, including the writes of the open epoch. A store that the function has not opened is empty.
 type State struct {
 	name string
 	host *Host
 }
 
-// State looks at a store.
+// State returns a view of the store with that name.
 func (h *Host) State(name string) State { return State{name: name, host: h} }
 
 // get looks beside the function's own cache, which has passed on all writes when a call has ended.
@@ -60,17 +59,17 @@ func (s State) get(key []byte) (value []byte, found bool) {
 	return value, found
 }
 
-// Get is the value of a simple key, and whether there is one.
+// Get returns the value of a simple key, and whether the key is there.
 func (s State) Get(key string) (value []byte, found bool) {
 	return s.get(impl.SimpleKey([]byte(key)))
 }
 
-// GetComplex is the value of a complex key, and whether there is one.
+// GetComplex returns the value of a complex key, and whether the key is there.
 func (s State) GetComplex(key api.ComplexKey) (value []byte, found bool) {
 	return s.get(impl.ComplexKey(key))
 }
 
-// Keys gives the simple keys in order.
+// Keys returns the simple keys in order.
 func (s State) Keys() []string {
 	keys := []string{}
 	if store := s.host.memory.stores[s.name]; store != nil {
@@ -81,7 +80,7 @@ func (s State) Keys() []string {
 	return keys
 }
 
-// Len is the number of keys of both kinds.
+// Len returns the number of keys, simple and complex.
 func (s State) Len() int {
 	if store := s.host.memory.stores[s.name]; store != nil {
 		return len(store.values)

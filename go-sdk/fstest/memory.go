@@ -11,11 +11,11 @@ import (
 	"github.com/functionstream/function-stream/go-sdk/impl"
 )
 
-// Emitted is an output.
+// Emitted is a record that the function emitted.
 type Emitted struct {
 	// Target is the index of the output.
 	Target uint32
-	// Record is what was emitted; by Emit, a value with the time of the record in process.
+	// Record is the record. Context.Emit gives it the time of the record that was in process, and neither key nor headers.
 	api.Record
 }
 
@@ -23,7 +23,7 @@ type Emitted struct {
 type Watermark struct {
 	// Target is the index of the output.
 	Target uint32
-	// Watermark in milliseconds since the Unix epoch.
+	// Watermark is the time in milliseconds since the Unix epoch.
 	Watermark uint64
 }
 

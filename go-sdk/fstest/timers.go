@@ -15,31 +15,32 @@ import (
 	"github.com/functionstream/function-stream/go-sdk/impl"
 )
 
-// Time stands still until a test moves it: Host.Watermark moves event time, Host.AdvanceTime the machine's clock; neither goes
-// back at a restart. When a call is over, the timers fire that are due, also those whose time had come when they were set. Those
-// of event time fire before the driver is told the watermark that made them due.
+// Time stands still until a test moves it: Host.Watermark moves event time, and Host.AdvanceTime moves the machine's clock. Neither
+// goes back at a restart. At the end of each call the timers that are due fire, including those whose time had come when they were
+// set. Timers of event time fire before the driver gets the watermark that made them due.
 //
-// As on a server, a timer that fails is tried again, and nothing else is done before it succeeds: the error of each later call is
-// the same.
+// As on a server, a timer that fails is tried again, and nothing else happens before it succeeds: each later call returns the same
+// error.
 
-// TimerError says which timer failed, and why.
+// TimerError is the failure of a timer.
 type TimerError struct {
-	// Timer is the timer.
+	// Timer is the timer that failed.
 	Timer api.Timer
-	// Err is what the driver returned, or its panic.
+	// Err is the error that the driver returned, or its panic.
 	Err error
 }
 
-// Error is the reason with the timer before it.
+// Error returns the timer and the reason.
 func (e *TimerError) Error() string {
 	return fmt.Sprintf("the timer '%s' of %d: %v", e.Timer.Key, e.Timer.Time, e.Err)
 }
 
-// Unwrap is the reason.
+// Unwrap returns the reason.
 func (e *TimerError) Unwrap() error { return e.Err }
 
-// Watermark is a watermark of an input group. The function's is that of the group that is furthest behind. When it rises, the
-// timers of event time fire that are due, and then Driver.ProcessWatermark is told. The error is a TimerError when a timer fails.
+// Watermark raises the watermark of an input group. The function's watermark is that of the group that is furthest behind. When it
+// rises, the timers of event time that are due fire, and then Driver.ProcessWatermark is called. If a timer fails, the error is a
+// TimerError.
 func (h *Host) Watermark(source uint32, watermark uint64) error {
 	if int(source) >= h.options.Inputs {
 		return fmt.Errorf("there is no input group %d; Options.Inputs says that there are %d", source, h.options.Inputs)
@@ -48,8 +49,8 @@ func (h *Host) Watermark(source uint32, watermark uint64) error {
 	return h.advance()
 }
 
-// AdvanceTime moves the machine's clock on, to milliseconds since the Unix epoch, and fires the timers of processing time that
-// are due then. The error is a TimerError when one fails.
+// AdvanceTime moves the machine's clock forward to a time in milliseconds since the Unix epoch, and fires the timers of processing
+// time that are due then. If a timer fails, the error is a TimerError.
 func (h *Host) AdvanceTime(now int64) error {
 	if h.clock == nil || *h.clock < now {
 		h.clock = &now
@@ -57,7 +58,8 @@ func (h *Host) AdvanceTime(now int64) error {
 	return h.advance()
 }
 
-// Timers gives the timers that are set, in the order of their times, those of event time first.
+// Timers returns the timers that are set: first those of event time, then those of processing time, each in the order of their
+// times.
 func (h *Host) Timers() []api.Timer {
 	return append(h.memory.due(api.EventTime, math.MaxInt64), h.memory.due(api.ProcessingTime, math.MaxInt64)...)
 }

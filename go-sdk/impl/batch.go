@@ -18,8 +18,8 @@ type Batch struct {
 	contextBase
 	host    Host
 	outputs uint32
-	// The frame in process, which record of it, and that one's time.
-	frame     frame
+	// The frame whose records are in process, nil between them; which record of it; and the time of what is emitted.
+	frame     *frame
 	index     int
 	timestamp int64
 	emitted   frameBuilder
@@ -33,7 +33,7 @@ type Batch struct {
 
 var _ api.RecordContext = (*Batch)(nil)
 
-// NewBatch is a world of a function that has so many outputs.
+// NewBatch returns the packed world of a function with that number of outputs.
 func NewBatch(host Host, config map[string]string, outputs int) *Batch {
 	return &Batch{contextBase: contextBase{config: config}, host: host, outputs: uint32(outputs)}
 }
@@ -61,6 +61,9 @@ func (b *Batch) EmitRecord(target uint32, record api.Record) error {
 	if target >= b.outputs {
 		return noOutput(target, b.outputs)
 	}
+	if record.Null && len(record.Value) > 0 {
+		return api.NewError(api.ErrResultUnexpected, "a record with a null value has "+strconv.Itoa(len(record.Value))+" bytes of value")
+	}
 	size := len(record.Key) + len(record.Value)
 	for _, header := range record.Headers {
 		if len(header.Name) > mostName || !utf8.ValidString(header.Name) {
@@ -83,9 +86,9 @@ func (b *Batch) room(size int) error {
 	return nil
 }
 
-// Record is the record in process.
+// Record returns the record in process.
 func (b *Batch) Record() api.Record {
-	if b.index >= len(b.frame.timestamps) {
+	if b.frame == nil {
 		return api.Record{}
 	}
 	return api.Record{
@@ -93,6 +96,7 @@ func (b *Batch) Record() api.Record {
 		Headers:   b.frame.headers(b.index),
 		Timestamp: b.timestamp,
 		Value:     b.frame.value(b.index),
+		Null:      b.frame.null(b.index),
 	}
 }
 

@@ -21,7 +21,7 @@ type contextBase struct {
 
 func (c *contextBase) shut() { c.closed = true }
 
-// Config is a copy, so that a driver that changes it changes it for itself.
+// Config returns a copy, so a driver that changes it changes only its own.
 func (c *contextBase) Config() map[string]string {
 	config := make(map[string]string, len(c.config))
 	for key, value := range c.config {
@@ -30,7 +30,7 @@ func (c *contextBase) Config() map[string]string {
 	return config
 }
 
-// Close ends the context.
+// Close closes the context.
 func (c *contextBase) Close() error {
 	c.closed = true
 	return nil

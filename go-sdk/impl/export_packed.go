@@ -32,6 +32,7 @@ func result(err error) unsafe.Pointer {
 func packedInit(config, pairs, _, _ uint32, _ uint64, _, _, outputs uint32) unsafe.Pointer {
 	read := readConfig(config, pairs)
 	abi.Reset()
+	packed.Watch(&program.atHand)
 	return result(program.Init(NewBatch(packedHost{}, read, int(outputs)), read))
 }
 

@@ -17,6 +17,7 @@ const (
 	frameHeader = 16
 	frameRecord = 28
 	hasKey      = 1
+	nullValue   = 2
 	mostName    = 1<<16 - 1
 )
 
@@ -78,6 +79,9 @@ func (f *frame) key(i int) []byte {
 	return f.payload[start:end:end]
 }
 
+// null reports whether the value of a record is null.
+func (f *frame) null(i int) bool { return f.attributes[i]&nullValue != 0 }
+
 // headers of a record, decoded.
 func (f *frame) headers(i int) (headers []api.Header) {
 	rest := f.payload[f.keyEnds[i]:f.headerEnds[i]]
@@ -110,12 +114,15 @@ func (b *frameBuilder) push(channel uint32, timestamp int64, value []byte) {
 	b.records = append(b.records, builtRecord{timestamp, channel, 0, start, start, uint32(len(b.payload))})
 }
 
-// pushRecord adds a record. The names of its headers must have been checked.
+// pushRecord adds a record. The names of its headers must have been checked, and that a null value has no bytes.
 func (b *frameBuilder) pushRecord(channel uint32, record api.Record) {
 	built := builtRecord{timestamp: record.Timestamp, channel: channel}
 	if record.Key != nil {
 		built.attributes = hasKey
 		b.payload = append(b.payload, record.Key...)
+	}
+	if record.Null {
+		built.attributes |= nullValue
 	}
 	built.key = uint32(len(b.payload))
 	for _, header := range record.Headers {

@@ -5,13 +5,13 @@ package impl
 
 import "github.com/functionstream/function-stream/go-sdk/api"
 
-// FrameRecord is a record in or out of a frame. For a host in Go.
+// FrameRecord is a record of a frame, for hosts in Go.
 type FrameRecord struct {
 	Channel uint32
 	api.Record
 }
 
-// EncodeFrame makes a frame of records.
+// EncodeFrame returns the frame of records.
 func EncodeFrame(records []FrameRecord) []byte {
 	var builder frameBuilder
 	for _, record := range records {
@@ -20,7 +20,7 @@ func EncodeFrame(records []FrameRecord) []byte {
 	return builder.frame()
 }
 
-// DecodeFrame reads the records of a frame; their values are parts of it.
+// DecodeFrame reads the records of a frame. Their bytes are parts of the frame.
 func DecodeFrame(bytes []byte) ([]FrameRecord, error) {
 	frame, err := parseFrame(bytes)
 	if err != nil {
@@ -29,7 +29,8 @@ func DecodeFrame(bytes []byte) ([]FrameRecord, error) {
 	records := make([]FrameRecord, len(frame.timestamps))
 	for i := range records {
 		records[i] = FrameRecord{frame.channels[i], api.Record{
-			Key: frame.key(i), Headers: frame.headers(i), Timestamp: frame.timestamps[i], Value: frame.value(i),
+			Key: frame.key(i), Headers: frame.headers(i), Timestamp: frame.timestamps[i],
+			Value: frame.value(i), Null: frame.null(i),
 		}}
 	}
 	return records, nil

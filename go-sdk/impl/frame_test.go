@@ -60,6 +60,20 @@ func TestKeysAndHeadersAreReadBack(t *testing.T) {
 	}
 }
 
+// The record of a null value in the golden bytes of crates/frame.
+func TestANullValueIsWrittenAndReadByteByByte(t *testing.T) {
+	const wanted = "46534601" + "01000000" + "00000000" + "01000000" + "0500000000000000" + "02000000" + "03000000" +
+		"01000000" + "01000000" + "01000000" + "64"
+	written := []FrameRecord{{2, api.Record{Key: []byte("d"), Timestamp: 5, Value: []byte{}, Null: true}}}
+	frame := EncodeFrame(written)
+	if got := hex.EncodeToString(frame); got != wanted {
+		t.Fatalf("got\n%s\nnot\n%s", got, wanted)
+	}
+	if read, err := DecodeFrame(frame); err != nil || !reflect.DeepEqual(read, written) {
+		t.Fatalf("%v is not %v, %v", read, written, err)
+	}
+}
+
 func TestAppendingToAValueLeavesTheNextRecordAlone(t *testing.T) {
 	records, _ := DecodeFrame(EncodeFrame([]FrameRecord{{0, api.Record{Timestamp: 0, Value: []byte("a")}}, {0, api.Record{Timestamp: 0, Value: []byte("b")}}}))
 	_ = append(records[0].Value, 'x')

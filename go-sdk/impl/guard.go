@@ -30,7 +30,7 @@ func panicked(p any) error {
 	return fmt.Errorf("panic: %v\n\n%s", p, debug.Stack())
 }
 
-// Text is what an error says, as the host can take it: UTF-8 of a bounded length.
+// Text returns the text of an error in the form that the host accepts: UTF-8 of a bounded length.
 func Text(err error) (text string) {
 	defer func() {
 		if p := recover(); p != nil {

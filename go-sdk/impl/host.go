@@ -1,25 +1,24 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package impl carries out what package api promises. It is not for functions to import, except through package fssdk.
+// Package impl implements what package api promises. Functions use it only through package fssdk.
 //
-// Runtime takes the host's calls and gives them to the driver. What the driver does goes to a World: Batch, which gathers
-// records and writes and passes them on in few calls of the packed world's Host, or, in a component, the per-record world,
-// where each is a call of its own.
+// Runtime passes the host's calls to the driver. What the driver does goes to a World: to Batch, which gathers records and writes and
+// passes them to the packed world's Host in few calls, or, in a component, to the per-record world, where each is a call of its own.
 package impl
 
 import "github.com/functionstream/function-stream/go-sdk/api"
 
-// Host is the packed world's side of the boundary. Slices that it is given are only valid during the call; those that it
-// gives are the caller's.
+// Host is the packed world's side of the boundary. The slices that it is given are valid only during the call; those that it returns
+// belong to the caller.
 type Host interface {
 	// EmitFrame emits the records of a frame, all or none.
 	EmitFrame(frame []byte) error
-	// EmitWatermark tells an output that no older record will follow.
+	// EmitWatermark promises an output that no older record will follow.
 	EmitWatermark(target uint32, watermark uint64) error
 	// SetTimer sets a timer, or moves it.
 	SetTimer(domain api.TimeDomain, key []byte, at int64) error
-	// DeleteTimer deletes a timer; one that is not set is none.
+	// DeleteTimer deletes a timer. It does nothing if the timer is not set.
 	DeleteTimer(domain api.TimeDomain, key []byte) error
 	// OpenStore opens a store by its name.
 	OpenStore(name string) (StoreHost, error)
@@ -27,21 +26,21 @@ type Host interface {
 
 // StoreHost is one store of a Host. Keys are complete: see the packed world for their two forms.
 type StoreHost interface {
-	// Get is the value of a key, own writes included.
+	// Get returns the value of a key, own writes included.
 	Get(key []byte) (value []byte, found bool, err error)
 	// Write applies an op list in order.
 	Write(ops []byte) error
-	// Scan is a page of pairs from start to end, exclusive, as a pair list, and where the next page starts; nil when this is
-	// the last one.
+	// Scan returns a page of the pairs from start to end, exclusive, as a pair list, and the start of the next page, which is nil
+	// if this is the last one.
 	Scan(start, end []byte, maxBytes uint32) (pairs, next []byte, err error)
 }
 
-// World is what a driver's calls go to.
+// World is the Context of a driver, and what the runtime does with it.
 type World interface {
 	api.Context
-	// Flush passes on what a call did. Called at the end of each.
+	// Flush passes on what a call did. The runtime calls it at the end of each call.
 	Flush() error
-	// shut ends the context, so that all its calls give ErrRuntimeClosed.
+	// shut closes the context: its methods return ErrRuntimeClosed from then on.
 	shut()
 }
 

@@ -11,10 +11,10 @@ const (
 	complexKey = 1
 )
 
-// SimpleKey is a simple key in the host's form. For a host in Go.
+// SimpleKey returns a simple key in the host's form, for hosts in Go.
 func SimpleKey(key []byte) []byte { return appendSimple(nil, key) }
 
-// ComplexKey is a complex key in the host's form. For a host in Go.
+// ComplexKey returns a complex key in the host's form, for hosts in Go.
 func ComplexKey(key api.ComplexKey) []byte { return appendComplex(nil, key) }
 
 func appendSimple(out, key []byte) []byte {

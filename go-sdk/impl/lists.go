@@ -44,7 +44,7 @@ func (l *opList) clear() {
 	}
 }
 
-// ReadOps calls visit with each write of an op list. For a host in Go.
+// ReadOps calls visit with each write of an op list, for hosts in Go.
 func ReadOps(list []byte, visit func(kind byte, key, value []byte) error) error {
 	rest := list[4:]
 	for n := u32(list); n > 0; n-- {
@@ -59,7 +59,7 @@ func ReadOps(list []byte, visit func(kind byte, key, value []byte) error) error 
 	return nil
 }
 
-// AppendPair adds a pair to a pair list, which begins as nil. For a host in Go.
+// AppendPair adds a pair to a pair list, which begins as nil, for hosts in Go.
 func AppendPair(list, key, value []byte) []byte {
 	if list == nil {
 		list = []byte{0, 0, 0, 0}

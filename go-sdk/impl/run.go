@@ -5,8 +5,8 @@ package impl
 
 import "github.com/functionstream/function-stream/go-sdk/api"
 
-// The program's function.
-var program Runtime
+// program is the function of this program.
+var program = Runtime{atHand: NoRecord}
 
-// Run makes a driver the program's function.
+// Run registers a driver as the function of this program.
 func Run(driver api.Driver) { program.Register(driver) }

@@ -5,7 +5,7 @@ package impl
 
 import "github.com/functionstream/function-stream/go-sdk/api"
 
-// NoRecord is the index of a failure that belongs to no certain record of its batch.
+// NoRecord is the index of a failure that no single record of its batch is known to have caused.
 const NoRecord = ^uint32(0)
 
 type phase uint8
@@ -20,18 +20,20 @@ const (
 //
 //	waiting -- Init --> running -- Close --> closed
 //
-// A call in another phase than it belongs to gives ErrRuntimeNotInitialized or ErrRuntimeClosed. A panic of the driver is an
-// error of the call.
+// A call in the wrong phase returns ErrRuntimeNotInitialized or ErrRuntimeClosed. If the driver panics, the call returns an error.
 type Runtime struct {
 	driver  api.Driver
 	mistake *api.SDKError
 	phase   phase
 	world   World
-	// The world, when it is the packed one.
+	// The world, if it is the packed one.
 	batch *Batch
+	// The index of the record that the driver has at hand, NoRecord between records. In a component the host reads it when
+	// the call does not return.
+	atHand uint32
 }
 
-// Register gives the runtime its driver. A mistake is kept, and is the answer to every call.
+// Register gives the runtime its driver. If that is a mistake, every later call returns its error.
 func (r *Runtime) Register(driver api.Driver) {
 	switch {
 	case driver == nil:
@@ -43,7 +45,7 @@ func (r *Runtime) Register(driver api.Driver) {
 	}
 }
 
-// registered tells whether there is a driver.
+// registered returns an error if there is no driver.
 func (r *Runtime) registered() error {
 	switch {
 	case r.mistake != nil:
@@ -54,7 +56,7 @@ func (r *Runtime) registered() error {
 	return nil
 }
 
-// ready tells whether the driver runs.
+// ready returns an error if the driver does not run.
 func (r *Runtime) ready() error {
 	if err := r.registered(); err != nil {
 		return err
@@ -96,9 +98,17 @@ func (r *Runtime) Init(world World, config map[string]string) error {
 	return nil
 }
 
-// ProcessBatch gives the records of a frame to the driver, which may keep the frame's bytes. When one fails, its index is
-// given with the reason, or NoRecord when an earlier record of the batch may be the reason.
+// ProcessBatch gives the records of a frame to the driver, which may keep the frame's bytes. If a record fails, ProcessBatch
+// returns its index with the reason, or NoRecord if an earlier record of the batch may be the reason.
 func (r *Runtime) ProcessBatch(bytes []byte) (index uint32, err error) {
+	return r.each(bytes, func(batch *Batch, records *frame, i int) error {
+		batch.frame, batch.index = records, i
+		return r.driver.Process(batch, records.channels[i], records.value(i))
+	})
+}
+
+// each runs something for each record of a frame, at the record's time, and passes on what that did.
+func (r *Runtime) each(bytes []byte, run func(batch *Batch, records *frame, i int) error) (index uint32, err error) {
 	batch, err := r.packed()
 	if err != nil {
 		return NoRecord, err
@@ -110,26 +120,26 @@ func (r *Runtime) ProcessBatch(bytes []byte) (index uint32, err error) {
 		if err != nil && batch.fault != nil {
 			index = NoRecord
 		}
-		batch.frame = frame{}
+		batch.frame = nil
 	}()
 	index = NoRecord
 	records, err := parseFrame(bytes)
 	if err != nil {
 		return index, err
 	}
-	batch.frame = records
-	driver := r.driver
 	for i := range records.timestamps {
 		index = uint32(i)
-		batch.index, batch.timestamp = i, records.timestamps[i]
-		if err := driver.Process(batch, records.channels[i], records.value(i)); err != nil {
+		r.atHand = index
+		batch.timestamp = records.timestamps[i]
+		if err := run(batch, &records, i); err != nil {
 			return index, err
 		}
 	}
-	return NoRecord, batch.Flush()
+	index, r.atHand = NoRecord, NoRecord
+	return index, batch.Flush()
 }
 
-// packed is the world of the driver when it runs in the packed one.
+// packed returns the world of the driver if that is the packed one.
 func (r *Runtime) packed() (*Batch, error) {
 	if err := r.ready(); err != nil {
 		return nil, err
@@ -150,7 +160,7 @@ func (r *Runtime) ProcessWatermark(source uint32, watermark uint64) error {
 	return r.call(func() error { return r.driver.ProcessWatermark(r.world, source, watermark) })
 }
 
-// TakeCheckpoint tells the driver that the epoch ends.
+// TakeCheckpoint reports the end of the epoch to the driver.
 func (r *Runtime) TakeCheckpoint(id uint64) error {
 	return r.call(func() error { return r.driver.TakeCheckpoint(r.world, id) })
 }
@@ -179,7 +189,7 @@ func (r *Runtime) Close() error {
 	return err
 }
 
-// Exec hands modules to the driver.
+// Exec gives modules to the driver.
 func (r *Runtime) Exec(className string, modules []api.Module) error {
 	return r.call(func() error { return r.driver.Exec(r.world, className, modules) })
 }
@@ -193,7 +203,7 @@ func (r *Runtime) Custom(payload []byte) (answer []byte, err error) {
 	return answer, err
 }
 
-// call is a call of the driver and the passing on of what it did.
+// call calls the driver and passes on what it did.
 func (r *Runtime) call(run func() error) error {
 	if err := r.ready(); err != nil {
 		return err

@@ -5,6 +5,7 @@ package impl
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -211,3 +212,20 @@ func TestTextIsUTF8AndBounded(t *testing.T) {
 type panicking struct{}
 
 func (panicking) Error() string { panic("no text") }
+
+func TestTheRecordAtHandIsKeptForAHostToRead(t *testing.T) {
+	var runtime *Runtime
+	seen := []uint32{}
+	d := &driver{process: func(api.Context, []byte) error {
+		seen = append(seen, runtime.atHand)
+		return nil
+	}}
+	host := &brokenHost{}
+	runtime = started(t, host, d)
+	if _, err := runtime.ProcessBatch(batchOf("a", "b", "c")); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(seen, []uint32{0, 1, 2}) || runtime.atHand != NoRecord {
+		t.Fatalf("%v, and %d in the end", seen, runtime.atHand)
+	}
+}

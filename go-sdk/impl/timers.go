@@ -45,39 +45,15 @@ func (b *Batch) mayTime(domain api.TimeDomain, key []byte) error {
 	return nil
 }
 
-// OnTimers gives the timers of a frame to the driver, which may keep the frame's bytes. When one fails, its index is given with
-// the reason, or NoRecord when an earlier timer of the frame may be the reason.
+// OnTimers gives the timers of a frame to the driver, which may keep the frame's bytes. If a timer fails, OnTimers returns its
+// index with the reason, or NoRecord if an earlier timer of the frame may be the reason.
 func (r *Runtime) OnTimers(bytes []byte) (index uint32, err error) {
-	batch, err := r.packed()
-	if err != nil {
-		return NoRecord, err
-	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = panicked(p)
-		}
-		if err != nil && batch.fault != nil {
-			index = NoRecord
-		}
-	}()
-	index = NoRecord
-	timers, err := parseFrame(bytes)
-	if err != nil {
-		return index, err
-	}
-	for i := range timers.timestamps {
-		index = uint32(i)
+	return r.each(bytes, func(batch *Batch, timers *frame, i int) error {
 		driver, ok := r.driver.(api.TimerDriver)
 		if !ok {
-			// It was set by another revision of the function.
-			return index, api.NewError(api.ErrTimerUnavailable, "a timer is due, but the driver does not implement OnTimer of TimerDriver")
+			// Another revision of the function set it.
+			return api.NewError(api.ErrTimerUnavailable, "a timer is due, but the driver does not implement OnTimer of TimerDriver")
 		}
-		// Records' emits have their time; so have those of timers.
-		batch.timestamp = timers.timestamps[i]
-		timer := api.Timer{Domain: api.TimeDomain(timers.channels[i]), Key: timers.key(i), Time: timers.timestamps[i]}
-		if err := driver.OnTimer(batch, timer); err != nil {
-			return index, err
-		}
-	}
-	return NoRecord, batch.Flush()
+		return driver.OnTimer(batch, api.Timer{Domain: api.TimeDomain(timers.channels[i]), Key: timers.key(i), Time: timers.timestamps[i]})
+	})
 }

@@ -88,7 +88,7 @@ pub struct CallFailure {
     /// The code tells apart what the guest returned, a trap, a limit, an exit, and a fault of the host, which is nobody's
     /// record's fault.
     pub error: Error,
-    /// The index in the batch of the record that failed, where the guest says so.
+    /// The index in the batch of the record that failed, if it is known: the guest says so, or shows which record it has at hand.
     pub record: Option<u32>,
     /// The wasm backtrace, where there is one.
     pub backtrace: Option<String>,

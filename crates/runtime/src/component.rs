@@ -11,6 +11,7 @@ use wasmtime_wasi::WasiCtx;
 
 use crate::fault::{bounded, raise};
 use crate::meter::Meter;
+use crate::packed::progress;
 use crate::sandbox::{Guest, Machine};
 use crate::stores::Stores;
 use crate::wasi;
@@ -23,6 +24,8 @@ pub(crate) struct Component {
     pub(crate) refused: Option<Error>,
     /// The stores that a packed function has opened.
     pub(crate) stores: Stores,
+    /// Where a packed function keeps the index of the record at hand, if it shows that.
+    pub(crate) progress: Option<progress::Cell>,
     /// The time of the record in process, for worlds whose emit has none.
     pub(crate) timestamp: i64,
     pub(crate) meter: Meter,
@@ -37,6 +40,7 @@ impl Component {
             host,
             refused: None,
             stores: Stores::default(),
+            progress: None,
             timestamp: 0,
             meter: Meter::new(&spec.limits),
             wasi: wasi::environment(machine, spec)?,

@@ -111,8 +111,14 @@ pub(crate) fn inspect(artifact: &[u8]) -> Result<Kind> {
 }
 
 fn is_known_interface(name: &str) -> bool {
-    const OURS: [&str; 5] =
-        [packed::output::NAME, packed::state::NAME, timers::NAME, processor::collector::NAME, processor::kv::NAME];
+    const OURS: [&str; 6] = [
+        packed::output::NAME,
+        packed::state::NAME,
+        packed::progress::NAME,
+        timers::NAME,
+        processor::collector::NAME,
+        processor::kv::NAME,
+    ];
     OURS.contains(&name) || wasi::is_known(name)
 }
 

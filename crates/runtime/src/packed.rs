@@ -19,6 +19,7 @@ use crate::sandbox::{Machine, Sandbox};
 use crate::signature::{Export, check, unsupported};
 
 pub(crate) mod output;
+pub(crate) mod progress;
 pub(crate) mod state;
 pub(crate) mod timers;
 
@@ -171,15 +172,21 @@ impl Packed {
         })
     }
 
-    /// A call that is given a frame of so many records, and says which of them failed.
+    /// A call that is given a frame of so many records, and says which of them failed; if it does not return, the function
+    /// may have left the index where the host can read it.
     fn call_with_frame(&mut self, func: Func, frame: &[u8], records: usize) -> CallResult {
-        self.sandbox.call(|store| {
-            let answer = call::<(&[u8],), std::result::Result<(), RecordError>>(func, store, (frame,))?;
-            Ok(answer.map_err(|failed| CallFailure {
+        let mut at_hand = None;
+        let ended = self.sandbox.call(|store| {
+            let answer = call::<(&[u8],), std::result::Result<(), RecordError>>(func, store, (frame,));
+            if answer.is_err() {
+                at_hand = progress::at_hand(store, records);
+            }
+            Ok(answer?.map_err(|failed| CallFailure {
                 record: ((failed.index as usize) < records).then_some(failed.index),
                 ..store.data().reported(failed.message)
             }))
-        })
+        });
+        ended.map_err(|failure| if at_hand.is_some() { failure.at_record(at_hand) } else { failure })
     }
 }
 

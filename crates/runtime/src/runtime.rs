@@ -123,6 +123,7 @@ fn component_linker(engine: &Engine) -> wasmtime::Result<Linker<Component>> {
     wasi::add_to_linker(&mut linker)?;
     packed::output::add_to_linker(&mut linker)?;
     packed::state::add_to_linker(&mut linker)?;
+    packed::progress::add_to_linker(&mut linker)?;
     packed::timers::add_to_linker(&mut linker)?;
     processor::collector::add_to_linker(&mut linker)?;
     processor::kv::add_to_linker(&mut linker)?;

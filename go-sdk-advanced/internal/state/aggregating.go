@@ -9,15 +9,15 @@ import (
 	"github.com/functionstream/function-stream/go-sdk-advanced/codec"
 )
 
-// AggregateFunc makes results of values by way of an accumulator.
+// AggregateFunc adds values to an accumulator and computes a result from it.
 type AggregateFunc[T, ACC, R any] interface {
-	// CreateAccumulator is the accumulator of no value.
+	// CreateAccumulator returns the accumulator of no values.
 	CreateAccumulator() ACC
-	// Add is the accumulator with a value.
+	// Add returns the accumulator with a value added.
 	Add(value T, accumulator ACC) ACC
-	// GetResult is what the accumulator stands for.
+	// GetResult returns the result that the accumulator stands for.
 	GetResult(accumulator ACC) R
-	// Merge is the accumulator of the values of both.
+	// Merge returns the accumulator of the values of both.
 	Merge(a, b ACC) ACC
 }
 
@@ -35,7 +35,7 @@ func NewAggregating[T, ACC, R any](place Place, codec codec.Codec[ACC], function
 	return Aggregating[T, ACC, R]{NewCell(place, codec), function}, nil
 }
 
-// Add takes a value in.
+// Add adds a value.
 func (s *Aggregating[T, ACC, R]) Add(value T) error {
 	accumulator, found, err := s.accumulator.Value()
 	if err != nil {
@@ -47,7 +47,7 @@ func (s *Aggregating[T, ACC, R]) Add(value T) error {
 	return s.accumulator.Update(s.function.Add(value, accumulator))
 }
 
-// Get is the result, and whether there was any value.
+// Get returns the result, and whether any value was added.
 func (s *Aggregating[T, ACC, R]) Get() (result R, found bool, err error) {
 	accumulator, found, err := s.accumulator.Value()
 	if err != nil || !found {
@@ -56,5 +56,5 @@ func (s *Aggregating[T, ACC, R]) Get() (result R, found bool, err error) {
 	return s.function.GetResult(accumulator), true, nil
 }
 
-// Clear forgets all values.
+// Clear removes all values.
 func (s *Aggregating[T, ACC, R]) Clear() error { return s.accumulator.Clear() }

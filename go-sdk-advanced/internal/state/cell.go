@@ -23,7 +23,7 @@ func (s *Cell[T]) Update(value T) error {
 	return s.place.put(nil, data)
 }
 
-// Value is the value, and whether there is one.
+// Value returns the value, and whether there is one.
 func (s *Cell[T]) Value() (value T, found bool, err error) {
 	data, found, err := s.place.get(nil)
 	if err != nil || !found {

@@ -27,7 +27,7 @@ func NewList[T any](place Place, of codec.Codec[T]) List[T] {
 	return List[T]{place, of, size}
 }
 
-// Add puts an element at the end.
+// Add appends an element.
 func (s *List[T]) Add(value T) error {
 	data, err := s.append(nil, value)
 	if err != nil {
@@ -36,7 +36,7 @@ func (s *List[T]) Add(value T) error {
 	return s.place.merge(nil, data)
 }
 
-// AddAll puts elements at the end, all or none.
+// AddAll appends elements, all or none.
 func (s *List[T]) AddAll(values []T) error {
 	data, err := s.encode(values)
 	if err != nil || len(data) == 0 {
@@ -45,7 +45,7 @@ func (s *List[T]) AddAll(values []T) error {
 	return s.place.merge(nil, data)
 }
 
-// Get is all elements in the order in which they were added; none is an empty slice.
+// Get returns all elements in the order in which they were added. If there are none, the slice is empty.
 func (s *List[T]) Get() ([]T, error) {
 	data, _, err := s.place.get(nil)
 	if err != nil {

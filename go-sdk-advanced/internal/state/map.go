@@ -34,7 +34,7 @@ func (s *Map[K, V]) Put(key K, value V) error {
 	return s.place.put(encodedKey, data)
 }
 
-// Get is the value of a key, and whether there is one.
+// Get returns the value of a key, and whether there is one.
 func (s *Map[K, V]) Get(key K) (value V, found bool, err error) {
 	encodedKey, err := s.keys.Encode(key)
 	if err != nil {
@@ -48,7 +48,7 @@ func (s *Map[K, V]) Get(key K) (value V, found bool, err error) {
 	return value, err == nil, err
 }
 
-// Delete removes a key; it is no error when it is absent.
+// Delete removes a key. It does nothing if the key is absent.
 func (s *Map[K, V]) Delete(key K) error {
 	encodedKey, err := s.keys.Encode(key)
 	if err != nil {
@@ -57,10 +57,11 @@ func (s *Map[K, V]) Delete(key K) error {
 	return s.place.delete(encodedKey)
 }
 
-// All gives the entries in the order of their keys, where the key codec has an order, else in that of the encodings. The map
-// may be changed meanwhile; a change ahead may be seen or not.
+// All returns an iterator over the entries, in the order of their encoded keys. With an ordered key codec that is the order of the
+// keys. The map may be changed during the iteration, which may or may not see the change.
 //
-// An error of the store cannot be returned here and must not look like the end: it is a panic, which fails the record.
+// An iterator cannot return an error, and an error must not look like the end. So All panics if the store fails, which fails the
+// record.
 func (s *Map[K, V]) All() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
 		must(s.place.visit(func(encodedKey, data []byte) (bool, error) {

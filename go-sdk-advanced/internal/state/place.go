@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package state carries out the states of packages structures and keyed, which differ only in where they are.
+// Package state implements the states of packages structures and keyed, which differ only in where they are.
 //
 // All of a state's keys are complex keys below one place:
 //

@@ -33,7 +33,7 @@ func CheckOrdered[T any](codec codec.Codec[T]) error {
 	return nil
 }
 
-// Add puts an element in.
+// Add adds an element.
 func (s *PriorityQueue[T]) Add(value T) error {
 	key, err := s.codec.Encode(value)
 	if err != nil {
@@ -42,13 +42,13 @@ func (s *PriorityQueue[T]) Add(value T) error {
 	return s.place.put(key, nil)
 }
 
-// Peek is the least element, and whether there is one.
+// Peek returns the least element, and whether there is one.
 func (s *PriorityQueue[T]) Peek() (value T, found bool, err error) {
 	value, _, found, err = s.first()
 	return value, found, err
 }
 
-// Poll takes the least element out.
+// Poll removes and returns the least element. It also reports whether there was one.
 func (s *PriorityQueue[T]) Poll() (value T, found bool, err error) {
 	value, key, found, err := s.first()
 	if err == nil && found {
@@ -57,7 +57,7 @@ func (s *PriorityQueue[T]) Poll() (value T, found bool, err error) {
 	return value, found && err == nil, err
 }
 
-// All gives the elements in order and leaves them in. See Map.All for what happens to errors.
+// All returns an iterator over the elements in order. It does not remove them, and panics if the store fails, which fails the record.
 func (s *PriorityQueue[T]) All() iter.Seq[T] {
 	return func(yield func(T) bool) {
 		must(s.place.visit(func(key, _ []byte) (bool, error) {

@@ -26,7 +26,7 @@ func NewReducing[V any](place Place, codec codec.Codec[V], function ReduceFunc[V
 	return Reducing[V]{NewCell(place, codec), function}, nil
 }
 
-// Add takes a value in; the first one stands for itself. When the function fails, nothing changes.
+// Add adds a value. The result of the first value is the value itself. If the function returns an error, nothing changes.
 func (s *Reducing[V]) Add(value V) error {
 	reduced, found, err := s.value.Value()
 	if err != nil {
@@ -40,8 +40,8 @@ func (s *Reducing[V]) Add(value V) error {
 	return s.value.Update(value)
 }
 
-// Get is the reduction, and whether there was any value.
+// Get returns the result, and whether any value was added.
 func (s *Reducing[V]) Get() (V, bool, error) { return s.value.Value() }
 
-// Clear forgets all values.
+// Clear removes all values.
 func (s *Reducing[V]) Clear() error { return s.value.Clear() }

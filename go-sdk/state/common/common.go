@@ -6,10 +6,10 @@ package common
 
 import "github.com/functionstream/function-stream/go-sdk/api"
 
-// Store is keyed state; see api.Store.
+// Store is the keyed state of a task; see api.Store.
 type Store = api.Store
 
-// DupBytes is a copy of the bytes; nil stays nil, and empty stays empty.
+// DupBytes returns a copy of bytes. Nil stays nil, and empty stays empty.
 func DupBytes(bytes []byte) []byte {
 	if bytes == nil {
 		return nil

@@ -16,20 +16,20 @@ const MOST_BYTES: usize = 1 << 20;
 /// The function's own configuration.
 pub type Config = BTreeMap<String, String>;
 
-/// What a function is told about itself.
+/// Facts about the function and its task.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Metadata {
     /// The function's name.
     pub name: String,
     /// Its revision.
     pub revision: u64,
-    /// Which of the function's tasks this is.
+    /// The index of this task among the function's tasks.
     pub task_index: u32,
-    /// The outputs; the index is the target to emit to.
+    /// The names of the outputs. The index of each is the target to emit to.
     pub outputs: Vec<String>,
 }
 
-/// What a function does beside computing: emit, open state, set timers.
+/// Lets a function emit records, open state and set timers.
 pub struct Context {
     boundary: Rc<dyn Boundary>,
     metadata: Metadata,
@@ -51,19 +51,19 @@ impl Context {
         }
     }
 
-    /// What the function is told about itself.
+    /// Returns facts about the function and its task.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
-    /// Emits a value to the output of that index, with the time of the record in process, without key and headers.
+    /// Emits a value to the output with that index, with the time of the record in process, without key and headers.
     pub fn emit(&mut self, target: u32, value: &[u8]) -> Result<(), Error> {
         self.emit_record(Output::new(value).to(target))
     }
 
-    /// Emits a record. `Err` when the function has no output of that index.
+    /// Emits a record. Returns an error if the function has no output with that index.
     ///
-    /// Records are passed on together at the end of the batch.
+    /// What a batch emits reaches the host at the end of the batch.
     pub fn emit_record(&mut self, output: Output<'_>) -> Result<(), Error> {
         if output.target as usize >= self.metadata.outputs.len() {
             return Err(no_output(output.target, self.metadata.outputs.len()));
@@ -82,28 +82,28 @@ impl Context {
         Ok(())
     }
 
-    /// Tells an output that no record older than `watermark` (milliseconds since the Unix epoch) will follow.
+    /// Promises an output that no record older than `watermark` (milliseconds since the Unix epoch) will follow.
     pub fn emit_watermark(&mut self, target: u32, watermark: u64) -> Result<(), Error> {
         // Records that were emitted before it may be older.
         self.flush_emitted()?;
         self.boundary.emit_watermark(target, watermark).map_err(Error::new)
     }
 
-    /// Sets the timer of that domain and key (64 KiB at most) to `at`, in milliseconds since the Unix epoch:
-    /// [`crate::Function::on_timer`] is called once when it is due. There is one for each domain and key: setting it again
-    /// moves it. One whose time has come already is due as soon as the call at hand is over.
+    /// Sets the timer with that domain and key to `at`, in milliseconds since the Unix epoch, or moves it there.
+    /// [`crate::Function::on_timer`] is called once when it is due. If the time has come already, that is as soon as the current
+    /// call is over. A key has at most 64 KiB.
     ///
-    /// Timers belong to the epoch like state: what a failed call set is not set.
+    /// Timers belong to the epoch, like state: a timer that a failed call sets is not set.
     pub fn set_timer(&mut self, domain: TimeDomain, key: &[u8], at: i64) -> Result<(), Error> {
         self.boundary.set_timer(domain, key, at).map_err(Error::new)
     }
 
-    /// Deletes a timer; one that is not set is none.
+    /// Deletes a timer. Does nothing if the timer is not set.
     pub fn delete_timer(&mut self, domain: TimeDomain, key: &[u8]) -> Result<(), Error> {
         self.boundary.delete_timer(domain, key).map_err(Error::new)
     }
 
-    /// Opens a store of the task by its name, 1 to 255 bytes; the same one each time.
+    /// Opens the store of the task with that name, which must be 1 to 255 bytes. Opening a name twice gives the same store.
     pub fn state(&mut self, name: &str) -> Result<Store, Error> {
         if let Some((_, store)) = self.stores.iter().find(|(known, _)| known == name) {
             return Ok(Store::new(Rc::clone(store)));

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use fnstream_frame::{Frame, RecordRef};
 
 use crate::boundary::Boundary;
+use crate::progress;
 use crate::{Config, Context, Error, Function, Metadata, Module, Record, TimeDomain, Timer};
 
 /// A function with its context.
@@ -45,15 +46,17 @@ impl<F: Function> Driver<F> {
         frame: &[u8],
         run: impl Fn(&mut F, &mut Context, RecordRef<'_>) -> Result<(), Error>,
     ) -> Result<(), BatchFailure> {
-        let frame = Frame::parse(frame).map_err(|e| (u32::MAX, e.to_string()))?;
+        let frame = Frame::parse(frame).map_err(|e| (progress::NONE, e.to_string()))?;
         for (index, record) in frame.iter().enumerate() {
+            progress::at(index as u32);
             self.ctx.begin(record.timestamp);
             if let Err(error) = run(&mut self.function, &mut self.ctx, record) {
-                let index = if error.of_batch { u32::MAX } else { index as u32 };
+                let index = if error.of_batch { progress::NONE } else { index as u32 };
                 return Err((index, error.into_message()));
             }
         }
-        self.ctx.finish().map_err(|error| (u32::MAX, error.into_message()))
+        progress::at(progress::NONE);
+        self.ctx.finish().map_err(|error| (progress::NONE, error.into_message()))
     }
 
     pub(crate) fn call<R>(&mut self, run: impl FnOnce(&mut F, &mut Context) -> Result<R, Error>) -> Result<R, Error> {

@@ -3,9 +3,9 @@
 
 use std::fmt;
 
-/// Why a record, or a call, failed: in words for whoever reads the dead-letter topic or the log.
+/// The reason why a record or a call failed, in words for whoever reads the dead letter or the log.
 ///
-/// Any standard error becomes one by `?`.
+/// `?` converts every standard error.
 pub struct Error {
     message: String,
     /// Not about the record in process: an earlier one of the batch may be the reason.
@@ -13,12 +13,12 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error of these words.
+    /// Creates an error with a message.
     pub fn new(message: impl Into<String>) -> Self {
         Error { message: message.into(), of_batch: false }
     }
 
-    /// The same error with what was being done put before it.
+    /// Puts what was being done before the message.
     #[must_use]
     pub fn context(self, doing: impl fmt::Display) -> Self {
         Error { message: format!("{doing}: {}", self.message), ..self }

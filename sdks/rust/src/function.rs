@@ -5,36 +5,36 @@ use crate::{Config, Context, Error, Record, Timer};
 
 /// A function. Its methods are called one at a time.
 ///
-/// One value serves one task and lives until the function stops or fails. After a failure a new one is made, and gets the
-/// records since the last commit again: what is kept in fields is lost then, what is kept in a [`crate::Store`] is not.
+/// One value serves one task and lives until the function stops or fails. After a failure a new value is created and gets the
+/// records since the last commit again. What the fields held is lost then; what a [`crate::Store`] holds is not.
 pub trait Function: Sized + 'static {
-    /// Makes the function. `config` is what its description says.
+    /// Creates the function. `config` is the configuration in the function's description.
     fn init(ctx: &mut Context, config: &Config) -> Result<Self, Error>;
 
     /// Processes one record. An error fails this record and no other.
     fn process(&mut self, ctx: &mut Context, record: Record<'_>) -> Result<(), Error>;
 
-    /// Tells that no record older than `watermark` (milliseconds since the Unix epoch) is expected from any input. It only
-    /// rises; `source` is the input group that held it back until now. Timers of event time that it made due have fired before.
-    /// With an error it is told again until that succeeds, and nothing else is processed meanwhile.
+    /// Reports that no input is expected to bring a record older than `watermark` (milliseconds since the Unix epoch). Watermarks
+    /// only rise; `source` is the input group that held this one back until now. The timers of event time that it made due have
+    /// fired already. If it returns an error, it is called again until it succeeds, and nothing else is processed meanwhile.
     fn process_watermark(&mut self, _ctx: &mut Context, _source: u32, _watermark: u64) -> Result<(), Error> {
         Ok(())
     }
 
-    /// Called for each timer of [`Context::set_timer`] that is due, once, in the order of their times. It is not set any more,
-    /// and may be set again. What is emitted has the timer's time. With an error the timer stays set and is tried again, by a
-    /// function made anew, until that succeeds; nothing else is processed meanwhile.
+    /// Handles a timer of [`Context::set_timer`] that is due. It is called once for each timer, in the order of their times. The
+    /// timer is no longer set, and may be set again. Emitted records have the timer's time. If it returns an error, the timer
+    /// stays set, and a new value tries it again until it succeeds; nothing else is processed meanwhile.
     fn on_timer(&mut self, _ctx: &mut Context, _timer: Timer<'_>) -> Result<(), Error> {
         Err(Error::new("a timer is due, but the function does not implement 'on_timer'"))
     }
 
-    /// Called at the end of each epoch, the last chance to write and emit in it: state that is kept in fields for speed is
-    /// to be stored here.
+    /// Called at the end of each epoch: the last chance to write and emit in it. State that fields hold for speed must be stored
+    /// here.
     fn take_checkpoint(&mut self, _ctx: &mut Context, _checkpoint: u64) -> Result<(), Error> {
         Ok(())
     }
 
-    /// Whether the function is well; with `false` it is made anew from the last commit.
+    /// Returns whether the function is well. If it is not, a new value goes on from the last commit.
     fn check_heartbeat(&mut self, _ctx: &mut Context) -> bool {
         true
     }
@@ -44,22 +44,22 @@ pub trait Function: Sized + 'static {
         Ok(())
     }
 
-    /// Takes modules that somebody hands to the function.
+    /// Receives modules, which are code or data, from a user of the function.
     fn exec(&mut self, _ctx: &mut Context, _class_name: &str, _modules: Vec<Module>) -> Result<(), Error> {
         Ok(())
     }
 
-    /// Answers a request of your own form; by default with the request itself.
+    /// Answers a request from a user of the function. Its form is up to you; by default the answer is the request itself.
     fn custom(&mut self, _ctx: &mut Context, payload: Vec<u8>) -> Result<Vec<u8>, Error> {
         Ok(payload)
     }
 }
 
-/// Code or data handed to [`Function::exec`].
+/// Code or data that [`Function::exec`] receives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Module {
-    /// Its name.
+    /// The module's name.
     pub name: String,
-    /// Its content.
+    /// The module's content.
     pub bytes: Vec<u8>,
 }

@@ -63,6 +63,8 @@ impl<F: Slot> exports::Guest for Exported<F> {
             task_index: metadata.task_index,
             outputs: metadata.outputs,
         };
+        #[cfg(target_family = "wasm")]
+        crate::progress::show();
         let made = Driver::init(Rc::new(Wasm), &config.into_iter().collect(), metadata);
         F::with(|driver| made.map(|made| *driver = Some(made))).map_err(Error::into_message)
     }

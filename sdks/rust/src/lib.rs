@@ -1,10 +1,10 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Functions for Function Stream in Rust.
+//! Write functions for Function Stream in Rust.
 //!
-//! A function takes records, keeps state and emits records. What it did for a record becomes durable and visible together
-//! with the record's position, or not at all: there is nothing to undo and nothing to make idempotent.
+//! A function takes records, keeps state and emits records. What it does for a record becomes durable and visible together with
+//! the record's position, or not at all: there is nothing to undo and nothing to make idempotent.
 //!
 //! ```
 //! use fnstream_sdk::{Config, Context, Error, Function, Record, Store};
@@ -40,20 +40,25 @@
 //!
 //! # What it costs
 //!
-//! Records cross the boundary in batches, emitted ones in one call at the end of each batch. State is cached and writes are
-//! collected within a batch, so a key that occurs often in it is read and written once. Nothing of this changes what a
-//! function sees: it reads its own writes, and scans show them.
+//! Records reach the function in batches, and what it emits leaves it in one call at the end of each batch. The SDK caches state
+//! and gathers the writes of a batch, so a key that occurs often is read and written once. None of this changes what a function
+//! sees: it reads its own writes, and scans show them.
 //!
 //! # Errors
 //!
-//! An error that [`Function::process`] returns fails that record: it is retried or dead-lettered as the function's policy
-//! says, with the error's text, and the others go on. A panic does the same for a batch, at a higher price.
+//! An error that [`Function::process`] returns fails that record: the function's policy retries it or makes it a dead letter with
+//! the error's text, and the others go on. So does a panic, which ends the instance too: a new one is made.
 //!
 //! # Timers
 //!
-//! [`Context::set_timer`] has [`Function::on_timer`] called at a time, which is compared with the function's watermark
-//! ([`TimeDomain::Event`]) or with the machine's clock ([`TimeDomain::Processing`]). Timers are kept with the state: they
-//! outlast the instance, and each is due exactly once.
+//! [`Context::set_timer`] has [`Function::on_timer`] called at a certain time, by the function's watermark
+//! ([`TimeDomain::Event`]) or by the machine's clock ([`TimeDomain::Processing`]). Timers are kept with the state: they outlast
+//! the instance, and each is due exactly once.
+//!
+//! # Null values
+//!
+//! [`Record::value`] is `None` for a null value, which is not the same as an empty one. With a key it is a tombstone, by which a
+//! compacted topic deletes what the key stood for; [`Output::null`] emits one.
 //!
 //! # Reading order
 //!
@@ -66,6 +71,7 @@ mod driver;
 mod error;
 mod function;
 mod guest;
+mod progress;
 mod record;
 mod store;
 pub mod testing;

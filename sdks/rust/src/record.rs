@@ -3,15 +3,15 @@
 
 use fnstream_frame::{Headers, RecordRef};
 
-/// A record that came in. Copy what is to outlive the call.
+/// A record that the function received. Copy what must outlive the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Record<'a> {
-    /// The index of the input group that it came from.
+    /// The index of the input group that the record came from.
     pub source: u32,
     /// Milliseconds since the Unix epoch.
     pub timestamp: i64,
-    /// Its key; none is not the same as an empty one.
+    /// The key, if the record has one. An empty key is a key.
     pub key: Option<&'a [u8]>,
     /// Names with values.
     pub headers: Headers<'a>,
@@ -21,17 +21,17 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// A record of the first input group, at time 0, without key and headers: for tests.
+    /// Creates a record for tests: of the first input group, at time 0, without key and headers.
     pub fn new(value: &'a [u8]) -> Self {
         Record { value: Some(value), ..Record::null() }
     }
 
-    /// A record with a null value, else like that of [`Record::new`]: for tests.
+    /// Creates a record with a null value for tests; otherwise it is like that of [`Record::new`].
     pub fn null() -> Self {
         Record { source: 0, timestamp: 0, key: None, headers: Headers::EMPTY, value: None }
     }
 
-    /// The bytes of the value: none for a null value, as for an empty one.
+    /// Returns the bytes of the value. A null value has none, like an empty one.
     pub fn bytes(&self) -> &'a [u8] {
         self.value.unwrap_or_default()
     }
@@ -83,7 +83,7 @@ impl<'a> From<RecordRef<'a>> for Record<'a> {
     }
 }
 
-/// A record that goes out.
+/// A record that the function emits.
 ///
 /// ```
 /// use fnstream_sdk::Output;
@@ -101,18 +101,18 @@ pub struct Output<'a> {
 }
 
 impl<'a> Output<'a> {
-    /// A record for the first output, with the time of the record in process, without key and headers.
+    /// Creates a record for the first output, with the time of the record in process, without key and headers.
     pub fn new(value: &'a [u8]) -> Self {
         Output { value: Some(value), ..Output::null() }
     }
 
-    /// A record with a null value (a tombstone) for the first output, with the time of the record in process, without key
-    /// and headers. In a compacted topic it deletes what its key stood for.
+    /// Creates a record with a null value; otherwise it is like that of [`Output::new`]. With a key it is a tombstone: a compacted
+    /// topic deletes what the key stood for.
     pub fn null() -> Self {
         Output { target: 0, timestamp: None, key: None, headers: Headers::EMPTY, value: None }
     }
 
-    /// The same record for the output of that index.
+    /// The same record for the output with that index.
     #[must_use]
     pub fn to(self, target: u32) -> Self {
         Output { target, ..self }
@@ -137,7 +137,7 @@ impl<'a> Output<'a> {
     }
 }
 
-/// Passes a record on: key, headers, time and value.
+/// Passes a record on with its key, headers, time and value.
 impl<'a> From<Record<'a>> for Output<'a> {
     fn from(record: Record<'a>) -> Self {
         Output {

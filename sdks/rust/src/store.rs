@@ -13,10 +13,10 @@ const COMPLEX: u8 = 1;
 /// Bytes of one page of a scan.
 const PAGE: u32 = 64 << 10;
 
-/// Keyed state of the task: an ordered map from bytes to bytes, or a part of one.
+/// The keyed state of a task: an ordered map from bytes to bytes, or a part of one.
 ///
-/// It is cheap to clone, and may be kept in the function's fields. What is written becomes durable together with the records
-/// that it was written for. A function reads its own writes. An absent key is not an empty value.
+/// A store is cheap to clone, and the function's fields may hold it. Writes become durable together with the records that caused
+/// them, and a function reads its own writes. An absent key is not the same as an empty value.
 ///
 /// ```
 /// # use fnstream_sdk::{Context, Error};
@@ -26,7 +26,7 @@ const PAGE: u32 = 64 << 10;
 /// visits.put_as(b"bob", &2u64)?;
 /// assert_eq!(visits.get_as::<u64>(b"bob")?, Some(2));
 ///
-/// // A part of the store: keys of one group, key and namespace, which no other part ever sees.
+/// // A part of the store: the keys with one key group, key and namespace, which no other part sees.
 /// let cart = visits.part(b"shop", b"alice", b"cart");
 /// cart.put(b"apple", b"3")?;
 /// for pair in cart.scan(b"", None) {
@@ -46,8 +46,8 @@ impl Store {
         Store { cached, prefix: [SIMPLE].into() }
     }
 
-    /// The part of this store that holds the keys of a key group, key and namespace. Parts of any other three are apart from
-    /// it, as are the store's plain keys.
+    /// Returns the part of this store for a key group, key and namespace. It shares no key with any other part, nor with the
+    /// store's plain keys.
     #[must_use]
     pub fn part(&self, key_group: &[u8], key: &[u8], namespace: &[u8]) -> Store {
         let mut prefix = vec![COMPLEX];
@@ -58,12 +58,12 @@ impl Store {
         Store { cached: Rc::clone(&self.cached), prefix: prefix.into() }
     }
 
-    /// The value of a key.
+    /// Returns the value of a key.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         self.full(key, |key| self.cached.with(key, |value| value.map(<[u8]>::to_vec)))
     }
 
-    /// The value of a key, decoded.
+    /// Returns the decoded value of a key.
     pub fn get_as<T: Value>(&self, key: &[u8]) -> Result<Option<T>, Error> {
         self.full(key, |key| self.cached.with(key, |value| value.map(T::decode).transpose()))?
     }
@@ -73,24 +73,24 @@ impl Store {
         self.full(key, |key| self.cached.set(key, Some(value)))
     }
 
-    /// Stores a value, encoded.
+    /// Encodes and stores a value.
     pub fn put_as<T: Value>(&self, key: &[u8], value: &T) -> Result<(), Error> {
         let mut encoded = Vec::new();
         value.encode(&mut encoded);
         self.full(key, |key| self.cached.set(key, Some(&encoded)))
     }
 
-    /// Removes a key; not an error when it is absent.
+    /// Removes a key. Does nothing if the key is absent.
     pub fn delete(&self, key: &[u8]) -> Result<(), Error> {
         self.full(key, |key| self.cached.set(key, None))
     }
 
-    /// Appends bytes to a key's value, without reading it; an absent one counts as empty.
+    /// Appends bytes to a key's value without reading it. An absent value counts as empty.
     pub fn merge(&self, key: &[u8], operand: &[u8]) -> Result<(), Error> {
         self.full(key, |key| self.cached.merge(key, operand))
     }
 
-    /// Removes all keys from `start`, inclusive, to `end`, exclusive; without `end`, to the last one.
+    /// Removes all keys from `start`, inclusive, to `end`, exclusive, or to the last key if there is no `end`.
     pub fn delete_range(&self, start: &[u8], end: Option<&[u8]>) -> Result<(), Error> {
         let end = end.map_or_else(|| end_of(&self.prefix), |end| self.owned(end));
         self.cached.delete_range(&self.owned(start), Some(&end))
@@ -102,9 +102,10 @@ impl Store {
         self.cached.delete_range(&start, Some(&end_of(&start)))
     }
 
-    /// The pairs from `start`, inclusive, to `end`, exclusive, in the byte order of their keys; without `end`, to the last.
+    /// Returns the pairs from `start`, inclusive, to `end`, exclusive, or to the last key if there is no `end`, in the byte order of
+    /// their keys.
     ///
-    /// They are read a page at a time: a write behind the page that is being read is seen when its page is.
+    /// The iterator reads a page at a time, so it sees a write to a page that it has not read yet.
     pub fn scan(&self, start: &[u8], end: Option<&[u8]>) -> Scan {
         Scan {
             next: Some(self.owned(start)),
@@ -141,7 +142,7 @@ fn end_of(prefix: &[u8]) -> Vec<u8> {
     end
 }
 
-/// Pairs of a range, in order. See [`Store::scan`].
+/// The pairs of a range, in order: the iterator of [`Store::scan`].
 pub struct Scan {
     store: Store,
     /// Where the next page starts; none when the last one was read.

@@ -1,14 +1,14 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Runs a function without a server: in the process of its own tests, with state in memory.
+//! Runs a function without a server, in the process of its own tests, with state in memory.
 //!
-//! It keeps what the server promises: a batch whose record fails leaves no trace, neither in state nor in the output.
+//! It keeps what the server promises: if a record of a batch fails, the batch leaves no trace in state or output.
 //!
 //! Time stands still until a test moves it: [`Harness::process_watermark`] moves event time, [`Harness::advance_time`] the
-//! machine's clock. Timers that are due, also those whose time had come when they were set, fire when a call is over, and those
-//! of event time before the watermark is told that made them due. One that fails is tried again, and nothing else is done
-//! before it succeeds: it is the same in each later call.
+//! machine's clock. At the end of each call the timers that are due fire, including those whose time had come when they were set.
+//! Timers of event time fire before the function gets the watermark that made them due. A timer that fails is tried again, and
+//! nothing else happens before it succeeds: each later call returns the same error.
 
 mod memory;
 
@@ -24,7 +24,7 @@ use memory::{Memory, SetTimer};
 
 /// A function under test.
 ///
-/// It has one output, named `output`, unless [`Harness::with_outputs`] says otherwise.
+/// The function has one output, named `output`, unless it is made by [`Harness::with_outputs`].
 pub struct Harness<F> {
     driver: Option<Driver<F>>,
     memory: Rc<Memory>,
@@ -42,20 +42,20 @@ pub struct Harness<F> {
 /// A record that the function emitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Emitted {
-    /// The output that it went to.
+    /// The index of the output that the record went to.
     pub target: u32,
     /// Milliseconds since the Unix epoch.
     pub timestamp: i64,
-    /// Its key.
+    /// The key, if the record has one.
     pub key: Option<Vec<u8>>,
     /// Names with values.
     pub headers: Vec<(String, Vec<u8>)>,
-    /// Its payload; `None` is a null value.
+    /// The payload; `None` for a null value.
     pub value: Option<Vec<u8>>,
 }
 
 impl Emitted {
-    /// The bytes of the value: none for a null value, as for an empty one.
+    /// Returns the bytes of the value. A null value has none, like an empty one.
     pub fn bytes(&self) -> &[u8] {
         self.value.as_deref().unwrap_or_default()
     }
@@ -64,19 +64,19 @@ impl Emitted {
 /// A batch that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failed {
-    /// The index of the record that failed, where it is known.
+    /// The index of the record that failed, if that is known.
     pub record: Option<usize>,
     /// The function's own words.
     pub message: String,
 }
 
 impl<F: Function> Harness<F> {
-    /// Makes the function with this configuration.
+    /// Creates the function with this configuration.
     pub fn new(config: &[(&str, &str)]) -> Result<Self, Error> {
         Self::with_outputs(config, &["output"])
     }
 
-    /// The same with these outputs.
+    /// Creates the function with these outputs.
     pub fn with_outputs(config: &[(&str, &str)], outputs: &[&str]) -> Result<Self, Error> {
         let mut harness = Harness {
             driver: None,
@@ -92,16 +92,16 @@ impl<F: Function> Harness<F> {
         Ok(harness)
     }
 
-    /// The same function with so many input groups; one unless this says otherwise. Its watermark is that of the group
-    /// that is furthest behind, and there is none before each of them has one.
+    /// Sets the number of input groups, which is 1 otherwise. The function's watermark is that of the group that is furthest
+    /// behind; there is none before each group has one.
     #[must_use]
     pub fn with_inputs(mut self, groups: u32) -> Self {
         self.inputs = groups;
         self
     }
 
-    /// Processes a batch, then fires what is due. When a record fails, nothing of the batch has happened, and the function is
-    /// made anew. A timer that fails is a failure without a record.
+    /// Processes a batch, then fires the timers that are due. If a record fails, nothing of the batch has happened, and a new
+    /// function takes over. The failure of a timer names no record.
     pub fn process(&mut self, records: &[Record<'_>]) -> Result<(), Failed> {
         let mut frame = FrameBuilder::new();
         for record in records {
@@ -113,8 +113,8 @@ impl<F: Function> Harness<F> {
         self.advance().map_err(of_time)
     }
 
-    /// An input group has a watermark. When the function's own rises by it, the timers of event time fire that are due, and
-    /// then the function is told.
+    /// Raises the watermark of an input group. If the function's own watermark rises by it, the timers of event time that are due
+    /// fire, and then [`Function::process_watermark`] is called.
     pub fn process_watermark(&mut self, source: u32, watermark: u64) -> Result<(), Error> {
         if source >= self.inputs {
             return Err(Error::new(format!("there is no input group {source}, the function has {}", self.inputs)));
@@ -124,13 +124,14 @@ impl<F: Function> Harness<F> {
         self.advance()
     }
 
-    /// Moves the machine's clock on, to milliseconds since the Unix epoch, and fires the timers that are due at it.
+    /// Moves the machine's clock forward to a time in milliseconds since the Unix epoch, and fires the timers that are due then.
     pub fn advance_time(&mut self, now: i64) -> Result<(), Error> {
         self.time = Some(self.time.map_or(now, |before| before.max(now)));
         self.advance()
     }
 
-    /// The timers that are set, as domain, time and key, in the order of their times.
+    /// Returns the timers that are set as domain, time and key: first those of event time, then those of processing time, each in
+    /// the order of their times.
     pub fn timers(&self) -> Vec<SetTimer> {
         self.memory.world.borrow().timers()
     }
@@ -155,7 +156,7 @@ impl<F: Function> Harness<F> {
         self.call(|function, ctx| function.custom(ctx, payload.to_vec()))
     }
 
-    /// Makes the function anew, with the state that it had: what happens after a failure and when a task moves.
+    /// Replaces the function by a new one with the same state, as after a failure or when a task moves.
     pub fn restart(&mut self) -> Result<(), Error> {
         self.driver = None;
         let metadata = Metadata { name: "test".into(), revision: 1, task_index: 0, outputs: self.outputs.clone() };
@@ -164,17 +165,17 @@ impl<F: Function> Harness<F> {
         Ok(())
     }
 
-    /// What was emitted since the last time.
+    /// Returns what was emitted since the last call.
     pub fn take_output(&mut self) -> Vec<Emitted> {
         std::mem::take(&mut self.memory.world.borrow_mut().output)
     }
 
-    /// The watermarks that were emitted since the last time, as target and time.
+    /// Returns the watermarks that were emitted since the last call, as target and time.
     pub fn take_watermarks(&mut self) -> Vec<(u32, u64)> {
         std::mem::take(&mut self.memory.world.borrow_mut().watermarks)
     }
 
-    /// The function; `None` when it could not be made again after a failure.
+    /// Returns the function, or `None` if it could not be created again after a failure.
     pub fn function(&self) -> Option<&F> {
         self.driver.as_ref().map(Driver::function)
     }

@@ -1,20 +1,20 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-/// What the time of a timer is compared with.
+/// The clock that a timer follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TimeDomain {
-    /// The function's watermark: a timer is due when no record older than it is expected from any input.
+    /// The function's watermark. A timer is due when no input is expected to bring a record older than the timer.
     Event,
     /// The machine's clock.
     Processing,
 }
 
 impl TimeDomain {
-    /// Both.
+    /// Both domains.
     pub const ALL: [TimeDomain; 2] = [TimeDomain::Event, TimeDomain::Processing];
 
-    /// As which channel it stands in a frame.
+    /// The channel that stands for the domain in a frame.
     pub(crate) fn channel(self) -> u32 {
         match self {
             TimeDomain::Event => 0,
@@ -27,14 +27,14 @@ impl TimeDomain {
     }
 }
 
-/// A timer that is due. Copy the key if it is to outlive the call.
+/// A timer that is due. Copy the key if it must outlive the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timer<'a> {
-    /// What its time was compared with.
+    /// The clock that the timer followed.
     pub domain: TimeDomain,
-    /// The key that it was set with.
+    /// The key that the timer was set with.
     pub key: &'a [u8],
-    /// When it was due, in milliseconds since the Unix epoch.
+    /// The time at which the timer was due, in milliseconds since the Unix epoch.
     pub at: i64,
 }

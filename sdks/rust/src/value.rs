@@ -5,9 +5,9 @@ use crate::Error;
 
 /// A type that can be a state key or value.
 ///
-/// The encodings are those of all SDKs, and keep order: the bytes of a smaller number come before those of a larger one, so
-/// numbers can be keys of scans. Integers are big-endian, signed ones with their sign bit flipped; floats are their bits,
-/// inverted when negative, else with the sign bit flipped; `bool` is one byte; strings and byte vectors are themselves.
+/// All SDKs use the same encodings, and they keep order: the bytes of a smaller number come before those of a larger one, so
+/// numbers can be keys of scans. Integers are big-endian, signed ones with the sign bit flipped. Floats are their bits, all
+/// inverted if negative, else with the sign bit flipped. A `bool` is one byte. Strings and byte vectors are themselves.
 ///
 /// ```
 /// use fnstream_sdk::Value;

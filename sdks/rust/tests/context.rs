@@ -150,6 +150,31 @@ fn emits_have_the_time_of_their_record_and_watermarks_stay_in_order() {
     assert_eq!(test.take_watermarks(), [(0, 5)]);
 }
 
+/// Passes records on, except that it deletes what comes with an empty value.
+struct Compact;
+
+impl Function for Compact {
+    fn init(_: &mut Context, _: &Config) -> Result<Self, Error> {
+        Ok(Compact)
+    }
+
+    fn process(&mut self, ctx: &mut Context, record: Record<'_>) -> Result<(), Error> {
+        match (record.value, record.key) {
+            (Some([]), Some(key)) => ctx.emit_record(Output::null().with_key(key)),
+            _ => ctx.emit_record(record.into()),
+        }
+    }
+}
+
+#[test]
+fn a_null_value_is_seen_and_emitted_and_is_not_an_empty_one() {
+    let mut test = Harness::<Compact>::new(&[]).unwrap();
+    test.process(&[Record::new(b"").with_key(b"a"), Record::null().with_key(b"b"), Record::new(b"")]).unwrap();
+    let output: Vec<_> = test.take_output().into_iter().map(|r| (r.key, r.value)).collect();
+    assert_eq!(output, [(Some(b"a".to_vec()), None), (Some(b"b".to_vec()), None), (None, Some(vec![]))]);
+    assert_eq!(Record::null().bytes(), b"");
+}
+
 #[test]
 fn hooks_emit_too_and_a_request_comes_back() {
     let mut test = obey();

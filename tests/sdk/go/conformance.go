@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -40,6 +41,12 @@ func (c *conformance) Init(ctx fssdk.Context, config map[string]string) (err err
 func (c *conformance) Process(_ fssdk.Context, source uint32, data []byte) error {
 	c.records++
 	c.source = source
+	if records, ok := c.ctx.(fssdk.RecordContext); ok && records.Record().Null {
+		if data == nil || len(data) > 0 {
+			return fmt.Errorf("a null value comes as %v, not as an empty slice", data)
+		}
+		return c.emit("null")
+	}
 	for _, line := range strings.Split(string(data), "\n") {
 		if err := c.run(line); err != nil {
 			return err
@@ -83,8 +90,11 @@ func (c *conformance) Exec(_ fssdk.Context, class string, modules []fssdk.Module
 }
 
 func (c *conformance) Custom(_ fssdk.Context, payload []byte) ([]byte, error) {
-	if string(payload) == "fail" {
+	switch string(payload) {
+	case "fail":
 		return nil, errors.New("refused")
+	case "die":
+		os.Exit(1)
 	}
 	return append([]byte("custom "), payload...), nil
 }
@@ -114,6 +124,10 @@ func (c *conformance) run(line string) error {
 	case "emit":
 		w := words(2)
 		return c.ctx.Emit(uint32(number(w[0])), []byte(w[1]))
+	case "":
+		return c.emit("empty")
+	case "emit-null":
+		return c.ctx.(fssdk.RecordContext).EmitRecord(uint32(number(rest)), fssdk.Record{Null: true})
 	case "watermark":
 		w := words(2)
 		return c.ctx.EmitWatermark(uint32(number(w[0])), uint64(number(w[1])))
@@ -125,6 +139,8 @@ func (c *conformance) run(line string) error {
 		c.sick = true
 	case "fail":
 		return errors.New(rest)
+	case "die":
+		os.Exit(1)
 	case "panic":
 		panic(rest)
 	case "garbage":

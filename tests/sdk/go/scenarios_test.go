@@ -27,7 +27,7 @@ type scenario struct {
 }
 
 type step struct {
-	Send       []string
+	Send       []*string
 	Source     uint32
 	Fails      yaml.Node
 	Watermark  *uint64
@@ -40,7 +40,7 @@ type step struct {
 	Exec       *string
 	Modules    map[string]string
 	Stop       bool
-	Emitted    *[]string
+	Emitted    *[]*string
 	Watermarks *[]uint64
 }
 
@@ -95,7 +95,10 @@ func carryOut(host *fstest.Host, step step, seen *int) error {
 	case step.Send != nil:
 		records := make([]fstest.Record, len(step.Send))
 		for i, value := range step.Send {
-			records[i] = fstest.Record{Source: step.Source, Value: []byte(value)}
+			records[i] = fstest.Record{Source: step.Source, Null: value == nil}
+			if value != nil {
+				records[i].Value = []byte(*value)
+			}
 		}
 		return sent(host.Process(records...), step.Fails)
 	case step.Watermark != nil:
@@ -130,10 +133,10 @@ func carryOut(host *fstest.Host, step step, seen *int) error {
 	case step.Stop:
 		return host.Stop()
 	case step.Emitted != nil:
-		values := host.Values()
+		values := values(host)
 		since := values[min(*seen, len(values)):]
 		*seen = len(values)
-		return same(strings.Join(since, "|"), strings.Join(*step.Emitted, "|"))
+		return same(joined(since), joined(*step.Emitted))
 	case step.Watermarks != nil:
 		got := []uint64{}
 		for _, mark := range host.Watermarks() {
@@ -145,6 +148,31 @@ func carryOut(host *fstest.Host, step step, seen *int) error {
 		return nil
 	}
 	return errors.New("the step says nothing")
+}
+
+// values gives what was emitted to output 0; nil is a null value.
+func values(host *fstest.Host) (values []*string) {
+	for _, emitted := range host.Emitted() {
+		if emitted.Target == 0 {
+			value := string(emitted.Value)
+			values = append(values, &value)
+			if emitted.Null {
+				values[len(values)-1] = nil
+			}
+		}
+	}
+	return values
+}
+
+func joined(values []*string) string {
+	texts := make([]string, len(values))
+	for i, value := range values {
+		texts[i] = "(null)"
+		if value != nil {
+			texts[i] = "'" + *value + "'"
+		}
+	}
+	return strings.Join(texts, " ")
 }
 
 // sent compares the failures of a batch with those that a scenario tells.

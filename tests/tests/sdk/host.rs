@@ -10,6 +10,7 @@ use bytes::Bytes;
 use fnstream_core::delta::{Write, appended};
 use fnstream_core::runtime::Host;
 use fnstream_core::state::Visit;
+use fnstream_core::test_util::emitted::Emitted;
 use fnstream_core::timer::{TimeDomain, Timer};
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_frame::{Frame, RecordRef};
@@ -18,8 +19,8 @@ use fnstream_frame::{Frame, RecordRef};
 #[derive(Debug, Clone, Default)]
 pub struct Outside {
     outputs: u32,
-    /// Output and value of what was emitted.
-    pub emitted: Vec<(u32, String)>,
+    /// What was emitted.
+    pub emitted: Vec<Emitted>,
     /// Output and time of the watermarks that were emitted.
     pub watermarks: Vec<(u32, u64)>,
     /// When the timers that are set are due.
@@ -31,6 +32,12 @@ impl Outside {
     /// Nothing yet, with so many outputs.
     pub fn new(outputs: u32) -> Self {
         Outside { outputs, ..Self::default() }
+    }
+
+    /// The values that were emitted to output 0, as texts; `None` is a null value.
+    pub fn values(&self) -> Vec<Option<String>> {
+        let of_first = self.emitted.iter().filter(|emitted| emitted.target == 0);
+        of_first.map(|emitted| emitted.value.as_ref().map(|_| emitted.text())).collect()
     }
 
     fn check(&self, target: u32) -> Result<()> {
@@ -51,7 +58,7 @@ impl Host for Outside {
 
     fn emit(&mut self, record: RecordRef<'_>) -> Result<()> {
         self.check(record.channel)?;
-        self.emitted.push((record.channel, String::from_utf8_lossy(record.bytes()).into_owned()));
+        self.emitted.push(record.into());
         Ok(())
     }
 

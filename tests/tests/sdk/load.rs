@@ -26,7 +26,7 @@ fn all_states_agree_with_a_model_under_pressure() {
         }
     }
     let emitted = task.outside.lock().emitted.clone();
-    assert_eq!(emitted.last().unwrap().1, "100000 operations");
+    assert_eq!(emitted.last().unwrap().text(), "100000 operations");
 }
 
 /// A thousand bytes for each of a million records: what the function throws away is given back, and no call of the host for
@@ -62,9 +62,9 @@ fn large_values_survive_a_collector_that_always_runs() {
             assert!(failures.is_empty(), "round {round}: {failures:?}");
             let emitted = std::mem::take(&mut task.outside.lock().emitted);
             let told = format!("size {size}");
-            let lengths: Vec<_> = emitted.iter().map(|(_, value)| value.len()).collect();
+            let lengths: Vec<_> = emitted.iter().map(|emitted| emitted.text().len()).collect();
             assert_eq!(lengths, [told.len(), size, told.len()], "round {round}");
-            assert!(emitted[0].1 == told && emitted[2].1 == told, "round {round}");
+            assert!(emitted[0].text() == told && emitted[2].text() == told, "round {round}");
             if round % 10 == 9 {
                 task.checkpoint().unwrap();
             }

@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod artifacts;
+mod culprit;
 mod examples;
 mod host;
 mod load;

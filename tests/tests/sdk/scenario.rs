@@ -33,7 +33,7 @@ pub struct Scenario {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Step {
-    send: Option<Vec<String>>,
+    send: Option<Vec<Option<String>>>,
     source: u32,
     fails: Option<Fails>,
     watermark: Option<u64>,
@@ -46,7 +46,7 @@ struct Step {
     exec: Option<String>,
     modules: BTreeMap<String, String>,
     stop: bool,
-    emitted: Option<Vec<String>>,
+    emitted: Option<Vec<Option<String>>>,
     watermarks: Option<Vec<u64>>,
 }
 
@@ -126,12 +126,10 @@ impl Step {
         } else if self.stop {
             Ok(task.stop()?)
         } else if let Some(wanted) = &self.emitted {
-            let outside = task.outside.lock();
-            let values = outside.emitted.iter().filter(|(target, _)| *target == 0).map(|(_, value)| value);
-            let values: Vec<_> = values.collect();
-            let since: Vec<_> = values[*seen..].to_vec();
+            let values = task.outside.lock().values();
+            let since = &values[*seen..];
+            ensure!(since == wanted, "emitted {since:?}, not {wanted:?}");
             *seen = values.len();
-            ensure!(since.iter().copied().eq(wanted), "emitted {since:?}, not {wanted:?}");
             Ok(())
         } else if let Some(wanted) = &self.watermarks {
             let marks: Vec<_> = task.outside.lock().watermarks.iter().map(|(_, mark)| *mark).collect();

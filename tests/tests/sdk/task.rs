@@ -37,7 +37,7 @@ pub struct Task {
 /// What an instance was given.
 #[derive(Clone)]
 pub(crate) enum Input {
-    Batch(u32, Vec<String>),
+    Batch(u32, Vec<Option<String>>),
     Watermark(u64),
     Timers(Vec<Timer>),
 }
@@ -59,12 +59,17 @@ impl Task {
         Ok(Task { program: program.clone(), spec, outside, checkpoint, epoch: 0, journal, times, instance })
     }
 
-    /// Gives records to the function in one batch, then fires what is due; answers which failed, and why. No timer may fail.
-    pub fn send(&mut self, source: u32, values: &[String]) -> CallResult<Vec<(usize, CallFailure)>> {
+    /// Gives records to the function in one batch, then fires what is due; answers which failed, and why. No timer may fail. A
+    /// value that is `None` is null.
+    pub fn send<V>(&mut self, source: u32, values: &[V]) -> CallResult<Vec<(usize, CallFailure)>>
+    where
+        V: Clone + Into<Option<String>>,
+    {
         let mut failures = Vec::new();
+        let values: Vec<_> = values.iter().map(|value| value.clone().into()).collect();
         // A timer that failed before.
         self.advance_well()?;
-        self.part(source, values, 0, &mut failures)?;
+        self.part(source, &values, 0, &mut failures)?;
         self.advance_well()?;
         Ok(failures)
     }
@@ -72,14 +77,14 @@ impl Task {
     fn part(
         &mut self,
         source: u32,
-        values: &[String],
+        values: &[Option<String>],
         base: usize,
         failures: &mut Vec<(usize, CallFailure)>,
     ) -> CallResult {
         if values.is_empty() {
             return Ok(());
         }
-        let Err(failed) = self.instance.process(&batch(source, values)) else {
+        let Err(failed) = self.instance.process(&nullable(source, values)) else {
             self.journal.push(Input::Batch(source, values.to_vec()));
             return Ok(());
         };
@@ -126,7 +131,7 @@ impl Task {
         self.instance = live(&self.program, &self.spec, self.outside.clone())?;
         for input in self.journal.clone() {
             match input {
-                Input::Batch(source, values) => self.instance.process(&batch(source, &values))?,
+                Input::Batch(source, values) => self.instance.process(&nullable(source, &values))?,
                 Input::Watermark(watermark) => self.instance.process_watermark(0, watermark)?,
                 Input::Timers(due) => self.on_timers(&due)?,
             }
@@ -143,10 +148,21 @@ fn live(program: &Arc<dyn Program>, spec: &InstanceSpec, outside: SharedHost) ->
 
 /// Records of an input group.
 pub fn batch<S: AsRef<[u8]>>(source: u32, values: &[S]) -> Batch {
+    records(values.iter().map(|value| RecordRef::new(value.as_ref()).on(source)))
+}
+
+/// Records of an input group, of which those without a value have a null value.
+fn nullable(source: u32, values: &[Option<String>]) -> Batch {
+    records(
+        values
+            .iter()
+            .map(|value| RecordRef { value: value.as_deref().map(str::as_bytes), ..RecordRef::null() }.on(source)),
+    )
+}
+
+fn records<'a>(records: impl Iterator<Item = RecordRef<'a>>) -> Batch {
     let mut frame = FrameBuilder::new();
-    for value in values {
-        frame.push(RecordRef::new(value.as_ref()).on(source));
-    }
+    records.for_each(|record| frame.push(record));
     let positions = BatchPositions::Contiguous(Position::START);
     Batch::new(TopicPartition::new("in", 0), positions, frame.to_bytes().into()).unwrap()
 }

@@ -27,7 +27,7 @@ fn one_backend_that_is_away_keeps_nobody_on_the_other_from_working() {
     // A second function of the same name and topics, elsewhere.
     let elsewhere = MemBroker::new();
     for topic in spec().topics() {
-        elsewhere.create_topic(&topic, 1);
+        elsewhere.create_topic(&topic.name, 1);
     }
     let fake = Fake::new(elsewhere.connect(0));
     let entry = FunctionEntry { id: OTHER, revision: 1, desired: DesiredState::Running, created_ms: 0, spec: spec() };

@@ -14,6 +14,7 @@ use fnstream_core::epoch::{Epoch, FrozenEpoch, TaskId};
 use fnstream_core::record::{Position, Positions, TopicPartition};
 use fnstream_core::state::Marker;
 use fnstream_core::test_util::mem_broker::MemClient;
+use fnstream_core::topic::Topic;
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_frame::Frame;
@@ -78,7 +79,7 @@ impl Broker for FakeBroker {
         Ok(Box::new(FakeSource { inner, fake: self.0.clone(), waker, hesitated: false }))
     }
 
-    fn partitions(&self, topic: &str) -> Result<u32> {
+    fn partitions(&self, topic: &Topic) -> Result<u32> {
         self.0.inner.partitions(topic)
     }
 

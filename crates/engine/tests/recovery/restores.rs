@@ -20,7 +20,7 @@ fn with_deltas(deltas: usize, partitions: u32) -> World {
     let spec = spec();
     let broker = MemBroker::new();
     for topic in spec.topics() {
-        broker.create_topic(&topic, partitions);
+        broker.create_topic(&topic.name, partitions);
     }
     let world = World::over(spec.clone(), broker.clone());
     world.start(count);

@@ -60,7 +60,7 @@ impl World {
         spec.validate().unwrap();
         let broker = MemBroker::new();
         for topic in spec.topics() {
-            broker.create_topic(&topic, 1);
+            broker.create_topic(&topic.name, 1);
         }
         Self::over(spec, broker)
     }

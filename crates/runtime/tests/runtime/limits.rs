@@ -26,7 +26,7 @@ fn an_endless_loop_ends_at_the_time_limit() {
     let program = runtime().load(&guest("packed")).unwrap();
     let mut task = start(&program, &short(64 << 20));
     let failure = task.fail(&["echo a", "loop"]);
-    assert_eq!(said(&failure), (ErrorCode::GuestTimeout, LATE, None));
+    assert_eq!(said(&failure), (ErrorCode::GuestTimeout, LATE, Some(1)));
     assert_eq!(task.fail(&["echo a"]).error.code, ErrorCode::GuestPoisoned);
 
     let module = wat::parse_str(r#"(module (func (export "process") (loop (br 0))))"#).unwrap();
@@ -189,7 +189,7 @@ fn memory_beyond_the_limit_is_refused_and_a_guest_that_dies_of_it_says_so() {
     let failure = task.fail(&["grow"]);
     assert_eq!(
         said(&failure),
-        (ErrorCode::GuestOutOfMemory, "the limit of 67108864 bytes of memory was reached", None)
+        (ErrorCode::GuestOutOfMemory, "the limit of 67108864 bytes of memory was reached", Some(0))
     );
     assert!(task.instance.memory_bytes() <= 64 << 20);
 }

@@ -48,8 +48,7 @@ fn a_trap_has_a_backtrace_and_harms_no_other_instance() {
     let program = runtime().load(&guest("packed")).unwrap();
     let (mut one, mut other) = (start(&program, &spec()), start(&program, &spec()));
     let failure = one.fail(&["echo a", "trap"]);
-    assert_eq!(failure.error.code, ErrorCode::GuestTrap);
-    assert_eq!(failure.record, None);
+    assert_eq!((failure.error.code, failure.record), (ErrorCode::GuestTrap, Some(1)));
     // Names are shown as they were written.
     assert!(
         failure.backtrace.as_ref().unwrap().contains("Obey as fnstream_sdk::function::Function>::process"),

@@ -4,10 +4,11 @@
 //! The per-record world, with a guest made by its bindings alone.
 
 use fnstream_core::epoch::Epoch;
+use fnstream_core::test_util::emitted::Emitted;
 use fnstream_core::{Error, ErrorCode};
 use fnstream_frame::RecordRef;
 
-use crate::support::{Emitted, batch, guest, records, said, task};
+use crate::support::{batch, guest, records, said, task};
 
 fn obey() -> crate::support::Task {
     task(&guest("processor"))

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use fnstream_core::ErrorCode;
 use fnstream_core::runtime::Runtime;
+use fnstream_core::test_util::emitted::Emitted;
 use fnstream_frame::RecordRef;
 
-use crate::support::{Emitted, batch, records, runtime, said, spec, start, task};
+use crate::support::{batch, records, runtime, said, spec, start, task};
 
 /// A module around these function bodies, with a memory whose first bytes are free, and `copy` from one file to another.
 fn module(body: &str) -> Vec<u8> {

@@ -18,6 +18,7 @@ use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::runtime::{CallFailure, Host, Instance, InstanceSpec, Limits, Program, Runtime, SharedHost};
 use fnstream_core::state::Visit;
 use fnstream_core::state_key::store_prefix;
+use fnstream_core::test_util::emitted::Emitted;
 use fnstream_core::timer::{TimeDomain, Timer};
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_frame::{Frame, FrameBuilder, HeadersBuilder, RecordRef};
@@ -101,28 +102,6 @@ fn run(command: &mut Command) {
 
 fn read(path: &Path) -> Vec<u8> {
     std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
-}
-
-/// An emitted record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Emitted {
-    pub target: u32,
-    pub timestamp: i64,
-    pub key: Option<Vec<u8>>,
-    pub headers: Vec<(String, Vec<u8>)>,
-    pub value: Option<Vec<u8>>,
-}
-
-impl From<RecordRef<'_>> for Emitted {
-    fn from(record: RecordRef<'_>) -> Self {
-        Emitted {
-            target: record.channel,
-            timestamp: record.timestamp,
-            key: record.key.map(<[u8]>::to_vec),
-            headers: record.headers.iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect(),
-            value: record.value.map(<[u8]>::to_vec),
-        }
-    }
 }
 
 /// A task in memory with one output.
@@ -277,10 +256,7 @@ impl Task {
     /// The values emitted since the last time.
     pub fn take(&mut self) -> Vec<String> {
         let outbox = std::mem::take(&mut self.host.lock().outbox);
-        outbox
-            .into_iter()
-            .map(|emitted| String::from_utf8_lossy(emitted.value.as_deref().unwrap_or_default()).into_owned())
-            .collect()
+        outbox.iter().map(Emitted::text).collect()
     }
 }
 
@@ -288,11 +264,12 @@ impl Task {
 pub fn batch(values: &[&str]) -> Batch {
     let mut headers = HeadersBuilder::new();
     headers.push("h", b"1").unwrap();
-    let labelled = |(i, value): (usize, &&str)| {
+    let mut labelled = Vec::with_capacity(values.len());
+    for (i, value) in values.iter().enumerate() {
         let record = RecordRef::new(value.as_bytes()).with_key(Some(b"k")).with_headers(headers.as_headers());
-        record.at(100 + i as i64)
-    };
-    records(&values.iter().enumerate().map(labelled).collect::<Vec<_>>())
+        labelled.push(record.at(100 + i as i64));
+    }
+    records(&labelled)
 }
 
 /// A batch of these records.

@@ -18,7 +18,7 @@ async fn parallel(fixture: &Fixture, lines: &[(&str, &str)]) {
         produce(fixture, topic, lines).await;
     }
     let mut function = fixture.function(poison(), lines[0].0, "out").await;
-    function.inputs = lines.iter().map(|(topic, _)| (*topic).to_owned()).collect();
+    function.inputs = lines.iter().map(|(topic, _)| (*topic).into()).collect();
     function.selector = Some(Selector::GroupParallel);
     function.on_error = OnError { retries: Some(0), ..OnError::default() };
     fixture.client.create_function("f", &function).await.unwrap();

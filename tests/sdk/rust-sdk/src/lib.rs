@@ -3,7 +3,7 @@
 
 //! The conformance program by the Rust SDK: what `tests/sdk/README.md` says.
 
-use fnstream_sdk::{Config, Context, Error, Function, Module, Record, Store, TimeDomain, Timer};
+use fnstream_sdk::{Config, Context, Error, Function, Module, Output, Record, Store, TimeDomain, Timer};
 
 struct Conformance {
     store: Store,
@@ -57,6 +57,8 @@ impl Conformance {
         let [one, second, third] = [&words[0], &words[1], &words[2]];
         match name {
             "emit" => ctx.emit(number(two)? as u32, last.as_bytes())?,
+            "" => return Ok(Some("empty".to_owned())),
+            "emit-null" => ctx.emit_record(Output::null().to(number(rest)? as u32))?,
             "watermark" => ctx.emit_watermark(number(two)? as u32, number(last)? as u64)?,
             "put" => self.store.put(two.as_bytes(), last.as_bytes())?,
             "delete" => self.store.delete(rest.as_bytes())?,
@@ -113,6 +115,7 @@ impl Conformance {
             "garbage" => drop(vec![0_u8; number(rest)?]),
             "sick" => self.sick = true,
             "fail" => return Err(Error::new(rest)),
+            "die" => std::process::abort(),
             "panic" => panic!("{rest}"),
             _ => return Err(Error::new(format!("the command '{name}' is not known"))),
         }
@@ -130,6 +133,9 @@ impl Function for Conformance {
 
     fn process(&mut self, ctx: &mut Context, record: Record<'_>) -> Result<(), Error> {
         self.records += 1;
+        if record.value.is_none() {
+            return ctx.emit(0, b"null");
+        }
         for line in text(record.bytes()).split('\n') {
             if let Some(answer) = self.run(ctx, record.source, line)? {
                 ctx.emit(0, answer.as_bytes())?;
@@ -171,6 +177,7 @@ impl Function for Conformance {
     fn custom(&mut self, _: &mut Context, payload: Vec<u8>) -> Result<Vec<u8>, Error> {
         match &payload[..] {
             b"fail" => Err(Error::new("refused")),
+            b"die" => std::process::abort(),
             _ => Ok([b"custom ", &payload[..]].concat()),
         }
     }

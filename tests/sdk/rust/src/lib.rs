@@ -71,6 +71,7 @@ fn run(store: &Store, source: u32, line: &str) -> Result<(), Error> {
     };
     let number = |text: &str| text.parse::<usize>().expect("a number");
     match name {
+        "" => emit("empty"),
         "emit" => {
             let w = words(2);
             collector::emit(number(w[0]) as u32, w[1].as_bytes());
@@ -118,6 +119,7 @@ fn run(store: &Store, source: u32, line: &str) -> Result<(), Error> {
         "field" => emit(&format!("field {}", FUNCTION.with(|function| function.records.get()))),
         "garbage" => drop(vec![0_u8; number(rest)]),
         "sick" => FUNCTION.with(|function| function.sick.set(true)),
+        "die" => std::process::abort(),
         "fail" | "panic" => panic!("{rest}"),
         _ => panic!("the command '{name}' is not known"),
     }
@@ -167,7 +169,7 @@ impl Guest for Conformance {
     }
 
     fn fs_custom(payload: Vec<u8>) -> Vec<u8> {
-        assert!(payload != b"fail", "refused");
+        assert!(payload != b"fail" && payload != b"die", "refused");
         [b"custom ", &payload[..]].concat()
     }
 }

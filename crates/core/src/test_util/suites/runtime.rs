@@ -18,7 +18,7 @@ use super::runtime_failures::{
     an_instance_larger_than_its_limit_does_not_run, every_way_to_fail_has_its_own_code, memory_stays_within_its_limit,
     the_failed_record_is_named_rightly,
 };
-use super::runtime_probe::{Emitted, Probe, Task, batch, guest};
+use super::runtime_probe::{Probe, Task, batch, guest};
 use super::runtime_timers::{
     the_failed_timer_is_named_rightly_and_poisons, timers_come_in_order_and_complete, timers_reach_the_host,
 };
@@ -26,6 +26,7 @@ use super::{Check, checks, must};
 use crate::epoch::Epoch;
 use crate::runtime::{Limits, Program};
 use crate::state_key::check_key_in_store;
+use crate::test_util::emitted::Emitted;
 
 /// What a guest does with a record whose value is [`Guest::wanted`], or with every record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,29 +20,8 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::record::{Position, TopicPartition};
 use crate::runtime::{CallFailure, CallResult, Host, Instance, InstanceSpec, Limits, SharedHost};
 use crate::state::Visit;
+use crate::test_util::emitted::Emitted;
 use crate::timer::{TimeDomain, Timer};
-
-/// An emitted record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Emitted {
-    pub(super) target: u32,
-    pub(super) timestamp: i64,
-    pub(super) key: Option<Vec<u8>>,
-    pub(super) headers: Vec<(String, Vec<u8>)>,
-    pub(super) value: Option<Vec<u8>>,
-}
-
-impl From<RecordRef<'_>> for Emitted {
-    fn from(record: RecordRef<'_>) -> Self {
-        Emitted {
-            target: record.channel,
-            timestamp: record.timestamp,
-            key: record.key.map(<[u8]>::to_vec),
-            headers: record.headers.iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect(),
-            value: record.value.map(<[u8]>::to_vec),
-        }
-    }
-}
 
 /// A task in memory with one output.
 #[derive(Default)]

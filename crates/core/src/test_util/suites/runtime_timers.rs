@@ -7,8 +7,9 @@ use bytes::Bytes;
 
 use super::must;
 use super::runtime::{Behaviour, RuntimeHarness};
-use super::runtime_probe::{Emitted, Task, guest};
+use super::runtime_probe::{Task, guest};
 use crate::error::ErrorCode;
+use crate::test_util::emitted::Emitted;
 use crate::timer::{TimeDomain, Timer};
 
 fn timer(domain: TimeDomain, key: &str, at_ms: i64) -> Timer {

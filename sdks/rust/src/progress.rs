@@ -1,0 +1,26 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The index of the record at hand, kept where the host can read it when a call traps. It costs a store per record.
+
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+/// No record is at hand.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// One cell is enough: a component has one function, whose calls come one at a time.
+static AT_HAND: AtomicU32 = AtomicU32::new(NONE);
+
+/// The record of that index is being processed from now on, or none is.
+#[inline]
+pub(crate) fn at(index: u32) {
+    AT_HAND.store(index, Relaxed);
+}
+
+/// Shows the cell to the host.
+#[cfg(target_family = "wasm")]
+pub(crate) fn show() {
+    // SAFETY: the cell is static, and nobody writes to it while the host takes note of where it is.
+    let cell = unsafe { std::slice::from_raw_parts(AT_HAND.as_ptr(), 1) };
+    crate::guest::bindings::functionstream::packed::progress::watch(cell);
+}
