@@ -159,6 +159,7 @@ impl Functions {
         // Kept until the function runs, so that it need not be loaded again.
         let _program = self.programs.compile(pin.digest(), artifact).await?;
         Deadline::of_caller().check()?;
+        let expected = self.reconciler.expect(&spec.name).await?;
         let (register, topics) = (self.register.clone(), self.topics.clone());
         let entry = blocking(move || {
             let _using = topics.in_use();
@@ -168,12 +169,13 @@ impl Functions {
             Ok(entry)
         })
         .await?;
+        drop(expected);
         if let Err(error) = self.reconciler.settled(&entry).await {
             self.unregister(entry).await?;
             return Err(error);
         }
         tracing::info!(function = entry.spec.name, id = entry.id.0, "function created");
-        self.note(&entry, "created");
+        self.note(&entry, "created and started");
         self.inspection.describe_entry(entry).await
     }
 

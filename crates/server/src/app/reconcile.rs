@@ -119,6 +119,7 @@ impl Reconciler {
         };
         self.slots.lock().boot(&first);
         self.look_at(first.into_iter().map(|entry| (entry.spec.name.clone(), Some(entry))).collect());
+        self.say_so();
         loop {
             let looked = self.pass().await;
             self.tell();
@@ -184,7 +185,7 @@ impl Reconciler {
             // Those who asked for one function by its name have been seen to.
             let entries = self.list().await.inspect_err(|_| self.look_again(true, BTreeSet::new()))?;
             let mut missing: BTreeSet<String> = self.slots.lock().names().into_iter().collect();
-            entries.iter().for_each(|entry| drop(missing.remove(&entry.spec.name)));
+            missing.retain(|name| !entries.iter().any(|entry| entry.spec.name == *name));
             let there = entries.into_iter().map(|entry| (entry.spec.name.clone(), Some(entry)));
             self.look_at(there.chain(missing.into_iter().map(|name| (name, None))).collect());
         }
@@ -225,7 +226,8 @@ impl Reconciler {
             let slots = self.slots.lock();
             slots.has_booted().then(|| slots.count())
         };
-        if let Some((started, failed)) = booted.filter(|_| !self.booted.send_replace(true)) {
+        let first = || self.booted.send_if_modified(|booted| !std::mem::replace(booted, true));
+        if let Some((started, failed)) = booted.filter(|_| first()) {
             tracing::info!(started, failed, "functions started");
         }
         self.changed.send_modify(|changes| *changes = changes.wrapping_add(1));

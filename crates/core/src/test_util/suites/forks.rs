@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::committer::{commit, commit_all, emitted, epoch, hand_in, own, start};
-use super::log::{ALL, FUNCTION, at, drain, task};
+use super::log::{ALL, FUNCTION, at, open, task};
 use super::tasks::{TasksHarness, peek};
 use super::{Check, checks, must};
 use crate::broker::Subscription;
@@ -18,7 +18,6 @@ use crate::record::Position;
 use crate::spec::{DesiredState, FunctionSpec, InputSelector};
 use crate::tasks::Standing;
 use crate::test_util::support::RecordingListener;
-use crate::waker::Waker;
 
 /// A fresh place where topics live, with a register whose changes claim forks.
 pub trait ForksHarness: TasksHarness {
@@ -144,8 +143,8 @@ fn a_task_goes_on_from_a_fork(harness: &mut dyn ForksHarness) {
     });
     let acquired = must("taking over", acquired);
     assert_eq!((acquired.progress.epoch, deltas), (Epoch(2), 2), "progress and deltas of the fork");
-    let opened = harness.broker().open_source(&assignment, &acquired.progress.positions, Waker::noop());
-    let left = drain(&mut *must("opening", opened), ALL);
+    let mut reader = open(harness, &assignment, &acquired.progress.positions);
+    let left = reader.drain(harness, ALL, 1);
     assert_eq!(left.iter().filter(|seen| seen.at == at("in", 0)).count(), 1, "it reads on where the function stood");
     let third = FrozenEpoch { task: of, ..epoch(acquired.generation, 3) };
     must("a commit of the fork's task", commit(harness, third));

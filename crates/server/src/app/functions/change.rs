@@ -78,9 +78,13 @@ impl Functions {
             Some(artifact) => self.programs.compile(&spec.artifact, artifact).await?,
             None => self.programs.load(&spec.artifact).await?,
         };
-        let entry = self.replace(entry, |functions, entry| functions.describe_anew(entry, spec)).await?;
-        tracing::info!(function = entry.spec.name, revision = entry.revision, "function updated");
-        self.note(&entry, &format!("updated to revision {}", entry.revision));
+        let update = |functions: &Functions, entry: &FunctionEntry| {
+            let entry = functions.describe_anew(entry, spec)?;
+            tracing::info!(function = entry.spec.name, revision = entry.revision, "function updated");
+            functions.note(&entry, &format!("updated to revision {}", entry.revision));
+            Ok(entry)
+        };
+        let entry = self.replace(entry, update).await?;
         self.go_on(entry).await
     }
 

@@ -91,11 +91,16 @@ impl Functions {
                 None => functions.describe_anew(entry, spec)?,
                 Some(state) => functions.go_back(entry, spec, state, &now, request.reprocess)?,
             };
+            tracing::info!(
+                function = entry.spec.name,
+                revision = entry.revision,
+                to = request.to,
+                "function rolled back"
+            );
+            functions.note(&entry, &format!("rolled back to revision {}, as revision {}", request.to, entry.revision));
             Ok((entry, since, notes))
         };
         let (entry, since, notes) = self.replace(entry, change).await?;
-        tracing::info!(function = entry.spec.name, revision = entry.revision, to = request.to, "function rolled back");
-        self.note(&entry, &format!("rolled back to revision {}, as revision {}", request.to, entry.revision));
         let (emitted, consumed) = since.map(|since| (since.emitted, since.consumed)).unzip();
         let function = self.go_on(entry).await?;
         Ok(RolledBack { function, to: request.to, emitted, consumed, notes })

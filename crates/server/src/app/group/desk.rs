@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fnstream_core::Result;
+use fnstream_core::epoch::FunctionId;
 use fnstream_core::error::internal;
 use fnstream_core::peers::{Answered, Desk, Question};
 use tokio::runtime::Handle;
@@ -45,7 +46,7 @@ async fn answer(local: Arc<Local>, logs: Arc<LocalLogs>, reconciler: Arc<Reconci
     match ask {
         Ask::Status(functions) => {
             let parts = blocking(move || {
-                let part = |(id, name)| local.part(id, &name).map(|part| (id, part));
+                let part = |(id, name): (FunctionId, String)| local.part(id, &name).map(|part| (id, part));
                 Ok(functions.into_iter().filter_map(part).collect::<BTreeMap<_, Part>>())
             });
             encode(&parts.await?)

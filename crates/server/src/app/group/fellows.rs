@@ -43,7 +43,7 @@ enum Owner {
 
 impl Fellows {
     pub(in crate::app) fn new(peers: Arc<dyn Peers>, local: Arc<Local>) -> Arc<Self> {
-        let changed = Arc::new(watch::Sender::new(0));
+        let changed = Arc::new(watch::Sender::new(0_u64));
         let note = Arc::downgrade(&changed);
         peers.watch(Waker::new(move || {
             if let Some(changed) = note.upgrade() {

@@ -72,7 +72,7 @@ impl Part {
     }
 
     /// The function as a whole, from its parts in all processes where it runs; none when it runs nowhere.
-    pub(super) fn merged(parts: impl IntoIterator<Item = Part>) -> Option<Part> {
+    pub(in crate::app) fn merged(parts: impl IntoIterator<Item = Part>) -> Option<Part> {
         parts.into_iter().reduce(|mut whole, part| {
             if weight(&part) > weight(&whole) {
                 (whole.status, whole.reason) = (part.status, part.reason);

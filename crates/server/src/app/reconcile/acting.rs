@@ -17,7 +17,7 @@ use crate::app::ops::blocking;
 impl Reconciler {
     pub(super) fn act(self: &Arc<Self>, act: Act) {
         match act {
-            Act::Load(entry, ticket) => drop(tokio::spawn(self.clone().bring_up(entry, ticket))),
+            Act::Load(entry, ticket, quiet) => drop(tokio::spawn(self.clone().bring_up(entry, ticket, quiet))),
             Act::End(id, name, how) => {
                 let ended = {
                     let (reconciler, name) = (Arc::downgrade(self), name.clone());
@@ -50,7 +50,7 @@ impl Reconciler {
     }
 
     /// Loads a function's program and starts it.
-    async fn bring_up(self: Arc<Self>, entry: FunctionEntry, ticket: u64) {
+    async fn bring_up(self: Arc<Self>, entry: FunctionEntry, ticket: u64, quiet: bool) {
         let program = self.runner.load(&entry).await;
         let reconciler = self.clone();
         // As an operation, so that nothing is closed below it.
@@ -63,7 +63,7 @@ impl Reconciler {
                 let (reconciler, entry) = starting;
                 let latest = reconciler.register.get(&entry.spec.name)?;
                 match latest.as_ref() == Some(&entry) {
-                    true => reconciler.runner.start(&entry, program?).map(|()| true),
+                    true => reconciler.runner.start(&entry, program?, quiet).map(|()| true),
                     false => Ok(false),
                 }
             });

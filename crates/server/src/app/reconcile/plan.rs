@@ -105,7 +105,14 @@ pub(super) fn next(facts: Facts<'_>) -> Step {
     let Facts { wanted, life, settled, held, again } = facts;
     let runs = wanted.filter(|entry| entry.desired == DesiredState::Running && !held);
     match (life, wanted) {
-        (Life::Resting | Life::Failed, None) => Step::Forget,
+        // Who holds it is about to register it.
+        (Life::Resting | Life::Failed, None) => {
+            if held {
+                Step::Rest
+            } else {
+                Step::Forget
+            }
+        }
         (Life::Resting | Life::Failed, Some(entry)) => {
             let tried = *life == Life::Failed && settled == Some(At::of(entry));
             if runs.is_some() && (again || !tried) { Step::Start } else { Step::Rest }

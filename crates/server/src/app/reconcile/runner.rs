@@ -35,13 +35,15 @@ impl Runner {
     }
 
     /// Starts a function, unless it was granted what the server does not allow any more. Blocks.
-    pub(super) fn start(&self, entry: &FunctionEntry, program: Arc<dyn Program>) -> Result<()> {
+    pub(super) fn start(&self, entry: &FunctionEntry, program: Arc<dyn Program>, quiet: bool) -> Result<()> {
         let _using = self.topics.in_use();
         self.topics.ensure_all(&entry.spec)?;
         let granted = grants::granted(&self.files_dirs, entry)?;
         self.engine.start_function(&granted, program, self.backend.clone())?;
         tracing::info!(function = entry.spec.name, id = entry.id.0, revision = entry.revision, "function started");
-        self.logs.note(entry.id, &entry.spec.name, &format!("started, revision {}", entry.revision));
+        if !quiet {
+            self.logs.note(entry.id, &entry.spec.name, &format!("started, revision {}", entry.revision));
+        }
         Ok(())
     }
 

@@ -18,8 +18,9 @@ use super::plan::{At, End, Facts, Life, Step, next};
 /// What is to be done without the lock.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Act {
-    /// Load a program and start the function; the number says whether that is still wanted when it is loaded.
-    Load(FunctionEntry, u64),
+    /// Load a program and start the function; the number says whether that is still wanted when it is loaded, and whether
+    /// whoever made it writes into its log that it was started.
+    Load(FunctionEntry, u64, bool),
     /// Have the engine end a function.
     End(FunctionId, String, End),
     /// Have the engine end a function that is nobody's any more.
@@ -48,6 +49,8 @@ pub(super) struct Slot {
     /// Who keeps it from running, and how often.
     holds: BTreeMap<PeerId, usize>,
     again: bool,
+    /// Whoever makes it writes into its log that it was started.
+    quiet: bool,
     /// Which loading is the latest.
     ticket: u64,
 }
@@ -61,6 +64,7 @@ impl Slot {
             failure: None,
             holds: BTreeMap::new(),
             again: false,
+            quiet: false,
             ticket: 0,
         }
     }
@@ -132,7 +136,7 @@ impl Slots {
                     slot.ticket = self.last_ticket;
                     slot.again = false;
                     slot.life = Life::Loading(At::of(entry));
-                    acts.push(Act::Load(entry.clone(), slot.ticket));
+                    acts.push(Act::Load(entry.clone(), slot.ticket, mem::take(&mut slot.quiet)));
                     break;
                 }
                 (Step::GiveUp, _) => {
@@ -221,6 +225,13 @@ impl Slots {
     pub(super) fn hold(&mut self, name: &str, by: &PeerId) {
         let slot = self.all.entry(name.to_owned()).or_insert_with(Slot::new);
         *slot.holds.entry(by.clone()).or_default() += 1;
+    }
+
+    /// The function is about to be made, by somebody who writes into its log that it was started.
+    pub(super) fn expect(&mut self, name: &str) {
+        if let Some(slot) = self.all.get_mut(name) {
+            slot.quiet = true;
+        }
     }
 
     /// It does so no more.

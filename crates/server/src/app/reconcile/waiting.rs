@@ -79,6 +79,14 @@ impl Reconciler {
         Ok(hold)
     }
 
+    /// Keeps the name of a function that is about to be made, until the hold is dropped. Whoever makes it writes into its log
+    /// that it was started.
+    pub(in crate::app) async fn expect(self: &Arc<Self>, name: &str) -> Result<Hold> {
+        let hold = self.hold(name).await?;
+        self.slots.lock().expect(name);
+        Ok(hold)
+    }
+
     /// The same on behalf of another process, until it releases the function or is gone.
     pub(in crate::app) async fn hold_for(&self, name: &str, by: &PeerId) -> Result<()> {
         self.slots.lock().hold(name, by);
