@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! What somebody may have meant.
+//! Guesses what somebody may have meant.
 
 use std::borrow::Cow;
 

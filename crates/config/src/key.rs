@@ -1,29 +1,29 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! What a table of keys is made of. One table drives the reading, the hints, the JSON schema and the reference, so that no
+//! Tables of keys. One table drives the reading, the hints, the JSON schema and the reference, so that no
 //! two of them can differ.
 
 /// A key of a block.
 #[derive(Debug)]
 pub struct Key {
-    /// What it is called. One that ends with `*` stands for all that begin so.
+    /// Its name. One that ends with `*` stands for all that begin so.
     pub name: &'static str,
     /// Another name for it.
     pub alias: Option<&'static str>,
-    /// What its value is.
+    /// The kind of its value.
     pub kind: &'static Kind,
-    /// Whether it must be there.
+    /// Set if it must be there.
     pub required: bool,
-    /// What it is when it is not there, as a reader is told; empty when nothing is.
+    /// Its value when it is not given, as documentation shows it; empty if it has none then.
     pub default: &'static str,
-    /// What it does: a sentence for its reader.
+    /// Its effect: a sentence for its reader.
     pub doc: &'static str,
-    /// Why it does nothing, should that be so: whoever gives it gets a note.
+    /// The reason, if it has no effect: whoever gives it gets a note.
     pub idle: Option<&'static str>,
 }
 
-/// What a value is.
+/// The kind of a value.
 #[derive(Debug)]
 pub enum Kind {
     /// Text that says something.
@@ -52,9 +52,9 @@ pub enum Kind {
     List(&'static Kind, usize, usize),
     /// A block of these keys.
     Block(&'static [Key]),
-    /// A block whose other keys are told by a word of it.
+    /// A block whose other keys depend on a word in it.
     Tagged(&'static Tagged),
-    /// One of several, told apart by what stands there.
+    /// One of several, distinguished by what stands there.
     Either(&'static [Kind]),
     /// Whatever it is, nobody looks at it.
     Any,
@@ -65,11 +65,11 @@ pub enum Kind {
 pub struct Word {
     /// The word.
     pub name: &'static str,
-    /// What it means.
+    /// Its meaning.
     pub doc: &'static str,
-    /// Why it cannot be had, if it cannot.
+    /// The reason, if this build refuses it.
     pub refused: Option<&'static str>,
-    /// Why it does nothing, should that be so: whoever gives it gets a note.
+    /// The reason, if it has no effect: whoever gives it gets a note.
     pub idle: Option<&'static str>,
 }
 
@@ -78,26 +78,26 @@ pub struct Word {
 pub struct Tagged {
     /// The key of the word.
     pub tag: &'static str,
-    /// What the word chooses.
+    /// The choice that the word makes.
     pub doc: &'static str,
     /// The words.
     pub variants: &'static [Variant],
 }
 
-/// What a word in a block chooses.
+/// One choice of a word in a block.
 #[derive(Debug)]
 pub struct Variant {
     /// The word.
     pub word: &'static str,
-    /// What it means.
+    /// Its meaning.
     pub doc: &'static str,
     /// The keys of the block, without that of the word.
     pub keys: &'static [Key],
-    /// What becomes of others.
+    /// The treatment of other keys.
     pub others: Others,
 }
 
-/// What becomes of keys that a block does not name.
+/// The treatment of keys that a block does not name.
 #[derive(Debug)]
 pub enum Others {
     /// They are mistakes.
@@ -128,7 +128,7 @@ impl Key {
         Key { alias: Some(alias), ..self }
     }
 
-    /// Whether it is the one of a name.
+    /// Reports whether it is the one of a name.
     pub(crate) fn is(&self, name: &str) -> bool {
         match self.name.strip_suffix('*') {
             Some(begin) => name.starts_with(begin),

@@ -12,7 +12,7 @@
 //!
 //! # Reading order
 //!
-//! [`problem`]: what is told. `tree`: a text with the place of each value. [`key`]: what a table of keys is; the tables
+//! [`problem`]: what is reported. `tree`: a text with the place of each value. [`key`]: what a table of keys is; the tables
 //! drive `read`, [`schema`] and [`mod@reference`]. [`function`]: a function's file. [`server`]: the server's settings and where each came from. [`which`]: of
 //! which of the two a file is.
 

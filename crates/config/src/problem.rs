@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! What a file is told about itself: errors that it is refused for, and notes that it is not.
+//! Findings about a file: errors that it is refused for, and notes that it is not.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// Where a text begins.
+    /// The beginning of a text.
     pub const START: Place = Place { line: 1, column: 1 };
 }
 
@@ -27,7 +27,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// How much it weighs.
+/// The weight of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Severity {
     /// The file cannot be used.
@@ -39,15 +39,15 @@ pub enum Severity {
 /// One thing that is to be said about a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// How much it weighs.
+    /// The weight of a finding.
     pub severity: Severity,
-    /// Where it is, as far as it is anywhere.
+    /// Its place in the text, if it has one.
     pub place: Option<Place>,
-    /// What it is in, when that is not the text: an environment variable or a flag.
+    /// Its origin when that is not the text: an environment variable or a flag.
     pub origin: Option<String>,
-    /// What it is: lowercase, no final period.
+    /// The finding itself: lowercase, no final period.
     pub message: String,
-    /// What would mend it.
+    /// Advice for mending it.
     pub hint: Option<String>,
 }
 
@@ -101,7 +101,7 @@ impl fmt::Display for Problem {
 pub struct Problems {
     /// The code of the error that they make together.
     pub code: ErrorCode,
-    /// What the text is called, such as the path of its file; empty when it has no name.
+    /// The name of the text, such as the path of its file; empty when it has none.
     pub source: String,
     /// Each of them.
     pub list: Vec<Problem>,

@@ -1,8 +1,8 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! From a tree to values, as a table of keys says. All that does not fit is told; what does is returned, so that whoever
-//! looks further can tell of more.
+//! From a tree to values, as a table of keys says. All that does not fit is reported; what does is returned, so that whoever
+//! looks further can report more.
 
 use fnstream_core::units::{parse_duration, parse_size};
 
@@ -178,7 +178,7 @@ impl Reader {
         if !(least..=most).contains(&nodes.len()) {
             let bounds = if most == usize::MAX { format!("{least} or more") } else { format!("{least} to {most}") };
             self.refuse(place, format!("'{path}' holds {} entries, not {bounds}", nodes.len()));
-            // What is in a list that is too long would only be told a thousand times.
+            // What is in a list that is too long would only be reported a thousand times.
             return None;
         }
         let read = |(index, node)| self.value(&format!("{path}[{index}]"), node, of);
@@ -374,7 +374,7 @@ fn not_a_word(path: &str, text: &str, words: &[&str]) -> Refusal {
 }
 
 impl Kind {
-    /// What stands there when it is right.
+    /// Describes what has to stand there.
     pub(crate) fn expected(&self) -> String {
         match self {
             Kind::Text | Kind::AnyText => "text".to_owned(),

@@ -3,7 +3,7 @@
 
 //! JSON schemas of the files, made of the tables of keys: for editors, and for whoever makes such files with a program.
 //!
-//! A schema tells less than the reader: what several keys say together, and the bounds of durations and sizes, it cannot.
+//! A schema knows less than the reader: what several keys say together, and the bounds of durations and sizes, it cannot.
 
 use serde_json::{Map, Value, json};
 
@@ -11,11 +11,11 @@ use crate::function::keys::FUNCTION;
 use crate::key::{Key, Kind, Others, Tagged, Variant, Word};
 use crate::server::keys::SERVER;
 
-/// What a duration looks like.
+/// The pattern of a duration.
 pub const DURATION: &str = "^[0-9]+(ms|s|m|h|d)$";
-/// What a size with a unit looks like.
+/// The pattern of a size with a unit.
 pub const SIZE: &str = "^[0-9]+(B|KiB|MiB|GiB|TiB|kB|MB|GB)?$";
-/// What an address looks like.
+/// The pattern of an address.
 pub const ADDRESS: &str = ":[0-9]+$";
 
 /// The schema of a function's file.

@@ -25,10 +25,10 @@ pub use keys::GRPC_LISTEN;
 /// The defaults as a commented file.
 pub const SERVER_DEFAULTS: &str = include_str!("server/defaults.yaml");
 
-/// What settings are taken from.
+/// The sources of settings.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sources<'a> {
-    /// The file: what it is called, and what is in it.
+    /// The name and the bytes of the file.
     pub file: Option<(&'a str, &'a [u8])>,
     /// Environment variables; those that are no settings are passed over.
     pub variables: &'a [(String, String)],
@@ -50,23 +50,23 @@ pub struct Flag {
 /// The settings of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerSettings {
-    /// Where the gRPC interface listens: `host:port`; nowhere when it is not set.
+    /// The address of the gRPC interface, `host:port`; there is none when it is not set.
     pub grpc_listen: Option<String>,
     /// Threads that run functions, if a number was given.
     pub workers: Option<u16>,
     /// Threads that run functions for each core, when no number was given.
     pub worker_multiplier: u16,
-    /// Where the REST interface listens: `host:port`.
+    /// The address of the REST interface, `host:port`.
     pub rest_listen: String,
     /// The largest body of a produce request, in bytes.
     pub max_produce_bytes: u64,
     /// The largest artifact, in bytes.
     pub max_artifact_bytes: u64,
-    /// What is logged, and where.
+    /// The settings of the log.
     pub logging: LoggingSettings,
-    /// Where everything is kept.
+    /// The folder for everything that is kept.
     pub data_dir: PathBuf,
-    /// When something counts as durable.
+    /// The point at which something counts as durable.
     pub durability: DurabilitySetting,
     /// Keys of committed state that a task keeps in memory, if a number was given.
     pub dirty_keys: Option<u64>,
@@ -78,7 +78,7 @@ pub struct ServerSettings {
     pub archive_dirs: Vec<PathBuf>,
     /// Folders that functions may be granted.
     pub files_dirs: Vec<PathBuf>,
-    /// Where compiled code is kept; nowhere when it is not set.
+    /// The folder for compiled code; none is kept when it is not set.
     pub cache_dir: Option<PathBuf>,
     /// The most bytes of compiled code.
     pub cache_bytes: u64,
@@ -86,12 +86,12 @@ pub struct ServerSettings {
     pub compile_time: Duration,
 }
 
-/// What is logged, and where.
+/// The settings of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoggingSettings {
     /// A level or a filter.
     pub level: String,
-    /// How an event is written.
+    /// The form of an event.
     pub format: LogFormat,
     /// The file, or standard error.
     pub file: Option<PathBuf>,
@@ -101,7 +101,7 @@ pub struct LoggingSettings {
     pub max_files: u32,
 }
 
-/// How an event of the log is written.
+/// The form of an event in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// A line for each.
@@ -112,19 +112,19 @@ pub enum LogFormat {
     Json,
 }
 
-/// When an event or a commit counts as durable.
+/// The point at which an event or a commit counts as durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DurabilitySetting {
     /// One synced write for each commit.
     Sync,
     /// One synced write for all commits that wait.
     Group,
-    /// When the operating system has it.
+    /// As soon as the operating system has it.
     Os,
 }
 
 /// The settings that come of all sources, with the origin of each, and notes on what has no effect. All that is wrong in
-/// any of the sources is told at once.
+/// any of the sources is reported at once.
 pub fn server_config(sources: &Sources<'_>) -> Result<(ServerSettings, Effective, Vec<Problem>), Problems> {
     layers::merge(sources)
 }

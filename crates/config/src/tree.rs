@@ -16,7 +16,7 @@ pub(crate) use scalar::{Scalar, Shape};
 
 /// The longest text.
 pub const MOST_BYTES: usize = 1 << 20;
-/// How deep lists and blocks may lie in each other.
+/// The most lists and blocks that may lie in each other.
 pub const MOST_DEPTH: usize = 64;
 /// The most values of a text, those included that aliases repeat.
 pub const MOST_NODES: usize = 100_000;
@@ -44,7 +44,7 @@ pub(crate) struct Key {
 }
 
 impl Node {
-    /// What it is, with its article.
+    /// Names its shape, with the article.
     pub fn shape(&self) -> &'static str {
         match &self.content {
             Content::Scalar(scalar) => scalar.shape().name(),
@@ -53,7 +53,7 @@ impl Node {
         }
     }
 
-    /// Whether nothing stands there.
+    /// Reports whether nothing stands there.
     pub fn is_null(&self) -> bool {
         matches!(&self.content, Content::Scalar(scalar) if scalar.shape() == Shape::Null)
     }

@@ -29,7 +29,7 @@ pub(crate) enum Value {
     Ignored,
 }
 
-/// What was in a block.
+/// The values of a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Block {
     pub place: Place,
@@ -50,7 +50,7 @@ impl Block {
         self.entries.iter().find(|(key, _)| *key == name).map(|(_, value)| value)
     }
 
-    /// Where a key's value stands, or the block when it is not there.
+    /// Returns the place of a key's value, or of the block when it is not there.
     pub fn place_of(&self, name: &str) -> Place {
         self.get(name).map_or(self.place, |at| at.place)
     }

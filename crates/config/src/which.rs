@@ -1,14 +1,14 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Whether a file is a function's or the server's.
+//! Finds out whether a file is a function's or the server's.
 
 use crate::function::keys::FUNCTION;
 use crate::key::Key;
 use crate::server::keys::SERVER;
 use crate::tree::{self, Content};
 
-/// What a file describes.
+/// The subject of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConfigKind {
     /// A function.
@@ -18,7 +18,7 @@ pub enum ConfigKind {
 }
 
 impl ConfigKind {
-    /// What a file most likely describes: its keys tell, and a file that tells nothing is taken for a function's.
+    /// Judges by its keys what a file most likely describes; one whose keys say nothing is taken for a function's.
     pub fn of(bytes: &[u8]) -> ConfigKind {
         let Ok(Some(root)) = tree::parse(bytes) else { return ConfigKind::Function };
         let Content::Block(entries) = &root.content else { return ConfigKind::Function };

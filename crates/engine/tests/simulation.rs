@@ -13,6 +13,12 @@
 mod check;
 #[path = "sim/functions.rs"]
 mod functions;
+#[path = "sim/hand.rs"]
+mod hand;
+#[path = "sim/rest.rs"]
+mod rest;
+#[path = "sim/restless.rs"]
+mod restless;
 #[path = "sim/world.rs"]
 mod world;
 
@@ -20,7 +26,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use world::{Faults, World};
 
-const RUNS: u64 = 2_000;
+const RUNS: u64 = 1_400;
 
 fn run(seed: u64, faults: Faults) {
     let mut world = World::new(seed, faults);
@@ -67,4 +73,56 @@ fn nothing_is_lost_or_doubled_when_processes_crash_and_sleep() {
 #[test]
 fn nothing_is_lost_or_doubled_under_all_faults_at_once() {
     run_seeds(Faults::ALL, RUNS);
+}
+
+/// Everything that a foreign broker does and the embedded log does not, on top of the faults.
+const FOREIGN: Faults = Faults {
+    prefetch: true,
+    oversize: true,
+    slow_restores: true,
+    state_topics: true,
+    away: true,
+    retention: true,
+    parallel: true,
+    ..Faults::ALL
+};
+
+#[test]
+fn nothing_is_lost_or_doubled_when_sources_fetch_ahead() {
+    run_seeds(Faults { prefetch: true, moves: true, ..Faults::NONE }, RUNS / 8);
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_when_outputs_are_too_large() {
+    run_seeds(Faults { oversize: true, commits: true, ..Faults::NONE }, RUNS / 8);
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_when_tasks_are_taken_away_in_the_middle_of_a_restore() {
+    run_seeds(Faults { slow_restores: true, moves: true, crashes: true, ..Faults::NONE }, RUNS / 8);
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_when_disks_are_lost_and_only_state_topics_have_the_rest() {
+    run_seeds(Faults { state_topics: true, moves: true, crashes: true, ..Faults::NONE }, RUNS / 8);
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_when_the_broker_is_away_for_a_while() {
+    run_seeds(Faults { away: true, commits: true, moves: true, ..Faults::NONE }, RUNS / 8);
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_when_retention_drops_gaps() {
+    run_seeds(Faults { retention: true, moves: true, crashes: true, ..Faults::NONE }, RUNS / 8);
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_when_input_groups_have_tasks_of_their_own() {
+    run_seeds(Faults { parallel: true, ..Faults::ALL }, RUNS / 8);
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_on_a_foreign_broker_under_all_faults_at_once() {
+    run_seeds(FOREIGN, RUNS / 4);
 }

@@ -62,12 +62,12 @@ impl DataDir {
         Ok(DataDir { root: root.to_owned(), _lock: lock })
     }
 
-    /// Where RocksDB lives.
+    /// The folder of RocksDB.
     pub(crate) fn db(&self) -> PathBuf {
         self.root.join("db")
     }
 
-    /// Where artifacts live.
+    /// The folder of the artifacts.
     pub(crate) fn artifacts(&self) -> PathBuf {
         self.root.join("artifacts")
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use fnstream_core::{Error, ErrorCode};
 
-/// What RocksDB says of a full disk; it has no kind of its own for it.
+/// RocksDB's words for a full disk; it has no kind of its own for it.
 const NO_SPACE: &str = "No space left";
 
 /// A RocksDB error with what was being done.

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! Which settings of a broker's client a function may give, and why not the others: the engine commits positions and
-//! output together, and a client told otherwise would lose or repeat events.
+//! output together, and a client with other settings would lose or repeat events.
 
 const POSITIONS: &str = "positions are committed with the output, by the engine";
 const COMMITTED: &str = "only what was committed is read, or an aborted event would count";

@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Where in its file each field of a function stands.
+//! The places of a function's fields in its file.
 
 use fnstream_core::spec::Field;
 
@@ -43,7 +43,7 @@ impl Places {
         }
     }
 
-    /// Where a field stands that is neither an input nor an output.
+    /// Finds the place of a field that is neither an input nor an output.
     pub fn find(&self, field: &Field) -> Option<Place> {
         let key = |list: &[(&'static str, Place)], name: &str| {
             list.iter().find(|(key, _)| *key == name).map(|(_, place)| *place)

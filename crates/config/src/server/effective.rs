@@ -30,7 +30,7 @@ pub struct Setting {
     pub(super) origin: Origin,
 }
 
-/// Where a value came from.
+/// The origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// Nobody gave it.
@@ -44,7 +44,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// What messages call it.
+    /// Returns the name that messages use for it.
     pub(super) fn name(&self) -> &str {
         match self {
             Origin::Default => "default",
@@ -71,7 +71,7 @@ impl Setting {
         format!("{}.{}", self.section, self.key.name)
     }
 
-    /// Where its value came from.
+    /// Returns the origin of its value.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }

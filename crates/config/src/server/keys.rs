@@ -58,7 +58,7 @@ pub static VARIABLES: &[(&str, &str)] = &[
 pub const GRPC_FLAG: &str = "--grpc-listen";
 /// The same as a variable.
 pub const GRPC_VARIABLE: &str = "GRPC_LISTEN_ADDR";
-/// What `GRPC_FLAG` is called where flags are passed in: no setting has this name.
+/// The name of `GRPC_FLAG` in the flags that are passed in: no setting has this name.
 pub const GRPC_LISTEN: &str = "service.listen";
 
 const SERVICE: &[Key] = &[

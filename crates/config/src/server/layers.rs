@@ -15,7 +15,7 @@ use crate::read::{Reader, parsed};
 use crate::tree;
 use crate::value::{At, Block, Value};
 
-/// What the names of variables begin with.
+/// The prefix of the names of variables.
 const PREFIX: &str = "FUNCTION_STREAM_";
 /// Variables that are no settings: they say where settings are.
 const NOT_SETTINGS: [&str; 2] = ["FUNCTION_STREAM_CONF", "FUNCTION_STREAM_HOME"];
@@ -138,7 +138,7 @@ impl Layers {
         self.given(path, &values, Origin::Variable(name.to_owned()));
     }
 
-    /// Where gRPC is served, in one text.
+    /// Takes the address of gRPC, in one text.
     fn grpc_listen(&mut self, text: &str, origin: &Origin) {
         let given: &[(&str, &str)] = match text.rsplit_once(':') {
             _ if text == "none" => &[("service.grpc", "false")],
@@ -189,7 +189,7 @@ impl Layers {
         }
     }
 
-    /// What goes before everything else, or follows from it.
+    /// Applies what goes before everything else, or follows from it.
     fn last(&mut self, variables: &[(String, String)]) {
         let debug = self.effective.find("service.debug");
         if self.effective.is("service.debug") && *self.effective.find("logging.level").origin() == Origin::Default {

@@ -11,7 +11,7 @@ use super::{Content, Key, MOST_DEPTH, MOST_NODES, Node, Scalar, small};
 use crate::problem::{Place, Problem};
 
 /// The tree, if there is one, unless something is wrong with the text. A text that stops being YAML ends there; what was wrong before is
-/// told too.
+/// reported too.
 pub(super) fn build(text: &str) -> Result<Option<Node>, Vec<Problem>> {
     let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {
@@ -40,7 +40,7 @@ enum Step {
 struct Builder {
     open: Vec<Open>,
     root: Option<Node>,
-    /// What aliases may stand for, with its size.
+    /// The nodes that aliases may stand for, each with its size.
     anchors: HashMap<usize, (Node, Size)>,
     nodes: usize,
     documents: usize,
@@ -60,7 +60,7 @@ enum Held {
     Block { entries: Vec<(Key, Node)>, seen: HashMap<String, Place>, key: Option<Key> },
 }
 
-/// How many values there are in a node, itself included, and how deep they lie.
+/// The number of values in a node, itself included, and the depth at which they lie.
 #[derive(Debug, Clone, Copy)]
 struct Size {
     nodes: usize,
@@ -186,7 +186,7 @@ fn key_of(node: Node, problems: &mut Vec<Problem>) -> Key {
     }
 }
 
-/// Whether a tag says that a value is text whatever it looks like.
+/// Reports whether a tag makes a value text whatever it looks like.
 fn is_text(tag: Option<&Tag>, place: Place) -> Result<bool, Problem> {
     match tag {
         None => Ok(false),

@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Single values, as they were written. What a plain one is, is told by the core schema of YAML 1.2: `yes`, `on` and
+//! Single values, as they were written. The core schema of YAML 1.2 decides what a plain one is: `yes`, `on` and
 //! `2024-01-31` are text.
 
 /// A single value.
@@ -13,7 +13,7 @@ pub(crate) struct Scalar {
     pub plain: bool,
 }
 
-/// What a single value is.
+/// The shape of a single value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     Null,

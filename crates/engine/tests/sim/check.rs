@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fnstream_core::dead_letter::DeadLetter;
 use fnstream_frame::Headers;
 
-use crate::functions::{TALLY, WINDOW, WINDOW_MS, is_poison, number};
+use crate::functions::{TALLY, WINDOW, WINDOW_MS, is_oversize, is_poison, number};
 use crate::world::{LETTERS, World};
 
 pub fn check(world: &World) {
@@ -91,15 +91,21 @@ fn check_letters(world: &World) -> BTreeSet<u64> {
     for partition in 0..world.partitions(LETTERS) {
         for record in world.broker.read(LETTERS, partition) {
             let letter = DeadLetter::read(Headers::parse(&record.headers).unwrap()).expect("a letter");
-            let source = world.broker.read(&letter.source.topic.name, letter.source.partition);
-            let original = source.iter().find(|source| source.position == letter.position).expect("its record");
-            assert_eq!((&original.key, &original.value), (&record.key, &record.value));
+            let original = world.originals.get(&(letter.source.clone(), letter.position)).expect("its record");
+            assert_eq!((Some(&original.key), Some(&original.value)), (record.key.as_ref(), record.value.as_ref()));
             let id = number(record.bytes());
-            let code = if letter.message.contains("poison") { "FS-1402" } else { "FS-1401" };
-            assert_eq!((letter.code.as_str(), letter.function.as_str()), (code, "relay"));
-            assert!(is_poison(id) || code == "FS-1401", "record {id} is no poison");
+            assert_eq!(letter.function, "relay");
+            match letter.code.as_str() {
+                "FS-1402" => assert!(is_poison(id) && letter.message.contains("poison"), "record {id}: {letter:?}"),
+                "FS-1606" => {
+                    assert!(world.chain.oversize && is_oversize(id), "record {id} is not too large: {letter:?}")
+                }
+                code => assert_eq!(code, "FS-1401", "{letter:?}"),
+            }
             // Each time that a letter is given up again its attempts go on counting.
-            assert_eq!(letter.attempts % 3, 0, "attempts of {id}");
+            // What is refused for good is not tried again.
+            let is_refused = world.chain.oversize && is_oversize(id);
+            assert!(letter.attempts % 3 == 0 || is_refused, "{} attempts of {id}", letter.attempts);
             all.insert(id);
         }
     }

@@ -14,12 +14,14 @@ use fnstream_core::delta::Write;
 use fnstream_core::epoch::FunctionId;
 use fnstream_core::runtime::Host;
 use fnstream_core::spec::{
-    DesiredState, ErrorAction, ErrorPolicy, FunctionEntry, FunctionSpec, Watermark, WatermarkStrategy,
+    DesiredState, ErrorAction, ErrorPolicy, FunctionEntry, FunctionSpec, InputSelector, Watermark, WatermarkStrategy,
 };
 use fnstream_core::timer::{TimeDomain, Timer};
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_engine::native::{NativeFunction, NativeProgram, Told};
 use fnstream_frame::RecordRef;
+
+use crate::world::MAX_VALUE;
 
 pub const RELAY: FunctionId = FunctionId(1);
 pub const TALLY: FunctionId = FunctionId(2);
@@ -29,7 +31,43 @@ pub const ALL: [FunctionId; 3] = [RELAY, TALLY, WINDOW];
 /// How long a window is.
 pub const WINDOW_MS: i64 = 100;
 
-pub fn entry(id: FunctionId, name: &str, input: &str, output: &str) -> FunctionEntry {
+/// The functions of a run.
+#[derive(Clone)]
+pub struct Chain {
+    /// User code fails once in so many calls; 0: never.
+    pub fail_every: u64,
+    /// The relay emits some records that are too large, until it is mended.
+    pub oversize: bool,
+    /// The relay has a second input group, and tasks for each.
+    pub parallel: bool,
+    /// The relay takes poison, and emits nothing that is too large.
+    pub mended: Arc<AtomicBool>,
+}
+
+impl Chain {
+    pub fn entry(&self, id: FunctionId) -> FunctionEntry {
+        match id {
+            RELAY if self.parallel => {
+                let mut entry = entry(id, "relay", &["in", "side"], "mid");
+                entry.spec.selector = InputSelector::GroupParallel;
+                entry
+            }
+            RELAY => entry(id, "relay", &["in"], "mid"),
+            TALLY => entry(id, "tally", &["mid"], "out"),
+            _ => entry(id, "window", &["out"], "windows"),
+        }
+    }
+
+    pub fn program(&self, id: FunctionId) -> Arc<NativeProgram> {
+        match id {
+            RELAY => relay(self.fail_every, self.oversize, self.mended.clone()),
+            TALLY => tally(),
+            _ => window(self.fail_every),
+        }
+    }
+}
+
+fn entry(id: FunctionId, name: &str, inputs: &[&str], output: &str) -> FunctionEntry {
     // The tally never fails by itself; should it, the world does not come to rest.
     // The window fails only when it is told of time: that is tried for ever, and no record is to blame for it.
     let action = match id {
@@ -45,11 +83,11 @@ pub fn entry(id: FunctionId, name: &str, input: &str, output: &str) -> FunctionE
         spec: FunctionSpec {
             name: name.to_owned(),
             artifact: "native".to_owned(),
-            inputs: vec![vec![input.into()]],
+            inputs: inputs.iter().map(|input| vec![(*input).into()]).collect(),
             outputs: vec![output.into()],
             replicas: 2,
             watermarks: match id {
-                RELAY => [(input.into(), watermark())].into(),
+                RELAY => inputs.iter().map(|input| ((*input).into(), watermark())).collect(),
                 _ => [].into(),
             },
             on_error: ErrorPolicy { action, retries: 2, ..ErrorPolicy::default() },
@@ -78,16 +116,26 @@ pub fn is_poison(id: u64) -> bool {
     id % 9 == 4
 }
 
+/// Whether a record is one that the relay makes something too large of until it is mended.
+pub fn is_oversize(id: u64) -> bool {
+    id % 13 == 6
+}
+
 /// Passes records on. Fails once in a while without having been asked to, as user code does, and always at poison until it
 /// is mended.
-pub fn relay(fail_every: u64, mended: &Arc<AtomicBool>) -> Arc<NativeProgram> {
+pub fn relay(fail_every: u64, oversize: bool, mended: Arc<AtomicBool>) -> Arc<NativeProgram> {
     let calls = Arc::new(std::sync::atomic::AtomicU64::new(1));
-    let mended = mended.clone();
     NativeProgram::with_time(move || {
         let (calls, mended) = (calls.clone(), mended.clone());
         let process: NativeFunction = Box::new(move |record, host| {
+            let id = number(record.bytes());
+            // From whichever input group it comes, there is one output.
+            let record = record.on(0);
+            if oversize && is_oversize(id) && !mended.load(Relaxed) {
+                return host.emit(RecordRef { value: Some(&[b'x'; MAX_VALUE + 1]), ..record });
+            }
             host.emit(record)?;
-            if is_poison(number(record.bytes())) && !mended.load(Relaxed) {
+            if is_poison(id) && !mended.load(Relaxed) {
                 return Err(Error::new(ErrorCode::GuestTrap, "poison"));
             }
             if fail_every > 0 && calls.fetch_add(1, Relaxed).is_multiple_of(fail_every) {

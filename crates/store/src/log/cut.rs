@@ -24,7 +24,7 @@ pub(crate) struct Part {
     pub pieces: Vec<Piece>,
 }
 
-/// What is stored as one batch.
+/// Records that are stored as one batch.
 #[derive(Debug)]
 pub(crate) struct Piece {
     pub frame: Bytes,
@@ -43,7 +43,7 @@ impl Part {
     }
 }
 
-/// How many records from `skip` on are within the limit.
+/// Counts the records from `skip` on that are within the limit.
 pub(crate) fn fitting(frame: &Frame<'_>, skip: usize, limit: PollLimit) -> usize {
     let most = (frame.len() - skip).min(limit.records);
     if frame.packed_len(skip..skip + most) <= limit.bytes {

@@ -23,7 +23,7 @@ use crate::keys;
 /// The most bytes that one read gives, whatever was asked for: a frame has a largest size.
 const MAX_READ: usize = 1 << 30;
 
-/// What is read, and how the records are labelled.
+/// The part of a partition to read, and the labels of its records.
 pub(crate) struct Reading<'a> {
     pub db: &'a Db,
     pub topic: &'a Topic,
@@ -134,7 +134,7 @@ impl Taken {
     }
 }
 
-/// Whether there is something at a position: the position in the log, or `None` at the end.
+/// Checks that a position can be read: returns the position in the log, or `None` at the end.
 pub(crate) fn check(partition: &TopicPartition, marks: &Marks, from: Position) -> Result<Option<u64>> {
     let (earliest, end) = (marks.earliest(), marks.end());
     if from < earliest {

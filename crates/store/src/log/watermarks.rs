@@ -30,7 +30,7 @@ use crate::formats;
 use crate::inner::Inner;
 use crate::keys;
 
-/// What a topic knows of the functions that write to it.
+/// A topic's knowledge of the functions that write to it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Writers {
     tasks: BTreeMap<TaskId, Writer>,
@@ -38,14 +38,14 @@ pub(crate) struct Writers {
     watermark: u64,
 }
 
-/// What a task has said last.
+/// The last watermark of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Writer {
     pub watermark: u64,
     pub idle: bool,
 }
 
-/// What a write makes of a topic's writers, and of its partitions: in memory once the write is done.
+/// The change that a write makes to a topic's writers, and to its partitions: in memory once the write is done.
 pub(crate) struct Raised {
     topic: Arc<Topic>,
     writers: Writers,
@@ -97,7 +97,7 @@ impl Writers {
 }
 
 impl Raised {
-    /// Puts what has changed into a write. `end` tells where a partition will end after it.
+    /// Puts what has changed into a write. `end` returns the end that a partition will have after it.
     pub(crate) fn stage(
         db: &Db,
         batch: &mut WriteBatch,

@@ -31,11 +31,14 @@ fn a_full_disk_changes_nothing_and_work_goes_on_when_there_is_space() {
     let make =
         |n| epoch(owner, acquired.generation, n, put("k", &number(n)), vec![outbox("out", 0, &frame([number(n)]))]);
     commit(&*committer, make(1)).unwrap();
+    let trouble = || committer.trouble(owner).map(|error| error.code);
+    assert_eq!(trouble(), None);
     store.inject_fault(Some(ErrorCode::StorageFull));
     for n in [2, 3, 2] {
         let failed = commit(&*committer, make(n)).unwrap_err();
         assert!(matches!(&failed, CommitFailure::Retriable(e) if e.code == ErrorCode::StorageFull), "{failed:?}");
     }
+    assert_eq!(trouble(), Some(ErrorCode::StorageFull), "people are shown why nothing is committed");
     let code = append(&store, "out", Some(0), &frame(["x"])).unwrap_err().code;
     assert_eq!(code, ErrorCode::StorageFull);
     assert_eq!(store.ensure_topic("new", 1).unwrap_err().code, ErrorCode::StorageFull);
@@ -43,6 +46,7 @@ fn a_full_disk_changes_nothing_and_work_goes_on_when_there_is_space() {
     assert_eq!(values(&store, &at("out", 0)), ["1"]);
     store.inject_fault(None);
     commit(&*committer, make(2)).unwrap();
+    assert_eq!(trouble(), None);
     commit(&*committer, make(3)).unwrap();
     assert_eq!(append(&store, "out", Some(0), &frame(["4"])).unwrap(), [(0, Position(3), 1)]);
     drop((committer, store));
