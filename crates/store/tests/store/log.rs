@@ -103,7 +103,7 @@ fn appends_that_cannot_be_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), StoreOptions { max_record_bytes: 100, ..options() }).unwrap();
     store.ensure_topic("t", 1).unwrap();
-    let code = |result: fnstream_core::Result<_>| result.map(|_: fnstream_store::Appended| ()).unwrap_err().code;
+    let code = |result: fnstream_core::Result<_>| result.map(|_: fnstream_core::topics::Appended| ()).unwrap_err().code;
     assert_eq!(code(append(&store, "u", None, &frame(["a"]))), ErrorCode::TopicNotFound);
     assert_eq!(code(append(&store, "t", Some(1), &frame(["a"]))), ErrorCode::PartitionNotFound);
     assert_eq!(code(append(&store, "t", None, &frame(["a".repeat(73)]))), ErrorCode::RecordTooLarge);

@@ -250,7 +250,7 @@ impl World {
         let dropped = self.store().enforce_retention(0).unwrap().records;
         let mut counted = 0;
         for (number, (first, values)) in self.log.iter_mut().enumerate() {
-            let info = self.store.as_ref().unwrap().topic("t").unwrap().partitions[number];
+            let info = self.store.as_ref().unwrap().topic("t").unwrap().partitions[number].clone();
             assert!(info.bytes >= MAX_BYTES.min(had[number].bytes), "more was dropped than may be");
             assert!(info.bytes < MAX_BYTES + LARGEST_BATCH, "less was dropped than should be");
             *first = info.earliest.0 as usize;

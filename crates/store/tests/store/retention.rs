@@ -43,7 +43,7 @@ fn a_run_of_records_goes_when_its_newest_is_too_old() {
 
     // Positions go on although no record is left to count from.
     let store = open(dir.path());
-    let info = store.topic("t").unwrap().partitions[0];
+    let info = store.topic("t").unwrap().partitions[0].clone();
     assert_eq!((info.earliest, info.end, info.bytes), (Position(3), Position(3), 0));
     aged(&store, &[2000]);
     assert_eq!(store.topic("t").unwrap().partitions[0].end, Position(4));
@@ -64,7 +64,7 @@ fn the_oldest_records_go_while_a_partition_is_too_large() {
     assert_eq!(store.enforce_retention(0).unwrap(), Dropped { records: 2, bytes: 2 * one });
     drop(store);
     let store = open(dir.path());
-    let info = store.topic("t").unwrap().partitions[0];
+    let info = store.topic("t").unwrap().partitions[0].clone();
     assert_eq!((info.earliest, info.end, info.bytes), (Position(2), Position(5), 3 * one));
     assert_eq!(read_all(&store, &at("t", 0), ALL).len(), 3);
     assert_eq!(read_all(&store, &at("t", 1), ALL).len(), 1);
