@@ -183,9 +183,11 @@ impl Reconciler {
         self.look_at(entries);
         if all {
             // Those who asked for one function by its name have been seen to.
+            let mut missing = self.slots.lock().seen();
             let entries = self.list().await.inspect_err(|_| self.look_again(true, BTreeSet::new()))?;
-            let mut missing: BTreeSet<String> = self.slots.lock().names().into_iter().collect();
-            missing.retain(|name| !entries.iter().any(|entry| entry.spec.name == *name));
+            for entry in &entries {
+                missing.remove(&entry.spec.name);
+            }
             let there = entries.into_iter().map(|entry| (entry.spec.name.clone(), Some(entry)));
             self.look_at(there.chain(missing.into_iter().map(|name| (name, None))).collect());
         }

@@ -101,8 +101,10 @@ impl Slots {
         self.all.get(name)
     }
 
-    pub(super) fn names(&self) -> Vec<String> {
-        self.all.keys().cloned().collect()
+    /// The functions that were seen in the register; what is only expected there is not missing.
+    pub(super) fn seen(&self) -> BTreeSet<String> {
+        let seen = self.all.iter().filter(|(_, slot)| slot.entry.is_some());
+        seen.map(|(name, _)| name.clone()).collect()
     }
 
     /// Notes what the register says of a function, and finds what is to be done about it.
