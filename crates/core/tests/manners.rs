@@ -192,7 +192,7 @@ fn a_broker_that_is_away_is_trouble_and_no_error() {
     let unavailable = |error: Option<Error>| assert_eq!(error.unwrap().code, ErrorCode::Unavailable);
     unavailable(source.trouble());
     unavailable(one.client.trouble(TASK));
-    unavailable(one.client.partitions("in").err());
+    unavailable(one.client.partitions(&"in".into()).err());
     unavailable(one.client.acquire(&one.assignment(), None, &mut |_, _| Ok(())).err());
     let before = woken.load(Ordering::SeqCst);
     broker.set_away(false);
@@ -205,10 +205,14 @@ fn a_process_that_connects_does_not_know_the_topics_yet() {
     let broker = broker(Manners { stale_lookups: 2, ..Manners::default() });
     let one = join(&broker, 1);
     for _ in 0..2 {
-        assert_eq!(one.client.partitions("nowhere").unwrap_err().code, ErrorCode::Unavailable, "it cannot be sure yet");
+        assert_eq!(
+            one.client.partitions(&"nowhere".into()).unwrap_err().code,
+            ErrorCode::Unavailable,
+            "it cannot be sure yet"
+        );
     }
-    assert_eq!(one.client.partitions("nowhere").unwrap_err().code, ErrorCode::TopicNotFound);
-    assert_eq!(one.client.partitions("in").unwrap(), 1);
+    assert_eq!(one.client.partitions(&"nowhere".into()).unwrap_err().code, ErrorCode::TopicNotFound);
+    assert_eq!(one.client.partitions(&"in".into()).unwrap(), 1);
 }
 
 #[test]

@@ -18,6 +18,7 @@ use fnstream_core::record::{Position, Positions, TopicPartition};
 use fnstream_core::state::Marker;
 use fnstream_core::test_util::mem_broker::{MemBroker, MemClient};
 use fnstream_core::test_util::suites::committer;
+use fnstream_core::topic::Topic;
 use fnstream_core::waker::Waker;
 use fnstream_frame::Frame;
 use parking_lot::Mutex;
@@ -452,7 +453,7 @@ macro_rules! broker {
                 Ok($source(self.0.open_source(of, from, waker)?))
             }
 
-            fn partitions(&self, topic: &str) -> Result<u32> {
+            fn partitions(&self, topic: &Topic) -> Result<u32> {
                 self.0.partitions(topic)
             }
 
