@@ -25,7 +25,7 @@ impl Default for EpochBounds {
     }
 }
 
-/// What becomes of a committed state delta.
+/// The fate of a committed state delta.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StateMode {
     /// It is kept in memory and applied to the state store in bulk.
@@ -39,25 +39,25 @@ pub enum StateMode {
 pub struct EngineConfig {
     /// Threads that run tasks; while some of them are stuck in long calls there are so many more.
     pub workers: usize,
-    /// What one call of user code is given.
+    /// The most that one call of user code is given.
     pub batch: PollLimit,
     /// Bytes of memory for committed state that is not applied yet, of all tasks together.
     pub dirty_bytes: usize,
     /// The most keys that one task keeps unapplied.
     pub dirty_keys: usize,
-    /// How long a committed delta stays unapplied at most.
+    /// The longest time that a committed delta stays unapplied.
     pub dirty_age: Duration,
     /// Bytes of memory for recently read state, of all tasks together.
     pub cache_bytes: usize,
-    /// What becomes of a committed delta.
+    /// The fate of a committed delta.
     pub state_mode: StateMode,
-    /// How often an instance is asked whether it is well.
+    /// The time between two checks of an instance's health.
     pub heartbeat: Duration,
     /// The wait after a first failure; it doubles with each further one.
     pub backoff_min: Duration,
     /// The longest wait after a failure.
     pub backoff_max: Duration,
-    /// How long a task runs before it lets others.
+    /// The time that a task runs before it lets others.
     pub slice: Duration,
 }
 

@@ -59,7 +59,7 @@ pub struct TriedDeadLetter {
     pub at: (TopicPartition, Position),
     /// The place that the record came from.
     pub source: (TopicPartition, Position),
-    /// How many records it emitted, or why it failed.
+    /// The number of records that it emitted, or why it failed.
     pub outcome: Result<u64, (ErrorCode, String)>,
 }
 
@@ -102,7 +102,7 @@ pub(crate) struct DeadLetterOrder {
 }
 
 impl DeadLetterOrder {
-    /// Whether carrying it out moves the task's place in its dead letters.
+    /// Reports whether carrying it out moves the task's place in its dead letters.
     pub(crate) fn moves(&self) -> bool {
         matches!(self.action, DeadLetterAction::Replay | DeadLetterAction::Drop)
     }

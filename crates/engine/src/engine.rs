@@ -26,10 +26,10 @@ use crate::status::{FunctionStatus, Stopped};
 use crate::task::End;
 use crate::workers::Workers;
 
-/// How long a shutdown waits for tasks that were told to end at once.
+/// The time that a shutdown waits for tasks that must end at once.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How a function is stopped.
+/// The way in which a function is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopMode {
     /// Its instances are closed and what they have done is committed.
@@ -154,7 +154,7 @@ impl Engine {
         }
     }
 
-    /// What was counted of each function. A function gets its meter when it is first started; who deletes the function
+    /// The counters of each function. A function gets its meter when it is first started; who deletes the function
     /// removes it.
     pub fn meters(&self) -> &Meters {
         &self.core.meters
@@ -184,7 +184,7 @@ impl Engine {
         }
     }
 
-    /// Whether all functions stopped within the time.
+    /// Reports whether all functions stopped within the time.
     fn stop_all(&self, mode: StopMode, timeout: Duration) -> bool {
         let ids: Vec<_> = self.functions.lock().keys().copied().collect();
         let left = Arc::new((Mutex::new(ids.len()), Condvar::new()));
@@ -216,7 +216,7 @@ pub struct ManualDriver {
 }
 
 impl ManualDriver {
-    /// How many jobs are ready now.
+    /// The number of jobs that are ready now.
     pub fn ready(&self) -> usize {
         self.scheduler.ready_jobs()
     }

@@ -28,9 +28,9 @@ use crate::task::{End, Probe, TaskEnv, TaskHandle};
 /// Called when a function has stopped.
 pub type StopDone = Box<dyn FnOnce(Stopped) + Send>;
 
-/// See the module.
+/// A function that runs here.
 pub(crate) struct Function {
-    /// What its tasks reach.
+    /// Everything that its tasks reach.
     env: Arc<TaskEnv>,
     permits: Arc<Permits>,
     inner: Mutex<Inner>,
@@ -204,7 +204,7 @@ impl Function {
     }
 }
 
-/// What the broker talks to; it does not keep the function alive.
+/// The broker's view of a function; it does not keep the function alive.
 struct Listener(Weak<Function>);
 
 impl AssignmentListener for Listener {

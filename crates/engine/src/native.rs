@@ -13,10 +13,10 @@ use fnstream_core::timer::Timer;
 use fnstream_frame::RecordRef;
 use parking_lot::Mutex;
 
-/// What is done with each record.
+/// Called with each record.
 pub type NativeFunction = Box<dyn FnMut(RecordRef<'_>, &mut dyn Host) -> Result<()> + Send>;
 
-/// What a program is told of time.
+/// A call because of time.
 #[derive(Debug, Clone, Copy)]
 pub enum Told<'a> {
     /// Its watermark has risen, because that of this input group has.
@@ -30,7 +30,7 @@ pub enum Told<'a> {
     Timers(&'a [Timer]),
 }
 
-/// What is done with what is told of time.
+/// Called when a watermark has risen or timers are due.
 pub type NativeTime = Box<dyn FnMut(Told<'_>, &mut dyn Host) -> Result<()> + Send>;
 
 /// A program of which each instance is a closure of its own.

@@ -9,14 +9,14 @@
 use fnstream_core::runtime::{CallResult, Instance};
 use fnstream_core::{Error, ErrorCode, Result};
 
-/// What is asked of an instance.
+/// A request to an instance.
 #[derive(Debug, Clone)]
 pub enum Request {
     /// A request of the user's own form.
     Custom(Vec<u8>),
     /// Code or modules for functions that take them.
     Exec {
-        /// What is to be run of it.
+        /// The class to run.
         class_name: String,
         /// The modules by name.
         modules: Vec<(String, Vec<u8>)>,

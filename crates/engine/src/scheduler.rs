@@ -29,7 +29,7 @@ pub(crate) struct Scheduler {
     ready: Condvar,
     /// The watchdog waits here until it may be needed.
     watch: Condvar,
-    /// Who ends the crew waits here until the last of it has left.
+    /// The one who ends the crew waits here until the last of it has left.
     left: Condvar,
 }
 

@@ -77,7 +77,7 @@ impl fmt::Display for TaskState {
     }
 }
 
-/// How a function has stopped.
+/// The way in which a function has stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stopped {
     /// Tasks whose last epoch was handed in and is not answered yet: it may still be committed, now or later, unless the tasks
@@ -111,7 +111,7 @@ pub struct TaskStatus {
     pub records_in: u64,
     /// Records emitted and committed since the task exists, dead letters included.
     pub records_out: u64,
-    /// How often it was opened again after a failure, since the function was started.
+    /// Failures after which it started again, since the function was started.
     pub restarts: u64,
     /// Bytes of linear memory of its instance.
     pub memory_bytes: usize,
@@ -143,7 +143,7 @@ pub struct PartitionStatus {
 pub struct TaskError {
     /// Its code.
     pub code: ErrorCode,
-    /// What happened.
+    /// The description of the failure.
     pub message: String,
     /// The wasm backtrace, where there is one.
     pub backtrace: Option<String>,

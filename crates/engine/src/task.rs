@@ -45,7 +45,7 @@ pub(crate) use self::env::TaskEnv;
 pub(crate) use self::handle::TaskHandle;
 pub(crate) use self::in_flight::Probe;
 
-/// How a task is to end.
+/// The way in which a task is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum End {
     /// Close the instance, commit what is open, then end.

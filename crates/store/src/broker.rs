@@ -45,6 +45,11 @@ impl Broker for EmbeddedBroker {
         Ok(self.0.inner().topics.get(topic.own_name()?)?.count())
     }
 
+    /// Functions may write what producers may.
+    fn max_record_bytes(&self, _topic: &Topic) -> Option<usize> {
+        Some(self.0.inner().options.max_record_bytes)
+    }
+
     fn earliest(&self, partition: &TopicPartition) -> Result<Position> {
         let topic = self.0.inner().topics.get(partition.topic.own_name()?)?;
         Ok(topic.partition(partition.partition)?.marks().earliest())

@@ -20,20 +20,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// How long a step may last before its thread no longer counts among those that are there for others. A well-behaved
+/// The time that a step may last before its thread no longer counts among those that are there for others. A well-behaved
 /// task ends its step after [`slice`](crate::EngineConfig::slice), which is less.
 pub(super) const STUCK_AFTER: Duration = Duration::from_millis(10);
 
-/// How much of the processor a stuck step uses before it is a hog.
+/// The processor time that a stuck step uses before it is a hog.
 pub(super) const HOG_TIME: Duration = Duration::from_millis(5);
 
 /// The most threads beside those that are configured.
 pub(crate) const MAX_EXTRA: usize = 256;
 
-/// How long nobody is hired after the system refused a thread.
+/// The time in which nobody is hired after the system refused a thread.
 const HIRE_PAUSE: Duration = Duration::from_secs(1);
 
-/// What the operating system tells of a thread and does to it.
+/// The operating system's side of a thread.
 pub(crate) trait Os: Send + Sync {
     /// The processor time that the thread has used; `None` when it cannot be told.
     fn cpu_time(&self, thread: ThreadId) -> Option<Duration>;
@@ -76,7 +76,7 @@ struct Step {
     cpu: Option<Option<Duration>>,
 }
 
-/// What is to be done.
+/// Orders for the watchdog.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Orders {
     /// Threads to be started.
@@ -90,7 +90,7 @@ pub(crate) struct Orders {
 pub(super) struct Crew {
     posts: BTreeMap<PostId, Post>,
     next: PostId,
-    /// How many threads of the quick lane there are to be that are not stuck.
+    /// The number of threads of the quick lane there are to be that are not stuck.
     wanted: usize,
     most: usize,
     said_full: bool,
@@ -108,7 +108,7 @@ impl Crew {
         self.most = wanted + extra;
     }
 
-    /// How many there are, those included who were hired and have not come yet.
+    /// The number that there are, those included who were hired and have not come yet.
     pub(super) fn len(&self) -> usize {
         self.posts.len()
     }
@@ -148,7 +148,7 @@ impl Crew {
         }
     }
 
-    /// Whether there is a thread more in the quick lane than is needed.
+    /// Reports whether there is a thread more in the quick lane than is needed.
     pub(super) fn has_surplus(&self, now: Duration) -> bool {
         self.posts.len() > self.wanted && self.healthy(now) > self.wanted
     }

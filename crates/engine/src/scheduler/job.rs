@@ -132,7 +132,7 @@ impl Job {
     }
 }
 
-/// Where a thread sits: what it needs to know of itself while it runs a job.
+/// The seat of a thread: what it needs to know of itself while it runs a job.
 pub(crate) struct Seat {
     pub(super) post: PostId,
     hog: Arc<AtomicBool>,
@@ -149,7 +149,7 @@ impl Seat {
         if self.hog.load(Ordering::Relaxed) { (self.own_cpu_time)() } else { None }
     }
 
-    /// Whether the step that has just ended used more of the processor than it should.
+    /// Reports whether the step that has just ended used more of the processor than it should.
     fn was_hog(&self, begun: Option<Duration>) -> bool {
         match begun {
             // Found out during this step, if at all.

@@ -33,7 +33,7 @@ pub(super) fn partition(env: &TaskEnv, index: u32) -> Result<Option<TopicPartiti
 pub(super) struct DeadLetterReader {
     at: TopicPartition,
     source: Box<dyn Source>,
-    /// Where reading goes on.
+    /// The position at which reading goes on.
     position: Position,
     env: Arc<TaskEnv>,
     task: TaskId,
@@ -55,7 +55,7 @@ pub(super) struct DeadLetters {
     pub(super) raw: Batch,
     /// The task's own, as the records that they were, at the positions of the dead letters.
     pub(super) records: Batch,
-    /// Where reading goes on.
+    /// The position at which reading goes on.
     pub(super) end: Position,
 }
 
@@ -115,7 +115,7 @@ impl DeadLetterReader {
         Ok(Read::Some(DeadLetters { raw, records, end }))
     }
 
-    /// What a record says of itself, when it is a dead letter of the task.
+    /// The description that a record carries, if it is a dead letter of the task.
     fn info(&self, record: &RecordView<'_>) -> Option<DeadLetter> {
         let info = DeadLetter::read(record.headers)?;
         let spec = self.env.spec();

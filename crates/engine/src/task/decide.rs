@@ -19,7 +19,7 @@ pub(crate) use self::recovery::{
 };
 use crate::config::EpochBounds;
 
-/// How far a running task is from its end.
+/// The distance of a running task from its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Life {
     /// It takes input.
@@ -37,12 +37,12 @@ pub(crate) enum Work {
     Nothing,
     /// There is something to commit.
     Some,
-    /// It is to be committed whatever is in it: it says for the first time where an input begins, or what became of a dead
-    /// letter, or somebody waits for a task without an open epoch.
+    /// It is to be committed whatever is in it: it says for the first time where an input begins, or what became of
+    /// a dead letter, or somebody waits for a task without an open epoch.
     Urgent,
 }
 
-/// What the task may take.
+/// The input that the task may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Supply {
     /// There may be more input.
@@ -61,7 +61,7 @@ pub(crate) enum InFlight {
     Epoch,
 }
 
-/// Whether the instance is to be called because of time.
+/// The need to call the instance because of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Time {
     Quiet,
@@ -69,7 +69,7 @@ pub(crate) enum Time {
     Due,
 }
 
-/// What is looked for after a failure, which makes epochs small.
+/// The search after a failure, which makes epochs small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Search {
     Nothing,
@@ -161,7 +161,7 @@ pub(crate) fn next_action(facts: &Facts, bounds: &EpochBounds) -> Action {
     }
 }
 
-/// Whether nothing more may join the open epoch.
+/// Reports whether nothing more may join the open epoch.
 fn is_full(facts: &Facts, bounds: &EpochBounds) -> bool {
     let begun = facts.size > 0;
     facts.size >= bounds.records

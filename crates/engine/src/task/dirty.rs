@@ -91,7 +91,7 @@ impl Ownership {
         Ok(())
     }
 
-    /// Whether the store must catch up before the task may take more input.
+    /// Reports whether the store must catch up before the task may take more input.
     pub(super) fn is_congested(&self, host: &TaskHost, env: &TaskEnv, now: Duration) -> bool {
         is_congested(&self.dirty.facts(host, now), &bounds(&env.core.config))
     }

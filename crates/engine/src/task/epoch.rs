@@ -24,10 +24,10 @@ pub(super) struct Counts {
     pub(super) dropped: u64,
 }
 
-/// See the module. State writes and emitted records of the epoch are in the task's host.
+/// The open epoch. Its state writes and emitted records are in the task's host.
 #[derive(Debug, Default)]
 pub(super) struct OpenEpoch {
-    /// Where the task stands, this epoch included.
+    /// The task's progress, this epoch included.
     pub(super) progress: Progress,
     /// Records consumed.
     pub(super) records: u64,

@@ -21,7 +21,7 @@ impl Failure {
         Failure { recovery, cause: cause.into() }
     }
 
-    /// Whether the task waits for something outside it that may come to work again.
+    /// Reports whether the task waits for something outside it that may come to work again.
     pub(super) fn waits(&self) -> bool {
         self.recovery == Recovery::TakeOver && self.cause.error.code.fault() != Fault::Internal
     }

@@ -11,7 +11,7 @@ use fnstream_core::runtime::{CallFailure, CallResult, Instance, InstanceSpec};
 use super::env::TaskEnv;
 use super::host::SharedTaskHost;
 
-/// See the module.
+/// An instance and its health.
 pub(super) struct Guest {
     pub(super) instance: Box<dyn Instance>,
     /// Bytes of the instance's memory when it was new.
@@ -36,7 +36,7 @@ impl Guest {
         })
     }
 
-    /// Whether the instance has come so near to its limit of memory that the next record might end it: memory only grows.
+    /// Reports whether the instance has come so near to its limit of memory that the next record might end it: memory only grows.
     pub(super) fn is_worn(&self, limit: usize) -> bool {
         is_worn(self.memory_when_new, self.instance.memory_bytes(), limit)
     }
@@ -60,7 +60,7 @@ impl Guest {
     }
 }
 
-/// Whether memory has grown to nine tenths of the limit from less than a half.
+/// Reports whether memory has grown to nine tenths of the limit from less than a half.
 fn is_worn(when_new: usize, now: usize, limit: usize) -> bool {
     when_new <= limit / 2 && now >= limit / 10 * 9
 }

@@ -30,7 +30,7 @@ pub(crate) struct TaskHost {
     timers: NextTimers,
 }
 
-/// What the open epoch has written at some moment.
+/// The writes of the open epoch at some moment.
 pub(crate) struct Writes {
     overlay: Delta,
     used: Option<u64>,

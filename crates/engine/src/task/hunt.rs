@@ -20,7 +20,7 @@ use fnstream_core::spec::ErrorPolicy;
 
 use super::decide::{Recovery, Verdict, after_lone_failure, after_time_failure, isolation_limit};
 
-/// See the module.
+/// The search for a culprit.
 #[derive(Default)]
 pub(crate) struct Hunt {
     /// The most records of an epoch; as many as usual when it is not set.
@@ -35,7 +35,7 @@ pub(crate) struct Hunt {
 struct TimeTrouble {
     /// The most timers that it is given.
     limit: usize,
-    /// How often it failed when it was alone in its epoch and could not be smaller.
+    /// The times that it failed when it was alone in its epoch and could not be smaller.
     attempts: u32,
 }
 
@@ -43,7 +43,7 @@ struct TimeTrouble {
 pub(crate) struct Suspect {
     from: TopicPartition,
     position: Position,
-    /// How often it failed alone.
+    /// The times that it failed alone.
     pub(crate) attempts: u32,
     /// The last failure.
     pub(crate) failure: CallFailure,
@@ -56,7 +56,7 @@ impl Hunt {
         self.limit
     }
 
-    /// Whether a culprit is looked for.
+    /// Reports whether a culprit is looked for.
     pub(crate) fn is_on(&self) -> bool {
         self.limit.is_some()
     }
@@ -66,7 +66,7 @@ impl Hunt {
         self.time.as_ref().map(|trouble| trouble.limit)
     }
 
-    /// Whether what is told of time is to be in epochs of its own.
+    /// Reports whether calls because of time get epochs of their own.
     pub(crate) fn time_apart(&self) -> bool {
         self.time.is_some()
     }

@@ -32,7 +32,7 @@ pub(super) struct InFlight {
 /// when it does, the work in it counts.
 pub(super) struct Unanswered(InFlight);
 
-/// Tells whether the answer to a commit has come, to those who are not its task.
+/// Reports whether the answer to a commit has come, to those who are not its task.
 pub(crate) struct Probe(Arc<Mutex<Option<CommitResult>>>);
 
 impl Probe {
@@ -46,7 +46,7 @@ impl Unanswered {
         Probe(self.0.answer.clone())
     }
 
-    /// Whether the answer has come; counts what was committed.
+    /// Reports whether the answer has come; counts what was committed.
     pub(super) fn settle(&mut self, env: &TaskEnv, order: Option<&DeadLetterOrder>, now: Duration) -> bool {
         let Some(result) = self.0.take_answer() else { return false };
         if result.is_ok() {

@@ -70,7 +70,7 @@ pub(super) struct Machine {
     last: Option<Probe>,
 }
 
-/// Whether all that was handed in is answered.
+/// The state of what was handed in.
 enum Answered {
     Yes,
     /// The waker is called, or a refused epoch is handed in again at that time.
@@ -101,7 +101,7 @@ impl Machine {
         self.requests.append(requests);
     }
 
-    /// Whether the next step calls user code.
+    /// Reports whether the next step calls user code.
     pub(super) fn calls_guest(&self) -> bool {
         matches!(self.phase, Phase::Starting(_) | Phase::Running(_))
     }

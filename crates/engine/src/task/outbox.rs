@@ -28,7 +28,7 @@ pub(crate) struct Output {
 pub(crate) struct Outbox {
     /// The function's outputs, then the topic of its dead letters, if it has one.
     outputs: Arc<[Output]>,
-    /// How many of them the function can emit to.
+    /// The number of those that the function can emit to.
     targets: usize,
     task_index: u32,
     /// One builder for each output and partition, by output; made when first used.
@@ -36,7 +36,7 @@ pub(crate) struct Outbox {
     /// The watermark of each output that was emitted in the open epoch; 0 = none.
     watermarks: Vec<u64>,
     records: u64,
-    letters: u64,
+    dead_letters: u64,
     bytes: usize,
 }
 
@@ -46,7 +46,16 @@ impl Outbox {
         outputs.extend(dead_letters);
         let batches = outputs.iter().map(|_| Vec::new()).collect();
         let watermarks = vec![0; targets];
-        Outbox { outputs: outputs.into(), targets, task_index, batches, watermarks, records: 0, letters: 0, bytes: 0 }
+        Outbox {
+            outputs: outputs.into(),
+            targets,
+            task_index,
+            batches,
+            watermarks,
+            records: 0,
+            dead_letters: 0,
+            bytes: 0,
+        }
     }
 
     /// Records that the function has emitted in the open epoch.
@@ -56,10 +65,10 @@ impl Outbox {
 
     /// All records that are to be committed, dead letters included.
     pub(crate) fn all_records(&self) -> u64 {
-        self.records + self.letters
+        self.records + self.dead_letters
     }
 
-    /// Whether nothing is to be committed.
+    /// Reports whether nothing is to be committed.
     pub(crate) fn is_empty(&self) -> bool {
         self.all_records() == 0 && self.watermarks.iter().all(|watermark| *watermark == 0)
     }
@@ -139,13 +148,13 @@ impl Outbox {
     }
 
     /// Takes a dead letter; `Err` when the function has no topic for them.
-    pub(crate) fn push_dead_letter(&mut self, letter: RecordRef<'_>) -> Result<()> {
+    pub(crate) fn push_dead_letter(&mut self, dead_letter: RecordRef<'_>) -> Result<()> {
         if self.outputs.len() == self.targets {
             return Err(internal("a dead letter of a function that keeps none"));
         }
-        self.letters += 1;
-        self.bytes += letter.packed_len();
-        self.builder(self.targets as u32, None).push(letter.on(0));
+        self.dead_letters += 1;
+        self.bytes += dead_letter.packed_len();
+        self.builder(self.targets as u32, None).push(dead_letter.on(0));
         Ok(())
     }
 
@@ -168,7 +177,7 @@ impl Outbox {
     pub(crate) fn clear(&mut self) {
         self.watermarks.fill(0);
         self.batches.iter_mut().flatten().for_each(FrameBuilder::clear);
-        (self.records, self.letters, self.bytes) = (0, 0, 0);
+        (self.records, self.dead_letters, self.bytes) = (0, 0, 0);
     }
 
     /// Ends the epoch: its records, by output and partition in order.
@@ -185,7 +194,7 @@ impl Outbox {
                 builder.clear();
             }
         }
-        (self.records, self.letters, self.bytes) = (0, 0, 0);
+        (self.records, self.dead_letters, self.bytes) = (0, 0, 0);
         taken
     }
 

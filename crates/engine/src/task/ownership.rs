@@ -49,7 +49,7 @@ pub(super) struct Ownership {
     /// The source was polled since it was opened or sought.
     pub(super) polled: bool,
     pub(super) base: Arc<TaskBase>,
-    /// Where the task stands, as committed.
+    /// The task's progress, as committed.
     pub(super) committed: Progress,
     /// Places of inputs that were never read, until they are committed.
     pub(super) unplaced: Positions,

@@ -28,7 +28,7 @@ impl Quota {
         self.bytes_left = self.limits.memory;
     }
 
-    /// Whether records of so many bytes together may hold one that is too large.
+    /// Reports whether records of so many bytes together may hold one that is too large.
     pub(crate) fn could_be_too_large(&self, bytes: usize) -> bool {
         bytes > self.limits.record_bytes
     }

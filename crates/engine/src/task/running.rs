@@ -202,7 +202,7 @@ impl Running {
         self.guest.is_worn(self.own.spec.limits.memory)
     }
 
-    /// Whether the instance is to be replaced now, when everything that it did is committed; says so.
+    /// Reports whether the instance is to be replaced now, when everything that it did is committed; logs it.
     pub(super) fn is_to_be_replaced(&self, cx: &Cx<'_>) -> bool {
         let is_over = self.epoch.size() == 0 && self.own.in_flight.is_none() && !cx.ending && self.is_worn();
         if is_over {

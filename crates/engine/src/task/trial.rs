@@ -98,7 +98,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// How many records the program makes of a dead letter.
+    /// The number of records that the program makes of a dead letter.
     fn one(&mut self, dead_letter: &Batch) -> Result<u64, CallFailure> {
         let before = {
             let mut host = self.host.lock();

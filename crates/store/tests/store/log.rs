@@ -108,6 +108,7 @@ fn appends_that_cannot_be_are_refused() {
     assert_eq!(code(append(&store, "t", Some(1), &frame(["a"]))), ErrorCode::PartitionNotFound);
     assert_eq!(code(append(&store, "t", None, &frame(["a".repeat(73)]))), ErrorCode::RecordTooLarge);
     assert!(append(&store, "t", None, &frame(["a".repeat(72)])).is_ok());
+    assert_eq!(store.broker().max_record_bytes(&"t".into()), Some(100), "functions have the same limit");
     assert_eq!(append(&store, "t", None, &FrameBuilder::new()).unwrap(), []);
     store.close().unwrap();
     assert_eq!(code(append(&store, "t", None, &frame(["a"]))), ErrorCode::ShuttingDown);

@@ -154,7 +154,7 @@ impl Running {
         Ok(())
     }
 
-    /// What a failed call leads to; the culprit is looked for among the records of the open epoch and of `batch`.
+    /// Decides what a failed call leads to; the culprit is looked for among the records of the open epoch and of `batch`.
     pub(super) fn blame(&self, cx: &mut Cx<'_>, failure: CallFailure, batch: Option<&Batch>) -> Failure {
         let len = batch.map_or(0, Batch::len);
         let size = self.epoch.records as usize + len;

@@ -22,7 +22,7 @@ impl Running {
         self.try_dead_letters(cx)
     }
 
-    /// Whether dead letters are to be replayed or dropped before there is further input.
+    /// Reports whether dead letters are to be replayed or dropped before there is further input.
     pub(super) fn has_dead_letters(&self, cx: &Cx<'_>) -> bool {
         let Some(order) = cx.order.as_ref().filter(|order| order.moves()) else { return false };
         self.place_in_dead_letters().is_some_and(|place| place < order.until)
@@ -65,7 +65,7 @@ impl Running {
         self.own.place_in_dead_letters(&self.epoch.progress)
     }
 
-    /// Whether the open epoch is empty.
+    /// Reports whether the open epoch is empty.
     fn is_between_epochs(&self) -> bool {
         let host = self.own.host.lock();
         self.epoch.size() == 0 && !self.epoch.urgent && host.layers.is_clean() && host.outbox.is_empty()

@@ -28,7 +28,7 @@ use crate::task::failure::Failure;
 /// The most timers of one call.
 const TIMERS_PER_CALL: usize = 1024;
 
-/// What is to be told next.
+/// The next call because of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     /// Timers up to a time, of event time because of that rise, unless they were set behind the watermark.
@@ -38,7 +38,7 @@ pub(super) enum Due {
 }
 
 impl Running {
-    /// What is to be told now.
+    /// Finds the call that is due now.
     pub(super) fn due(&mut self, env: &TaskEnv) -> Result<Option<Due>> {
         let rise = self.event_time.rise();
         let mut host = self.own.host.lock();
@@ -58,7 +58,7 @@ impl Running {
         Ok(rise.map(Due::Watermark))
     }
 
-    /// Tells it.
+    /// Makes it.
     pub(super) fn call_time(&mut self, cx: &mut Cx<'_>, due: Due, now: Duration) -> Result<(), Failure> {
         self.epoch.begin(now);
         let size = match due {
