@@ -85,6 +85,7 @@ codes! {
     NoDeadLetters = "FS-1109", User, 409, "the function keeps no dead letters", "give it the error policy 'dead-letter' with 'function-stream client update'";
     ConnectorUnavailable = "FS-1110", User, 501, "the function uses a broker that this server does not speak", "use topics of the embedded log (input-type and output-type 'log'), which need no other service";
     LanguageUnavailable = "FS-1111", User, 501, "functions of this kind cannot be run yet", "write the function in a language that compiles to a WebAssembly artifact";
+    StateNotKept = "FS-1112", User, 501, "no state is kept with the revisions of this function", "roll back without the state";
     // 12xx: artifacts.
     ArtifactNotFound = "FS-1201", User, 400, "the artifact is neither uploaded nor a file that the server may read", "upload the artifact, or give a path on the server that it is allowed to read";
     ArtifactInvalid = "FS-1202", User, 400, "the artifact is not a valid WebAssembly module or component", "rebuild the artifact; the message has the place where it stops being valid";
@@ -135,6 +136,7 @@ codes! {
     Unavailable = "FS-1704", External, 503, "the server cannot be reached", "check that 'function-stream standalone' runs and that --service-url names it";
     ModeUnavailable = "FS-1705", User, 501, "this mode is not part of this build", "use 'function-stream standalone'";
     NotReady = "FS-1706", External, 503, "the server is not ready yet", "wait until its functions are started; 'function-stream client status' shows how far they are";
+    PeerUnavailable = "FS-1707", External, 503, "another process of the server group cannot be reached", "try again; look whether all processes of the group run and reach each other";
     // 18xx: building.
     BuildFolder = "FS-1801", User, 400, "the folder holds nothing that can be built", "name the folder that has the program's go.mod";
     BuildToolMissing = "FS-1802", User, 400, "a tool that the build needs is missing or too old", "install what the message names";

@@ -11,7 +11,8 @@
 //!
 //! 1. [`topic`], [`record`], [`batch`]: what flows and where; [`dead_letter`]: what became of a record that no function could take. 2. [`epoch`], [`delta`], [`state_key`]: what one commit makes durable.
 //! 3. [`spec`]: what a user asks for. 4. The seams: [`broker`] (with [`broker::Source`]), [`committer`], [`state`],
-//!    [`runtime`], [`metadata`], [`function_log`]. 5. [`error`]: what can go wrong, and whose fault it is.
+//!    [`runtime`], [`metadata`], [`function_log`]; for the server's requests [`topics`], [`groups`], [`tasks`], [`forks`],
+//!    [`artifacts`], [`peers`], [`upkeep`]. 5. [`error`]: what can go wrong, and whose fault it is.
 //!
 //! With the feature `test-util`, `test_util` has the conformance suite of each seam and an in-memory broker that
 //! behaves like a foreign one.
@@ -23,6 +24,7 @@
 //! assert_eq!(partition_for_key(b"alice", 8), partition_for_key(b"alice", 8));
 //! ```
 
+pub mod artifacts;
 pub mod batch;
 pub mod broker;
 pub mod clock;
@@ -32,16 +34,22 @@ pub mod delta;
 pub mod epoch;
 pub mod error;
 pub mod failpoint;
+pub mod forks;
 pub mod function_log;
+pub mod groups;
 pub mod metadata;
+pub mod peers;
 pub mod record;
 pub mod runtime;
 pub mod spec;
 pub mod state;
 pub mod state_key;
+pub mod tasks;
 pub mod timer;
 pub mod topic;
+pub mod topics;
 pub mod units;
+pub mod upkeep;
 pub mod waker;
 
 #[cfg(any(test, feature = "test-util"))]

@@ -6,8 +6,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fnstream_core::topics::Retention;
 use fnstream_runtime::{Compiling, RuntimeOptions};
-use fnstream_store::{Durability, Retention};
+use fnstream_store::Durability;
 
 /// The settings of a server.
 #[derive(Debug, Clone)]
@@ -46,6 +47,8 @@ pub struct ServerConfig {
     pub upload_grace: Duration,
     /// How often retention is enforced and unused artifacts are removed.
     pub maintenance_interval: Duration,
+    /// How long a function has to finish what it began: then a stop answers that it is still stopping, and a change ends it.
+    pub stop_timeout: Duration,
     /// How long a shutdown waits for requests, and then for functions, to finish what they began.
     pub shutdown_timeout: Duration,
 }
@@ -71,6 +74,7 @@ impl ServerConfig {
             max_artifact_bytes: 256 << 20,
             upload_grace: Duration::from_secs(3600),
             maintenance_interval: Duration::from_secs(30),
+            stop_timeout: Duration::from_secs(10),
             shutdown_timeout: Duration::from_secs(20),
         }
     }

@@ -28,8 +28,6 @@ use tonic_health::pb::health_server::HealthServer;
 use crate::app::App;
 use transport::Transport;
 
-pub use answer::status_word;
-
 /// How often a connection is asked whether its client is still there, and how long that may take.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -45,7 +43,7 @@ pub fn serve(app: Arc<App>, listener: TcpListener) -> Result<impl Future<Output 
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(STREAMS);
-    let closing = app.closing().clone().cancelled_owned();
+    let closing = app.ops.closing().clone().cancelled_owned();
     let serving = server.serve_with_incoming_shutdown(transport::guarded(Transport::new(routes)), incoming, closing);
     Ok(async move { serving.await.map_err(|e| internal(format!("the gRPC server ended: {e}"))) })
 }

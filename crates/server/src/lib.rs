@@ -25,6 +25,7 @@
 //! # }
 //! ```
 
+mod answer;
 mod app;
 pub mod config;
 mod failure;
@@ -38,7 +39,8 @@ mod signals;
 mod sql;
 
 pub use config::ServerConfig;
-pub use fnstream_store::{Durability, Retention};
+pub use fnstream_core::topics::Retention;
+pub use fnstream_store::Durability;
 pub use rest::openapi_yaml;
 pub use server::Server;
 pub use signals::Signals;

@@ -16,14 +16,16 @@ use std::time::Duration;
 
 use fnstream_core::clock::{Clock, SystemClock};
 use fnstream_core::error::internal;
+use fnstream_core::peers::Alone;
 use fnstream_core::{Error, ErrorCode, Result};
-use fnstream_engine::{Engine, EngineConfig, EngineDeps};
+use fnstream_engine::{Backend, Engine, EngineConfig, EngineDeps, EpochBounds};
 use fnstream_runtime::{RuntimeOptions, WasmRuntime};
 use fnstream_store::{Store, StoreOptions};
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use crate::app::App;
+use crate::app::{App, Parts};
 use crate::logs::FunctionLogs;
 use crate::{ServerConfig, Signals, grpc, rest};
 
@@ -36,6 +38,7 @@ const BACKLOG: u32 = 1024;
 /// A running server.
 pub struct Server {
     app: Arc<App>,
+    kept: Kept,
     address: SocketAddr,
     grpc_address: Option<SocketAddr>,
     serving: JoinHandle<std::io::Result<()>>,
@@ -51,20 +54,21 @@ impl Server {
             Some(listen) => Some(bind(listen, "--grpc-listen").await?).unzip(),
             None => (None, None),
         };
-        let opened = tokio::task::spawn_blocking(move || open(config)).await;
-        let app = opened.map_err(|e| internal(format!("opening ended abnormally: {e}")))??;
-        let closing = app.closing().clone();
+        let handle = Handle::current();
+        let opened = tokio::task::spawn_blocking(move || open(config, &handle)).await;
+        let (app, kept) = opened.map_err(|e| internal(format!("opening ended abnormally: {e}")))??;
+        let closing = app.ops.closing().clone();
         let service = rest::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
         let serving = axum::serve(listener, service).with_graceful_shutdown(closing.cancelled_owned());
         let serving = tokio::spawn(serving.into_future());
         let grpc_serving =
             grpc_listener.map(|listener| grpc::serve(app.clone(), listener)).transpose()?.map(tokio::spawn);
-        let background = vec![tokio::spawn(app.clone().boot()), tokio::spawn(app.clone().maintain())];
+        let background = app.background();
         if let Some(address) = grpc_address {
             tracing::info!(%address, "serving gRPC");
         }
-        tracing::info!(%address, data = %app.config().data_dir.display(), "listening");
-        Ok(Server { app, address, grpc_address, serving, grpc_serving, background })
+        tracing::info!(%address, data = %app.config.data_dir.display(), "listening");
+        Ok(Server { app, kept, address, grpc_address, serving, grpc_serving, background })
     }
 
     /// Where the server listens.
@@ -87,8 +91,8 @@ impl Server {
 
     /// Ends orderly.
     pub async fn shutdown(self) -> Result<()> {
-        let Server { app, serving, grpc_serving, background, .. } = self;
-        let patience = app.config().shutdown_timeout;
+        let Server { app, kept, serving, grpc_serving, background, .. } = self;
+        let patience = app.config.shutdown_timeout;
         app.close();
         let aborts = [Some(serving.abort_handle()), grpc_serving.as_ref().map(JoinHandle::abort_handle)];
         let served = async {
@@ -107,18 +111,18 @@ impl Server {
                     tracing::error!(%error, "a background task ended abnormally");
                 }
             }
-            app.quiet().await;
+            app.ops.quiet().await;
         };
         if tokio::time::timeout(patience, settled).await.is_err() {
             tracing::warn!("operations did not end in time, the next start finds them done or not done");
         }
-        let closed = tokio::task::spawn_blocking(move || close(&app, patience)).await;
+        let closed = tokio::task::spawn_blocking(move || kept.close(patience)).await;
         closed.map_err(|e| internal(format!("closing ended abnormally: {e}")))?
     }
 }
 
 /// Opens what the server works with. Blocks.
-fn open(config: ServerConfig) -> Result<Arc<App>> {
+fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept)> {
     for (dirs, what) in [
         (&config.archive_dirs, "from which archives are to be read"),
         (&config.files_dirs, "which functions may be granted"),
@@ -133,7 +137,6 @@ fn open(config: ServerConfig) -> Result<Arc<App>> {
         &config.data_dir,
         StoreOptions {
             durability: config.durability,
-            default_retention: config.retention,
             max_record_bytes: config.max_produce_bytes.saturating_add(RECORD_OVERHEAD),
             clock: clock.clone(),
             ..StoreOptions::default()
@@ -159,16 +162,46 @@ fn open(config: ServerConfig) -> Result<Arc<App>> {
     }
     let deps = EngineDeps { clock: clock.clone(), log: logs.clone() };
     let engine = Engine::start(engine, deps)?;
-    Ok(App::new(config, store, engine, Arc::new(runtime), logs, clock))
+    let parts = Parts {
+        config,
+        register: store.metadata(),
+        topics: store.topics(),
+        groups: store.groups(),
+        tasks: store.tasks(),
+        forks: Some(store.forks()),
+        artifacts: store.artifacts(),
+        upkeep: store.upkeep(),
+        peers: Arc::new(Alone::default()),
+        backend: Backend {
+            broker: store.broker(),
+            committer: store.committer(),
+            state_stores: store.state_stores(),
+            epoch: EpochBounds::default(),
+        },
+        engine: engine.clone(),
+        runtime: Arc::new(runtime),
+        logs: logs.clone(),
+        clock,
+    };
+    Ok((parts.assemble(handle), Kept { engine, store, logs }))
 }
 
-fn close(app: &App, patience: Duration) -> Result<()> {
-    let (engine, store, logs) = app.parts();
-    engine.shutdown(patience);
-    logs.close();
-    store.close()?;
-    tracing::info!("stopped");
-    Ok(())
+/// What is closed last, in this order.
+struct Kept {
+    engine: Engine,
+    store: Store,
+    logs: Arc<FunctionLogs>,
+}
+
+impl Kept {
+    /// Lets functions finish, and closes what they worked with. Blocks.
+    fn close(&self, patience: Duration) -> Result<()> {
+        self.engine.shutdown(patience);
+        self.logs.close();
+        self.store.close()?;
+        tracing::info!("stopped");
+        Ok(())
+    }
 }
 
 /// Binds the first address that the name stands for and that is free; `flag` is where it was given.

@@ -15,15 +15,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fnstream_api::RollbackRequest;
 use fnstream_api::grpc::proto::{Response, StatementResult, StatusCode};
-use fnstream_api::grpc::{CreateMode, error_message, status_of};
+use fnstream_api::grpc::{error_message, status_of};
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_sql::{OnExisting, Statement};
 
-use crate::app::{App, Archive, Deadline, Made};
+use crate::answer::{create, drop_function, start, stop};
+use crate::app::{App, CreateMode, Deadline};
 use crate::failure;
 use rows::Rows;
-
-pub use show::{TASK_TYPE, counted, summaries};
 
 /// The largest description of a function.
 const MAX_DESCRIPTION: usize = 1 << 20;
@@ -100,15 +99,15 @@ async fn run(app: &Arc<App>, statement: Statement) -> Result<Done> {
                 OnExisting::Keep => CreateMode::IfNotExists,
                 OnExisting::Replace => CreateMode::OrReplace,
             };
-            let config = app.read_allowed(config_path, MAX_DESCRIPTION).await?;
-            let most = app.config().max_artifact_bytes;
-            let artifact = app.read_allowed(function_path, most).await?;
+            let config = app.shelf.read_allowed(config_path, MAX_DESCRIPTION).await?;
+            let most = app.config.max_artifact_bytes;
+            let artifact = app.shelf.read_allowed(function_path, most).await?;
             create(app, config, artifact, mode).await.map(|(status, message)| Done { status, ..Done::new(message) })
         }
         Statement::StartFunction { name } => start(app, name).await.map(Done::new),
         Statement::StopFunction { name } => stop(app, name).await.map(Done::new),
         Statement::RestartFunction { name } => {
-            app.restart(name.clone()).await?;
+            app.functions.restart(name.clone()).await?;
             Ok(Done::new(format!("function '{name}' restarted")))
         }
         Statement::DropFunction { name, if_exists } => match drop_function(app, name).await {
@@ -117,7 +116,7 @@ async fn run(app: &Arc<App>, statement: Statement) -> Result<Done> {
         },
         Statement::RollbackFunction { name, revision } => {
             let request = RollbackRequest { to: revision, ..RollbackRequest::default() };
-            let done = app.rollback(name, request).await?;
+            let done = app.functions.rollback(name, request).await?;
             let what = format!(
                 "function '{}' is back to revision {}, as revision {}",
                 done.function.name, done.to, done.function.revision
@@ -130,38 +129,4 @@ async fn run(app: &Arc<App>, statement: Statement) -> Result<Done> {
         Statement::ShowState { name, like, limit } => show::state(app, name, like, limit).await,
         Statement::ShowDeadLetters { name, limit } => show::dead_letters(app, name, limit).await,
     }
-}
-
-/// Registers a function and starts it; the status and what was done in words.
-pub async fn create(app: &Arc<App>, config: Bytes, artifact: Bytes, mode: CreateMode) -> Result<(StatusCode, String)> {
-    let (spec, notes) = app.described(config).await?;
-    let (made, function) = app.make(spec, Archive::Bytes(artifact), mode).await?;
-    let name = function.name;
-    let (status, what) = match made {
-        Made::New => (StatusCode::Created, format!("function '{name}' created and started")),
-        Made::Kept => (StatusCode::Ok, format!("function '{name}' exists and stays as it is")),
-        Made::Replaced => (StatusCode::Ok, format!("function '{name}' is at revision {}", function.revision)),
-    };
-    Ok((status, [vec![what], notes].concat().join("\n")))
-}
-
-/// Starts a function; says so.
-pub async fn start(app: &Arc<App>, name: String) -> Result<String> {
-    let function = app.start(name).await?;
-    Ok(format!("function '{}' started", function.name))
-}
-
-/// Stops a function; says so, or that it still finishes what it began.
-pub async fn stop(app: &Arc<App>, name: String) -> Result<String> {
-    let function = app.stop(name).await?;
-    Ok(match function.status {
-        fnstream_api::FunctionStatus::Stopped => format!("function '{}' stopped", function.name),
-        _ => format!("function '{}' stops as soon as it has finished what it began", function.name),
-    })
-}
-
-/// Deletes a function; says so.
-pub async fn drop_function(app: &Arc<App>, name: String) -> Result<String> {
-    app.delete(name.clone()).await?;
-    Ok(format!("function '{name}' dropped"))
 }

@@ -6,17 +6,22 @@
 //! A file appears under its name only when all of its bytes are on the disk, so a crash leaves at most a temporary file,
 //! which the next start removes. Reading checks the bytes against the name: a disk that lost or changed some of them
 //! never hands a function something that nobody uploaded.
+//!
+//! The gate makes sure that a sweep sees either no file and no pin, or the pin: pins come before files, and files are written
+//! under the shared gate, sweeps done under the exclusive one.
 
 mod spool;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use fnstream_core::artifacts::{Artifacts, InUse, Pin, digest};
 use fnstream_core::{Error, ErrorCode, Result};
-use sha2::{Digest, Sha256};
+use parking_lot::{Mutex, RwLock};
 
 use crate::dir::{sync_dir, write_durably};
 use crate::error::file;
@@ -27,17 +32,66 @@ const TMP_SUFFIX: &str = ".tmp";
 
 /// The artifacts of a data folder.
 #[derive(Debug)]
-pub struct Artifacts {
+pub(crate) struct Folder {
     folder: PathBuf,
     /// Two uploads of the same bytes at once need two temporary files.
     next_tmp: AtomicU64,
+    gate: RwLock<()>,
+    /// How many pins each artifact has.
+    pins: Arc<Mutex<HashMap<String, usize>>>,
 }
 
-impl Artifacts {
+/// The artifacts of the store.
+pub(crate) struct StoreArtifacts(pub Arc<Folder>);
+
+impl Artifacts for StoreArtifacts {
+    fn put(&self, bytes: &[u8]) -> Result<Pin> {
+        let pin = self.pin(&digest(bytes));
+        let _writing = self.0.gate.read();
+        self.0.put(bytes)?;
+        Ok(pin)
+    }
+
+    fn get(&self, digest: &str) -> Result<Vec<u8>> {
+        self.0.get(digest)
+    }
+
+    fn list(&self) -> Result<Vec<String>> {
+        let names = self.0.names()?.into_iter();
+        let mut digests: Vec<_> = names.filter_map(|name| digest_of(&name).map(str::to_owned)).collect();
+        digests.sort_unstable();
+        Ok(digests)
+    }
+
+    fn pin(&self, digest: &str) -> Pin {
+        *self.0.pins.lock().entry(digest.to_owned()).or_default() += 1;
+        let pins = self.0.pins.clone();
+        Pin::new(digest.to_owned(), move |digest| {
+            let mut pins = pins.lock();
+            if let Some(count) = pins.get_mut(digest) {
+                *count -= 1;
+                if *count == 0 {
+                    pins.remove(digest);
+                }
+            }
+        })
+    }
+
+    fn sweep(&self, in_use: &mut InUse<'_>) -> Result<usize> {
+        let _alone = self.0.gate.write();
+        // Pins before the register: an operation lets go of its pin when the register has what it was for. The other way
+        // around, one that registers in between would be in neither.
+        let mut keep: HashSet<String> = self.0.pins.lock().keys().cloned().collect();
+        keep.extend(in_use()?);
+        self.0.sweep(&keep)
+    }
+}
+
+impl Folder {
     /// Opens the folder and removes what crashes left.
     pub(crate) fn open(folder: PathBuf) -> Result<Self> {
         fs::create_dir_all(&folder).map_err(|e| file("cannot make", &folder, &e))?;
-        let artifacts = Artifacts { folder, next_tmp: AtomicU64::new(0) };
+        let artifacts = Folder { folder, next_tmp: AtomicU64::new(0), gate: RwLock::new(()), pins: Arc::default() };
         for name in artifacts.names()? {
             if name.ends_with(TMP_SUFFIX) {
                 artifacts.remove(&name)?;
@@ -48,7 +102,7 @@ impl Artifacts {
 
     /// Stores an artifact durably and answers its digest: 64 lowercase hexadecimal digits. Storing it again changes
     /// nothing, except that a damaged file is made whole.
-    pub fn put(&self, bytes: &[u8]) -> Result<String> {
+    fn put(&self, bytes: &[u8]) -> Result<String> {
         let digest = digest(bytes);
         let whole = match self.get(&digest) {
             Ok(_) => true,
@@ -63,14 +117,8 @@ impl Artifacts {
         Ok(digest)
     }
 
-    /// Room on this disk for bytes that may become an artifact.
-    pub fn spool(&self) -> Result<Spool> {
-        let number = self.next_tmp.fetch_add(1, Ordering::Relaxed);
-        Spool::new(self.folder.join(format!("spool.{number}{TMP_SUFFIX}")))
-    }
-
     /// The bytes of an artifact.
-    pub fn get(&self, digest: &str) -> Result<Vec<u8>> {
+    fn get(&self, digest: &str) -> Result<Vec<u8>> {
         let path = self.path(digest)?;
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
@@ -79,7 +127,7 @@ impl Artifacts {
             }
             Err(e) => return Err(file("cannot read", &path, &e)),
         };
-        if self::digest(&bytes) != digest {
+        if fnstream_core::artifacts::digest(&bytes) != digest {
             return Err(Error::new(
                 ErrorCode::ArtifactCorrupt,
                 format!("artifact {digest} has {} bytes on disk that do not match its digest", bytes.len()),
@@ -88,22 +136,11 @@ impl Artifacts {
         Ok(bytes)
     }
 
-    /// Whether an artifact is stored; does not read it.
-    pub fn contains(&self, digest: &str) -> Result<bool> {
-        let path = self.path(digest)?;
-        path.try_exists().map_err(|e| file("cannot look for", &path, &e))
-    }
-
     /// Removes the artifacts that are not in `keep`; answers how many.
-    ///
-    /// The caller sees to it that none is uploaded meanwhile whose function is not registered yet.
-    pub fn sweep(&self, keep: &HashSet<String>) -> Result<usize> {
+    fn sweep(&self, keep: &HashSet<String>) -> Result<usize> {
         let mut removed = 0;
         for name in self.names()? {
-            if let Some(digest) = name.strip_suffix(SUFFIX)
-                && is_digest(digest)
-                && !keep.contains(digest)
-            {
+            if digest_of(&name).is_some_and(|digest| !keep.contains(digest)) {
                 self.remove(&name)?;
                 removed += 1;
             }
@@ -142,6 +179,6 @@ fn is_digest(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+fn digest_of(name: &str) -> Option<&str> {
+    name.strip_suffix(SUFFIX).filter(|digest| is_digest(digest))
 }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use fnstream_core::error::internal;
 use fnstream_core::{Error, ErrorCode, Result};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
     DEFAULT_COLUMN_FAMILY_NAME, LogLevel, Options, ReadOptions, Snapshot, WriteBatch, WriteBufferManager, WriteOptions,
@@ -40,6 +40,8 @@ pub(crate) struct Db {
     inner: DB,
     /// Set by tests: what every write answers.
     fault: Mutex<Option<ErrorCode>>,
+    /// Held by tests: writes wait meanwhile.
+    stalled: RwLock<()>,
 }
 
 /// Whether a write waits for the disk.
@@ -67,7 +69,7 @@ impl Db {
         });
         let inner = DB::open_cf_descriptors(&db_options(options), path, descriptors)
             .map_err(|e| rocks("cannot open the data folder", &e))?;
-        Ok(Db { inner, fault: Mutex::new(None) })
+        Ok(Db { inner, fault: Mutex::new(None), stalled: RwLock::new(()) })
     }
 
     /// A column family. All of them are made when the database is opened.
@@ -77,6 +79,7 @@ impl Db {
 
     /// Writes all of a batch or nothing.
     pub(crate) fn write(&self, batch: WriteBatch, sync: Sync) -> Result<()> {
+        let _not_stalled = self.stalled.read();
         if let Some(code) = *self.fault.lock() {
             return Err(Error::new(code, "cannot write: a fault was injected"));
         }
@@ -128,6 +131,10 @@ impl Db {
         let start = Instant::now();
         self.write(batch, Sync::Yes)?;
         Ok(start.elapsed())
+    }
+
+    pub(crate) fn stall(&self) -> RwLockWriteGuard<'_, ()> {
+        self.stalled.write()
     }
 
     pub(crate) fn inject_fault(&self, code: Option<ErrorCode>) {

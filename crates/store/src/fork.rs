@@ -4,7 +4,7 @@
 //! Forks: what a function's tasks have committed, copied to an id of its own.
 //!
 //! ```text
-//! id taken, noted as unclaimed ──► copied, batch by batch ──► claimed by a change of the register, in its own write
+//! tasks fenced ──► id taken, noted as unclaimed ──► copied, batch by batch ──► claimed by a change of the register, in its own write
 //!                └────────── a crash or a failure ──────────► swept: at the next opening, or when it is discarded
 //! ```
 //!
@@ -12,10 +12,10 @@
 //! the claim is written after the last batch, in the same write-ahead log. The copy reads a snapshot, so that state, marker,
 //! deltas and progress are those of one moment.
 
-use std::collections::BTreeMap;
-
-use fnstream_core::epoch::{Epoch, FunctionId, Progress, TaskId};
+use fnstream_core::epoch::{Epoch, FunctionId, TaskId};
 use fnstream_core::error::internal;
+use fnstream_core::forks::Forks;
+use fnstream_core::tasks::Standing;
 use fnstream_core::{Result, failpoint};
 use rocksdb::WriteBatch;
 
@@ -24,6 +24,7 @@ use crate::error::corrupt;
 use crate::formats;
 use crate::inner::Inner;
 use crate::keys;
+use crate::store::Store;
 
 /// About how much is copied in one write.
 const COPY_BYTES: usize = 1 << 20;
@@ -31,9 +32,31 @@ const COPY_BYTES: usize = 1 << 20;
 /// Where the keys of a function's tasks are, and what stands before its id in them.
 const OF_TASKS: [(&str, &[u8]); 4] = [(keys::META, b"p"), (keys::META, b"m"), (keys::DELTAS, b""), (keys::STATE, b"")];
 
+/// Forks within the store.
+pub(crate) struct StoreForks(pub Store);
+
+impl Forks for StoreForks {
+    fn fork(&self, from: FunctionId) -> Result<FunctionId> {
+        self.0.inner().fork(from)
+    }
+
+    fn place(&self, fork: FunctionId, standing: &Standing) -> Result<()> {
+        self.0.inner().place_fork(fork, standing)
+    }
+
+    fn discard(&self, fork: FunctionId) -> Result<()> {
+        self.0.inner().discard_fork(fork)
+    }
+}
+
 impl Inner {
     pub(crate) fn fork(&self, from: FunctionId) -> Result<FunctionId> {
-        let moment = self.db.moment();
+        let moment = {
+            // Waits for the group that is being written; what is in the queue behind it is refused from now on.
+            let mut ledger = self.ledger.lock();
+            ledger.fence(from);
+            self.db.moment()
+        };
         let fork = self.begin_fork()?;
         let copied = self.copy(&moment, from, fork);
         if copied.is_err() {
@@ -118,20 +141,7 @@ impl Inner {
         }
     }
 
-    pub(crate) fn progress(&self, function: FunctionId) -> Result<BTreeMap<u32, Progress>> {
-        let moment = self.db.moment();
-        let mut iterator = moment.iterate(keys::META, keys::all_of(b"p", function.0));
-        let mut found = BTreeMap::new();
-        while let Some((key, value)) = iterator.item() {
-            let index = keys::tagged_index(key).ok_or_else(|| corrupt("the key of a progress is truncated"))?;
-            found.insert(index, formats::decode_progress(value)?.1);
-            iterator.next();
-        }
-        ended(&iterator)?;
-        Ok(found)
-    }
-
-    pub(crate) fn place_fork(&self, fork: FunctionId, progress: &BTreeMap<u32, Progress>) -> Result<()> {
+    pub(crate) fn place_fork(&self, fork: FunctionId, progress: &Standing) -> Result<()> {
         self.check_unclaimed(fork)?;
         let mut batch = WriteBatch::default();
         for (&index, progress) in progress {

@@ -5,16 +5,18 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 
 use fnstream_core::epoch::FunctionId;
 use fnstream_core::waker::Waker;
 use parking_lot::{Mutex, RwLock};
 
-use crate::artifacts::Artifacts;
+use crate::artifacts::Folder;
 use crate::commit::ledger::Ledger;
 use crate::commit::thread::Queue;
 use crate::db::{Db, Sync};
 use crate::dir::DataDir;
+use crate::log::claims::Claims;
 use crate::log::topics::Topics;
 use crate::options::{Durability, StoreOptions};
 
@@ -28,13 +30,15 @@ pub(crate) struct Inner {
     /// Held by the committer while it prepares and writes a group.
     pub ledger: Mutex<Ledger>,
     pub topics: Topics,
+    /// What groups of consumers have taken and nobody has accepted yet.
+    pub claims: Mutex<Claims>,
     /// Functions that were removed since the store was opened; held for reading while state is applied, so that nothing
     /// is applied after its function is gone.
     pub removed: RwLock<HashSet<FunctionId>>,
     /// Who is told of changes to the register of functions.
     pub function_watchers: Mutex<Vec<Waker>>,
     pub queue: Queue,
-    pub artifacts: Artifacts,
+    pub artifacts: Arc<Folder>,
     pub db: Db,
     /// Last, so that the folder is given up only when the database is closed.
     pub _dir: DataDir,

@@ -19,27 +19,31 @@
 //! # Reading order
 //!
 //! [`options`](StoreOptions), [`store`](Store) (everything that can be asked for), `keys` and `formats` (what is on the
-//! disk), `log`, `commit`, then `state`, `peek`, `metadata`, `fork`, `artifacts`, `dir`, `db`.
+//! disk), `log`, `commit`, then `state`, `peek`, `standing`, `metadata`, `fork`,
+//! `artifacts`, `dir`, `db`.
 //!
 //! ```
 //! use fnstream_core::broker::PollLimit;
 //! use fnstream_core::record::{Position, TopicPartition};
+//! use fnstream_core::topic::Topic;
+//! use fnstream_core::topics::Retention;
 //! use fnstream_frame::{FrameBuilder, RecordRef};
 //! use fnstream_store::{Store, StoreOptions};
 //!
 //! let folder = tempfile::tempdir()?;
 //! let store = Store::open(folder.path(), StoreOptions::default())?;
-//! store.ensure_topic("orders", 1)?;
+//! let (topics, orders) = (store.topics(), Topic::own("orders"));
+//! topics.create(&orders, 1, Retention::default())?;
 //!
 //! let mut frame = FrameBuilder::new();
 //! frame.push(RecordRef::new(b"hello"));
 //! let (tell, told) = std::sync::mpsc::channel();
-//! store.append("orders", None, frame.to_bytes(), Box::new(move |done| tell.send(done).unwrap_or_default()));
+//! topics.append(&orders, None, frame.to_bytes().into(), Box::new(move |done| tell.send(done).unwrap_or_default()));
 //! assert_eq!(told.recv()??, [(0, Position(0), 1)]);
 //!
 //! let all = PollLimit { records: 100, bytes: 1 << 20 };
-//! let batch = store.read(&TopicPartition::new("orders", 0), Position::START, all)?.ok_or("a batch")?;
-//! assert_eq!(batch.frame().record(0).bytes(), b"hello");
+//! let batch = topics.read(&TopicPartition::new(orders, 0), Position::START, all)?.ok_or("a batch")?;
+//! assert_eq!(batch.frame().record(0).value, Some(&b"hello"[..]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -58,17 +62,14 @@ mod log;
 mod metadata;
 mod options;
 mod peek;
+mod standing;
 mod state;
 mod store;
 
-pub use artifacts::{Artifacts, Spool};
-pub use commit::group::{AppendDone, Appended};
+pub use artifacts::Spool;
 pub use faults::{FAILPOINTS, NEW_FOLDER_FAILPOINTS};
 #[cfg(feature = "failpoints")]
 pub use faults::{WRONG_COMMITTER, WRONG_COMMITTER_FAILPOINT};
-pub use log::cursor::CursorInfo;
-pub use log::partition::WatchGuard;
 pub use log::retention::Dropped;
-pub use log::topics::{PartitionInfo, TopicInfo};
-pub use options::{CommitMode, Durability, Retention, StoreOptions};
+pub use options::{CommitMode, Durability, StoreOptions};
 pub use store::Store;

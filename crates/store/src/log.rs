@@ -13,8 +13,11 @@
 //! `end` is moved by the committer thread after a write is durable, so a reader never sees a record that could vanish.
 //! `floor` is moved by retention before the records go, so a reader is told rather than left with a hole.
 //!
-//! Reading order: this file (the register of topics), `read`, `source`, `retention`, `cursor`, `watermarks`.
+//! Reading order: this file (the register of topics), `read`, `source`, `clients`, `claims`, `cursor`, `retention`,
+//! `watermarks`.
 
+pub(crate) mod claims;
+pub(crate) mod clients;
 pub(crate) mod cursor;
 pub(crate) mod cut;
 pub(crate) mod partition;

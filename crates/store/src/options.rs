@@ -1,13 +1,10 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! What can be chosen when a store is opened.
-//!
-//! A choice never changes what is on disk, except for the retention that a new topic gets.
+//! What can be chosen when a store is opened. A choice never changes what is on disk.
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use fnstream_core::clock::{Clock, SystemClock};
 
@@ -44,25 +41,11 @@ pub enum CommitMode {
     PutPerKey,
 }
 
-/// How long the records of a topic are kept. Without any limit they are kept for ever.
-///
-/// Records are dropped from the old end only, in the units in which they were stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Retention {
-    /// A run of records is dropped when its newest is older than this, by the records' own timestamps.
-    pub max_age: Option<Duration>,
-    /// The oldest records of a partition are dropped as long as so many bytes are left, counted before compression. What was
-    /// appended last is never dropped for its size.
-    pub max_bytes: Option<u64>,
-}
-
 /// The settings of a store.
 #[derive(Clone)]
 pub struct StoreOptions {
     /// When a write counts as done.
     pub durability: Durability,
-    /// What topics get that are made by `ensure_topic`.
-    pub default_retention: Retention,
     /// The largest record that a topic takes, with its key, headers and 28 bytes of bookkeeping.
     pub max_record_bytes: usize,
     /// Memory for blocks of the log and the state, for indexes and for filters: one cache for all.
@@ -80,7 +63,6 @@ impl Default for StoreOptions {
     fn default() -> Self {
         StoreOptions {
             durability: Durability::default(),
-            default_retention: Retention::default(),
             max_record_bytes: 16 << 20,
             block_cache_bytes: 64 << 20,
             write_buffer_bytes: 64 << 20,
@@ -94,7 +76,6 @@ impl fmt::Debug for StoreOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoreOptions")
             .field("durability", &self.durability)
-            .field("default_retention", &self.default_retention)
             .field("max_record_bytes", &self.max_record_bytes)
             .field("block_cache_bytes", &self.block_cache_bytes)
             .field("write_buffer_bytes", &self.write_buffer_bytes)

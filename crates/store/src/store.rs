@@ -1,44 +1,43 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! The store's handle.
+//! The store's handle: what implements each seam.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use fnstream_core::batch::Batch;
-use fnstream_core::broker::{Broker, PollLimit};
+use fnstream_core::artifacts::Artifacts;
+use fnstream_core::broker::Broker;
 use fnstream_core::committer::Committer;
-use fnstream_core::epoch::{FunctionId, Progress, TaskId};
+use fnstream_core::forks::Forks;
+use fnstream_core::groups::Groups;
 use fnstream_core::metadata::Metadata;
-use fnstream_core::record::{Position, TopicPartition};
-use fnstream_core::state::{StateStores, Visit};
-use fnstream_core::waker::Waker;
-use fnstream_core::{Error, ErrorCode, Result};
+use fnstream_core::state::StateStores;
+use fnstream_core::tasks::Tasks;
+use fnstream_core::topics::Topics;
+use fnstream_core::upkeep::Upkeep;
+use fnstream_core::{ErrorCode, Result};
 use parking_lot::{Mutex, RwLock};
 use rocksdb::WriteBatch;
 
-use crate::artifacts::Artifacts;
+use crate::artifacts::{Folder, StoreArtifacts};
 use crate::broker::EmbeddedBroker;
 use crate::commit::embedded::EmbeddedCommitter;
-use crate::commit::group::{AppendDone, Job};
 use crate::commit::ledger::Ledger;
 use crate::commit::thread::{Committing, Queue};
 use crate::db::{Db, Sync};
 use crate::dir::DataDir;
+use crate::fork::StoreForks;
 use crate::inner::Inner;
 use crate::keys;
-use crate::log::cursor::CursorInfo;
-use crate::log::cut::{by_key, for_partition, largest_record};
-use crate::log::partition::WatchGuard;
-use crate::log::read::Reading;
+use crate::log::claims::LogGroups;
+use crate::log::clients::LogTopics;
 use crate::log::retention::Dropped;
-use crate::log::topics::{NewTopic, TopicInfo, Topics};
+use crate::log::topics::Topics as LoadedTopics;
 use crate::metadata::RocksMetadata;
-use crate::options::{Retention, StoreOptions};
+use crate::options::StoreOptions;
+use crate::standing::CommittedTasks;
 use crate::state::RocksStates;
 
 /// An open data folder. Cheap to clone; the folder is given up when the last clone is dropped, and so are those that the
@@ -52,9 +51,9 @@ impl Store {
     /// Opens a data folder, or makes one where there is nothing.
     pub fn open(dir: &Path, options: StoreOptions) -> Result<Store> {
         let dir = DataDir::open(dir)?;
-        let artifacts = Artifacts::open(dir.artifacts())?;
+        let artifacts = Arc::new(Folder::open(dir.artifacts())?);
         let db = Db::open(&dir.db(), &options)?;
-        let topics = Topics::load(&db)?;
+        let topics = LoadedTopics::load(&db)?;
         let mut batch = WriteBatch::default();
         let opening = db.take_id(keys::NEXT_OPENING, &mut batch)?;
         // Unsynced: a power cut takes it back only with all that this process did.
@@ -66,6 +65,7 @@ impl Store {
             functions: Mutex::new(()),
             ledger: Mutex::new(Ledger::new(opening)),
             topics,
+            claims: Mutex::default(),
             removed: RwLock::default(),
             function_watchers: Mutex::default(),
             queue,
@@ -81,102 +81,14 @@ impl Store {
         self.committing.store()
     }
 
-    /// Makes a topic; `Err` when there is one of that name.
-    pub fn create_topic(&self, name: &str, partitions: u32, retention: Retention) -> Result<()> {
-        let inner = self.inner();
-        inner.topics.create(&inner.db, inner.sync(), self.new_topic(name, partitions, retention))
+    /// The topics of the log.
+    pub fn topics(&self) -> Arc<dyn Topics> {
+        Arc::new(LogTopics(self.clone()))
     }
 
-    /// Makes a topic with the default retention unless there is one, with any number of partitions; answers whether it
-    /// was made.
-    pub fn ensure_topic(&self, name: &str, partitions: u32) -> Result<bool> {
-        let inner = self.inner();
-        let new = self.new_topic(name, partitions, inner.options.default_retention);
-        inner.topics.ensure(&inner.db, inner.sync(), new)
-    }
-
-    fn new_topic<'a>(&self, name: &'a str, partitions: u32, retention: Retention) -> NewTopic<'a> {
-        NewTopic { name, partitions, retention, now_ms: self.inner().options.clock.unix_ms() }
-    }
-
-    /// Removes a topic with its records and cursors. Whether somebody uses it is the caller's to know.
-    pub fn delete_topic(&self, name: &str) -> Result<()> {
-        let inner = self.inner();
-        // Held so that no group that is being written appends to it.
-        let _no_group = inner.ledger.lock();
-        inner.topics.delete(&inner.db, inner.sync(), name)
-    }
-
-    /// All topics in the order of their names.
-    pub fn topics(&self) -> Vec<TopicInfo> {
-        self.inner().topics.all().iter().map(|topic| topic.info()).collect()
-    }
-
-    /// The topic of a name.
-    pub fn topic(&self, name: &str) -> Result<TopicInfo> {
-        self.inner().topics.get(name).map(|topic| topic.info())
-    }
-
-    /// Appends the records of a packed frame, whatever their channels. `done` is told where they are when they are
-    /// durable and readable; either all of them are, or none.
-    ///
-    /// Without a partition, keyed records go to the partition of their key and keyless ones, all of this call, to the next
-    /// partition in turn.
-    pub fn append(&self, topic: &str, partition: Option<u32>, frame: impl Into<Bytes>, done: AppendDone) {
-        match self.prepare_append(topic, partition, frame.into()) {
-            Ok((topic, parts)) => self.inner().queue.send(Job::Append { topic, parts, done }),
-            Err(e) => done(Err(e)),
-        }
-    }
-
-    fn prepare_append(&self, topic: &str, partition: Option<u32>, frame: Bytes) -> Result<Prepared> {
-        let inner = self.inner();
-        let topic = inner.topics.get(topic)?;
-        let malformed = |e: Error| Error::new(ErrorCode::InvalidRequest, e.message);
-        let largest = largest_record(&frame).map_err(malformed)?;
-        if largest > inner.options.max_record_bytes {
-            return Err(Error::new(
-                ErrorCode::RecordTooLarge,
-                format!("a record has {largest} bytes, more than {}", inner.options.max_record_bytes),
-            ));
-        }
-        let mut parts = match partition {
-            Some(number) => {
-                topic.partition(number)?;
-                vec![for_partition(number, frame).map_err(malformed)?]
-            }
-            None => by_key(frame, topic.count(), topic.next_keyless()).map_err(malformed)?,
-        };
-        parts.retain(|part| !part.pieces.is_empty());
-        Ok((topic, parts))
-    }
-
-    /// At most `limit` records from a position on; `None` at the end.
-    pub fn read(&self, partition: &TopicPartition, from: Position, limit: PollLimit) -> Result<Option<Batch>> {
-        let inner = self.inner();
-        let topic = inner.topics.get(partition.topic.own_name()?)?;
-        Reading { db: &inner.db, topic: &topic, partition, group: 0 }.read(from, limit)
-    }
-
-    /// Has the waker called after each append to a partition that became readable, and when its topic is deleted, for as
-    /// long as the guard lives.
-    pub fn watch(&self, partition: &TopicPartition, waker: Waker) -> Result<WatchGuard> {
-        WatchGuard::new(self.inner().topics.get(partition.topic.own_name()?)?, partition.partition, waker)
-    }
-
-    /// The next record that a group of consumers reads; `None` when it has no cursor.
-    pub fn cursor(&self, group: &str, partition: &TopicPartition) -> Result<Option<Position>> {
-        self.inner().cursor(group, partition)
-    }
-
-    /// Moves a cursor, durably. It may go back, but not past the end.
-    pub fn set_cursor(&self, group: &str, partition: &TopicPartition, position: Position) -> Result<()> {
-        self.inner().set_cursor(group, partition, position)
-    }
-
-    /// The cursors of a topic, by partition and group.
-    pub fn cursors(&self, topic: &str) -> Result<Vec<CursorInfo>> {
-        self.inner().cursors(topic)
+    /// The groups of consumers of its topics.
+    pub fn groups(&self) -> Arc<dyn Groups> {
+        Arc::new(LogGroups(self.clone()))
     }
 
     /// Drops what the topics' retention does not keep at that moment, in milliseconds since the Unix epoch.
@@ -199,10 +111,9 @@ impl Store {
         Arc::new(RocksStates(self.clone()))
     }
 
-    /// Visits what a task has committed, in the order of the keys, from `start` inclusive on: its state at one moment,
-    /// whether or not the task runs.
-    pub fn peek(&self, task: TaskId, start: &[u8], visit: &mut Visit<'_>) -> Result<()> {
-        self.inner().peek(task, start, visit)
+    /// What tasks have committed.
+    pub fn tasks(&self) -> Arc<dyn Tasks> {
+        Arc::new(CommittedTasks(self.clone()))
     }
 
     /// The register of functions.
@@ -210,34 +121,19 @@ impl Store {
         Arc::new(RocksMetadata(self.clone()))
     }
 
-    /// Copies what a function's tasks have committed, state and progress, to a new id, and answers it. The copy is of one
-    /// moment; to be of the function's last one, none of its tasks may run.
-    ///
-    /// It is nobody's until the register names it ([`Metadata::update`], [`Metadata::switch`]): until then it is gone when
-    /// the store is opened anew.
-    pub fn fork(&self, from: FunctionId) -> Result<FunctionId> {
-        self.inner().fork(from)
-    }
-
-    /// Removes a fork that nobody has claimed; one that was claimed is left alone.
-    pub fn discard_fork(&self, fork: FunctionId) -> Result<()> {
-        self.inner().discard_fork(fork)
-    }
-
-    /// Where the tasks of a function or a fork stand, by their index.
-    pub fn progress(&self, function: FunctionId) -> Result<BTreeMap<u32, Progress>> {
-        self.inner().progress(function)
-    }
-
-    /// Says where the tasks of a fork stand that nobody has claimed yet. A task's epoch belongs to its state and stays; for
-    /// one without any state it is 0.
-    pub fn place_fork(&self, fork: FunctionId, progress: &BTreeMap<u32, Progress>) -> Result<()> {
-        self.inner().place_fork(fork, progress)
+    /// Copies of what tasks have committed.
+    pub fn forks(&self) -> Arc<dyn Forks> {
+        Arc::new(StoreForks(self.clone()))
     }
 
     /// The artifacts.
-    pub fn artifacts(&self) -> &Artifacts {
-        &self.inner().artifacts
+    pub fn artifacts(&self) -> Arc<dyn Artifacts> {
+        Arc::new(StoreArtifacts(self.inner().artifacts.clone()))
+    }
+
+    /// Its upkeep.
+    pub fn upkeep(&self) -> Arc<dyn Upkeep> {
+        Arc::new(StoreUpkeep(self.clone()))
     }
 
     /// Waits until everything that was written is on the disk, whatever the durability.
@@ -257,6 +153,12 @@ impl Store {
         self.inner().db.measure_synced_write()
     }
 
+    /// For tests: while the answer lives, whoever writes waits, as at a disk that does not answer.
+    #[doc(hidden)]
+    pub fn stall(&self) -> impl Sized + '_ {
+        self.inner().db.stall()
+    }
+
     /// For tests: lets every write fail with that code until it is called with `None`.
     #[doc(hidden)]
     pub fn inject_fault(&self, code: Option<ErrorCode>) {
@@ -264,4 +166,15 @@ impl Store {
     }
 }
 
-type Prepared = (Arc<crate::log::partition::Topic>, Vec<crate::log::cut::Part>);
+/// The upkeep of the store.
+struct StoreUpkeep(Store);
+
+impl Upkeep for StoreUpkeep {
+    fn tidy(&self, now_unix_ms: i64) -> Result<()> {
+        self.0.enforce_retention(now_unix_ms).map(drop)
+    }
+
+    fn probe(&self) -> Result<()> {
+        self.0.measure_synced_write().map(drop)
+    }
+}

@@ -14,6 +14,8 @@ use fnstream_core::function_log::ProcessLog;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::runtime::{Program, Runtime};
 use fnstream_core::spec::{DesiredState, ErrorAction, ErrorPolicy, FunctionSpec};
+use fnstream_core::topic::Topic;
+use fnstream_core::topics::Retention;
 use fnstream_engine::{Backend, Engine, EngineConfig, EngineDeps, EpochBounds, StateMode};
 use fnstream_runtime::{RuntimeOptions, WasmRuntime};
 use fnstream_store::{CommitMode, Store, StoreOptions};
@@ -65,7 +67,7 @@ impl Own {
         let store = Store::open(&folder.path().join("data"), options)?;
         report.synced_write_micros = Some(synced_write(&store)?);
         for topic in [INPUT, OUTPUT] {
-            store.ensure_topic(topic, args.partitions)?;
+            store.topics().create(&Topic::own(topic), args.partitions, Retention::default())?;
         }
         let config = engine_config(args, variant);
         report.workers = (variant != Variant::Copy).then_some(config.workers);
@@ -106,7 +108,7 @@ impl Own {
     }
 
     fn output_ends(&self) -> Result<u64> {
-        let topic = self.store.topic(OUTPUT)?;
+        let topic = self.store.topics().describe(&Topic::own(OUTPUT))?;
         Ok(topic.partitions.iter().map(|p| p.end.0 as u64).sum())
     }
 }
@@ -115,7 +117,12 @@ impl Target for Own {
     fn send(&mut self, frame: Vec<u8>) -> Result {
         self.in_flight.begin()?;
         let in_flight = self.in_flight.clone();
-        self.store.append(INPUT, None, frame, Box::new(move |done| in_flight.end(done.err())));
+        self.store.topics().append(
+            &Topic::own(INPUT),
+            None,
+            frame.into(),
+            Box::new(move |done| in_flight.end(done.err())),
+        );
         Ok(())
     }
 

@@ -28,34 +28,41 @@
 //! # drop(client);
 //! ```
 
+mod autopilot;
 mod client;
+mod clients;
 mod commits;
 mod driver;
 mod groups;
 mod manners;
 mod processes;
 mod source;
+mod standing;
 mod state_stores;
 mod state_topic;
 mod tasks;
 mod topics;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fnstream_frame::RecordRef;
 use parking_lot::Mutex;
 
 pub use client::MemClient;
+pub use clients::MemGroups;
 pub use commits::{Outcome, PendingCommit};
 pub use manners::Manners;
+pub use standing::MemForks;
 pub use topics::StoredRecord;
 
 use crate::delta::Delta;
-use crate::epoch::{Epoch, FrozenEpoch, OutboxWatermark, Progress, TaskId};
+use crate::epoch::{Epoch, FrozenEpoch, FunctionId, OutboxWatermark, Progress, TaskId};
 use crate::error::{Error, ErrorCode, Result};
 use crate::record::{Position, TopicPartition, partition_for_key};
 use crate::state::Marker;
 use crate::test_util::model::Model;
+use clients::Clients;
 use commits::Ledger;
 use groups::Groups;
 use manners::Weather;
@@ -85,6 +92,13 @@ struct State {
     sources: Sources,
     weather: Weather,
     landings: Landings,
+    clients: Clients,
+    /// Whether tasks are assigned and commits resolved without a driver.
+    autopilot: bool,
+    /// Whether commits wait all the same.
+    commits_held: bool,
+    /// Copies of functions' state that may still be discarded.
+    forks: BTreeSet<FunctionId>,
 }
 
 impl MemBroker {
@@ -213,8 +227,9 @@ impl MemBroker {
         let wakers: Vec<_> = {
             let mut state = self.shared.state.lock();
             let appended = std::mem::take(&mut state.ledger.appended);
-            let State { ledger, sources, .. } = &*state;
-            appended.iter().flat_map(|at| sources.woken(at, &ledger.topics)).collect()
+            let State { ledger, sources, clients, .. } = &*state;
+            let waiting = |at| sources.woken(at, &ledger.topics).chain(clients.watchers(at)).collect::<Vec<_>>();
+            appended.iter().flat_map(waiting).collect()
         };
         for waker in wakers {
             waker.wake();

@@ -30,10 +30,14 @@
 //! suites::run(suites::metadata::CHECKS, || Box::new(InMemory(Arc::default())));
 //! ```
 
+pub mod artifacts;
 pub mod committer;
 mod committer_faults;
+pub mod forks;
+pub mod groups;
 pub mod log;
 pub mod metadata;
+pub mod peers;
 pub mod runtime;
 mod runtime_failures;
 mod runtime_probe;
@@ -41,6 +45,8 @@ mod runtime_timers;
 pub mod source;
 mod source_places;
 pub mod state_store;
+pub mod tasks;
+pub mod topics;
 mod watermarks;
 
 use std::any::Any;

@@ -6,13 +6,19 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod broken_artifacts;
+mod broken_clients;
 mod broken_commits;
 mod broken_log;
 mod broken_metadata;
+mod broken_peers;
 mod broken_programs;
 mod broken_sources;
+mod broken_standing;
 mod broken_stores;
+mod mem_clients;
 mod mem_log;
+mod mem_standing;
 mod obedient;
 
 use std::collections::BTreeSet;

@@ -12,20 +12,16 @@ use std::path::{Path, PathBuf};
 use fnstream_core::spec::{FileGrant, FunctionEntry, FunctionSpec};
 use fnstream_core::{Error, ErrorCode, Result};
 
-use super::App;
+/// Whether all grants of a description are allowed; all that are not are named.
+pub(super) fn check(dirs: &[PathBuf], spec: &FunctionSpec) -> Result<()> {
+    resolved(dirs, &spec.files).map(drop)
+}
 
-impl App {
-    /// Whether all grants of a description are allowed; all that are not are named.
-    pub(super) fn check_grants(&self, spec: &FunctionSpec) -> Result<()> {
-        resolved(&self.config.files_dirs, &spec.files).map(drop)
-    }
-
-    /// The entry as it is run: with the real folders.
-    pub(super) fn granted(&self, entry: &FunctionEntry) -> Result<FunctionEntry> {
-        let mut entry = entry.clone();
-        entry.spec.files = resolved(&self.config.files_dirs, &entry.spec.files)?;
-        Ok(entry)
-    }
+/// The entry as it is run: with the real folders.
+pub(super) fn granted(dirs: &[PathBuf], entry: &FunctionEntry) -> Result<FunctionEntry> {
+    let mut entry = entry.clone();
+    entry.spec.files = resolved(dirs, &entry.spec.files)?;
+    Ok(entry)
 }
 
 fn resolved(dirs: &[PathBuf], grants: &[FileGrant]) -> Result<Vec<FileGrant>> {

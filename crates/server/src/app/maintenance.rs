@@ -4,35 +4,49 @@
 //! What is done from time to time: retention, and the removal of artifacts that nobody needs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fnstream_core::Result;
+use fnstream_core::clock::Clock;
+use fnstream_core::upkeep::Upkeep;
 use tokio::time::MissedTickBehavior;
 
-use super::App;
+use super::ops::{Ops, blocking};
+use super::shelf::Shelf;
 
-impl App {
+/// See the module.
+pub(crate) struct Maintenance {
+    pub(super) ops: Arc<Ops>,
+    pub(super) upkeep: Arc<dyn Upkeep>,
+    pub(super) shelf: Arc<Shelf>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) interval: Duration,
+}
+
+impl Maintenance {
     /// Does maintenance at once and then at each interval, until the server closes.
-    pub async fn maintain(self: Arc<Self>) {
-        let mut timer = tokio::time::interval(self.config.maintenance_interval);
+    pub(crate) async fn run(self: Arc<Self>) {
+        let mut timer = tokio::time::interval(self.interval);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = self.closing.cancelled() => return,
+                () = self.ops.closing().cancelled() => return,
                 _ = timer.tick() => {}
             }
             // As an operation, so that the store is not closed below it.
-            let done = self.detached(|app| async move { app.blocking(|app| app.maintain_once()).await }).await;
+            let maintenance = self.clone();
+            let done = self.ops.detached(|| blocking(move || maintenance.once())).await;
             if let Err(error) = done
-                && !self.closing.is_cancelled()
+                && !self.ops.closing().is_cancelled()
             {
                 tracing::warn!(code = %error.code, error = error.message, "maintenance failed, it is tried again");
             }
         }
     }
 
-    fn maintain_once(&self) -> Result<()> {
-        self.store.enforce_retention(self.clock.unix_ms())?;
-        let removed = self.sweep_artifacts()?;
+    fn once(&self) -> Result<()> {
+        self.upkeep.tidy(self.clock.unix_ms())?;
+        let removed = self.shelf.sweep()?;
         if removed > 0 {
             tracing::info!(removed, "removed artifacts that no function uses");
         }

@@ -5,7 +5,6 @@
 
 use std::future::Future;
 
-use fnstream_api::FunctionStatus;
 use fnstream_api::grpc::MAX_MESSAGE_BYTES;
 use fnstream_api::grpc::proto::{Response, StatusCode};
 use fnstream_core::{Error, ErrorCode, Result};
@@ -47,14 +46,4 @@ where
 /// What was done, in words.
 pub fn done(status: StatusCode, message: String) -> Response {
     Response { status_code: status.into(), message, ..Response::default() }
-}
-
-/// The word that the interface has for what a function does.
-pub fn status_word(status: FunctionStatus) -> &'static str {
-    match status {
-        FunctionStatus::Running | FunctionStatus::Stopping => "Running",
-        FunctionStatus::Stopped => "Stopped",
-        FunctionStatus::Starting | FunctionStatus::BackingOff => "Initialized",
-        FunctionStatus::Failed => "Error",
-    }
 }

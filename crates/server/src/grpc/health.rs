@@ -64,7 +64,7 @@ fn told(status: ServingStatus) -> HealthCheckResponse {
 }
 
 async fn status(app: &Arc<App>) -> ServingStatus {
-    match app.ready().await {
+    match app.inspection.ready().await {
         Ok(()) => ServingStatus::Serving,
         Err(_) => ServingStatus::NotServing,
     }
@@ -72,12 +72,12 @@ async fn status(app: &Arc<App>) -> ServingStatus {
 
 /// Tells the status whenever it has changed, until nobody listens or the server closes, which is told last.
 async fn watch(app: Arc<App>, tell: tokio::sync::mpsc::Sender<Told>) {
-    let mut booted = app.booted();
-    let mut timer = tokio::time::interval(app.config().maintenance_interval);
+    let mut booted = app.inspection.booted();
+    let mut timer = tokio::time::interval(app.config.maintenance_interval);
     let mut last = None;
     loop {
         // Looked at first: what the disk says takes a while, in which the server may have begun to close.
-        let closing = app.closing().is_cancelled();
+        let closing = app.ops.closing().is_cancelled();
         let now = if closing { ServingStatus::NotServing } else { status(&app).await };
         if last.replace(now) != Some(now) && tell.send(Ok(told(now))).await.is_err() {
             return;
@@ -88,7 +88,7 @@ async fn watch(app: Arc<App>, tell: tokio::sync::mpsc::Sender<Told>) {
         tokio::select! {
             Ok(()) = booted.changed() => {}
             _ = timer.tick() => {}
-            () = app.closing().cancelled() => {}
+            () = app.ops.closing().cancelled() => {}
             () = tell.closed() => return,
         }
     }
@@ -97,7 +97,7 @@ async fn watch(app: Arc<App>, tell: tokio::sync::mpsc::Sender<Told>) {
 async fn unknown(app: Arc<App>, tell: tokio::sync::mpsc::Sender<Told>) {
     if tell.send(Ok(told(ServingStatus::ServiceUnknown))).await.is_ok() {
         tokio::select! {
-            () = app.closing().cancelled() => {}
+            () = app.ops.closing().cancelled() => {}
             () = tell.closed() => {}
         }
     }

@@ -10,13 +10,14 @@ use fnstream_api::grpc::proto::{
     CreateFunctionRequest, CreatePythonFunctionRequest, DropFunctionRequest, FunctionInfo, Response,
     ShowFunctionsRequest, ShowFunctionsResponse, SqlRequest, StartFunctionRequest, StatusCode, StopFunctionRequest,
 };
-use fnstream_api::grpc::{CreateMode, error_message, status_of};
+use fnstream_api::grpc::{error_message, status_of};
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_sql::Pattern;
 use tonic::{Request, Status};
 
-use super::answer::{call, done, status_word};
-use crate::app::App;
+use super::answer::{call, done};
+use crate::answer::{self, TASK_TYPE, counted, status_word};
+use crate::app::{App, CreateMode};
 use crate::sql;
 
 /// See the module.
@@ -50,7 +51,8 @@ impl FunctionStreamService for Functions {
             if request.function_bytes.is_empty() {
                 return Err(Error::new(ErrorCode::ArtifactInvalid, "function_bytes is empty"));
             }
-            let (status, message) = sql::create(&self.app, request.config_bytes, request.function_bytes, mode).await?;
+            let (status, message) =
+                answer::create(&self.app, request.config_bytes, request.function_bytes, mode).await?;
             Ok(done(status, message))
         };
         call(&extensions, create, refused).await
@@ -68,7 +70,7 @@ impl FunctionStreamService for Functions {
 
     async fn drop_function(&self, request: Request<DropFunctionRequest>) -> Answer<Response> {
         let (_, extensions, request) = request.into_parts();
-        let dropped = async { ok(sql::drop_function(&self.app, request.function_name).await?) };
+        let dropped = async { ok(answer::drop_function(&self.app, request.function_name).await?) };
         call(&extensions, dropped, refused).await
     }
 
@@ -86,13 +88,13 @@ impl FunctionStreamService for Functions {
 
     async fn start_function(&self, request: Request<StartFunctionRequest>) -> Answer<Response> {
         let (_, extensions, request) = request.into_parts();
-        let started = async { ok(sql::start(&self.app, request.function_name).await?) };
+        let started = async { ok(answer::start(&self.app, request.function_name).await?) };
         call(&extensions, started, refused).await
     }
 
     async fn stop_function(&self, request: Request<StopFunctionRequest>) -> Answer<Response> {
         let (_, extensions, request) = request.into_parts();
-        let stopped = async { ok(sql::stop(&self.app, request.function_name).await?) };
+        let stopped = async { ok(answer::stop(&self.app, request.function_name).await?) };
         call(&extensions, stopped, refused).await
     }
 }
@@ -104,12 +106,12 @@ impl Functions {
             Error::new(ErrorCode::InvalidRequest, message)
         };
         let like = filter.map(|text| Pattern::new(&text).ok_or_else(|| broken(&text))).transpose()?;
-        let functions: Vec<_> = sql::summaries(&self.app, like.as_ref())
+        let functions: Vec<_> = answer::summaries(&self.app, like.as_ref())
             .await?
             .into_iter()
             .map(|function| FunctionInfo {
                 name: function.name,
-                task_type: sql::TASK_TYPE.to_owned(),
+                task_type: TASK_TYPE.to_owned(),
                 status: status_word(function.status).to_owned(),
                 revision: function.revision,
                 reason: function.reason.unwrap_or_default(),
@@ -117,7 +119,7 @@ impl Functions {
             .collect();
         Ok(ShowFunctionsResponse {
             status_code: StatusCode::Ok.into(),
-            message: sql::counted(functions.len(), "function"),
+            message: counted(functions.len(), "function"),
             functions,
             ..ShowFunctionsResponse::default()
         })

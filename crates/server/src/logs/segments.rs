@@ -17,6 +17,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use fnstream_api::{LogLine, LogPage};
+use serde::{Deserialize, Serialize};
 
 /// The most bytes of a segment.
 pub(super) const SEGMENT_BYTES: u64 = 1 << 20;
@@ -139,7 +140,7 @@ fn bases(folder: &Path) -> io::Result<Vec<u64>> {
 }
 
 /// What is to be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reading {
     /// The last lines.
     Tail(usize),

@@ -42,9 +42,9 @@ pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Answer<Bytes
 
 /// The same for an artifact, which is kept on the disk until it is known not to be too large.
 pub async fn read_artifact(app: &Arc<App>, headers: &HeaderMap, body: Body) -> Answer<Bytes> {
-    let limit = app.config().max_artifact_bytes;
+    let limit = app.config.max_artifact_bytes;
     let (_, mut body) = announced(headers, body, limit).await?;
-    let mut taken = Incoming::new(app);
+    let mut taken = Incoming::new(&app.shelf);
     while let Some(data) = next(&mut body).await? {
         if taken.len() + data.len() > limit {
             drop(taken);

@@ -24,7 +24,7 @@ use crate::app::{App, NewFunction};
     responses((status = 200, description = "the names in order", body = Vec<String>)))]
 pub async fn list(State(app): State<Arc<App>>, uri: Uri) -> Answer<Json<Vec<String>>> {
     Query::parse(&uri, &[])?;
-    Ok(Json(app.functions().await?))
+    Ok(Json(app.functions.names().await?))
 }
 
 /// Registers a function and starts it.
@@ -51,7 +51,7 @@ pub async fn create(
     let (function, archive) = asked(&app, client, request, |function: &Function| Some(&function.archive)).await?;
     let archive = archive.ok_or_else(|| Failure::invalid("there is no archive"))?;
     check_named(&function.name, &name)?;
-    Ok(Json(app.create(NewFunction { name, archive, function }).await?))
+    Ok(Json(app.functions.create(NewFunction { name, archive, function }).await?))
 }
 
 /// What a function is and how it fares.
@@ -63,7 +63,7 @@ pub async fn create(
     ))]
 pub async fn describe(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<Json<FunctionDescription>> {
     Query::parse(&uri, &[])?;
-    Ok(Json(app.describe(name).await?))
+    Ok(Json(app.inspection.describe(name).await?))
 }
 
 /// Removes a function with its state; its topics stay.
@@ -75,7 +75,7 @@ pub async fn describe(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -
     ))]
 pub async fn delete(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<()> {
     Query::parse(&uri, &[])?;
-    Ok(app.delete(name).await?)
+    Ok(app.functions.delete(name).await?)
 }
 
 /// Lets a stopped function run, also after a restart of the server.
@@ -87,7 +87,7 @@ pub async fn delete(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> 
     ))]
 pub async fn start(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<Json<FunctionDescription>> {
     Query::parse(&uri, &[])?;
-    Ok(Json(app.start(name).await?))
+    Ok(Json(app.functions.start(name).await?))
 }
 
 /// Lets a function finish what it began and then rest, also after a restart of the server.
@@ -99,7 +99,7 @@ pub async fn start(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> A
     ))]
 pub async fn stop(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<Json<FunctionDescription>> {
     Query::parse(&uri, &[])?;
-    Ok(Json(app.stop(name).await?))
+    Ok(Json(app.functions.stop(name).await?))
 }
 
 /// Uploads an artifact for functions that are created later; one that no function uses is removed after a while.
@@ -117,5 +117,5 @@ pub async fn upload(State(app): State<Arc<App>>, request: Request) -> Answer<Jso
     if artifact.is_empty() {
         return Err(Failure::new(ErrorCode::EmptyBody, "the request has no body"));
     }
-    Ok(Json(app.upload(artifact).await?))
+    Ok(Json(app.shelf.upload(artifact).await?))
 }

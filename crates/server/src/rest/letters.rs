@@ -22,7 +22,7 @@ use fnstream_frame::RecordView;
 use super::failure::{Answer, Failure};
 use super::params::{Name, NameAndId, Query};
 use super::{body, openapi};
-use crate::app::{App, Archive, LetterOutcome, WaitingLetter};
+use crate::app::{App, Archive, DeadLetterList, DeadLetterOutcome, WaitingDeadLetter};
 
 /// The largest body of these requests.
 const MAX_BODY: usize = 64 << 10;
@@ -47,8 +47,8 @@ const MOST_SHOWN: usize = 10_000;
     ))]
 pub async fn list(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<Json<DeadLetters>> {
     let max = Query::parse(&uri, &["max"])?.read("max", str::parse::<usize>)?.unwrap_or(SHOWN).min(MOST_SHOWN);
-    let (topic, waiting, letters) = app.dead_letters(name, max).await?;
-    let letters = letters.iter().map(shown).collect::<Answer<_>>()?;
+    let DeadLetterList { topic, waiting, first } = app.dead_letters.list(name, max).await?;
+    let letters = first.iter().map(shown).collect::<Answer<_>>()?;
     Ok(Json(DeadLetters { topic, waiting, letters }))
 }
 
@@ -69,7 +69,7 @@ pub async fn show(State(app): State<Arc<App>>, NameAndId(name, id): NameAndId, u
         Some((partition.parse::<u32>().ok()?, Position(position.parse::<u128>().ok()?)))
     });
     let at = at.ok_or_else(|| Failure::invalid(format!("'{}' is not PARTITION:POSITION", id.escape_debug())))?;
-    Ok(Json(shown(&app.dead_letter(name, at).await?)?))
+    Ok(Json(shown(&app.dead_letters.show(name, at).await?)?))
 }
 
 /// Has a function process its dead letters again, in their order and before further input, each exactly once.
@@ -86,7 +86,7 @@ pub async fn show(State(app): State<Arc<App>>, NameAndId(name, id): NameAndId, u
     ))]
 pub async fn replay(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<Json<LetterResult>> {
     let count = selection(request).await?.count;
-    Ok(Json(result(&app.replay_letters(name, count).await?)))
+    Ok(Json(result(&app.dead_letters.replay(name, count).await?)))
 }
 
 /// Drops dead letters of a function.
@@ -108,7 +108,7 @@ pub async fn discard(State(app): State<Arc<App>>, Name(name): Name, request: Req
     if which.all == which.count.is_some() || which.count == Some(0) {
         return Err(Failure::invalid("say which letters are to be dropped: either a count of at least 1, or all"));
     }
-    Ok(Json(result(&app.drop_letters(name, which.count).await?)))
+    Ok(Json(result(&app.dead_letters.discard(name, which.count).await?)))
 }
 
 /// Tries another artifact on the waiting dead letters, on the state as it is now, and reports; nothing of it is kept.
@@ -132,7 +132,7 @@ pub async fn attempt(
     let (head, body) = request.into_parts();
     let trial: LetterTrial = body::json(&body::read(&head.headers, body, MAX_BODY).await?)?;
     let archive = Archive::Named { text: trial.archive, local: client.ip().to_canonical().is_loopback() };
-    let tried = app.try_letters(name, trial.count, archive).await?;
+    let tried = app.dead_letters.try_out(name, trial.count, archive).await?;
     let told = tried.into_iter().map(|letter| {
         let (emitted, failed) = match letter.outcome {
             Ok(emitted) => (Some(emitted), None),
@@ -159,7 +159,7 @@ async fn selection(request: Request) -> Answer<LetterSelection> {
     Ok(selection)
 }
 
-fn result(outcome: &LetterOutcome) -> LetterResult {
+fn result(outcome: &DeadLetterOutcome) -> LetterResult {
     let report = &outcome.report;
     LetterResult {
         replayed: report.replayed,
@@ -170,8 +170,8 @@ fn result(outcome: &LetterOutcome) -> LetterResult {
     }
 }
 
-fn shown(waiting: &WaitingLetter) -> Answer<DeadLetter> {
-    let WaitingLetter { batch, index, letter } = waiting;
+fn shown(waiting: &WaitingDeadLetter) -> Answer<DeadLetter> {
+    let WaitingDeadLetter { batch, index, letter } = waiting;
     let record = batch.frame().record(*index);
     let original = dead_letter::DeadLetter::original(record.headers)?;
     let record = RecordView { headers: original.as_headers(), ..record };

@@ -14,8 +14,7 @@ use fnstream_api::{ErrorBody, LogPage};
 use super::failure::{Answer, Failure};
 use super::openapi;
 use super::params::{Name, Query};
-use crate::app::App;
-use crate::logs::Reading;
+use crate::app::{App, LogReading};
 
 /// How many lines are given when nothing is said.
 const DEFAULT_TAIL: usize = 100;
@@ -41,11 +40,11 @@ pub async fn read(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> An
         (Some(_), Some(_)) => {
             return Err(Failure::invalid("'after' gives all that follows: give either 'tail' or 'after'"));
         }
-        (tail, None) => Reading::Tail(tail.unwrap_or(DEFAULT_TAIL)),
+        (tail, None) => LogReading::Tail(tail.unwrap_or(DEFAULT_TAIL)),
         (None, Some(place)) => match place.parse() {
-            Ok(place) => Reading::After(place),
+            Ok(place) => LogReading::After(place),
             Err(_) => return Err(Failure::invalid("query parameter 'after' is not the 'next' of an earlier answer")),
         },
     };
-    Ok(Json(app.logs(name, reading, query.read("wait", parse_duration)?).await?))
+    Ok(Json(app.inspection.logs(name, reading, query.read("wait", parse_duration)?).await?))
 }

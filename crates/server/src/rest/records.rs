@@ -57,12 +57,12 @@ pub async fn produce(State(app): State<Arc<App>>, Name(topic): Name, request: Re
     let partition = query.read("partition", str::parse)?;
     let timestamp = query.read("timestamp", str::parse)?;
     let labels = payload::Labels::read(&head.headers, query.bytes("key"), timestamp)?;
-    let body = body::read(&head.headers, body, app.config().max_produce_bytes).await?;
+    let body = body::read(&head.headers, body, app.config.max_produce_bytes).await?;
     if body.is_empty() {
         return Err(Failure::new(ErrorCode::EmptyBody, "the request has no body"));
     }
-    let records = payload::records(&head.headers, &body, &labels, app.now_ms())?;
-    Ok(Json(app.produce(&topic, partition, records).await?))
+    let records = payload::records(&head.headers, &body, &labels, app.records.now_ms())?;
+    Ok(Json(app.records.produce(&topic, partition, records).await?))
 }
 
 /// Waits for the next event of a topic, which is made with one partition when it is not there.
@@ -112,7 +112,7 @@ pub async fn consume(State(app): State<Arc<App>>, Name(topic): Name, method: Met
         max: max(&query, format)?,
         timeout: query.read("timeout", parse_duration)?,
     };
-    match app.consume(reading).await? {
+    match app.records.consume(reading).await? {
         Outcome::Delivered(delivered) => format::answer(&topic, &delivered, format),
         Outcome::Nothing(at) => Ok((StatusCode::NO_CONTENT, next_position(at)).into_response()),
     }

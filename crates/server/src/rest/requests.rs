@@ -35,8 +35,8 @@ use crate::app::App;
 pub async fn custom(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<Response> {
     let task = Query::parse(request.uri(), &["task"])?.read("task", str::parse::<u32>)?.unwrap_or(0);
     let (head, body) = request.into_parts();
-    let payload = body::read(&head.headers, body, app.config().max_produce_bytes).await?;
-    let answer = app.custom(name, task, payload.to_vec()).await?;
+    let payload = body::read(&head.headers, body, app.config.max_produce_bytes).await?;
+    let answer = app.instances.custom(name, task, payload.to_vec()).await?;
     Ok(([(CONTENT_TYPE, "application/octet-stream")], answer).into_response())
 }
 
@@ -56,7 +56,7 @@ pub async fn custom(State(app): State<Arc<App>>, Name(name): Name, request: Requ
 pub async fn exec(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<()> {
     Query::parse(request.uri(), &[])?;
     let (head, body) = request.into_parts();
-    let request: ExecRequest = body::json(&body::read(&head.headers, body, app.config().max_artifact_bytes).await?)?;
+    let request: ExecRequest = body::json(&body::read(&head.headers, body, app.config.max_artifact_bytes).await?)?;
     let modules = request.modules.into_iter().map(|module| {
         let bytes = STANDARD.decode(&module.bytes).map_err(|e| {
             Failure::invalid(format!("the bytes of module '{}' are not base64: {e}", module.name.escape_debug()))
@@ -64,5 +64,5 @@ pub async fn exec(State(app): State<Arc<App>>, Name(name): Name, request: Reques
         Ok((module.name, bytes))
     });
     let modules = modules.collect::<Answer<_>>()?;
-    Ok(app.exec(name, request.class_name, modules).await?)
+    Ok(app.instances.exec(name, request.class_name, modules).await?)
 }

@@ -44,7 +44,7 @@ pub async fn update(
     check_name("function", &name)?;
     let (update, archive) = asked(&app, client, request, |update: &FunctionUpdate| update.archive.as_ref()).await?;
     check_named(&update.name, &name)?;
-    Ok(Json(app.update(name, update, archive).await?))
+    Ok(Json(app.functions.update(name, update, archive).await?))
 }
 
 /// Ends a function's tasks, which finish what they began, and starts them anew.
@@ -58,7 +58,7 @@ pub async fn update(
     ))]
 pub async fn restart(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<Json<FunctionDescription>> {
     Query::parse(&uri, &[])?;
-    Ok(Json(app.restart(name).await?))
+    Ok(Json(app.functions.restart(name).await?))
 }
 
 /// The revisions of a function that are kept, the newest first.
@@ -71,7 +71,7 @@ pub async fn restart(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) ->
     ))]
 pub async fn list(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<Json<Vec<RevisionDescription>>> {
     Query::parse(&uri, &[])?;
-    Ok(Json(app.revisions(name).await?))
+    Ok(Json(app.functions.revisions(name).await?))
 }
 
 /// Puts the description of an earlier revision in force again, and its state, if that is asked for.
@@ -92,5 +92,5 @@ pub async fn rollback(State(app): State<Arc<App>>, Name(name): Name, request: Re
     Query::parse(request.uri(), &[])?;
     let (head, body) = request.into_parts();
     let rollback: RollbackRequest = body::json(&body::read(&head.headers, body, MAX_ROLLBACK).await?)?;
-    Ok(Json(app.rollback(name, rollback).await?))
+    Ok(Json(app.functions.rollback(name, rollback).await?))
 }

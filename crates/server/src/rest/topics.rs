@@ -23,7 +23,7 @@ const MAX_DESCRIPTION: usize = 64 << 10;
     responses((status = 200, description = "the names in order", body = Vec<String>)))]
 pub async fn list(State(app): State<Arc<App>>, uri: Uri) -> Answer<Json<Vec<String>>> {
     Query::parse(&uri, &[])?;
-    Ok(Json(app.topics().await?))
+    Ok(Json(app.records.topics().await?))
 }
 
 /// Makes a topic; without a body, one with a single partition and the server's retention.
@@ -40,7 +40,7 @@ pub async fn create(State(app): State<Arc<App>>, Name(name): Name, request: Requ
     let (head, body) = request.into_parts();
     let body = body::read(&head.headers, body, MAX_DESCRIPTION).await?;
     let topic = if body.is_empty() { TopicRequest::default() } else { body::json(&body)? };
-    Ok(Json(app.create_topic(name, topic).await?))
+    Ok(Json(app.records.create_topic(name, topic).await?))
 }
 
 /// What a topic is, how full it is, and which functions use it.
@@ -52,7 +52,7 @@ pub async fn create(State(app): State<Arc<App>>, Name(name): Name, request: Requ
     ))]
 pub async fn describe(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<Json<TopicDescription>> {
     Query::parse(&uri, &[])?;
-    Ok(Json(app.describe_topic(name).await?))
+    Ok(Json(app.records.describe_topic(name).await?))
 }
 
 /// Removes a topic with its events.
@@ -65,5 +65,5 @@ pub async fn describe(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -
     ))]
 pub async fn delete(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<()> {
     Query::parse(&uri, &[])?;
-    Ok(app.delete_topic(name).await?)
+    Ok(app.records.delete_topic(name).await?)
 }

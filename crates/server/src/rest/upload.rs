@@ -78,13 +78,13 @@ async fn parts<T: DeserializeOwned>(app: &Arc<App>, request: Request) -> Answer<
     while let Some(mut field) = form.next_field().await.map_err(|e| broken(&e))? {
         let (slot, limit) = match field.name() {
             Some("function") => (&mut function, MAX_DESCRIPTION),
-            Some("archive") => (&mut archive, app.config().max_artifact_bytes),
+            Some("archive") => (&mut archive, app.config.max_artifact_bytes),
             other => {
                 let other = other.unwrap_or_default().escape_debug().to_string();
                 return Err(broken(&format!("part '{other}' is neither 'function' nor 'archive'")));
             }
         };
-        let mut part = Incoming::new(app);
+        let mut part = Incoming::new(&app.shelf);
         while let Some(chunk) = field.chunk().await.map_err(|e| broken(&e))? {
             if part.len() + chunk.len() > limit {
                 body::hear_out(async { while let Ok(Some(_)) = field.chunk().await {} }).await;

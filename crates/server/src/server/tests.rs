@@ -23,25 +23,25 @@ async fn start(folder: &tempfile::TempDir) -> Server {
 #[tokio::test(flavor = "multi_thread")]
 async fn readiness_follows_the_disk_and_the_start_and_the_end() {
     let folder = tempfile::tempdir().unwrap();
-    let mut server = start(&folder).await;
-    server.background.remove(0).await.unwrap();
+    let server = start(&folder).await;
+    server.app.inspection.booted().wait_for(|booted| *booted).await.unwrap();
     assert_eq!(ready(&server).await, (200, "ready\n".to_owned()), "what should run was started");
 
     // Produced in between, so that it is the disk and not the question that is broken.
     let client = Client::new(&format!("http://{}", server.local_addr())).unwrap();
-    server.app.parts().1.inject_fault(Some(ErrorCode::StorageFull));
+    server.kept.store.inject_fault(Some(ErrorCode::StorageFull));
     let refused = client.produce("t", "x", &Default::default()).await.unwrap_err();
     assert!(matches!(refused, ClientError::Server { .. }), "{refused}");
     let (status, body) = ready(&server).await;
     assert_eq!(status, 507);
     assert!(body.contains("FS-1502"), "{body}");
-    server.app.parts().1.inject_fault(None);
+    server.kept.store.inject_fault(None);
     assert_eq!(ready(&server).await.0, 200, "by itself");
 
     let error = {
         let app = server.app.clone();
         app.close();
-        app.ready().await.unwrap_err()
+        app.inspection.ready().await.unwrap_err()
     };
     assert_eq!(error.code, ErrorCode::ShuttingDown);
     server.shutdown().await.unwrap();
@@ -51,9 +51,15 @@ async fn readiness_follows_the_disk_and_the_start_and_the_end() {
 async fn a_server_that_still_starts_its_functions_is_not_ready() {
     let folder = tempfile::tempdir().unwrap();
     let config = ServerConfig::new(folder.path().join("data"));
-    let app = tokio::task::spawn_blocking(move || open(config)).await.unwrap().unwrap();
-    assert_eq!(app.ready().await.unwrap_err().code, ErrorCode::NotReady);
-    app.clone().boot().await;
-    app.ready().await.unwrap();
-    tokio::task::spawn_blocking(move || close(&app, Duration::from_secs(60))).await.unwrap().unwrap();
+    let handle = Handle::current();
+    let (app, kept) = tokio::task::spawn_blocking(move || open(config, &handle)).await.unwrap().unwrap();
+    assert_eq!(app.inspection.ready().await.unwrap_err().code, ErrorCode::NotReady);
+    let background = app.background();
+    app.inspection.booted().wait_for(|booted| *booted).await.unwrap();
+    app.inspection.ready().await.unwrap();
+    app.close();
+    for task in background {
+        task.await.unwrap();
+    }
+    tokio::task::spawn_blocking(move || kept.close(Duration::from_secs(60))).await.unwrap().unwrap();
 }

@@ -7,32 +7,17 @@ use std::sync::Arc;
 
 use fnstream_api::grpc::MAX_MESSAGE_BYTES;
 use fnstream_api::units::format_time;
-use fnstream_api::{FunctionDescription, FunctionSummary, TaskDescription};
+use fnstream_api::{FunctionDescription, TaskDescription};
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_sql::Pattern;
 
 use super::Done;
 use super::rows::Rows;
+use crate::answer::{TASK_TYPE, counted, status_word, summaries};
 use crate::app::App;
-use crate::grpc::status_word;
-
-/// What every function is made of, until there are others.
-pub const TASK_TYPE: &str = "processor";
 
 /// The most dead letters of one answer.
 const MOST_LETTERS: usize = 10_000;
-
-/// The functions whose names are like the pattern.
-pub async fn summaries(app: &Arc<App>, like: Option<&Pattern>) -> Result<Vec<FunctionSummary>> {
-    let mut functions = app.status(None).await?;
-    functions.retain(|function| like.is_none_or(|pattern| pattern.matches(&function.name)));
-    Ok(functions)
-}
-
-/// So many of something, in words.
-pub fn counted(number: usize, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
-}
 
 pub(super) async fn functions(app: &Arc<App>, like: Option<&Pattern>) -> Result<Done> {
     let functions = summaries(app, like).await?;
@@ -44,8 +29,8 @@ pub(super) async fn functions(app: &Arc<App>, like: Option<&Pattern>) -> Result<
 }
 
 pub(super) async fn function(app: &Arc<App>, name: String) -> Result<Done> {
-    let summary = app.status(Some(name.clone())).await?;
-    let function = app.describe(name).await?;
+    let summary = app.inspection.status(Some(name.clone())).await?;
+    let function = app.inspection.describe(name).await?;
     let properties = properties(&function, summary.first().and_then(|summary| summary.reason.clone()));
     let rows = Rows::default()
         .text("property", properties.iter().map(|(property, _)| property))
@@ -114,7 +99,7 @@ fn task(task: &TaskDescription) -> String {
 }
 
 pub(super) async fn topics(app: &Arc<App>, like: Option<&Pattern>) -> Result<Done> {
-    let mut topics = app.describe_topics().await?;
+    let mut topics = app.records.describe_topics().await?;
     topics.retain(|topic| like.is_none_or(|pattern| pattern.matches(&topic.name)));
     let records = |topic: &fnstream_api::TopicDescription| {
         // The embedded log counts records without gaps, and the description is of the same log.
@@ -139,7 +124,7 @@ pub(super) async fn state(app: &Arc<App>, name: String, like: Option<Pattern>, l
     let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let wanted =
         move |entry: &crate::app::StateEntry| like.as_ref().is_none_or(|pattern| pattern.matches(&entry.key()));
-    let entries = app.state(name, wanted, limit, MAX_MESSAGE_BYTES).await?;
+    let entries = app.inspection.state(name, wanted, limit, MAX_MESSAGE_BYTES).await?;
     let part = |index: usize| entries.iter().map(move |entry| entry.complex.as_ref().map(|parts| &parts[index]));
     let rows = Rows::default()
         .u32("task", entries.iter().map(|entry| entry.task))
@@ -156,7 +141,8 @@ pub(super) async fn state(app: &Arc<App>, name: String, like: Option<Pattern>, l
 
 pub(super) async fn dead_letters(app: &Arc<App>, name: String, limit: Option<u64>) -> Result<Done> {
     let wanted = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let (_, waiting, letters) = app.dead_letters(name, wanted.min(MOST_LETTERS)).await?;
+    let list = app.dead_letters.list(name, wanted.min(MOST_LETTERS)).await?;
+    let (waiting, letters) = (list.waiting, list.first);
     if letters.len() == MOST_LETTERS && wanted > MOST_LETTERS && waiting > MOST_LETTERS as u64 {
         let message =
             format!("{waiting} dead letters wait, and an answer has at most {MOST_LETTERS}: ask for fewer with LIMIT");
@@ -170,7 +156,7 @@ pub(super) async fn dead_letters(app: &Arc<App>, name: String, limit: Option<u64
     }
     let record = |index: usize| letters[index].batch.frame().record(letters[index].index);
     let of = || letters.iter().map(|letter| &letter.letter);
-    let id = |letter: &crate::app::WaitingLetter| {
+    let id = |letter: &crate::app::WaitingDeadLetter| {
         format!("{}:{}", letter.batch.from().partition, letter.batch.position(letter.index))
     };
     let rows = Rows::default()

@@ -7,7 +7,8 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use fnstream_core::Result;
 
@@ -23,8 +24,11 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Makes a file at `path`, where there must be none, and takes its name away.
-    pub(super) fn new(path: PathBuf) -> Result<Self> {
+    /// Makes a file in a folder and takes its name away.
+    pub fn new(folder: &Path) -> Result<Self> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!("spool.{}.{number}.tmp", std::process::id()));
         let made = File::options().read(true).write(true).create_new(true).open(&path);
         let spool = made.map_err(|e| file("cannot make", &path, &e))?;
         fs::remove_file(&path).map_err(|e| file("cannot remove", &path, &e))?;
@@ -62,7 +66,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_leaves_no_file() {
         let folder = tempfile::tempdir().unwrap();
-        let mut spool = Spool::new(folder.path().join("spool")).unwrap();
+        let mut spool = Spool::new(folder.path()).unwrap();
         spool.write(b"one ").unwrap();
         spool.write(b"two ").unwrap();
         assert_eq!((spool.len(), fs::read_dir(folder.path()).unwrap().count()), (8, 0));

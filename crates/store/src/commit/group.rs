@@ -10,6 +10,7 @@ use bytes::Bytes;
 use fnstream_core::committer::{CommitDone, CommitFailure, CommitResult};
 use fnstream_core::epoch::{Epoch, FrozenEpoch, Generation, OutboxWatermark, TaskId};
 use fnstream_core::record::Position;
+use fnstream_core::topics::{AppendDone, Appended};
 use fnstream_core::{Error, Result, failpoint};
 use rocksdb::WriteBatch;
 
@@ -23,12 +24,6 @@ use crate::log::partition::Topic;
 use crate::log::watermarks::{Raised, Writers};
 use crate::options::{CommitMode, Durability};
 use crate::state;
-
-/// Where an append's records went: partition, position of the first, number.
-pub type Appended = Vec<(u32, Position, u32)>;
-
-/// Told how an append ended, from any thread. It must not block.
-pub type AppendDone = Box<dyn FnOnce(Result<Appended>) + Send>;
 
 /// What the thread is asked to do.
 pub(crate) enum Job {

@@ -176,6 +176,11 @@ impl Ledger {
         (through >= from).then(|| (from, through.next()))
     }
 
+    /// The owners of a function's tasks commit nothing more. Whoever has a task's assignment may take it over again.
+    pub(crate) fn fence(&mut self, function: FunctionId) {
+        self.tasks.iter_mut().filter(|(task, _)| task.function == function).for_each(|(_, known)| known.owner = None);
+    }
+
     /// Nothing of the function is committed any more.
     pub(crate) fn remove(&mut self, function: FunctionId) {
         self.removed.insert(function);
@@ -255,6 +260,19 @@ mod tests {
         ledger.remove(TASK.function);
         assert!(matches!(ledger.admit(TASK, FIRST, Epoch(1)), Verdict::Refuse(CommitFailure::Fenced(_))));
         assert!(ledger.check_acquire(TASK, new, None).is_err());
+    }
+
+    #[test]
+    fn a_fenced_owner_commits_nothing_until_its_task_is_taken_over_again() {
+        let mut ledger = owned();
+        let other = TaskId { function: FunctionId(2), index: 0 };
+        ledger.acquired(other, 2, FIRST, Epoch(0));
+        ledger.fence(TASK.function);
+        assert!(matches!(ledger.admit(TASK, FIRST, Epoch(6)), Verdict::Refuse(CommitFailure::Fenced(_))));
+        assert!(matches!(ledger.admit(other, FIRST, Epoch(1)), Verdict::Commit), "another function's");
+        assert!(ledger.check_acquire(TASK, 1, None).is_ok());
+        ledger.acquired(TASK, 1, Generation(2), Epoch(5));
+        assert!(matches!(ledger.admit(TASK, Generation(2), Epoch(6)), Verdict::Commit));
     }
 
     #[test]

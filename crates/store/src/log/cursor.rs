@@ -6,6 +6,7 @@
 //! A cursor is the position of the next record. It is durable when `set` returns, belongs to the topic's id, and goes
 //! with the topic.
 
+use fnstream_core::groups::GroupPlace;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::spec::check_name;
 use fnstream_core::{Error, ErrorCode, Result};
@@ -16,17 +17,6 @@ use crate::error::corrupt;
 use crate::formats;
 use crate::inner::Inner;
 use crate::keys;
-
-/// A cursor, as it is listed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CursorInfo {
-    /// The group of consumers.
-    pub group: String,
-    /// The partition.
-    pub partition: u32,
-    /// The next record that the group reads.
-    pub position: Position,
-}
 
 impl Inner {
     pub(crate) fn cursor(&self, group: &str, at: &TopicPartition) -> Result<Option<Position>> {
@@ -54,7 +44,7 @@ impl Inner {
         })
     }
 
-    pub(crate) fn cursors(&self, topic: &str) -> Result<Vec<CursorInfo>> {
+    pub(crate) fn cursors(&self, topic: &str) -> Result<Vec<GroupPlace>> {
         let topic = self.topics.get(topic)?;
         let range = keys::all_of(b"c", topic.id);
         let mut iterator = self.db.iterate(keys::META, range.end);
@@ -64,7 +54,7 @@ impl Inner {
             let (partition, group) =
                 keys::cursor_parts(key).ok_or_else(|| corrupt("the key of a cursor is malformed"))?;
             let position = Position(formats::decode_cursor(value)?.into());
-            cursors.push(CursorInfo { group: group.to_owned(), partition, position });
+            cursors.push(GroupPlace { group: group.to_owned(), partition, position });
             iterator.next();
         }
         ended(&iterator)?;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use fnstream_core::record::Position;
+use fnstream_core::topics::{Retention, Watch};
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::Mutex;
@@ -15,7 +16,6 @@ use parking_lot::Mutex;
 use super::watermarks::Writers;
 use crate::error::no_topic;
 use crate::formats::{Floor, TopicDescriptor};
-use crate::options::Retention;
 
 /// A topic that exists, or did when it was looked up.
 #[derive(Debug)]
@@ -172,7 +172,7 @@ impl Marks {
 
 /// Keeps a waker registered for a partition; dropping it ends that.
 #[derive(Debug)]
-pub struct WatchGuard {
+pub(crate) struct WatchGuard {
     topic: Arc<Topic>,
     partition: u32,
     id: u64,
@@ -191,6 +191,8 @@ impl WatchGuard {
         Ok(guard)
     }
 }
+
+impl Watch for WatchGuard {}
 
 impl Drop for WatchGuard {
     fn drop(&mut self) {

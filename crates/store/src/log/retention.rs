@@ -9,6 +9,7 @@
 //! floor in the log would otherwise come back lower than the records after a power cut.
 
 use fnstream_core::Result;
+use fnstream_core::topics::Retention;
 use rocksdb::WriteBatch;
 
 use super::partition::{Partition, Topic};
@@ -18,7 +19,6 @@ use crate::error::corrupt;
 use crate::formats::{Floor, StoredBatch};
 use crate::inner::Inner;
 use crate::keys;
-use crate::options::Retention;
 
 /// From how many dropped bytes on it is worth to sync and drop whole files.
 const DROP_FILES_FROM: u64 = 64 << 20;

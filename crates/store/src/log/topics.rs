@@ -9,9 +9,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fnstream_core::record::Position;
 use fnstream_core::spec::MAX_PARTITIONS;
-use fnstream_core::topic::check_topic_name;
+use fnstream_core::topic::{self, check_topic_name};
+use fnstream_core::topics::{PartitionInfo, Retention, TopicInfo};
 use fnstream_core::{Error, ErrorCode, Result, failpoint};
 use parking_lot::RwLock;
 use rocksdb::WriteBatch;
@@ -22,33 +22,6 @@ use crate::db::{Db, Sync, ended};
 use crate::error::{corrupt, no_topic};
 use crate::formats::{self, Floor, StoredBatch, TopicDescriptor};
 use crate::keys;
-use crate::options::Retention;
-
-/// A topic, as it is shown to users.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TopicInfo {
-    /// Its name.
-    pub name: String,
-    /// Its partitions in order.
-    pub partitions: Vec<PartitionInfo>,
-    /// How long its records are kept.
-    pub retention: Retention,
-    /// When it was made, in milliseconds since the Unix epoch.
-    pub created_ms: i64,
-}
-
-/// A partition, as it is shown to users.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PartitionInfo {
-    /// Counted from 0.
-    pub partition: u32,
-    /// Its oldest record, or the end when there is none.
-    pub earliest: Position,
-    /// The position that its next record will get.
-    pub end: Position,
-    /// Bytes of the records that are kept, before compression.
-    pub bytes: u64,
-}
 
 /// All topics by name. The lock is held for writing while a topic is made or deleted, so what is written under the lock
 /// for reading is never written to a deleted topic.
@@ -101,18 +74,6 @@ impl Topics {
         let topic = new.write(db, sync)?;
         topics.insert(topic.name.clone(), Arc::new(topic));
         Ok(())
-    }
-
-    /// Makes a topic unless there is one, with any number of partitions; answers whether it was made.
-    pub(crate) fn ensure(&self, db: &Db, sync: Sync, new: NewTopic<'_>) -> Result<bool> {
-        if self.by_name.read().contains_key(new.name) {
-            return Ok(false);
-        }
-        match self.create(db, sync, new) {
-            Ok(()) => Ok(true),
-            Err(e) if e.code == ErrorCode::TopicExists => Ok(false),
-            Err(e) => Err(e),
-        }
     }
 
     /// Removes a topic with its records and cursors. The caller keeps the committer from appending meanwhile.
@@ -186,7 +147,7 @@ impl Topic {
             }
         });
         TopicInfo {
-            name: self.name.to_string(),
+            topic: topic::Topic::own(self.name.clone()),
             partitions: partitions.collect(),
             retention: self.retention,
             created_ms: self.created_ms,

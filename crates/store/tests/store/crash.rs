@@ -58,7 +58,7 @@ fn work(dir: &Path) {
         answer(format!("revision {name}"));
         store.ensure_topic(&name, 1).unwrap();
         answer(format!("topic {name}"));
-        let digest = store.artifacts().put(name.as_bytes()).unwrap();
+        let digest = store.artifacts().put(name.as_bytes()).unwrap().digest().to_owned();
         answer(format!("artifact {digest}"));
     }
 }

@@ -212,3 +212,35 @@ fn states_go_with_the_revisions_that_are_let_go_and_with_the_function() {
     }
     assert_eq!(value(&store, other.id, "a").as_deref(), Some("1"));
 }
+
+/// Hands an epoch in while the disk does not answer, and has the fork made meanwhile.
+#[test]
+fn what_is_being_written_when_a_fork_is_made_is_in_both_or_in_neither() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let entry = function(&store, "f");
+    let owner = task(entry.id.0, 0);
+    for number in 3..8 {
+        let (acquired, _) = acquire(&store, owner, None);
+        let next = acquired.progress.epoch.next().0;
+        let (tell, told) = std::sync::mpsc::channel();
+        let (fork, committed) = std::thread::scope(|scope| {
+            let stalled = store.stall();
+            let done = Box::new(move |result| tell.send(result).unwrap());
+            let delta = put("a", &number.to_string());
+            let handed_in = epoch(owner, acquired.generation, next, delta, Vec::new());
+            store.committer().commit(std::sync::Arc::new(handed_in), done);
+            let forking = scope.spawn(|| store.fork(entry.id).unwrap());
+            // Either may come first at the committer's lock.
+            std::thread::yield_now();
+            drop(stalled);
+            (forking.join().unwrap(), told.recv().unwrap())
+        });
+        let (of_fork, of_function) = (store.progress(fork).unwrap(), store.progress(entry.id).unwrap());
+        assert_eq!(of_fork, of_function, "in round {number}");
+        assert_eq!(committed.is_ok(), of_function[&0].epoch == Epoch(next), "an epoch that is answered is there");
+        let again = epoch(owner, acquired.generation, next + 1, put("a", "late"), Vec::new());
+        let late = commit(&*store.committer(), again).unwrap_err();
+        assert!(matches!(late, CommitFailure::Fenced(_)), "{late:?}");
+    }
+}

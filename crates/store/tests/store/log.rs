@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Topics, appending, reading, watching, cursors.
+//! Topics, appending, reading, watching, places of groups.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,9 +12,10 @@ use fnstream_core::broker::{PollLimit, Polled, Subscription};
 use fnstream_core::epoch::{FunctionId, TaskId};
 use fnstream_core::record::{Position, Positions, partition_for_key};
 use fnstream_core::spec::InputSelector;
+use fnstream_core::topics::Retention;
 use fnstream_core::waker::Waker;
 use fnstream_frame::{FrameBuilder, RecordRef};
-use fnstream_store::{Durability, Retention, Store, StoreOptions};
+use fnstream_store::{Durability, Store, StoreOptions};
 use parking_lot::Mutex;
 
 use crate::support::*;
@@ -102,7 +103,7 @@ fn appends_that_cannot_be_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), StoreOptions { max_record_bytes: 100, ..options() }).unwrap();
     store.ensure_topic("t", 1).unwrap();
-    let code = |result: fnstream_core::Result<_>| result.map(|_: fnstream_store::Appended| ()).unwrap_err().code;
+    let code = |result: fnstream_core::Result<_>| result.map(|_: fnstream_core::topics::Appended| ()).unwrap_err().code;
     assert_eq!(code(append(&store, "u", None, &frame(["a"]))), ErrorCode::TopicNotFound);
     assert_eq!(code(append(&store, "t", Some(1), &frame(["a"]))), ErrorCode::PartitionNotFound);
     assert_eq!(code(append(&store, "t", None, &frame(["a".repeat(73)]))), ErrorCode::RecordTooLarge);
@@ -125,12 +126,12 @@ fn topics_are_made_once_listed_and_deleted_for_good() {
     assert_eq!(store.create_topic("../x", 1, Retention::default()).unwrap_err().code, ErrorCode::InvalidName);
     assert_eq!(store.create_topic("c", 0, Retention::default()).unwrap_err().code, ErrorCode::InvalidRequest);
     append(&store, "b", Some(1), &frame(["x"])).unwrap();
-    store.set_cursor("g", &at("b", 1), Position(1)).unwrap();
+    assert_eq!(give(&store, "g", &at("b", 1), 1).unwrap(), Some(Position(1)));
     drop(store);
 
     let store = open(dir.path());
-    let topics = store.topics();
-    assert_eq!(topics.iter().map(|t| (t.name.as_str(), t.partitions.len())).collect::<Vec<_>>(), [("a", 1), ("b", 2)]);
+    let topics = store.topics().list().unwrap();
+    assert_eq!(topics.iter().map(|t| (&*t.topic.name, t.partitions.len())).collect::<Vec<_>>(), [("a", 1), ("b", 2)]);
     assert_eq!(topics[0].retention.max_bytes, Some(7));
     assert_eq!(topics[1].partitions[1].end, Position(1));
     store.delete_topic("b").unwrap();
@@ -140,29 +141,24 @@ fn topics_are_made_once_listed_and_deleted_for_good() {
 
     let store = open(dir.path());
     assert!(values(&store, &at("b", 1)).is_empty());
-    assert_eq!(store.cursor("g", &at("b", 1)).unwrap(), None);
+    assert_eq!(store.places("b").unwrap(), []);
     assert_eq!(append(&store, "b", Some(1), &frame(["y"])).unwrap(), [(1, Position(0), 1)]);
 }
 
 #[test]
-fn cursors_are_durable_and_stay_within_the_partition() {
+fn places_of_groups_are_durable_and_have_names_that_are_checked() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     store.ensure_topic("t", 2).unwrap();
     append(&store, "t", Some(0), &frame(["a", "b"])).unwrap();
-    assert_eq!(store.cursor("g", &at("t", 0)).unwrap(), None);
-    store.set_cursor("g", &at("t", 0), Position(2)).unwrap();
-    store.set_cursor("h", &at("t", 0), Position(1)).unwrap();
-    store.set_cursor("h", &at("t", 0), Position(0)).unwrap();
-    assert_eq!(store.set_cursor("g", &at("t", 0), Position(3)).unwrap_err().code, ErrorCode::PositionUnknown);
-    assert_eq!(store.set_cursor("g/../x", &at("t", 0), Position(0)).unwrap_err().code, ErrorCode::InvalidName);
+    assert_eq!(give(&store, "g", &at("t", 0), 2).unwrap(), Some(Position(2)));
+    assert_eq!(give(&store, "h", &at("t", 0), 1).unwrap(), Some(Position(1)));
+    assert_eq!(give(&store, "g/../x", &at("t", 0), 1).unwrap_err().code, ErrorCode::InvalidName);
     drop(store);
     let store = open(dir.path());
-    assert_eq!(store.cursor("g", &at("t", 0)).unwrap(), Some(Position(2)));
-    assert_eq!(store.cursor("h", &at("t", 0)).unwrap(), Some(Position(0)));
     let listed: Vec<_> =
-        store.cursors("t").unwrap().into_iter().map(|c| (c.group, c.partition, c.position.0)).collect();
-    assert_eq!(listed, [("g".to_owned(), 0, 2), ("h".to_owned(), 0, 0)]);
+        store.places("t").unwrap().into_iter().map(|of| (of.group, of.partition, of.position.0)).collect();
+    assert_eq!(listed, [("g".to_owned(), 0, 2), ("h".to_owned(), 0, 1)]);
 }
 
 #[test]

@@ -18,7 +18,8 @@ use fnstream_core::epoch::{Epoch, Generation, TaskId};
 use fnstream_core::record::Position;
 use fnstream_core::state::Marker;
 use fnstream_core::test_util::model as maps;
-use fnstream_store::{Retention, Store};
+use fnstream_core::topics::Retention;
+use fnstream_store::Store;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -169,9 +170,8 @@ impl World {
             }
             Step::TakeOver { task } => self.take_over(*task),
             Step::Cursor { partition, back } => {
-                let position = (self.log[*partition as usize].1.len() as u128).saturating_sub(u128::from(*back));
-                self.store().set_cursor("g", &at("t", *partition), Position(position)).unwrap();
-                self.cursors.insert(*partition, position);
+                let given = give(self.store(), "g", &at("t", *partition), usize::from(*back) + 1).unwrap();
+                self.cursors.extend(given.map(|position| (*partition, position.0)));
             }
             Step::Retention => self.retention(),
             Step::Reopen => {
@@ -250,7 +250,7 @@ impl World {
         let dropped = self.store().enforce_retention(0).unwrap().records;
         let mut counted = 0;
         for (number, (first, values)) in self.log.iter_mut().enumerate() {
-            let info = self.store.as_ref().unwrap().topic("t").unwrap().partitions[number];
+            let info = self.store.as_ref().unwrap().topic("t").unwrap().partitions[number].clone();
             assert!(info.bytes >= MAX_BYTES.min(had[number].bytes), "more was dropped than may be");
             assert!(info.bytes < MAX_BYTES + LARGEST_BATCH, "less was dropped than should be");
             *first = info.earliest.0 as usize;
@@ -268,8 +268,9 @@ impl World {
     fn check(&self) {
         for (partition, (first, all)) in (0..).zip(&self.log) {
             assert_eq!(values(self.store(), &at("t", partition)), all[*first..]);
-            let cursor = self.store().cursor("g", &at("t", partition)).unwrap().map(|position| position.0);
-            assert_eq!(cursor, self.cursors.get(&partition).copied());
+            let places = self.store().places("t").unwrap();
+            let place = places.iter().find(|of| of.partition == partition).map(|of| of.position.0);
+            assert_eq!(place, self.cursors.get(&partition).copied());
         }
     }
 }

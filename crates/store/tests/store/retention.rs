@@ -8,9 +8,10 @@ use std::time::Duration;
 use fnstream_core::ErrorCode;
 use fnstream_core::broker::PollLimit;
 use fnstream_core::record::{Position, Positions};
+use fnstream_core::topics::Retention;
 use fnstream_core::waker::Waker;
 use fnstream_frame::{FrameBuilder, RecordRef};
-use fnstream_store::{Dropped, Retention, Store};
+use fnstream_store::{Dropped, Store};
 
 use crate::support::*;
 
@@ -42,7 +43,7 @@ fn a_run_of_records_goes_when_its_newest_is_too_old() {
 
     // Positions go on although no record is left to count from.
     let store = open(dir.path());
-    let info = store.topic("t").unwrap().partitions[0];
+    let info = store.topic("t").unwrap().partitions[0].clone();
     assert_eq!((info.earliest, info.end, info.bytes), (Position(3), Position(3), 0));
     aged(&store, &[2000]);
     assert_eq!(store.topic("t").unwrap().partitions[0].end, Position(4));
@@ -63,7 +64,7 @@ fn the_oldest_records_go_while_a_partition_is_too_large() {
     assert_eq!(store.enforce_retention(0).unwrap(), Dropped { records: 2, bytes: 2 * one });
     drop(store);
     let store = open(dir.path());
-    let info = store.topic("t").unwrap().partitions[0];
+    let info = store.topic("t").unwrap().partitions[0].clone();
     assert_eq!((info.earliest, info.end, info.bytes), (Position(2), Position(5), 3 * one));
     assert_eq!(read_all(&store, &at("t", 0), ALL).len(), 3);
     assert_eq!(read_all(&store, &at("t", 1), ALL).len(), 1);

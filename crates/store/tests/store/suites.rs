@@ -8,18 +8,31 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use fnstream_core::ErrorCode;
+use fnstream_core::artifacts::Artifacts;
 use fnstream_core::broker::{Assignment, Broker};
 use fnstream_core::committer::{Acquired, CommitDone, Committer, Replay};
 use fnstream_core::epoch::{Epoch, FrozenEpoch, FunctionId, OutboxBatch, TaskId};
+use fnstream_core::forks::Forks;
+use fnstream_core::groups::Groups;
 use fnstream_core::metadata::Metadata;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::state::{Marker, StateStores};
+use fnstream_core::tasks::Tasks;
+use fnstream_core::test_util::suites::artifacts::ArtifactsHarness;
+use fnstream_core::test_util::suites::forks::ForksHarness;
+use fnstream_core::test_util::suites::groups::GroupsHarness;
 use fnstream_core::test_util::suites::log::{Failing, LogHarness};
 use fnstream_core::test_util::suites::metadata::MetadataHarness;
 use fnstream_core::test_util::suites::state_store::StateHarness;
-use fnstream_core::test_util::suites::{committer, metadata, run, source, state_store};
+use fnstream_core::test_util::suites::tasks::TasksHarness;
+use fnstream_core::test_util::suites::topics::TopicsHarness;
+use fnstream_core::test_util::suites::{
+    artifacts, committer, forks, groups, metadata, run, source, state_store, tasks, topics,
+};
+use fnstream_core::topics::Retention;
+use fnstream_core::topics::Topics;
 use fnstream_frame::{FrameBuilder, RecordRef};
-use fnstream_store::{Durability, Retention, Store, StoreOptions};
+use fnstream_store::{Durability, Store, StoreOptions};
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
@@ -159,13 +172,59 @@ impl StateHarness for Process {
     }
 }
 
+impl TopicsHarness for Process {
+    fn topics(&self) -> Arc<dyn Topics> {
+        self.store.topics()
+    }
+
+    fn reopen(&mut self) {
+        self.restart();
+    }
+}
+
+impl GroupsHarness for Process {
+    fn groups(&self) -> Arc<dyn Groups> {
+        self.store.groups()
+    }
+}
+
+impl TasksHarness for Process {
+    fn tasks(&self) -> Arc<dyn Tasks> {
+        self.store.tasks()
+    }
+}
+
+impl ForksHarness for Process {
+    fn forks(&self) -> Arc<dyn Forks> {
+        self.store.forks()
+    }
+
+    fn metadata(&self) -> Arc<dyn Metadata> {
+        self.store.metadata()
+    }
+}
+
+impl ArtifactsHarness for Process {
+    fn artifacts(&self) -> Arc<dyn Artifacts> {
+        self.store.artifacts()
+    }
+
+    fn damage(&self, digest: &str) {
+        std::fs::write(self.now.join("artifacts").join(format!("{digest}.wasm")), "changed").unwrap();
+    }
+
+    fn reopen(&mut self) {
+        self.restart();
+    }
+}
+
 impl MetadataHarness for Process {
     fn metadata(&self) -> Arc<dyn Metadata> {
         self.store.metadata()
     }
 
     fn fork(&self, of: FunctionId) -> FunctionId {
-        self.store.fork(of).unwrap()
+        self.store.forks().fork(of).unwrap()
     }
 
     fn reopen(&mut self) {
@@ -185,7 +244,7 @@ fn retention_can_be_arranged_for_the_suite() {
     for value in [b"a", b"b", b"c"] {
         LogHarness::append(&process, &at("in", 0), &[RecordRef::new(value)]);
     }
-    assert!(process.drop_before(&at("in", 0), Position(2)), "the suite would pass over the check");
+    assert!(LogHarness::drop_before(&process, &at("in", 0), Position(2)), "the suite would pass over the check");
 }
 
 #[test]
@@ -203,4 +262,33 @@ fn the_state_of_tasks_is_a_state_store() {
 #[test]
 fn the_register_is_metadata() {
     run(metadata::CHECKS, || Box::new(Process::start(Durability::Group)));
+}
+
+#[test]
+fn the_log_has_topics_for_clients() {
+    run(topics::CHECKS, || Box::new(Process::start(Durability::Group)));
+}
+
+#[test]
+fn the_log_has_groups_of_consumers() {
+    run(groups::CHECKS, || Box::new(Process::start(Durability::Group)));
+}
+
+#[test]
+fn what_tasks_have_committed_is_seen_and_fenced() {
+    for durability in [Durability::Group, Durability::Sync] {
+        run(tasks::CHECKS, || Box::new(Process::start(durability)));
+    }
+}
+
+#[test]
+fn what_tasks_have_committed_is_forked() {
+    for durability in [Durability::Group, Durability::Sync] {
+        run(forks::CHECKS, || Box::new(Process::start(durability)));
+    }
+}
+
+#[test]
+fn artifacts_are_kept() {
+    run(artifacts::CHECKS, || Box::new(Process::start(Durability::Group)));
 }

@@ -11,15 +11,22 @@ use std::sync::mpsc::channel;
 
 use bytes::Bytes;
 use fnstream_core::Result;
+use fnstream_core::batch::Batch;
 use fnstream_core::broker::{Assignment, PollLimit};
 use fnstream_core::committer::{Acquired, CommitResult, Committer};
 use fnstream_core::delta::{Delta, Write};
 use fnstream_core::epoch::{Epoch, FrozenEpoch, FunctionId, Generation, OutboxBatch, Progress, TaskId};
+use fnstream_core::groups::{GroupPlace, Taking};
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::spec::FunctionSpec;
 use fnstream_core::state::Marker;
+use fnstream_core::state::Visit;
+use fnstream_core::tasks::Standing;
+use fnstream_core::topic::Topic;
+use fnstream_core::topics::{AppendDone, Appended, Retention, TopicInfo, Watch};
+use fnstream_core::waker::Waker;
 use fnstream_frame::{FrameBuilder, RecordRef};
-use fnstream_store::{Appended, Store, StoreOptions};
+use fnstream_store::{Store, StoreOptions};
 
 pub const ALL: PollLimit = PollLimit { records: usize::MAX, bytes: usize::MAX };
 
@@ -165,4 +172,92 @@ fn files(folder: &Path) -> BTreeSet<PathBuf> {
         }
     }
     found
+}
+
+/// Gives the next records of a partition to a group, at most so many; answers where the group goes on, if there are any.
+pub fn give(store: &Store, group: &str, partition: &TopicPartition, records: usize) -> Result<Option<Position>> {
+    let limit = PollLimit { records, ..ALL };
+    Ok(match store.groups().take(group, std::slice::from_ref(partition), limit, Waker::noop())? {
+        Taking::Taken(taken) => {
+            store.groups().accept(taken.claim);
+            Some(taken.next)
+        }
+        Taking::Nothing | Taking::Busy => None,
+    })
+}
+
+/// Short ways to what the store's seams do.
+pub trait Shorthand {
+    fn create_topic(&self, name: &str, partitions: u32, retention: Retention) -> Result<()>;
+    /// Makes a topic that is kept for ever unless there is one; answers whether it was made.
+    fn ensure_topic(&self, name: &str, partitions: u32) -> Result<bool>;
+    fn delete_topic(&self, name: &str) -> Result<()>;
+    fn topic(&self, name: &str) -> Result<TopicInfo>;
+    fn append(&self, topic: &str, partition: Option<u32>, frame: impl Into<Bytes>, done: AppendDone);
+    fn read(&self, partition: &TopicPartition, from: Position, limit: PollLimit) -> Result<Option<Batch>>;
+    fn watch(&self, partition: &TopicPartition, waker: Waker) -> Result<Box<dyn Watch>>;
+    fn places(&self, topic: &str) -> Result<Vec<GroupPlace>>;
+    fn peek(&self, task: TaskId, start: &[u8], visit: &mut Visit<'_>) -> Result<()>;
+    fn fork(&self, from: FunctionId) -> Result<FunctionId>;
+    fn discard_fork(&self, fork: FunctionId) -> Result<()>;
+    fn place_fork(&self, fork: FunctionId, standing: &Standing) -> Result<()>;
+    fn progress(&self, function: FunctionId) -> Result<Standing>;
+}
+
+impl Shorthand for Store {
+    fn create_topic(&self, name: &str, partitions: u32, retention: Retention) -> Result<()> {
+        self.topics().create(&Topic::own(name), partitions, retention)
+    }
+
+    fn ensure_topic(&self, name: &str, partitions: u32) -> Result<bool> {
+        match self.create_topic(name, partitions, Retention::default()) {
+            Ok(()) => Ok(true),
+            Err(error) if error.code == fnstream_core::ErrorCode::TopicExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn delete_topic(&self, name: &str) -> Result<()> {
+        self.topics().delete(&Topic::own(name))
+    }
+
+    fn topic(&self, name: &str) -> Result<TopicInfo> {
+        self.topics().describe(&Topic::own(name))
+    }
+
+    fn append(&self, topic: &str, partition: Option<u32>, frame: impl Into<Bytes>, done: AppendDone) {
+        self.topics().append(&Topic::own(topic), partition, frame.into(), done);
+    }
+
+    fn read(&self, partition: &TopicPartition, from: Position, limit: PollLimit) -> Result<Option<Batch>> {
+        self.topics().read(partition, from, limit)
+    }
+
+    fn watch(&self, partition: &TopicPartition, waker: Waker) -> Result<Box<dyn Watch>> {
+        self.topics().watch(partition, waker)
+    }
+
+    fn places(&self, topic: &str) -> Result<Vec<GroupPlace>> {
+        self.groups().places(&Topic::own(topic))
+    }
+
+    fn peek(&self, task: TaskId, start: &[u8], visit: &mut Visit<'_>) -> Result<()> {
+        self.tasks().peek(task, start, visit)
+    }
+
+    fn fork(&self, from: FunctionId) -> Result<FunctionId> {
+        self.forks().fork(from)
+    }
+
+    fn discard_fork(&self, fork: FunctionId) -> Result<()> {
+        self.forks().discard(fork)
+    }
+
+    fn place_fork(&self, fork: FunctionId, standing: &Standing) -> Result<()> {
+        self.forks().place(fork, standing)
+    }
+
+    fn progress(&self, function: FunctionId) -> Result<Standing> {
+        self.tasks().progress(function)
+    }
 }

@@ -9,8 +9,9 @@ use bytes::Bytes;
 use fnstream_core::Error;
 use fnstream_core::broker::PollLimit;
 use fnstream_core::record::{Position, TopicPartition};
+use fnstream_core::topics::{Topics, Watch};
 use fnstream_core::waker::Waker;
-use fnstream_store::{Store, WatchGuard};
+use fnstream_store::Store;
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 
@@ -59,7 +60,7 @@ impl InFlight {
 /// Tells that something was appended to one of some partitions.
 pub struct Progress {
     happened: Arc<(Mutex<bool>, Condvar)>,
-    _watches: Vec<WatchGuard>,
+    _watches: Vec<Box<dyn Watch>>,
 }
 
 impl Progress {
@@ -72,7 +73,7 @@ impl Progress {
                 *happened.0.lock() = true;
                 happened.1.notify_all();
             };
-            watches.push(store.watch(partition, Waker::new(wake))?);
+            watches.push(store.topics().watch(partition, Waker::new(wake))?);
         }
         Ok(Progress { happened, _watches: watches })
     }
@@ -87,7 +88,7 @@ impl Progress {
 
 /// Reads all partitions of a topic from the beginning.
 pub struct Reader {
-    store: Store,
+    topics: Arc<dyn Topics>,
     partitions: Vec<(TopicPartition, Position)>,
     next: usize,
     progress: Progress,
@@ -96,7 +97,7 @@ pub struct Reader {
 impl Reader {
     pub fn open(store: &Store, partitions: &[TopicPartition]) -> Result<Self> {
         Ok(Reader {
-            store: store.clone(),
+            topics: store.topics(),
             partitions: partitions.iter().map(|p| (p.clone(), Position::START)).collect(),
             next: 0,
             progress: Progress::watch(store, partitions)?,
@@ -109,7 +110,7 @@ impl Reader {
             let count = self.partitions.len();
             let (partition, position) = &mut self.partitions[self.next % count];
             self.next += 1;
-            if let Some(batch) = self.store.read(partition, *position, limit)? {
+            if let Some(batch) = self.topics.read(partition, *position, limit)? {
                 let (bytes, end) = taken(&batch);
                 *position = end.unwrap_or(*position);
                 return Ok(Some(bytes));

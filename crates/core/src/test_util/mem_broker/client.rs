@@ -57,6 +57,7 @@ impl Broker for MemClient {
             state.groups.join(self.process, subscription, listener)
         };
         drop(replaced);
+        self.shared.balance();
         Ok(Box::new(MemMembership { shared: self.shared.clone(), process: self.process, function, id }))
     }
 
@@ -120,10 +121,12 @@ impl Committer for MemClient {
             if state.check_alive(self.process, self.session).is_ok() {
                 state.note_hand_in(&epoch);
                 state.ledger.hand_in(self.process, epoch, done);
-                return;
+                None
+            } else {
+                Some(done)
             }
-            done
         };
+        let Some(refused) = refused else { return self.shared.handed_in() };
         refused(Err(CommitFailure::Fatal(Error::new(ErrorCode::CommitFatal, "the process is dead"))));
     }
 
@@ -165,5 +168,6 @@ impl Drop for MemMembership {
         };
         // Dropped without the lock: a listener or a revocation's end may call the broker.
         drop((left, unheard));
+        self.shared.balance();
     }
 }

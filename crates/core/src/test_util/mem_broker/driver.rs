@@ -144,6 +144,7 @@ impl MemBroker {
         };
         // Without the lock: dropping a listener, an answer or a revocation's end may call the broker.
         drop(dead);
+        self.shared.balance();
         self.wake();
     }
 
@@ -214,11 +215,11 @@ impl State {
 }
 
 impl Shared {
-    fn make_calls(&self, process: u32) {
+    pub(super) fn make_calls(&self, process: u32) {
         make_calls(&self.state, |state: &mut State| &mut state.processes, process);
     }
 
-    fn given_up(&self, task: TaskId, lease: u64) {
+    pub(super) fn given_up(&self, task: TaskId, lease: u64) {
         let mut state = self.state.lock();
         let State { ledger, groups, .. } = &mut *state;
         if !groups.give_up(task, lease) {

@@ -28,7 +28,7 @@ use crate::test_util::model::{self, Model};
 /// Where a changelog begins: not 0, for the reason above.
 const FIRST: u64 = 7;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Entry {
     position: u64,
     epoch: Epoch,
@@ -49,6 +49,8 @@ pub(super) struct TaskLog {
     pub trimmed: Option<Epoch>,
     entries: Vec<Entry>,
     end: u64,
+    /// Whether it came as a copy of another task.
+    placed: bool,
     /// What was applied, where deltas are dropped behind that.
     topic: StateTopic,
 }
@@ -70,6 +72,7 @@ impl Default for TaskLog {
             trimmed: None,
             entries: Vec::new(),
             end: FIRST,
+            placed: false,
             topic: StateTopic::default(),
         }
     }
@@ -87,6 +90,24 @@ impl TaskLog {
     /// Makes the present generation stale without giving another.
     pub fn fence(&mut self) {
         self.generation.0 += 1;
+    }
+
+    /// Whether anybody has taken the task over or placed it.
+    pub fn is_known(&self) -> bool {
+        self.generation > Generation(0) || self.placed
+    }
+
+    /// The same past for a task of another id, which nobody has taken over yet.
+    pub fn copy(&self) -> TaskLog {
+        let entries = self.entries.clone();
+        let (progress, end) = (self.progress.clone(), self.end);
+        TaskLog { progress, entries, end, placed: true, ..TaskLog::default() }
+    }
+
+    /// The task stands elsewhere, its state stays.
+    pub fn place(&mut self, progress: Progress) {
+        self.progress = progress;
+        self.placed = true;
     }
 
     pub fn append(&mut self, generation: Generation, progress: Progress, delta: &Delta) {

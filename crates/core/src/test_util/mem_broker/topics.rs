@@ -48,6 +48,11 @@ impl StoredRecord {
         }
     }
 
+    /// About how many bytes it takes.
+    pub(super) fn size(&self) -> usize {
+        self.view(0).packed_len()
+    }
+
     fn view(&self, channel: u32) -> RecordRef<'_> {
         RecordRef {
             channel,
@@ -173,6 +178,17 @@ impl Topics {
         }
         self.topics.insert(topic.clone(), (0..partitions.max(1)).map(|_| Partition::default()).collect());
         true
+    }
+
+    /// All topics in order.
+    pub fn names(&self) -> impl Iterator<Item = &Topic> {
+        self.topics.keys()
+    }
+
+    /// Removes a topic with all that was said of it.
+    pub fn remove(&mut self, topic: &Topic) {
+        self.topics.remove(topic);
+        self.writers.remove(topic);
     }
 
     pub fn partitions(&self, topic: &Topic) -> Result<u32> {

@@ -1,0 +1,107 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The seam to the topics of a cluster, for those who produce, consume and look on; tasks read through
+//! [`crate::broker::Source`].
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::batch::Batch;
+use crate::broker::PollLimit;
+use crate::error::Result;
+use crate::record::{Position, TopicPartition};
+use crate::topic::Topic;
+use crate::waker::Waker;
+
+/// How long the records of a topic are kept. Without any limit they are kept for ever.
+///
+/// Records are dropped from the old end only, in the units in which they were stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Retention {
+    /// A run of records is dropped when its newest is older than this, by the records' own timestamps.
+    pub max_age: Option<Duration>,
+    /// The oldest records of a partition are dropped as long as so many bytes are left, counted before compression. What was
+    /// appended last is never dropped for its size.
+    pub max_bytes: Option<u64>,
+}
+
+/// A topic and how full it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicInfo {
+    /// Its name.
+    pub topic: Topic,
+    /// Its partitions in order.
+    pub partitions: Vec<PartitionInfo>,
+    /// How long its records are kept.
+    pub retention: Retention,
+    /// The time of its creation in milliseconds since the Unix epoch.
+    pub created_ms: i64,
+}
+
+/// A partition of a topic and how full it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionInfo {
+    /// Its number, counted from 0.
+    pub partition: u32,
+    /// The oldest record's position; the end when there is none.
+    pub earliest: Position,
+    /// The position that the next record will get, or one before it when the log leaves gaps.
+    pub end: Position,
+    /// The size of its records before compression.
+    pub bytes: u64,
+}
+
+/// The places of appended records: partition, first position and number of each run.
+pub type Appended = Vec<(u32, Position, u32)>;
+
+/// Called exactly once with what became of an append, from any thread, also while `append` still runs. It does not block.
+pub type AppendDone = Box<dyn FnOnce(Result<Appended>) + Send>;
+
+/// Keeps a waker registered; dropping it ends that.
+pub trait Watch: Send + Sync {}
+
+/// The topics of a cluster.
+///
+/// Contract:
+/// - **Names**: of two creations of one topic one succeeds, the other fails with [`crate::ErrorCode::TopicExists`]. A topic that
+///   is not there is [`crate::ErrorCode::TopicNotFound`], a partition that it does not have
+///   [`crate::ErrorCode::PartitionNotFound`].
+/// - **Append**: when `done` is called with `Ok`, all records of the frame are readable and as durable as was configured, in
+///   their order within each partition. After an error none of those of one partition is ever readable. Keyed records go to
+///   the partition of their key ([`crate::record::partition_for_key`]), keyless ones of one call together to one partition.
+/// - **Read**: from a position on come exactly the records at and after it, in their order. A position that was dropped is
+///   [`crate::ErrorCode::PositionDropped`], one past the end [`crate::ErrorCode::PositionUnknown`]; never a silent jump.
+/// - **Watch**: after an append became readable, and when the topic is deleted, each waker that was registered before is called
+///   at least once; it may be called without cause, and not after its guard was dropped and the call that was under way ended.
+/// - **Deletion** takes the records and the places of groups; a topic of the same name that is made later is empty.
+///
+/// All methods but `append` and `watch` may block; callers keep them off threads that serve others.
+pub trait Topics: Send + Sync {
+    /// Makes a topic of 1 to [`crate::spec::MAX_PARTITIONS`] partitions.
+    fn create(&self, topic: &Topic, partitions: u32, retention: Retention) -> Result<()>;
+
+    /// All topics in the order of their names.
+    fn list(&self) -> Result<Vec<TopicInfo>>;
+
+    /// The topic of a name.
+    fn describe(&self, topic: &Topic) -> Result<TopicInfo>;
+
+    /// Removes a topic. Whether somebody uses it is the caller's to know.
+    fn delete(&self, topic: &Topic) -> Result<()>;
+
+    /// Appends the records of a packed frame, whatever their channels, to one partition or to those that their keys choose;
+    /// returns at once.
+    fn append(&self, topic: &Topic, partition: Option<u32>, frame: Bytes, done: AppendDone);
+
+    /// At most `limit` records from a position on; `None` when there is none now.
+    fn read(&self, partition: &TopicPartition, from: Position, limit: PollLimit) -> Result<Option<Batch>>;
+
+    /// Has the waker called when there is something to read in a partition, for as long as the guard lives.
+    fn watch(&self, partition: &TopicPartition, waker: Waker) -> Result<Box<dyn Watch>>;
+
+    /// The number of records from a position to the end; `None` when the log does not know it, since the difference of two
+    /// positions is no number of records.
+    fn lag(&self, partition: &TopicPartition, from: Position) -> Result<Option<u64>>;
+}

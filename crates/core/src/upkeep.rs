@@ -1,0 +1,18 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The seam to what is to be done from time to time where data is kept.
+
+use crate::error::Result;
+
+/// The upkeep of a place where data is kept.
+///
+/// Both methods may block.
+pub trait Upkeep: Send + Sync {
+    /// Drops what retention does not keep at that moment, in milliseconds since the Unix epoch. To be called again and again;
+    /// what fails is done at the next call.
+    fn tidy(&self, now_unix_ms: i64) -> Result<()>;
+
+    /// Whether what is written now would be kept: tries it.
+    fn probe(&self) -> Result<()>;
+}

@@ -1,0 +1,78 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! What was done and how functions fare, in the words that SQL and gRPC share. Clients match on them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fnstream_api::grpc::proto::StatusCode;
+use fnstream_api::{FunctionStatus, FunctionSummary};
+use fnstream_core::Result;
+use fnstream_sql::Pattern;
+
+use crate::app::{App, Archive, CreateMode, Made};
+
+/// What every function is made of, until there are others.
+pub(crate) const TASK_TYPE: &str = "processor";
+
+/// The word that the interface has for what a function does.
+pub(crate) fn status_word(status: FunctionStatus) -> &'static str {
+    match status {
+        FunctionStatus::Running | FunctionStatus::Stopping => "Running",
+        FunctionStatus::Stopped => "Stopped",
+        FunctionStatus::Starting | FunctionStatus::BackingOff => "Initialized",
+        FunctionStatus::Failed => "Error",
+    }
+}
+
+/// The functions whose names are like the pattern.
+pub(crate) async fn summaries(app: &Arc<App>, like: Option<&Pattern>) -> Result<Vec<FunctionSummary>> {
+    let mut functions = app.inspection.status(None).await?;
+    functions.retain(|function| like.is_none_or(|pattern| pattern.matches(&function.name)));
+    Ok(functions)
+}
+
+/// So many of something, in words.
+pub(crate) fn counted(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+/// Registers a function and starts it; the status and what was done in words.
+pub(crate) async fn create(
+    app: &Arc<App>,
+    config: Bytes,
+    artifact: Bytes,
+    mode: CreateMode,
+) -> Result<(StatusCode, String)> {
+    let (spec, notes) = app.shelf.described(config).await?;
+    let (made, function) = app.functions.make(spec, Archive::Bytes(artifact), mode).await?;
+    let name = function.name;
+    let (status, what) = match made {
+        Made::New => (StatusCode::Created, format!("function '{name}' created and started")),
+        Made::Kept => (StatusCode::Ok, format!("function '{name}' exists and stays as it is")),
+        Made::Replaced => (StatusCode::Ok, format!("function '{name}' is at revision {}", function.revision)),
+    };
+    Ok((status, [vec![what], notes].concat().join("\n")))
+}
+
+/// Starts a function; says so.
+pub(crate) async fn start(app: &Arc<App>, name: String) -> Result<String> {
+    let function = app.functions.start(name).await?;
+    Ok(format!("function '{}' started", function.name))
+}
+
+/// Stops a function; says so, or that it still finishes what it began.
+pub(crate) async fn stop(app: &Arc<App>, name: String) -> Result<String> {
+    let function = app.functions.stop(name).await?;
+    Ok(match function.status {
+        FunctionStatus::Stopped => format!("function '{}' stopped", function.name),
+        _ => format!("function '{}' stops as soon as it has finished what it began", function.name),
+    })
+}
+
+/// Deletes a function; says so.
+pub(crate) async fn drop_function(app: &Arc<App>, name: String) -> Result<String> {
+    app.functions.delete(name.clone()).await?;
+    Ok(format!("function '{name}' dropped"))
+}

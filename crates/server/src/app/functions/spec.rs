@@ -1,0 +1,194 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! From what a user asks for to the description that is registered. Everything that is wrong with it is told at once.
+
+use fnstream_api::{FileGrant, Function, FunctionUpdate, Watermark};
+use fnstream_core::spec::{self, ErrorPolicy, FunctionSpec, InputSelector, Limits};
+use fnstream_core::topic::TopicRef;
+use fnstream_core::{Error, ErrorCode, Result};
+
+use crate::app::places::{self, joined};
+
+/// The description of a new function, which runs the artifact of that digest.
+pub(super) fn new(name: &str, function: &Function, artifact: String) -> Result<FunctionSpec> {
+    let mut problems = Vec::new();
+    let spec = FunctionSpec {
+        name: name.to_owned(),
+        artifact,
+        inputs: function.inputs.iter().map(|named| vec![named.clone()]).collect(),
+        selector: function.selector.map(InputSelector::from).unwrap_or_default(),
+        watermarks: Watermark::read_all(&function.watermarks, &mut problems),
+        outputs: vec![function.output.clone()],
+        replicas: function.replicas,
+        config: function.config.clone(),
+        limits: function.limits.over(Limits::default(), &mut problems),
+        on_error: function.on_error.over(&ErrorPolicy::default(), &mut problems),
+        env: function.env.clone(),
+        files: function.files.iter().map(grant).collect(),
+    };
+    checked(spec, problems)
+}
+
+/// A description with what is to change; its artifact stays.
+pub(super) fn updated(spec: &FunctionSpec, update: &FunctionUpdate) -> Result<FunctionSpec> {
+    let mut problems = Vec::new();
+    let present: Vec<_> = spec.inputs.iter().flatten().cloned().collect();
+    if let Some(inputs) = update.inputs.as_ref().filter(|inputs| **inputs != present) {
+        problems.push(inputs_change(&joined(&present), &joined(inputs)));
+    }
+    let mut new = spec.clone();
+    if let Some(selector) = update.selector {
+        new.selector = selector.into();
+    }
+    if let Some(watermarks) = &update.watermarks {
+        new.watermarks = Watermark::read_all(watermarks, &mut problems);
+    }
+    check_selector(spec, &new, &mut problems);
+    new.limits = update.limits.over(spec.limits, &mut problems);
+    new.on_error = update.on_error.over(&spec.on_error, &mut problems);
+    if let Some(output) = &update.output {
+        new.outputs = vec![output.clone()];
+    }
+    new.replicas = update.replicas.unwrap_or(spec.replicas);
+    if let Some(config) = &update.config {
+        new.config.clone_from(config);
+    }
+    if let Some(env) = &update.env {
+        new.env.clone_from(env);
+    }
+    if let Some(files) = &update.files {
+        new.files = files.iter().map(grant).collect();
+    }
+    checked(new, problems)
+}
+
+/// A description that takes the place of another one; its artifact is not looked at.
+pub(super) fn replaced(before: &FunctionSpec, after: FunctionSpec) -> Result<FunctionSpec> {
+    let mut problems = Vec::new();
+    if before.inputs != after.inputs {
+        problems.push(inputs_change(&grouped(&before.inputs), &grouped(&after.inputs)));
+    }
+    check_selector(before, &after, &mut problems);
+    checked(after, problems)
+}
+
+fn inputs_change(from: &str, to: &str) -> String {
+    format!(
+        "inputs cannot change from '{from}' to '{to}', since positions and state belong to them: create another function"
+    )
+}
+
+/// Inputs by group; a group of one without brackets.
+fn grouped(inputs: &[Vec<TopicRef>]) -> String {
+    let group = |topics: &Vec<TopicRef>| match topics.as_slice() {
+        [topic] => topic.to_string(),
+        topics => format!("[{}]", joined(topics)),
+    };
+    inputs.iter().map(group).collect::<Vec<_>>().join(", ")
+}
+
+/// Tasks of a group-parallel function are others than those of any other, and so is the state that belongs to them.
+fn check_selector(before: &FunctionSpec, after: &FunctionSpec, problems: &mut Vec<String>) {
+    let (was, is) = (before.selector, after.selector);
+    if was != is && [was, is].contains(&InputSelector::GroupParallel) {
+        problems.push(format!(
+            "selector cannot change from '{}' to '{}', since the state belongs to other tasks then: create another function",
+            was.name(),
+            is.name()
+        ));
+    }
+}
+
+/// A grant as it is told.
+pub(crate) fn told(grant: &spec::FileGrant) -> FileGrant {
+    FileGrant { host: grant.host.clone(), guest: Some(grant.guest.clone()) }
+}
+
+fn grant(grant: &FileGrant) -> spec::FileGrant {
+    let guest = grant.guest.as_ref().unwrap_or(&grant.host).clone();
+    spec::FileGrant { host: grant.host.clone(), guest }
+}
+
+/// The description, unless there are problems, those included that it finds with itself.
+fn checked(spec: FunctionSpec, mut problems: Vec<String>) -> Result<FunctionSpec> {
+    match spec.validate() {
+        Ok(()) if problems.is_empty() => places::check(&spec).map(|()| spec),
+        Err(error) if problems.is_empty() => Err(error),
+        valid => {
+            problems.extend(valid.err().map(|error| error.message));
+            Err(Error::new(ErrorCode::InvalidSpec, problems.join("; ")))
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_problems_are_told_at_once() {
+        let text = r#"{"archive":"a","inputs":["i"],"output":"i","limits":{"memory":"1KiB","call-time":"soon"},
+            "on-error":{"action":"skip","dead-letter-topic":"t"},"env":{"":"x"},"files":[{"host":"lists"}],
+            "watermarks":{"i":{"strategy":"bounded"},"x":{"strategy":"none"}}}"#;
+        let error = new("f", &serde_json::from_str(text).unwrap(), String::new()).unwrap_err();
+        assert_eq!(error.code, ErrorCode::InvalidSpec);
+        for problem in [
+            "limit call-time: 'soon' is not a duration",
+            "dead-letter-topic 't' is given, but on-error is 'skip'",
+            "'i' is both input and output",
+            "limit memory is 1024 bytes",
+            "cannot be the name of an environment variable",
+            "'lists' is not an absolute path",
+            "watermark of 'i': the strategy 'bounded' needs a delay",
+            "a watermark is given for 'x', which is not an input",
+        ] {
+            assert!(error.message.contains(problem), "{problem}: {}", error.message);
+        }
+    }
+
+    #[test]
+    fn what_an_update_does_not_name_stays() {
+        let text = r#"{"archive":"a","inputs":["i"],"output":"o","config":{"a":"1"},"limits":{"memory":"1MiB"},
+            "env":{"E":"e"},"on-error":{"retries":7}}"#;
+        let before = new("f", &serde_json::from_str(text).unwrap(), "aa".into()).unwrap();
+        let after = |text: &str| updated(&before, &serde_json::from_str(text).unwrap());
+        assert_eq!(after("{}").unwrap(), before);
+        assert_eq!(after(r#"{"inputs":["i"],"output":"o"}"#).unwrap(), before);
+        let changed = after(r#"{"config":{},"limits":{"call-time":"1s"},"on-error":{"action":"skip"}}"#).unwrap();
+        assert_eq!((changed.config.len(), changed.env.len(), changed.limits.memory), (0, 1, 1 << 20));
+        assert_eq!((changed.on_error.action.as_str(), changed.on_error.retries), ("skip", 7));
+        let event_time = r#"{"selector":"priority","watermarks":{"i":{"strategy":"bounded","delay":"1s"}}}"#;
+        let changed = after(event_time).unwrap();
+        assert_eq!((changed.selector, changed.watermarks.len()), (InputSelector::Priority, 1));
+        assert_eq!(updated(&changed, &FunctionUpdate::default()).unwrap(), changed);
+        assert!(
+            updated(&changed, &serde_json::from_str(r#"{"watermarks":{}}"#).unwrap()).unwrap().watermarks.is_empty()
+        );
+        let error = after(r#"{"inputs":["j"],"replicas":0}"#).unwrap_err();
+        assert_eq!(error.code, ErrorCode::InvalidSpec);
+        assert!(error.message.starts_with("inputs cannot change from 'i' to 'j'"), "{}", error.message);
+        assert!(error.message.contains("replicas is 0"), "{}", error.message);
+    }
+
+    #[test]
+    fn tasks_of_their_own_for_each_group_cannot_come_or_go() {
+        let text = r#"{"archive":"a","inputs":["i","j"],"output":"o","selector":"SELECTOR"}"#;
+        for (was, is) in [("round-robin", "group-parallel"), ("group-parallel", "priority")] {
+            let before = new("f", &serde_json::from_str(&text.replace("SELECTOR", was)).unwrap(), "aa".into()).unwrap();
+            let update = format!(r#"{{"selector":"{is}"}}"#);
+            let error = updated(&before, &serde_json::from_str(&update).unwrap()).unwrap_err();
+            assert_eq!(error.code, ErrorCode::InvalidSpec);
+            assert!(error.message.starts_with(&format!("selector cannot change from '{was}' to '{is}'")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_folder_is_granted_under_its_own_name_unless_another_is_given() {
+        let text = r#"{"archive":"a","inputs":["i"],"output":"o","files":[{"host":"/a"},{"host":"/b","guest":"/c"}]}"#;
+        let spec = new("f", &serde_json::from_str(text).unwrap(), String::new()).unwrap();
+        let guests: Vec<_> = spec.files.iter().map(|grant| grant.guest.as_str()).collect();
+        assert_eq!(guests, ["/a", "/c"]);
+    }
+}

@@ -1,0 +1,227 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! How a function fares in one process, and in all of them together.
+
+use std::sync::Arc;
+
+use fnstream_api::{ErrorBody, FunctionStatus, PartitionDescription, TaskDescription, TaskError, TaskStatus};
+use fnstream_core::topics::Topics;
+use fnstream_engine::{FunctionMeter, FunctionState, PartitionStatus, TaskState};
+use serde::{Deserialize, Serialize};
+
+/// How a function fares in one process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(in crate::app) struct Part {
+    /// The state of the tasks there, taken together.
+    pub(in crate::app) status: FunctionStatus,
+    /// The kind of its artifact.
+    pub(in crate::app) kind: String,
+    /// The tasks that run there, by index.
+    pub(in crate::app) tasks: Vec<TaskDescription>,
+    /// Why it does not fare as it should, in the words of whoever has to do something about it.
+    pub(in crate::app) reason: Option<String>,
+    /// What was counted there.
+    pub(in crate::app) counters: Counters,
+}
+
+/// What was counted of a function in one process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::app) struct Counters {
+    pub(in crate::app) records_in: u64,
+    pub(in crate::app) records_out: u64,
+    pub(in crate::app) failed: u64,
+    pub(in crate::app) dead_lettered: u64,
+    pub(in crate::app) skipped: u64,
+    pub(in crate::app) restarts: u64,
+}
+
+impl Counters {
+    pub(in crate::app) fn of(meter: &FunctionMeter) -> Self {
+        Counters {
+            records_in: meter.records_in.get(),
+            records_out: meter.records_out.get(),
+            failed: meter.records_failed.get(),
+            dead_lettered: meter.records_dead_lettered.get(),
+            skipped: meter.records_skipped.get(),
+            restarts: meter.restarts.get(),
+        }
+    }
+
+    fn add(&mut self, other: Counters) {
+        self.records_in += other.records_in;
+        self.records_out += other.records_out;
+        self.failed += other.failed;
+        self.dead_lettered += other.dead_lettered;
+        self.skipped += other.skipped;
+        self.restarts += other.restarts;
+    }
+}
+
+impl Part {
+    /// What the engine says of a function; looks the topics' ends up. Blocks.
+    pub(super) fn of(status: &fnstream_engine::FunctionStatus, counters: Counters, topics: &Arc<dyn Topics>) -> Self {
+        let word = function_status(status.state);
+        Part {
+            status: word,
+            kind: status.kind.to_owned(),
+            tasks: status.tasks.iter().map(|of| task(of, topics)).collect(),
+            reason: reason(word, &status.tasks),
+            counters,
+        }
+    }
+
+    /// The function as a whole, from its parts in all processes where it runs; none when it runs nowhere.
+    pub(in crate::app) fn merged(parts: impl IntoIterator<Item = Part>) -> Option<Part> {
+        parts.into_iter().reduce(|mut whole, part| {
+            if weight(&part) > weight(&whole) {
+                (whole.status, whole.reason) = (part.status, part.reason);
+            }
+            // While a task moves, its old owner may still name it; the one who has committed more is the new one.
+            for task in part.tasks {
+                match whole.tasks.iter_mut().find(|known| known.index == task.index) {
+                    Some(known) if known.epoch >= task.epoch => {}
+                    Some(known) => *known = task,
+                    None => whole.tasks.push(task),
+                }
+            }
+            whole.tasks.sort_by_key(|task| task.index);
+            whole.counters.add(part.counters);
+            whole
+        })
+    }
+}
+
+/// Which of two parts says how the whole fares: the one that somebody has to do something about; one without tasks says nothing.
+fn weight(part: &Part) -> (bool, u8) {
+    let weight = match part.status {
+        FunctionStatus::Failed => 5,
+        FunctionStatus::BackingOff => 4,
+        FunctionStatus::Stopping => 3,
+        FunctionStatus::Running => 2,
+        FunctionStatus::Starting => 1,
+        FunctionStatus::Stopped => 0,
+    };
+    (!part.tasks.is_empty(), weight)
+}
+
+fn task(task: &fnstream_engine::TaskStatus, topics: &Arc<dyn Topics>) -> TaskDescription {
+    TaskDescription {
+        index: task.index,
+        status: task_status(task.state),
+        epoch: task.epoch.0,
+        records_in: task.records_in,
+        records_out: task.records_out,
+        restarts: task.restarts,
+        memory_bytes: task.memory_bytes as u64,
+        watermark_ms: task.watermark,
+        trouble: task.trouble.as_ref().map(ErrorBody::from),
+        restored: task.restored,
+        partitions: task.partitions.iter().map(|of| partition(of, topics)).collect(),
+        last_error: task.last_error.as_ref().map(|error| TaskError {
+            code: error.code.as_str().to_owned(),
+            message: error.message.clone(),
+            backtrace: error.backtrace.clone(),
+            at_ms: error.at_ms,
+        }),
+    }
+}
+
+fn partition(status: &PartitionStatus, topics: &Arc<dyn Topics>) -> PartitionDescription {
+    let PartitionStatus { partition, position, end } = status;
+    // The log's own end, not the one that the task saw when it last looked: a task that is stuck does not look.
+    let topic = topics.describe(&partition.topic).ok();
+    let now = topic.and_then(|topic| Some(topic.partitions.get(partition.partition as usize)?.end));
+    PartitionDescription {
+        topic: partition.topic.to_string(),
+        partition: partition.partition,
+        position: position.to_string(),
+        end: now.or(*end).map(|end| end.max(*position).to_string()),
+        lag: topics.lag(partition, *position).unwrap_or_default(),
+    }
+}
+
+fn function_status(state: FunctionState) -> FunctionStatus {
+    match state {
+        FunctionState::Starting => FunctionStatus::Starting,
+        FunctionState::Running => FunctionStatus::Running,
+        FunctionState::BackingOff => FunctionStatus::BackingOff,
+        FunctionState::Stopping => FunctionStatus::Stopping,
+        FunctionState::Failed => FunctionStatus::Failed,
+    }
+}
+
+fn task_status(state: TaskState) -> TaskStatus {
+    match state {
+        TaskState::Opening => TaskStatus::Opening,
+        TaskState::Restoring => TaskStatus::Restoring,
+        TaskState::Running => TaskStatus::Running,
+        TaskState::BackingOff => TaskStatus::BackingOff,
+        TaskState::Draining => TaskStatus::Draining,
+        TaskState::Failed => TaskStatus::Failed,
+        TaskState::Ended => TaskStatus::Ended,
+    }
+}
+
+/// Why a function does not run, in the words of whoever has to do something about it.
+fn reason(status: FunctionStatus, tasks: &[fnstream_engine::TaskStatus]) -> Option<String> {
+    let failure = |state: TaskState, what: &str| {
+        let task = tasks.iter().find(|task| task.state == state)?;
+        let error = task.last_error.as_ref()?;
+        Some(format!("task {} {what}: {} ({})", task.index, error.message, error.code))
+    };
+    match status {
+        FunctionStatus::Starting | FunctionStatus::Stopping | FunctionStatus::Stopped => None,
+        FunctionStatus::BackingOff => failure(TaskState::BackingOff, "failed and will be tried again"),
+        FunctionStatus::Failed => failure(TaskState::Failed, "failed and waits until it is started or updated"),
+        FunctionStatus::Running => tasks.iter().find_map(|task| {
+            let (error, what) = match (&task.refused, &task.trouble) {
+                (Some(error), _) => (error, "cannot commit and tries again"),
+                (None, Some(error)) => (error, "waits for the broker"),
+                (None, None) => return None,
+            };
+            Some(format!("task {} {what}: {} ({})", task.index, error.message, error.code))
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(status: FunctionStatus, tasks: &[(u32, u64)]) -> Part {
+        let described = |&(index, epoch): &(u32, u64)| TaskDescription {
+            index,
+            status: TaskStatus::Running,
+            epoch,
+            records_in: 0,
+            records_out: 0,
+            restarts: 0,
+            memory_bytes: 0,
+            watermark_ms: None,
+            trouble: None,
+            restored: None,
+            partitions: Vec::new(),
+            last_error: None,
+        };
+        let counters = Counters { records_in: 2, ..Counters::default() };
+        let reason = Some(status.as_str().to_owned());
+        Part { status, kind: "k".into(), tasks: tasks.iter().map(described).collect(), reason, counters }
+    }
+
+    #[test]
+    fn a_function_is_all_of_its_parts_and_fares_as_the_worst_of_them() {
+        let here = part(FunctionStatus::Running, &[(1, 4)]);
+        let there = part(FunctionStatus::BackingOff, &[(0, 3), (1, 9)]);
+        let idle = part(FunctionStatus::Failed, &[]);
+        let whole = Part::merged([here, idle, there]).expect("three parts");
+        assert_eq!(
+            (whole.status, whole.reason.as_deref()),
+            (FunctionStatus::BackingOff, Some(FunctionStatus::BackingOff.as_str()))
+        );
+        let tasks: Vec<_> = whole.tasks.iter().map(|task| (task.index, task.epoch)).collect();
+        assert_eq!(tasks, [(0, 3), (1, 9)], "the newer owner of a task counts");
+        assert_eq!(whole.counters.records_in, 6);
+        assert!(Part::merged([]).is_none());
+    }
+}

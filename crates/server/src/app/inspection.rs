@@ -1,0 +1,41 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Looking on: what functions are, how they fare, what they have committed and said. Nothing of it changes anything.
+
+mod describe;
+mod logs;
+mod observe;
+mod state;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fnstream_core::clock::Clock;
+use fnstream_core::metadata::Metadata;
+use fnstream_core::tasks::Tasks;
+use fnstream_core::upkeep::Upkeep;
+
+use super::group::Fellows;
+use super::logs::LocalLogs;
+use super::ops::Ops;
+use super::reconcile::Reconciler;
+use crate::metrics::ServerMeter;
+
+pub(crate) use logs::LogReading;
+pub(crate) use state::StateEntry;
+
+/// See the module.
+pub(crate) struct Inspection {
+    pub(super) ops: Arc<Ops>,
+    pub(super) register: Arc<dyn Metadata>,
+    pub(super) tasks: Arc<dyn Tasks>,
+    pub(super) upkeep: Arc<dyn Upkeep>,
+    pub(super) reconciler: Arc<Reconciler>,
+    pub(super) fellows: Arc<Fellows>,
+    pub(super) logs: Arc<LocalLogs>,
+    pub(super) meter: ServerMeter,
+    pub(super) clock: Arc<dyn Clock>,
+    /// When the server was started, on its clock.
+    pub(super) began: Duration,
+}

@@ -1,0 +1,156 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Descriptions: what is registered, with what the processes of the group say of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fnstream_api::function::total_lag;
+use fnstream_api::{
+    ErrorBody, FunctionDescription, FunctionStatus, FunctionSummary, OnError, TaskDescription, Watermark,
+};
+use fnstream_core::spec::{DesiredState, FunctionEntry, check_name};
+use fnstream_core::topic::TopicRef;
+use fnstream_core::{Error, Result};
+
+use super::Inspection;
+use crate::app::functions::told_grant;
+use crate::app::group::Part;
+use crate::app::ops::blocking;
+
+/// How a function fares in all processes together.
+struct Whole {
+    part: Option<Part>,
+    failure: Option<Error>,
+}
+
+impl Inspection {
+    /// What a function is and how it fares.
+    pub(crate) async fn describe(self: &Arc<Self>, name: String) -> Result<FunctionDescription> {
+        check_name("function", &name)?;
+        let register = self.register.clone();
+        let entry = blocking(move || crate::app::entry(&*register, &name)).await?;
+        self.describe_entry(entry).await
+    }
+
+    /// The same of a function whose entry is known.
+    pub(in crate::app) async fn describe_entry(self: &Arc<Self>, entry: FunctionEntry) -> Result<FunctionDescription> {
+        let described = self.whole(vec![entry]).await?.into_iter().map(|(entry, whole)| description(&entry, whole));
+        described.last().ok_or_else(|| fnstream_core::error::internal("a function was lost while it was described"))
+    }
+
+    /// How all functions fare, or one of them.
+    pub(crate) async fn status(self: &Arc<Self>, name: Option<String>) -> Result<Vec<FunctionSummary>> {
+        let register = self.register.clone();
+        let entries = blocking(move || match name {
+            Some(name) => Ok(vec![crate::app::entry(&*register, &name)?]),
+            None => register.list(),
+        })
+        .await?;
+        Ok(self.whole(entries).await?.iter().map(|(entry, whole)| summary(entry, whole)).collect())
+    }
+
+    /// Whether a function runs and did not fail for good, in no process.
+    pub(in crate::app) async fn is_well(self: &Arc<Self>, entry: &FunctionEntry) -> Result<bool> {
+        let wholes = self.whole(vec![entry.clone()]).await?;
+        Ok(wholes.iter().all(|(_, whole)| {
+            let part = whole.part.as_ref();
+            let runs =
+                part.is_some_and(|part| !matches!(part.status, FunctionStatus::Failed | FunctionStatus::Stopping));
+            runs && whole.failure.is_none()
+        }))
+    }
+
+    async fn whole(self: &Arc<Self>, entries: Vec<FunctionEntry>) -> Result<Vec<(FunctionEntry, Whole)>> {
+        let names: BTreeMap<_, _> = entries.iter().map(|entry| (entry.id, entry.spec.name.clone())).collect();
+        let mut elsewhere = self.fellows.parts(names).await?;
+        let inspection = self.clone();
+        blocking(move || {
+            let whole = |entry: FunctionEntry| {
+                let here = inspection.fellows.local().part(entry.id, &entry.spec.name);
+                let part = Part::merged(here.into_iter().chain(elsewhere.remove(&entry.id).unwrap_or_default()));
+                let failure = inspection.reconciler.failure(&entry);
+                let failure = failure.or_else(|| inspection.fellows.failure_elsewhere(entry.id));
+                (entry, Whole { part, failure })
+            };
+            Ok(entries.into_iter().map(whole).collect())
+        })
+        .await
+    }
+}
+
+pub(super) fn word(entry: &FunctionEntry, part: Option<&Part>, failed: bool) -> FunctionStatus {
+    match (part, entry.desired) {
+        _ if failed => FunctionStatus::Failed,
+        (Some(part), _) => part.status,
+        (None, DesiredState::Running) => FunctionStatus::Starting,
+        (None, DesiredState::Stopped) => FunctionStatus::Stopped,
+    }
+}
+
+fn description(entry: &FunctionEntry, whole: Whole) -> FunctionDescription {
+    let Whole { part, failure } = whole;
+    let spec = &entry.spec;
+    let groups = spec.inputs.iter().map(|group| group.iter().map(TopicRef::to_string).collect());
+    FunctionDescription {
+        name: spec.name.clone(),
+        revision: entry.revision,
+        desired: match entry.desired {
+            DesiredState::Running => "running".to_owned(),
+            DesiredState::Stopped => "stopped".to_owned(),
+        },
+        status: word(entry, part.as_ref(), failure.is_some()),
+        kind: part.as_ref().map(|part| part.kind.clone()),
+        archive: format!("sha256:{}", spec.artifact),
+        inputs: spec.inputs.iter().flatten().map(TopicRef::to_string).collect(),
+        groups: if spec.inputs.iter().all(|group| group.len() == 1) { Vec::new() } else { groups.collect() },
+        selector: spec.selector.into(),
+        watermarks: spec.watermarks.iter().map(|(topic, of)| (topic.to_string(), Watermark::from(of))).collect(),
+        outputs: spec.outputs.iter().map(TopicRef::to_string).collect(),
+        replicas: spec.replicas,
+        config: spec.config.clone(),
+        limits: (&spec.limits).into(),
+        on_error: OnError::told(&spec.on_error, spec.dead_letter_topic().as_ref()),
+        env: spec.env.clone(),
+        files: spec.files.iter().map(told_grant).collect(),
+        created_ms: entry.created_ms,
+        error: failure.as_ref().map(ErrorBody::from),
+        tasks: part.map(|part| part.tasks).unwrap_or_default(),
+    }
+}
+
+fn summary(entry: &FunctionEntry, whole: &Whole) -> FunctionSummary {
+    let part = whole.part.as_ref();
+    let status = word(entry, part, whole.failure.is_some());
+    // A function that was never started has none.
+    let counters = part.map(|part| part.counters).unwrap_or_default();
+    let tasks = part.map(|part| &part.tasks[..]).unwrap_or_default();
+    FunctionSummary {
+        name: entry.spec.name.clone(),
+        status,
+        revision: entry.revision,
+        records_in: counters.records_in,
+        records_out: counters.records_out,
+        failed: counters.failed,
+        dead_lettered: counters.dead_lettered,
+        skipped: counters.skipped,
+        restarts: counters.restarts,
+        lag: part.and_then(|_| total_lag(tasks.iter().map(TaskDescription::lag))),
+        memory_bytes: tasks.iter().map(|task| task.memory_bytes).sum(),
+        reason: match &whole.failure {
+            Some(error) => Some(format!("it could not be started: {} ({})", error.message, error.code)),
+            None => reason(status, part),
+        },
+    }
+}
+
+/// Why a function does not run, in the words of whoever has to do something about it.
+fn reason(status: FunctionStatus, part: Option<&Part>) -> Option<String> {
+    match status {
+        FunctionStatus::Starting => Some("its code is being loaded or its tasks are coming up".to_owned()),
+        FunctionStatus::Stopping => Some("it finishes what it began".to_owned()),
+        FunctionStatus::Stopped => Some("it was told to stop; 'client start' lets it run again".to_owned()),
+        FunctionStatus::BackingOff | FunctionStatus::Failed | FunctionStatus::Running => part?.reason.clone(),
+    }
+}

@@ -1,0 +1,91 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! How this process fares: what was counted in it, whether it is ready.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fnstream_api::function::total_lag;
+use fnstream_core::spec::{DesiredState, FunctionEntry};
+use fnstream_core::{Error, ErrorCode, Result};
+use tokio::sync::watch;
+
+use super::Inspection;
+use super::describe::word;
+use crate::app::ops::blocking;
+use crate::metrics::{FunctionSample, Scrape};
+
+impl Inspection {
+    /// Everything that is exposed to monitoring. Each process counts for itself.
+    pub(crate) async fn scrape(self: &Arc<Self>) -> Result<Scrape> {
+        let inspection = self.clone();
+        blocking(move || {
+            let functions = inspection.register.list()?.iter().map(|entry| inspection.sample(entry)).collect();
+            let engine = &inspection.fellows.local().engine;
+            Ok(Scrape {
+                server: inspection.meter.clone(),
+                uptime: inspection.clock.now().saturating_sub(inspection.began),
+                unapplied_bytes: engine.unapplied_bytes() as u64,
+                log_lines_dropped: inspection.logs.logs.lost(),
+                meters: engine.meters().all(),
+                functions,
+            })
+        })
+        .await
+    }
+
+    fn sample(&self, entry: &FunctionEntry) -> FunctionSample {
+        let part = self.fellows.local().part(entry.id, &entry.spec.name);
+        let status = word(entry, part.as_ref(), self.reconciler.failure(entry).is_some());
+        let tasks = part.map(|part| part.tasks).unwrap_or_default();
+        let mut lags: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for partition in tasks.iter().flat_map(|task| &task.partitions) {
+            lags.entry(partition.topic.clone()).or_default().push(partition.lag);
+        }
+        // Of what is not known there is no sample.
+        let lag = lags.into_iter().filter_map(|(topic, lags)| Some((topic, total_lag(lags.into_iter())?))).collect();
+        FunctionSample {
+            name: entry.spec.name.clone(),
+            status,
+            tasks: tasks.iter().map(|task| task.status).collect(),
+            memory_bytes: tasks.iter().map(|task| task.memory_bytes).sum(),
+            lag,
+        }
+    }
+
+    /// Whether work can be given to this process: what should run was started, and the disk takes what is written. It looks
+    /// anew each time, so a disk that has space again is noticed without anybody's doing.
+    pub(crate) async fn ready(self: &Arc<Self>) -> Result<()> {
+        self.ops.check_open()?;
+        if !*self.reconciler.booted().borrow() {
+            return Err(Error::new(ErrorCode::NotReady, "functions are still being started"));
+        }
+        let inspection = self.clone();
+        blocking(move || {
+            inspection.upkeep.probe()?;
+            // A disk may have room for a word and none for what was really to be committed.
+            match inspection.register.list()?.iter().find_map(|entry| inspection.refused(entry)) {
+                Some(error) => Err(error),
+                None => Ok(()),
+            }
+        })
+        .await
+    }
+
+    /// Whether what should run was started, as it becomes so.
+    pub(crate) fn booted(&self) -> watch::Receiver<bool> {
+        self.reconciler.booted()
+    }
+
+    /// Why the disk does not take what a function has done.
+    fn refused(&self, entry: &FunctionEntry) -> Option<Error> {
+        let status = self.fellows.local().engine.status(entry.id);
+        let status = status.filter(|_| entry.desired == DesiredState::Running)?;
+        let refusals = status.tasks.into_iter().filter_map(|task| task.refused);
+        let mut of_the_disk =
+            refusals.filter(|error| matches!(error.code, ErrorCode::Storage | ErrorCode::StorageFull));
+        let error = of_the_disk.next()?;
+        Some(error.context(format!("function '{}' cannot commit", entry.spec.name)))
+    }
+}

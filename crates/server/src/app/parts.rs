@@ -1,0 +1,161 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Puts the services together.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use fnstream_core::artifacts::Artifacts;
+use fnstream_core::clock::Clock;
+use fnstream_core::forks::Forks;
+use fnstream_core::groups::Groups;
+use fnstream_core::metadata::Metadata;
+use fnstream_core::peers::Peers;
+use fnstream_core::runtime::Runtime;
+use fnstream_core::tasks::Tasks;
+use fnstream_core::topics::Topics;
+use fnstream_core::upkeep::Upkeep;
+use fnstream_engine::{Backend, Engine};
+use tokio::runtime::Handle;
+
+use super::App;
+use super::dead_letters::DeadLetters;
+use super::functions::Functions;
+use super::group::{Fellows, Local, PeerDesk};
+use super::inspection::Inspection;
+use super::instances::Instances;
+use super::logs::LocalLogs;
+use super::maintenance::Maintenance;
+use super::ops::Ops;
+use super::programs::Programs;
+use super::reconcile::{Reconciler, Runner};
+use super::records::Records;
+use super::shelf::Shelf;
+use super::topic_maker::TopicMaker;
+use crate::ServerConfig;
+use crate::key_locks::KeyLocks;
+use crate::logs::FunctionLogs;
+use crate::metrics::ServerMeter;
+
+/// What an application works on: an implementation of each seam, and what is this process's own.
+pub(crate) struct Parts {
+    pub(crate) config: ServerConfig,
+    pub(crate) register: Arc<dyn Metadata>,
+    pub(crate) topics: Arc<dyn Topics>,
+    pub(crate) groups: Arc<dyn Groups>,
+    pub(crate) tasks: Arc<dyn Tasks>,
+    pub(crate) forks: Option<Arc<dyn Forks>>,
+    pub(crate) artifacts: Arc<dyn Artifacts>,
+    pub(crate) upkeep: Arc<dyn Upkeep>,
+    pub(crate) peers: Arc<dyn Peers>,
+    pub(crate) backend: Backend,
+    pub(crate) engine: Engine,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) logs: Arc<FunctionLogs>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Parts {
+    /// The application. It takes questions of peers from now on, on that runtime, and does nothing by itself until
+    /// [`App::background`].
+    pub(crate) fn assemble(self, runtime: &Handle) -> Arc<App> {
+        let Parts { config, register, topics, groups, tasks, clock, engine, .. } = self;
+        let (config, ops, meter) = (Arc::new(config), Ops::new(), ServerMeter::new());
+        let programs = Programs::new(self.artifacts.clone(), self.runtime);
+        let maker = TopicMaker::new(topics.clone(), config.retention);
+        let local = Arc::new(Local { engine: engine.clone(), topics: topics.clone(), programs: programs.clone() });
+        let runner = Runner {
+            engine,
+            backend: self.backend,
+            programs: programs.clone(),
+            topics: maker.clone(),
+            files_dirs: config.files_dirs.clone(),
+            logs: self.logs.clone(),
+        };
+        let reconciler =
+            Reconciler::new(register.clone(), self.peers.clone(), runner, ops.clone(), config.stop_timeout);
+        let fellows = Fellows::new(self.peers.clone(), local.clone());
+        let local_logs = Arc::new(LocalLogs { ops: ops.clone(), logs: self.logs.clone() });
+        self.peers.serve(Arc::new(PeerDesk {
+            runtime: runtime.clone(),
+            local: Arc::downgrade(&local),
+            logs: Arc::downgrade(&local_logs),
+            reconciler: Arc::downgrade(&reconciler),
+        }));
+        let shelf = Arc::new(Shelf {
+            ops: ops.clone(),
+            register: register.clone(),
+            artifacts: self.artifacts,
+            clock: clock.clone(),
+            spool_dir: config.data_dir.clone(),
+            archive_dirs: config.archive_dirs.clone(),
+            most_bytes: config.max_artifact_bytes,
+            upload_grace: config.upload_grace,
+            uploads: Default::default(),
+        });
+        let inspection = Arc::new(Inspection {
+            ops: ops.clone(),
+            register: register.clone(),
+            tasks: tasks.clone(),
+            upkeep: self.upkeep.clone(),
+            reconciler: reconciler.clone(),
+            fellows: fellows.clone(),
+            logs: local_logs,
+            meter: meter.clone(),
+            began: clock.now(),
+            clock: clock.clone(),
+        });
+        Arc::new(App {
+            functions: Arc::new(Functions {
+                ops: ops.clone(),
+                register: register.clone(),
+                tasks: tasks.clone(),
+                forks: self.forks,
+                topics: maker.clone(),
+                shelf: shelf.clone(),
+                programs: programs.clone(),
+                reconciler: reconciler.clone(),
+                fellows: fellows.clone(),
+                inspection: inspection.clone(),
+                logs: self.logs,
+                files_dirs: config.files_dirs.clone(),
+                patience: config.stop_timeout,
+            }),
+            records: Arc::new(Records {
+                ops: ops.clone(),
+                register: register.clone(),
+                topics: maker,
+                groups,
+                retention: config.retention,
+                meter,
+                clock: clock.clone(),
+                turns: KeyLocks::new(),
+                turn: AtomicU32::new(0),
+                waiting: Default::default(),
+            }),
+            dead_letters: Arc::new(DeadLetters {
+                ops: ops.clone(),
+                register: register.clone(),
+                topics,
+                tasks,
+                shelf: shelf.clone(),
+                programs,
+                fellows: fellows.clone(),
+            }),
+            instances: Arc::new(Instances { ops: ops.clone(), register, fellows }),
+            maintenance: Arc::new(Maintenance {
+                ops: ops.clone(),
+                upkeep: self.upkeep,
+                shelf: shelf.clone(),
+                clock,
+                interval: config.maintenance_interval,
+            }),
+            inspection,
+            shelf,
+            reconciler,
+            ops,
+            config,
+        })
+    }
+}

@@ -1,0 +1,252 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The reconciler: the only one who starts and ends functions in this process's engine.
+//!
+//! ```text
+//! a request, here or elsewhere ──► register (durable) ──► watch ──► list ──► plan ──► load, start, drain, end
+//!        ▲                                                                              │
+//!        └───────────────── waits, bounded, until that revision has settled ◄───────────┘
+//! ```
+//!
+//! What is wanted stands in the register, and what there is in [`slots`]; [`plan`] says what leads from one to the other. So it
+//! does not matter who changed the register, and a process that comes late or was cut off does what is to be done when it
+//! looks next. Requests name the function that they changed, so that they do not wait until all are listed.
+
+mod acting;
+mod plan;
+mod runner;
+mod slots;
+mod waiting;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fnstream_core::Result;
+use fnstream_core::epoch::FunctionId;
+use fnstream_core::metadata::Metadata;
+use fnstream_core::peers::{Observed, PeerId, Peers};
+use fnstream_core::spec::FunctionEntry;
+use fnstream_core::waker::Waker;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+
+pub(super) use runner::Runner;
+
+use super::ops::{Ops, blocking};
+use slots::Slots;
+
+/// How long until a register that could not be read is looked at again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub(super) struct Reconciler {
+    register: Arc<dyn Metadata>,
+    peers: Arc<dyn Peers>,
+    runner: Runner,
+    ops: Arc<Ops>,
+    /// How long functions have that are to be replaced.
+    patience: Duration,
+    slots: Mutex<Slots>,
+    news: Mutex<News>,
+    woken: Notify,
+    /// What the peers were told last.
+    told: Mutex<Option<BTreeMap<FunctionId, Observed>>>,
+    /// Counts the changes of the slots.
+    changed: watch::Sender<u64>,
+    booted: watch::Sender<bool>,
+}
+
+/// What is to be looked at.
+#[derive(Default)]
+struct News {
+    all: bool,
+    peers: bool,
+    names: BTreeSet<String>,
+}
+
+/// Keeps a function from running in this process, while it lives.
+pub(super) struct Hold {
+    reconciler: Arc<Reconciler>,
+    name: String,
+    by: PeerId,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.reconciler.release(&self.name, &self.by);
+    }
+}
+
+impl Reconciler {
+    pub(super) fn new(
+        register: Arc<dyn Metadata>,
+        peers: Arc<dyn Peers>,
+        runner: Runner,
+        ops: Arc<Ops>,
+        patience: Duration,
+    ) -> Arc<Self> {
+        Arc::new(Reconciler {
+            register,
+            peers,
+            runner,
+            ops,
+            patience,
+            slots: Mutex::default(),
+            news: Mutex::default(),
+            woken: Notify::new(),
+            told: Mutex::default(),
+            changed: watch::Sender::new(0),
+            booted: watch::Sender::new(false),
+        })
+    }
+
+    /// Follows the register until the server closes.
+    pub(super) async fn run(self: Arc<Self>) {
+        self.watch();
+        let first = loop {
+            match self.list().await {
+                Ok(entries) => break entries,
+                Err(error) => {
+                    tracing::error!(code = %error.code, error = error.message, "the functions could not be listed: none is started yet");
+                    if !self.pause().await {
+                        return;
+                    }
+                }
+            }
+        };
+        self.slots.lock().boot(&first);
+        self.look_at(first.into_iter().map(|entry| (entry.spec.name.clone(), Some(entry))).collect());
+        self.say_so();
+        loop {
+            let looked = self.pass().await;
+            self.tell();
+            if let Err(error) = looked {
+                tracing::error!(code = %error.code, error = error.message, "the register of functions could not be read");
+                if !self.pause().await {
+                    return;
+                }
+                continue;
+            }
+            tokio::select! {
+                () = self.woken.notified() => {}
+                () = self.ops.closing().cancelled() => return,
+            }
+        }
+    }
+
+    /// Has changes of the register and of the peers wake the reconciler.
+    fn watch(self: &Arc<Self>) {
+        let waker = |note: fn(&mut News)| {
+            let reconciler = Arc::downgrade(self);
+            Waker::new(move || {
+                if let Some(reconciler) = reconciler.upgrade() {
+                    note(&mut reconciler.news.lock());
+                    reconciler.woken.notify_one();
+                }
+            })
+        };
+        self.register.watch(waker(|news| news.all = true));
+        self.peers.watch(waker(|news| news.peers = true));
+    }
+
+    /// Waits a while; `false` when the server closes.
+    async fn pause(&self) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(RETRY) => true,
+            () = self.ops.closing().cancelled() => false,
+        }
+    }
+
+    async fn list(self: &Arc<Self>) -> Result<Vec<FunctionEntry>> {
+        let register = self.register.clone();
+        blocking(move || register.list()).await
+    }
+
+    /// Looks at everything of which there is news.
+    async fn pass(self: &Arc<Self>) -> Result<()> {
+        let News { all, peers, names } = mem::take(&mut *self.news.lock());
+        if peers {
+            let living: BTreeSet<_> =
+                self.peers.reports()?.into_iter().map(|report| report.peer).chain([self.peers.me()]).collect();
+            let freed = self.slots.lock().release_all_but(&living);
+            self.news.lock().names.extend(freed);
+            self.woken.notify_one();
+        }
+        let (register, asked) = (self.register.clone(), names.clone());
+        let looked = blocking(move || {
+            asked.into_iter().map(|name| register.get(&name).map(|entry| (name, entry))).collect::<Result<Vec<_>>>()
+        });
+        let entries = looked.await.inspect_err(|_| self.look_again(all, names))?;
+        self.look_at(entries);
+        if all {
+            // Those who asked for one function by its name have been seen to.
+            let mut missing = self.slots.lock().seen();
+            let entries = self.list().await.inspect_err(|_| self.look_again(true, BTreeSet::new()))?;
+            for entry in &entries {
+                missing.remove(&entry.spec.name);
+            }
+            let there = entries.into_iter().map(|entry| (entry.spec.name.clone(), Some(entry)));
+            self.look_at(there.chain(missing.into_iter().map(|name| (name, None))).collect());
+        }
+        Ok(())
+    }
+
+    fn look_again(&self, all: bool, names: BTreeSet<String>) {
+        let mut news = self.news.lock();
+        news.all |= all;
+        news.names.extend(names);
+    }
+
+    fn look_at(self: &Arc<Self>, entries: Vec<(String, Option<FunctionEntry>)>) {
+        if entries.is_empty() {
+            return;
+        }
+        for (name, entry) in entries {
+            let acts = self.slots.lock().look(&name, entry.as_ref());
+            acts.into_iter().for_each(|act| self.act(act));
+        }
+        self.say_so();
+    }
+
+    /// Has a function looked at whose entry was changed.
+    pub(super) fn look(&self, name: &str) {
+        self.news.lock().names.insert(name.to_owned());
+        self.woken.notify_one();
+    }
+
+    /// Has a function started anew, though nothing has changed.
+    pub(super) fn again(&self, name: &str) {
+        self.slots.lock().again(name);
+        self.look(name);
+    }
+
+    fn say_so(&self) {
+        let booted = {
+            let slots = self.slots.lock();
+            slots.has_booted().then(|| slots.count())
+        };
+        let first = || self.booted.send_if_modified(|booted| !std::mem::replace(booted, true));
+        if let Some((started, failed)) = booted.filter(|_| first()) {
+            tracing::info!(started, failed, "functions started");
+        }
+        self.changed.send_modify(|changes| *changes = changes.wrapping_add(1));
+    }
+
+    /// Reports to the peers how far the register was followed, when that has changed.
+    fn tell(&self) {
+        let observed = self.slots.lock().observed();
+        let mut told = self.told.lock();
+        if told.as_ref() == Some(&observed) {
+            return;
+        }
+        match self.peers.publish(observed.clone()) {
+            Ok(()) => *told = Some(observed),
+            Err(error) => {
+                tracing::warn!(code = %error.code, error = error.message, "the peers do not know what runs here yet");
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! What the reconciler does with the engine, and what has to be there before.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use fnstream_core::epoch::FunctionId;
+use fnstream_core::runtime::Program;
+use fnstream_core::spec::FunctionEntry;
+use fnstream_core::{Error, Result};
+use fnstream_engine::{Backend, Engine, StopMode};
+
+use crate::app::grants;
+use crate::app::programs::Programs;
+use crate::app::topic_maker::TopicMaker;
+use crate::logs::FunctionLogs;
+
+/// Starts and ends functions.
+pub(in crate::app) struct Runner {
+    pub(in crate::app) engine: Engine,
+    /// Where functions commit.
+    pub(in crate::app) backend: Backend,
+    pub(in crate::app) programs: Arc<Programs>,
+    pub(in crate::app) topics: Arc<TopicMaker>,
+    /// Folders that functions may be granted.
+    pub(in crate::app) files_dirs: Vec<PathBuf>,
+    pub(in crate::app) logs: Arc<FunctionLogs>,
+}
+
+impl Runner {
+    pub(super) async fn load(&self, entry: &FunctionEntry) -> Result<Arc<dyn Program>> {
+        self.programs.load(&entry.spec.artifact).await
+    }
+
+    /// Starts a function, unless it was granted what the server does not allow any more. Blocks.
+    pub(super) fn start(&self, entry: &FunctionEntry, program: Arc<dyn Program>, quiet: bool) -> Result<()> {
+        let _using = self.topics.in_use();
+        self.topics.ensure_all(&entry.spec)?;
+        let granted = grants::granted(&self.files_dirs, entry)?;
+        self.engine.start_function(&granted, program, self.backend.clone())?;
+        tracing::info!(function = entry.spec.name, id = entry.id.0, revision = entry.revision, "function started");
+        if !quiet {
+            self.logs.note(entry.id, &entry.spec.name, &format!("started, revision {}", entry.revision));
+        }
+        Ok(())
+    }
+
+    /// Has the engine end a function; `done` is called when it has.
+    pub(super) fn end(&self, id: FunctionId, at_once: bool, done: Box<dyn FnOnce() + Send>) {
+        let mode = if at_once { StopMode::Abort } else { StopMode::Drain };
+        // Whoever reads what was committed fences first, so commits under way need not be waited for.
+        self.engine.stop_function(id, mode, Box::new(|_| done()));
+    }
+
+    /// Removes what this process kept of a function that was deleted.
+    pub(super) fn forget(&self, id: FunctionId, name: &str) {
+        self.engine.meters().remove(name);
+        self.logs.remove(id, name);
+    }
+
+    /// Notes why a function does not run that should.
+    pub(super) fn note_failure(&self, entry: &FunctionEntry, error: &Error) {
+        tracing::error!(
+            function = entry.spec.name,
+            code = %error.code,
+            error = error.message,
+            "function could not be started: it stays registered and is tried again at 'client start' or at the next start"
+        );
+        self.logs.note(entry.id, &entry.spec.name, &format!("could not be started: {error}"));
+    }
+}

@@ -1,0 +1,313 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! What the reconciler knows of each function, and how that changes.
+//!
+//! Everything here is pure bookkeeping under one lock: what is to be done outside is handed back as [`Act`]s.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+
+use fnstream_core::Error;
+use fnstream_core::epoch::FunctionId;
+use fnstream_core::peers::{Observed, PeerId};
+use fnstream_core::spec::{DesiredState, FunctionEntry};
+
+use super::plan::{At, End, Facts, Life, Step, next};
+
+/// What is to be done without the lock.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    /// Load a program and start the function; the number says whether that is still wanted when it is loaded, and whether
+    /// whoever made it writes into its log that it was started.
+    Load(FunctionEntry, u64, bool),
+    /// Have the engine end a function.
+    End(FunctionId, String, End),
+    /// Have the engine end a function that is nobody's any more.
+    Leave(FunctionId),
+    /// Remove what this process kept of a function.
+    Forget(FunctionId, String),
+}
+
+/// All functions, by name.
+#[derive(Default)]
+pub(super) struct Slots {
+    all: BTreeMap<String, Slot>,
+    last_ticket: u64,
+    /// Functions that are to run since the process was started and of which it is not known yet whether they do.
+    booting: Option<BTreeSet<String>>,
+}
+
+/// One function.
+pub(super) struct Slot {
+    /// The entry of the register that was seen last.
+    entry: Option<FunctionEntry>,
+    pub(super) life: Life,
+    /// The entry that was acted upon last: the function is as it says, or could not be brought there.
+    pub(super) settled: Option<At>,
+    pub(super) failure: Option<Error>,
+    /// Who keeps it from running, and how often.
+    holds: BTreeMap<PeerId, usize>,
+    again: bool,
+    /// Whoever makes it writes into its log that it was started.
+    quiet: bool,
+    /// Which loading is the latest.
+    ticket: u64,
+}
+
+impl Slot {
+    fn new() -> Self {
+        Slot {
+            entry: None,
+            life: Life::Resting,
+            settled: None,
+            failure: None,
+            holds: BTreeMap::new(),
+            again: false,
+            quiet: false,
+            ticket: 0,
+        }
+    }
+
+    /// Whether this entry of the register, or a later one of the function, was acted upon.
+    pub(super) fn has_settled(&self, at: At) -> bool {
+        self.settled.is_some_and(|settled| settled.id == at.id && settled.revision >= at.revision)
+    }
+
+    /// Whether it runs as that entry says, or could not be started; and nobody has asked for it to be started anew since.
+    pub(super) fn has_been_tried(&self, at: At) -> bool {
+        let tried = matches!(self.life, Life::Running { .. } | Life::Failed);
+        tried && self.holds.is_empty() && !self.again && self.has_settled(at)
+    }
+
+    /// Whether another function has its name, or it was changed further than to that revision.
+    pub(super) fn is_past(&self, at: At) -> bool {
+        self.entry.as_ref().is_some_and(|entry| entry.id != at.id || entry.revision > at.revision)
+    }
+
+    /// Whether it is the function of that id.
+    pub(super) fn is_of(&self, id: FunctionId) -> bool {
+        self.entry.as_ref().is_some_and(|entry| entry.id == id)
+    }
+
+    /// Whether nothing of it runs here, nor is about to.
+    pub(super) fn rests(&self) -> bool {
+        matches!(self.life, Life::Resting | Life::Failed)
+    }
+}
+
+impl Slots {
+    pub(super) fn get(&self, name: &str) -> Option<&Slot> {
+        self.all.get(name)
+    }
+
+    /// The functions that were seen in the register; what is only expected there is not missing.
+    pub(super) fn seen(&self) -> BTreeSet<String> {
+        let seen = self.all.iter().filter(|(_, slot)| slot.entry.is_some());
+        seen.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Notes what the register says of a function, and finds what is to be done about it.
+    pub(super) fn look(&mut self, name: &str, wanted: Option<&FunctionEntry>) -> Vec<Act> {
+        let mut acts = Vec::new();
+        let slot = match (self.all.get_mut(name), wanted) {
+            (Some(slot), _) => slot,
+            (None, None) => return acts,
+            (None, Some(_)) => self.all.entry(name.to_owned()).or_insert_with(Slot::new),
+        };
+        if let Some(before) = mem::replace(&mut slot.entry, wanted.cloned()) {
+            // Another function of the name, which has a log and numbers of its own; a switched one is as old as it was.
+            let other = wanted.is_some_and(|now| now.id != before.id && now.created_ms != before.created_ms);
+            if other {
+                acts.push(Act::Forget(before.id, name.to_owned()));
+            }
+            if wanted.is_none() {
+                slot.entry = Some(before);
+            }
+        }
+        loop {
+            let held = !slot.holds.is_empty();
+            let facts = Facts { wanted, life: &slot.life, settled: slot.settled, held, again: slot.again };
+            match (next(facts), wanted) {
+                (Step::Rest, wanted) => {
+                    slot.rest(wanted.filter(|_| !held));
+                    break;
+                }
+                (Step::Start, Some(entry)) => {
+                    self.last_ticket += 1;
+                    slot.ticket = self.last_ticket;
+                    slot.again = false;
+                    slot.life = Life::Loading(At::of(entry));
+                    acts.push(Act::Load(entry.clone(), slot.ticket, mem::take(&mut slot.quiet)));
+                    break;
+                }
+                (Step::GiveUp, _) => {
+                    slot.ticket = 0;
+                    slot.life = Life::Resting;
+                }
+                (Step::End(id, how), _) => {
+                    slot.life = Life::Ending { id, how };
+                    acts.push(Act::End(id, name.to_owned(), how));
+                    break;
+                }
+                (Step::Leave(id), _) => {
+                    (slot.life, slot.settled, slot.failure) = (Life::Resting, None, None);
+                    acts.push(Act::Leave(id));
+                }
+                (Step::Forget | Step::Start, _) => {
+                    if let Some(entry) = slot.entry.take() {
+                        acts.push(Act::Forget(entry.id, name.to_owned()));
+                    }
+                    self.all.remove(name);
+                    break;
+                }
+            }
+        }
+        self.note_booted(name);
+        acts
+    }
+
+    /// A program was loaded: whether the function is still to be started. It is being started from now on.
+    pub(super) fn loaded(&mut self, name: &str, ticket: u64) -> bool {
+        let slot = self.all.get_mut(name).filter(|slot| slot.ticket == ticket && matches!(slot.life, Life::Loading(_)));
+        slot.map(|slot| slot.life = Life::Starting).is_some()
+    }
+
+    /// A function was given to the engine.
+    pub(super) fn started(&mut self, entry: &FunctionEntry) {
+        self.settle(entry, Life::Running { id: entry.id, spec: entry.spec.clone() }, None);
+    }
+
+    /// A function could not be started.
+    pub(super) fn failed(&mut self, entry: &FunctionEntry, error: Error) {
+        self.settle(entry, Life::Failed, Some(error));
+    }
+
+    /// The register had changed when a function was to be started.
+    pub(super) fn outdated(&mut self, name: &str) {
+        if let Some(slot) = self.all.get_mut(name) {
+            slot.life = Life::Resting;
+        }
+    }
+
+    fn settle(&mut self, entry: &FunctionEntry, life: Life, failure: Option<Error>) {
+        if let Some(slot) = self.all.get_mut(&entry.spec.name) {
+            (slot.life, slot.failure, slot.settled) = (life, failure, Some(At::of(entry)));
+        }
+        self.note_booted(&entry.spec.name);
+    }
+
+    /// The engine has ended a function.
+    pub(super) fn ended(&mut self, name: &str, id: FunctionId) {
+        let slot = self.all.get_mut(name);
+        if let Some(slot) = slot.filter(|slot| matches!(slot.life, Life::Ending { id: ending, .. } if ending == id)) {
+            slot.life = Life::Resting;
+        }
+    }
+
+    /// Whether a function is still being ended with a bound; if so, it is ended at once from now on.
+    pub(super) fn hasten(&mut self, name: &str, id: FunctionId) -> bool {
+        match self.all.get_mut(name).map(|slot| &mut slot.life) {
+            Some(Life::Ending { id: ending, how }) if *ending == id && *how == End::DrainBounded => {
+                *how = End::Abort;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Its user wants a function started anew.
+    pub(super) fn again(&mut self, name: &str) {
+        if let Some(slot) = self.all.get_mut(name) {
+            slot.again = true;
+        }
+    }
+
+    /// A process keeps a function from running.
+    pub(super) fn hold(&mut self, name: &str, by: &PeerId) {
+        let slot = self.all.entry(name.to_owned()).or_insert_with(Slot::new);
+        *slot.holds.entry(by.clone()).or_default() += 1;
+    }
+
+    /// The function is about to be made, by somebody who writes into its log that it was started.
+    pub(super) fn expect(&mut self, name: &str) {
+        if let Some(slot) = self.all.get_mut(name) {
+            slot.quiet = true;
+        }
+    }
+
+    /// It does so no more.
+    pub(super) fn release(&mut self, name: &str, by: &PeerId) {
+        let Some(slot) = self.all.get_mut(name) else { return };
+        if let Some(count) = slot.holds.get_mut(by) {
+            *count -= 1;
+            if *count == 0 {
+                slot.holds.remove(by);
+            }
+        }
+    }
+
+    /// Releases what processes held that are gone; answers the functions.
+    pub(super) fn release_all_but(&mut self, living: &BTreeSet<PeerId>) -> Vec<String> {
+        let mut freed = Vec::new();
+        for (name, slot) in &mut self.all {
+            let before = slot.holds.len();
+            slot.holds.retain(|peer, _| living.contains(peer));
+            if slot.holds.len() < before {
+                freed.push(name.clone());
+            }
+        }
+        freed
+    }
+
+    /// How far each function was followed.
+    pub(super) fn observed(&self) -> BTreeMap<FunctionId, Observed> {
+        let observed = |slot: &Slot| {
+            let at = slot.settled?;
+            let failure = slot.failure.as_ref().map(|error| Observed::failed(at.revision, error));
+            let running = matches!(slot.life, Life::Running { .. } | Life::Starting | Life::Loading(_));
+            Some((at.id, failure.unwrap_or(Observed { revision: at.revision, running, failure: None })))
+        };
+        self.all.values().filter_map(observed).collect()
+    }
+
+    /// These are the functions that are to run since the process was started.
+    pub(super) fn boot(&mut self, entries: &[FunctionEntry]) {
+        let wanted = entries.iter().filter(|entry| entry.desired == DesiredState::Running);
+        self.booting = Some(wanted.map(|entry| entry.spec.name.clone()).collect());
+    }
+
+    /// Whether it is known of all of them how they fare.
+    pub(super) fn has_booted(&self) -> bool {
+        self.booting.as_ref().is_some_and(BTreeSet::is_empty)
+    }
+
+    /// How many run and how many failed.
+    pub(super) fn count(&self) -> (usize, usize) {
+        let count = |which: fn(&Life) -> bool| self.all.values().filter(|slot| which(&slot.life)).count();
+        (count(|life| matches!(life, Life::Running { .. })), count(|life| *life == Life::Failed))
+    }
+
+    fn note_booted(&mut self, name: &str) {
+        let under_way = |slot: &Slot| matches!(slot.life, Life::Loading(_) | Life::Starting);
+        if let Some(booting) = self.booting.as_mut().filter(|_| !self.all.get(name).is_some_and(under_way)) {
+            booting.remove(name);
+        }
+    }
+}
+
+impl Slot {
+    /// Things are as this entry wants them, if that can be said already.
+    fn rest(&mut self, entry: Option<&FunctionEntry>) {
+        let Some(entry) = entry else { return };
+        match self.life {
+            Life::Running { .. } => self.settled = Some(At::of(entry)),
+            Life::Resting | Life::Failed if entry.desired == DesiredState::Stopped => {
+                (self.life, self.failure, self.settled) = (Life::Resting, None, Some(At::of(entry)));
+                // Who stops a function that was to be started anew has changed their mind.
+                self.again = false;
+            }
+            _ => {}
+        }
+    }
+}

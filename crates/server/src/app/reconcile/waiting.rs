@@ -1,0 +1,139 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Waiting until the register was followed, and keeping a function from running while it is changed.
+
+use std::sync::Arc;
+
+use fnstream_core::peers::PeerId;
+use fnstream_core::spec::{DesiredState, FunctionEntry};
+use fnstream_core::{Error, Result};
+use tokio::sync::watch;
+
+use super::plan::At;
+use super::slots::Slots;
+use super::{Hold, Reconciler};
+
+impl Reconciler {
+    /// Waits until an entry of the register was acted upon here; the error is why the function does not run.
+    pub(in crate::app) async fn settled(&self, entry: &FunctionEntry) -> Result<()> {
+        let (name, at) = (&entry.spec.name, At::of(entry));
+        self.look(name);
+        let mut seen = None;
+        self.wait(|| {
+            let slots = self.slots.lock();
+            let slot = slots.get(name).filter(|slot| slot.has_settled(at));
+            seen = slot.map(|slot| slot.failure.clone());
+            seen.is_some() || self.is_past(&slots, name, at)
+        })
+        .await?;
+        match seen.flatten() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until a function that should run is running here; the error is why it does not.
+    pub(in crate::app) async fn started(&self, entry: &FunctionEntry) -> Result<()> {
+        match entry.desired {
+            DesiredState::Stopped => self.settled(entry).await,
+            DesiredState::Running => {
+                let (name, at) = (&entry.spec.name, At::of(entry));
+                self.look(name);
+                self.wait(|| {
+                    let slots = self.slots.lock();
+                    slots.get(name).is_some_and(|slot| slot.has_been_tried(at)) || self.is_past(&slots, name, at)
+                })
+                .await?;
+                self.failure(entry).map_or(Ok(()), Err)
+            }
+        }
+    }
+
+    /// Waits until nothing of a function runs here that was stopped, at most as long as a function has to finish.
+    pub(in crate::app) async fn stopped(&self, entry: &FunctionEntry) -> Result<()> {
+        let (name, at) = (&entry.spec.name, At::of(entry));
+        self.look(name);
+        let stopped = self.wait(|| {
+            let slots = self.slots.lock();
+            slots.get(name).is_some_and(|slot| slot.has_settled(at)) || self.is_past(&slots, name, at)
+        });
+        // Nobody waits any more when it took too long.
+        tokio::time::timeout(self.patience, stopped).await.unwrap_or(Ok(()))
+    }
+
+    /// Waits until this process has seen that a function was removed.
+    pub(in crate::app) async fn removed(&self, entry: &FunctionEntry) -> Result<()> {
+        let name = &entry.spec.name;
+        self.look(name);
+        self.wait(|| self.slots.lock().get(name).is_none_or(|slot| !slot.is_of(entry.id))).await
+    }
+
+    /// Keeps a function from running here until the hold is dropped; answers when none of its tasks runs. They finish what they
+    /// began, and those that take too long are ended.
+    pub(in crate::app) async fn hold(self: &Arc<Self>, name: &str) -> Result<Hold> {
+        let by = self.peers.me();
+        self.slots.lock().hold(name, &by);
+        let hold = Hold { reconciler: self.clone(), name: name.to_owned(), by };
+        self.rested(name).await?;
+        Ok(hold)
+    }
+
+    /// Keeps the name of a function that is about to be made, until the hold is dropped. Whoever makes it writes into its log
+    /// that it was started.
+    pub(in crate::app) async fn expect(self: &Arc<Self>, name: &str) -> Result<Hold> {
+        let hold = self.hold(name).await?;
+        self.slots.lock().expect(name);
+        Ok(hold)
+    }
+
+    /// The same on behalf of another process, until it releases the function or is gone.
+    pub(in crate::app) async fn hold_for(&self, name: &str, by: &PeerId) -> Result<()> {
+        self.slots.lock().hold(name, by);
+        self.rested(name).await
+    }
+
+    async fn rested(&self, name: &str) -> Result<()> {
+        self.look(name);
+        self.wait(|| self.slots.lock().get(name).is_none_or(|slot| slot.rests())).await
+    }
+
+    /// Lets a function run again that was held.
+    pub(in crate::app) fn release(&self, name: &str, by: &PeerId) {
+        self.slots.lock().release(name, by);
+        self.look(name);
+    }
+
+    /// Why a function does not run here that should.
+    pub(in crate::app) fn failure(&self, entry: &FunctionEntry) -> Option<Error> {
+        let slots = self.slots.lock();
+        let slot = slots.get(&entry.spec.name).filter(|slot| slot.settled.is_some_and(|at| at.id == entry.id))?;
+        slot.failure.clone()
+    }
+
+    /// Whether everything that should run since the start of the process does or is known to have failed, as it becomes so.
+    pub(in crate::app) fn booted(&self) -> watch::Receiver<bool> {
+        self.booted.subscribe()
+    }
+
+    /// Another function has the name, or the function was changed further and is on its way there.
+    fn is_past(&self, slots: &Slots, name: &str, at: At) -> bool {
+        slots.get(name).is_some_and(|slot| slot.is_past(at))
+    }
+
+    async fn wait(&self, done: impl FnMut() -> bool) -> Result<()> {
+        let mut changes = self.changed.subscribe();
+        tokio::select! {
+            () = self.until(&mut changes, done) => Ok(()),
+            () = self.ops.closing().cancelled() => self.ops.check_open(),
+        }
+    }
+
+    pub(super) async fn until(&self, changes: &mut watch::Receiver<u64>, mut done: impl FnMut() -> bool) {
+        while !done() {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Records and topics, for clients: producing, consuming, and what topics there are.
+
+mod consume;
+mod group;
+mod produce;
+mod topics;
+mod waiting;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use fnstream_core::clock::Clock;
+use fnstream_core::groups::Groups;
+use fnstream_core::metadata::Metadata;
+use fnstream_core::topics::Retention;
+
+use super::ops::Ops;
+use super::topic_maker::TopicMaker;
+use crate::key_locks::KeyLocks;
+use crate::metrics::ServerMeter;
+use waiting::Waiting;
+
+pub(crate) use consume::{Delivered, Outcome, Reading, Start};
+pub(in crate::app) use waiting::at;
+
+/// See the module.
+pub(crate) struct Records {
+    pub(super) ops: Arc<Ops>,
+    pub(super) register: Arc<dyn Metadata>,
+    pub(super) topics: Arc<TopicMaker>,
+    pub(super) groups: Arc<dyn Groups>,
+    /// What topics get that don't say otherwise.
+    pub(super) retention: Retention,
+    pub(super) meter: ServerMeter,
+    pub(super) clock: Arc<dyn Clock>,
+    /// Deliveries of this process to one group of one topic go one after the other, in the order in which they were asked for.
+    pub(super) turns: KeyLocks<(String, String)>,
+    /// Which partition a group's next delivery tries first.
+    pub(super) turn: AtomicU32,
+    pub(super) waiting: Waiting,
+}
+
+impl Records {
+    /// The time that records get which come without one, in milliseconds since the Unix epoch.
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.clock.unix_ms()
+    }
+}

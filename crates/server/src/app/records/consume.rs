@@ -1,0 +1,220 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Consuming: the next records of a topic, waiting for them when there are none.
+//!
+//! **For a group** the server keeps the group's place in each partition (a cursor), beginning at the earliest record, so
+//! that nothing is missed whichever of produce and consume comes first. A record goes to one consumer of each group. Its
+//! cursor is moved durably just before the answer is sent: a record whose answer is lost on the way, or with a crash at
+//! that moment, is not delivered again (at most once). A consumer that goes away while it waits takes nothing with it.
+//! When retention dropped records that the group had not consumed, the delivery says where the group stood.
+//!
+//! **From a position** nothing is kept: the answer says where to go on, and the consumer decides when it has consumed.
+//! That is the way to exactly-once.
+//!
+//! Whoever waits is woken by the append, the deletion of the topic, the shutdown, or its own deadline; nothing is polled.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fnstream_core::batch::Batch;
+use fnstream_core::broker::PollLimit;
+use fnstream_core::record::{Position, TopicPartition};
+use fnstream_core::spec::check_name;
+use fnstream_core::topic::Topic;
+use fnstream_core::topics::TopicInfo;
+use fnstream_core::waker::Waker;
+use fnstream_core::{Error, ErrorCode, Result};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::group::Group;
+use super::{Records, at};
+use crate::app::ops::blocking;
+use crate::app::places::named;
+
+/// About the most bytes of one answer.
+const MAX_BYTES: usize = 8 << 20;
+
+/// What is to be read.
+#[derive(Debug, Clone)]
+pub(crate) struct Reading {
+    /// The topic; it is made with one partition when it is not there.
+    pub(crate) topic: String,
+    /// Where to read.
+    pub(crate) start: Start,
+    /// Only this partition.
+    pub(crate) partition: Option<u32>,
+    /// At most so many records.
+    pub(crate) max: usize,
+    /// How long to wait; for ever without it.
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// Where reading begins.
+#[derive(Debug, Clone)]
+pub(crate) enum Start {
+    /// Where the group stands; its place moves.
+    Group(String),
+    /// At the oldest record.
+    Earliest,
+    /// At the next record that comes.
+    Latest,
+    /// At a position.
+    At(Position),
+}
+
+/// How reading ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// There were records.
+    Delivered(Delivered),
+    /// The time ran out. Where reading from a position goes on.
+    Nothing(Option<Position>),
+}
+
+/// Records of one partition.
+#[derive(Debug)]
+pub(crate) struct Delivered {
+    /// At least one record.
+    pub(crate) batch: Batch,
+    /// Where reading goes on.
+    pub(crate) next: Position,
+    /// Where the group stood before records that it had not consumed were dropped.
+    pub(crate) skipped_from: Option<Position>,
+}
+
+/// How an attempt to read ended.
+pub(super) enum Attempt {
+    Delivered(Delivered),
+    Nothing,
+    /// Somebody else of the group, in another process, has records that are not given yet.
+    Busy,
+}
+
+impl Records {
+    /// The next records.
+    pub(crate) async fn consume(self: &Arc<Self>, reading: Reading) -> Result<Outcome> {
+        self.ops.check_open()?;
+        if let Start::Group(group) = &reading.start {
+            check_name("group", group)?;
+        }
+        let topic = self.topic(&reading.topic).await?;
+        let partitions = partitions(&topic, &reading)?;
+        let limit = PollLimit { records: reading.max, bytes: MAX_BYTES };
+        match reading.start {
+            Start::Group(name) => {
+                let group = Group { records: self.clone(), topic: reading.topic, name, partitions, limit };
+                let delivered = self.wait(&group.partitions.clone(), reading.timeout, |free| group.next(free)).await?;
+                Ok(delivered.map_or(Outcome::Nothing(None), Outcome::Delivered))
+            }
+            start => {
+                let partition = &partitions[0];
+                let at = position(&topic, partition, &start);
+                let read = |_| async { self.read_at(partition, at, limit).await };
+                let delivered = self.wait(&partitions, reading.timeout, read).await?;
+                Ok(delivered.map_or(Outcome::Nothing(Some(at)), Outcome::Delivered))
+            }
+        }
+    }
+
+    /// What a topic is; it is made when it is not there.
+    async fn topic(&self, text: &str) -> Result<TopicInfo> {
+        let name = Topic::own(named(text)?);
+        let described = || {
+            let (topics, name) = (self.topics.topics.clone(), name.clone());
+            blocking(move || topics.describe(&name))
+        };
+        match described().await {
+            Err(error) if error.code == ErrorCode::TopicNotFound => {
+                self.ensure_topic(&name).await?;
+                described().await
+            }
+            there => there,
+        }
+    }
+
+    /// Repeats an attempt whenever something was appended, until it gives something or the time is over.
+    async fn wait<F>(
+        &self,
+        partitions: &[TopicPartition],
+        timeout: Option<Duration>,
+        attempt: impl Fn(Waker) -> F,
+    ) -> Result<Option<Delivered>>
+    where
+        F: Future<Output = Result<Attempt>>,
+    {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut counted = None;
+        loop {
+            // Anew each time: a topic that was deleted and made again has other watchers. Watched before the attempt, so that
+            // no append falls between the two; a notification is kept until it is awaited.
+            let appended = Arc::new(Notify::new());
+            let waker = || {
+                let appended = appended.clone();
+                Waker::new(move || appended.notify_one())
+            };
+            let mut watches = Vec::with_capacity(partitions.len());
+            for partition in partitions {
+                watches.push(self.topics.topics.watch(partition, waker())?);
+            }
+            match attempt(waker()).await? {
+                Attempt::Delivered(delivered) => return Ok(Some(delivered)),
+                Attempt::Nothing => {
+                    counted.get_or_insert_with(|| self.waiting.begin(&partitions[0].topic.name));
+                }
+                Attempt::Busy => {}
+            }
+            tokio::select! {
+                () = appended.notified() => {}
+                () = at(deadline) => return Ok(None),
+                () = self.ops.closing().cancelled() => self.ops.check_open()?,
+            }
+        }
+    }
+
+    async fn read_at(&self, partition: &TopicPartition, from: Position, limit: PollLimit) -> Result<Attempt> {
+        let (topics, partition) = (self.topics.topics.clone(), partition.clone());
+        let batch = blocking(move || topics.read(&partition, from, limit)).await?;
+        Ok(batch.and_then(|batch| Delivered::new(batch, None)).map_or(Attempt::Nothing, Attempt::Delivered))
+    }
+}
+
+impl Delivered {
+    pub(super) fn new(batch: Batch, skipped_from: Option<Position>) -> Option<Self> {
+        batch.end().map(|next| Delivered { next, batch, skipped_from })
+    }
+}
+
+/// The partitions to read. From a position it is one, which must be named when there are several: positions of different
+/// partitions are not comparable.
+fn partitions(topic: &TopicInfo, reading: &Reading) -> Result<Vec<TopicPartition>> {
+    let name = &topic.topic;
+    let all = || topic.partitions.iter().map(|p| TopicPartition::new(name.clone(), p.partition)).collect::<Vec<_>>();
+    match reading.partition {
+        Some(wanted) => {
+            all().into_iter().find(|p| p.partition == wanted).map(|p| vec![p]).ok_or_else(|| no_partition(name, wanted))
+        }
+        None if matches!(reading.start, Start::Group(_)) || topic.partitions.len() == 1 => Ok(all()),
+        None => Err(Error::new(
+            ErrorCode::InvalidRequest,
+            format!(
+                "topic '{name}' has {} partitions: reading from a position needs 'partition'",
+                topic.partitions.len()
+            ),
+        )),
+    }
+}
+
+fn no_partition(topic: &Topic, partition: u32) -> Error {
+    Error::new(ErrorCode::PartitionNotFound, format!("topic '{topic}' has no partition {partition}"))
+}
+
+fn position(topic: &TopicInfo, partition: &TopicPartition, start: &Start) -> Position {
+    let info = topic.partitions.iter().find(|p| p.partition == partition.partition);
+    match start {
+        Start::At(position) => *position,
+        Start::Latest => info.map_or(Position::START, |p| p.end),
+        Start::Earliest | Start::Group(_) => info.map_or(Position::START, |p| p.earliest),
+    }
+}

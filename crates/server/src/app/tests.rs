@@ -1,0 +1,9 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Several servers in one process, over one register, broker, committer and artifacts.
+
+mod cluster;
+mod guarded;
+mod stalled;
+mod two_servers;

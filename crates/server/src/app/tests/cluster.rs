@@ -1,0 +1,211 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! What the servers of a test share, and one server.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use fnstream_api::{Client, FunctionDescription};
+use fnstream_core::artifacts::Artifacts;
+use fnstream_core::clock::{Clock, SystemClock};
+use fnstream_core::delta::Write;
+use fnstream_core::forks::Forks;
+use fnstream_core::groups::Groups;
+use fnstream_core::metadata::Metadata;
+use fnstream_core::peers::Peers;
+use fnstream_core::runtime::{Program, Runtime};
+use fnstream_core::state_key::{put_simple, store_prefix};
+use fnstream_core::tasks::Tasks;
+use fnstream_core::test_util::mem_artifacts::MemArtifacts;
+use fnstream_core::test_util::mem_broker::{MemBroker, MemForks, MemGroups};
+use fnstream_core::test_util::mem_metadata::MemMetadata;
+use fnstream_core::test_util::mem_peers::{MemPeerGroup, MemPeers};
+use fnstream_core::test_util::mem_state::MemStateStores;
+use fnstream_core::topics::Topics;
+use fnstream_core::upkeep::Upkeep;
+use fnstream_core::{Error, ErrorCode, Result};
+use fnstream_engine::native::NativeProgram;
+use fnstream_engine::{Backend, Engine, EngineConfig, EngineDeps, EpochBounds};
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use super::guarded::Guarded;
+use crate::ServerConfig;
+use crate::app::{App, Parts};
+use crate::logs::FunctionLogs;
+
+/// How long a test waits for what must come.
+pub(super) const LONG: Duration = Duration::from_secs(60);
+
+/// What outlives each server.
+pub(super) struct Cluster {
+    pub(super) broker: MemBroker,
+    register: Arc<MemMetadata>,
+    artifacts: MemArtifacts,
+    peers: MemPeerGroup,
+}
+
+/// One server.
+pub(super) struct Process {
+    pub(super) app: Arc<App>,
+    pub(super) client: Client,
+    pub(super) engine: Engine,
+    number: u32,
+    peers: Arc<MemPeers>,
+    artifacts: MemArtifacts,
+    groups: MemGroups,
+    logs: Arc<FunctionLogs>,
+    tasks: Vec<JoinHandle<()>>,
+    _folder: TempDir,
+}
+
+/// Runs what the name of the artifact says.
+struct ByName;
+
+impl Runtime for ByName {
+    fn load(&self, artifact: &[u8]) -> Result<Arc<dyn Program>> {
+        match artifact {
+            b"count" | b"count again" => Ok(NativeProgram::new(|| {
+                Box::new(|record, host| {
+                    if record.bytes().starts_with(b"poison") {
+                        return Err(Error::new(ErrorCode::GuestError, "it is poison"));
+                    }
+                    let mut key = store_prefix("seen")?;
+                    put_simple(&mut key, record.bytes());
+                    let count = host.get(&key)?.map_or(0, |count| count.len()) + 1;
+                    host.write(&key, Write::Put(Bytes::from(vec![b'1'; count])))?;
+                    host.emit(record)
+                })
+            })),
+            _ => Err(Error::new(ErrorCode::ArtifactInvalid, "not an artifact of this test")),
+        }
+    }
+}
+
+/// Memory that is always in order.
+struct NoUpkeep;
+
+impl Upkeep for NoUpkeep {
+    fn tidy(&self, _: i64) -> Result<()> {
+        Ok(())
+    }
+
+    fn probe(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Cluster {
+    pub(super) fn new() -> Self {
+        Cluster {
+            broker: MemBroker::on_autopilot(),
+            register: Arc::default(),
+            artifacts: MemArtifacts::default(),
+            peers: MemPeerGroup::default(),
+        }
+    }
+
+    pub(super) async fn start(&self, number: u32) -> Process {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = ServerConfig::new(folder.path());
+        config.stop_timeout = Duration::from_millis(500);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let logs = FunctionLogs::open(folder.path().join("logs"), clock.clone(), HashSet::new()).unwrap();
+        let client = self.broker.connect(number);
+        let backend = Backend {
+            broker: client.clone(),
+            committer: client,
+            state_stores: Arc::new(MemStateStores::new()),
+            epoch: EpochBounds::default(),
+        };
+        let deps = EngineDeps { clock: clock.clone(), log: logs.clone() };
+        let engine = Engine::start(EngineConfig { workers: 2, ..EngineConfig::default() }, deps).unwrap();
+        let peers = self.peers.join(&format!("server-{number}"));
+        let artifacts = self.artifacts.other();
+        let forks = MemForks::new(&self.broker, &self.register);
+        let parts = Parts {
+            config,
+            register: Arc::new(Guarded::<dyn Metadata>(self.register.clone())),
+            topics: Arc::new(Guarded::<dyn Topics>(Arc::new(self.broker.clone()))),
+            groups: Arc::new(Guarded::<dyn Groups>(Arc::new(MemGroups::new(&self.broker, number)))),
+            tasks: Arc::new(Guarded::<dyn Tasks>(Arc::new(self.broker.clone()))),
+            forks: Some(Arc::new(Guarded::<dyn Forks>(Arc::new(forks)))),
+            artifacts: Arc::new(Guarded::<dyn Artifacts>(Arc::new(artifacts.clone()))),
+            upkeep: Arc::new(NoUpkeep),
+            peers: peers.clone(),
+            backend,
+            engine: engine.clone(),
+            runtime: Arc::new(ByName),
+            logs: logs.clone(),
+            clock,
+        };
+        let app = parts.assemble(&Handle::current());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let service = crate::rest::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+        let mut tasks = app.background();
+        tasks.push(tokio::spawn(async move { axum::serve(listener, service).await.unwrap() }));
+        let groups = MemGroups::new(&self.broker, number);
+        app.inspection.booted().wait_for(|booted| *booted).await.unwrap();
+        Process { app, client, engine, number, peers, artifacts, groups, logs, tasks, _folder: folder }
+    }
+
+    /// Kills a server: nothing of it says farewell.
+    pub(super) fn kill(&self, process: &Process) {
+        self.broker.crash(process.number, |_| true);
+        self.peers.kill(&process.peers.me());
+        process.artifacts.kill();
+        process.groups.kill();
+        process.tasks.iter().for_each(JoinHandle::abort);
+        process.app.close();
+    }
+}
+
+impl Process {
+    /// Describes a function until it is as it must become.
+    pub(super) async fn described(
+        &self,
+        name: &str,
+        what: &str,
+        wanted: impl Fn(&FunctionDescription) -> bool,
+    ) -> FunctionDescription {
+        let until = Instant::now() + LONG;
+        loop {
+            let described = self.client.describe_function(name).await.unwrap();
+            if wanted(&described) {
+                return described;
+            }
+            assert!(Instant::now() < until, "server {} does not see: {what}: {described:?}", self.number);
+        }
+    }
+
+    /// The tasks of its own engine.
+    pub(super) async fn own_tasks(&self, name: &str) -> Vec<u32> {
+        let entry = self.app.entry_of(name).await;
+        self.engine.tasks(entry.id)
+    }
+
+    pub(super) async fn end(self) {
+        self.app.close();
+        self.tasks.iter().for_each(JoinHandle::abort);
+        let (engine, logs) = (self.engine, self.logs);
+        tokio::task::spawn_blocking(move || {
+            engine.shutdown(LONG);
+            logs.close();
+        })
+        .await
+        .unwrap();
+    }
+}
+
+impl App {
+    async fn entry_of(&self, name: &str) -> fnstream_core::spec::FunctionEntry {
+        let (functions, name) = (self.functions.clone(), name.to_owned());
+        crate::app::ops::blocking(move || crate::app::entry(&*functions.register, &name)).await.unwrap()
+    }
+}

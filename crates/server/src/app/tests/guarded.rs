@@ -1,0 +1,178 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Seams that may block, and say so when they are called on a thread that serves others.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fnstream_core::Result;
+use fnstream_core::artifacts::{Artifacts, InUse, Pin};
+use fnstream_core::batch::Batch;
+use fnstream_core::broker::PollLimit;
+use fnstream_core::epoch::{FunctionId, TaskId};
+use fnstream_core::forks::Forks;
+use fnstream_core::groups::{Claim, GroupPlace, Groups, Taking};
+use fnstream_core::metadata::{Metadata, Revision};
+use fnstream_core::record::{Position, TopicPartition};
+use fnstream_core::spec::{DesiredState, FunctionEntry, FunctionSpec};
+use fnstream_core::state::Visit;
+use fnstream_core::tasks::{Standing, Tasks};
+use fnstream_core::topic::Topic;
+use fnstream_core::topics::{AppendDone, Retention, TopicInfo, Topics, Watch};
+use fnstream_core::waker::Waker;
+
+use crate::app::ops::on_blocking_thread;
+
+/// A seam whose blocking methods panic on any thread but those for blocking work.
+pub(super) struct Guarded<T: ?Sized>(pub(super) Arc<T>);
+
+impl<T: ?Sized> Guarded<T> {
+    #[track_caller]
+    fn blocks(&self) -> &T {
+        assert!(on_blocking_thread(), "a call that may block on a thread that serves others");
+        &self.0
+    }
+}
+
+impl Metadata for Guarded<dyn Metadata> {
+    fn list(&self) -> Result<Vec<FunctionEntry>> {
+        self.blocks().list()
+    }
+
+    fn get(&self, name: &str) -> Result<Option<FunctionEntry>> {
+        self.blocks().get(name)
+    }
+
+    fn revisions(&self, name: &str) -> Result<Vec<Revision>> {
+        self.blocks().revisions(name)
+    }
+
+    fn create(&self, spec: FunctionSpec, desired: DesiredState) -> Result<FunctionEntry> {
+        self.blocks().create(spec, desired)
+    }
+
+    fn update(
+        &self,
+        spec: FunctionSpec,
+        desired: DesiredState,
+        based_on: u64,
+        snapshot: Option<FunctionId>,
+    ) -> Result<FunctionEntry> {
+        self.blocks().update(spec, desired, based_on, snapshot)
+    }
+
+    fn switch(&self, spec: FunctionSpec, based_on: u64, to: FunctionId) -> Result<FunctionEntry> {
+        self.blocks().switch(spec, based_on, to)
+    }
+
+    fn remove(&self, name: &str, based_on: u64) -> Result<()> {
+        self.blocks().remove(name, based_on)
+    }
+
+    fn watch(&self, waker: Waker) {
+        self.0.watch(waker);
+    }
+}
+
+impl Topics for Guarded<dyn Topics> {
+    fn create(&self, topic: &Topic, partitions: u32, retention: Retention) -> Result<()> {
+        self.blocks().create(topic, partitions, retention)
+    }
+
+    fn list(&self) -> Result<Vec<TopicInfo>> {
+        self.blocks().list()
+    }
+
+    fn describe(&self, topic: &Topic) -> Result<TopicInfo> {
+        self.blocks().describe(topic)
+    }
+
+    fn delete(&self, topic: &Topic) -> Result<()> {
+        self.blocks().delete(topic)
+    }
+
+    fn append(&self, topic: &Topic, partition: Option<u32>, frame: Bytes, done: AppendDone) {
+        self.0.append(topic, partition, frame, done);
+    }
+
+    fn read(&self, partition: &TopicPartition, from: Position, limit: PollLimit) -> Result<Option<Batch>> {
+        self.blocks().read(partition, from, limit)
+    }
+
+    fn watch(&self, partition: &TopicPartition, waker: Waker) -> Result<Box<dyn Watch>> {
+        self.0.watch(partition, waker)
+    }
+
+    fn lag(&self, partition: &TopicPartition, from: Position) -> Result<Option<u64>> {
+        self.blocks().lag(partition, from)
+    }
+}
+
+impl Groups for Guarded<dyn Groups> {
+    fn take(&self, group: &str, partitions: &[TopicPartition], limit: PollLimit, free: Waker) -> Result<Taking> {
+        self.blocks().take(group, partitions, limit, free)
+    }
+
+    fn accept(&self, claim: Claim) {
+        self.0.accept(claim);
+    }
+
+    fn put_back(&self, claim: Claim) -> Result<()> {
+        self.blocks().put_back(claim)
+    }
+
+    fn places(&self, topic: &Topic) -> Result<Vec<GroupPlace>> {
+        self.blocks().places(topic)
+    }
+}
+
+impl Tasks for Guarded<dyn Tasks> {
+    fn fence(&self, function: FunctionId) -> Result<Standing> {
+        self.blocks().fence(function)
+    }
+
+    fn progress(&self, function: FunctionId) -> Result<Standing> {
+        self.blocks().progress(function)
+    }
+
+    fn peek(&self, task: TaskId, start: &[u8], visit: &mut Visit<'_>) -> Result<()> {
+        self.blocks().peek(task, start, visit)
+    }
+}
+
+impl Forks for Guarded<dyn Forks> {
+    fn fork(&self, from: FunctionId) -> Result<FunctionId> {
+        self.blocks().fork(from)
+    }
+
+    fn place(&self, fork: FunctionId, standing: &Standing) -> Result<()> {
+        self.blocks().place(fork, standing)
+    }
+
+    fn discard(&self, fork: FunctionId) -> Result<()> {
+        self.blocks().discard(fork)
+    }
+}
+
+impl Artifacts for Guarded<dyn Artifacts> {
+    fn put(&self, bytes: &[u8]) -> Result<Pin> {
+        self.blocks().put(bytes)
+    }
+
+    fn get(&self, digest: &str) -> Result<Vec<u8>> {
+        self.blocks().get(digest)
+    }
+
+    fn list(&self) -> Result<Vec<String>> {
+        self.blocks().list()
+    }
+
+    fn pin(&self, digest: &str) -> Pin {
+        self.0.pin(digest)
+    }
+
+    fn sweep(&self, in_use: &mut InUse<'_>) -> Result<usize> {
+        self.blocks().sweep(in_use)
+    }
+}
