@@ -23,8 +23,8 @@ pub use revision::{MAX_REVISIONS, Revision, succeed};
 /// Contract:
 /// - **Compare and set**: a change names the revision that it is based on and fails with
 ///   [`crate::ErrorCode::FunctionChanged`] when that is not the latest; of two changes of one revision one wins.
-/// - **Ids** of removed functions are not given again, also after a restart. A fork of a function's state has an id of its
-///   own, which belongs to nobody until a change names it.
+/// - **Ids** ascend: those of removed functions are not given again, also after a restart. A fork of a function's state
+///   has an id of its own, which belongs to nobody until a change names it.
 /// - **History**: each revision at which the description changed is kept with its description, the newest
 ///   [`MAX_REVISIONS`] of them; what changes only the desired state is not one of them. A revision that is replaced keeps
 ///   the state that it ended with, where the change names it. It is part of the change: there is never the one without

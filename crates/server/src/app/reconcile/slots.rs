@@ -82,7 +82,8 @@ impl Slot {
 
     /// Whether another function has its name, or it was changed further than to that revision.
     pub(super) fn is_past(&self, at: At) -> bool {
-        self.entry.as_ref().is_some_and(|entry| entry.id != at.id || entry.revision > at.revision)
+        // Before it is looked at again it may still be what it was: ids ascend, also where a rollback gives another.
+        self.entry.as_ref().is_some_and(|entry| (entry.id, entry.revision) > (at.id, at.revision))
     }
 
     /// Whether it is the function of that id.
