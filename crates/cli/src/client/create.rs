@@ -21,10 +21,10 @@ pub struct Args {
     #[arg(short, long)]
     archive: String,
     /// Input topic; may be repeated
-    #[arg(short, long = "input", value_name = "TOPIC", required = true)]
+    #[arg(short, long = "input", value_name = "TOPIC", required = true, value_parser = str::parse::<TopicRef>)]
     inputs: Vec<TopicRef>,
     /// Output topic
-    #[arg(short, long, value_name = "TOPIC")]
+    #[arg(short, long, value_name = "TOPIC", value_parser = str::parse::<TopicRef>)]
     output: TopicRef,
     /// How many tasks may run at once
     #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]

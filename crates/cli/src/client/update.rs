@@ -22,7 +22,7 @@ pub struct Args {
     #[arg(short, long)]
     archive: Option<String>,
     /// Output topic
-    #[arg(short, long, value_name = "TOPIC")]
+    #[arg(short, long, value_name = "TOPIC", value_parser = str::parse::<TopicRef>)]
     output: Option<TopicRef>,
     /// How many tasks may run at once
     #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..))]
