@@ -48,6 +48,9 @@ const WRONG_USAGE: u8 = 2;
 /// Small WebAssembly functions over streams of events, exactly once, in one binary.
 #[derive(Parser)]
 #[command(name = "function-stream", version, max_term_width = 100)]
+#[command(
+    after_help = "Without a command, and with a file named in $FUNCTION_STREAM_CONF, it serves like 'standalone'."
+)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -77,12 +80,23 @@ enum Verb {
     Openapi,
 }
 
+/// What is asked for. Without arguments a server is, if a file for one is named in the environment; otherwise the parser
+/// prints the help.
+fn command_line() -> Cli {
+    let named = std::env::var_os("FUNCTION_STREAM_CONF").is_some_and(|path| !path.is_empty());
+    let mut arguments: Vec<_> = std::env::args_os().collect();
+    if named && arguments.len() == 1 {
+        arguments.push("standalone".into());
+    }
+    Cli::parse_from(arguments)
+}
+
 fn main() -> ExitCode {
     if let Some(done) = fnstream_runtime::compile_if_asked() {
         return done;
     }
     fnstream_core::failpoint::init();
-    let done = match Cli::parse().verb {
+    let done = match command_line().verb {
         Verb::Standalone(args) => standalone::run(&args),
         Verb::Server(args) => server::run(&args),
         Verb::Client(args) => client::run(args),
