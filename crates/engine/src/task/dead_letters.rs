@@ -40,6 +40,7 @@ pub(super) struct DeadLetterReader {
 }
 
 /// The answer of a [`DeadLetterReader`].
+#[expect(clippy::large_enum_variant, reason = "one is made for each batch, and taken apart at once")]
 pub(super) enum Read {
     /// Some dead letters.
     Some(DeadLetters),

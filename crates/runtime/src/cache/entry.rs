@@ -91,11 +91,10 @@ impl Entry {
     /// The code when it is there and whole; `Err` says what is wrong with it.
     pub(super) fn find(&self) -> Result<Option<Found>, &'static str> {
         let Ok(mut file) = File::open(&self.code) else { return Ok(None) };
-        match flock(&file, FlockOperation::NonBlockingLockShared) {
-            // Somebody is removing it.
-            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
-            // Where the file system has no locks, nothing can be locked alone either, and so nothing is removed.
-            Err(_) | Ok(()) => {}
+        // Somebody is removing it. Where the file system has no locks, nothing can be locked alone either, and so nothing is
+        // removed.
+        if flock(&file, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK) {
+            return Ok(None);
         }
         if !is_at(&file, &self.code) {
             return Ok(None);
