@@ -38,8 +38,8 @@ pub struct DeadLetter {
     /// The record's headers in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<RecordHeader>,
-    /// The record's payload; in base64 when `encoding` says so.
-    pub value: String,
+    /// The record's payload; in base64 when `encoding` says so, `null` when its value is null.
+    pub value: Option<String>,
     /// `utf-8`, or `base64` when key, payload or a header are not UTF-8: then all of them are in base64.
     pub encoding: String,
 }

@@ -25,6 +25,8 @@ pub const NEXT_POSITION: &str = "fs-next-position";
 pub const TIMESTAMP: &str = "fs-timestamp";
 /// How the payload became a JSON string: `utf-8`, or `base64` for bytes that are not UTF-8.
 pub const ENCODING: &str = "fs-encoding";
+/// `true` when the record's value is null, which is not an empty one; absent otherwise.
+pub const NULL: &str = "fs-null";
 /// How many records are in the answer.
 pub const COUNT: &str = "fs-count";
 /// Given when retention dropped records that the group had not consumed: the position where it stood.

@@ -137,7 +137,11 @@ fn wrong_usage_is_exit_code_2_and_failure_is_1() {
     for wrong in [
         &["client", "produce", "-n", "t"][..],
         &["client", "produce", "-n", "t", "-c", "a", "-f", "b"],
+        &["client", "produce", "-n", "t", "--null", "-c", "a"],
+        &["client", "produce", "-n", "t", "--null", "-f", "-"],
         &["client", "create", "-n", "f"],
+        &["client", "create", "-n", "f", "-a", "a", "-i", "i@", "-o", "o"],
+        &["client", "create", "-n", "f", "-a", "a", "-i", "i", "-o", "o?x"],
         &["client", "create", "-n", "f", "-a", "a", "-i", "i", "-o", "o", "--limit", "cpu=1"],
         &["client", "create", "-n", "f", "-a", "a", "-i", "i", "-o", "o", "--limit", "memory=lots"],
         &["client", "create", "-n", "f", "-a", "a", "-i", "i", "-o", "o", "--on-error", "retry"],
@@ -362,4 +366,46 @@ fn a_bench_checks_what_it_measures() {
     let output = run(&["bench", "--records", "500", "--workload", "keyed-count", "--archive", &archive]);
     assert_eq!(output.status.code(), Some(1));
     assert!(err(&output).contains("did not deliver each record exactly once"), "{}", err(&output));
+}
+
+#[test]
+fn a_null_value_is_produced_and_printed_as_null() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    let produced = server.client(&["produce", "-n", "t", "--null", "-k", "k"]);
+    assert_eq!((out(&produced), err(&produced)), ("Event produced\n", ""));
+    assert!(server.client(&["produce", "-n", "t", "-c", "null"]).status.success());
+    let consumed = server.client(&["consume", "-n", "t", "-c", "2", "-t", "60s"]);
+    assert_eq!((out(&consumed), err(&consumed)), ("null\n\"null\"\n", ""));
+    assert!(server.terminate(Signal::TERM));
+}
+
+#[test]
+fn topics_are_named_in_their_text_form_everywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    let (input, output) = ("persistent://t/n/in", "t/n/out");
+    let archive = echo(&folder);
+    let created = server.client(&["create", "-n", "f", "-a", &archive, "-i", input, "-o", output]);
+    assert_eq!(err(&created), "");
+    assert!(server.client(&["produce", "-n", input, "-c", "e"]).status.success());
+    assert_eq!(out(&server.client(&["consume", "-n", output, "-t", "60s"])), "\"e\"\n");
+    assert!(out(&server.client(&["topic", "describe", "-n", input])).contains("name       persistent://t/n/in\n"));
+    let described = server.client(&["describe", "-n", "f"]);
+    assert!(out(&described).contains("inputs    persistent://t/n/in\n"), "{}", out(&described));
+
+    for args in [
+        &["produce", "-n", "t@prod", "-c", "e"][..],
+        &["consume", "-n", "t@prod", "-t", "1ms"],
+        &["topic", "create", "-n", "t@prod"],
+        &["topic", "describe", "-n", "t@prod"],
+        &["topic", "delete", "-n", "t@prod"],
+        &["create", "-n", "g", "-a", &archive, "-i", "t@prod", "-o", "o"],
+        &["update", "-n", "f", "-o", "t@kafka://h:1"],
+    ] {
+        let refused = server.client(args);
+        assert_eq!(refused.status.code(), Some(1), "{args:?}");
+        assert!(err(&refused).starts_with("error FS-1309: topic 't@"), "{args:?}: {}", err(&refused));
+    }
+    assert!(server.terminate(Signal::TERM));
 }

@@ -75,8 +75,10 @@ pub struct ConsumeOptions {
 /// An event with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consumed {
-    /// The payload as one JSON string, as the server gave it.
+    /// The payload as one JSON string, as the server gave it; `null` when the value is null.
     pub json: Bytes,
+    /// Whether the value is null, which is not an empty one.
+    pub is_null: bool,
     /// Whether the payload was not UTF-8, so that the string is its base64.
     pub base64: bool,
     /// The partition.
@@ -106,6 +108,11 @@ impl Client {
         self.json(self.producing(topic, options)?.body(payload)).await
     }
 
+    /// Appends one event whose value is null and waits until it is durable.
+    pub async fn produce_null(&self, topic: &str, options: &ProduceOptions) -> Result<Produced, ClientError> {
+        self.json(self.producing(topic, options)?.query(&[("null", true)])).await
+    }
+
     /// Appends many events, one per line, and waits until all are durable.
     pub async fn produce_lines(
         &self,
@@ -132,6 +139,7 @@ impl Client {
         let text = |name| response.headers().get(name).and_then(|v| v.to_str().ok());
         let mut event = Consumed {
             json: Bytes::new(),
+            is_null: text(header::NULL) == Some("true"),
             base64: text(header::ENCODING) == Some("base64"),
             partition,
             position,

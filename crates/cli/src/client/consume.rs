@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! `client consume`: waits for events and prints each as one JSON string.
+//! `client consume`: waits for events and prints each as one JSON string, or as `null` when its value is null.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use fnstream_api::{Client, ConsumeOptions, ReadFrom};
 use crate::failure::{Failure, Result};
 use crate::output;
 
-/// Wait for the next event of a topic and print it as one JSON string.
+/// Wait for the next event of a topic and print it as one JSON string; null when its value is null.
 #[derive(clap::Args)]
 pub struct Args {
     /// Name of the topic

@@ -149,7 +149,10 @@ fn text(letter: &DeadLetter) -> String {
     for header in &letter.headers {
         out += &format!("header    {}: {}\n", header.name, header.value);
     }
-    out += &format!("value     {}\n", letter.value);
+    match &letter.value {
+        Some(value) => out += &format!("value     {value}\n"),
+        None => out += "no value  it is null\n",
+    }
     if let Some(backtrace) = &letter.backtrace {
         out += &format!("\n{backtrace}\n");
     }

@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! `client produce`: one event, or one for each line of a file.
+//! `client produce`: one event, one whose value is null, or one for each line of a file.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -28,6 +28,9 @@ pub struct Args {
     /// File with one event per line; - is standard input
     #[arg(short, long, group = "what")]
     file: Option<String>,
+    /// Send an event whose value is null, which is not an empty one
+    #[arg(long, group = "what")]
+    null: bool,
     /// Key of the events: events of one key stay in order
     #[arg(short, long, allow_hyphen_values = true)]
     key: Option<String>,
@@ -49,6 +52,10 @@ pub async fn run(client: &Client, args: Args) -> Result {
         key: args.key.map(String::into_bytes),
         headers: args.headers.into_iter().map(|(name, value)| (name, value.into_bytes())).collect(),
     };
+    if args.null {
+        client.produce_null(&args.name, &options).await?;
+        return output::line("Event produced");
+    }
     if let Some(content) = args.content {
         client.produce(&args.name, content, &options).await?;
         return output::line("Event produced");

@@ -201,7 +201,7 @@ fn shown(waiting: &WaitingDeadLetter) -> Answer<DeadLetter> {
             .iter()
             .map(|(name, value)| RecordHeader { name: name.to_owned(), value: text(value) })
             .collect(),
-        value: text(record.bytes()),
+        value: record.value.map(text),
         encoding: if is_text { "utf-8".to_owned() } else { "base64".to_owned() },
     })
 }

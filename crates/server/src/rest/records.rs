@@ -34,12 +34,15 @@ const MAX_RECORDS: usize = 65_536;
 /// The body is one event as it is; with the content type `application/x-ndjson` it is one event per line, and with
 /// `application/vnd.function-stream.frame` one packed frame of records with keys, headers and times of their own. The
 /// answer comes when all are durable.
+///
+/// An event whose value is null comes of `null=true` without a body, or of a frame. A line `null` is an event of four bytes.
 #[utoipa::path(put, path = "/api/v1/produce/{queue}", tag = openapi::EVENTS,
     params(
         ("queue" = String, Path, description = "the topic's name"),
         ("partition" = Option<u32>, Query, description = "the partition; without it the key decides, and without a key the server takes turns"),
         ("key" = Option<String>, Query, description = "the key of each event"),
         ("timestamp" = Option<i64>, Query, description = "the time of each event in milliseconds since the Unix epoch; without it that of its arrival"),
+        ("null" = Option<bool>, Query, description = "true appends one event whose value is null, which is not an empty one; the body must be empty then"),
         ("FS-Key" = Option<String>, Header, description = "the key of each event, percent-encoded, in place of the query's"),
         ("FS-Header" = Option<String>, Header, description = "a header of each event as name=value, both percent-encoded; may be repeated"),
     ),
@@ -53,22 +56,25 @@ const MAX_RECORDS: usize = 65_536;
     ))]
 pub async fn produce(State(app): State<Arc<App>>, Name(topic): Name, request: Request) -> Answer<Json<Produced>> {
     let (head, body) = request.into_parts();
-    let query = Query::parse(&head.uri, &["partition", "key", "timestamp"])?;
+    let query = Query::parse(&head.uri, &["partition", "key", "timestamp", "null"])?;
     let partition = query.read("partition", str::parse)?;
     let timestamp = query.read("timestamp", str::parse)?;
+    let is_null = query.read("null", str::parse::<bool>)?.unwrap_or(false);
     let labels = payload::Labels::read(&head.headers, query.bytes("key"), timestamp)?;
     let body = body::read(&head.headers, body, app.config.max_produce_bytes).await?;
-    if body.is_empty() {
-        return Err(Failure::new(ErrorCode::EmptyBody, "the request has no body"));
-    }
-    let records = payload::records(&head.headers, &body, &labels, app.records.now_ms())?;
+    let records = match (is_null, body.is_empty()) {
+        (true, _) => payload::null(&head.headers, &body, &labels, app.records.now_ms())?,
+        (false, true) => return Err(Failure::new(ErrorCode::EmptyBody, "the request has no body")),
+        (false, false) => payload::records(&head.headers, &body, &labels, app.records.now_ms())?,
+    };
     Ok(Json(app.records.produce(&topic, partition, records).await?))
 }
 
 /// Waits for the next event of a topic, which is made with one partition when it is not there.
 ///
 /// By default the answer is the payload as one JSON string; of a payload that is not UTF-8 it is the base64, and
-/// `FS-Encoding` says so. Without `from` the place of a group moves on: an event goes to one consumer of each group, and a
+/// `FS-Encoding` says so. Of an event whose value is null it is the JSON `null`, and nothing in the formats `raw` and `base64`;
+/// `FS-Null` says so in each of them. Without `from` the place of a group moves on: an event goes to one consumer of each group, and a
 /// new group begins at the oldest event. With `from` no place moves: `FS-Next-Position` says where to go on.
 #[utoipa::path(get, path = "/api/v1/consume/{queue}", tag = openapi::EVENTS,
     params(
@@ -90,6 +96,7 @@ pub async fn produce(State(app): State<Arc<App>>, Name(topic): Name, request: Re
             ("FS-Key" = String, description = "the event's key, percent-encoded"),
             ("FS-Header" = String, description = "a header of the event as name=value, percent-encoded; repeated for each"),
             ("FS-Encoding" = String, description = "of format json: 'utf-8', or 'base64' of a payload that is not UTF-8"),
+            ("FS-Null" = bool, description = "'true' when the event's value is null; absent otherwise, and of format frame"),
             ("FS-Count" = u32, description = "how many records the answer has"),
             ("FS-Skipped-From" = String, description = "where the group stood, when retention dropped events that it had not consumed"),
         )),

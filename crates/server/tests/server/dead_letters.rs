@@ -45,7 +45,7 @@ async fn all(fixture: &Fixture, topic: &str, from: usize, count: usize) -> Vec<S
 }
 
 fn brief(letter: &DeadLetter) -> (String, String, String, u64) {
-    (letter.value.clone(), letter.position.clone(), letter.code.clone(), letter.attempts)
+    (letter.value.clone().unwrap(), letter.position.clone(), letter.code.clone(), letter.attempts)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,7 +118,7 @@ async fn dropped_letters_are_gone_also_after_a_restart() {
     assert_eq!((done.dropped, done.waiting, done.finished), (3, 2, true));
     let fixture = fixture.restart().await;
     let letters = fixture.client.list_dead_letters("f", 100).await.unwrap();
-    assert_eq!(letters.letters.iter().map(|l| l.value.as_str()).collect::<Vec<_>>(), ["x998", "x999"]);
+    assert_eq!(letters.letters.iter().map(|l| l.value.as_deref()).collect::<Vec<_>>(), [Some("x998"), Some("x999")]);
     assert_eq!(fixture.client.show_dead_letter("f", "0:0").await.unwrap_err().code(), "FS-1308");
     fixture.described("f", |f| f.tasks.first().is_some_and(|task| task.epoch > 0)).await;
     let done = fixture.client.drop_dead_letters("f", &LetterDrop { count: None, all: true }).await.unwrap();
@@ -160,5 +160,22 @@ async fn wrong_requests_about_letters_are_refused() {
     // What waits can be seen while the function rests, but nothing can be done with it.
     assert_eq!(client.list_dead_letters("f", 1).await.unwrap().waiting, 5);
     assert_eq!(client.replay_dead_letters("f", &LetterSelection::default()).await.unwrap_err().code(), "FS-1105");
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_letter_of_a_null_value_shows_null() {
+    let fixture = Fixture::new().await;
+    let function = fixture.function(trap(), "in", "out").await;
+    fixture.client.create_function("f", &function).await.unwrap();
+    let key = fnstream_api::ProduceOptions { key: Some(b"k".to_vec()), ..Default::default() };
+    fixture.client.produce_null("in", &key).await.unwrap();
+    fixture.client.produce("in", "null", &key).await.unwrap();
+    fixture.described("f", |f| f.tasks.first().is_some_and(|task| task.records_in == 2)).await;
+    let letters = fixture.client.list_dead_letters("f", 10).await.unwrap().letters;
+    let shown: Vec<_> = letters.iter().map(|letter| (letter.key.as_deref(), letter.value.as_deref())).collect();
+    assert_eq!(shown, [(Some("k"), None), (Some("k"), Some("null"))]);
+    let body = reqwest::get(fixture.url("/api/v1/function/f/dead-letters/0:0")).await.unwrap().text().await.unwrap();
+    assert!(body.contains(r#""value":null"#), "{body}");
     fixture.server.shutdown().await.unwrap();
 }

@@ -128,3 +128,60 @@ async fn a_key_decides_the_partition_and_a_partition_can_be_named() {
     assert_eq!(fixture.client.produce("t", "x", &options).await.unwrap().runs[0].partition, 5);
     fixture.server.shutdown().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_null_value_is_neither_an_empty_one_nor_the_text_null() {
+    let fixture = Fixture::new().await;
+    let key = Some(b"k".to_vec());
+    let headers = vec![("why".to_owned(), b"gone".to_vec())];
+    let options =
+        ProduceOptions { key: key.clone(), headers: headers.clone(), timestamp: Some(7), ..ProduceOptions::default() };
+    assert_eq!(fixture.client.produce_null("t", &options).await.unwrap().count, 1);
+    fixture.client.produce("t", "null", &Default::default()).await.unwrap();
+    let mut frame = FrameBuilder::new();
+    frame.push(RecordRef::new(b""));
+    frame.push(RecordRef::null());
+    fixture.client.produce_frame("t", frame.to_bytes()).await.unwrap();
+
+    for (json, is_null) in [("null", true), ("\"null\"", false), ("\"\"", false), ("null", true)] {
+        let event = fixture.client.consume("t", &within_long()).await.unwrap().unwrap();
+        assert_eq!((event.json.as_ref(), event.is_null), (json.as_bytes(), is_null), "at {}", event.position);
+        if event.position == "0" {
+            assert_eq!((event.key, event.headers, event.timestamp), (key.clone(), headers.clone(), 7));
+        }
+    }
+    for format in ["json", "raw", "base64"] {
+        let answer = async |at: u32| {
+            let url = fixture.url(&format!("/api/v1/consume/t?from={at}&format={format}"));
+            let answer = reqwest::get(url).await.unwrap();
+            let headers = [header::NULL, header::ENCODING].map(|name| answer.headers().get(name).cloned());
+            (headers, answer.status(), answer.text().await.unwrap())
+        };
+        let ([null, encoding], status, body) = answer(0).await;
+        assert_eq!((null.unwrap(), encoding, status.as_u16()), ("true".parse().unwrap(), None, 200), "{format}");
+        assert_eq!(body, if format == "json" { "null" } else { "" });
+        assert_eq!(answer(2).await.0[0], None, "an empty value is none that is null, {format}");
+    }
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_null_value_with_a_body_or_of_many_events_is_refused() {
+    let fixture = Fixture::new().await;
+    for (query, content, body, why) in [
+        ("null=true", "text/plain", "x", "an event whose value is null has no body"),
+        ("null=true", header::LINES, "", "but the content type 'application/x-ndjson' is of several"),
+        ("null=true", header::FRAME, "", "is of several"),
+        ("null=yes", "text/plain", "", "'null'"),
+        ("null=true&null=true", "text/plain", "", "null"),
+        ("null=false", "text/plain", "", "the request has no body"),
+    ] {
+        let url = fixture.url(&format!("/api/v1/produce/t?{query}"));
+        let answer = reqwest::Client::new().put(url).header("content-type", content).body(body).send().await.unwrap();
+        assert_eq!(answer.status(), 400, "{query} {content}");
+        let told = answer.text().await.unwrap();
+        assert!(told.contains(why), "{query} {content}: {told}");
+    }
+    assert_eq!(fixture.client.list_topics().await.unwrap(), Vec::<String>::new(), "nothing was appended");
+    fixture.server.shutdown().await.unwrap();
+}

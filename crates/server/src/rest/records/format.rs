@@ -22,7 +22,7 @@ use crate::rest::failure::{Answer, Failure};
 /// What the body of an answer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// The payload as one JSON string.
+    /// The payload as one JSON string; `null` when the value is null.
     Json,
     /// The payload.
     Raw,
@@ -63,6 +63,7 @@ pub fn answer(topic: &str, delivered: &Delivered, format: Format) -> Answer<Resp
         Format::Frame => (header::FRAME, batch.bytes().clone()),
         Format::Raw => ("application/octet-stream", Bytes::copy_from_slice(first.bytes())),
         Format::Base64 => ("text/plain", STANDARD.encode(first.bytes()).into()),
+        Format::Json if first.value.is_none() => ("application/json", Bytes::from_static(b"null")),
         Format::Json => {
             let text = std::str::from_utf8(first.bytes()).map_err(|_| STANDARD.encode(first.bytes()));
             headers.add(header::ENCODING, if text.is_ok() { "utf-8" } else { "base64" });
@@ -89,6 +90,9 @@ impl Headers {
 
     fn add_record(&mut self, record: &RecordView<'_>) {
         self.add(header::TIMESTAMP, record.timestamp);
+        if record.value.is_none() {
+            self.add(header::NULL, true);
+        }
         if let Some(key) = record.key {
             self.add(header::KEY, header::encode_key(key));
         }

@@ -50,12 +50,27 @@ fn malformed(name: &str) -> Failure {
     Failure::invalid(format!("{name} is not percent-encoded: '%' must be followed by two hexadecimal digits"))
 }
 
+/// The record of a request for one whose value is null.
+pub fn null(headers: &HeaderMap, body: &[u8], labels: &Labels, now_ms: i64) -> Answer<FrameBuilder> {
+    if !body.is_empty() {
+        return Err(Failure::invalid(
+            "'null=true' and a body are both given: an event whose value is null has no body",
+        ));
+    }
+    let media_type = media_type(headers);
+    if matches!(media_type.as_str(), header::LINES | header::FRAME) {
+        let message = format!("'null=true' appends one event, but the content type '{media_type}' is of several");
+        return Err(Failure::invalid(message));
+    }
+    let mut records = FrameBuilder::new();
+    records.push(RecordRef { value: None, ..labels.record(b"", now_ms) });
+    Ok(records)
+}
+
 /// The records of a body that is not empty.
 pub fn records(headers: &HeaderMap, body: &[u8], labels: &Labels, now_ms: i64) -> Answer<FrameBuilder> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let mut records = FrameBuilder::new();
-    match media_type.as_str() {
+    match media_type(headers).as_str() {
         header::LINES => {
             for (index, line) in lines(body).enumerate() {
                 if line.is_empty() {
@@ -77,6 +92,11 @@ pub fn records(headers: &HeaderMap, body: &[u8], labels: &Labels, now_ms: i64) -
         _ => records.push(labels.record(body, now_ms)),
     }
     Ok(records)
+}
+
+fn media_type(headers: &HeaderMap) -> String {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// The lines of a text without their ends, which are LF or CR LF; the last one may lack it.
