@@ -94,6 +94,7 @@ fn read(topics: &dyn Topics, partition: &TopicPartition, from: Position) -> Vec<
     let (mut all, mut next) = (Vec::new(), from);
     while let Some(batch) = must("reading", topics.read(partition, next, ALL)) {
         assert!(!batch.is_empty(), "a batch has at least one record");
+        assert!(batch.position(0) >= next, "a batch begins at or after the place that was asked for");
         all.extend(batch.iter().map(|(position, record)| (position, record.bytes().to_vec())));
         next = batch.end().unwrap_or(next);
     }
