@@ -15,10 +15,13 @@ pub fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Called with the digest of an artifact whose pin is dropped.
+type Release = dyn FnOnce(&str) + Send + Sync;
+
 /// Keeps an artifact from being swept while it lives, whichever process sweeps.
 pub struct Pin {
     digest: String,
-    release: Option<Box<dyn FnOnce(&str) + Send + Sync>>,
+    release: Option<Box<Release>>,
 }
 
 impl Pin {

@@ -12,7 +12,7 @@ use crate::artifacts::{Artifacts, InUse, Pin, digest};
 use crate::error::{Error, ErrorCode, Result};
 
 /// The artifacts as one process sees them.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct MemArtifacts {
     shared: Arc<Mutex<Shared>>,
     process: u32,
@@ -23,12 +23,6 @@ struct Shared {
     files: BTreeMap<String, Vec<u8>>,
     pins: HashMap<(u32, String), usize>,
     last_process: u32,
-}
-
-impl Default for MemArtifacts {
-    fn default() -> Self {
-        MemArtifacts { shared: Arc::default(), process: 0 }
-    }
 }
 
 impl MemArtifacts {

@@ -22,7 +22,7 @@ const GROWTH: usize = 192 << 20;
 pub fn limits() -> Limits {
     Limits {
         memory: 16 << 20,
-        call_time: Duration::from_millis(200),
+        call_time: Duration::from_millis(50),
         start_time: Duration::from_millis(400),
         ..Limits::default()
     }
