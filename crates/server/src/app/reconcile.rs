@@ -154,10 +154,7 @@ impl Reconciler {
 
     /// Waits a while; `false` when the server closes.
     async fn pause(&self) -> bool {
-        tokio::select! {
-            () = tokio::time::sleep(RETRY) => true,
-            () = self.ops.closing().cancelled() => false,
-        }
+        tokio::time::timeout(RETRY, self.ops.closing().cancelled()).await.is_err()
     }
 
     async fn list(self: &Arc<Self>) -> Result<Vec<FunctionEntry>> {

@@ -32,6 +32,7 @@ impl At {
 
 /// What there is of a function here.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each function, and most of them run")]
 pub(super) enum Life {
     /// Nothing runs.
     Resting,

@@ -17,6 +17,7 @@ use super::plan::{At, End, Facts, Life, Step, next};
 
 /// What is to be done without the lock.
 #[derive(Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "it is made for a change and taken apart at once")]
 pub(super) enum Act {
     /// Load a program and start the function; the number says whether that is still wanted when it is loaded, and whether
     /// whoever made it writes into its log that it was started.

@@ -51,6 +51,7 @@ impl Group {
 }
 
 /// What came of an attempt to take, while nobody has it yet.
+#[expect(clippy::large_enum_variant, reason = "it is made for an attempt and taken apart at once")]
 enum Untaken {
     Taken(Taken),
     Nothing,
