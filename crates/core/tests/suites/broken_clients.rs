@@ -332,7 +332,7 @@ impl Groups for BrokenGroups {
                 let again = {
                     let mut memory = self.memory.lock();
                     memory.turn += 1;
-                    memory.turn % 7 == 0
+                    memory.turn.is_multiple_of(7)
                 };
                 let taking = self.sound.take(group, partitions, limit, free)?;
                 if let (true, Taking::Taken(taken)) = (again, &taking) {

@@ -105,7 +105,7 @@ fn check_letters(world: &World) -> BTreeSet<u64> {
             // Each time that a letter is given up again its attempts go on counting.
             // What is refused for good is not tried again.
             let is_refused = world.chain.oversize && is_oversize(id);
-            assert!(letter.attempts % 3 == 0 || is_refused, "{} attempts of {id}", letter.attempts);
+            assert!(letter.attempts.is_multiple_of(3) || is_refused, "{} attempts of {id}", letter.attempts);
             all.insert(id);
         }
     }

@@ -49,7 +49,11 @@ fn a_loop_on_a_busy_machine_has_all_of_its_processor_time() {
     let busy = 2 * thread::available_parallelism().unwrap().get();
     thread::scope(|scope| {
         for _ in 0..busy {
-            scope.spawn(|| while !done.load(Ordering::Relaxed) {});
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
         }
         let begun = (Instant::now(), thread_time());
         let failure = task.fail(&["a"]);
