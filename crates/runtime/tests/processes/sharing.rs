@@ -57,6 +57,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Loads one artifact after the other, says so, and sees that what it uses stays.
+#[expect(clippy::print_stderr, reason = "the process that started this one reads it")]
 pub fn churn(dir: &Path) -> ExitCode {
     let runtime = runtime(dir);
     let mut in_use = VecDeque::new();
@@ -64,7 +65,6 @@ pub fn churn(dir: &Path) -> ExitCode {
         let artifact = artifact(number);
         in_use.push_back((artifact.clone(), runtime.load(&artifact).unwrap()));
         if let Some((lost, _)) = in_use.iter().find(|(artifact, _)| !is_kept(dir, artifact)) {
-            #[expect(clippy::print_stderr, reason = "the process that started this one reads it")]
             eprintln!("code in use was removed: {}", hex(&Sha256::digest(lost)));
             return ExitCode::FAILURE;
         }
