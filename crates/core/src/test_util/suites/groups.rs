@@ -42,6 +42,9 @@ pub const CHECKS: &[Check<dyn GroupsHarness>] = checks![
     places_are_listed_and_go_with_the_topic,
 ];
 
+/// More records than any check appends.
+const MOST: usize = 1_000;
+
 fn fill(harness: &dyn GroupsHarness, values: &[&[u8]]) {
     create(&*harness.topics(), "t", 2);
     add(harness, 0, values);
@@ -83,6 +86,7 @@ fn rest(groups: &dyn Groups, group: &str) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
     while let Taking::Taken(taken) = take_some(groups, group, 1) {
         all.push(value(&taken));
+        assert!(all.len() <= MOST, "records come again without end");
         groups.accept(taken.claim);
     }
     all
@@ -128,6 +132,7 @@ fn consume(groups: &dyn Groups, group: &str, patience: Duration) -> Vec<Vec<u8>>
         match must("taking", groups.take(group, &both(), PollLimit { records: 1, ..ALL }, waker)) {
             Taking::Taken(taken) => {
                 all.push(value(&taken));
+                assert!(all.len() <= MOST, "records come again without end");
                 groups.accept(taken.claim);
             }
             Taking::Nothing => return all,
