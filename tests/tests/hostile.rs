@@ -5,6 +5,7 @@
 //! all the while. What they can do to the runtime alone is tested in `crates/runtime/tests/hostile`.
 
 use anyhow::{Context, Result, ensure};
+use fnstream_api::units::Quantity;
 use fnstream_api::{Client, ConsumeOptions, ProduceOptions};
 use fnstream_core::ErrorCode;
 use fnstream_tests::chain::function;
@@ -70,7 +71,9 @@ impl Site {
         let path = self.node.folder().join(format!("{name}.wasm"));
         std::fs::write(&path, artifact)?;
         let path = path.to_str().context("a temporary folder with an odd name")?;
-        let described = function(path, &format!("{name}-in"), &format!("{name}-out"), 1);
+        let mut described = function(path, &format!("{name}-in"), &format!("{name}-out"), 1);
+        // Processor time, which those that waste it are given last.
+        described.limits.call_time = Some(Quantity::Number(2_000));
         Ok(self.client.create_function(name, &described).await.map(drop))
     }
 
