@@ -20,6 +20,7 @@ use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
 use rustyline::{CompletionType, Config, Editor};
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::NOT_REACHED;
 use super::completer::Words;
@@ -69,6 +70,8 @@ pub fn run(runtime: &Runtime, session: &Arc<Session>, format: Format) -> Result 
         complain(&trouble);
         return Err(Failure::Told(NOT_REACHED));
     }
+    // From here on no Ctrl-C ends the program, whatever it does at that moment.
+    let _interrupts = runtime.block_on(async { interrupts() })?;
     let config =
         Config::builder().completion_type(CompletionType::List).max_history_size(REMEMBERED).map_err(broken)?;
     let mut editor = Prompt::with_config(config.build()).map_err(broken)?;
@@ -131,7 +134,7 @@ fn carry_out(
 ) -> Result {
     for statement in statements {
         let begun = Instant::now();
-        match runtime.block_on(answer(session, statement, text)) {
+        match runtime.block_on(answer(session, statement, text))? {
             None => {
                 output::complain("no longer waiting: the server may carry it out all the same");
                 break;
@@ -151,11 +154,18 @@ async fn answer(
     session: &Session,
     statement: &Located<Statement>,
     text: &str,
-) -> Option<std::result::Result<Answer, Trouble>> {
-    tokio::select! {
+) -> Result<Option<std::result::Result<Answer, Trouble>>> {
+    // Before the statement is sent, so that none is missed.
+    let mut interrupts = interrupts()?;
+    Ok(tokio::select! {
         answer = session.execute(&statement.node, statement.text(text)) => Some(answer),
-        Ok(()) = tokio::signal::ctrl_c() => None,
-    }
+        _ = interrupts.recv() => None,
+    })
+}
+
+/// Tells of each Ctrl-C from now on.
+fn interrupts() -> Result<Signal> {
+    Ok(signal(SignalKind::interrupt())?)
 }
 
 fn complain(trouble: &Trouble) {

@@ -180,6 +180,15 @@ fn ctrl_c_ends_waiting_for_an_answer() {
 }
 
 #[test]
+fn an_interrupt_while_nothing_is_asked_ends_nothing() {
+    let (fake, folder) = (Fake::start(), TempDir::new().unwrap());
+    let mut terminal = prompt(&fake, &folder);
+    terminal.interrupts();
+    terminal.types("stop function word-count;\r");
+    terminal.reads("is stopped");
+}
+
+#[test]
 fn what_was_typed_is_there_the_next_time_and_for_nobody_else() {
     let (fake, folder) = (Fake::start(), TempDir::new().unwrap());
     let mut terminal = prompt(&fake, &folder);
