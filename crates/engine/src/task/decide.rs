@@ -15,7 +15,7 @@ use std::time::Duration;
 pub(crate) use self::dirty::{DirtyBounds, DirtyFacts, is_congested, should_apply};
 pub(crate) use self::recovery::{
     Recovery, Verdict, after_call_failure, after_commit_failure, after_lone_failure, after_open_failure,
-    after_source_failure, after_time_failure, backoff, isolation_limit,
+    after_source_failure, after_time_failure, backoff,
 };
 use crate::config::EpochBounds;
 
@@ -73,7 +73,7 @@ pub(crate) enum Time {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Search {
     Nothing,
-    /// The culprit among records: an epoch is one batch.
+    /// The culprit among records: the epoch takes no further batch.
     Record,
     /// One among calls of time: they get epochs of their own.
     Time,

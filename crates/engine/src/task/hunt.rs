@@ -18,15 +18,15 @@ use fnstream_core::record::{Position, Positions, TopicPartition};
 use fnstream_core::runtime::CallFailure;
 use fnstream_core::spec::ErrorPolicy;
 
-use super::decide::{Recovery, Verdict, after_lone_failure, after_time_failure, isolation_limit};
+use super::decide::{Recovery, Verdict, after_lone_failure, after_time_failure};
 
 /// The search for a culprit.
 #[derive(Default)]
 pub(crate) struct Hunt {
     /// The most records of an epoch; as many as usual when it is not set.
     limit: Option<usize>,
-    /// The next epoch has only good records: the culprit comes after it.
-    culprit_is_next: bool,
+    /// The culprit is known: it comes after so many records that are good, which are still to be handed in.
+    ahead: Option<usize>,
     suspect: Option<Suspect>,
     time: Option<TimeTrouble>,
 }
@@ -51,14 +51,18 @@ pub(crate) struct Suspect {
 }
 
 impl Hunt {
-    /// The most records of the next epoch, while a culprit is looked for.
-    pub(crate) fn limit(&self) -> Option<usize> {
-        self.limit
+    /// The most records of the next batch, while a culprit is looked for and the open epoch has so many.
+    pub(crate) fn limit(&self, open: u64) -> Option<usize> {
+        match self.ahead {
+            Some(good @ 1..) => Some(good.saturating_sub(open as usize).max(1)),
+            _ => self.limit,
+        }
     }
 
-    /// Reports whether a culprit is looked for.
-    pub(crate) fn is_on(&self) -> bool {
-        self.limit.is_some()
+    /// Reports whether the open epoch of so many records ends, so that a culprit is found: with each batch, or before the
+    /// culprit where it is known.
+    pub(crate) fn ends_epoch(&self, open: u64) -> bool {
+        self.limit.is_some() && self.ahead.is_none_or(|good| open as usize >= good)
     }
 
     /// The most timers of a call, while one that fails is looked for.
@@ -94,10 +98,20 @@ impl Hunt {
         self.time.take_if(|trouble| trouble.limit >= usual);
     }
 
-    /// An epoch of `size` records failed, of which the first `good` are known to be good.
-    pub(crate) fn failed_among(&mut self, size: usize, good: usize, culprit_is_known: bool) {
-        self.limit = Some(isolation_limit(size, good, culprit_is_known));
-        self.culprit_is_next = culprit_is_known && good > 0;
+    /// An epoch of `size` records failed; where it is known at which, the records before it are `good`.
+    pub(crate) fn failed_among(&mut self, size: usize, good: Option<usize>) {
+        self.limit = Some(good.map_or(size / 2, |_| 1).max(1));
+        self.ahead = good;
+    }
+
+    /// An epoch of so many records is handed in.
+    pub(crate) fn handed_in(&mut self, records: u64) {
+        self.ahead = match self.ahead {
+            Some(good @ 1..) => Some(good.saturating_sub(records as usize)),
+            // It was the culprit's, and nothing failed.
+            Some(0) if records > 0 => None,
+            same => same,
+        };
     }
 
     /// A record failed that was alone in its epoch.
@@ -109,7 +123,7 @@ impl Hunt {
         policy: &ErrorPolicy,
     ) -> Verdict {
         self.limit = Some(1);
-        self.culprit_is_next = false;
+        self.ahead = None;
         let before = self.suspect.take().filter(|s| s.from == *from && s.position == position);
         let attempts = before.map_or(0, |suspect| suspect.attempts).saturating_add(1);
         let verdict = after_lone_failure(policy, attempts);
@@ -134,14 +148,10 @@ impl Hunt {
     pub(crate) fn committed(&mut self, positions: &Positions, usual: usize) {
         let passed = |s: &mut Suspect| positions.get(&s.from).is_some_and(|next| *next > s.position);
         self.suspect.take_if(passed);
-        self.limit = match self.limit {
-            _ if self.culprit_is_next => Some(1),
-            // Still alone: whatever came between was another input's.
-            Some(limit) if self.suspect.is_some() => Some(limit),
-            Some(limit) => Some(limit.saturating_mul(2)).filter(|limit| *limit < usual),
-            None => None,
-        };
-        self.culprit_is_next = false;
+        // The culprit is still alone: it is to come, or what was committed was another input's.
+        if self.ahead.is_none() && self.suspect.is_none() {
+            self.limit = self.limit.map(|limit| limit.saturating_mul(2)).filter(|limit| *limit < usual);
+        }
     }
 }
 
@@ -175,12 +185,46 @@ mod tests {
     }
 
     #[test]
+    fn an_unknown_culprit_is_alone_after_halving() {
+        let mut hunt = Hunt::default();
+        let mut size = 1_000;
+        for _ in 0..10 {
+            hunt.failed_among(size, None);
+            size = hunt.limit(0).unwrap();
+            assert!(hunt.ends_epoch(size as u64));
+        }
+        assert_eq!(size, 1);
+    }
+
+    #[test]
     fn a_known_culprit_is_alone_after_what_is_good_before_it() {
         let mut hunt = Hunt::default();
-        hunt.failed_among(1000, 7, true);
-        assert_eq!(hunt.limit(), Some(7));
+        hunt.failed_among(1000, Some(7));
+        assert_eq!((hunt.limit(0), hunt.ends_epoch(0)), (Some(7), false));
+        // The source gives less than it may, and an epoch ends early.
+        assert_eq!((hunt.limit(4), hunt.ends_epoch(4)), (Some(3), false));
+        hunt.handed_in(4);
+        assert_eq!((hunt.limit(0), hunt.ends_epoch(3)), (Some(3), true));
         hunt.committed(&Positions::new(), 1024);
-        assert_eq!(hunt.limit(), Some(1));
+        assert_eq!(hunt.limit(0), Some(3));
+        // The rest is in flight, and the culprit is alone all the same; also after an epoch without records.
+        hunt.handed_in(3);
+        assert_eq!((hunt.limit(0), hunt.ends_epoch(1)), (Some(1), true));
+        hunt.committed(&Positions::new(), 1024);
+        hunt.handed_in(0);
+        hunt.committed(&Positions::new(), 1024);
+        assert_eq!(hunt.limit(0), Some(1));
+        // It was none: epochs grow.
+        hunt.handed_in(1);
+        hunt.committed(&Positions::new(), 1024);
+        assert_eq!(hunt.limit(0), Some(2));
+    }
+
+    #[test]
+    fn a_known_culprit_that_comes_first_is_alone_at_once() {
+        let mut hunt = Hunt::default();
+        hunt.failed_among(7, Some(0));
+        assert_eq!((hunt.limit(0), hunt.ends_epoch(1)), (Some(1), true));
     }
 
     #[test]
@@ -215,13 +259,13 @@ mod tests {
         let mut hunt = Hunt::default();
         hunt.failed_alone(&at(), Position(5), &trap(), &policy(0));
         hunt.committed(&Positions::from([(TopicPartition::new("other", 0), Position(9))]), 8);
-        assert_eq!(hunt.limit(), Some(1));
+        assert_eq!(hunt.limit(0), Some(1));
         hunt.committed(&Positions::from([(at(), Position(6))]), 8);
         assert!(hunt.doomed(&batch(5)).is_none());
-        assert_eq!(hunt.limit(), Some(2));
+        assert_eq!(hunt.limit(0), Some(2));
         hunt.committed(&Positions::new(), 8);
         hunt.committed(&Positions::new(), 8);
-        assert!(!hunt.is_on());
+        assert_eq!(hunt.limit(0), None);
     }
 
     #[test]

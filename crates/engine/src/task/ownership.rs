@@ -226,7 +226,7 @@ fn rejected(env: &TaskEnv, hunt: &mut Hunt, ended: &OpenEpoch, output: Option<&O
             Failure::new(Recovery::from(verdict), cause)
         }
         _ => {
-            hunt.failed_among(ended.size() as usize, 0, false);
+            hunt.failed_among(ended.size() as usize, None);
             Failure::new(Recovery::RestartNow, error)
         }
     }

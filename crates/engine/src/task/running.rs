@@ -194,7 +194,7 @@ impl Running {
             },
             in_flight: self.own.in_flight.as_ref().map_or(InFlight::Nothing, |_| InFlight::Epoch),
             time: if time_due && !worn { Time::Due } else { Time::Quiet },
-            search: Search::of(cx.hunt.is_on(), cx.hunt.time_apart()),
+            search: Search::of(cx.hunt.ends_epoch(self.epoch.records), cx.hunt.time_apart()),
         }
     }
 

@@ -71,16 +71,6 @@ pub(crate) fn after_source_failure(error: Error) -> Failure {
     }
 }
 
-/// The most records of a batch after a call failed in an epoch of `size` records, of which the first `good` are
-/// known to be good: fewer each time, down to the culprit alone, so that the records before it are committed.
-pub(crate) fn isolation_limit(size: usize, good: usize, culprit_is_known: bool) -> usize {
-    match (good, culprit_is_known) {
-        (1.., _) => good,
-        (0, true) => 1,
-        (0, false) => (size / 2).max(1),
-    }
-}
-
 /// The fate of a record that failed alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -130,17 +120,6 @@ pub(crate) fn backoff(failures: u32, min: Duration, max: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn isolation_reaches_one_record() {
-        let mut batch = 1000;
-        for _ in 0..10 {
-            batch = isolation_limit(batch, 0, false);
-        }
-        assert_eq!(batch, 1);
-        assert_eq!(isolation_limit(1000, 7, true), 7);
-        assert_eq!(isolation_limit(7, 0, true), 1);
-    }
 
     #[test]
     fn backoff_doubles_up_to_its_bound() {

@@ -24,7 +24,8 @@ impl Running {
     /// Takes a batch and has it processed.
     pub(super) fn feed(&mut self, cx: &mut Cx<'_>, now: Duration) -> Result<(), Failure> {
         let usual = cx.env.core.config.batch;
-        let records = cx.hunt.limit().unwrap_or(usual.records).min(usual.records).min(self.guest.fitting);
+        let records =
+            cx.hunt.limit(self.epoch.records).unwrap_or(usual.records).min(usual.records).min(self.guest.fitting);
         let limit = PollLimit { records: records.max(1), ..usual };
         if self.has_dead_letters(cx) {
             return self.feed_dead_letters(cx, limit, now);
@@ -171,7 +172,7 @@ impl Running {
             None => failure,
         };
         if size > 1 {
-            cx.hunt.failed_among(size, if known { good } else { 0 }, known);
+            cx.hunt.failed_among(size, known.then_some(good));
             return Failure::new(Recovery::RestartNow, failure);
         }
         let culprit = batch.map(|batch| (batch.from().clone(), batch.position(0))).or_else(|| self.epoch.last.clone());

@@ -30,6 +30,7 @@ impl Running {
             let (idle, news) = self.event_time.tell_idle();
             host.outbox.take_watermarks(idle, news)
         };
+        cx.hunt.handed_in(self.epoch.records);
         let ended = self.epoch.end();
         self.own.hand_in(cx.env, cx.waker, ended, watermarks, now)?;
         Ok(())
