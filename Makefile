@@ -13,7 +13,7 @@ ENV := source scripts/env.sh
 # One profile for everything, so that RocksDB and Cranelift are compiled once; never another lock than the committed one.
 CARGO_FLAGS := --release --locked
 
-.PHONY: help setup build_all build examples quickstart test bench crash-long soak scale neighbours fuzz fmt lint doc \
+.PHONY: help setup build_all build examples quickstart test bench poison crash-long soak scale neighbours fuzz fmt lint doc \
 	licence-check licence-fix openapi clean
 
 help: ## lists the targets
@@ -46,6 +46,11 @@ bench: build_all ## measures throughput and latency, beside the yardsticks of th
 		bin/function-stream bench --workload $$workload --compare
 	done
 	bin/function-stream bench --workload pass-through --rate 1000
+
+poison: build_all ## bad records in a backlog: records per second of processor time (POISON_BIN=another build)
+	@$(ENV)
+	FNSTREAM_BIN=$(or $(POISON_BIN),$(CURDIR)/bin/function-stream) FNSTREAM_EXAMPLES=$(CURDIR)/bin \
+		cargo test $(CARGO_FLAGS) -p fnstream-tests --test poison -- --ignored --nocapture
 
 crash-long: build_all ## the crash tests with many more kills (CRASH_KILLS=2000)
 	@$(ENV)

@@ -27,6 +27,9 @@ pub struct FunctionSummary {
     pub dead_lettered: u64,
     /// Records that were given up and not kept since the server was started.
     pub skipped: u64,
+    /// Records whose timestamps were too far ahead of the clock to move the watermark, since the server was started.
+    #[serde(default)]
+    pub ahead: u64,
     /// Times that a task was opened again after a failure, since the server was started.
     pub restarts: u64,
     /// Records of its inputs that it has not committed yet; not known while it does not run, or when a broker does not say.

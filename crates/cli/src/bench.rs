@@ -12,9 +12,10 @@
 //! but zero is a failure of the command, except where the variant promises less.
 //!
 //! Reading order: this file, [`workload`] (what the records are and what must come out), [`target`] (where it runs:
-//! [`own`] or [`remote`]), [`copy`], [`throughput`], [`latency`], [`report`].
+//! [`own`] or [`remote`]), [`copy`], [`baselines`], [`throughput`], [`latency`], [`report`].
 
 mod artifact;
+mod baselines;
 mod copy;
 mod latency;
 mod machine;

@@ -62,7 +62,7 @@ type: processor
 input-groups:
   - inputs:
       - {input-type: log, topic: a, watermark: monotonic}
-      - {input-type: log, topic: b, schema: bytes, watermark: {strategy: bounded, delay: 5s, idle-timeout: 30s}}
+      - {input-type: log, topic: b, schema: bytes, watermark: {strategy: bounded, delay: 5s, idle-timeout: 30s, max-ahead: 1h}}
   - [{input-type: log, topic: c, watermark: none}]
 outputs: [{output-type: log, topic: x}, {output-type: log, topic: y, schema: none}]
 input-selector: group-parallel

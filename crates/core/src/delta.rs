@@ -11,18 +11,31 @@
 //! later write = replaces the entry, except that a merge appends to it
 //! delete_range drops the entries that it covers, then stands for everything below this layer
 //! ```
+//!
+//! Each entry keeps the hash of its key ([`HashedKey`]), so that a read hashes a key once for all layers, and entries move
+//! from one delta into another without being hashed again.
 
-use std::collections::{BTreeSet, HashMap};
+mod hashed;
+
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use fnstream_frame::{FrameError, OpList, StateOp};
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry as Slot;
+
+pub use self::hashed::HashedKey;
 
 use crate::error::{Error, ErrorCode, Result};
 
 /// Version byte of [`Delta::encode`].
 const VERSION: u8 = 1;
+
+/// So many keys are added to an index at least before it is given up.
+const LEAST_UNSCANNED: usize = 1024;
 
 /// What a delta says of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +46,16 @@ pub enum Write {
     Delete,
     /// The key has the value below, if any, with these bytes appended.
     Merge(Bytes),
+}
+
+impl Write {
+    /// What is put or appended.
+    pub fn value(&self) -> Option<&Bytes> {
+        match self {
+            Write::Put(value) | Write::Merge(value) => Some(value),
+            Write::Delete => None,
+        }
+    }
 }
 
 /// What a delta answers to a read.
@@ -67,22 +90,45 @@ impl KeyRange {
 /// State writes, the last one per key.
 #[derive(Debug, Default)]
 pub struct Delta {
-    entries: HashMap<Bytes, Write, ahash::RandomState>,
+    entries: HashTable<Entry>,
     ranges: Vec<KeyRange>,
-    /// The keys in order; built by the first scan and kept from then on, since most functions never scan.
+    /// The keys in order; built by a scan, and kept while there are scans: most functions never have any.
     index: OnceLock<BTreeSet<Bytes>>,
+    /// Keys that were added to the index since the last scan.
+    unscanned: AtomicUsize,
     bytes: usize,
+}
+
+/// What stands for one key.
+#[derive(Debug, Clone)]
+struct Entry {
+    hash: u64,
+    key: Bytes,
+    write: Write,
+}
+
+impl Entry {
+    fn hashed(&self) -> HashedKey<'_> {
+        HashedKey::known(self.hash, &self.key)
+    }
 }
 
 impl Clone for Delta {
     fn clone(&self) -> Self {
-        Delta { entries: self.entries.clone(), ranges: self.ranges.clone(), index: OnceLock::new(), bytes: self.bytes }
+        Delta {
+            entries: self.entries.clone(),
+            ranges: self.ranges.clone(),
+            index: OnceLock::new(),
+            unscanned: AtomicUsize::new(0),
+            bytes: self.bytes,
+        }
     }
 }
 
 impl PartialEq for Delta {
     fn eq(&self, other: &Self) -> bool {
-        self.entries == other.entries && self.ranges == other.ranges
+        let has = |entry: &Entry| other.find(entry.hashed()).is_some_and(|found| found.write == entry.write);
+        self.entries.len() == other.entries.len() && self.entries.iter().all(has) && self.ranges == other.ranges
     }
 }
 
@@ -94,7 +140,7 @@ impl Delta {
 
     /// No writes, with memory for that many keys.
     pub fn with_capacity(keys: usize) -> Self {
-        Delta { entries: HashMap::with_capacity_and_hasher(keys, Default::default()), ..Self::default() }
+        Delta { entries: HashTable::with_capacity(keys), ..Self::default() }
     }
 
     /// Whether nothing was written.
@@ -113,20 +159,9 @@ impl Delta {
     }
 
     /// Writes one key.
-    pub fn write(&mut self, key: &[u8], write: Write) {
-        if let Some(slot) = self.entries.get_mut(key) {
-            self.bytes -= weight(slot);
-            apply(slot, write);
-            self.bytes += weight(slot);
-            return;
-        }
-        // A merge onto a range that this delta deletes has nothing below it.
-        let write = match write {
-            Write::Merge(operand) if self.is_deleted_by_range(key) => Write::Put(operand),
-            other => other,
-        };
-        let key = Bytes::copy_from_slice(key);
-        self.insert_new(key, write);
+    pub fn write<'a>(&mut self, key: impl Into<HashedKey<'a>>, write: Write) {
+        let key = key.into();
+        self.put(key.hash(), key.bytes(), Bytes::copy_from_slice, write);
     }
 
     /// Removes all keys of a range.
@@ -136,7 +171,9 @@ impl Delta {
             return;
         }
         for key in self.keys_in(&range) {
-            if let Some(write) = self.entries.remove(&key) {
+            let hashed = HashedKey::new(&key);
+            if let Ok(entry) = self.entries.find_entry(hashed.hash(), |entry| entry.key == key) {
+                let (Entry { write, .. }, _) = entry.remove();
                 self.bytes -= key.len() + weight(&write);
             }
             if let Some(index) = self.index.get_mut() {
@@ -150,31 +187,31 @@ impl Delta {
     }
 
     /// What this delta says of a key.
-    pub fn lookup(&self, key: &[u8]) -> Lookup {
-        match self.entries.get(key) {
+    pub fn lookup<'a>(&self, key: impl Into<HashedKey<'a>>) -> Lookup {
+        let key = key.into();
+        match self.find(key).map(|entry| &entry.write) {
             Some(Write::Put(value)) => Lookup::Value(value.clone()),
             Some(Write::Delete) => Lookup::Absent,
             Some(Write::Merge(operand)) => Lookup::Append(operand.clone()),
-            None if self.is_deleted_by_range(key) => Lookup::Absent,
+            None if self.is_deleted_by_range(key.bytes()) => Lookup::Absent,
             None => Lookup::Below,
         }
     }
 
-    /// Whether an entry stands for the key, apart from ranges.
-    pub fn has_entry(&self, key: &[u8]) -> bool {
-        self.entries.contains_key(key)
-    }
-
-    /// The first key with an entry after `from`, below `end`. Builds the index of keys on first use.
+    /// The first key with an entry after `from`, below `end`. Builds the index of keys when there is none.
     pub fn next_key(&self, from: Bound<&[u8]>, end: Option<&[u8]>) -> Option<Bytes> {
-        let index = self.index.get_or_init(|| self.entries.keys().cloned().collect());
+        if self.entries.is_empty() {
+            return None;
+        }
+        self.unscanned.store(0, Ordering::Relaxed);
+        let index = self.index.get_or_init(|| self.entries.iter().map(|entry| entry.key.clone()).collect());
         let key = index.range::<[u8], _>((from, Bound::Unbounded)).next()?;
         end.is_none_or(|end| &key[..] < end).then(|| key.clone())
     }
 
     /// Whether any write is a merge.
     pub fn has_merges(&self) -> bool {
-        self.entries.values().any(|w| matches!(w, Write::Merge(_)))
+        self.entries.iter().any(|entry| matches!(entry.write, Write::Merge(_)))
     }
 
     /// Takes over the writes of a newer delta.
@@ -189,18 +226,30 @@ impl Delta {
             self.entries = newer.entries;
             return;
         }
-        for (key, write) in newer.entries {
-            if let Some(slot) = self.entries.get_mut(&key) {
-                self.bytes -= weight(slot);
-                apply(slot, write);
-                self.bytes += weight(slot);
-            } else {
-                let write = match write {
-                    Write::Merge(operand) if self.is_deleted_by_range(&key) => Write::Put(operand),
-                    other => other,
-                };
-                self.insert_new(key, write);
+        for Entry { hash, key, write } in newer.entries {
+            self.put(hash, key, |key| key, write);
+        }
+    }
+
+    /// Whether nothing below this delta is left: what a store is filled with anew begins so.
+    pub fn deletes_all(&self) -> bool {
+        self.ranges.iter().any(|range| range.start.is_empty() && range.end.is_none())
+    }
+
+    /// Forgets the ranges, and the entries up to this key, inclusive: a store has them already (see
+    /// [`crate::state::Unfinished`]).
+    pub fn drop_through(&mut self, key: &[u8]) {
+        self.bytes -= self.ranges.drain(..).map(|range| range_weight(&range)).sum::<usize>();
+        let Delta { entries, index, bytes, .. } = self;
+        entries.retain(|entry| {
+            let stays = entry.key[..] > *key;
+            if !stays {
+                *bytes -= entry.key.len() + weight(&entry.write);
             }
+            stays
+        });
+        if let Some(index) = index.get_mut() {
+            index.retain(|indexed| indexed[..] > *key);
         }
     }
 
@@ -211,17 +260,17 @@ impl Delta {
 
     /// The entries in no order.
     pub fn entries(&self) -> impl Iterator<Item = (&Bytes, &Write)> {
-        self.entries.iter()
+        self.entries.iter().map(|entry| (&entry.key, &entry.write))
     }
 
-    /// The entries in no order, to keep.
-    pub fn into_entries(self) -> impl Iterator<Item = (Bytes, Write)> {
-        self.entries.into_iter()
+    /// The entries in no order, to keep; each with the hash of its key.
+    pub fn into_entries(self) -> impl Iterator<Item = (u64, Bytes, Write)> {
+        self.entries.into_iter().map(|Entry { hash, key, write }| (hash, key, write))
     }
 
     /// The entries in the order of their keys: what a store takes fastest.
     pub fn sorted_entries(&self) -> Vec<(&Bytes, &Write)> {
-        let mut entries: Vec<_> = self.entries.iter().collect();
+        let mut entries: Vec<_> = self.entries().collect();
         entries.sort_unstable_by_key(|(key, _)| *key);
         entries
     }
@@ -232,7 +281,7 @@ impl Delta {
         for range in &self.ranges {
             ops.push(StateOp::DeleteRange(&range.start, range.end.as_deref()));
         }
-        for (key, write) in &self.entries {
+        for (key, write) in self.entries() {
             ops.push(match write {
                 Write::Put(value) => StateOp::Put(key, value),
                 Write::Delete => StateOp::Delete(key),
@@ -266,12 +315,43 @@ impl Delta {
         Ok(delta)
     }
 
-    fn insert_new(&mut self, key: Bytes, write: Write) {
-        self.bytes += key.len() + weight(&write);
-        if let Some(index) = self.index.get_mut() {
-            index.insert(key.clone());
+    fn find(&self, key: HashedKey<'_>) -> Option<&Entry> {
+        self.entries.find(key.hash(), |entry| entry.key[..] == *key.bytes())
+    }
+
+    /// Writes a key, which `keep` makes one to keep when it is new.
+    fn put<K: AsRef<[u8]>>(&mut self, hash: u64, key: K, keep: impl FnOnce(K) -> Bytes, write: Write) {
+        let Delta { entries, ranges, index, unscanned, bytes } = self;
+        let known = entries.len();
+        match entries.entry(hash, |entry| entry.key[..] == *key.as_ref(), |entry| entry.hash) {
+            Slot::Occupied(mut slot) => {
+                let slot = &mut slot.get_mut().write;
+                *bytes -= weight(slot);
+                apply(slot, write);
+                *bytes += weight(slot);
+            }
+            Slot::Vacant(slot) => {
+                let write = match write {
+                    // A merge onto a range that this delta deletes has nothing below it.
+                    Write::Merge(operand) if ranges.iter().any(|range| range.contains(key.as_ref())) => {
+                        Write::Put(operand)
+                    }
+                    other => other,
+                };
+                let key = keep(key);
+                *bytes += key.len() + weight(&write);
+                if let Some(keys) = index.get_mut() {
+                    *unscanned.get_mut() += 1;
+                    // Then it costs more to keep than to build anew.
+                    if *unscanned.get_mut() > (known / 2).max(LEAST_UNSCANNED) {
+                        index.take();
+                    } else {
+                        keys.insert(key.clone());
+                    }
+                }
+                slot.insert(Entry { hash, key, write });
+            }
         }
-        self.entries.insert(key, write);
     }
 
     fn is_deleted_by_range(&self, key: &[u8]) -> bool {
@@ -285,16 +365,13 @@ impl Delta {
                 .take_while(|key| range.contains(key))
                 .cloned()
                 .collect(),
-            None => self.entries.keys().filter(|key| range.contains(key)).cloned().collect(),
+            None => self.entries().map(|(key, _)| key).filter(|key| range.contains(key)).cloned().collect(),
         }
     }
 }
 
 fn weight(write: &Write) -> usize {
-    match write {
-        Write::Put(bytes) | Write::Merge(bytes) => bytes.len(),
-        Write::Delete => 0,
-    }
+    write.value().map_or(0, Bytes::len)
 }
 
 fn range_weight(range: &KeyRange) -> usize {
@@ -365,6 +442,42 @@ mod tests {
         delta.write(b"c", put("vv"));
         assert_eq!(delta.encode(), golden);
         assert_eq!(Delta::decode(golden).unwrap(), delta);
+    }
+
+    #[test]
+    fn what_a_store_has_up_to_a_key_is_dropped_and_later_merges_are_kept() {
+        let mut delta = Delta::new();
+        delta.delete_range(b"x", None);
+        for key in [b"a", b"b", b"c"] {
+            delta.write(key, merge("1"));
+        }
+        assert_eq!(delta.next_key(Bound::Unbounded, None).unwrap(), "a");
+        delta.drop_through(b"b");
+        assert_eq!((delta.len(), delta.bytes()), (1, 2));
+        assert_eq!(delta.lookup(b"b"), Lookup::Below);
+        assert_eq!(delta.lookup(b"y"), Lookup::Below, "ranges are deleted first of all");
+        assert_eq!(delta.lookup(b"c"), Lookup::Append(Bytes::from_static(b"1")));
+        assert_eq!(delta.next_key(Bound::Unbounded, None).unwrap(), "c");
+    }
+
+    #[test]
+    fn an_index_that_nobody_scans_is_given_up_and_built_anew() {
+        let mut delta = Delta::new();
+        assert_eq!(delta.next_key(Bound::Unbounded, None), None);
+        assert!(delta.index.get().is_none(), "nothing is indexed");
+        let key = |n: usize| (n as u32).to_be_bytes();
+        delta.write(&key(0), put("v"));
+        assert!(delta.next_key(Bound::Excluded(&key(0)), None).is_none());
+        for n in 1..=LEAST_UNSCANNED {
+            delta.write(&key(n), put("v"));
+        }
+        assert!(delta.index.get().is_some());
+        assert_eq!(delta.next_key(Bound::Excluded(&key(7)), None).unwrap()[..], key(8));
+        for n in 1..=2 * LEAST_UNSCANNED {
+            delta.write(&key(LEAST_UNSCANNED + n), put("v"));
+        }
+        assert!(delta.index.get().is_none(), "and none of it is scanned");
+        assert_eq!(delta.next_key(Bound::Excluded(&key(3000)), None).unwrap()[..], key(3001));
     }
 
     #[test]

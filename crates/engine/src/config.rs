@@ -25,15 +25,6 @@ impl Default for EpochBounds {
     }
 }
 
-/// The fate of a committed state delta.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StateMode {
-    /// It is kept in memory and applied to the state store in bulk.
-    Lazy,
-    /// The committer has written it to the state store already. For measuring what laziness gains, only.
-    WrittenByCommitter,
-}
-
 /// The engine's settings.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
@@ -49,8 +40,6 @@ pub struct EngineConfig {
     pub dirty_age: Duration,
     /// Bytes of memory for recently read state, of all tasks together.
     pub cache_bytes: usize,
-    /// The fate of a committed delta.
-    pub state_mode: StateMode,
     /// The time between two checks of an instance's health.
     pub heartbeat: Duration,
     /// The wait after a first failure; it doubles with each further one.
@@ -77,7 +66,6 @@ impl Default for EngineConfig {
             dirty_keys: 200_000,
             dirty_age: Duration::from_secs(10),
             cache_bytes: 64 << 20,
-            state_mode: StateMode::Lazy,
             heartbeat: Duration::from_secs(30),
             backoff_min: Duration::from_millis(100),
             backoff_max: Duration::from_secs(30),

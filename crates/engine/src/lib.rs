@@ -38,7 +38,7 @@ mod status;
 mod task;
 mod workers;
 
-pub use config::{EngineConfig, EpochBounds, StateMode};
+pub use config::{EngineConfig, EpochBounds};
 pub use dead_letters::{DeadLetterAction, DeadLetterReport, DeadLettersDone, TriedDeadLetter};
 pub use engine::{Engine, ManualDriver, StopMode};
 pub use function::StopDone;

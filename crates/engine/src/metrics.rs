@@ -39,6 +39,8 @@ pub struct FunctionMeter {
     pub records_dead_lettered: Counter,
     /// Records that were consumed without being processed, because the error policy says so.
     pub records_skipped: Counter,
+    /// Records whose timestamps were too far ahead of the clock to move the watermark.
+    pub records_ahead: Counter,
     /// Times that a task was opened again after a failure.
     pub restarts: Counter,
     /// Epochs committed.
@@ -59,6 +61,7 @@ impl Default for FunctionMeter {
             records_failed: Counter::default(),
             records_dead_lettered: Counter::default(),
             records_skipped: Counter::default(),
+            records_ahead: Counter::default(),
             restarts: Counter::default(),
             commits: Counter::default(),
             epoch_seconds: Histogram::new(EPOCH_BUCKETS),
@@ -107,6 +110,11 @@ impl FunctionMeter {
     /// So many records were skipped; to be called with the commit that did so.
     pub fn skipped(&self, records: u64) {
         self.records_skipped.inc_by(records);
+    }
+
+    /// So many records did not move the watermark; to be called with the commit that consumed them.
+    pub fn ahead(&self, records: u64) {
+        self.records_ahead.inc_by(records);
     }
 
     /// A task is opened again after a failure.

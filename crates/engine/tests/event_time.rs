@@ -233,6 +233,7 @@ fn timed() -> FunctionSpec {
     let bounded = |idle_timeout| Watermark {
         strategy: WatermarkStrategy::Bounded { delay: Duration::from_millis(10) },
         idle_timeout,
+        max_ahead: None,
     };
     let watermarks = [("in0".into(), bounded(None)), ("in1".into(), bounded(Some(Duration::from_secs(1))))].into();
     FunctionSpec { watermarks, ..groups(2, InputSelector::RoundRobin) }
@@ -305,6 +306,35 @@ fn an_idle_input_lets_the_watermark_go_on_without_any_record() {
     world.wait(Duration::from_secs(5));
     assert_eq!(world.outputs(), ["watermark 50 by 0"]);
     assert_eq!(world.broker.progress(TaskId::new(ID, 0)).time, progress.time);
+}
+
+#[test]
+fn a_timestamp_of_the_far_future_is_processed_and_makes_nothing_late() {
+    let mut spec = timed();
+    for rule in spec.watermarks.values_mut() {
+        rule.max_ahead = Some(Duration::from_hours(1));
+    }
+    let mut world = World::new(spec);
+    world.start(timing(TimeDomain::Event, &Arc::default()));
+    let year_2250 = 8_836_000_000_000;
+    for topic in ["in0", "in1"] {
+        world.produce(topic, "future", year_2250);
+        world.produce(topic, "hour", 3_600_000);
+        world.produce(topic, "hour and a bit", 3_600_001);
+    }
+    world.settle();
+    // One as far ahead as may be counts. Otherwise the timer of 2250 would have fired, and every later record be late.
+    assert_eq!(world.outputs(), ["watermark 3599990 by 0"]);
+    let ahead = |world: &World| world.running.as_ref().unwrap().0.meters().of("f").records_ahead.get();
+    assert_eq!(ahead(&world), 4);
+    world.start(timing(TimeDomain::Event, &Arc::default()));
+    world.wait(Duration::from_millis(10));
+    for topic in ["in0", "in1"] {
+        world.produce(topic, "next", 3_600_010);
+    }
+    world.settle();
+    assert_eq!(world.outputs()[1..], ["hour at 3600000", "watermark 3600000 by 0"], "the clock went on by 10 ms");
+    assert_eq!(ahead(&world), 0, "each is counted once");
 }
 
 #[test]

@@ -175,6 +175,21 @@ impl OpList {
         self.count_one();
     }
 
+    /// Adds a put; answers where its value is, for [`OpList::overwrite`].
+    pub fn put(&mut self, key: &[u8], value: &[u8]) -> usize {
+        self.push(StateOp::Put(key, value));
+        self.0.len() - value.len()
+    }
+
+    /// Writes another value over that of a put, which is as long.
+    ///
+    /// # Panics
+    /// When the list ends before the end of the value.
+    #[inline]
+    pub fn overwrite(&mut self, at: usize, value: &[u8]) {
+        self.0[at..at + value.len()].copy_from_slice(value);
+    }
+
     /// Calls `visit` with each write of an encoded list, until one fails.
     pub fn read<'a, E: From<FrameError>>(
         bytes: &'a [u8],

@@ -204,6 +204,15 @@ impl<'a> Frame<'a> {
         (0..self.len).map(move |i| frame.record(i))
     }
 
+    /// The channel of the record at `index`.
+    ///
+    /// # Panics
+    /// When `index` is not below [`Frame::len`].
+    #[inline]
+    pub fn channel(&self, index: usize) -> u32 {
+        read_u32(self.channels, index)
+    }
+
     /// The time of the record at `index`, in milliseconds since the Unix epoch.
     ///
     /// # Panics

@@ -38,8 +38,8 @@ const MAX_OPEN_FILES: i32 = 1024;
 
 pub(crate) struct Db {
     inner: DB,
-    /// Set by tests: what every write answers.
-    fault: Mutex<Option<ErrorCode>>,
+    /// Set by tests: what every write answers, after so many that succeed.
+    fault: Mutex<Option<(u32, ErrorCode)>>,
     /// Held by tests: writes wait meanwhile.
     stalled: RwLock<()>,
 }
@@ -80,8 +80,10 @@ impl Db {
     /// Writes all of a batch or nothing.
     pub(crate) fn write(&self, batch: WriteBatch, sync: Sync) -> Result<()> {
         let _not_stalled = self.stalled.read();
-        if let Some(code) = *self.fault.lock() {
-            return Err(Error::new(code, "cannot write: a fault was injected"));
+        match &mut *self.fault.lock() {
+            Some((0, code)) => return Err(Error::new(*code, "cannot write: a fault was injected")),
+            Some((left, _)) => *left -= 1,
+            None => {}
         }
         let mut options = WriteOptions::default();
         options.set_sync(sync == Sync::Yes);
@@ -137,8 +139,8 @@ impl Db {
         self.stalled.write()
     }
 
-    pub(crate) fn inject_fault(&self, code: Option<ErrorCode>) {
-        *self.fault.lock() = code;
+    pub(crate) fn inject_fault(&self, fault: Option<(u32, ErrorCode)>) {
+        *self.fault.lock() = fault;
     }
 }
 

@@ -10,7 +10,7 @@
 //!
 //! A fork is copied in batches of bounded size, so it is no single write; that it is whole is known by its being claimed:
 //! the claim is written after the last batch, in the same write-ahead log. The copy reads a snapshot, so that state, marker,
-//! deltas and progress are those of one moment.
+//! what is unfinished, deltas and progress are those of one moment.
 
 use fnstream_core::epoch::{Epoch, FunctionId, TaskId};
 use fnstream_core::error::internal;
@@ -30,7 +30,8 @@ use crate::store::Store;
 const COPY_BYTES: usize = 1 << 20;
 
 /// Where the keys of a function's tasks are, and what stands before its id in them.
-const OF_TASKS: [(&str, &[u8]); 4] = [(keys::META, b"p"), (keys::META, b"m"), (keys::DELTAS, b""), (keys::STATE, b"")];
+const OF_TASKS: [(&str, &[u8]); 5] =
+    [(keys::META, b"p"), (keys::META, b"m"), (keys::META, b"i"), (keys::DELTAS, b""), (keys::STATE, b"")];
 
 /// Forks within the store.
 pub(crate) struct StoreForks(pub Store);

@@ -12,6 +12,7 @@
 //! counter           1, next id u32 BE
 //! progress          1, postcard (generation, Progress)
 //! marker            1, postcard Marker
+//! unfinished apply  1, postcard Unfinished
 //! function entry    1, JSON of FunctionEntry
 //! revisions         1, JSON of the Revisions, the oldest first
 //! unclaimed fork    1
@@ -23,7 +24,7 @@ use fnstream_core::Result;
 use fnstream_core::epoch::{Generation, Progress};
 use fnstream_core::metadata::Revision;
 use fnstream_core::spec::FunctionEntry;
-use fnstream_core::state::Marker;
+use fnstream_core::state::{Marker, Unfinished};
 use fnstream_frame::Frame;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -154,6 +155,14 @@ pub(crate) fn encode_marker(marker: &Marker) -> Vec<u8> {
 
 pub(crate) fn decode_marker(value: &[u8]) -> Result<Marker> {
     decode_postcard("the marker of a task's state", value)
+}
+
+pub(crate) fn encode_unfinished(unfinished: &Unfinished) -> Vec<u8> {
+    encode_postcard(unfinished)
+}
+
+pub(crate) fn decode_unfinished(value: &[u8]) -> Result<Unfinished> {
+    decode_postcard("an unfinished apply", value)
 }
 
 pub(crate) fn encode_cursor(position: u64) -> Vec<u8> {

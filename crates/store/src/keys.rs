@@ -10,6 +10,7 @@
 //! functions  name                                                           a function entry
 //! meta       'c' topic u32, partition u32, group                            a consumer's cursor
 //!            'f' topic u32, partition u32                                   the partition's floor
+//!            'i' function u32, task index u32                               the apply of a task's state that is unfinished
 //!            'm' function u32, task index u32                               the marker of a task's state
 //!            'n' 'f' | 'o' | 't'                         the next id of a function | an opening of the store | a topic
 //!            'p' function u32, task index u32                               the progress of a task
@@ -88,6 +89,11 @@ pub(crate) fn progress(task: TaskId) -> [u8; 9] {
 /// The key of the marker of a task's state.
 pub(crate) fn marker(task: TaskId) -> [u8; 9] {
     tagged(b'm', task)
+}
+
+/// The key of the unfinished apply of a task's state.
+pub(crate) fn unfinished(task: TaskId) -> [u8; 9] {
+    tagged(b'i', task)
 }
 
 fn tagged(tag: u8, id: TaskId) -> [u8; 9] {

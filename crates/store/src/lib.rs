@@ -71,5 +71,5 @@ pub use faults::{FAILPOINTS, NEW_FOLDER_FAILPOINTS};
 #[cfg(feature = "failpoints")]
 pub use faults::{WRONG_COMMITTER, WRONG_COMMITTER_FAILPOINT};
 pub use log::retention::Dropped;
-pub use options::{CommitMode, Durability, StoreOptions};
+pub use options::{Durability, StoreOptions};
 pub use store::Store;

@@ -27,20 +27,6 @@ pub enum Durability {
     Os,
 }
 
-/// How much of an epoch is written. Anything but `Full` is there to be measured against, not to be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum CommitMode {
-    /// Outbox, positions and state delta.
-    #[default]
-    Full,
-    /// The outbox alone and unsynced: what a system without commits would write. Positions and state are lost with the
-    /// process.
-    OutboxOnly,
-    /// State as one put per key in the commit itself, without a delta; later applies do nothing. Merges are resolved
-    /// against the stored value, so a reader that still layers the delta above the store sees them twice.
-    PutPerKey,
-}
-
 /// The settings of a store.
 #[derive(Clone)]
 pub struct StoreOptions {
@@ -53,8 +39,6 @@ pub struct StoreOptions {
     /// Memory for what is written but not yet in a sorted file, over all column families. A flush begins when it is
     /// nearly full, so for a moment there may be about twice as much.
     pub write_buffer_bytes: usize,
-    /// How much of an epoch is written.
-    pub commit_mode: CommitMode,
     /// Where creation times come from.
     pub clock: Arc<dyn Clock>,
 }
@@ -66,7 +50,6 @@ impl Default for StoreOptions {
             max_record_bytes: 16 << 20,
             block_cache_bytes: 64 << 20,
             write_buffer_bytes: 64 << 20,
-            commit_mode: CommitMode::default(),
             clock: Arc::new(SystemClock::new()),
         }
     }
@@ -79,7 +62,6 @@ impl fmt::Debug for StoreOptions {
             .field("max_record_bytes", &self.max_record_bytes)
             .field("block_cache_bytes", &self.block_cache_bytes)
             .field("write_buffer_bytes", &self.write_buffer_bytes)
-            .field("commit_mode", &self.commit_mode)
             .finish_non_exhaustive()
     }
 }

@@ -3,7 +3,8 @@
 
 //! Committed state as it is at one moment, for those who look on: whether or not the task runs, and without asking it.
 //!
-//! What a task has committed is its applied state and the deltas after the marker, as at a recovery. All of them are read
+//! What a task has committed is its applied state and the deltas after the marker, less what an unfinished apply has written,
+//! as at a recovery. All of them are read
 //! from one snapshot, so that a commit or an apply meanwhile does not show, nor a trim take something away.
 
 use std::ops::{Bound, ControlFlow};
@@ -59,25 +60,41 @@ impl Inner {
     }
 }
 
-/// What was committed after the marker, as one delta.
+/// What was committed and is not in the applied state, as one delta.
 fn unapplied(moment: &Moment<'_>, task: TaskId) -> Result<Delta> {
-    let marker = keys::marker(task).to_vec();
-    let after = {
-        let found = moment.iterate(keys::META, marker.clone()..[&marker[..], &[0]].concat());
-        let marker = found.value().map(formats::decode_marker).transpose()?;
-        ended(&found)?;
-        marker.map_or(Epoch(0), |marker| marker.epoch)
-    };
+    let after = one(moment, &keys::marker(task))?.as_deref().map(formats::decode_marker).transpose()?;
+    let after = after.map_or(Epoch(0), |marker| marker.epoch);
+    // An apply that is under way, or that a crash has cut.
+    let begun = one(moment, &keys::unfinished(task))?.as_deref().map(formats::decode_unfinished).transpose()?;
+    let mut begun = begun.as_ref();
     let range = keys::delta(task, after.next()).to_vec()..[&keys::task(task)[..], &[u8::MAX; 9]].concat();
     let mut deltas = moment.iterate(keys::DELTAS, range);
     let mut all = Delta::new();
     while let Some((key, value)) = deltas.item() {
         let epoch = keys::delta_epoch(key).ok_or_else(|| corrupt("the key of a delta is truncated"))?;
-        all.absorb(Delta::decode(value).map_err(|e| e.context(format_args!("task {task}, epoch {}", epoch.0)))?);
+        if let Some(begun) = begun.take_if(|begun| epoch > begun.marker.epoch) {
+            all.drop_through(&begun.through);
+        }
+        let delta = Delta::decode(value).map_err(|e| e.context(format_args!("task {task}, epoch {}", epoch.0)))?;
+        if delta.deletes_all() {
+            begun = None;
+        }
+        all.absorb(delta);
         deltas.next();
     }
     ended(&deltas)?;
+    if let Some(begun) = begun {
+        all.drop_through(&begun.through);
+    }
     Ok(all)
+}
+
+/// The value of a key of [`keys::META`].
+fn one(moment: &Moment<'_>, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    let found = moment.iterate(keys::META, key.to_vec()..[key, &[0]].concat());
+    let value = found.value().map(<[u8]>::to_vec);
+    ended(&found)?;
+    Ok(value)
 }
 
 /// Shows a key as the delta leaves it, unless it is absent then.

@@ -3,16 +3,21 @@
 
 //! Applied state: one column family for all tasks, each key behind its task.
 //!
-//! Applying is one unsynced write of entries and marker together. It needs no sync: the deltas stay until `trim`, which
-//! comes later in the same write-ahead log, so a power cut that takes an apply back brings its deltas back too.
+//! Applying is a few unsynced writes. RocksDB does one write after the other, so a large one would make every commit wait
+//! that comes meanwhile: a delta is written in parts, in the order of its keys, each with a note up to where it reaches, and
+//! the last one with the marker. An apply that a crash cuts goes on behind its last part (see [`StateStore::unfinished`]).
+//!
+//! No sync is needed: the deltas stay until `trim`, which comes later in the same write-ahead log, so a power cut that takes
+//! an apply back, or parts of it, brings its deltas back too.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fnstream_core::delta::{Delta, Write, appended};
-use fnstream_core::epoch::{FrozenEpoch, TaskId};
-use fnstream_core::state::{Marker, StateStore, StateStores, Visit};
+use fnstream_core::delta::{Delta, KeyRange, Write, appended};
+use fnstream_core::epoch::TaskId;
+use fnstream_core::error::internal;
+use fnstream_core::state::{Marker, StateStore, StateStores, Unfinished, Visit};
 use fnstream_core::state_key::prefix_end;
 use fnstream_core::{Error, ErrorCode, Result, failpoint};
 use rocksdb::WriteBatch;
@@ -20,8 +25,12 @@ use rocksdb::WriteBatch;
 use crate::db::{Db, Sync, ended};
 use crate::formats;
 use crate::keys;
-use crate::options::CommitMode;
 use crate::store::Store;
+
+/// The most keys and bytes of a part of an apply. A commit waits for one part at most, which takes a millisecond or two. With fail
+/// points parts are so small that crashes fall between those of small applies too.
+const PART_KEYS: usize = if cfg!(feature = "failpoints") { 2 } else { 1024 };
+const PART_BYTES: usize = 256 << 10;
 
 /// Up to so many keys a range is deleted key by key: range tombstones slow every later read down until they are compacted
 /// away, and most ranges that functions delete are small.
@@ -48,6 +57,11 @@ impl StateStore for TaskState {
         value.map(|value| formats::decode_marker(&value)).transpose()
     }
 
+    fn unfinished(&self) -> Result<Option<Unfinished>> {
+        let value = self.db().get(keys::META, &keys::unfinished(self.task))?;
+        value.map(|value| formats::decode_unfinished(&value)).transpose()
+    }
+
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
         Ok(self.db().get(keys::STATE, &[&self.prefix, key].concat())?.map(Bytes::from))
     }
@@ -70,54 +84,90 @@ impl StateStore for TaskState {
 
     fn apply(&self, delta: &Delta, marker: &Marker) -> Result<()> {
         failpoint!("apply.before");
-        if self.store.inner().options.commit_mode == CommitMode::PutPerKey {
-            // The commit has written it.
-            return Ok(());
+        let begun = self.unfinished()?.filter(|_| !delta.deletes_all());
+        let mut entries = delta.sorted_entries();
+        let mut ranges = delta.ranges();
+        if let Some(begun) = &begun {
+            if begun.marker != *marker {
+                let (wanted, epoch) = (marker.epoch.0, begun.marker.epoch.0);
+                return Err(internal(format!("an apply to epoch {epoch} is unfinished, and one to {wanted} begins")));
+            }
+            entries.drain(..entries.partition_point(|(key, _)| **key <= begun.through));
+            ranges = &[];
         }
-        let removed = self.store.inner().removed.read();
-        if removed.contains(&self.task.function) {
-            return Err(Error::new(ErrorCode::Fenced, format!("the function of task {} was removed", self.task)));
+        let mut rest = &entries[..];
+        loop {
+            let (part, behind) = rest.split_at(part_len(rest));
+            rest = behind;
+            let mut batch = WriteBatch::default();
+            put_part(self.db(), &mut batch, self.task, std::mem::take(&mut ranges), part)?;
+            match part.last().filter(|_| !rest.is_empty()) {
+                Some((through, _)) => {
+                    let begun = Unfinished { marker: marker.clone(), through: (*through).clone() };
+                    let value = formats::encode_unfinished(&begun);
+                    batch.put_cf(self.db().family(keys::META), keys::unfinished(self.task), value);
+                }
+                None => {
+                    let value = formats::encode_marker(marker);
+                    batch.put_cf(self.db().family(keys::META), keys::marker(self.task), value);
+                    batch.delete_cf(self.db().family(keys::META), keys::unfinished(self.task));
+                }
+            }
+            failpoint!("apply.during");
+            self.write(batch)?;
+            if rest.is_empty() {
+                failpoint!("apply.after");
+                return Ok(());
+            }
+            failpoint!("apply.between");
         }
-        let mut batch = WriteBatch::default();
-        put_delta(self.db(), &mut batch, self.task, delta)?;
-        put_marker(self.db(), &mut batch, self.task, marker);
-        failpoint!("apply.during");
-        self.db().write(batch, Sync::No)?;
-        failpoint!("apply.after");
-        Ok(())
     }
+}
+
+/// How many of the next entries are written in one part.
+fn part_len(rest: &[(&Bytes, &Write)]) -> usize {
+    let mut bytes = 0;
+    let fits = |(key, write): &&(&Bytes, &Write)| {
+        bytes += key.len() + write.value().map_or(0, Bytes::len);
+        bytes <= PART_BYTES
+    };
+    let fitting = rest.iter().take(PART_KEYS).take_while(fits).count();
+    fitting.max(1).min(rest.len())
 }
 
 impl TaskState {
     fn db(&self) -> &Db {
         &self.store.inner().db
     }
-}
 
-/// Writes an epoch's state with its commit, key by key.
-pub(crate) fn put_per_key(db: &Db, batch: &mut WriteBatch, epoch: &FrozenEpoch) -> Result<()> {
-    put_delta(db, batch, epoch.task, &epoch.delta)?;
-    let marker = Marker { epoch: epoch.progress.epoch, log_end: Bytes::new() };
-    put_marker(db, batch, epoch.task, &marker);
-    Ok(())
+    /// Writes a part, unless the function was removed meanwhile.
+    fn write(&self, batch: WriteBatch) -> Result<()> {
+        let removed = self.store.inner().removed.read();
+        if removed.contains(&self.task.function) {
+            return Err(Error::new(ErrorCode::Fenced, format!("the function of task {} was removed", self.task)));
+        }
+        self.db().write(batch, Sync::No)
+    }
 }
 
 /// Ranges first, then entries in key order. All reads come before the first write to the batch.
-fn put_delta(db: &Db, batch: &mut WriteBatch, task: TaskId, delta: &Delta) -> Result<()> {
+fn put_part(
+    db: &Db,
+    batch: &mut WriteBatch,
+    task: TaskId,
+    ranges: &[KeyRange],
+    entries: &[(&Bytes, &Write)],
+) -> Result<()> {
     let prefix = keys::task(task);
-    let entries = delta.sorted_entries();
     let mut merged = Vec::new();
-    for (key, write) in &entries {
+    for (key, write) in entries {
         if let Write::Merge(operand) = write {
             let below = db.get(keys::STATE, &[&prefix[..], key].concat())?;
             merged.push(below.map_or_else(|| operand.clone(), |below| appended(&below, operand)));
         }
     }
-    let ranges: Result<Vec<_>> = delta
-        .ranges()
-        .iter()
-        .map(|range| small_range(db, bounds(&prefix, &range.start, range.end.as_deref())))
-        .collect();
+    let ranges: Result<Vec<_>> =
+        ranges.iter().map(|range| small_range(db, bounds(&prefix, &range.start, range.end.as_deref()))).collect();
     let family = db.family(keys::STATE);
     for range in ranges? {
         match range {
@@ -137,10 +187,6 @@ fn put_delta(db: &Db, batch: &mut WriteBatch, task: TaskId, delta: &Delta) -> Re
         }
     }
     Ok(())
-}
-
-fn put_marker(db: &Db, batch: &mut WriteBatch, task: TaskId, marker: &Marker) {
-    batch.put_cf(db.family(keys::META), keys::marker(task), formats::encode_marker(marker));
 }
 
 enum DeletedRange {

@@ -162,7 +162,13 @@ impl Store {
     /// For tests: lets every write fail with that code until it is called with `None`.
     #[doc(hidden)]
     pub fn inject_fault(&self, code: Option<ErrorCode>) {
-        self.inner().db.inject_fault(code);
+        self.inner().db.inject_fault(code.map(|code| (0, code)));
+    }
+
+    /// For tests: lets every write after the next `writes` fail, until [`Store::inject_fault`] is called with `None`.
+    #[doc(hidden)]
+    pub fn inject_fault_after(&self, writes: u32, code: ErrorCode) {
+        self.inner().db.inject_fault(Some((writes, code)));
     }
 }
 

@@ -8,6 +8,9 @@
 //! write  -> added to the list of writes, which goes to the host in one call at the end of each batch; and known
 //! ```
 //!
+//! A key that is put again before the list is sent takes the place that it has in the list, when its value is as long as
+//! before: a counter that a batch has a thousand records of is one write.
+//!
 //! What is known stays true as long as the instance lives: nobody else writes this task's state, and when an epoch is
 //! aborted its instance is dropped. When it takes too much memory, what was not used since the last time is forgotten.
 
@@ -37,13 +40,14 @@ pub(crate) struct CachedStore {
     entries: RefCell<Entries>,
 }
 
-#[derive(Default)]
 struct Entries {
     known: HashMap<Vec<u8>, Entry, BuildHasherDefault<KeyHasher>>,
     known_bytes: usize,
     /// Which entries were used since memory was last short.
     age: bool,
     writes: OpList,
+    /// The number of the list of writes, from 1.
+    list: u32,
     /// Some of the writes are to keys that are not known: the host cannot be asked before it has them.
     unknown_writes: bool,
 }
@@ -51,11 +55,13 @@ struct Entries {
 struct Entry {
     value: Option<Vec<u8>>,
     age: bool,
+    /// Where the value is in a list of writes, and in which: there it may be overwritten.
+    put_at: (u32, usize),
 }
 
 impl CachedStore {
     pub(crate) fn new(boundary: Rc<dyn Boundary>, handle: u32) -> Self {
-        CachedStore { boundary, handle, entries: RefCell::default() }
+        CachedStore { boundary, handle, entries: RefCell::new(Entries::new()) }
     }
 
     /// Gives `take` the value of a key.
@@ -71,18 +77,24 @@ impl CachedStore {
         }
         let value = self.boundary.get(self.handle, key).map_err(Error::new)?;
         let taken = take(value.as_deref());
-        entries.learn(key, value);
+        entries.learn(key, value, (0, 0));
         Ok(taken)
     }
 
     /// Sets or removes a key.
     pub(crate) fn set(&self, key: &[u8], value: Option<&[u8]>) -> Result<(), Error> {
         let mut entries = self.entries.borrow_mut();
-        entries.writes.push(match value {
-            Some(value) => StateOp::Put(key, value),
-            None => StateOp::Delete(key),
-        });
-        entries.learn_borrowed(key, value);
+        if value.is_some_and(|value| entries.put_again(key, value)) {
+            return Ok(());
+        }
+        let put_at = match value {
+            Some(value) => (entries.list, entries.writes.put(key, value)),
+            None => {
+                entries.writes.push(StateOp::Delete(key));
+                (0, 0)
+            }
+        };
+        entries.learn_written(key, value, put_at);
         self.bound(&mut entries)
     }
 
@@ -94,6 +106,7 @@ impl CachedStore {
         match known.get_mut(key) {
             Some(entry) => {
                 entry.age = *age;
+                entry.put_at = (0, 0);
                 entry.value.get_or_insert_default().extend_from_slice(operand);
                 *known_bytes += operand.len();
             }
@@ -129,6 +142,7 @@ impl CachedStore {
         }
         self.boundary.write(self.handle, entries.writes.as_bytes()).map_err(Error::of_batch)?;
         entries.writes.clear();
+        entries.list = entries.list.wrapping_add(1).max(1);
         entries.unknown_writes = false;
         Ok(())
     }
@@ -139,17 +153,42 @@ impl CachedStore {
 }
 
 impl Entries {
-    fn learn(&mut self, key: &[u8], value: Option<Vec<u8>>) {
+    fn new() -> Self {
+        Entries {
+            known: HashMap::default(),
+            known_bytes: 0,
+            age: false,
+            writes: OpList::new(),
+            list: 1,
+            unknown_writes: false,
+        }
+    }
+
+    /// Puts a key that the list of writes has a put of already, with a value as long; false when it has none.
+    fn put_again(&mut self, key: &[u8], value: &[u8]) -> bool {
+        let Some(entry) = self.known.get_mut(key) else { return false };
+        let (list, at) = entry.put_at;
+        let Some(before) = entry.value.as_mut().filter(|before| list == self.list && before.len() == value.len()) else {
+            return false;
+        };
+        before.copy_from_slice(value);
+        entry.age = self.age;
+        self.writes.overwrite(at, value);
+        true
+    }
+
+    fn learn(&mut self, key: &[u8], value: Option<Vec<u8>>, put_at: (u32, usize)) {
         if self.known_bytes > MOST_KNOWN {
             self.forget_unused();
         }
         self.known_bytes += weight(key, value.as_deref());
-        self.known.insert(key.to_vec(), Entry { value, age: self.age });
+        self.known.insert(key.to_vec(), Entry { value, age: self.age, put_at });
     }
 
     /// The same, into the memory of what was known before.
-    fn learn_borrowed(&mut self, key: &[u8], value: Option<&[u8]>) {
-        let Some(entry) = self.known.get_mut(key) else { return self.learn(key, value.map(<[u8]>::to_vec)) };
+    fn learn_written(&mut self, key: &[u8], value: Option<&[u8]>, put_at: (u32, usize)) {
+        let Some(entry) = self.known.get_mut(key) else { return self.learn(key, value.map(<[u8]>::to_vec), put_at) };
+        entry.put_at = put_at;
         self.known_bytes += value.map_or(0, <[u8]>::len);
         self.known_bytes -= entry.value.as_ref().map_or(0, Vec::len);
         entry.age = self.age;

@@ -93,6 +93,17 @@ impl Value for bool {
     }
 }
 
+/// Bytes of that number, as they are.
+impl<const N: usize> Value for [u8; N] {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self);
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        bytes.try_into().map_err(|_| Error::new(format!("{N} bytes were expected, not {}", bytes.len())))
+    }
+}
+
 impl Value for Vec<u8> {
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self);
@@ -158,6 +169,8 @@ mod tests {
     #[test]
     fn wrong_lengths_are_errors() {
         assert!(u64::decode(&[1]).is_err());
+        assert!(<[u8; 4]>::decode(&[1]).is_err());
+        assert_eq!(<[u8; 2]>::decode(&[1, 2]).unwrap(), [1, 2]);
         assert!(bool::decode(&[2]).is_err());
         assert!(String::decode(&[0xff]).is_err());
     }

@@ -34,6 +34,7 @@ pub const POINTS: &[Point] = &[
     point("commit.after-write", &[0, 7, 24]),
     point("apply.before", &[0, 5]),
     point("apply.during", &[0, 5]),
+    point("apply.between", &[0, 5]),
     point("apply.after", &[0, 5]),
     point("trim.before", &[0, 5]),
     point("recover.acquired", &[0, 3]),
@@ -45,8 +46,15 @@ pub const POINTS: &[Point] = &[
 ];
 
 /// The steps at which the server dies once more while it recovers.
-pub const RECOVERY: &[&str] =
-    &["recover.acquired", "recover.replayed", "engine.recovered", "apply.before", "apply.during", "apply.after"];
+pub const RECOVERY: &[&str] = &[
+    "recover.acquired",
+    "recover.replayed",
+    "engine.recovered",
+    "apply.before",
+    "apply.during",
+    "apply.between",
+    "apply.after",
+];
 
 /// The step between the two writes of the wrong committer.
 pub const WRONG: &str = "wrong.between";

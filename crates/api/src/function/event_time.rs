@@ -53,6 +53,11 @@ pub struct Watermark {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "1m")]
     pub idle_timeout: Option<Quantity>,
+    /// An event whose timestamp is further than this ahead of the server's clock does not move the watermark; for `monotonic`
+    /// and `bounded`. Without it every timestamp is believed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "1h")]
+    pub max_ahead: Option<Quantity>,
 }
 
 impl Selector {
@@ -106,6 +111,7 @@ impl Watermark {
             })
         };
         let (delay, idle_timeout) = (time("delay", &self.delay), time("idle-timeout", &self.idle_timeout));
+        let max_ahead = time("max-ahead", &self.max_ahead);
         let strategy = match self.strategy {
             Strategy::None => WatermarkStrategy::None,
             Strategy::Monotonic => WatermarkStrategy::Monotonic,
@@ -123,7 +129,7 @@ impl Watermark {
             }
             _ => {}
         }
-        spec::Watermark { strategy, idle_timeout }
+        spec::Watermark { strategy, idle_timeout, max_ahead }
     }
 
     /// All of a description.
@@ -150,14 +156,20 @@ impl From<&spec::Watermark> for Watermark {
             WatermarkStrategy::Monotonic => (Strategy::Monotonic, None),
             WatermarkStrategy::Bounded { delay } => (Strategy::Bounded, Some(Quantity::duration(delay))),
         };
-        Watermark { strategy, delay, idle_timeout: watermark.idle_timeout.map(Quantity::duration) }
+        Watermark {
+            strategy,
+            delay,
+            idle_timeout: watermark.idle_timeout.map(Quantity::duration),
+            max_ahead: watermark.max_ahead.map(Quantity::duration),
+        }
     }
 }
 
 impl std::fmt::Display for Watermark {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.strategy.as_str())?;
-        for (name, value) in [("delay", &self.delay), ("idle-timeout", &self.idle_timeout)] {
+        let times = [("delay", &self.delay), ("idle-timeout", &self.idle_timeout), ("max-ahead", &self.max_ahead)];
+        for (name, value) in times {
             if let Some(value) = value {
                 write!(f, ", {name}={value}")?;
             }
@@ -185,6 +197,7 @@ mod tests {
             (r#"{"strategy":"none"}"#, "none"),
             (r#"{"strategy":"monotonic","idle-timeout":"1m"}"#, "monotonic, idle-timeout=1m"),
             (r#"{"strategy":"bounded","delay":"5s"}"#, "bounded, delay=5s"),
+            (r#"{"strategy":"monotonic","max-ahead":"1h"}"#, "monotonic, max-ahead=1h"),
         ] {
             let (watermark, problems) = read(json);
             assert!(problems.is_empty(), "{problems:?}");

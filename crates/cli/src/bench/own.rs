@@ -16,15 +16,15 @@ use fnstream_core::runtime::{Program, Runtime};
 use fnstream_core::spec::{DesiredState, ErrorAction, ErrorPolicy, FunctionSpec};
 use fnstream_core::topic::Topic;
 use fnstream_core::topics::Retention;
-use fnstream_engine::{Backend, Engine, EngineConfig, EngineDeps, EpochBounds, StateMode};
+use fnstream_engine::{Backend, Engine, EngineConfig, EngineDeps, EpochBounds};
 use fnstream_runtime::{RuntimeOptions, WasmRuntime};
-use fnstream_store::{CommitMode, Store, StoreOptions};
+use fnstream_store::{Durability, Store, StoreOptions};
 use tempfile::TempDir;
 
 use super::copy::Copier;
 use super::report::Report;
 use super::target::{Outputs, PATIENCE, Target};
-use super::{Args, Variant, artifact, native};
+use super::{Args, Variant, artifact, baselines, native};
 use crate::failure::{Failure, Result};
 use log::{InFlight, Progress, Reader};
 
@@ -56,11 +56,9 @@ impl Own {
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let options = StoreOptions {
-            durability: args.durability.into(),
-            commit_mode: match variant {
-                Variant::PutPerKey => CommitMode::PutPerKey,
-                Variant::NoCommit => CommitMode::OutboxOnly,
-                Variant::Wasm | Variant::Native | Variant::Copy => CommitMode::Full,
+            durability: match variant {
+                Variant::NoCommit => Durability::Os,
+                _ => args.durability.into(),
             },
             ..StoreOptions::default()
         };
@@ -76,8 +74,8 @@ impl Own {
         if let Some(records) = args.epoch_records {
             epoch.records = records.into();
         }
-        let backend =
-            Backend { broker: store.broker(), committer: store.committer(), state_stores: store.state_stores(), epoch };
+        let (committer, state_stores) = baselines::seams(&store, variant)?;
+        let backend = Backend { broker: store.broker(), committer, state_stores, epoch };
         let program = match variant {
             Variant::Copy => None,
             Variant::Native => Some(native::program(args.workload)?),
@@ -218,7 +216,8 @@ fn engine_config(args: &Args, variant: Variant) -> EngineConfig {
         config.batch.records = config.batch.records.min(records as usize);
     }
     if variant == Variant::PutPerKey {
-        config.state_mode = StateMode::WrittenByCommitter;
+        // The store has it already: it moves into the read cache at once.
+        config.dirty_age = Duration::ZERO;
     }
     config
 }

@@ -77,6 +77,7 @@ mod tests {
             failed: 0,
             dead_lettered: 0,
             skipped: 0,
+            ahead: 0,
             restarts: 0,
             lag: Some(3),
             memory_bytes: 1 << 20,

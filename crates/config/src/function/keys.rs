@@ -182,6 +182,12 @@ const WATERMARKS: &[Key] = &[
         "",
         "A partition without an event for so long does not hold the others back, until it has one again.",
     ),
+    Key::new(
+        "max-ahead",
+        &Kind::Duration,
+        "",
+        "An event whose timestamp is further ahead of the clock is processed, but does not move the watermark.",
+    ),
 ];
 
 const STRATEGIES: &[Word] = &[

@@ -115,7 +115,16 @@ fn watermark(input: &Block, reader: &mut Reader) -> Watermark {
         ("bounded", Some(delay)) => WatermarkStrategy::Bounded { delay },
         _ => WatermarkStrategy::None,
     };
-    Watermark { strategy, idle_timeout: block.and_then(|block| block.duration("idle-timeout")) }
+    if let (Some(block), "none") = (block.filter(|block| block.get("max-ahead").is_some()), word) {
+        let message = "'max-ahead' is given, but the strategy is 'none'";
+        let problem = Problem::error(block.place_of("max-ahead"), message);
+        reader.problems.push(problem.hint("it bounds the timestamps that 'monotonic' and 'bounded' use"));
+    }
+    Watermark {
+        strategy,
+        idle_timeout: block.and_then(|block| block.duration("idle-timeout")),
+        max_ahead: block.and_then(|block| block.duration("max-ahead")),
+    }
 }
 
 fn bounded_without_delay(place: Place, is_block: bool, reader: &mut Reader) {

@@ -68,6 +68,10 @@ pub struct Watermark {
     /// when stored.
     #[serde(default, with = "optional_millis", rename = "idle_timeout_ms", skip_serializing_if = "Option::is_none")]
     pub idle_timeout: Option<Duration>,
+    /// A record whose timestamp is further than this ahead of the clock when it is consumed is processed like any other, but
+    /// does not move the watermark. Without it every timestamp is believed. Milliseconds when stored.
+    #[serde(default, with = "optional_millis", rename = "max_ahead_ms", skip_serializing_if = "Option::is_none")]
+    pub max_ahead: Option<Duration>,
 }
 
 /// What the timestamps of an input's records say of its watermark.
@@ -88,7 +92,7 @@ pub enum WatermarkStrategy {
 }
 
 impl Watermark {
-    /// The longest delay and idle time.
+    /// The longest delay and idle time, and the most that timestamps may be ahead.
     pub const MOST: Duration = Duration::from_hours(24 * 366);
 
     pub(super) fn check(&self, topic: &Topic, problems: &mut Vec<SpecProblem>) {
@@ -102,6 +106,16 @@ impl Watermark {
             && (idle.is_zero() || idle > Self::MOST)
         {
             found(format!("the idle time of '{topic}' is {idle:?}, not 1ms to 366 days"));
+        }
+        if let Some(ahead) = self.max_ahead {
+            if ahead.is_zero() || ahead > Self::MOST {
+                found(format!("timestamps of '{topic}' may be {ahead:?} ahead, not 1ms to 366 days"));
+            }
+            if self.strategy == WatermarkStrategy::None {
+                found(format!(
+                    "the timestamps of '{topic}' are bounded by max-ahead, but the strategy does not use them"
+                ));
+            }
         }
     }
 }

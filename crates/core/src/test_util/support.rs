@@ -121,7 +121,7 @@ pub fn outbox(topic: &str, partition: u32, values: &[&[u8]]) -> OutboxBatch {
 pub fn puts(pairs: &[(&[u8], &[u8])]) -> Delta {
     let mut delta = Delta::new();
     for (key, value) in pairs {
-        delta.write(key, Write::Put(Bytes::copy_from_slice(value)));
+        delta.write(*key, Write::Put(Bytes::copy_from_slice(value)));
     }
     delta
 }

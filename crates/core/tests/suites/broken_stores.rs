@@ -10,7 +10,7 @@ use bytes::Bytes;
 use fnstream_core::Result;
 use fnstream_core::delta::{Delta, Write};
 use fnstream_core::epoch::TaskId;
-use fnstream_core::state::{Marker, StateStore, StateStores, Visit};
+use fnstream_core::state::{Marker, StateStore, StateStores, Unfinished, Visit};
 use fnstream_core::test_util::mem_broker::{Manners, MemBroker};
 use fnstream_core::test_util::mem_state::MemStateStores;
 use fnstream_core::test_util::suites::run;
@@ -29,6 +29,10 @@ impl StateHarness for InMemory {
     fn reopen(&mut self) {
         self.0.lose_unsynced(|_, unsynced| unsynced.saturating_sub(7));
         self.0.sync();
+    }
+
+    fn die_within(&mut self, task: TaskId, part: usize, apply: &dyn Fn(&dyn StateStore)) {
+        die_within(&self.0, &*self.0.store(task), task, part, apply);
     }
 }
 
@@ -52,6 +56,11 @@ impl StateHarness for InTopics {
         self.disk.lose_unsynced(|_, unsynced| unsynced.saturating_sub(7));
         self.disk.sync();
     }
+
+    fn die_within(&mut self, task: TaskId, part: usize, apply: &dyn Fn(&dyn StateStore)) {
+        let store = self.stores().open(task).unwrap();
+        die_within(&self.disk, &*store, task, part, apply);
+    }
 }
 
 #[test]
@@ -60,6 +69,20 @@ fn the_stores_of_state_topics_keep_to_the_contract() {
         let broker = MemBroker::with(Manners { state_topic: true, ..Manners::default() });
         Box::new(InTopics { broker, disk: Arc::default() })
     });
+}
+
+/// Keeps the first thousand entries for each part.
+fn die_within(
+    disk: &MemStateStores,
+    store: &dyn StateStore,
+    task: TaskId,
+    part: usize,
+    apply: &dyn Fn(&dyn StateStore),
+) {
+    disk.sync();
+    apply(store);
+    disk.cut_unsynced(|_, _| 0, |cut| if cut == task { part * 1000 } else { 0 });
+    disk.sync();
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,9 +105,13 @@ enum Fault {
     IgnoresEmptyDeltas,
     TakesEpochZeroForNothing,
     ForgetsPairsButNotTheMarker,
+    ForgetsThatAnApplyIsUnfinished,
+    MovesTheMarkerWithTheFirstPart,
+    BeginsAnUnfinishedApplyAgain,
+    TakesAnotherApplyForTheUnfinishedOne,
 }
 
-const FAULTS: [(Fault, &str); 18] = [
+const FAULTS: [(Fault, &str); 22] = [
     (Fault::TreatsEmptyAsAbsent, "absent_is_not_empty"),
     (Fault::TreatsAbsentAsEmpty, "absent_is_not_empty"),
     (Fault::ForgetsDeletes, "a_deleted_key_is_absent"),
@@ -103,6 +130,10 @@ const FAULTS: [(Fault, &str); 18] = [
     (Fault::IgnoresEmptyDeltas, "the_marker_moves_with_the_pairs"),
     (Fault::TakesEpochZeroForNothing, "the_marker_of_a_restore_that_was_cut_off_is_kept"),
     (Fault::ForgetsPairsButNotTheMarker, "a_reopened_store_is_what_its_marker_says"),
+    (Fault::ForgetsThatAnApplyIsUnfinished, "an_unfinished_apply_has_its_first_keys"),
+    (Fault::MovesTheMarkerWithTheFirstPart, "an_unfinished_apply_has_its_first_keys"),
+    (Fault::BeginsAnUnfinishedApplyAgain, "an_unfinished_apply_is_rolled_forward_and_merges_once"),
+    (Fault::TakesAnotherApplyForTheUnfinishedOne, "an_unfinished_apply_keeps_another_out"),
 ];
 
 #[test]
@@ -137,6 +168,11 @@ impl StateHarness for Broken {
             }
         }
         stores.sync();
+    }
+
+    fn die_within(&mut self, task: TaskId, part: usize, apply: &dyn Fn(&dyn StateStore)) {
+        let stores = &self.stores.sound;
+        die_within(stores, &*stores.store(task), task, part, apply);
     }
 }
 
@@ -175,8 +211,16 @@ impl StateStore for BrokenStore {
         Ok(match self.fault {
             Fault::TakesEpochZeroForNothing => marker.filter(|marker| marker.epoch.0 > 0),
             Fault::DropsTheMarkersLogEnd => marker.map(|m| Marker { log_end: Bytes::new(), ..m }),
+            Fault::MovesTheMarkerWithTheFirstPart => self.sound.unfinished()?.map(|begun| begun.marker).or(marker),
             _ => marker,
         })
+    }
+
+    fn unfinished(&self) -> Result<Option<Unfinished>> {
+        match self.fault {
+            Fault::ForgetsThatAnApplyIsUnfinished => Ok(None),
+            _ => self.sound.unfinished(),
+        }
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
@@ -236,6 +280,15 @@ impl StateStore for BrokenStore {
                 (Fault::MergeNeedsAValue, Write::Merge(_)) if self.sound.get(key)?.is_none() => {}
                 (_, write) => entries.write(key, write),
             }
+        }
+        match (self.fault, self.sound.unfinished()?) {
+            (Fault::BeginsAnUnfinishedApplyAgain, Some(begun)) => {
+                self.sound.apply(&Delta::new(), &begun.marker)?;
+            }
+            (Fault::TakesAnotherApplyForTheUnfinishedOne, Some(begun)) => {
+                return self.sound.apply(delta, &begun.marker);
+            }
+            _ => {}
         }
         let kept = match self.fault {
             Fault::KeepsTheFirstMarker => self.sound.marker()?.unwrap_or_else(|| marker.clone()),

@@ -7,10 +7,10 @@ use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fnstream_core::delta::{Delta, Lookup, Write, appended};
+use fnstream_core::delta::{Delta, HashedKey, Lookup, Write, appended};
 use fnstream_core::epoch::{FrozenEpoch, TaskId};
-use fnstream_core::error::Result;
-use fnstream_core::state::{Marker, Visit};
+use fnstream_core::error::{Error, ErrorCode, Result};
+use fnstream_core::state::{Marker, Unfinished, Visit};
 
 use super::apply::Applying;
 use super::cache::{ReadCache, Scope};
@@ -30,7 +30,12 @@ pub(crate) struct Layers {
     dirty: Delta,
     /// Where the dirty map ends.
     dirty_marker: Marker,
+    /// Being written, or to be written again after it failed.
     applying: Option<Arc<Applying>>,
+    /// The apply runs, or has ended and is not settled.
+    runs: bool,
+    /// An apply that an earlier owner did not finish.
+    unfinished: Option<Unfinished>,
     cache: Arc<ReadCache>,
     scope: Scope,
     base: Arc<TaskBase>,
@@ -45,20 +50,57 @@ enum Upper {
 }
 
 impl Layers {
-    pub(crate) fn new(task: TaskId, base: Arc<TaskBase>, claim: Claim, cache: Arc<ReadCache>) -> Self {
+    /// The layers of a task that is taken over. What its delta log has after the store's marker is to be replayed next.
+    pub(crate) fn open(task: TaskId, base: Arc<TaskBase>, claim: Claim, cache: Arc<ReadCache>) -> Result<Self> {
         let scope = cache.scope(task);
-        Layers {
+        let unfinished = base.store.unfinished()?;
+        Ok(Layers {
             task,
             overlay: Delta::new(),
             frozen: None,
             dirty: Delta::new(),
             dirty_marker: Marker::default(),
             applying: None,
+            runs: false,
+            unfinished,
             cache,
             scope,
             base,
             claim,
+        })
+    }
+
+    /// Adds a delta of the log. Before the first one behind an unfinished apply that is rolled forward.
+    pub(crate) fn replay(&mut self, delta: Delta, marker: Marker) -> Result<()> {
+        if self.unfinished.as_ref().is_some_and(|begun| marker.epoch > begun.marker.epoch) {
+            self.roll_forward()?;
         }
+        if delta.deletes_all() {
+            // Filled anew: what was begun is of no interest any more.
+            self.unfinished = None;
+        }
+        self.absorb(delta, marker);
+        Ok(())
+    }
+
+    /// All deltas are replayed: the dirty map ends at `marker`, which may be behind the last of them.
+    pub(crate) fn replayed(&mut self, marker: Marker) -> Result<()> {
+        self.roll_forward()?;
+        self.dirty_marker = marker;
+        Ok(())
+    }
+
+    /// Finishes an unfinished apply with what the log has of it. Merges among that meet the values from before the apply.
+    fn roll_forward(&mut self) -> Result<()> {
+        let Some(begun) = self.unfinished.take() else { return Ok(()) };
+        if !self.base.begin_apply(self.claim) {
+            return Err(Error::new(ErrorCode::Fenced, format!("task {} was taken over", self.task)));
+        }
+        let mut rest = std::mem::take(&mut self.dirty);
+        rest.drop_through(&begun.through);
+        let applied = self.base.store.apply(&rest, &begun.marker);
+        self.base.end_apply();
+        applied
     }
 
     /// Bytes that the open epoch has written.
@@ -71,13 +113,15 @@ impl Layers {
         self.overlay.is_empty()
     }
 
-    /// Memory and keys of committed state that is not being applied yet.
+    /// Memory and keys of committed state that is not being applied.
     pub(crate) fn dirty_size(&self) -> (usize, usize) {
-        let keys = self.dirty.len() + self.dirty.ranges().len() * RANGE_KEYS;
-        (self.dirty.bytes() + self.dirty.len() * KEY_OVERHEAD, keys)
+        let failed = self.applying.as_ref().filter(|_| !self.runs).map(|failed| size_of(&failed.delta));
+        let (dirty, failed) = (size_of(&self.dirty), failed.unwrap_or_default());
+        (dirty.0 + failed.0, dirty.1 + failed.1)
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        let key = HashedKey::new(key);
         match self.upper(key) {
             Upper::Decided(value) => Ok(value),
             Upper::Store(suffixes) => Ok(append_all(self.stored(key)?, &suffixes)),
@@ -137,34 +181,18 @@ impl Layers {
         renewed(&mut self.overlay)
     }
 
-    /// The same without merges, for a committer that writes the store itself: a merge could not be told from one that
-    /// the store already has.
-    pub(crate) fn freeze_resolved(&mut self) -> Result<Delta> {
-        let merged: Vec<Bytes> = merges(&self.overlay);
-        for key in merged {
-            let value = self.get(&key)?.unwrap_or_default();
-            self.overlay.write(&key, Write::Put(value));
-        }
-        Ok(self.freeze())
-    }
-
     /// Reads go through this epoch's delta until it is settled.
     pub(crate) fn set_frozen(&mut self, epoch: Arc<FrozenEpoch>) {
         self.frozen = Some(epoch);
     }
 
-    /// The frozen epoch is committed: its delta joins the dirty map, or, when the committer wrote it to the store itself,
-    /// the cache.
-    pub(crate) fn settle(&mut self, log_end: Bytes, written_by_committer: bool) {
+    /// The frozen epoch is committed: its delta joins the dirty map.
+    pub(crate) fn settle(&mut self, log_end: Bytes) {
         let Some(frozen) = self.frozen.take() else { return };
         let marker = Marker { epoch: frozen.progress.epoch, log_end };
         // The committer has let go of it, so this is a move and not a copy.
         let delta = Arc::try_unwrap(frozen).map_or_else(|shared| shared.delta.clone(), |owned| owned.delta);
-        if written_by_committer {
-            self.remember(delta);
-        } else {
-            self.absorb(delta, marker);
-        }
+        self.absorb(delta, marker);
     }
 
     /// Adds a committed delta, newer than all before.
@@ -173,22 +201,24 @@ impl Layers {
         self.dirty_marker = marker;
     }
 
-    /// Says where the dirty map ends, when that is known better than from its last delta.
-    pub(crate) fn set_marker(&mut self, marker: Marker) {
-        self.dirty_marker = marker;
-    }
-
-    /// Starts to apply the dirty map; `None` when there is nothing to apply or an apply runs already.
+    /// Starts to apply the dirty map, or what failed before; `None` when there is nothing to apply or an apply runs already.
     ///
     /// Merges become plain values here: while the apply runs the store may or may not have them, and only a plain value
     /// reads the same either way.
     pub(crate) fn start_apply(&mut self) -> Result<Option<Arc<Applying>>> {
-        if self.applying.is_some() || self.dirty.is_empty() {
+        if self.runs || self.unfinished.is_some() {
+            return Ok(None);
+        }
+        if let Some(failed) = &self.applying {
+            self.runs = self.base.begin_apply(self.claim);
+            return Ok(self.runs.then(|| failed.clone()));
+        }
+        if self.dirty.is_empty() {
             return Ok(None);
         }
         for key in merges(&self.dirty) {
             if let Lookup::Append(operand) = self.dirty.lookup(&key) {
-                let below = self.stored(&key)?.unwrap_or_default();
+                let below = self.stored(HashedKey::new(&key))?.unwrap_or_default();
                 self.dirty.write(&key, Write::Put(appended(&below, &operand)));
             }
         }
@@ -197,35 +227,27 @@ impl Layers {
         }
         let applying = Applying::new(renewed(&mut self.dirty), self.dirty_marker.clone());
         self.applying = Some(applying.clone());
+        self.runs = true;
         Ok(Some(applying))
     }
 
     pub(crate) fn is_applying(&self) -> bool {
-        self.applying.is_some()
+        self.runs
     }
 
-    /// Settles an apply that has ended: the marker that the store has reached. After a failed one the delta goes back
-    /// below the dirty map, to be applied later.
+    /// Settles an apply that has ended: the marker that the store has reached. One that failed may have written some of its
+    /// parts, so the same one is tried again, and newer deltas wait for it.
     pub(crate) fn settle_apply(&mut self) -> Option<Result<Marker>> {
         let outcome = self.applying.as_ref()?.take_outcome()?;
+        self.runs = false;
+        if let Err(error) = outcome {
+            return Some(Err(error));
+        }
         let applying = self.applying.take()?;
         let marker = applying.marker.clone();
         let delta = Arc::try_unwrap(applying).map_or_else(|shared| shared.delta.clone(), |owned| owned.delta);
-        match outcome {
-            Ok(()) => {
-                self.remember(delta);
-                Some(Ok(marker))
-            }
-            Err(error) => {
-                let newer = std::mem::replace(&mut self.dirty, delta);
-                if newer.is_empty() {
-                    self.dirty_marker = marker;
-                } else {
-                    self.dirty.absorb(newer);
-                }
-                Some(Err(error))
-            }
-        }
+        self.remember(delta);
+        Some(Ok(marker))
     }
 
     /// Puts what the store now has into the cache.
@@ -233,10 +255,10 @@ impl Layers {
         if !delta.ranges().is_empty() {
             self.scope = self.cache.scope(self.task);
         }
-        for (key, write) in delta.into_entries() {
+        for (hash, key, write) in delta.into_entries() {
             match write {
-                Write::Put(value) => self.cache.insert(self.scope, key, Some(value)),
-                Write::Delete => self.cache.insert(self.scope, key, None),
+                Write::Put(value) => self.cache.insert(self.scope, hash, key, Some(value)),
+                Write::Delete => self.cache.insert(self.scope, hash, key, None),
                 Write::Merge(_) => debug_assert!(false, "merges are resolved before a delta is written"),
             }
         }
@@ -253,7 +275,7 @@ impl Layers {
         .flatten()
     }
 
-    fn upper(&self, key: &[u8]) -> Upper {
+    fn upper(&self, key: HashedKey<'_>) -> Upper {
         let mut suffixes = Vec::new();
         for delta in self.deltas() {
             match delta.lookup(key) {
@@ -273,7 +295,7 @@ impl Layers {
 
     /// Shows one key to a visitor, unless it is absent.
     fn visit_one(&self, key: &[u8], stored: Option<&[u8]>, visit: &mut Visit<'_>) -> ControlFlow<()> {
-        let value = match self.upper(key) {
+        let value = match self.upper(HashedKey::new(key)) {
             Upper::Decided(value) => value,
             Upper::Store(suffixes) if suffixes.is_empty() => {
                 return stored.map_or(ControlFlow::Continue(()), |stored| visit(key, stored));
@@ -283,17 +305,22 @@ impl Layers {
         value.map_or(ControlFlow::Continue(()), |value| visit(key, &value))
     }
 
-    fn stored(&self, key: &[u8]) -> Result<Option<Bytes>> {
+    fn stored(&self, key: HashedKey<'_>) -> Result<Option<Bytes>> {
         if let Some(cached) = self.cache.get(self.scope, key) {
             return Ok(cached);
         }
-        let value = self.base.store.get(key)?;
+        let value = self.base.store.get(key.bytes())?;
         // Absence is not worth an entry: the key is mostly written next, and the store's filters know what it lacks.
         if value.is_some() {
-            self.cache.insert(self.scope, Bytes::copy_from_slice(key), value.clone());
+            self.cache.insert(self.scope, key.hash(), Bytes::copy_from_slice(key.bytes()), value.clone());
         }
         Ok(value)
     }
+}
+
+/// About how much memory a delta takes, and its keys.
+fn size_of(delta: &Delta) -> (usize, usize) {
+    (delta.bytes() + delta.len() * KEY_OVERHEAD, delta.len() + delta.ranges().len() * RANGE_KEYS)
 }
 
 /// Takes a delta and leaves an empty one that is as large as this one was: the next one mostly becomes so too, and growing

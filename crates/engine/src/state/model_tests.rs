@@ -37,8 +37,10 @@ enum Step {
     StartApply,
     RunApply,
     SettleApply,
-    /// All memory is lost; the store keeps this many of its newest applies.
-    Crash(usize),
+    /// All memory is lost; the store loses this many of its newest applies, but keeps so many keys of the first of them.
+    Crash(usize, usize),
+    /// The apply that runs next fails after so many keys.
+    FailApply(usize),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -55,7 +57,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::StartApply),
         2 => Just(Step::RunApply),
         2 => Just(Step::SettleApply),
-        1 => (0..3usize).prop_map(Step::Crash),
+        1 => (0..3usize, 0..6usize).prop_map(|(lost, part)| Step::Crash(lost, part)),
+        1 => (0..6usize).prop_map(Step::FailApply),
     ];
     prop::collection::vec(step, 1..120)
 }
@@ -102,7 +105,7 @@ impl World {
         let stores: Arc<dyn StateStores> = stores.clone();
         let base = bases.open(&stores, TASK).unwrap();
         let claim = base.claim(&Waker::noop()).unwrap();
-        let layers = Layers::new(TASK, base, claim, Arc::new(ReadCache::new(4096)));
+        let layers = Layers::open(TASK, base, claim, Arc::new(ReadCache::new(4096))).unwrap();
         (bases, layers)
     }
 
@@ -147,11 +150,11 @@ impl World {
                 }
             }
             Step::SettleApply => {
-                if let Some(settled) = self.layers.settle_apply() {
-                    settled.unwrap();
-                }
+                // One that failed is tried again by a later start.
+                drop(self.layers.settle_apply());
             }
-            Step::Crash(keep) => self.crash(keep),
+            Step::Crash(lost, part) => self.crash(lost, part),
+            Step::FailApply(after) => self.stores.store(TASK).fail_next_apply(after),
             Step::Freeze | Step::StartApply => {}
         }
     }
@@ -196,19 +199,21 @@ impl World {
         self.log.push((marker, Delta::decode(&frozen.delta.encode()).unwrap()));
         self.committed = model;
         drop(frozen);
-        self.layers.settle(Bytes::new(), false);
+        self.layers.settle(Bytes::new());
     }
 
-    fn crash(&mut self, keep: usize) {
+    fn crash(&mut self, lost: usize, part: usize) {
         self.job = None;
         self.frozen = None;
-        self.stores.lose_unsynced(|_, count| count.saturating_sub(keep));
+        self.stores.cut_unsynced(|_, count| count.saturating_sub(lost), |_| part);
         let (bases, mut layers) = Self::open(&self.stores);
         let marker = self.stores.store(TASK).marker().unwrap();
         let applied = marker.map_or(Epoch(0), |m| m.epoch);
         for (marker, delta) in self.log.iter().filter(|(marker, _)| marker.epoch > applied) {
-            layers.absorb(delta.clone(), marker.clone());
+            layers.replay(delta.clone(), marker.clone()).unwrap();
         }
+        let end = self.log.last().map_or_else(Marker::default, |(marker, _)| marker.clone());
+        layers.replayed(end).unwrap();
         self.bases = bases;
         self.layers = layers;
         self.open = self.committed.clone();

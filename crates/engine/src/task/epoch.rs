@@ -22,6 +22,8 @@ pub(super) struct Counts {
     pub(super) failed_again: u64,
     /// Dead letters that were passed over.
     pub(super) dropped: u64,
+    /// Records whose timestamps were too far ahead of the clock to move the watermark.
+    pub(super) ahead: u64,
 }
 
 /// The open epoch. Its state writes and emitted records are in the task's host.

@@ -38,6 +38,8 @@ pub(super) struct EventTime {
     begun: Option<Rise>,
     /// Whether those who read what the task writes were told that it is idle.
     told_idle: Option<bool>,
+    /// The function's log says that timestamps were too far ahead of the clock.
+    said_ahead: bool,
     /// What [`EventTime::rise`] found, until something changes.
     rise: Option<Option<Rise>>,
 }
@@ -90,7 +92,14 @@ impl EventTime {
             active: now,
             idle: false,
         });
-        Ok(EventTime { inputs: inputs.collect(), told: kept.told, begun: kept.begun, told_idle: None, rise: None })
+        Ok(EventTime {
+            inputs: inputs.collect(),
+            told: kept.told,
+            begun: kept.begun,
+            told_idle: None,
+            said_ahead: false,
+            rise: None,
+        })
     }
 
     /// The bytes to keep; none when nothing is known.
@@ -113,17 +122,30 @@ impl EventTime {
         self.told
     }
 
-    /// Records of an input were consumed.
-    pub(super) fn consumed(&mut self, batch: &Batch, now: Duration) {
-        let Some(input) = self.inputs.iter_mut().find(|input| input.at == *batch.from()) else { return };
+    /// Records of an input were consumed, when the wall clock showed `unix_ms`; answers how many of them were too far ahead of
+    /// it to count.
+    pub(super) fn consumed(&mut self, batch: &Batch, now: Duration, unix_ms: i64) -> u64 {
+        let Some(input) = self.inputs.iter_mut().find(|input| input.at == *batch.from()) else { return 0 };
+        let mut ahead = 0;
         if input.rule.strategy != WatermarkStrategy::None {
             let frame = batch.frame();
-            let latest = (0..frame.len()).map(|index| frame.timestamp(index)).max();
-            input.known.latest = input.known.latest.max(latest);
+            let bound = input.rule.max_ahead.map_or(i64::MAX, |most| unix_ms.saturating_add(millis(most)));
+            let times = (0..frame.len()).map(|index| frame.timestamp(index));
+            let latest = times.filter(|time| {
+                ahead += u64::from(*time > bound);
+                *time <= bound
+            });
+            input.known.latest = input.known.latest.max(latest.max());
         }
         input.active = now;
         input.idle = false;
         self.rise = None;
+        ahead
+    }
+
+    /// Whether this is the first call.
+    pub(super) fn first_ahead(&mut self) -> bool {
+        !std::mem::replace(&mut self.said_ahead, true)
     }
 
     /// A function has emitted a watermark to a partition.
@@ -222,11 +244,14 @@ impl InputTime {
             WatermarkStrategy::Monotonic => Some(Duration::ZERO),
             WatermarkStrategy::Bounded { delay } => Some(delay),
         };
-        let delay = delay.map(|delay| i64::try_from(delay.as_millis()).unwrap_or(i64::MAX));
         // There is no watermark before the Unix epoch.
-        let of_records = delay.and_then(|delay| u64::try_from(self.known.latest?.saturating_sub(delay)).ok());
+        let of_records = delay.and_then(|delay| u64::try_from(self.known.latest?.saturating_sub(millis(delay))).ok());
         of_records.max(self.known.emitted)
     }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn decode(kept: &Bytes) -> Result<Kept> {
@@ -263,6 +288,7 @@ mod tests {
         Watermark {
             strategy: WatermarkStrategy::Bounded { delay: Duration::from_millis(delay_ms) },
             idle_timeout: idle_ms.map(Duration::from_millis),
+            max_ahead: None,
         }
     }
 
@@ -275,6 +301,11 @@ mod tests {
         EventTime::open(&spec, &inputs.collect::<Vec<_>>(), kept, START).unwrap()
     }
 
+    /// None of these rules looks at the clock.
+    fn consume(time: &mut EventTime, batch: &Batch, now: Duration) {
+        assert_eq!(time.consumed(batch, now, 0), 0);
+    }
+
     fn told(time: &mut EventTime) -> Option<(u32, u64)> {
         let rise = time.rise()?;
         time.tell(rise);
@@ -284,39 +315,39 @@ mod tests {
     #[test]
     fn the_function_is_told_the_least_and_never_less() {
         let mut time = opened([bounded(10, None), bounded(0, None)], &Bytes::new());
-        time.consumed(&batch("a", &[100, 90]), START);
+        consume(&mut time, &batch("a", &[100, 90]), START);
         assert_eq!(told(&mut time), None, "b has no watermark yet");
-        time.consumed(&batch("b", &[50]), START);
+        consume(&mut time, &batch("b", &[50]), START);
         assert_eq!(told(&mut time), Some((1, 50)));
-        time.consumed(&batch("b", &[500, 40]), START);
+        consume(&mut time, &batch("b", &[500, 40]), START);
         assert_eq!(told(&mut time), Some((0, 90)), "the delay is 10");
-        time.consumed(&batch("a", &[80]), START);
+        consume(&mut time, &batch("a", &[80]), START);
         assert_eq!(told(&mut time), None);
-        time.consumed(&batch("a", &[-5, 111]), START);
+        consume(&mut time, &batch("a", &[-5, 111]), START);
         assert_eq!(told(&mut time), Some((0, 101)));
     }
 
     #[test]
     fn an_idle_input_holds_nothing_back_until_it_has_a_record() {
         let mut time = opened([bounded(0, None), bounded(0, Some(500))], &Bytes::new());
-        time.consumed(&batch("a", &[100]), START);
+        consume(&mut time, &batch("a", &[100]), START);
         time.drained(START + Duration::from_millis(499));
         assert_eq!(told(&mut time), None);
         assert_eq!(time.next_idle(), Some(START + Duration::from_millis(500)));
         time.drained(START + Duration::from_millis(500));
         assert_eq!(told(&mut time), Some((0, 100)));
-        time.consumed(&batch("b", &[70]), START + Duration::from_millis(600));
-        time.consumed(&batch("a", &[200]), START + Duration::from_millis(600));
+        consume(&mut time, &batch("b", &[70]), START + Duration::from_millis(600));
+        consume(&mut time, &batch("a", &[200]), START + Duration::from_millis(600));
         assert_eq!(told(&mut time), None, "b is back, and behind");
-        time.consumed(&batch("b", &[150]), START + Duration::from_millis(600));
+        consume(&mut time, &batch("b", &[150]), START + Duration::from_millis(600));
         assert_eq!(told(&mut time), Some((1, 150)));
     }
 
     #[test]
     fn when_all_are_idle_the_latest_counts() {
         let mut time = opened([bounded(0, Some(1)), bounded(0, Some(1))], &Bytes::new());
-        time.consumed(&batch("a", &[100]), START);
-        time.consumed(&batch("b", &[70]), START);
+        consume(&mut time, &batch("a", &[100]), START);
+        consume(&mut time, &batch("b", &[70]), START);
         time.drained(START + Duration::from_secs(1));
         assert_eq!(told(&mut time), Some((0, 100)));
     }
@@ -325,7 +356,7 @@ mod tests {
     fn emitted_watermarks_count_from_the_first_on() {
         let none = Watermark::default();
         let mut time = opened([none, none], &Bytes::new());
-        time.consumed(&batch("a", &[100]), START);
+        consume(&mut time, &batch("a", &[100]), START);
         assert_eq!(told(&mut time), None);
         assert_eq!(time.keep(), Bytes::new(), "nothing is known");
         time.emitted(&partition("b"), 42, START);
@@ -338,16 +369,30 @@ mod tests {
     }
 
     #[test]
+    fn a_timestamp_too_far_ahead_of_the_clock_moves_nothing() {
+        let rule = Watermark { max_ahead: Some(Duration::from_millis(50)), ..bounded(10, Some(500)) };
+        let mut time = opened([rule, Watermark::default()], &Bytes::new());
+        let year_2250 = 8_836_000_000_000;
+        assert_eq!(time.consumed(&batch("a", &[year_2250, 1000, 1051, 1050]), START, 1000), 2);
+        assert_eq!(told(&mut time), Some((0, 1040)), "1050 is as far ahead as may be");
+        assert_eq!(time.consumed(&batch("a", &[i64::MAX]), START, i64::MAX - 60), 1);
+        assert_eq!(told(&mut time), None);
+        time.drained(START + Duration::from_millis(499));
+        assert!(!time.is_idle(), "one that does not count shows all the same that the input is not idle");
+        assert_eq!(time.consumed(&batch("a", &[i64::MAX]), START, i64::MAX - 10), 0, "the clock has come near it");
+    }
+
+    #[test]
     fn what_is_known_survives() {
         let rules = [bounded(10, None), Watermark::default()];
         let mut time = opened(rules, &Bytes::new());
-        time.consumed(&batch("a", &[100]), START);
+        consume(&mut time, &batch("a", &[100]), START);
         time.emitted(&partition("b"), 95, START);
         assert_eq!(told(&mut time), Some((0, 90)));
         let mut again = opened(rules, &time.keep());
         assert_eq!(again.told(), Some(90));
         assert_eq!(told(&mut again), None);
-        again.consumed(&batch("a", &[200]), START);
+        consume(&mut again, &batch("a", &[200]), START);
         assert_eq!(told(&mut again), Some((1, 95)));
     }
 
@@ -355,7 +400,7 @@ mod tests {
     fn a_rise_for_which_timers_were_fired_is_told_whatever_happens() {
         let rules = [bounded(0, None), bounded(0, Some(500))];
         let mut time = opened(rules, &Bytes::new());
-        time.consumed(&batch("a", &[100]), START);
+        consume(&mut time, &batch("a", &[100]), START);
         time.drained(START + Duration::from_secs(1));
         let rise = time.rise().unwrap();
         time.begin(rise);
@@ -385,8 +430,8 @@ mod tests {
     #[test]
     fn times_before_the_epoch_and_at_the_ends_are_no_watermark() {
         let mut time = opened([bounded(u64::MAX / 2, None), bounded(0, None)], &Bytes::new());
-        time.consumed(&batch("a", &[i64::MIN]), START);
-        time.consumed(&batch("b", &[i64::MAX]), START);
+        consume(&mut time, &batch("a", &[i64::MIN]), START);
+        consume(&mut time, &batch("b", &[i64::MAX]), START);
         assert_eq!(told(&mut time), None);
     }
 }

@@ -18,7 +18,6 @@ use parking_lot::Mutex;
 use super::outbox::Outbox;
 use super::quota::{Quota, StateAccount};
 use super::timers::{self, NextTimers};
-use crate::config::StateMode;
 use crate::state::Layers;
 
 /// The open epoch's outbox and state, within the function's limits.
@@ -50,20 +49,17 @@ impl TaskHost {
     }
 
     /// Ends the open epoch: its state writes. The caller takes the outbox.
-    pub(crate) fn freeze(&mut self, mode: StateMode) -> Result<Delta> {
-        let delta = match mode {
-            StateMode::Lazy => self.layers.freeze(),
-            StateMode::WrittenByCommitter => self.layers.freeze_resolved()?,
-        };
+    pub(crate) fn freeze(&mut self) -> Delta {
+        let delta = self.layers.freeze();
         if let Some(state) = &mut self.state {
             state.freeze();
         }
-        Ok(delta)
+        delta
     }
 
     /// The epoch in flight is committed.
-    pub(crate) fn committed(&mut self, log_end: Bytes, mode: StateMode) {
-        self.layers.settle(log_end, mode == StateMode::WrittenByCommitter);
+    pub(crate) fn committed(&mut self, log_end: Bytes) {
+        self.layers.settle(log_end);
         if let Some(state) = &mut self.state {
             state.commit();
         }

@@ -114,6 +114,7 @@ impl InFlight {
         env.meter.committed(*records, counts.emitted, age, now.saturating_sub(self.handed_in));
         env.meter.dead_lettered(counts.dead_lettered);
         env.meter.skipped(counts.skipped);
+        env.meter.ahead(counts.ahead);
     }
 
     fn submit(&mut self, env: &TaskEnv, waker: &Waker) {

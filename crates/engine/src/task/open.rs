@@ -43,17 +43,17 @@ pub(super) fn take_over(
     let backend = &env.backend;
     let base = core.bases.open(&backend.state_stores, assignment.task)?;
     let Some(claim) = base.claim(waker) else { return Ok(Opened::NotYet) };
-    let mut layers = Layers::new(assignment.task, base.clone(), claim, core.cache.clone());
+    let mut layers = Layers::open(assignment.task, base.clone(), claim, core.cache.clone())?;
     let applied = base.store.marker()?;
     let acquired = backend.committer.acquire(assignment, applied.as_ref(), &mut |marker, delta| {
         if is_cancelled() {
             return Err(Error::new(ErrorCode::Cancelled, "the task is to end"));
         }
         view.lock().restored_one();
-        layers.absorb(delta, marker);
+        layers.replay(delta, marker)?;
         relieve(&mut layers, &base, core.config.dirty_keys)
     })?;
-    layers.set_marker(Marker { epoch: acquired.progress.epoch, log_end: acquired.log_end.clone() });
+    layers.replayed(Marker { epoch: acquired.progress.epoch, log_end: acquired.log_end.clone() })?;
     failpoint!("engine.recovered");
 
     let dead_letters = dead_letters::partition(env, assignment.task.index)?;

@@ -113,13 +113,16 @@ impl Outbox {
 
     /// Checks the targets of all records of a frame; answers the target when it is the same for all.
     pub(crate) fn check_targets(&self, frame: &Frame<'_>) -> Result<Option<u32>> {
-        let Some(first) = frame.iter().next().map(|record| record.channel) else { return Ok(None) };
+        if frame.is_empty() {
+            return Ok(None);
+        }
+        let first = frame.channel(0);
         self.check_target(first)?;
         let mut uniform = true;
-        for record in frame.iter() {
-            if record.channel != first {
+        for channel in (1..frame.len()).map(|index| frame.channel(index)) {
+            if channel != first {
                 uniform = false;
-                self.check_target(record.channel)?;
+                self.check_target(channel)?;
             }
         }
         Ok(uniform.then_some(first))

@@ -99,7 +99,7 @@ impl Ownership {
         now: Duration,
     ) -> Result<()> {
         let mut host = self.host.lock();
-        let delta = host.freeze(env.core.config.state_mode)?;
+        let delta = host.freeze();
         let frozen = Arc::new(FrozenEpoch {
             task: self.assignment.task,
             generation: self.generation,
@@ -136,7 +136,7 @@ impl Ownership {
                 done.count(env, order, now);
                 // Let go of the epoch, so that its delta moves into the dirty map.
                 drop(done);
-                self.host.lock().committed(log_end, env.core.config.state_mode);
+                self.host.lock().committed(log_end);
                 self.account_dirty(now);
                 hunt.committed(&self.committed.positions, env.core.config.batch.records);
                 return Ok(true);

@@ -67,7 +67,7 @@ const TASK_STATES: [TaskStatus; 6] = [
 
 type Family<M> = (&'static str, &'static str, fn(&FunctionMeter) -> &M);
 
-const COUNTERS: [Family<Counter>; 7] = [
+const COUNTERS: [Family<Counter>; 8] = [
     ("fnstream_function_records_in", "Records consumed and committed.", |meter| &meter.records_in),
     ("fnstream_function_records_out", "Records emitted and committed.", |meter| &meter.records_out),
     (
@@ -79,6 +79,11 @@ const COUNTERS: [Family<Counter>; 7] = [
         &meter.records_dead_lettered
     }),
     ("fnstream_function_records_skipped", "Records that were given up and not kept.", |meter| &meter.records_skipped),
+    (
+        "fnstream_function_records_ahead",
+        "Records whose timestamps were too far ahead of the clock to move the watermark.",
+        |meter| &meter.records_ahead,
+    ),
     ("fnstream_function_restarts", "Times that a task was opened again after a failure.", |meter| &meter.restarts),
     ("fnstream_function_commits", "Epochs committed.", |meter| &meter.commits),
 ];

@@ -15,14 +15,13 @@ use fnstream_core::state::Marker;
 use fnstream_core::{Error, Result, failpoint};
 use rocksdb::WriteBatch;
 
-use super::group::{Commit, Job, StateWrites};
+use super::group::{Commit, Job};
 use crate::db::{Sync, ended};
 use crate::error::corrupt;
 use crate::formats;
 use crate::inner::Inner;
 use crate::keys;
 use crate::log::cut::{Part, for_partition};
-use crate::options::CommitMode;
 use crate::store::Store;
 
 /// Commits to the store's own log.
@@ -50,22 +49,18 @@ impl Committer for EmbeddedCommitter {
                 return done(Err(CommitFailure::Abortable(e)));
             }
         };
-        let mut job = Commit {
+        let job = Commit {
             task: epoch.task,
             generation: epoch.generation,
             epoch: epoch.progress.epoch,
             outbox,
             progress: formats::encode_progress(epoch.generation, &epoch.progress),
-            state: StateWrites::Nothing,
+            delta: (!epoch.delta.is_empty()).then(|| epoch.delta.encode()),
             watermarks: epoch.watermarks.clone(),
             done,
         };
-        match store.options.commit_mode {
-            CommitMode::Full if !epoch.delta.is_empty() => job.state = StateWrites::Delta(epoch.delta.encode()),
-            CommitMode::PutPerKey if !epoch.delta.is_empty() => job.state = StateWrites::PerKey(epoch),
-            // Let go before it is handed over: the answer may come at once.
-            _ => {}
-        }
+        // Let go before it is handed over: the answer may come at once.
+        drop(epoch);
         store.queue.send(Job::Commit(job));
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use fnstream_core::committer::{CommitDone, CommitFailure, CommitResult};
-use fnstream_core::epoch::{Epoch, FrozenEpoch, Generation, OutboxWatermark, TaskId};
+use fnstream_core::epoch::{Epoch, Generation, OutboxWatermark, TaskId};
 use fnstream_core::record::Position;
 use fnstream_core::topics::{AppendDone, Appended};
 use fnstream_core::{Error, Result, failpoint};
@@ -22,8 +22,7 @@ use crate::keys;
 use crate::log::cut::Part;
 use crate::log::partition::Topic;
 use crate::log::watermarks::{Raised, Writers};
-use crate::options::{CommitMode, Durability};
-use crate::state;
+use crate::options::Durability;
 
 /// What the thread is asked to do.
 pub(crate) enum Job {
@@ -39,16 +38,10 @@ pub(crate) struct Commit {
     pub epoch: Epoch,
     pub outbox: Vec<(Arc<str>, Part)>,
     pub progress: Vec<u8>,
-    pub state: StateWrites,
+    /// The encoded state writes, when there are any.
+    pub delta: Option<Vec<u8>>,
     pub watermarks: Vec<OutboxWatermark>,
     pub done: CommitDone,
-}
-
-/// How an epoch's state is written.
-pub(crate) enum StateWrites {
-    Nothing,
-    Delta(Vec<u8>),
-    PerKey(Arc<FrozenEpoch>),
 }
 
 impl Job {
@@ -56,11 +49,7 @@ impl Job {
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Job::Commit(commit) => {
-                let state = match &commit.state {
-                    StateWrites::Nothing => 0,
-                    StateWrites::Delta(delta) => delta.len(),
-                    StateWrites::PerKey(epoch) => epoch.delta.bytes(),
-                };
+                let state = commit.delta.as_ref().map_or(0, Vec::len);
                 state + commit.progress.len() + commit.outbox.iter().map(|(_, part)| part.bytes()).sum::<usize>()
             }
             Job::Append { parts, .. } => parts.iter().map(Part::bytes).sum(),
@@ -88,8 +77,6 @@ enum Answer {
 pub(crate) struct Group<'a> {
     store: &'a Inner,
     batch: WriteBatch,
-    /// Progress and state, when they are (wrongly) written apart from the outbox.
-    apart: Option<WriteBatch>,
     ends: HashMap<(u32, u32), (Arc<Topic>, Floor)>,
     /// Writers of topics to which watermarks were emitted.
     writers: HashMap<u32, (Arc<Topic>, Writers)>,
@@ -105,7 +92,6 @@ impl<'a> Group<'a> {
         Group {
             store,
             batch: WriteBatch::default(),
-            apart: crate::faults::wrong_committer().then(WriteBatch::default),
             ends: HashMap::new(),
             writers: HashMap::new(),
             tasks: HashSet::new(),
@@ -153,9 +139,9 @@ impl<'a> Group<'a> {
     }
 
     fn add_commit(&mut self, ledger: &mut Ledger, commit: Commit) {
-        let Commit { task, generation, epoch, outbox, progress, state, watermarks, done } = commit;
-        let early = match ledger.admit(task, generation, epoch) {
-            Verdict::Commit => match self.stage(ledger, task, outbox, &progress, state, (epoch, &watermarks)) {
+        let (task, epoch) = (commit.task, commit.epoch);
+        let early = match ledger.admit(task, commit.generation, epoch) {
+            Verdict::Commit => match self.stage(ledger, &commit) {
                 Ok(()) => {
                     self.tasks.insert(task);
                     None
@@ -169,45 +155,31 @@ impl<'a> Group<'a> {
             Verdict::Committed => Some(Ok(Bytes::new())),
             Verdict::Refuse(failure) => Some(Err(failure)),
         };
-        self.answers.push(Answer::Commit(done, early));
+        self.answers.push(Answer::Commit(commit.done, early));
     }
 
     /// Everything that can fail comes before the first thing that is put into the batch.
-    fn stage(
-        &mut self,
-        ledger: &Ledger,
-        task: TaskId,
-        outbox: Vec<(Arc<str>, Part)>,
-        progress: &[u8],
-        state: StateWrites,
-        (epoch, watermarks): (Epoch, &[OutboxWatermark]),
-    ) -> Result<()> {
-        let store = self.store;
-        let outbox: Result<Vec<_>> = outbox
-            .into_iter()
+    fn stage(&mut self, ledger: &Ledger, commit: &Commit) -> Result<()> {
+        let (store, task) = (self.store, commit.task);
+        let outbox: Result<Vec<_>> = commit
+            .outbox
+            .iter()
             .map(|(name, part)| {
-                let topic = store.topics.get(&name)?;
+                let topic = store.topics.get(name)?;
                 topic.partition(part.partition)?;
                 Ok((topic, part))
             })
             .collect();
         let outbox = outbox?;
         let watermarks: Result<Vec<_>> =
-            watermarks.iter().map(|said| Ok((store.topics.get(said.topic.own_name()?)?, said))).collect();
+            commit.watermarks.iter().map(|said| Ok((store.topics.get(said.topic.own_name()?)?, said))).collect();
         let watermarks = watermarks?;
-        let mut apart = self.apart.take();
-        let batch = apart.as_mut().unwrap_or(&mut self.batch);
-        match state {
-            StateWrites::Nothing => {}
-            StateWrites::Delta(delta) => batch.put_cf(store.db.family(keys::DELTAS), keys::delta(task, epoch), delta),
-            StateWrites::PerKey(frozen) => state::put_per_key(&store.db, batch, &frozen)?,
+        if let Some(delta) = &commit.delta {
+            self.batch.put_cf(store.db.family(keys::DELTAS), keys::delta(task, commit.epoch), delta);
         }
-        if store.options.commit_mode != CommitMode::OutboxOnly {
-            batch.put_cf(store.db.family(keys::META), keys::progress(task), progress);
-        }
-        self.apart = apart;
-        for (topic, part) in &outbox {
-            self.place(topic, part);
+        self.batch.put_cf(store.db.family(keys::META), keys::progress(task), &commit.progress);
+        for (topic, part) in outbox {
+            self.place(&topic, part);
         }
         for (topic, said) in watermarks {
             let known = self.writers.entry(topic.id).or_insert_with(|| (topic.clone(), topic.writers()));
@@ -263,20 +235,13 @@ impl<'a> Group<'a> {
     }
 
     fn write(&mut self) -> Result<()> {
-        let options = &self.store.options;
-        let unsynced = options.durability == Durability::Os || options.commit_mode == CommitMode::OutboxOnly;
-        let sync = if unsynced || !self.awaited { Sync::No } else { Sync::Yes };
+        let unsynced = self.store.options.durability == Durability::Os || !self.awaited;
         let batch = std::mem::take(&mut self.batch);
-        let apart = self.apart.take().filter(|batch| !batch.is_empty());
-        if batch.is_empty() && apart.is_none() {
+        if batch.is_empty() {
             return Ok(());
         }
         failpoint!("commit.before-write");
-        self.store.db.write(batch, sync)?;
-        if let Some(apart) = apart {
-            failpoint!("wrong.between");
-            self.store.db.write(apart, sync)?;
-        }
+        crate::faults::write_group(&self.store.db, batch, if unsynced { Sync::No } else { Sync::Yes })?;
         failpoint!("commit.after-write");
         Ok(())
     }

@@ -6,7 +6,6 @@
 //! The thread sleeps until there is a job, takes along what else waits, and writes it as one group. While it waits for
 //! the disk the queue grows, so groups are as large as the load makes them, and at low rates a job is written at once.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -17,7 +16,7 @@ use parking_lot::{Mutex, RwLock};
 use super::group::{Group, Job};
 use crate::error::closed;
 use crate::inner::Inner;
-use crate::options::{CommitMode, Durability};
+use crate::options::Durability;
 
 /// Where a group ends, so that the first job in it does not wait for ever and memory stays bounded.
 const GROUP_BYTES: usize = 8 << 20;
@@ -96,35 +95,23 @@ impl Drop for Committing {
 }
 
 fn run(store: &Inner, jobs: &Receiver<Job>) {
-    let mut next = None;
-    while let Some(first) = next.take().or_else(|| jobs.recv().ok()) {
+    while let Ok(first) = jobs.recv() {
         let mut group = vec![first];
         if store.options.durability != Durability::Sync {
-            next = gather(store.options.commit_mode, &mut group, jobs);
+            gather(&mut group, jobs);
         }
         Group::new(store).run(group.into_iter());
     }
 }
 
-/// Takes along what waits; answers the job that must wait for the next group.
-fn gather(mode: CommitMode, group: &mut Vec<Job>, jobs: &Receiver<Job>) -> Option<Job> {
+/// Takes along what waits.
+fn gather(group: &mut Vec<Job>, jobs: &Receiver<Job>) {
     let mut bytes: usize = group.iter().map(Job::bytes).sum();
-    let mut tasks: HashSet<_> = group.iter().filter_map(task_of).collect();
-    while bytes < GROUP_BYTES && group.len() < GROUP_JOBS {
-        let job = jobs.try_recv().ok()?;
-        // Merges are resolved against what is stored, so the epoch before must be.
-        if mode == CommitMode::PutPerKey && task_of(&job).is_some_and(|task| !tasks.insert(task)) {
-            return Some(job);
-        }
+    while bytes < GROUP_BYTES
+        && group.len() < GROUP_JOBS
+        && let Ok(job) = jobs.try_recv()
+    {
         bytes += job.bytes();
         group.push(job);
-    }
-    None
-}
-
-fn task_of(job: &Job) -> Option<fnstream_core::epoch::TaskId> {
-    match job {
-        Job::Commit(commit) => Some(commit.task),
-        Job::Append { .. } | Job::Trim { .. } => None,
     }
 }

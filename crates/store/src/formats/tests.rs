@@ -83,6 +83,15 @@ fn progress_of_version_1() {
 }
 
 #[test]
+fn unfinished_apply_of_version_1() {
+    let golden = b"\x01\x09\x01z\x02ab";
+    let marker = Marker { epoch: Epoch(9), log_end: Bytes::from_static(b"z") };
+    let unfinished = Unfinished { marker, through: Bytes::from_static(b"ab") };
+    assert_eq!(encode_unfinished(&unfinished), golden);
+    assert_eq!(decode_unfinished(golden).unwrap(), unfinished);
+}
+
+#[test]
 fn marker_of_version_1() {
     let golden = b"\x01\x09\x01z";
     let marker = Marker { epoch: Epoch(9), log_end: Bytes::from_static(b"z") };
@@ -132,7 +141,7 @@ fn revisions_of_version_1() {
     let golden = concat!(
         "\x01",
         r#"[{"revision":1,"spec":{"name":"f","artifact":"aa","inputs":[["a"]],"selector":"priority","#,
-        r#""watermarks":{"a":{"strategy":"bounded","delay_ms":11,"idle_timeout_ms":12},"b":{"strategy":"monotonic"}},"#,
+        r#""watermarks":{"a":{"strategy":"bounded","delay_ms":11,"idle_timeout_ms":12,"max_ahead_ms":13},"b":{"strategy":"monotonic"}},"#,
         r#""outputs":["o"],"replicas":1,"config":{},"#,
         r#""limits":{"memory":65536,"call_time_ms":1,"start_time_ms":2,"record_bytes":3,"records_per_input":4,"#,
         r#""state_bytes":5},"on_error":{"action":"skip","retries":6,"backoff_ms":7,"max_backoff_ms":8},"#,
@@ -149,9 +158,13 @@ fn revisions_of_version_1() {
             watermarks: [
                 (
                     "a".into(),
-                    Watermark { strategy: WatermarkStrategy::Bounded { delay: ms(11) }, idle_timeout: Some(ms(12)) },
+                    Watermark {
+                        strategy: WatermarkStrategy::Bounded { delay: ms(11) },
+                        idle_timeout: Some(ms(12)),
+                        max_ahead: Some(ms(13)),
+                    },
                 ),
-                ("b".into(), Watermark { strategy: WatermarkStrategy::Monotonic, idle_timeout: None }),
+                ("b".into(), Watermark { strategy: WatermarkStrategy::Monotonic, ..Watermark::default() }),
             ]
             .into(),
             outputs: vec!["o".into()],

@@ -8,11 +8,10 @@ use std::sync::mpsc::channel;
 
 use fnstream_core::ErrorCode;
 use fnstream_core::committer::CommitFailure;
-use fnstream_core::delta::{Delta, Write};
+use fnstream_core::delta::Delta;
 use fnstream_core::epoch::{Epoch, Generation};
 use fnstream_core::record::Position;
 use fnstream_core::state::Marker;
-use fnstream_store::{CommitMode, Store, StoreOptions};
 
 use crate::support::*;
 
@@ -149,56 +148,6 @@ fn a_take_over_with_a_marker_from_before_a_trim_is_refused() {
     assert_eq!(stale.unwrap_err().code, ErrorCode::CommitAborted);
     let (_, replayed) = acquire(&store, owner, Some(&marker(2)));
     assert_eq!(replayed.iter().map(|(marker, _)| marker.epoch.0).collect::<Vec<_>>(), [3, 4]);
-}
-
-#[test]
-fn state_put_per_key_needs_no_replay() {
-    let dir = tempfile::tempdir().unwrap();
-    let options = StoreOptions { commit_mode: CommitMode::PutPerKey, ..options() };
-    let store = Store::open(dir.path(), options.clone()).unwrap();
-    let owner = task(1, 0);
-    let (acquired, _) = acquire(&store, owner, None);
-    let committer = store.committer();
-    let (tell, told) = channel();
-    for n in 1..=50 {
-        let mut delta = put(&format!("k{n}"), &number(n));
-        delta.write(b"all", Write::Merge(number(n % 10).into()));
-        delta.delete_range(b"k0", Some(format!("k{}", n - 1).as_bytes()));
-        delta.write(b"last", Write::Put(number(n).into()));
-        let tell = tell.clone();
-        let epoch = epoch(owner, acquired.generation, n, delta, Vec::new());
-        committer.commit(Arc::new(epoch), Box::new(move |result| tell.send(result).unwrap()));
-    }
-    for _ in 0..50 {
-        told.recv().unwrap().unwrap();
-    }
-    drop((committer, store));
-    let store = Store::open(dir.path(), options).unwrap();
-    let state = store.state_stores().open(owner).unwrap();
-    let marker = state.marker().unwrap().unwrap();
-    assert_eq!(marker.epoch, Epoch(50));
-    assert_eq!(state.get(b"last").unwrap().unwrap(), "50");
-    assert_eq!(state.get(b"all").unwrap().unwrap(), "1234567890".repeat(5));
-    state.apply(&put("last", "again"), &marker).unwrap();
-    assert_eq!(state.get(b"last").unwrap().unwrap(), "50");
-    assert!(acquire(&store, owner, Some(&marker)).1.is_empty());
-}
-
-#[test]
-fn outbox_only_appends_and_forgets() {
-    let dir = tempfile::tempdir().unwrap();
-    let options = StoreOptions { commit_mode: CommitMode::OutboxOnly, ..options() };
-    let store = Store::open(dir.path(), options.clone()).unwrap();
-    store.ensure_topic("out", 1).unwrap();
-    let owner = task(1, 0);
-    let (acquired, _) = acquire(&store, owner, None);
-    let one = epoch(owner, acquired.generation, 1, put("k", "v"), vec![outbox("out", 0, &frame(["x"]))]);
-    commit(&*store.committer(), one).unwrap();
-    drop(store);
-    let store = Store::open(dir.path(), options).unwrap();
-    assert_eq!(values(&store, &at("out", 0)), ["x"]);
-    let (acquired, replayed) = acquire(&store, owner, None);
-    assert_eq!((acquired.progress.epoch, replayed.len()), (Epoch(0), 0));
 }
 
 #[test]

@@ -12,14 +12,17 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use fnstream_core::delta::Delta;
+use bytes::Bytes;
+use fnstream_core::delta::{Delta, Lookup, Write};
 use fnstream_core::epoch::{Epoch, FunctionId};
 use fnstream_core::spec::{DesiredState, FunctionSpec};
-use fnstream_core::state::Marker;
+use fnstream_core::state::{Marker, StateStore};
 use fnstream_store::{FAILPOINTS, NEW_FOLDER_FAILPOINTS, Store, WRONG_COMMITTER, WRONG_COMMITTER_FAILPOINT};
 
 use crate::support::*;
 
+/// Keys that each epoch appends a byte to: enough for an apply in parts.
+const MERGED: [&[u8; 2]; 5] = [b"m0", b"m1", b"m2", b"m3", b"m4"];
 const SIGABRT: i32 = 6;
 /// The function whose task works: an id that is never given out here.
 const OWNER: u32 = 1 << 20;
@@ -36,12 +39,14 @@ fn work(dir: &Path) {
         let state = store.state_stores().open(owner).unwrap();
         let marker = state.marker().unwrap();
         let (acquired, replayed) = acquire(&store, owner, marker.as_ref());
-        let mut layer = Delta::new();
-        replayed.into_iter().for_each(|(_, delta)| layer.absorb(delta));
+        let mut layer = roll_forward(&*state, replayed);
         let mut last = acquired.progress.epoch.0;
         for _ in 0..3 {
             last += 1;
-            let delta = put("last", &last.to_string());
+            let mut delta = put("last", &last.to_string());
+            for key in MERGED {
+                delta.write(key, Write::Merge(Bytes::from_static(b"+")));
+            }
             layer.absorb(delta.clone());
             let out = vec![outbox("out", 0, &frame([last.to_string()]))];
             commit(&*store.committer(), epoch(owner, acquired.generation, last, delta, out)).unwrap();
@@ -61,6 +66,22 @@ fn work(dir: &Path) {
         let digest = store.artifacts().put(name.as_bytes()).unwrap().digest().to_owned();
         answer(format!("artifact {digest}"));
     }
+}
+
+/// Finishes an apply that was cut, as whoever takes a task over has to; answers what is unapplied then.
+fn roll_forward(state: &dyn StateStore, replayed: Vec<(Marker, Delta)>) -> Delta {
+    let mut begun = state.unfinished().unwrap();
+    let mut layer = Delta::new();
+    for (marker, delta) in replayed {
+        if let Some(begun) = begun.take_if(|begun| marker.epoch > begun.marker.epoch) {
+            state.apply(&std::mem::take(&mut layer), &begun.marker).unwrap();
+        }
+        layer.absorb(delta);
+    }
+    if let Some(begun) = begun {
+        state.apply(&std::mem::take(&mut layer), &begun.marker).unwrap();
+    }
+    layer
 }
 
 #[test]
@@ -97,15 +118,24 @@ fn problem(dir: &Path) -> Option<String> {
     if emitted != expected {
         return Some(format!("the task stands at {stands}, its outbox has {emitted:?}"));
     }
-    let mut layer = Delta::new();
-    replayed.into_iter().for_each(|(_, delta)| layer.absorb(delta));
+    let layer = roll_forward(&*state, replayed);
     let below = state.get(b"last").unwrap().map(|value| String::from_utf8(value.to_vec()).unwrap());
     let last = match layer.lookup(b"last") {
-        fnstream_core::delta::Lookup::Value(value) => Some(String::from_utf8(value.to_vec()).unwrap()),
+        Lookup::Value(value) => Some(String::from_utf8(value.to_vec()).unwrap()),
         _ => below,
     };
     if last != expected.last().cloned() {
         return Some(format!("the task stands at {stands}, its state is at {last:?}"));
+    }
+    for key in MERGED {
+        let below = state.get(key).unwrap().map_or(0, |value| value.len());
+        let merges = match layer.lookup(key) {
+            Lookup::Append(operand) => below + operand.len(),
+            _ => below,
+        };
+        if merges as u64 != stands {
+            return Some(format!("the task stands at {stands}, and {merges} merges of {key:?} are applied"));
+        }
     }
     if let Some(why) = problem_of_forks(&store, owner.function) {
         return Some(why);

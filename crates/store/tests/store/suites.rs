@@ -16,7 +16,7 @@ use fnstream_core::forks::Forks;
 use fnstream_core::groups::Groups;
 use fnstream_core::metadata::Metadata;
 use fnstream_core::record::{Position, TopicPartition};
-use fnstream_core::state::{Marker, StateStores};
+use fnstream_core::state::{Marker, StateStore, StateStores};
 use fnstream_core::tasks::Tasks;
 use fnstream_core::test_util::suites::artifacts::ArtifactsHarness;
 use fnstream_core::test_util::suites::forks::ForksHarness;
@@ -168,6 +168,13 @@ impl StateHarness for Process {
     }
 
     fn reopen(&mut self) {
+        self.restart();
+    }
+
+    fn die_within(&mut self, task: TaskId, part: usize, apply: &dyn Fn(&dyn StateStore)) {
+        self.store.inject_fault_after(part as u32, ErrorCode::Storage);
+        apply(&*self.store.state_stores().open(task).unwrap());
+        self.store.inject_fault(None);
         self.restart();
     }
 }

@@ -16,10 +16,7 @@ impl Function for KeyedCount {
 
     fn process(&mut self, ctx: &mut Context, record: Record<'_>) -> Result<(), Error> {
         let key = record.key.unwrap_or_default();
-        let before = match self.counts.get(key)? {
-            Some(bytes) => u64::from_le_bytes(bytes.as_slice().try_into()?),
-            None => 0,
-        };
+        let before = self.counts.get_as(key)?.map_or(0, u64::from_le_bytes);
         let count = (before + 1).to_le_bytes();
         self.counts.put(key, &count)?;
         ctx.emit_record(Output::new(&count).with_key(key))

@@ -12,7 +12,7 @@ use super::{MemBroker, MemClient, Shared};
 use crate::delta::{Delta, Write, appended};
 use crate::epoch::TaskId;
 use crate::error::Result;
-use crate::state::{Marker, StateStore, StateStores, Visit};
+use crate::state::{Marker, StateStore, StateStores, Unfinished, Visit};
 use crate::test_util::mem_state::MemStateStores;
 
 /// What is on its way to a state topic.
@@ -102,6 +102,10 @@ impl StateStores for TopicStores {
 impl StateStore for TopicStore {
     fn marker(&self) -> Result<Option<Marker>> {
         self.disk.marker()
+    }
+
+    fn unfinished(&self) -> Result<Option<Unfinished>> {
+        self.disk.unfinished()
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {

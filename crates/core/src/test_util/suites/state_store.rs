@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::{Check, checks, must};
 use crate::delta::{Delta, Write};
 use crate::epoch::{Epoch, FunctionId, TaskId};
-use crate::state::{Marker, StateStore, StateStores};
+use crate::state::{Marker, StateStore, StateStores, Unfinished};
 use crate::test_util::model::{self, Model};
 use crate::test_util::rng::Rng;
 use crate::test_util::support::puts;
@@ -23,6 +23,10 @@ pub trait StateHarness {
 
     /// Kills the process and starts it anew, on what outlasts it. Whoever held a store of the old one drops it.
     fn reopen(&mut self);
+
+    /// Runs `apply` on the store of a task, has the process die within it and starts it anew. When the store writes in parts,
+    /// it dies after the part that `part` numbers, from 1; otherwise whenever it likes.
+    fn die_within(&mut self, task: TaskId, part: usize, apply: &dyn Fn(&dyn StateStore));
 }
 
 /// The contract of [`StateStore`].
@@ -41,6 +45,9 @@ pub const CHECKS: &[Check<dyn StateHarness>] = checks![
     the_marker_of_a_restore_that_was_cut_off_is_kept,
     a_store_is_what_its_deltas_make,
     a_reopened_store_is_what_its_marker_says,
+    an_unfinished_apply_has_its_first_keys,
+    an_unfinished_apply_is_rolled_forward_and_merges_once,
+    an_unfinished_apply_keeps_another_out,
 ];
 
 const TASK: TaskId = TaskId { function: FunctionId(7), index: 0 };
@@ -296,4 +303,93 @@ fn a_reopened_store_is_what_its_marker_says(harness: &mut dyn StateHarness) {
         model = history[kept].1.clone();
         assert_eq!(scan(&*store, b"", None), pairs_of(&model), "seed 2, round {round}: the pairs of marker {found:?}");
     }
+}
+
+/// More keys than a store writes in three parts: merges, puts and deletes by turns, all of them stored before, and a range.
+const MANY: u32 = 5_000;
+
+fn many_key(i: u32) -> [u8; 4] {
+    i.to_be_bytes()
+}
+
+fn many() -> Delta {
+    let mut delta = Delta::new();
+    // Between two keys, and behind all of them.
+    delta.delete_range(&[0, 0, 0, 7, 0], Some(&[0, 0, 0, 8]));
+    delta.delete_range(b"\xff", None);
+    for i in 0..MANY {
+        let write = match i % 3 {
+            0 => Write::Merge(Bytes::from_static(b"+")),
+            1 => Write::Put(Bytes::from_static(b"put")),
+            _ => Write::Delete,
+        };
+        delta.write(&many_key(i), write);
+    }
+    delta
+}
+
+/// The store of a task that has died within [`many`], what is unfinished there, and the pairs before and after it.
+fn cut(harness: &mut dyn StateHarness, part: usize) -> (Arc<dyn StateStore>, Option<Unfinished>, Model, Model) {
+    let task = TaskId::new(FunctionId(70), part as u32);
+    let mut first = puts(&[(&[0, 0, 0, 7, 1], b"in a range"), (b"\xff", b"in another")]);
+    for i in 0..MANY {
+        first.write(&many_key(i), Write::Put(Bytes::from_static(b"old")));
+    }
+    let (mut before, mut after) = (Model::new(), Model::new());
+    model::apply(&mut before, &first);
+    apply(&*open(harness, task), &first, 1);
+    after.clone_from(&before);
+    model::apply(&mut after, &many());
+    // The process dies: how the apply ends is nobody's business.
+    harness.die_within(task, part, &|store| drop(store.apply(&many(), &marker(2))));
+    let store = open(harness, task);
+    let unfinished = must("what is unfinished", store.unfinished());
+    (store, unfinished, before, after)
+}
+
+fn an_unfinished_apply_has_its_first_keys(harness: &mut dyn StateHarness) {
+    for part in 1..4 {
+        let (store, unfinished, before, after) = cut(harness, part);
+        let (pairs, found) = (scan(&*store, b"", None), must("the marker", store.marker()));
+        let Some(Unfinished { marker: reached, through }) = unfinished else {
+            let wanted = if found == Some(marker(2)) { after } else { before };
+            assert!(pairs == pairs_of(&wanted), "part {part}: without an unfinished apply, all of it or nothing");
+            continue;
+        };
+        assert_eq!((reached, found), (marker(2), Some(marker(1))), "part {part}: the marker is that from before");
+        let delta = many();
+        let in_range = |key: &Bytes| delta.ranges().iter().any(|range| range.contains(key));
+        let done = after.iter().filter(|(key, _)| **key <= through);
+        let rest = before.iter().filter(|(key, _)| **key > through && !in_range(key));
+        let wanted: Vec<_> = done.chain(rest).map(|(key, value)| (key.to_vec(), value.to_vec())).collect();
+        assert!(pairs == wanted, "part {part}: new up to {through:?}, old behind it, without the ranges");
+    }
+}
+
+fn an_unfinished_apply_is_rolled_forward_and_merges_once(harness: &mut dyn StateHarness) {
+    for part in 1..4 {
+        let (store, _, _, after) = cut(harness, part);
+        if must("the marker", store.marker()) != Some(marker(2)) {
+            apply(&*store, &many(), 2);
+        }
+        assert!(scan(&*store, b"", None) == pairs_of(&after), "part {part}: what it would be without a crash");
+        assert_eq!(must("the marker", store.marker()), Some(marker(2)), "part {part}");
+        assert_eq!(must("what is unfinished", store.unfinished()), None, "part {part}");
+        apply(&*store, &puts(&[(b"k", b"v")]), 3);
+    }
+}
+
+fn an_unfinished_apply_keeps_another_out(harness: &mut dyn StateHarness) {
+    let (store, unfinished, ..) = cut(harness, 2);
+    if unfinished.is_some() {
+        assert!(store.apply(&many(), &marker(3)).is_err(), "it would be taken for the one that was begun");
+        assert_eq!(must("what is unfinished", store.unfinished()), unfinished);
+    }
+    let mut anew = Delta::new();
+    anew.delete_range(b"", None);
+    anew.write(b"k", Write::Put(Bytes::from_static(b"v")));
+    apply(&*store, &anew, 4);
+    assert_eq!(scan(&*store, b"", None), [(b"k".to_vec(), b"v".to_vec())], "one that deletes everything begins anew");
+    assert_eq!(must("what is unfinished", store.unfinished()), None);
+    assert_eq!(must("the marker", store.marker()), Some(marker(4)));
 }

@@ -47,7 +47,7 @@ fn a_store_is_closed_when_the_apply_that_outlived_its_task_ends() {
     let (stores, bases): (Arc<dyn StateStores>, _) = (counting.clone(), Arc::<Bases>::default());
     let base = bases.open(&stores, TASK).unwrap();
     let claim = base.claim(&Waker::noop()).unwrap();
-    let mut layers = Layers::new(TASK, base.clone(), claim, Arc::new(ReadCache::new(1 << 20)));
+    let mut layers = Layers::open(TASK, base.clone(), claim, Arc::new(ReadCache::new(1 << 20))).unwrap();
     let mut delta = Delta::new();
     delta.write(b"k", Write::Put("v".into()));
     layers.absorb(delta, Marker { epoch: Epoch(1), ..Marker::default() });

@@ -9,6 +9,7 @@ use fnstream_core::batch::Batch;
 use fnstream_core::broker::{PollLimit, Polled};
 use fnstream_core::error::{Fault, Result, internal};
 use fnstream_core::failpoint;
+use fnstream_core::record::TopicPartition;
 use fnstream_core::runtime::CallFailure;
 use fnstream_core::spec::ErrorAction;
 use fnstream_frame::RecordView;
@@ -47,7 +48,8 @@ impl Running {
                     self.turns.had_some();
                     self.process(cx, &batch, None, now)?;
                     self.epoch.consumed(&batch, end);
-                    self.event_time.consumed(&batch, now);
+                    let ahead = self.event_time.consumed(&batch, now, cx.env.core.deps.clock.unix_ms());
+                    self.note_ahead(cx, batch.from(), ahead);
                     return Ok(());
                 }
             }
@@ -55,6 +57,21 @@ impl Running {
         self.drained = true;
         self.event_time.drained(now);
         Ok(())
+    }
+
+    /// Counts records whose timestamps were too far ahead of the clock; the first time in an instance's life the function's log
+    /// says so.
+    fn note_ahead(&mut self, cx: &Cx<'_>, from: &TopicPartition, records: u64) {
+        self.epoch.counts.ahead += records;
+        if records > 0 && self.event_time.first_ahead() {
+            cx.env.say(
+                self.own.assignment.task.index,
+                format_args!(
+                    "{records} of the records just read from {from} have timestamps further ahead of the clock than \
+                     max-ahead: they are processed, but do not move the watermark; there may be more"
+                ),
+            );
+        }
     }
 
     /// The same for dead letters: before further input, in their order.

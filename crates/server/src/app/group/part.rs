@@ -44,6 +44,7 @@ impl Counters {
             failed: meter.records_failed.get(),
             dead_lettered: meter.records_dead_lettered.get(),
             skipped: meter.records_skipped.get(),
+            ahead: meter.records_ahead.get(),
             restarts: meter.restarts.get(),
         }
     }
