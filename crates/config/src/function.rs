@@ -22,11 +22,13 @@ pub(crate) mod keys;
 mod places;
 mod read;
 mod spec;
+mod topics;
 
 use std::collections::BTreeMap;
 
 use fnstream_core::ErrorCode;
 use fnstream_core::spec::{ErrorPolicy, FileGrant, InputSelector, Limits, Watermark};
+use fnstream_core::topic::TopicRef;
 
 use crate::problem::{Place, Problem, Problems, Severity, in_order};
 use crate::read::Reader;
@@ -74,9 +76,11 @@ pub enum FunctionKind {
 /// An input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
-    /// Where its events come from.
-    pub from: Connector,
-    /// What their timestamps say of event time.
+    /// The topic that its events come from.
+    pub from: TopicRef,
+    /// How the file says what the topic is of.
+    pub connector: Connector,
+    /// What the timestamps of its events say of event time.
     pub watermark: Watermark,
     place: Place,
 }
@@ -84,69 +88,22 @@ pub struct Input {
 /// An output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
-    /// Where its events go.
-    pub to: Connector,
+    /// The topic that its events go to.
+    pub to: TopicRef,
+    /// How the file says what the topic is of.
+    pub connector: Connector,
     place: Place,
 }
 
-/// A topic of the embedded log or of a broker.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How a file says what a topic is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Connector {
-    /// Of the embedded log.
-    Log {
-        /// The topic.
-        topic: String,
-    },
-    /// Of Apache Kafka.
-    Kafka(Kafka),
-    /// Of Apache Pulsar.
-    Pulsar(Pulsar),
-}
-
-/// A topic of Apache Kafka.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kafka {
-    /// Brokers to begin with, each `host:port`.
-    pub bootstrap_servers: Vec<String>,
-    /// The topic.
-    pub topic: String,
-    /// The consumer group; an input has one.
-    pub group_id: Option<String>,
-    /// One partition of the topic, or all.
-    pub partition: Option<i32>,
-    /// Settings that pass to the client as they are.
-    pub client: BTreeMap<String, String>,
-}
-
-/// A topic of Apache Pulsar.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pulsar {
-    /// The broker; the server's when it is not given.
-    pub service_url: Option<String>,
-    /// The topic.
-    pub topic: String,
-    /// The subscription of an input; the function's name when it is not given.
-    pub subscription: Option<String>,
-}
-
-impl Connector {
-    /// The word for its kind.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Connector::Log { .. } => "log",
-            Connector::Kafka(_) => "kafka",
-            Connector::Pulsar(_) => "pulsar",
-        }
-    }
-
-    /// Its topic.
-    pub fn topic(&self) -> &str {
-        match self {
-            Connector::Log { topic } => topic,
-            Connector::Kafka(kafka) => &kafka.topic,
-            Connector::Pulsar(pulsar) => &pulsar.topic,
-        }
-    }
+    /// By the topic's text form.
+    Named,
+    /// By a block for Apache Kafka.
+    Kafka,
+    /// By a block for Apache Pulsar.
+    Pulsar,
 }
 
 /// Reads a function's file. Everything that is wrong with it is told at once; what it has to no effect is in the notes.

@@ -54,10 +54,10 @@ impl Subscription {
         let mut tasks: BTreeMap<u32, Vec<TaskInput>> = BTreeMap::new();
         let groups = self.groups.len() as u32;
         for (group, topics) in (0u32..).zip(&self.groups) {
-            for TopicRef { topic, .. } in topics {
-                for number in 0..partitions(topic)? {
+            for named in topics {
+                for number in (0..partitions(&named.topic)?).filter(|number| named.covers(*number)) {
                     let index = self.selector.task_of(groups, group, number);
-                    let partition = TopicPartition::new(topic.clone(), number);
+                    let partition = TopicPartition::new(named.topic.clone(), number);
                     tasks.entry(index).or_default().push(TaskInput { group, partition });
                 }
             }

@@ -7,6 +7,7 @@ mod event_time;
 mod limits;
 mod on_error;
 mod problem;
+mod topics;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::epoch::FunctionId;
 use crate::error::{Error, ErrorCode, Result};
-use crate::topic::{Cluster, Topic, TopicRef};
+use crate::topic::{Topic, TopicRef};
 
 pub use event_time::{InputSelector, Watermark, WatermarkStrategy};
 pub use limits::Limits;
@@ -143,8 +144,9 @@ impl FunctionSpec {
     pub fn task_indexes(&self, mut partitions: impl FnMut(&Topic) -> Result<u32>) -> Result<BTreeSet<u32>> {
         let mut indexes = BTreeSet::new();
         for (group, topics) in (0u32..).zip(&self.inputs) {
-            for TopicRef { topic, .. } in topics {
-                indexes.extend((0..partitions(topic)?).map(|partition| self.task_of(group, partition)));
+            for named in topics {
+                let read = (0..partitions(&named.topic)?).filter(|partition| named.covers(*partition));
+                indexes.extend(read.map(|partition| self.task_of(group, partition)));
             }
         }
         Ok(indexes)
@@ -158,76 +160,6 @@ impl FunctionSpec {
     /// The partition, of so many, that a task's dead letters go to.
     pub fn dead_letter_partition(task: u32, partitions: u32) -> u32 {
         task % partitions.max(1)
-    }
-
-    /// The topic to which records go that the function fails at, if that is its policy.
-    ///
-    /// Unless it is named it lives where the first output does.
-    pub fn dead_letter_topic(&self) -> Option<Topic> {
-        match &self.on_error.action {
-            ErrorAction::DeadLetter { topic: Some(topic) } => Some(topic.clone()),
-            ErrorAction::DeadLetter { topic: None } => {
-                let cluster = self.outputs.first().map_or_else(Cluster::own, |output| output.topic.cluster.clone());
-                Some(Topic { cluster, name: format!("{}{DEAD_LETTER_SUFFIX}", self.name).into() })
-            }
-            ErrorAction::Skip | ErrorAction::Stop => None,
-        }
-    }
-
-    /// Every topic that must be there for the function to run.
-    pub fn topics(&self) -> impl Iterator<Item = Topic> {
-        let named = self.inputs.iter().flatten().chain(&self.outputs);
-        named.map(|named| named.topic.clone()).chain(self.dead_letter_topic())
-    }
-
-    fn check_topics(&self, problems: &mut Vec<SpecProblem>) {
-        let mut found = |field: Field, message: String| problems.push(SpecProblem::new(field, message));
-        if self.inputs.is_empty() || self.inputs.iter().any(Vec::is_empty) {
-            found(Field::Inputs, "a function needs at least one input, and no input group may be empty".to_owned());
-        }
-        if self.inputs.len() > MAX_GROUPS || self.inputs.iter().any(|g| g.len() > MAX_GROUPS) {
-            found(Field::Inputs, format!("at most {MAX_GROUPS} input groups of {MAX_GROUPS} topics each"));
-        }
-        let mut seen: HashSet<&Topic> = HashSet::new();
-        for (group, topics) in self.inputs.iter().enumerate() {
-            for (index, topic) in topics.iter().enumerate() {
-                if !seen.insert(&topic.topic) {
-                    found(Field::Input { group, index }, format!("input '{}' is named twice", topic.topic));
-                }
-                if let Err(e) = topic.check("topic") {
-                    found(Field::Input { group, index }, e.message);
-                }
-            }
-        }
-        let mut outputs: HashSet<&Topic> = HashSet::new();
-        for (index, topic) in self.outputs.iter().enumerate() {
-            if !outputs.insert(&topic.topic) {
-                found(Field::Output(index), format!("output '{}' is named twice", topic.topic));
-            }
-            if seen.contains(&topic.topic) {
-                let topic = &topic.topic;
-                let message = format!("'{topic}' is both input and output: the function would feed itself for ever");
-                found(Field::Output(index), message);
-            }
-            if let Err(e) = topic.check("topic") {
-                found(Field::Output(index), e.message);
-            }
-        }
-        // One that is named after the function shares the faults of its name.
-        let own = matches!(&self.on_error.action, ErrorAction::DeadLetter { topic: Some(_) });
-        if let Some(topic) = self.dead_letter_topic().filter(|_| own || check_name("function", &self.name).is_ok()) {
-            if let Err(e) = topic.check("dead-letter topic") {
-                found(Field::DeadLetterTopic, e.message);
-            }
-            if seen.contains(&topic) || outputs.contains(&topic) {
-                let message = format!("dead-letter topic '{topic}' is also an input or an output of the function");
-                found(Field::DeadLetterTopic, message);
-            }
-        }
-        for topic in self.watermarks.keys().filter(|topic| !seen.contains(topic)) {
-            let message = format!("a watermark is given for '{topic}', which is not an input");
-            found(Field::Watermark(topic.clone()), message);
-        }
     }
 
     fn check_grants(&self, problems: &mut Vec<SpecProblem>) {

@@ -40,6 +40,13 @@ use crate::error::{Error, ErrorCode, Result};
 pub use cluster::Cluster;
 pub use name::check_topic_name;
 
+/// The option that names the only partition that is read or written.
+pub const PARTITION: &str = "partition";
+/// The option that names the group of consumers whose positions are moved.
+pub const GROUP_ID: &str = "group_id";
+/// The highest number of a partition, which is that of Kafka.
+const MAX_PARTITION: u32 = i32::MAX as u32;
+
 /// A topic: its name and the cluster where it lives.
 ///
 /// Its persisted form is cluster and name, each as a string; of a topic of the server's own cluster the first is empty.
@@ -83,10 +90,31 @@ pub struct TopicRef {
 }
 
 impl TopicRef {
-    /// Checks the topic's name and the names of the options. `what` says what the topic is, for the message.
+    /// Checks the topic's name, the names of the options, and the partition. `what` says what the topic is, for the message.
     pub fn check(&self, what: &str) -> Result<()> {
         self.topic.check(what)?;
-        self.options.keys().try_for_each(|name| name::check_option(name))
+        self.options.keys().try_for_each(|name| name::check_option(name))?;
+        match self.options.get(PARTITION) {
+            Some(text) if self.partition().is_none() => {
+                let message = format!(
+                    "partition '{}' of {what} '{}' is not a number from 0 to {MAX_PARTITION}",
+                    text.escape_debug(),
+                    self.topic
+                );
+                Err(Error::new(ErrorCode::InvalidName, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The only partition that is meant; `None` when all are.
+    pub fn partition(&self) -> Option<u32> {
+        self.options.get(PARTITION)?.parse().ok().filter(|number| *number <= MAX_PARTITION)
+    }
+
+    /// Whether a partition of the topic is meant.
+    pub fn covers(&self, partition: u32) -> bool {
+        self.partition().is_none_or(|only| only == partition)
     }
 }
 

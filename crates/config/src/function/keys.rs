@@ -134,8 +134,12 @@ const OUTPUT: Kind = Kind::Tagged(&Tagged {
     ],
 });
 
-const TOPIC: Key =
-    Key::required("topic", &Kind::Text, "The topic. In the embedded log it is made when it does not exist.");
+const LOG_TOPIC: Key = Key::required(
+    "topic",
+    &Kind::Text,
+    "The topic: a name, which may be of the form `tenant/namespace/topic`. It is made when it does not exist.",
+);
+const TOPIC: Key = Key::required("topic", &Kind::Text, "The topic.");
 const SCHEMA: Key = Key::new("schema", &Kind::Word(SCHEMAS), "bytes", "What its events are checked against.");
 const WATERMARK: Key = Key::new(
     "watermark",
@@ -153,8 +157,8 @@ const PARTITION: Key =
 const SERVICE: Key =
     Key::new("service_url", &Kind::Text, "the server's", "The broker, such as `pulsar://localhost:6650`.");
 
-const LOG_INPUT: &[Key] = with_idle![TOPIC, WATERMARK, SCHEMA];
-const LOG_OUTPUT: &[Key] = with_idle![TOPIC, SCHEMA];
+const LOG_INPUT: &[Key] = with_idle![LOG_TOPIC, WATERMARK, SCHEMA];
+const LOG_OUTPUT: &[Key] = with_idle![LOG_TOPIC, SCHEMA];
 const KAFKA_INPUT: &[Key] = with_idle![
     SERVERS,
     TOPIC,

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 
+use fnstream_core::Error;
 use fnstream_core::spec::{ErrorAction, ErrorPolicy, FileGrant, InputSelector, Limits, Watermark, WatermarkStrategy};
 use fnstream_core::topic::Topic;
 
 use super::places::Places;
-use super::{Connector, FunctionConfig, FunctionKind, Input, Kafka, Output, Pulsar};
+use super::{FunctionConfig, FunctionKind, topics};
 use crate::hint::quoted;
 use crate::problem::{Place, Problem};
 use crate::read::Reader;
@@ -21,11 +22,9 @@ pub(super) fn function(block: &Block, reader: &mut Reader) -> FunctionConfig {
     FunctionConfig {
         name: block.text("name").unwrap_or_default().to_owned(),
         kind: if block.text("type") == Some("python") { FunctionKind::Python } else { FunctionKind::Processor },
-        inputs: block.list("input-groups").iter().map(|group| inputs(&group.value, reader)).collect(),
+        inputs: block.list("input-groups").iter().map(|group| topics::inputs(&group.value, reader)).collect(),
         selector: InputSelector::ALL.into_iter().find(|known| known.name() == selector).unwrap_or_default(),
-        outputs: blocks(block.list("outputs"))
-            .map(|output| Output { to: connector(output, reader), place: output.place_of("topic") })
-            .collect(),
+        outputs: topics::outputs(block.list("outputs"), reader),
         init_config: texts(block, "init_config"),
         replicas: block.fitting("replicas").unwrap_or(1),
         limits: block.block("limits").map_or_else(Limits::default, limits),
@@ -36,65 +35,7 @@ pub(super) fn function(block: &Block, reader: &mut Reader) -> FunctionConfig {
     }
 }
 
-/// The inputs of a group, in either form.
-fn inputs(group: &Value, reader: &mut Reader) -> Vec<Input> {
-    let list = match group {
-        Value::List(list) => list,
-        Value::Block(block) => block.list("inputs"),
-        _ => &[],
-    };
-    blocks(list)
-        .map(|input| Input {
-            from: connector(input, reader),
-            watermark: watermark(input, reader),
-            place: input.place_of("topic"),
-        })
-        .collect()
-}
-
-fn connector(block: &Block, reader: &mut Reader) -> Connector {
-    let text = |name: &str| block.text(name).map(str::to_owned);
-    let topic = text("topic").unwrap_or_default();
-    match block.word {
-        Some("kafka") => Connector::Kafka(Kafka {
-            bootstrap_servers: servers(block, reader),
-            topic,
-            group_id: text("group_id"),
-            partition: block.fitting("partition"),
-            client: block.passed.iter().cloned().collect(),
-        }),
-        Some("pulsar") => {
-            let service_url = text("service_url");
-            if let Some(url) = service_url.as_ref().filter(|url| !is_pulsar(url)) {
-                let message = format!("'service_url' is {}, not the address of a Pulsar broker", quoted(url));
-                let problem = Problem::error(block.place_of("service_url"), message);
-                reader.problems.push(problem.hint("it looks like pulsar://localhost:6650 or pulsar+ssl://host:6651"));
-            }
-            Connector::Pulsar(Pulsar { service_url, topic, subscription: text("subscription") })
-        }
-        _ => Connector::Log { topic },
-    }
-}
-
-fn is_pulsar(url: &str) -> bool {
-    let host = url.strip_prefix("pulsar://").or_else(|| url.strip_prefix("pulsar+ssl://"));
-    host.is_some_and(|host| !host.is_empty() && !host.starts_with([':', '/']))
-}
-
-fn servers(block: &Block, reader: &mut Reader) -> Vec<String> {
-    let Some(text) = block.text("bootstrap_servers") else { return Vec::new() };
-    let servers: Vec<_> = text.split(',').map(str::trim).collect();
-    for server in &servers {
-        let good = server.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
-        if !good {
-            let message = format!("'bootstrap_servers' holds {}, which is not host:port", quoted(server));
-            reader.problems.push(Problem::error(block.place_of("bootstrap_servers"), message));
-        }
-    }
-    servers.into_iter().map(str::to_owned).collect()
-}
-
-fn watermark(input: &Block, reader: &mut Reader) -> Watermark {
+pub(super) fn watermark(input: &Block, reader: &mut Reader) -> Watermark {
     let Some(At { place, value }) = input.get("watermark") else { return Watermark::default() };
     let (word, block) = match value {
         Value::Word(word) => (*word, None),
@@ -162,7 +103,7 @@ fn on_error(function: &Block, reader: &mut Reader) -> ErrorPolicy {
     let action = match word {
         Some("skip") => ErrorAction::Skip,
         Some("stop") => ErrorAction::Stop,
-        _ => ErrorAction::DeadLetter { topic: topic.map(Topic::from) },
+        _ => ErrorAction::DeadLetter { topic: topic.and_then(|text| dead_letter_topic(text, block, reader)) },
     };
     let Some(block) = block else { return ErrorPolicy { action, ..default } };
     ErrorPolicy {
@@ -171,6 +112,11 @@ fn on_error(function: &Block, reader: &mut Reader) -> ErrorPolicy {
         backoff: block.duration("backoff").unwrap_or(default.backoff),
         max_backoff: block.duration("max-backoff").unwrap_or(default.max_backoff),
     }
+}
+
+fn dead_letter_topic(text: &str, block: Option<&Block>, reader: &mut Reader) -> Option<Topic> {
+    let place = block.map(|block| block.place_of("dead-letter-topic"))?;
+    text.parse().map_err(|e: Error| reader.problems.push(Problem::error(place, e.message))).ok()
 }
 
 /// The granted folders; one that names none has been told.
@@ -187,7 +133,7 @@ fn texts(block: &Block, name: &str) -> BTreeMap<String, String> {
     block.texts(name).iter().map(|(name, text)| (name.value.clone(), text.clone())).collect()
 }
 
-fn blocks(list: &[At<Value>]) -> impl Iterator<Item = &Block> {
+pub(super) fn blocks(list: &[At<Value>]) -> impl Iterator<Item = &Block> {
     list.iter().filter_map(|at| match &at.value {
         Value::Block(block) => Some(block),
         _ => None,

@@ -35,14 +35,16 @@ impl FunctionConfig {
         if self.kind == FunctionKind::Python {
             problems.push(Problem::error(self.places.kind, "functions of type 'python' are not available yet"));
         }
-        let inputs = self.inputs.iter().flatten().map(|input| ("input", &input.from, input.place));
-        let outputs = self.outputs.iter().map(|output| ("output", &output.to, output.place));
+        let inputs = self.inputs.iter().flatten().map(|input| ("input", input.connector, input.place));
+        let outputs = self.outputs.iter().map(|output| ("output", output.connector, output.place));
         for (what, connector, place) in inputs.chain(outputs) {
-            let word = connector.word();
-            if !matches!(connector, Connector::Log { .. }) {
-                let message = format!("an {what} of type '{word}' is not available in this build");
-                problems.push(Problem::error(place, message).hint(format!("use '{what}-type: log'")));
-            }
+            let word = match connector {
+                Connector::Named => continue,
+                Connector::Kafka => "kafka",
+                Connector::Pulsar => "pulsar",
+            };
+            let message = format!("an {what} of type '{word}' is not available in this build");
+            problems.push(Problem::error(place, message).hint(format!("use '{what}-type: log'")));
         }
         problems
     }
@@ -50,14 +52,13 @@ impl FunctionConfig {
     /// What the description finds wrong with itself, at its place in the file. Of a function that could be read in part,
     /// what was read is looked at: a default stands for the rest, and nobody wrote it.
     pub(super) fn checked(&self, partial: bool) -> Vec<Problem> {
-        let (spec, log) = self.draft("", partial);
-        // Topics of brokers are not in the draft; how many there are of all, the table of keys has checked.
-        let some_missing = partial || log.inputs.len() < self.inputs.iter().map(Vec::len).sum();
+        let (spec, places) = self.draft("", partial);
         let located = |SpecProblem { field, message }| {
             let place = match &field {
-                Field::Inputs if some_missing => return None,
-                Field::Input { group, index } => log.input(*group, *index),
-                Field::Output(index) => log.outputs.get(*index).copied(),
+                // How many there are of all, the table of keys has checked.
+                Field::Inputs if partial => return None,
+                Field::Input { group, index } => places.inputs.get(*group).and_then(|group| group.get(*index)).copied(),
+                Field::Output(index) => places.outputs.get(*index).copied(),
                 Field::Watermark(topic) => self.input_of(topic),
                 field => self.places.find(field),
             };
@@ -70,37 +71,21 @@ impl FunctionConfig {
         spec.problems().into_iter().filter_map(located).collect()
     }
 
-    /// The description as far as it is of the embedded log, and where its topics stand; without what could not be read, if
-    /// it is partial.
-    fn draft(&self, artifact: &str, partial: bool) -> (FunctionSpec, LogPlaces) {
-        let mut places = LogPlaces::default();
-        let read = |text: &str| !(partial && text.is_empty());
+    /// The description, and where its topics stand; without topics whose names could not be read, if it is partial.
+    fn draft(&self, artifact: &str, partial: bool) -> (FunctionSpec, TopicPlaces) {
+        let read = |named: &TopicRef| !(partial && named.topic.name.is_empty());
         let mut watermarks = BTreeMap::new();
-        let mut inputs: Vec<Vec<TopicRef>> = Vec::new();
+        let (mut inputs, mut places) = (Vec::new(), TopicPlaces::default());
         for group in &self.inputs {
-            let mut topics = Vec::new();
-            for input in group {
-                if let Connector::Log { topic } = &input.from
-                    && read(topic)
-                {
-                    places.inputs.push(((inputs.len(), topics.len()), input.place));
-                    if input.watermark != Watermark::default() {
-                        watermarks.insert(Topic::own(&**topic), input.watermark);
-                    }
-                    topics.push(TopicRef::from(&**topic));
-                }
-            }
-            inputs.push(topics);
+            let group: Vec<_> = group.iter().filter(|input| read(&input.from)).collect();
+            let known = group.iter().filter(|input| input.watermark != Watermark::default());
+            watermarks.extend(known.map(|input| (input.from.topic.clone(), input.watermark)));
+            places.inputs.push(group.iter().map(|input| input.place).collect());
+            inputs.push(group.into_iter().map(|input| input.from.clone()).collect());
         }
-        let mut outputs = Vec::new();
-        for output in &self.outputs {
-            if let Connector::Log { topic } = &output.to
-                && read(topic)
-            {
-                outputs.push(TopicRef::from(&**topic));
-                places.outputs.push(output.place);
-            }
-        }
+        let outputs = self.outputs.iter().filter(|output| read(&output.to));
+        let (outputs, output_places) = outputs.map(|output| (output.to.clone(), output.place)).unzip();
+        places.outputs = output_places;
         let spec = FunctionSpec {
             name: self.name.clone(),
             artifact: artifact.to_owned(),
@@ -119,22 +104,13 @@ impl FunctionConfig {
     }
 
     fn input_of(&self, topic: &Topic) -> Option<Place> {
-        let mut inputs = self.inputs.iter().flatten();
-        inputs
-            .find(|input| matches!(input.from, Connector::Log { .. }) && input.from.topic() == &*topic.name)
-            .map(|i| i.place)
+        self.inputs.iter().flatten().find(|input| input.from.topic == *topic).map(|input| input.place)
     }
 }
 
-/// Where the topics of the embedded log stand, by their index in the draft.
+/// Where the topics of a draft stand, by their indexes there.
 #[derive(Default)]
-struct LogPlaces {
-    inputs: Vec<((usize, usize), Place)>,
+struct TopicPlaces {
+    inputs: Vec<Vec<Place>>,
     outputs: Vec<Place>,
-}
-
-impl LogPlaces {
-    fn input(&self, group: usize, index: usize) -> Option<Place> {
-        self.inputs.iter().find(|(at, _)| *at == (group, index)).map(|(_, place)| *place)
-    }
 }

@@ -169,7 +169,7 @@ name: f
 input-groups:
   - inputs:
       - input-type: kafka
-        bootstrap_servers: "a:9092, b:9092"
+        bootstrap_servers: "b:9092, a:9092"
         topic: with/any/name
         group_id: g
         partition: 3
@@ -182,20 +182,15 @@ outputs:
   - {output-type: pulsar, topic: o}
 "#;
     let (config, notes) = good(text);
-    let kafka = Kafka {
-        bootstrap_servers: vec!["a:9092".into(), "b:9092".into()],
-        topic: "with/any/name".into(),
-        group_id: Some("g".into()),
-        partition: Some(3),
-        client: BTreeMap::from([("debug".into(), "cgrp".into()), ("session.timeout.ms".into(), "6000".into())]),
-    };
-    assert_eq!(config.inputs[0][0].from, Connector::Kafka(kafka));
-    let pulsar = Pulsar {
-        service_url: Some("pulsar://localhost:6650".into()),
-        topic: "persistent://p/n/t".into(),
-        subscription: Some("s".into()),
-    };
-    assert_eq!(config.inputs[0][1].from, Connector::Pulsar(pulsar));
+    let read: Vec<_> = config.inputs[0].iter().map(|input| input.from.to_string()).collect();
+    let expected = [
+        "with/any/name@kafka://a:9092,b:9092?debug=cgrp&group_id=g&partition=3&session.timeout.ms=6000",
+        "persistent://p/n/t@pulsar://localhost:6650?group_id=s",
+        "i",
+    ];
+    assert_eq!(read, expected);
+    let read: Vec<_> = config.outputs.iter().map(|output| output.to.to_string()).collect();
+    assert_eq!(read, ["o@kafka://a:9092?compression.type=lz4", "o"]);
     let expected = [
         "7:16: note: an input of type 'kafka' is not available in this build; use 'input-type: log'",
         "12:77: note: an input of type 'pulsar' is not available in this build; use 'input-type: log'",
@@ -207,6 +202,46 @@ outputs:
     assert_eq!((problems.code, problems.errors().count()), (ErrorCode::ConnectorUnavailable, 4));
     let error = Error::from(problems.named("f.yaml"));
     assert!(error.message.starts_with("f.yaml:7:16: an input of type 'kafka'"), "{error}");
+}
+
+/// What is wrong with the topics of brokers is reported like what is wrong with others, before they are refused as such.
+#[test]
+fn topics_of_brokers_are_checked_like_others() {
+    let text = r#"
+name: f
+input-groups:
+  - inputs:
+      - {input-type: kafka, bootstrap_servers: "a:1,b:2", topic: t, group_id: g}
+      - {input-type: kafka, bootstrap_servers: "b:2,a:1", topic: t, group_id: h}
+      - {input-type: kafka, bootstrap_servers: "c:1", topic: t, group_id: g}
+      - {input-type: kafka, bootstrap_servers: "c:1", topic: "a b", group_id: g}
+      - {input-type: kafka, bootstrap_servers: "u@c:1", topic: t, group_id: g}
+      - {input-type: pulsar, service_url: "pulsar://h:x", topic: t}
+      - {input-type: log, topic: "i@"}
+outputs:
+  - {output-type: kafka, bootstrap_servers: "a:1,b:2", topic: t}
+"#;
+    let problems = parse_function_config(text.as_bytes()).unwrap_err();
+    let told: Vec<_> = problems.list.iter().map(|problem| problem.line("")).collect();
+    for expected in [
+        "9:48: error: 'bootstrap_servers': the addresses of a cluster: address 'u@c:1' has a host that holds '@'",
+        "10:43: error: 'service_url': the addresses of a cluster: address 'h:x' has a port that is not 1 to 65535",
+        "11:33: error: topic 'i@' names no cluster after '@'",
+        "6:64: error: input 't@kafka://a:1,b:2' is named twice",
+        "8:60: error: topic name 'a b' holds ' '",
+        "13:62: error: 't@kafka://a:1,b:2' is both input and output: the function would feed itself for ever",
+    ] {
+        let expected = expected.replace("error: ", "");
+        assert!(told.contains(&expected), "{expected}\n{told:#?}");
+    }
+}
+
+#[test]
+fn a_topic_of_the_log_type_has_its_text_form() {
+    let text = "name: f\ninput-groups: [[{input-type: log, topic: 'persistent://t/n/i'}, {input-type: log, topic: 'i@prod?partition=1'}]]\noutputs: [{output-type: log, topic: o}]\n";
+    let spec = good(text).0.to_spec("aa").unwrap();
+    let read: Vec<_> = spec.inputs[0].iter().map(|named| named.to_string()).collect();
+    assert_eq!(read, ["persistent://t/n/i", "i@prod?partition=1"]);
 }
 
 #[test]

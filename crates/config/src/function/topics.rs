@@ -1,0 +1,99 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Inputs and outputs: from a text or a block for one kind of broker to a topic with its options.
+
+use std::collections::BTreeMap;
+
+use fnstream_core::Error;
+use fnstream_core::topic::{Cluster, GROUP_ID, PARTITION, Topic, TopicRef};
+
+use super::read::{blocks, watermark};
+use super::{Connector, Input, Output};
+use crate::hint::quoted;
+use crate::problem::{Place, Problem};
+use crate::read::Reader;
+use crate::value::{At, Block, Value};
+
+/// The inputs of a group, in either form.
+pub(super) fn inputs(group: &Value, reader: &mut Reader) -> Vec<Input> {
+    let list = match group {
+        Value::List(list) => list,
+        Value::Block(block) => block.list("inputs"),
+        _ => &[],
+    };
+    let read = |input: &Block| {
+        let (from, connector) = topic(input, reader);
+        Input { from, connector, watermark: watermark(input, reader), place: input.place_of("topic") }
+    };
+    blocks(list).map(read).collect()
+}
+
+pub(super) fn outputs(list: &[At<Value>], reader: &mut Reader) -> Vec<Output> {
+    let read = |output: &Block| {
+        let (to, connector) = topic(output, reader);
+        Output { to, connector, place: output.place_of("topic") }
+    };
+    blocks(list).map(read).collect()
+}
+
+/// A topic; without a name if that could not be read.
+fn topic(block: &Block, reader: &mut Reader) -> (TopicRef, Connector) {
+    let name = block.text("topic").unwrap_or_default();
+    let (connector, cluster) = match block.word {
+        Some("kafka") => (Connector::Kafka, kafka(block, reader)),
+        Some("pulsar") => (Connector::Pulsar, pulsar(block, reader)),
+        _ => {
+            let read = name.parse().unwrap_or_else(|e: Error| {
+                reader.problems.push(Problem::error(block.place_of("topic"), e.message));
+                TopicRef::from("")
+            });
+            return (read, Connector::Named);
+        }
+    };
+    let topic = Topic { cluster, name: name.into() };
+    (TopicRef { topic, options: options(block) }, connector)
+}
+
+fn options(block: &Block) -> BTreeMap<String, String> {
+    let named = ["group_id", "subscription"].into_iter();
+    let group = named.filter_map(|name| Some((GROUP_ID.to_owned(), block.text(name)?.to_owned())));
+    let partition = block.fitting::<u32>("partition").map(|number| (PARTITION.to_owned(), number.to_string()));
+    group.chain(partition).chain(block.passed.iter().cloned()).collect()
+}
+
+fn kafka(block: &Block, reader: &mut Reader) -> Cluster {
+    let Some(text) = block.text("bootstrap_servers") else { return Cluster::own() };
+    let place = block.place_of("bootstrap_servers");
+    let before = reader.problems.len();
+    let servers: Vec<_> = text.split(',').map(str::trim).collect();
+    for server in &servers {
+        let good = server.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+        if !good {
+            let message = format!("'bootstrap_servers' holds {}, which is not host:port", quoted(server));
+            reader.problems.push(Problem::error(place, message));
+        }
+    }
+    if reader.problems.len() > before {
+        return Cluster::own();
+    }
+    Cluster::at("kafka", servers).unwrap_or_else(|e| wrong("bootstrap_servers", &e, place, reader))
+}
+
+/// Without an address it is the server's own cluster.
+fn pulsar(block: &Block, reader: &mut Reader) -> Cluster {
+    let Some(url) = block.text("service_url") else { return Cluster::own() };
+    let place = block.place_of("service_url");
+    if !url.starts_with("pulsar://") && !url.starts_with("pulsar+ssl://") {
+        let message = format!("'service_url' is {}, not the address of a Pulsar broker", quoted(url));
+        let problem = Problem::error(place, message);
+        reader.problems.push(problem.hint("it looks like pulsar://localhost:6650 or pulsar+ssl://host:6651"));
+        return Cluster::own();
+    }
+    url.parse().unwrap_or_else(|e: Error| wrong("service_url", &e, place, reader))
+}
+
+fn wrong(key: &str, error: &Error, place: Place, reader: &mut Reader) -> Cluster {
+    reader.problems.push(Problem::error(place, format!("'{key}': {}", error.message)));
+    Cluster::own()
+}

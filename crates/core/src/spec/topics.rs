@@ -1,0 +1,167 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The topics of a description: those that it names, and whether they go together.
+
+use std::collections::HashMap;
+
+use super::{DEAD_LETTER_SUFFIX, ErrorAction, Field, FunctionSpec, MAX_GROUPS, SpecProblem, check_name};
+use crate::topic::{Cluster, Topic, TopicRef};
+
+impl FunctionSpec {
+    /// The topic to which records go that the function fails at, if that is its policy.
+    ///
+    /// Unless it is named it lives where the first output does.
+    pub fn dead_letter_topic(&self) -> Option<Topic> {
+        match &self.on_error.action {
+            ErrorAction::DeadLetter { topic: Some(topic) } => Some(topic.clone()),
+            ErrorAction::DeadLetter { topic: None } => {
+                let cluster = self.outputs.first().map_or_else(Cluster::own, |output| output.topic.cluster.clone());
+                Some(Topic { cluster, name: format!("{}{DEAD_LETTER_SUFFIX}", self.name).into() })
+            }
+            ErrorAction::Skip | ErrorAction::Stop => None,
+        }
+    }
+
+    /// Every topic that must be there for the function to run.
+    pub fn topics(&self) -> impl Iterator<Item = Topic> {
+        let named = self.inputs.iter().flatten().chain(&self.outputs);
+        named.map(|named| named.topic.clone()).chain(self.dead_letter_topic())
+    }
+
+    pub(super) fn check_topics(&self, problems: &mut Vec<SpecProblem>) {
+        let mut found = |field: Field, message: String| problems.push(SpecProblem::new(field, message));
+        if self.inputs.is_empty() || self.inputs.iter().any(Vec::is_empty) {
+            found(Field::Inputs, "a function needs at least one input, and no input group may be empty".to_owned());
+        }
+        if self.inputs.len() > MAX_GROUPS || self.inputs.iter().any(|g| g.len() > MAX_GROUPS) {
+            found(Field::Inputs, format!("at most {MAX_GROUPS} input groups of {MAX_GROUPS} topics each"));
+        }
+        let mut inputs = Named::default();
+        for (group, topics) in self.inputs.iter().enumerate() {
+            for (index, named) in topics.iter().enumerate() {
+                if !inputs.add(named) {
+                    found(Field::Input { group, index }, format!("input '{}' is named twice", named.topic));
+                }
+                if let Err(e) = named.check("topic") {
+                    found(Field::Input { group, index }, e.message);
+                }
+            }
+        }
+        let mut outputs = Named::default();
+        for (index, named) in self.outputs.iter().enumerate() {
+            if !outputs.add(named) {
+                found(Field::Output(index), format!("output '{}' is named twice", named.topic));
+            }
+            if inputs.has(&named.topic) {
+                let topic = &named.topic;
+                let message = format!("'{topic}' is both input and output: the function would feed itself for ever");
+                found(Field::Output(index), message);
+            }
+            if let Err(e) = named.check("topic") {
+                found(Field::Output(index), e.message);
+            }
+        }
+        // One that is named after the function shares the faults of its name.
+        let own = matches!(&self.on_error.action, ErrorAction::DeadLetter { topic: Some(_) });
+        if let Some(topic) = self.dead_letter_topic().filter(|_| own || check_name("function", &self.name).is_ok()) {
+            if let Err(e) = topic.check("dead-letter topic") {
+                found(Field::DeadLetterTopic, e.message);
+            }
+            if inputs.has(&topic) || outputs.has(&topic) {
+                let message = format!("dead-letter topic '{topic}' is also an input or an output of the function");
+                found(Field::DeadLetterTopic, message);
+            }
+        }
+        for topic in self.watermarks.keys().filter(|topic| !inputs.has(topic)) {
+            let message = format!("a watermark is given for '{topic}', which is not an input");
+            found(Field::Watermark(topic.clone()), message);
+        }
+    }
+}
+
+/// The topics that were named so far, each with the partitions that it was named for; `None` stands for all of them.
+#[derive(Default)]
+struct Named<'a>(HashMap<&'a Topic, Vec<Option<u32>>>);
+
+impl<'a> Named<'a> {
+    /// Adds one; answers whether none of its partitions was named before.
+    fn add(&mut self, named: &'a TopicRef) -> bool {
+        let before = self.0.entry(&named.topic).or_default();
+        let partition = named.partition();
+        let is_new = match partition {
+            Some(_) => !before.contains(&None) && !before.contains(&partition),
+            None => before.is_empty(),
+        };
+        before.push(partition);
+        is_new
+    }
+
+    fn has(&self, topic: &Topic) -> bool {
+        self.0.contains_key(topic)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Result;
+
+    fn spec(inputs: &[&str], outputs: &[&str]) -> FunctionSpec {
+        let read = |list: &[&str]| list.iter().map(|text| text.parse()).collect::<Result<Vec<TopicRef>>>().unwrap();
+        FunctionSpec {
+            name: "f".into(),
+            inputs: vec![read(inputs)],
+            outputs: read(outputs),
+            replicas: 1,
+            ..FunctionSpec::default()
+        }
+    }
+
+    fn problems(spec: &FunctionSpec) -> Vec<String> {
+        spec.problems().into_iter().map(|problem| problem.message).collect()
+    }
+
+    #[test]
+    fn topics_are_told_apart_by_their_cluster() {
+        assert!(problems(&spec(&["a", "a@prod", "a@kafka://h:1"], &["a@kafka://h:2"])).is_empty());
+        let same = spec(&["a@kafka://x:1,y:2", "a@kafka://y:2,x:1"], &["a@kafka://x:1,y:2"]);
+        let expected = [
+            "input 'a@kafka://x:1,y:2' is named twice",
+            "'a@kafka://x:1,y:2' is both input and output: the function would feed itself for ever",
+        ];
+        assert_eq!(problems(&same), expected);
+    }
+
+    #[test]
+    fn a_topic_may_be_named_once_for_each_partition() {
+        assert!(problems(&spec(&["a?partition=0", "a?partition=1"], &["b?partition=0", "b?partition=1"])).is_empty());
+        for twice in [["a?partition=1", "a?partition=1"], ["a", "a?partition=1"], ["a?partition=1", "a?group_id=g"]] {
+            assert_eq!(problems(&spec(&twice, &["b"])), ["input 'a' is named twice"], "{twice:?}");
+        }
+        assert_eq!(
+            problems(&spec(&["a?partition=x"], &["b?partition=-1"])),
+            [
+                "partition 'x' of topic 'a' is not a number from 0 to 2147483647",
+                "partition '-1' of topic 'b' is not a number from 0 to 2147483647"
+            ]
+        );
+    }
+
+    #[test]
+    fn dead_letters_live_where_the_output_does_unless_they_are_named() {
+        let mut spec = spec(&["a"], &["b@prod"]);
+        assert_eq!(spec.dead_letter_topic().unwrap().to_string(), "f.dlq@prod");
+        spec.on_error.action = ErrorAction::DeadLetter { topic: Some(Topic::own("bad")) };
+        assert_eq!(spec.dead_letter_topic(), Some(Topic::own("bad")));
+        spec.on_error.action = ErrorAction::DeadLetter { topic: Some("b@prod".parse().unwrap()) };
+        assert_eq!(problems(&spec), ["dead-letter topic 'b@prod' is also an input or an output of the function"]);
+    }
+
+    #[test]
+    fn a_function_that_names_one_partition_has_the_task_of_that_partition() {
+        let spec = spec(&["a?partition=2", "b"], &["c"]);
+        let counts = |topic: &Topic| Ok(if &*topic.name == "a" { 8 } else { 2 });
+        assert_eq!(spec.task_indexes(counts).unwrap().into_iter().collect::<Vec<_>>(), [0, 1, 2]);
+    }
+}
