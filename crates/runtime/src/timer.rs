@@ -4,8 +4,9 @@
 //! The time that a guest has, and which of its bounds ended it.
 //!
 //! A limit counts *processor time*: the time that the calling thread computes, in the guest or in the host's code for it. On a
-//! busy machine a call takes longer by the clock, but uses no more of its limit. A guest that waits uses none at all, so a
-//! second bound counts the clock on the wall: [`Limits::wall_time`], far above the limit.
+//! busy machine a call takes longer by the clock, but uses no more of its limit. A guest that waits uses none at all, so its
+//! waits end by the clock on the wall: at [`Limits::wall_time`], far above the limit. A guest that does not wait may take up to
+//! [`Limits::MOST_WALL_TIME`]: however busy the machine is, it is not to die of having to stand back.
 //!
 //! Reading a thread's processor time costs a system call, which short calls must not pay. So nobody looks before
 //! [`TICK`] has passed since a call began, and processor time is counted from the first look on: a call may use up to two
@@ -103,7 +104,7 @@ impl Timer {
         if let Some(early) = self.next_look.get().checked_duration_since(now).filter(|early| !early.is_zero()) {
             return Some(early);
         }
-        let wall = self.budget.wall.saturating_sub(now.duration_since(self.begun));
+        let wall = Limits::MOST_WALL_TIME.saturating_sub(now.duration_since(self.begun));
         if wall.is_zero() {
             self.reached.set(Bound::Wall);
             return None;
@@ -140,17 +141,16 @@ impl Timer {
             Bound::Processor => {
                 self.failure(|what, limit| format!("the {what} was ended at its limit {limit} of processor time"))
             }
-            Bound::Wall => self.out_of_wall_time("was ended"),
+            Bound::Wall => self.out_of_wall_time("was ended", Limits::MOST_WALL_TIME),
         }
     }
 
     /// The failure of a guest that waited until its time by the clock was over.
     pub(crate) fn waited(&self) -> Error {
-        self.out_of_wall_time("waited until it was ended")
+        self.out_of_wall_time("waited until it was ended", Limits::wall_time(self.limit))
     }
 
-    fn out_of_wall_time(&self, how: &str) -> Error {
-        let wall = Limits::wall_time(self.limit);
+    fn out_of_wall_time(&self, how: &str, wall: Duration) -> Error {
         self.failure(|what, limit| {
             format!("the {what} {how} {wall:?} after it began, the most by the clock with its limit {limit}")
         })

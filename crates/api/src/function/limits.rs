@@ -21,11 +21,11 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "256MiB")]
     pub memory: Option<Quantity>,
-    /// Processor time of one call; by the clock it may take twenty times as long.
+    /// Processor time of one call; one that waits is ended after twenty times as long by the clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "10s")]
     pub call_time: Option<Quantity>,
-    /// Processor time of making an instance and of its `init` together; by the clock they may take twenty times as long.
+    /// Processor time of making an instance and of its `init` together; waits end after twenty times as long by the clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "60s")]
     pub start_time: Option<Quantity>,

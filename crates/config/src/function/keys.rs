@@ -206,14 +206,14 @@ const LIMITS: &[Key] = &[
         "call-time",
         &Kind::Duration,
         "10s",
-        "Processor time of one call: of an event, or of a batch where the function takes batches. By the clock a call may \
-         take twenty times as long.",
+        "Processor time of one call: of an event, or of a batch where the function takes batches. A call that waits \
+         is ended after twenty times as long by the clock.",
     ),
     Key::new(
         "start-time",
         &Kind::Duration,
         "60s",
-        "Processor time of making an instance and of its `init`. By the clock it may take twenty times as long.",
+        "Processor time of making an instance and of its `init`. One that waits is ended after twenty times as long by the clock.",
     ),
     Key::new("record", &Kind::Size(1), "1MiB", "Key, headers and value of one emitted event."),
     Key::new(

@@ -21,7 +21,8 @@ use super::{Field, SpecProblem, millis};
 /// | `state_bytes` | keys and values that the task keeps, over all its stores |
 ///
 /// Processor time is what the calling thread computes, in the guest and in the host for it: a call that has to stand back on a
-/// busy machine uses none meanwhile. What a call may take by the clock is bounded too, far above: [`Limits::wall_time`].
+/// busy machine uses none meanwhile. A call that waits is ended by the clock: [`Limits::wall_time`]. Any other may take up to
+/// [`Limits::MOST_WALL_TIME`] to get its processor time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Limits {
@@ -63,12 +64,12 @@ impl Limits {
     /// Whoever stops or changes a function waits for its call.
     const MOST_TIME: Duration = Duration::from_secs(600);
     /// The longest that any call may take by the clock.
-    const MOST_WALL_TIME: Duration = Duration::from_secs(1_800);
-    /// How much more a call may take by the clock than it may compute.
+    pub const MOST_WALL_TIME: Duration = Duration::from_secs(1_800);
+    /// The times its limit that a call may take by the clock if it waits.
     const WALL_TIMES: u32 = 20;
 
-    /// The time by the clock that a call or a start may take whose limit of processor time is `limit`: twenty times as much,
-    /// and at most half an hour. It ends guests that wait, which use no processor time.
+    /// The time by the clock until which a call or a start may wait whose limit of processor time is `limit`: twenty times as
+    /// much, and at most half an hour. Guests that wait use no processor time.
     pub fn wall_time(limit: Duration) -> Duration {
         limit.saturating_mul(Self::WALL_TIMES).min(Self::MOST_WALL_TIME)
     }
