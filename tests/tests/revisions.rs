@@ -8,7 +8,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use fnstream_api::{Client, ConsumeOptions, Function, FunctionUpdate, RollbackRequest};
+use fnstream_api::{Client, ConsumeOptions, Function, FunctionUpdate, ProduceOptions, RollbackRequest};
+use fnstream_core::ErrorCode;
 use fnstream_tests::cli::Cli;
 use fnstream_tests::node::Node;
 use fnstream_tests::seed::Seed;
@@ -151,4 +152,49 @@ async fn one_more(client: &Client) -> Result<u64> {
     let options = ConsumeOptions { timeout: Some(PATIENCE), ..ConsumeOptions::default() };
     let event = client.consume("counts", &options).await?.context("nothing was counted")?;
     Ok(std::str::from_utf8(&event.json)?.trim_matches('"').parse()?)
+}
+
+/// What has no handler of timers would fail for ever once one comes due.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_artifact_without_a_handler_of_timers_is_refused_while_timers_are_set() -> Result<()> {
+    let mut node = Node::new(ServerOptions::new(binary::server()?))?;
+    let client = node.start().await?;
+    let upload = async |name: &str| -> Result<String> {
+        let bytes = std::fs::read(binary::example(name)?)?;
+        Ok(format!("sha256:{}", client.upload_artifact(bytes).await?.digest))
+    };
+    let (window, basic) = (upload("window_rust").await?, upload("basic").await?);
+    let function: Function = serde_json::from_value(serde_json::json!({
+        "archive": window, "inputs": ["clicks"], "output": "windows", "watermarks": {"clicks": {"strategy": "monotonic"}},
+    }))?;
+    client.create_function("w", &function).await?;
+    let to = |archive: &str| FunctionUpdate { archive: Some(archive.to_owned()), ..FunctionUpdate::default() };
+    // Nothing is set yet.
+    ensure!(client.update_function("w", &to(&basic)).await?.revision == 2);
+    ensure!(client.update_function("w", &to(&window)).await?.revision == 3);
+    let click = async |at: i64| {
+        let options = ProduceOptions { timestamp: Some(at), key: Some(b"k".to_vec()), ..ProduceOptions::default() };
+        client.produce("clicks", "click", &options).await
+    };
+    // The second click ends the window of the first, whose count comes with the timer of its own.
+    click(5_000).await?;
+    click(15_000).await?;
+    let options = ConsumeOptions { timeout: Some(PATIENCE), ..ConsumeOptions::default() };
+    client.consume("windows", &options).await?.context("the first window is not there")?;
+
+    let refused =
+        client.update_function("w", &to(&basic)).await.err().context("an update without a handler was taken")?;
+    ensure!(refused.is(ErrorCode::TimersSet), "{refused}");
+    let rollback = RollbackRequest { to: 2, with_state: false, reprocess: false };
+    let refused =
+        client.rollback_function("w", rollback).await.err().context("a rollback without a handler was taken")?;
+    ensure!(refused.is(ErrorCode::TimersSet), "{refused}");
+    ensure!(client.describe_function("w").await?.revision == 3, "something was changed");
+
+    // It goes on as it was, and one with a handler takes its place.
+    ensure!(client.update_function("w", &to(&upload("word_count_rust").await?)).await?.revision == 4);
+    ensure!(client.update_function("w", &to(&window)).await?.revision == 5);
+    click(25_000).await?;
+    client.consume("windows", &options).await?.context("the timer of the second window is lost")?;
+    Ok(())
 }

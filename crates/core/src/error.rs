@@ -86,6 +86,7 @@ codes! {
     ConnectorUnavailable = "FS-1110", User, 501, "the function uses a broker that this server does not speak", "use topics of the embedded log (input-type and output-type 'log'), which need no other service";
     LanguageUnavailable = "FS-1111", User, 501, "functions of this kind cannot be run yet", "write the function in a language that compiles to a WebAssembly artifact";
     StateNotKept = "FS-1112", User, 501, "no state is kept with the revisions of this function", "roll back without the state";
+    TimersSet = "FS-1113", User, 409, "the function has timers set, and the new artifact cannot take them", "give the new artifact a handler of timers, or have the present one delete its timers first";
     // 12xx: artifacts.
     ArtifactNotFound = "FS-1201", User, 400, "the artifact is neither uploaded nor a file that the server may read", "upload the artifact, or give a path on the server that it is allowed to read";
     ArtifactInvalid = "FS-1202", User, 400, "the artifact is not a valid WebAssembly module or component", "rebuild the artifact; the message has the place where it stops being valid";

@@ -125,6 +125,11 @@ pub trait Program: Send + Sync {
     /// A short word for what kind of artifact it is.
     fn kind(&self) -> &'static str;
 
+    /// Whether its instances can be given timers that are due, see [`Instance::on_timers`]: not, unless it says so.
+    fn takes_timers(&self) -> bool {
+        false
+    }
+
     /// Makes an instance. `init` is not called yet.
     fn instantiate(&self, spec: &InstanceSpec, host: SharedHost) -> CallResult<Box<dyn Instance>>;
 }

@@ -103,6 +103,10 @@ impl Program for PackedProgram {
         "packed"
     }
 
+    fn takes_timers(&self) -> bool {
+        self.on_timers.is_some()
+    }
+
     fn instantiate(&self, spec: &InstanceSpec, host: SharedHost) -> CallResult<Box<dyn Instance>> {
         let mut sandbox = Sandbox::new(&self.machine, spec.limits, Component::new(&self.machine, spec, host)?);
         let (functions, on_timers) = sandbox.start(|store| {

@@ -90,3 +90,10 @@ fn a_function_without_timers_runs_and_fails_at_those_of_an_earlier_revision() {
     assert_eq!(said(&failure), (ErrorCode::ArtifactUnsupported, told, Some(0)));
     assert_eq!(task.fail(&["as it came"]).error.code, ErrorCode::GuestPoisoned);
 }
+
+#[test]
+fn a_program_says_whether_it_takes_timers() {
+    let takes = |name: &str| runtime().load(&guest(name)).unwrap().takes_timers();
+    assert!(takes("packed"));
+    assert!(!takes("processor"));
+}

@@ -17,6 +17,7 @@
 mod change;
 mod revisions;
 mod spec;
+mod timers;
 
 use std::path::PathBuf;
 use std::sync::Arc;

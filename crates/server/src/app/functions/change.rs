@@ -74,11 +74,14 @@ impl Functions {
         }
         let (_pin, artifact) = obtained.unzip();
         // Kept until the function runs, so that it need not be loaded again.
-        let _program = match artifact {
+        let program = match artifact {
             Some(artifact) => self.programs.compile(&spec.artifact, artifact).await?,
             None => self.programs.load(&spec.artifact).await?,
         };
-        let update = |functions: &Functions, entry: &FunctionEntry| {
+        let new = program.clone();
+        let update = move |functions: &Functions, entry: &FunctionEntry| {
+            functions.tasks.fence(entry.id)?;
+            functions.check_timers(&entry.spec.name, entry.id, &*new)?;
             let entry = functions.describe_anew(entry, spec)?;
             tracing::info!(function = entry.spec.name, revision = entry.revision, "function updated");
             functions.note(&entry, &format!("updated to revision {}", entry.revision));
@@ -125,7 +128,8 @@ impl Functions {
         blocking(move || change(&functions, &entry)).await
     }
 
-    /// The new revision, with the state of now kept for the one that it replaces. None of the tasks runs. Blocks.
+    /// The new revision, with the state of now kept for the one that it replaces. None of the tasks runs, and they are fenced.
+    /// Blocks.
     pub(super) fn describe_anew(&self, entry: &FunctionEntry, spec: FunctionSpec) -> Result<FunctionEntry> {
         let update = |spec, snapshot| self.register.update(spec, entry.desired, entry.revision, snapshot);
         match &self.forks {
@@ -134,7 +138,6 @@ impl Functions {
                 self.with_fork(snapshot, &spec, |spec| update(spec, Some(snapshot)))
             }
             None => {
-                self.tasks.fence(entry.id)?;
                 let _using = self.topics.in_use();
                 self.topics.ensure_all(&spec)?;
                 update(spec, None)

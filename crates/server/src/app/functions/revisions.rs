@@ -80,14 +80,17 @@ impl Functions {
         })
         .await?;
         // Kept until the function runs, so that it need not be loaded again.
-        let _program = self.programs.load(&history[0].spec.artifact).await?;
+        let program = self.programs.load(&history[0].spec.artifact).await?;
+        let new = program.clone();
         let change = move |functions: &Functions, entry: &FunctionEntry| {
             // Before anything is read: an epoch that is under way counts, or is never committed.
             let now = functions.tasks.fence(entry.id)?;
+            let kept = history[0].state.filter(|_| request.with_state);
+            functions.check_timers(&entry.spec.name, kept.unwrap_or(entry.id), &*new)?;
             let since = functions.since(&history, &now)?;
             let notes = notes(since.as_ref(), &history, request);
             let spec = history[0].spec.clone();
-            let entry = match history[0].state.filter(|_| request.with_state) {
+            let entry = match kept {
                 None => functions.describe_anew(entry, spec)?,
                 Some(state) => functions.go_back(entry, spec, state, &now, request.reprocess)?,
             };
