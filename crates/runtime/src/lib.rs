@@ -30,6 +30,8 @@
 //! assert_eq!(refused.code.as_str(), "FS-1202");
 //! ```
 
+#![warn(unreachable_pub)]
+
 mod backtrace;
 mod cache;
 mod compile;

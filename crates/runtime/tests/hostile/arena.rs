@@ -19,7 +19,7 @@ use crate::support::{TestHost, batch, runtime, spec, start};
 const GROWTH: usize = 192 << 20;
 
 /// What a hostile function may use.
-pub fn limits() -> Limits {
+pub(crate) fn limits() -> Limits {
     Limits {
         memory: 16 << 20,
         call_time: Duration::from_millis(50),
@@ -29,12 +29,12 @@ pub fn limits() -> Limits {
 }
 
 /// Runs an artifact through a whole life; the answer is `fine`, or the step that failed with its code.
-pub fn live(artifact: &[u8]) -> String {
+pub(crate) fn live(artifact: &[u8]) -> String {
     live_within(artifact, limits())
 }
 
 /// The same with other limits.
-pub fn live_within(artifact: &[u8], limits: Limits) -> String {
+pub(crate) fn live_within(artifact: &[u8], limits: Limits) -> String {
     match steps(artifact, limits) {
         Ok(()) => "fine".to_owned(),
         Err((step, code)) => format!("{step} {code}"),
@@ -65,7 +65,7 @@ fn worded(error: Error) -> Error {
 
 /// Lets an artifact live beside a good function, and compares how it ended. A second way to end may be given after `|`.
 #[track_caller]
-pub fn harmless(name: &str, artifact: &[u8], expected: &str) {
+pub(crate) fn harmless(name: &str, artifact: &[u8], expected: &str) {
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock();
     let good = wat::parse_str(GOOD).unwrap();

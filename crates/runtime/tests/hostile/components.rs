@@ -8,18 +8,18 @@ use crate::support::guest;
 
 /// What a hostile component does where; the rest of it is well-behaved.
 #[derive(Default)]
-pub struct Parts<'a> {
+pub(crate) struct Parts<'a> {
     /// Types and core functions at the component's level, and their names in the core module's imports.
-    pub outside: &'a str,
-    pub imports: &'a str,
-    pub given: &'a str,
+    pub(crate) outside: &'a str,
+    pub(crate) imports: &'a str,
+    pub(crate) given: &'a str,
     /// Bodies.
-    pub realloc: &'a str,
-    pub init: &'a str,
-    pub process: &'a str,
-    pub close: &'a str,
-    pub custom: &'a str,
-    pub heartbeat: &'a str,
+    pub(crate) realloc: &'a str,
+    pub(crate) init: &'a str,
+    pub(crate) process: &'a str,
+    pub(crate) close: &'a str,
+    pub(crate) custom: &'a str,
+    pub(crate) heartbeat: &'a str,
 }
 
 const BUMP: &str = "(local $at i32)
@@ -27,7 +27,7 @@ const BUMP: &str = "(local $at i32)
     (global.set $free (i32.add (local.get $at) (local.get 3)))
     (local.get $at)";
 
-pub fn component(parts: &Parts<'_>) -> Vec<u8> {
+pub(crate) fn component(parts: &Parts<'_>) -> Vec<u8> {
     let or = |part: &'static str, given: &str| if given.is_empty() { part.to_owned() } else { given.to_owned() };
     let text = format!(
         r#"(component

@@ -15,7 +15,7 @@ use fnstream_runtime::{Compiling, RuntimeOptions, WasmRuntime};
 
 use crate::Test;
 
-pub const TESTS: &[Test] = &[
+pub(crate) const TESTS: &[Test] = &[
     ("a_child_answers_as_this_process_would", a_child_answers_as_this_process_would),
     ("a_child_is_ended_at_its_limit_of_processor_time", a_child_is_ended_at_its_limit_of_processor_time),
     ("a_child_that_does_nothing_is_ended_by_the_clock", a_child_that_does_nothing_is_ended_by_the_clock),

@@ -16,13 +16,13 @@ use sha2::{Digest, Sha256};
 
 use crate::Test;
 
-pub const TESTS: &[Test] = &[(
+pub(crate) const TESTS: &[Test] = &[(
     "killed_processes_leave_a_folder_that_is_whole_and_within_its_bound",
     killed_processes_leave_a_folder_that_is_whole_and_within_its_bound,
 )];
 
 /// The first argument of a process that loads artifacts until it is killed.
-pub const CHURN: &str = "churn";
+pub(crate) const CHURN: &str = "churn";
 
 /// Artifacts in all.
 const ARTIFACTS: u32 = 12;
@@ -58,7 +58,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Loads one artifact after the other, says so, and sees that what it uses stays.
 #[expect(clippy::print_stderr, reason = "the process that started this one reads it")]
-pub fn churn(dir: &Path) -> ExitCode {
+pub(crate) fn churn(dir: &Path) -> ExitCode {
     let runtime = runtime(dir);
     let mut in_use = VecDeque::new();
     for number in (0..).map(|step| step * 7 % ARTIFACTS) {

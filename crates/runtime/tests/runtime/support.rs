@@ -26,13 +26,13 @@ use fnstream_runtime::{RuntimeOptions, WasmRuntime};
 use parking_lot::Mutex;
 
 /// A runtime that all tests share, without a cache: its engine is what they test together.
-pub fn runtime() -> &'static WasmRuntime {
+pub(crate) fn runtime() -> &'static WasmRuntime {
     static RUNTIME: OnceLock<WasmRuntime> = OnceLock::new();
     RUNTIME.get_or_init(|| WasmRuntime::new(None, RuntimeOptions::default()).unwrap())
 }
 
 /// An example that `examples/build.sh` makes; from `FNSTREAM_EXAMPLES` where that is set.
-pub fn example(name: &str) -> Vec<u8> {
+pub(crate) fn example(name: &str) -> Vec<u8> {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     let dir = DIR.get_or_init(|| match std::env::var_os("FNSTREAM_EXAMPLES") {
         Some(dir) => dir.into(),
@@ -48,7 +48,7 @@ pub fn example(name: &str) -> Vec<u8> {
 }
 
 /// A guest of `tests/guests`.
-pub fn guest(name: &str) -> Vec<u8> {
+pub(crate) fn guest(name: &str) -> Vec<u8> {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     let dir = DIR.get_or_init(|| {
         build_guests(&["--target", "wasm32-wasip2", "--profile", "release"]).join("wasm32-wasip2/release")
@@ -57,7 +57,7 @@ pub fn guest(name: &str) -> Vec<u8> {
 }
 
 /// The packed guest with line tables.
-pub fn component_with_lines() -> Vec<u8> {
+pub(crate) fn component_with_lines() -> Vec<u8> {
     static ARTIFACT: OnceLock<Vec<u8>> = OnceLock::new();
     let build = || {
         let target = build_guests(&["--target", "wasm32-wasip2", "--package", "guest-packed", "--profile", "lines"]);
@@ -67,13 +67,13 @@ pub fn component_with_lines() -> Vec<u8> {
 }
 
 /// The guest that is a program of WASI preview 1.
-pub fn filter() -> Vec<u8> {
+pub(crate) fn filter() -> Vec<u8> {
     static ARTIFACT: OnceLock<Vec<u8>> = OnceLock::new();
     ARTIFACT.get_or_init(|| build_filter("release")).clone()
 }
 
 /// The same with line tables.
-pub fn filter_with_lines() -> Vec<u8> {
+pub(crate) fn filter_with_lines() -> Vec<u8> {
     static ARTIFACT: OnceLock<Vec<u8>> = OnceLock::new();
     ARTIFACT.get_or_init(|| build_filter("lines")).clone()
 }
@@ -106,16 +106,16 @@ fn read(path: &Path) -> Vec<u8> {
 
 /// A task in memory with one output.
 #[derive(Default)]
-pub struct TestHost {
-    pub outbox: Vec<Emitted>,
-    pub watermarks: Vec<(u32, u64)>,
-    pub timers: BTreeMap<(TimeDomain, Bytes), i64>,
-    pub state: BTreeMap<Vec<u8>, Bytes>,
+pub(crate) struct TestHost {
+    pub(crate) outbox: Vec<Emitted>,
+    pub(crate) watermarks: Vec<(u32, u64)>,
+    pub(crate) timers: BTreeMap<(TimeDomain, Bytes), i64>,
+    pub(crate) state: BTreeMap<Vec<u8>, Bytes>,
     /// What every state call answers.
-    pub broken: Option<Error>,
-    pub gets: usize,
-    pub scans: usize,
-    pub range_deletes: usize,
+    pub(crate) broken: Option<Error>,
+    pub(crate) gets: usize,
+    pub(crate) scans: usize,
+    pub(crate) range_deletes: usize,
 }
 
 impl TestHost {
@@ -204,12 +204,12 @@ impl Host for TestHost {
 }
 
 /// An instance with the host that it was given.
-pub struct Task {
-    pub instance: Box<dyn Instance>,
-    pub host: Arc<Mutex<TestHost>>,
+pub(crate) struct Task {
+    pub(crate) instance: Box<dyn Instance>,
+    pub(crate) host: Arc<Mutex<TestHost>>,
 }
 
-pub fn spec() -> InstanceSpec {
+pub(crate) fn spec() -> InstanceSpec {
     InstanceSpec {
         id: FunctionId(7),
         function: "f".into(),
@@ -223,12 +223,12 @@ pub fn spec() -> InstanceSpec {
 }
 
 /// Why a program has no instance of that description.
-pub fn refusal(program: &Arc<dyn Program>, spec: &InstanceSpec) -> CallFailure {
+pub(crate) fn refusal(program: &Arc<dyn Program>, spec: &InstanceSpec) -> CallFailure {
     program.instantiate(spec, Arc::new(Mutex::new(TestHost::default()))).err().expect("an instance was made")
 }
 
 /// An initialized instance of a program.
-pub fn start(program: &Arc<dyn Program>, spec: &InstanceSpec) -> Task {
+pub(crate) fn start(program: &Arc<dyn Program>, spec: &InstanceSpec) -> Task {
     let host = Arc::new(Mutex::new(TestHost::default()));
     let shared: SharedHost = host.clone();
     let mut instance = program.instantiate(spec, shared).unwrap();
@@ -237,31 +237,31 @@ pub fn start(program: &Arc<dyn Program>, spec: &InstanceSpec) -> Task {
 }
 
 /// An initialized instance of an artifact.
-pub fn task(artifact: &[u8]) -> Task {
+pub(crate) fn task(artifact: &[u8]) -> Task {
     start(&runtime().load(artifact).unwrap(), &spec())
 }
 
 impl Task {
     /// Processes values in one batch; gives what was emitted.
-    pub fn run(&mut self, values: &[&str]) -> std::result::Result<Vec<String>, CallFailure> {
+    pub(crate) fn run(&mut self, values: &[&str]) -> std::result::Result<Vec<String>, CallFailure> {
         self.instance.process(&batch(values))?;
         Ok(self.take())
     }
 
     /// The failure that a batch ends with.
-    pub fn fail(&mut self, values: &[&str]) -> CallFailure {
+    pub(crate) fn fail(&mut self, values: &[&str]) -> CallFailure {
         self.instance.process(&batch(values)).unwrap_err()
     }
 
     /// The values emitted since the last time.
-    pub fn take(&mut self) -> Vec<String> {
+    pub(crate) fn take(&mut self) -> Vec<String> {
         let outbox = std::mem::take(&mut self.host.lock().outbox);
         outbox.iter().map(Emitted::text).collect()
     }
 }
 
 /// Values with key `k`, a header, times from 100, of input group 0.
-pub fn batch(values: &[&str]) -> Batch {
+pub(crate) fn batch(values: &[&str]) -> Batch {
     let mut headers = HeadersBuilder::new();
     headers.push("h", b"1").unwrap();
     let mut labelled = Vec::with_capacity(values.len());
@@ -273,7 +273,7 @@ pub fn batch(values: &[&str]) -> Batch {
 }
 
 /// A batch of these records.
-pub fn records(records: &[RecordRef<'_>]) -> Batch {
+pub(crate) fn records(records: &[RecordRef<'_>]) -> Batch {
     let mut frame = FrameBuilder::new();
     records.iter().for_each(|record| frame.push(*record));
     let positions = BatchPositions::Contiguous(Position::START);
@@ -281,13 +281,13 @@ pub fn records(records: &[RecordRef<'_>]) -> Batch {
 }
 
 /// A key of the store `s` in the host's form.
-pub fn simple_key(user_key: &str) -> Vec<u8> {
+pub(crate) fn simple_key(user_key: &str) -> Vec<u8> {
     let mut key = store_prefix("s").unwrap();
     fnstream_core::state_key::put_simple(&mut key, user_key.as_bytes());
     key
 }
 
 /// Code and message, for golden comparisons.
-pub fn said(failure: &CallFailure) -> (ErrorCode, &str, Option<u32>) {
+pub(crate) fn said(failure: &CallFailure) -> (ErrorCode, &str, Option<u32>) {
     (failure.error.code, &failure.error.message, failure.record)
 }
