@@ -41,7 +41,7 @@ use places::Places;
 pub struct FunctionConfig {
     /// The name.
     pub name: String,
-    /// What it is made of.
+    /// The kind of its code.
     pub kind: FunctionKind,
     /// The inputs of each group; the index of a group is the source id.
     pub inputs: Vec<Vec<Input>>,
@@ -51,11 +51,11 @@ pub struct FunctionConfig {
     pub outputs: Vec<Output>,
     /// Given to the function at its start.
     pub init_config: BTreeMap<String, String>,
-    /// How many tasks may run at once.
+    /// The most tasks that run at once.
     pub replicas: u32,
-    /// What an instance may use.
+    /// The limits of an instance.
     pub limits: Limits,
-    /// What becomes of an event that it fails at.
+    /// The treatment of an event that it fails at.
     pub on_error: ErrorPolicy,
     /// The environment variables that it sees.
     pub env: BTreeMap<String, String>,
@@ -64,7 +64,7 @@ pub struct FunctionConfig {
     places: Places,
 }
 
-/// What a function is made of.
+/// The kind of a function's code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FunctionKind {
     /// A WebAssembly artifact.
@@ -106,7 +106,7 @@ pub enum Connector {
     Pulsar,
 }
 
-/// Reads a function's file. Everything that is wrong with it is told at once; what it has to no effect is in the notes.
+/// Reads a function's file. Everything that is wrong with it is reported at once; what it has to no effect is in the notes.
 pub fn parse_function_config(bytes: &[u8]) -> Result<(FunctionConfig, Vec<Problem>), Problems> {
     let refused = |list| Problems::new(ErrorCode::InvalidSpec, list);
     let Some(root) = tree::parse(bytes).map_err(refused)? else {

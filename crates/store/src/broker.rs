@@ -18,7 +18,7 @@ use crate::store::Store;
 /// The store's log as the engine sees it.
 pub(crate) struct EmbeddedBroker(pub Store);
 
-/// Nobody waits for a member to leave: there is nothing to tell.
+/// Nobody waits for a member to leave: there is nothing to report.
 struct Alone;
 
 impl Membership for Alone {}

@@ -44,7 +44,7 @@ pub(crate) struct Db {
     stalled: RwLock<()>,
 }
 
-/// Whether a write waits for the disk.
+/// The decision whether a write waits for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sync {
     Yes,
@@ -161,7 +161,7 @@ impl Moment<'_> {
     }
 }
 
-/// What an iterator that ran out has to say: whether it really was the end.
+/// Checks an iterator that ran out: `Err` if it was not really the end.
 pub(crate) fn ended(iterator: &DBRawIterator<'_>) -> Result<()> {
     iterator.status().map_err(|e| rocks("cannot read", &e))
 }

@@ -101,7 +101,7 @@ pub(crate) fn encode_writer(writer: Writer) -> [u8; 10] {
     out
 }
 
-/// What a task has said, of these bytes.
+/// Decodes the last watermark of a task.
 pub(crate) fn decode_writer(value: &[u8]) -> Result<Writer> {
     let rest: &[u8; 9] = fixed("a writer", value)?;
     let (watermark, idle) = rest.split_at(8);
@@ -111,7 +111,7 @@ pub(crate) fn decode_writer(value: &[u8]) -> Result<Writer> {
     }
 }
 
-/// Where a partition begins after retention took records off it.
+/// The beginning of a partition after retention took records off it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Floor {
     pub position: u64,

@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! What all handles of a store share.
+//! The parts that all handles of a store share.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -35,7 +35,7 @@ pub(crate) struct Inner {
     /// Functions that were removed since the store was opened; held for reading while state is applied, so that nothing
     /// is applied after its function is gone.
     pub removed: RwLock<HashSet<FunctionId>>,
-    /// Who is told of changes to the register of functions.
+    /// The watchers of the register of functions.
     pub function_watchers: Mutex<Vec<Waker>>,
     pub queue: Queue,
     pub artifacts: Arc<Folder>,
@@ -45,7 +45,7 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    /// How what users were promised is written.
+    /// The way to write what users were promised.
     pub(crate) fn sync(&self) -> Sync {
         if self.options.durability == Durability::Os { Sync::No } else { Sync::Yes }
     }

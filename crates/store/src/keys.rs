@@ -38,15 +38,15 @@ pub(crate) const META: &str = "meta";
 /// Column family of the register of functions.
 pub(crate) const FUNCTIONS: &str = "functions";
 
-/// Where the next function id is.
+/// The key of the next function id.
 pub(crate) const NEXT_FUNCTION: &[u8] = b"nf";
-/// Where the number of the next opening of the store is.
+/// The key of the number of the next opening of the store.
 pub(crate) const NEXT_OPENING: &[u8] = b"no";
-/// Where the next topic id is.
+/// The key of the next topic id.
 pub(crate) const NEXT_TOPIC: &[u8] = b"nt";
 /// Written to measure a write.
 pub(crate) const PROBE: &[u8] = b"z";
-/// What all topic descriptors begin with.
+/// The prefix of all topic descriptors.
 pub(crate) const TOPIC_PREFIX: &[u8] = b"t";
 
 /// The key of a stored batch.
@@ -73,7 +73,7 @@ pub(crate) fn delta_epoch(key: &[u8]) -> Option<Epoch> {
     batch_base(key).map(Epoch)
 }
 
-/// What all keys of a task begin with, in `deltas` and `state`.
+/// The prefix of all keys of a task, in `deltas` and `state`.
 pub(crate) fn task(task: TaskId) -> [u8; 8] {
     let mut key = [0; 8];
     key[..4].copy_from_slice(&task.function.0.to_be_bytes());
@@ -112,7 +112,7 @@ pub(crate) fn revisions(name: &str) -> Vec<u8> {
     [b"r", name.as_bytes()].concat()
 }
 
-/// What the keys of all forks that nobody has claimed begin with.
+/// The prefix of the keys of all forks that nobody has claimed.
 pub(crate) const UNCLAIMED_PREFIX: &[u8] = b"u";
 
 /// The key that says that a fork is nobody's yet.

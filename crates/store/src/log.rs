@@ -11,7 +11,7 @@
 //! ```
 //!
 //! `end` is moved by the committer thread after a write is durable, so a reader never sees a record that could vanish.
-//! `floor` is moved by retention before the records go, so a reader is told rather than left with a hole.
+//! `floor` is moved by retention before the records go, so a reader gets an error rather than a hole.
 //!
 //! Reading order: this file (the register of topics), `read`, `source`, `clients`, `claims`, `cursor`, `retention`,
 //! `watermarks`.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use fnstream_core::clock::{Clock, SystemClock};
 
-/// When a write counts as done.
+/// The point at which a write counts as done.
 ///
 /// ```text
 ///            merged with others   synced to the disk   survives kill -9   survives a power cut
@@ -30,7 +30,7 @@ pub enum Durability {
 /// The settings of a store.
 #[derive(Clone)]
 pub struct StoreOptions {
-    /// When a write counts as done.
+    /// The point at which a write counts as done.
     pub durability: Durability,
     /// The largest record that a topic takes, with its key, headers and 28 bytes of bookkeeping.
     pub max_record_bytes: usize,

@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! From the values of a function's file to its types. What could not be read is the default here; it has been told.
+//! From the values of a function's file to its types. What could not be read gets its default; it was already reported.
 
 use std::collections::BTreeMap;
 
@@ -70,7 +70,7 @@ pub(super) fn watermark(input: &Block, reader: &mut Reader) -> Watermark {
 
 fn bounded_without_delay(place: Place, is_block: bool, reader: &mut Reader) {
     let here = |problem: &Problem| problem.message.contains("watermark.delay");
-    // One that could not be read has been told.
+    // One that could not be read was already reported.
     if !reader.problems.iter().any(here) {
         let problem = Problem::error(place, "a watermark that is 'bounded' needs a delay");
         let hint = if is_block { "add 'delay: 5s'" } else { "write {strategy: bounded, delay: 5s}" };

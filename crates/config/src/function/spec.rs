@@ -29,7 +29,7 @@ impl FunctionConfig {
         if problems.is_empty() { Ok(spec) } else { Err(Problems::new(ErrorCode::InvalidSpec, problems)) }
     }
 
-    /// What is right and cannot be run by this build.
+    /// Lists what is right but cannot be run by this build.
     pub(super) fn unavailable(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if self.kind == FunctionKind::Python {
@@ -49,7 +49,7 @@ impl FunctionConfig {
         problems
     }
 
-    /// What the description finds wrong with itself, at its place in the file. Of a function that could be read in part,
+    /// Lists what the description finds wrong with itself, at its place in the file. Of a function that could be read in part,
     /// what was read is looked at: a default stands for the rest, and nobody wrote it.
     pub(super) fn checked(&self, partial: bool) -> Vec<Problem> {
         let (spec, places) = self.draft("", partial);

@@ -150,7 +150,7 @@ fn the_defaults_of_the_table_are_those_of_the_types() {
     assert_eq!((config.limits, config.on_error), (Limits::default(), ErrorPolicy::default()));
 }
 
-/// What the table says are the defaults of a block, as its text.
+/// The defaults of a block as the table has them, as text.
 fn defaults(name: &str, but: &[&str]) -> String {
     use crate::key::{Key, Kind};
     let key = keys::FUNCTION.iter().find(|key| key.name == name).unwrap();

@@ -35,7 +35,7 @@ impl Spool {
         Ok(Spool { file: spool, path, len: 0 })
     }
 
-    /// How many bytes it holds.
+    /// The number of its bytes.
     #[allow(clippy::len_without_is_empty, reason = "nobody asks")]
     pub fn len(&self) -> usize {
         self.len

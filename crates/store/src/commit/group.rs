@@ -24,7 +24,7 @@ use crate::log::partition::Topic;
 use crate::log::watermarks::{Raised, Writers};
 use crate::options::Durability;
 
-/// What the thread is asked to do.
+/// A request to the thread.
 pub(crate) enum Job {
     Commit(Commit),
     Append { topic: Arc<Topic>, parts: Vec<Part>, done: AppendDone },
@@ -67,7 +67,7 @@ impl Job {
     }
 }
 
-/// What is to be said when the write has ended.
+/// An answer to give when the write has ended.
 enum Answer {
     Commit(CommitDone, Option<CommitResult>),
     Append(AppendDone, Result<Appended>),
@@ -83,7 +83,7 @@ pub(crate) struct Group<'a> {
     tasks: HashSet<TaskId>,
     answers: Vec<Answer>,
     value: Vec<u8>,
-    /// Whether anything is in it that somebody waits for.
+    /// Set if anything is in it that somebody waits for.
     awaited: bool,
 }
 

@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Who owns a task, and which epoch of it may be committed next.
+//! Decides who owns a task, and which epoch of it may be committed next.
 //!
 //! ```text
 //!            acquire          epoch = last + 1, written
@@ -15,7 +15,7 @@ use fnstream_core::committer::CommitFailure;
 use fnstream_core::epoch::{Epoch, FunctionId, Generation, TaskId};
 use fnstream_core::{Error, ErrorCode, Result};
 
-/// What the committer knows of tasks.
+/// The tasks that the committer knows.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     tasks: HashMap<TaskId, Task>,
@@ -37,7 +37,7 @@ struct Task {
 #[derive(Debug)]
 struct Owner {
     generation: Generation,
-    /// Where the task stood when it was taken over: what is below was committed by others.
+    /// The epoch at which the task was taken over: what is below was committed by others.
     acquired_at: Epoch,
     /// The last commit.
     last: Epoch,
@@ -47,7 +47,7 @@ struct Owner {
     failed: Option<CommitFailure>,
 }
 
-/// What is to become of an epoch that was handed in.
+/// The decision on an epoch that was handed in.
 #[derive(Debug)]
 pub(crate) enum Verdict {
     /// It is next.
@@ -79,7 +79,7 @@ impl Ledger {
         Ok(self.last_lease)
     }
 
-    /// Whether an assignment may take its task over, from deltas after `applied` on.
+    /// Checks that an assignment may take its task over, from deltas after `applied` on.
     pub(crate) fn check_acquire(&self, task: TaskId, lease: u64, applied: Option<Epoch>) -> Result<()> {
         self.check_not_removed(task)?;
         let Some(known) = self.tasks.get(&task) else {

@@ -18,7 +18,7 @@ use crate::error::closed;
 use crate::inner::Inner;
 use crate::options::Durability;
 
-/// Where a group ends, so that the first job in it does not wait for ever and memory stays bounded.
+/// The bounds of a group, so that the first job in it does not wait for ever and memory stays bounded.
 const GROUP_BYTES: usize = 8 << 20;
 const GROUP_JOBS: usize = 4096;
 

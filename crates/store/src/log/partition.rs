@@ -25,7 +25,7 @@ pub(crate) struct Topic {
     pub retention: Retention,
     pub created_ms: i64,
     pub partitions: Vec<Partition>,
-    /// Where the next keyless append goes.
+    /// The partition of the next keyless append.
     next_keyless: AtomicU32,
     writers: Mutex<Writers>,
     deleted: AtomicBool,
@@ -40,7 +40,7 @@ pub(crate) struct Partition {
     watchers: Mutex<Watchers>,
 }
 
-/// Where a partition begins and ends, in records and in frame bytes since it exists.
+/// The beginning and the end of a partition, in records and in frame bytes since it exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Marks {
     pub floor: Floor,
@@ -107,7 +107,7 @@ impl Topic {
         self.next_keyless.fetch_add(1, Ordering::Relaxed) % self.count()
     }
 
-    /// What the functions that write to it have emitted as watermarks. Changed by who has the ledger's lock.
+    /// Returns the watermarks that the functions which write to it have emitted. Only the holder of the ledger's lock changes them.
     pub(crate) fn writers(&self) -> Writers {
         self.writers.lock().clone()
     }

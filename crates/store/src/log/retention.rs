@@ -4,7 +4,7 @@
 //! Retention: old records go, from the old end only.
 //!
 //! Each run looks at the stored batches from the oldest on until one is to be kept; since those before it are deleted,
-//! every batch is looked at about once in its life. The floor moves first in memory (a reader is told at once), then in
+//! every batch is looked at about once in its life. The floor moves first in memory (a reader gets an error at once), then in
 //! one write with the deletion. Files are dropped only after that write is synced: a file is gone for good, and the
 //! floor in the log would otherwise come back lower than the records after a power cut.
 
@@ -23,7 +23,7 @@ use crate::keys;
 /// From how many dropped bytes on it is worth to sync and drop whole files.
 const DROP_FILES_FROM: u64 = 64 << 20;
 
-/// What a run of retention dropped.
+/// The records that a run of retention dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Dropped {
     /// Records.
