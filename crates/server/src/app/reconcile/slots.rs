@@ -5,6 +5,8 @@
 //!
 //! Everything here is pure bookkeeping under one lock: what is to be done outside is handed back as [`Act`]s.
 
+mod slot;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
@@ -13,6 +15,7 @@ use fnstream_core::epoch::FunctionId;
 use fnstream_core::peers::{Observed, PeerId};
 use fnstream_core::spec::{DesiredState, FunctionEntry};
 
+pub(super) use self::slot::Slot;
 use super::plan::{At, End, Facts, Life, Step, next};
 
 /// What is to be done without the lock.
@@ -37,65 +40,6 @@ pub(super) struct Slots {
     last_ticket: u64,
     /// Functions that are to run since the process was started and of which it is not known yet whether they do.
     booting: Option<BTreeSet<String>>,
-}
-
-/// One function.
-pub(super) struct Slot {
-    /// The entry of the register that was seen last.
-    entry: Option<FunctionEntry>,
-    pub(super) life: Life,
-    /// The entry that was acted upon last: the function is as it says, or could not be brought there.
-    pub(super) settled: Option<At>,
-    pub(super) failure: Option<Error>,
-    /// Who keeps it from running, and how often.
-    holds: BTreeMap<PeerId, usize>,
-    again: bool,
-    /// Whoever makes it writes into its log that it was started.
-    quiet: bool,
-    /// Which loading is the latest.
-    ticket: u64,
-}
-
-impl Slot {
-    fn new() -> Self {
-        Slot {
-            entry: None,
-            life: Life::Resting,
-            settled: None,
-            failure: None,
-            holds: BTreeMap::new(),
-            again: false,
-            quiet: false,
-            ticket: 0,
-        }
-    }
-
-    /// Whether this entry of the register, or a later one of the function, was acted upon.
-    pub(super) fn has_settled(&self, at: At) -> bool {
-        self.settled.is_some_and(|settled| settled.id == at.id && settled.revision >= at.revision)
-    }
-
-    /// Whether it runs as that entry says, or could not be started; and nobody has asked for it to be started anew since.
-    pub(super) fn has_been_tried(&self, at: At) -> bool {
-        let tried = matches!(self.life, Life::Running { .. } | Life::Failed);
-        tried && self.holds.is_empty() && !self.again && self.has_settled(at)
-    }
-
-    /// Whether another function has its name, or it was changed further than to that revision.
-    pub(super) fn is_past(&self, at: At) -> bool {
-        // Before it is looked at again it may still be what it was: ids ascend, also where a rollback gives another.
-        self.entry.as_ref().is_some_and(|entry| (entry.id, entry.revision) > (at.id, at.revision))
-    }
-
-    /// Whether it is the function of that id.
-    pub(super) fn is_of(&self, id: FunctionId) -> bool {
-        self.entry.as_ref().is_some_and(|entry| entry.id == id)
-    }
-
-    /// Whether nothing of it runs here, nor is about to.
-    pub(super) fn rests(&self) -> bool {
-        matches!(self.life, Life::Resting | Life::Failed)
-    }
 }
 
 impl Slots {
@@ -294,22 +238,6 @@ impl Slots {
         let under_way = |slot: &Slot| matches!(slot.life, Life::Loading(_) | Life::Starting);
         if let Some(booting) = self.booting.as_mut().filter(|_| !self.all.get(name).is_some_and(under_way)) {
             booting.remove(name);
-        }
-    }
-}
-
-impl Slot {
-    /// Things are as this entry wants them, if that can be said already.
-    fn rest(&mut self, entry: Option<&FunctionEntry>) {
-        let Some(entry) = entry else { return };
-        match self.life {
-            Life::Running { .. } => self.settled = Some(At::of(entry)),
-            Life::Resting | Life::Failed if entry.desired == DesiredState::Stopped => {
-                (self.life, self.failure, self.settled) = (Life::Resting, None, Some(At::of(entry)));
-                // Who stops a function that was to be started anew has changed their mind.
-                self.again = false;
-            }
-            _ => {}
         }
     }
 }
