@@ -41,7 +41,7 @@ use workload::Workload;
 
 /// Measure throughput, or with --rate latency, and check that nothing is lost or duplicated.
 #[derive(clap::Args, Debug, Clone)]
-pub struct Args {
+pub(crate) struct Args {
     /// What the function does
     #[arg(long, value_enum, default_value_t = WorkloadArg::PassThrough)]
     workload: WorkloadArg,
@@ -97,7 +97,7 @@ pub struct Args {
 
 /// What the function does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum WorkloadArg {
+pub(crate) enum WorkloadArg {
     /// Emits each record as it is
     PassThrough,
     /// Parses JSON, adds 1 to a number, writes JSON
@@ -108,7 +108,7 @@ pub enum WorkloadArg {
 
 /// What does it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Variant {
+pub(crate) enum Variant {
     /// The WebAssembly function
     Wasm,
     /// The same as a Rust closure in the same engine: what WebAssembly costs
@@ -148,7 +148,7 @@ impl From<DurabilityArg> for Durability {
     }
 }
 
-pub fn run(args: Args) -> Result {
+pub(crate) fn run(args: Args) -> Result {
     let workload = Workload::new(&args)?;
     let variants = match args.compare {
         true => variants_of(args.workload),

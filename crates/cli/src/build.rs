@@ -11,7 +11,7 @@ use crate::failure::Result;
 use crate::output;
 
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The folder with the program; Go, by its go.mod
     #[arg(default_value = ".")]
     dir: PathBuf,
@@ -26,7 +26,7 @@ pub struct Args {
     per_record: bool,
 }
 
-pub fn run(args: Args) -> Result {
+pub(crate) fn run(args: Args) -> Result {
     let toolchain = std::env::var_os(if args.tinygo { "TINYGO" } else { "GO" }).map(PathBuf::from);
     let Args { dir, out, tinygo, per_record } = args;
     let built = build(&Options { dir, out, tinygo, per_record, toolchain })?;

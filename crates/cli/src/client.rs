@@ -30,7 +30,7 @@ use crate::failure::Result;
 
 /// Manage functions and topics, produce and consume events.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Server to talk to
     #[arg(short = 's', long, global = true, value_name = "URL", default_value = fnstream_api::DEFAULT_URL)]
     service_url: String,
@@ -78,7 +78,7 @@ enum Verb {
     Dlq(dlq::Args),
 }
 
-pub fn run(args: Args) -> Result {
+pub(crate) fn run(args: Args) -> Result {
     let client = Client::new(&args.service_url)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -13,7 +13,7 @@ use crate::{output, settings};
 
 /// Print the settings that a server would have, each with its origin. Takes the flags of 'standalone'.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     settings: settings::Args,
     /// How to print them
@@ -41,14 +41,14 @@ enum Format {
 
 /// What a file describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A function
     Function,
     /// A server
     Server,
 }
 
-pub fn run(args: &Args) -> Result {
+pub(crate) fn run(args: &Args) -> Result {
     if args.defaults {
         return output::line(SERVER_DEFAULTS.trim_end());
     }

@@ -10,7 +10,7 @@ use fnstream_core::{Error, ErrorCode};
 
 /// Why a command failed.
 #[derive(Debug)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// With a code and an advice.
     Coded {
         /// The stable code.
@@ -31,11 +31,11 @@ pub enum Failure {
 }
 
 /// The result of a command.
-pub type Result<T = ()> = std::result::Result<T, Failure>;
+pub(crate) type Result<T = ()> = std::result::Result<T, Failure>;
 
 impl Failure {
     /// A failure with a code of ours.
-    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Error::new(code, message).into()
     }
 }

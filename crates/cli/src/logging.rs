@@ -19,7 +19,7 @@ use self::file::LogFile;
 use self::json::Json;
 
 /// Begins to log.
-pub fn init(settings: &LoggingSettings) -> Result {
+pub(crate) fn init(settings: &LoggingSettings) -> Result {
     match &settings.file {
         None => begin(settings, std::io::stderr, std::io::stderr().is_terminal()),
         Some(path) => {

@@ -6,7 +6,7 @@
 use crate::failure::{Failure, Result};
 use crate::output;
 
-pub fn run() -> Result {
+pub(crate) fn run() -> Result {
     let yaml = fnstream_server::openapi_yaml().map_err(|e| Failure::Plain(e.to_string()))?;
     output::line(yaml.trim_end())
 }

@@ -8,7 +8,7 @@ use std::io::Write;
 use crate::failure::{Failure, Result};
 
 /// Writes a line to standard output at once.
-pub fn line(text: impl AsRef<[u8]>) -> Result {
+pub(crate) fn line(text: impl AsRef<[u8]>) -> Result {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_ref())?;
     out.write_all(b"\n")?;
@@ -16,11 +16,11 @@ pub fn line(text: impl AsRef<[u8]>) -> Result {
 }
 
 /// Writes a value as JSON for programs, indented for people.
-pub fn json(value: &impl serde::Serialize) -> Result {
+pub(crate) fn json(value: &impl serde::Serialize) -> Result {
     line(serde_json::to_vec_pretty(value).map_err(|e| Failure::Plain(e.to_string()))?)
 }
 
 /// Writes lines to standard error; when even that fails there is nobody left to tell.
-pub fn complain(text: &str) {
+pub(crate) fn complain(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

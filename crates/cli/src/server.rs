@@ -9,9 +9,9 @@ use crate::failure::{Failure, Result};
 
 /// Runs on Apache Pulsar or Kafka. Neither is part of this build: the command fails with FS-1705.
 #[derive(clap::Args)]
-pub struct Args {}
+pub(crate) struct Args {}
 
-pub fn run(_args: &Args) -> Result {
+pub(crate) fn run(_args: &Args) -> Result {
     Err(Failure::new(
         ErrorCode::ModeUnavailable,
         "server mode needs Apache Pulsar or Kafka, which this build does not speak",

@@ -24,7 +24,7 @@ use crate::failure::{Failure, Result};
 
 /// The settings that can be given as flags. Each goes before its environment variable, the file and the default.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Configuration file, or a folder with config.yaml or conf/config.yaml in it
     /// [default: conf/config.yaml under $FUNCTION_STREAM_HOME or here, if it is there]
     #[arg(long, env = "FUNCTION_STREAM_CONF", value_name = "FILE")]
@@ -91,7 +91,7 @@ fn whole<const LEAST: u64, const MOST: u64>(text: &str) -> Checked {
 }
 
 /// The settings and what is to be said about them.
-pub struct Loaded {
+pub(crate) struct Loaded {
     /// As types.
     pub settings: ServerSettings,
     /// With their origins.
@@ -103,7 +103,7 @@ pub struct Loaded {
 }
 
 /// Reads all of them; a problem of any is a failure that tells of all.
-pub fn load(args: &Args) -> Result<Loaded> {
+pub(crate) fn load(args: &Args) -> Result<Loaded> {
     let home = std::env::var_os("FUNCTION_STREAM_HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
     let file = read_file(args.config.as_deref().filter(|path| !path.as_os_str().is_empty()), home.as_deref())?;
     let name = file.as_ref().map_or_else(String::new, |(path, _)| path.display().to_string());
@@ -173,7 +173,7 @@ fn read_file(named: Option<&Path>, home: Option<&Path>) -> Result<Option<(PathBu
 }
 
 /// What the server is told.
-pub fn server(settings: &ServerSettings) -> ServerConfig {
+pub(crate) fn server(settings: &ServerSettings) -> ServerConfig {
     let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let multiplied = |times: u16| (times > 1).then(|| cores() * usize::from(times));

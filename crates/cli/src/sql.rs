@@ -43,7 +43,7 @@ Exit codes: 0 all statements succeeded, 1 one failed, 2 wrong usage, 3 no server
 /// Manage functions in SQL, at a prompt or from a text.
 #[derive(clap::Args)]
 #[command(disable_help_flag = true, after_help = AFTER_HELP)]
-pub struct Args {
+pub(crate) struct Args {
     /// Print help
     #[arg(long, action = ArgAction::Help)]
     help: Option<bool>,
@@ -67,7 +67,7 @@ pub struct Args {
     keep_going: bool,
 }
 
-pub fn run(args: Args) -> Result {
+pub(crate) fn run(args: Args) -> Result {
     // The worker drives the connection while the prompt waits for a key, so that a server's end is noticed.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let session = Arc::new(Session::new(&args.host, args.port));

@@ -12,12 +12,12 @@ use crate::{logging, settings};
 
 /// Run a server with a log of its own: needs no other service.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     settings: settings::Args,
 }
 
-pub fn run(args: &Args) -> Result {
+pub(crate) fn run(args: &Args) -> Result {
     let loaded = settings::load(&args.settings)?;
     logging::init(&loaded.settings.logging)?;
     if let Some(file) = &loaded.file {

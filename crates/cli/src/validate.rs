@@ -16,7 +16,7 @@ use crate::output;
 /// Check configuration files of functions and servers. Tells all problems with their places; the exit code is 1 if a file
 /// cannot be used.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Files to check
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -37,7 +37,7 @@ enum Format {
     Json,
 }
 
-pub fn run(args: &Args) -> Result {
+pub(crate) fn run(args: &Args) -> Result {
     let mut reports = Vec::new();
     for path in &args.files {
         let name = path.display().to_string();

@@ -20,7 +20,7 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// The block that a whole text is.
-    pub fn root(&mut self, node: &Node, keys: &'static [Key]) -> Block {
+    pub(crate) fn root(&mut self, node: &Node, keys: &'static [Key]) -> Block {
         match &node.content {
             Content::Block(entries) => self.block("", node.place, entries, keys),
             _ => {
@@ -31,7 +31,7 @@ impl Reader {
     }
 
     /// A value of a kind, under the path by which messages call it.
-    pub fn value(&mut self, path: &str, node: &Node, kind: &'static Kind) -> Option<At<Value>> {
+    pub(crate) fn value(&mut self, path: &str, node: &Node, kind: &'static Kind) -> Option<At<Value>> {
         let value = match (kind, &node.content) {
             (Kind::Any, _) => Some(Value::Ignored),
             (Kind::Either(kinds), _) => return self.value(path, node, chosen(kinds, node)),
@@ -242,7 +242,7 @@ impl Reader {
     }
 
     /// A value that was given as text, as on a command line or in an environment variable.
-    pub fn parsed(&mut self, path: &str, place: Place, text: &str, kind: &'static Kind) -> Option<Value> {
+    pub(crate) fn parsed(&mut self, path: &str, place: Place, text: &str, kind: &'static Kind) -> Option<Value> {
         match parsed(path, text, kind) {
             Ok(value) => {
                 if let Some(why) = idle_word(kind, text) {

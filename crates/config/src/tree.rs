@@ -15,11 +15,11 @@ use crate::problem::{Place, Problem};
 pub(crate) use scalar::{Scalar, Shape};
 
 /// The longest text.
-pub const MOST_BYTES: usize = 1 << 20;
+pub(crate) const MOST_BYTES: usize = 1 << 20;
 /// The most lists and blocks that may lie in each other.
-pub const MOST_DEPTH: usize = 64;
+pub(crate) const MOST_DEPTH: usize = 64;
 /// The most values of a text, those included that aliases repeat.
-pub const MOST_NODES: usize = 100_000;
+pub(crate) const MOST_NODES: usize = 100_000;
 
 /// A value with its place. An alias is where it stands, what it stands for is where that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(crate) struct Key {
 
 impl Node {
     /// Names its shape, with the article.
-    pub fn shape(&self) -> &'static str {
+    pub(crate) fn shape(&self) -> &'static str {
         match &self.content {
             Content::Scalar(scalar) => scalar.shape().name(),
             Content::List(_) => "a list",
@@ -54,7 +54,7 @@ impl Node {
     }
 
     /// Reports whether nothing stands there.
-    pub fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         matches!(&self.content, Content::Scalar(scalar) if scalar.shape() == Shape::Null)
     }
 }

@@ -42,20 +42,20 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    pub fn empty(place: Place) -> Self {
+    pub(crate) fn empty(place: Place) -> Self {
         Block { place, word: None, entries: Vec::new(), passed: Vec::new() }
     }
 
-    pub fn get(&self, name: &str) -> Option<&At<Value>> {
+    pub(crate) fn get(&self, name: &str) -> Option<&At<Value>> {
         self.entries.iter().find(|(key, _)| *key == name).map(|(_, value)| value)
     }
 
     /// Returns the place of a key's value, or of the block when it is not there.
-    pub fn place_of(&self, name: &str) -> Place {
+    pub(crate) fn place_of(&self, name: &str) -> Place {
         self.get(name).map_or(self.place, |at| at.place)
     }
 
-    pub fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         match &self.get(name)?.value {
             Value::Text(text) => Some(text),
             Value::Word(word) => Some(word),
@@ -63,7 +63,7 @@ impl Block {
         }
     }
 
-    pub fn number(&self, name: &str) -> Option<u64> {
+    pub(crate) fn number(&self, name: &str) -> Option<u64> {
         match self.get(name)?.value {
             Value::Number(number) | Value::Size(number) => Some(number),
             _ => None,
@@ -71,32 +71,32 @@ impl Block {
     }
 
     /// A number whose bounds in the table fit the type.
-    pub fn fitting<N: TryFrom<u64>>(&self, name: &str) -> Option<N> {
+    pub(crate) fn fitting<N: TryFrom<u64>>(&self, name: &str) -> Option<N> {
         self.number(name).and_then(|number| N::try_from(number).ok())
     }
 
-    pub fn duration(&self, name: &str) -> Option<Duration> {
+    pub(crate) fn duration(&self, name: &str) -> Option<Duration> {
         match self.get(name)?.value {
             Value::Duration(time) => Some(time),
             _ => None,
         }
     }
 
-    pub fn list(&self, name: &str) -> &[At<Value>] {
+    pub(crate) fn list(&self, name: &str) -> &[At<Value>] {
         match self.get(name).map(|at| &at.value) {
             Some(Value::List(list)) => list,
             _ => &[],
         }
     }
 
-    pub fn texts(&self, name: &str) -> &[(At<String>, String)] {
+    pub(crate) fn texts(&self, name: &str) -> &[(At<String>, String)] {
         match self.get(name).map(|at| &at.value) {
             Some(Value::Texts(texts)) => texts,
             _ => &[],
         }
     }
 
-    pub fn block(&self, name: &str) -> Option<&Block> {
+    pub(crate) fn block(&self, name: &str) -> Option<&Block> {
         match &self.get(name)?.value {
             Value::Block(block) => Some(block),
             _ => None,

@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod published {
-    pub mod validator;
+    pub(crate) mod validator;
 }
 
 use std::path::PathBuf;

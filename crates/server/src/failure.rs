@@ -7,7 +7,7 @@ use fnstream_core::error::Fault;
 use fnstream_core::{Error, ErrorCode};
 
 /// Notes a failure as loudly as its fault deserves.
-pub fn note(error: &Error) {
+pub(crate) fn note(error: &Error) {
     match error.code.fault() {
         Fault::Internal => {
             tracing::error!(code = %error.code, error = error.message, "a request failed by our fault")

@@ -36,7 +36,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 const STREAMS: u32 = 128;
 
 /// Serves until the application closes, then until the calls that came before have been answered.
-pub fn serve(app: Arc<App>, listener: TcpListener) -> Result<impl Future<Output = Result<()>> + Send> {
+pub(crate) fn serve(app: Arc<App>, listener: TcpListener) -> Result<impl Future<Output = Result<()>> + Send> {
     let routes = routes(&app)?;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEPALIVE));
     let server = tonic::transport::Server::builder()

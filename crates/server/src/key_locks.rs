@@ -16,12 +16,12 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 type Locks<K> = Arc<Mutex<HashMap<K, Arc<AsyncMutex<()>>>>>;
 
 /// The locks.
-pub struct KeyLocks<K: Hash + Eq + Clone> {
+pub(crate) struct KeyLocks<K: Hash + Eq + Clone> {
     locks: Locks<K>,
 }
 
 /// Holds the lock of a key; dropping it lets the next one in.
-pub struct KeyGuard<K: Hash + Eq + Clone> {
+pub(crate) struct KeyGuard<K: Hash + Eq + Clone> {
     // Dropped in this order: the ticket must find the lock free to see that it can go.
     _held: OwnedMutexGuard<()>,
     _ticket: Ticket<K>,
@@ -35,12 +35,12 @@ struct Ticket<K: Hash + Eq + Clone> {
 }
 
 impl<K: Hash + Eq + Clone> KeyLocks<K> {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         KeyLocks { locks: Arc::default() }
     }
 
     /// Waits for the lock of a key.
-    pub async fn lock(&self, key: K) -> KeyGuard<K> {
+    pub(crate) async fn lock(&self, key: K) -> KeyGuard<K> {
         let lock = self.locks.lock().entry(key.clone()).or_default().clone();
         let ticket = Ticket { locks: self.locks.clone(), key, lock };
         let held = ticket.lock.clone().lock_owned().await;

@@ -38,11 +38,11 @@ use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 
 use self::limit::{Admission, Limit};
-pub use self::segments::Reading;
+pub(crate) use self::segments::Reading;
 use self::writer::{Queue, Work, Writer};
 
 /// The logs of all functions.
-pub struct FunctionLogs {
+pub(crate) struct FunctionLogs {
     root: PathBuf,
     clock: Arc<dyn Clock>,
     table: Mutex<Table>,
@@ -95,7 +95,7 @@ struct Written<'a> {
 impl FunctionLogs {
     /// Keeps the logs in a folder, which is made with the first line. Logs of other functions than those are removed: their
     /// deletion was cut off.
-    pub fn open(root: PathBuf, clock: Arc<dyn Clock>, functions: HashSet<String>) -> Result<Arc<Self>> {
+    pub(crate) fn open(root: PathBuf, clock: Arc<dyn Clock>, functions: HashSet<String>) -> Result<Arc<Self>> {
         let queue = Arc::new(Queue::default());
         queue.push(Work::Retain(functions));
         let (taken, writer) = (queue.clone(), Writer { root: root.clone(), segments: HashMap::new(), failing: false });
@@ -114,12 +114,12 @@ impl FunctionLogs {
     }
 
     /// Writes a line of the host about a function as a whole.
-    pub fn note(&self, function: FunctionId, name: &str, text: &str) {
+    pub(crate) fn note(&self, function: FunctionId, name: &str, text: &str) {
         self.write(LogLine { function, name, task: None, speaker: Speaker::Host, text });
     }
 
     /// Reads a log, with all that was written to it before.
-    pub async fn read(&self, name: &str, reading: Reading) -> Result<LogPage> {
+    pub(crate) async fn read(&self, name: &str, reading: Reading) -> Result<LogPage> {
         let log = self.log(name);
         let missing = log.limit.lock().take_missing();
         self.tell_missing(&log, missing);
@@ -134,12 +134,12 @@ impl FunctionLogs {
     }
 
     /// Lets somebody wait for lines that are not written yet; it ends when the function is deleted.
-    pub fn watch(&self, name: &str) -> watch::Receiver<u64> {
+    pub(crate) fn watch(&self, name: &str) -> watch::Receiver<u64> {
         self.log(name).end.subscribe()
     }
 
     /// Removes the log of a deleted function; nothing that this function still says is kept.
-    pub fn remove(&self, function: FunctionId, name: &str) {
+    pub(crate) fn remove(&self, function: FunctionId, name: &str) {
         let mut table = self.table.lock();
         table.deleted.insert(function);
         let log = table.logs.remove(name).unwrap_or_else(|| self.new_log(name));
@@ -149,12 +149,12 @@ impl FunctionLogs {
     }
 
     /// Lines that were dropped, of all functions.
-    pub fn lost(&self) -> u64 {
+    pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
 
     /// Writes what is queued, and ends.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         let logs: Vec<_> = self.table.lock().logs.values().cloned().collect();
         for log in logs {
             let missing = log.limit.lock().take_missing();

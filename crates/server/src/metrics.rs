@@ -17,14 +17,14 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-pub use self::scrape::{FunctionSample, Scrape};
+pub(crate) use self::scrape::{FunctionSample, Scrape};
 
 /// The upper bounds of the buckets of a produce request's time, in seconds.
 const PRODUCE_BUCKETS: [f64; 10] = [0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.1, 0.5, 5.0];
 
 /// What the server counts itself.
 #[derive(Debug, Clone)]
-pub struct ServerMeter {
+pub(crate) struct ServerMeter {
     /// Records produced over its interface.
     produced_records: Counter,
     /// Their bytes.
@@ -34,7 +34,7 @@ pub struct ServerMeter {
 }
 
 impl ServerMeter {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         ServerMeter {
             produced_records: Counter::default(),
             produced_bytes: Counter::default(),
@@ -43,7 +43,7 @@ impl ServerMeter {
     }
 
     /// Records were produced: so many, of so many bytes with keys and headers.
-    pub fn produced(&self, records: u64, bytes: u64, took: Duration) {
+    pub(crate) fn produced(&self, records: u64, bytes: u64, took: Duration) {
         self.produced_records.inc_by(records);
         self.produced_bytes.inc_by(bytes);
         self.produce_seconds.observe(took.as_secs_f64());
@@ -51,10 +51,10 @@ impl ServerMeter {
 }
 
 /// The type of the text that [`text_of`] makes.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The picture as OpenMetrics text.
-pub fn text_of(scrape: Scrape) -> Result<String, std::fmt::Error> {
+pub(crate) fn text_of(scrape: Scrape) -> Result<String, std::fmt::Error> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(scrape));
     let mut text = String::new();

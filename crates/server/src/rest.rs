@@ -36,7 +36,7 @@ use failure::Failure;
 pub use openapi::openapi_yaml;
 
 /// The whole interface.
-pub fn router(app: Arc<App>) -> Router {
+pub(crate) fn router(app: Arc<App>) -> Router {
     let (router, description) = openapi::parts();
     let published = axum::Json(description);
     router

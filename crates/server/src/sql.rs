@@ -42,7 +42,7 @@ impl Done {
 
 /// Runs the statements of a text. Of several, one that is refused is part of the answer, with what was done before it; an
 /// error is a text that cannot be read, a deadline that has passed, or why a single statement was refused.
-pub async fn execute(app: &Arc<App>, sql: &str) -> Result<Response> {
+pub(crate) async fn execute(app: &Arc<App>, sql: &str) -> Result<Response> {
     let statements = fnstream_sql::parse(sql).map_err(|errors| Error::new(errors.first().code, errors.render(sql)))?;
     let count = statements.len();
     if count == 0 {

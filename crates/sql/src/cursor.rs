@@ -16,9 +16,9 @@ use crate::nearest::nearest;
 use crate::pattern::Pattern;
 use crate::render::clip;
 
-pub type Parsed<T> = Result<T, SqlError>;
+pub(crate) type Parsed<T> = Result<T, SqlError>;
 
-pub struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     sql: &'a str,
     /// Of one statement, without its `;`.
     lexemes: &'a [Lexeme],
@@ -31,7 +31,7 @@ pub struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     /// `piece` may end with its `;`.
-    pub fn new(sql: &'a str, piece: &'a [Lexeme]) -> Self {
+    pub(crate) fn new(sql: &'a str, piece: &'a [Lexeme]) -> Self {
         let lexemes = match piece {
             [rest @ .., last] if last.kind == Kind::Semicolon => rest,
             _ => piece,
@@ -39,52 +39,52 @@ impl<'a> Cursor<'a> {
         Cursor { sql, lexemes, at: 0, wanted: Vec::new(), form: None }
     }
 
-    pub fn peek(&self) -> Option<&'a Lexeme> {
+    pub(crate) fn peek(&self) -> Option<&'a Lexeme> {
         self.lexemes.get(self.at)
     }
 
     /// The text of the piece, if it is a word.
-    pub fn peek_word(&self) -> Option<&'a str> {
+    pub(crate) fn peek_word(&self) -> Option<&'a str> {
         self.peek().filter(|lexeme| lexeme.kind == Kind::Word).map(|lexeme| self.text(lexeme))
     }
 
     /// From the first piece to the one before.
-    pub fn span(&self) -> Option<Range<usize>> {
+    pub(crate) fn span(&self) -> Option<Range<usize>> {
         let (first, last) = (self.lexemes.first()?, self.lexemes.get(self.at.checked_sub(1)?)?);
         Some(first.span.start..last.span.end)
     }
 
-    pub fn is_at_end(&self) -> bool {
+    pub(crate) fn is_at_end(&self) -> bool {
         self.at == self.lexemes.len()
     }
 
     /// What would be right here.
-    pub fn into_wanted(self) -> Vec<Wanted> {
+    pub(crate) fn into_wanted(self) -> Vec<Wanted> {
         self.wanted
     }
 
     /// Takes the keyword if it is here.
-    pub fn accept(&mut self, keyword: &'static str) -> bool {
+    pub(crate) fn accept(&mut self, keyword: &'static str) -> bool {
         let found = self.peek_word().is_some_and(|word| word.eq_ignore_ascii_case(keyword));
         self.take_if(found, Wanted::Keyword(keyword))
     }
 
     /// Takes the keyword, or fails.
-    pub fn expect(&mut self, keyword: &'static str) -> Parsed<()> {
+    pub(crate) fn expect(&mut self, keyword: &'static str) -> Parsed<()> {
         if self.accept(keyword) { Ok(()) } else { Err(self.unexpected()) }
     }
 
-    pub fn accept_symbol(&mut self, symbol: &'static str) -> bool {
+    pub(crate) fn accept_symbol(&mut self, symbol: &'static str) -> bool {
         let found = self.peek().is_some_and(|lexeme| self.text(lexeme) == symbol);
         self.take_if(found, Wanted::Symbol(symbol))
     }
 
-    pub fn expect_symbol(&mut self, symbol: &'static str) -> Parsed<()> {
+    pub(crate) fn expect_symbol(&mut self, symbol: &'static str) -> Parsed<()> {
         if self.accept_symbol(symbol) { Ok(()) } else { Err(self.unexpected()) }
     }
 
     /// A function's name, bare or in any quotes.
-    pub fn function(&mut self) -> Parsed<String> {
+    pub(crate) fn function(&mut self) -> Parsed<String> {
         let (name, span) = match self.peek() {
             Some(Lexeme { kind: Kind::Word, span }) => (self.sql[span.clone()].to_owned(), span),
             Some(Lexeme { kind: Kind::Quoted(_, text), span }) => (text.clone(), span),
@@ -103,7 +103,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A text in single or double quotes, and its place.
-    pub fn quoted(&mut self, wanted: Wanted) -> Parsed<(String, Range<usize>)> {
+    pub(crate) fn quoted(&mut self, wanted: Wanted) -> Parsed<(String, Range<usize>)> {
         match self.peek() {
             Some(Lexeme { kind: Kind::Quoted('\'' | '"', text), span }) => {
                 self.take();
@@ -114,7 +114,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A pattern; `make` says of which kind.
-    pub fn pattern(&mut self, wanted: Wanted, make: fn(&str) -> Option<Pattern>) -> Parsed<Pattern> {
+    pub(crate) fn pattern(&mut self, wanted: Wanted, make: fn(&str) -> Option<Pattern>) -> Parsed<Pattern> {
         let (text, span) = self.quoted(wanted)?;
         let no_pattern = || {
             let message = r"the pattern ends with '\', which takes the meaning off the character after it";
@@ -125,7 +125,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A whole number of at least `least`.
-    pub fn number(&mut self, wanted: Wanted, least: u64) -> Parsed<u64> {
+    pub(crate) fn number(&mut self, wanted: Wanted, least: u64) -> Parsed<u64> {
         let Some(word) = self.peek_word().filter(|word| word.bytes().all(|b| b.is_ascii_digit())) else {
             return Err(self.wants(wanted));
         };
@@ -140,38 +140,38 @@ impl<'a> Cursor<'a> {
     }
 
     /// Fails unless the statement ends here.
-    pub fn end(&mut self) -> Parsed<()> {
+    pub(crate) fn end(&mut self) -> Parsed<()> {
         if self.is_at_end() { Ok(()) } else { Err(self.wants(Wanted::End)) }
     }
 
     /// The piece as it stands in the text.
-    pub fn text(&self, lexeme: &Lexeme) -> &'a str {
+    pub(crate) fn text(&self, lexeme: &Lexeme) -> &'a str {
         &self.sql[lexeme.span.clone()]
     }
 
     /// Whether the piece after this one is the keyword.
-    pub fn is_followed_by(&self, keyword: &str) -> bool {
+    pub(crate) fn is_followed_by(&self, keyword: &str) -> bool {
         self.lexemes.get(self.at + 1).is_some_and(|next| self.text(next).eq_ignore_ascii_case(keyword))
     }
 
     /// What is here is not `wanted`, nor anything else that would be right.
-    pub fn wants(&mut self, wanted: Wanted) -> SqlError {
+    pub(crate) fn wants(&mut self, wanted: Wanted) -> SqlError {
         self.wanted.push(wanted);
         self.unexpected()
     }
 
     /// What is here is of the right kind and wrong all the same.
-    pub fn wrong(&self, message: String) -> SqlError {
+    pub(crate) fn wrong(&self, message: String) -> SqlError {
         self.wrong_at(message, self.here())
     }
 
     /// Something is wrong at another place.
-    pub fn wrong_at(&self, message: String, span: Range<usize>) -> SqlError {
+    pub(crate) fn wrong_at(&self, message: String, span: Range<usize>) -> SqlError {
         SqlError::new(ErrorCode::InvalidSql, message, span, self.sql)
     }
 
     /// What is here is none of what would be right.
-    pub fn unexpected(&self) -> SqlError {
+    pub(crate) fn unexpected(&self) -> SqlError {
         let wanted: Vec<_> = self.wanted.iter().map(Wanted::to_string).collect();
         let wanted = match wanted.as_slice() {
             [] => "nothing".to_owned(),
@@ -186,7 +186,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// What the piece is, for a message.
-    pub fn found(&self) -> String {
+    pub(crate) fn found(&self) -> String {
         let Some(lexeme) = self.peek() else { return "the end of the statement".to_owned() };
         let text = self.text(lexeme);
         match lexeme.kind {
@@ -256,7 +256,7 @@ impl<'a> Cursor<'a> {
         found
     }
 
-    pub fn take(&mut self) {
+    pub(crate) fn take(&mut self) {
         self.at += 1;
         self.wanted.clear();
     }

@@ -13,7 +13,7 @@ use crate::pattern::Pattern;
 use crate::statement::{OnExisting, Statement};
 
 /// What a statement begins with.
-pub const FIRST: [&str; 8] = ["CREATE", "START", "STOP", "RESTART", "DROP", "SHOW", "DESCRIBE", "ROLLBACK"];
+pub(crate) const FIRST: [&str; 8] = ["CREATE", "START", "STOP", "RESTART", "DROP", "SHOW", "DESCRIBE", "ROLLBACK"];
 /// What other systems call it.
 const ELSEWHERE: [(&str, &str); 10] = [
     ("DELETE", "DROP"),
@@ -34,7 +34,7 @@ const SHOW_STATE: &str = "SHOW STATE OF name [LIKE 'prefix'] [LIMIT n]";
 const SHOW_LETTERS: &str = "SHOW DEAD LETTERS OF name [LIMIT n]";
 
 /// The statement of one piece; `None` if the piece is empty.
-pub fn statement(cursor: &mut Cursor<'_>) -> Parsed<Option<Located<Statement>>> {
+pub(crate) fn statement(cursor: &mut Cursor<'_>) -> Parsed<Option<Located<Statement>>> {
     let node = match FIRST.into_iter().find(|first| cursor.accept(first)) {
         Some("CREATE") => create(cursor)?,
         Some("START") => Statement::StartFunction { name: named(cursor, "START FUNCTION name")? },

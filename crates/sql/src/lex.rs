@@ -17,13 +17,13 @@ use crate::error::SqlError;
 
 /// A piece of the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lexeme {
+pub(crate) struct Lexeme {
     pub kind: Kind,
     pub span: Range<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A keyword, a bare name or a number: letters, digits, `_`, `-` and `.`.
     Word,
     /// In the quotes of the first field; the second is without them.
@@ -35,20 +35,20 @@ pub enum Kind {
 }
 
 /// A text cut up to its end, or up to something that has none.
-pub struct Lexed {
+pub(crate) struct Lexed {
     pub lexemes: Vec<Lexeme>,
     pub unterminated: Option<Unterminated>,
 }
 
 /// A quote or comment that is opened and not closed.
-pub struct Unterminated {
+pub(crate) struct Unterminated {
     pub start: usize,
     /// What closes it.
     pub close: &'static str,
 }
 
 impl Unterminated {
-    pub fn error(&self, sql: &str) -> SqlError {
+    pub(crate) fn error(&self, sql: &str) -> SqlError {
         let (what, end) = match self.close {
             "*/" => ("comment is", self.start + 2),
             "'" | "\"" => ("text is", sql.len()),
@@ -64,7 +64,7 @@ impl Unterminated {
 }
 
 /// Cuts `sql` in one pass.
-pub fn lex(sql: &str) -> Lexed {
+pub(crate) fn lex(sql: &str) -> Lexed {
     let mut lexemes = Vec::new();
     let mut from = 0;
     loop {
@@ -133,7 +133,7 @@ fn push(lexemes: &mut Vec<Lexeme>, sql: &str, token: Token, span: Range<usize>) 
 }
 
 /// What a word is made of. Names hold only ASCII, but `café` is to be refused as a whole.
-pub fn joins(c: char) -> bool {
+pub(crate) fn joins(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '_' | '-' | '.')
 }
 

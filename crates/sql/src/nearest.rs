@@ -9,7 +9,7 @@ const MAX_WORD: usize = 64;
 const MIN_START: usize = 3;
 
 /// The candidate that `word` is a slip or the beginning of, without regard to case.
-pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > MAX_WORD {
         return None;
     }

@@ -10,12 +10,12 @@ use crate::cursor::{Cursor, Parsed};
 use crate::lex::Kind;
 use crate::nearest::nearest;
 
-pub const FUNCTION_PATH: &str = "function_path";
-pub const CONFIG_PATH: &str = "config_path";
+pub(crate) const FUNCTION_PATH: &str = "function_path";
+pub(crate) const CONFIG_PATH: &str = "config_path";
 const NAMES: [&str; 2] = [FUNCTION_PATH, CONFIG_PATH];
 
 /// The values of both options.
-pub fn paths(cursor: &mut Cursor<'_>) -> Parsed<(String, String)> {
+pub(crate) fn paths(cursor: &mut Cursor<'_>) -> Parsed<(String, String)> {
     cursor.expect_symbol("(")?;
     let mut values: [Option<String>; 2] = [None, None];
     while !is_closed(cursor) {

@@ -24,7 +24,7 @@ const AFTER: usize = 40;
 /// What a tab is shown as.
 const TAB: &str = "    ";
 
-pub fn error(error: &SqlError, sql: &str) -> String {
+pub(crate) fn error(error: &SqlError, sql: &str) -> String {
     let SqlError { code, message, hint, span, line, column } = error;
     let (start, end) = (boundary(sql, span.start), boundary(sql, span.end));
     let text = &sql[sql[..start].rfind('\n').map_or(0, |at| at + 1)..];
@@ -49,14 +49,14 @@ pub fn error(error: &SqlError, sql: &str) -> String {
 }
 
 /// Line and character of a byte, both from 1.
-pub fn position(sql: &str, offset: usize) -> (usize, usize) {
+pub(crate) fn position(sql: &str, offset: usize) -> (usize, usize) {
     let before = &sql[..boundary(sql, offset)];
     let line = before.rfind('\n').map_or(0, |at| at + 1);
     (before.matches('\n').count() + 1, before[line..].chars().count() + 1)
 }
 
 /// A piece of the text for a message: short, in one line and without what could steer a terminal.
-pub fn clip(text: &str) -> String {
+pub(crate) fn clip(text: &str) -> String {
     first_columns(text.split(['\n', '\r']).next().unwrap_or_default(), AFTER)
 }
 

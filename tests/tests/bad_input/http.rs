@@ -12,13 +12,13 @@ use tokio::net::TcpStream;
 
 /// An answer.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub body: Vec<u8>,
 }
 
 /// Sends a request with a body and its length, and reads the answer.
-pub async fn send(url: &str, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Result<Answer> {
+pub(crate) async fn send(url: &str, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Result<Answer> {
     let mut stream = connect(url).await?;
     let mut head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
     for header in headers {
@@ -30,13 +30,13 @@ pub async fn send(url: &str, method: &str, path: &str, headers: &[&str], body: &
 }
 
 /// A connection to the server at `url`.
-pub async fn connect(url: &str) -> Result<TcpStream> {
+pub(crate) async fn connect(url: &str) -> Result<TcpStream> {
     let address = url.strip_prefix("http://").context("not a url of a test")?;
     Ok(TcpStream::connect(address).await?)
 }
 
 /// Reads an answer whose connection is closed after it.
-pub async fn answer(stream: &mut TcpStream) -> Result<Answer> {
+pub(crate) async fn answer(stream: &mut TcpStream) -> Result<Answer> {
     let mut bytes = Vec::new();
     within("the answer's end", stream.read_to_end(&mut bytes)).await??;
     let at = bytes.windows(4).position(|four| four == b"\r\n\r\n").context("the answer has no end of headers")?;
@@ -47,7 +47,7 @@ pub async fn answer(stream: &mut TcpStream) -> Result<Answer> {
 
 impl Answer {
     /// Checks that the request was refused with that code and its HTTP status; answers the message.
-    pub fn refused(&self, code: ErrorCode) -> Result<String> {
+    pub(crate) fn refused(&self, code: ErrorCode) -> Result<String> {
         let shown = String::from_utf8_lossy(&self.body);
         let body: Value = serde_json::from_slice(&self.body).with_context(|| format!("not json: {shown}"))?;
         let field = |name: &str| body[name].as_str().unwrap_or_default().to_owned();

@@ -17,10 +17,10 @@ use fnstream_tests::{PATIENCE, binary};
 use super::http::{self, Answer};
 
 /// A function that was there before, and must not notice anything.
-pub const WITNESS: &str = "witness";
+pub(crate) const WITNESS: &str = "witness";
 
 /// The server, and the ways to it.
-pub struct Site {
+pub(crate) struct Site {
     pub node: Node,
     pub client: Client,
     pub cli: Cli,
@@ -29,12 +29,12 @@ pub struct Site {
 
 impl Site {
     /// A server with the witness on an own data folder.
-    pub async fn new() -> Result<Site> {
+    pub(crate) async fn new() -> Result<Site> {
         Self::with(ServerOptions::new(binary::server()?)).await
     }
 
     /// The same, with options of the server.
-    pub async fn with(options: ServerOptions) -> Result<Site> {
+    pub(crate) async fn with(options: ServerOptions) -> Result<Site> {
         let mut node = Node::new(options)?;
         let client = node.start().await?;
         let cli = Cli::new(client.url(), node.folder())?;
@@ -46,7 +46,7 @@ impl Site {
     }
 
     /// Checks that the witness processes a record, each and none twice.
-    pub async fn still_processes(&self) -> Result<()> {
+    pub(crate) async fn still_processes(&self) -> Result<()> {
         let asked = self.asked.get() + 1;
         self.asked.set(asked);
         let event = format!(r#"{{"name":"{asked}","money":1}}"#);
@@ -59,7 +59,7 @@ impl Site {
     }
 
     /// Checks that a name is free: nothing knows it, and a function can be created under it and processes.
-    pub async fn is_free(&self, name: &str) -> Result<()> {
+    pub(crate) async fn is_free(&self, name: &str) -> Result<()> {
         ensure!(!self.client.list_functions().await?.contains(&name.to_owned()), "'{name}' is listed");
         let known = self.client.describe_function(name).await;
         ensure!(known.as_ref().is_err_and(|e| e.is(ErrorCode::FunctionNotFound)), "'{name}' is known: {known:?}");
@@ -70,7 +70,7 @@ impl Site {
     }
 
     /// Ends the server orderly and starts it again.
-    pub async fn restart(&mut self) -> Result<()> {
+    pub(crate) async fn restart(&mut self) -> Result<()> {
         let (status, log) = self.node.terminate().await?;
         ensure!(status.success(), "{status}:\n{}", log.join("\n"));
         self.client = self.node.start().await?;
@@ -79,19 +79,19 @@ impl Site {
     }
 
     /// Writes a file of the test; answers its path.
-    pub fn file(&self, name: &str, bytes: &[u8]) -> Result<String> {
+    pub(crate) fn file(&self, name: &str, bytes: &[u8]) -> Result<String> {
         let path = self.node.folder().join(name);
         std::fs::write(&path, bytes)?;
         Ok(path.to_str().context("a temporary folder with an odd name")?.to_owned())
     }
 
     /// Sends a request without a client's care.
-    pub async fn send(&self, method: &str, path: &str, body: &[u8]) -> Result<Answer> {
+    pub(crate) async fn send(&self, method: &str, path: &str, body: &[u8]) -> Result<Answer> {
         http::send(self.client.url(), method, path, &[], body).await
     }
 
     /// The files in the folder of artifacts.
-    pub fn artifacts(&self) -> Result<Vec<PathBuf>> {
+    pub(crate) fn artifacts(&self) -> Result<Vec<PathBuf>> {
         let folder = self.node.data_dir().join("artifacts");
         let files = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
         files.collect()
@@ -99,19 +99,19 @@ impl Site {
 }
 
 /// A function that does what the README's example does.
-pub fn money() -> Result<Vec<u8>> {
+pub(crate) fn money() -> Result<Vec<u8>> {
     guests::money(Life::StartThenProcess, Input::Stdin)
 }
 
 /// A function of that archive on topics named after `name`.
-pub fn function(archive: &str, name: &str) -> Function {
+pub(crate) fn function(archive: &str, name: &str) -> Function {
     Function::new(archive, vec![input(name).into()], output(name))
 }
 
-pub fn input(name: &str) -> String {
+pub(crate) fn input(name: &str) -> String {
     format!("{name}-input")
 }
 
-pub fn output(name: &str) -> String {
+pub(crate) fn output(name: &str) -> String {
     format!("{name}-output")
 }

@@ -6,10 +6,10 @@
 use anyhow::{Context, Result};
 
 /// What it emits when it is closed.
-pub const CLOSED: &[u8] = b"closed";
+pub(crate) const CLOSED: &[u8] = b"closed";
 
 /// The component: the world `processor`, written by hand. Its memory is used anew by each call.
-pub fn component() -> Result<Vec<u8>> {
+pub(crate) fn component() -> Result<Vec<u8>> {
     wat::parse_str(TEXT).context("the text of the component is wrong")
 }
 

@@ -36,21 +36,21 @@ const SIGABRT: i32 = 6;
 
 /// Where and when to die.
 #[derive(Debug, Clone)]
-pub struct Fault {
+pub(crate) struct Fault {
     point: &'static str,
     after: u32,
 }
 
 impl Fault {
     /// At that step, when it was passed so often before.
-    pub fn new(point: &'static str, after: u32) -> Self {
+    pub(crate) fn new(point: &'static str, after: u32) -> Self {
         Fault { point, after }
     }
 }
 
 /// How a drill ended.
 #[derive(Debug)]
-pub struct Report {
+pub(crate) struct Report {
     /// How often the server died, each time as it was told.
     pub deaths: usize,
     /// What is wrong in the end.
@@ -58,7 +58,7 @@ pub struct Report {
 }
 
 /// A drill.
-pub struct Drill {
+pub(crate) struct Drill {
     node: Node,
     options: ServerOptions,
     client: Option<Client>,
@@ -72,7 +72,7 @@ pub struct Drill {
 
 impl Drill {
     /// A drill on an empty data folder.
-    pub fn new(binary: PathBuf, faults: Vec<Fault>, wrong_committer: bool) -> Result<Self> {
+    pub(crate) fn new(binary: PathBuf, faults: Vec<Fault>, wrong_committer: bool) -> Result<Self> {
         let mut options = ServerOptions::new(binary);
         if wrong_committer {
             options = options.env("FNSTREAM_WRONG_COMMITTER", "1");
@@ -91,7 +91,7 @@ impl Drill {
     }
 
     /// Runs it.
-    pub async fn run(mut self) -> Result<Report> {
+    pub(crate) async fn run(mut self) -> Result<Report> {
         let scratch = self.node.folder().join("scratch.wasm");
         std::fs::write(&scratch, guests::money(guests::Life::InitializeThenProcess, guests::Input::Stdin)?)?;
 

@@ -5,7 +5,7 @@
 
 /// A step.
 #[derive(Debug)]
-pub struct Point {
+pub(crate) struct Point {
     /// Its name.
     pub name: &'static str,
     /// How often it is passed before the death, one number for each drill.
@@ -18,7 +18,7 @@ const fn point(name: &'static str, hits: &'static [u32]) -> Point {
 
 /// All steps but that of the wrong committer. The numbers name moments of the drill: its first three topics are the
 /// chain's, its first two functions too, and so on.
-pub const POINTS: &[Point] = &[
+pub(crate) const POINTS: &[Point] = &[
     point("format.before-rename", &[0]),
     point("format.after-rename", &[0]),
     point("topic.before-write", &[0, 2, 3, 5]),
@@ -46,7 +46,7 @@ pub const POINTS: &[Point] = &[
 ];
 
 /// The steps at which the server dies once more while it recovers.
-pub const RECOVERY: &[&str] = &[
+pub(crate) const RECOVERY: &[&str] = &[
     "recover.acquired",
     "recover.replayed",
     "engine.recovered",
@@ -57,4 +57,4 @@ pub const RECOVERY: &[&str] = &[
 ];
 
 /// The step between the two writes of the wrong committer.
-pub const WRONG: &str = "wrong.between";
+pub(crate) const WRONG: &str = "wrong.between";

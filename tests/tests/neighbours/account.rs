@@ -18,7 +18,7 @@ use super::load::Kind;
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The sums of all functions.
-pub struct Sums(Vec<(&'static str, usize, usize, usize)>);
+pub(crate) struct Sums(Vec<(&'static str, usize, usize, usize)>);
 
 impl fmt::Display for Sums {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,7 +30,7 @@ impl fmt::Display for Sums {
 }
 
 /// Waits until every function has done all of its input, then accounts for each record.
-pub async fn settle(client: &Client) -> Result<Sums> {
+pub(crate) async fn settle(client: &Client) -> Result<Sums> {
     let mut sums = Vec::new();
     for kind in Kind::ALL {
         let input = read(client, &kind.input(), 0).await?;
@@ -59,7 +59,7 @@ fn check(kind: Kind, input: &[Stored], output: &[Stored], letters: &[Stored]) ->
 }
 
 /// A record as it is stored.
-pub struct Stored {
+pub(crate) struct Stored {
     value: String,
     letter: Option<DeadLetter>,
 }

@@ -17,7 +17,7 @@ use super::load::Kind;
 const PACE: Duration = Duration::from_millis(10);
 
 /// Some percentiles.
-pub struct Latency {
+pub(crate) struct Latency {
     pub p50: Duration,
     pub p99: Duration,
     pub most: Duration,
@@ -32,7 +32,7 @@ impl fmt::Display for Latency {
 }
 
 /// Sends records to the good function for a while, at a fixed pace, and times each.
-pub async fn measure(client: &Client, during: Duration) -> Result<Latency> {
+pub(crate) async fn measure(client: &Client, during: Duration) -> Result<Latency> {
     let count = during.as_millis() as usize / PACE.as_millis() as usize;
     let end: usize = client.describe_topic(&Kind::Good.output()).await?.partitions[0].end.parse()?;
     let reading = tokio::spawn(read(client.clone(), end, count));

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 /// A function by what its bad records make it do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Good,
     Loop,
     Memory,
@@ -25,11 +25,11 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const BAD: [Kind; 4] = [Kind::Loop, Kind::Memory, Kind::Trap, Kind::Large];
-    pub const ALL: [Kind; 5] = [Kind::Good, Kind::Loop, Kind::Memory, Kind::Trap, Kind::Large];
+    pub(crate) const BAD: [Kind; 4] = [Kind::Loop, Kind::Memory, Kind::Trap, Kind::Large];
+    pub(crate) const ALL: [Kind; 5] = [Kind::Good, Kind::Loop, Kind::Memory, Kind::Trap, Kind::Large];
 
     /// Its name, and the word that its bad records begin with.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::Good => "good",
             Kind::Loop => "loop",
@@ -39,17 +39,17 @@ impl Kind {
         }
     }
 
-    pub fn input(self) -> String {
+    pub(crate) fn input(self) -> String {
         format!("{}-in", self.name())
     }
 
-    pub fn output(self) -> String {
+    pub(crate) fn output(self) -> String {
         format!("{}-out", self.name())
     }
 
     /// Every how manyth record is bad, and the code of what becomes of it. A loop costs its time limit at each attempt,
     /// so there are fewer of them.
-    pub fn bad(self) -> Option<(u64, &'static str)> {
+    pub(crate) fn bad(self) -> Option<(u64, &'static str)> {
         match self {
             Kind::Good => None,
             Kind::Loop => Some((250, "FS-1403")),
@@ -60,11 +60,11 @@ impl Kind {
     }
 
     /// Whether a record makes the function fail.
-    pub fn is_bad(self, record: &str) -> bool {
+    pub(crate) fn is_bad(self, record: &str) -> bool {
         self != Kind::Good && record.starts_with(self.name())
     }
 
-    pub fn record(self, number: u64) -> String {
+    pub(crate) fn record(self, number: u64) -> String {
         match self.bad() {
             Some((every, _)) if number.is_multiple_of(every) => format!("{} {number}", self.name()),
             _ => format!("r {number}"),
@@ -73,14 +73,14 @@ impl Kind {
 }
 
 /// Producers of all functions.
-pub struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     producers: JoinSet<Result<()>>,
 }
 
 impl Load {
     /// Begins to produce, also through the server's deaths.
-    pub fn start(node: &Node, seed: Seed) -> Load {
+    pub(crate) fn start(node: &Node, seed: Seed) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let mut producers = JoinSet::new();
         for (part, kind) in (1..).zip(Kind::BAD) {
@@ -90,7 +90,7 @@ impl Load {
     }
 
     /// Ends it; what was answered is in the topics, and what was not may be.
-    pub async fn stop(mut self) -> Result<()> {
+    pub(crate) async fn stop(mut self) -> Result<()> {
         self.stop.store(true, Ordering::Relaxed);
         while let Some(ended) = self.producers.join_next().await {
             ended??;

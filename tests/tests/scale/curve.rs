@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// Samples of (records done, seconds of processor time used for them), both growing.
 #[derive(Debug, Default)]
-pub struct Curve {
+pub(crate) struct Curve {
     samples: Vec<(u64, f64)>,
     /// What the process that runs now had used before its first sample, less what the ones before had used.
     base: f64,
@@ -15,17 +15,17 @@ pub struct Curve {
 
 impl Curve {
     /// The next samples are those of a process that has used so much so far.
-    pub fn begin(&mut self, cpu: Duration) {
+    pub(crate) fn begin(&mut self, cpu: Duration) {
         self.base = cpu.as_secs_f64() - self.samples.last().map_or(0.0, |(_, used)| *used);
     }
 
     /// Adds a sample.
-    pub fn add(&mut self, records: u64, cpu: Duration) {
+    pub(crate) fn add(&mut self, records: u64, cpu: Duration) {
         self.samples.push((records, cpu.as_secs_f64() - self.base));
     }
 
     /// Microseconds for each record between two numbers of records.
-    pub fn cost(&self, from: u64, to: u64) -> f64 {
+    pub(crate) fn cost(&self, from: u64, to: u64) -> f64 {
         (self.at(to) - self.at(from)) * 1e6 / (to - from) as f64
     }
 

@@ -7,18 +7,18 @@ use anyhow::{Context, Result, ensure};
 use fnstream_frame::{Frame, FrameBuilder, RecordRef};
 
 /// Bytes of a record's value.
-pub const RECORD: usize = 100;
+pub(crate) const RECORD: usize = 100;
 
 /// What is preloaded and expected back.
 #[derive(Debug, Clone, Copy)]
-pub struct Workload {
+pub(crate) struct Workload {
     pub seed: u64,
     pub records: u64,
 }
 
 impl Workload {
     /// The records from `first` on, at most `count`, as a frame.
-    pub fn frame(&self, first: u64, count: u64) -> Vec<u8> {
+    pub(crate) fn frame(&self, first: u64, count: u64) -> Vec<u8> {
         let mut frame = FrameBuilder::new();
         for index in first..self.records.min(first + count) {
             frame.push(RecordRef::new(&self.value(index)).at(index as i64));
@@ -39,7 +39,7 @@ impl Workload {
     }
 
     /// Checks that a frame has the records from `first` on; answers how many.
-    pub fn check(&self, first: u64, frame: &[u8]) -> Result<u64> {
+    pub(crate) fn check(&self, first: u64, frame: &[u8]) -> Result<u64> {
         let frame = Frame::parse(frame).context("what was read is not a frame")?;
         for (index, record) in (first..).zip(frame.iter()) {
             ensure!(record.bytes() == self.value(index), "output {index} is another record");

@@ -13,30 +13,30 @@ use fnstream_runtime::{RuntimeOptions, WasmRuntime};
 use fnstream_tests::binary::root;
 
 /// The conformance program in Go, in the packed world.
-pub fn go_packed() -> &'static Arc<dyn Program> {
+pub(crate) fn go_packed() -> &'static Arc<dyn Program> {
     static PROGRAM: OnceLock<Arc<dyn Program>> = OnceLock::new();
     PROGRAM.get_or_init(|| go("tests/sdk/go", false))
 }
 
 /// The conformance program in Go, in the per-record world.
-pub fn go_per_record() -> &'static Arc<dyn Program> {
+pub(crate) fn go_per_record() -> &'static Arc<dyn Program> {
     static PROGRAM: OnceLock<Arc<dyn Program>> = OnceLock::new();
     PROGRAM.get_or_init(|| go("tests/sdk/go", true))
 }
 
 /// All states of the advanced library, beside a model of them.
-pub fn go_model() -> &'static Arc<dyn Program> {
+pub(crate) fn go_model() -> &'static Arc<dyn Program> {
     static PROGRAM: OnceLock<Arc<dyn Program>> = OnceLock::new();
     PROGRAM.get_or_init(|| go("go-sdk-advanced/internal/model/program", false))
 }
 
 /// The conformance program of another toolchain, for the per-record world.
-pub fn rust_per_record() -> Arc<dyn Program> {
+pub(crate) fn rust_per_record() -> Arc<dyn Program> {
     rust("tests/sdk/rust", "conformance")
 }
 
 /// The conformance program by the Rust SDK.
-pub fn rust_packed() -> Arc<dyn Program> {
+pub(crate) fn rust_packed() -> Arc<dyn Program> {
     rust("tests/sdk/rust-sdk", "conformance_sdk")
 }
 
@@ -53,7 +53,7 @@ fn rust(folder: &str, name: &str) -> Arc<dyn Program> {
 }
 
 /// A Go program of the repository.
-pub fn go(folder: &str, per_record: bool) -> Arc<dyn Program> {
+pub(crate) fn go(folder: &str, per_record: bool) -> Arc<dyn Program> {
     let scratch = tempfile::tempdir().unwrap();
     let out = Some(scratch.path().join("program.wasm"));
     let built = build(&Options { dir: root().join(folder), out, tinygo: false, per_record, toolchain: None }).unwrap();
@@ -61,7 +61,7 @@ pub fn go(folder: &str, per_record: bool) -> Arc<dyn Program> {
 }
 
 /// A program of a component's bytes.
-pub fn load(component: &[u8]) -> Arc<dyn Program> {
+pub(crate) fn load(component: &[u8]) -> Arc<dyn Program> {
     static RUNTIME: OnceLock<WasmRuntime> = OnceLock::new();
     let runtime = RUNTIME.get_or_init(|| WasmRuntime::new(None, RuntimeOptions::default()).unwrap());
     runtime.load(component).unwrap()

@@ -17,7 +17,7 @@ use fnstream_frame::{Frame, RecordRef};
 
 /// Everything outside of a function. A copy of it is a checkpoint.
 #[derive(Debug, Clone, Default)]
-pub struct Outside {
+pub(crate) struct Outside {
     outputs: u32,
     /// What was emitted.
     pub emitted: Vec<Emitted>,
@@ -30,12 +30,12 @@ pub struct Outside {
 
 impl Outside {
     /// Nothing yet, with so many outputs.
-    pub fn new(outputs: u32) -> Self {
+    pub(crate) fn new(outputs: u32) -> Self {
         Outside { outputs, ..Self::default() }
     }
 
     /// The values that were emitted to output 0, as texts; `None` is a null value.
-    pub fn values(&self) -> Vec<Option<String>> {
+    pub(crate) fn values(&self) -> Vec<Option<String>> {
         let of_first = self.emitted.iter().filter(|emitted| emitted.target == 0);
         of_first.map(|emitted| emitted.value.as_ref().map(|_| emitted.text())).collect()
     }

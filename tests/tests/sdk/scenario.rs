@@ -17,7 +17,7 @@ use crate::timers::TimeFailure;
 /// A scenario.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Scenario {
+pub(crate) struct Scenario {
     name: String,
     #[serde(default)]
     config: BTreeMap<String, String>,
@@ -59,7 +59,7 @@ enum Fails {
 }
 
 /// A program in one world.
-pub struct Subject<'a> {
+pub(crate) struct Subject<'a> {
     /// The program.
     pub program: &'a Arc<dyn Program>,
     /// The world's name.
@@ -68,12 +68,12 @@ pub struct Subject<'a> {
 
 impl Scenario {
     /// Reads a file.
-    pub fn read(path: &Path) -> Result<Scenario> {
+    pub(crate) fn read(path: &Path) -> Result<Scenario> {
         yaml_serde::from_str(&std::fs::read_to_string(path)?).with_context(|| format!("'{}'", path.display()))
     }
 
     /// Carries it out.
-    pub fn run(&self, subject: &Subject<'_>) -> Result<()> {
+    pub(crate) fn run(&self, subject: &Subject<'_>) -> Result<()> {
         if !self.worlds.is_empty() && !self.worlds.iter().any(|world| world == subject.world) {
             return Ok(());
         }

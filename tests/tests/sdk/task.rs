@@ -19,7 +19,7 @@ use crate::host::Outside;
 use crate::timers::Times;
 
 /// A task with its instance.
-pub struct Task {
+pub(crate) struct Task {
     program: Arc<dyn Program>,
     spec: InstanceSpec,
     /// What is outside now.
@@ -44,7 +44,11 @@ pub(crate) enum Input {
 
 impl Task {
     /// A task with a new instance; fails when its init does.
-    pub fn start(program: &Arc<dyn Program>, config: &BTreeMap<String, String>, outputs: u32) -> CallResult<Task> {
+    pub(crate) fn start(
+        program: &Arc<dyn Program>,
+        config: &BTreeMap<String, String>,
+        outputs: u32,
+    ) -> CallResult<Task> {
         let spec = InstanceSpec {
             function: "conformance".into(),
             outputs: (0..outputs).map(|i| format!("out-{i}")).collect(),
@@ -61,7 +65,7 @@ impl Task {
 
     /// Gives records to the function in one batch, then fires what is due; answers which failed, and why. No timer may fail. A
     /// value that is `None` is null.
-    pub fn send<V>(&mut self, source: u32, values: &[V]) -> CallResult<Vec<(usize, CallFailure)>>
+    pub(crate) fn send<V>(&mut self, source: u32, values: &[V]) -> CallResult<Vec<(usize, CallFailure)>>
     where
         V: Clone + Into<Option<String>>,
     {
@@ -105,7 +109,7 @@ impl Task {
     }
 
     /// Ends the epoch.
-    pub fn checkpoint(&mut self) -> CallResult {
+    pub(crate) fn checkpoint(&mut self) -> CallResult {
         self.instance.take_checkpoint(Epoch(self.epoch + 1))?;
         self.epoch += 1;
         self.commit();
@@ -113,7 +117,7 @@ impl Task {
     }
 
     /// Ends the epoch and the function.
-    pub fn stop(&mut self) -> CallResult {
+    pub(crate) fn stop(&mut self) -> CallResult {
         self.checkpoint()?;
         self.instance.close()?;
         self.commit();
@@ -126,7 +130,7 @@ impl Task {
     }
 
     /// A new instance as of the last checkpoint, given the inputs since then.
-    pub fn restart(&mut self) -> CallResult {
+    pub(crate) fn restart(&mut self) -> CallResult {
         *self.outside.lock() = self.checkpoint.clone();
         self.instance = live(&self.program, &self.spec, self.outside.clone())?;
         for input in self.journal.clone() {
@@ -147,7 +151,7 @@ fn live(program: &Arc<dyn Program>, spec: &InstanceSpec, outside: SharedHost) ->
 }
 
 /// Records of an input group.
-pub fn batch<S: AsRef<[u8]>>(source: u32, values: &[S]) -> Batch {
+pub(crate) fn batch<S: AsRef<[u8]>>(source: u32, values: &[S]) -> Batch {
     records(values.iter().map(|value| RecordRef::new(value.as_ref()).on(source)))
 }
 

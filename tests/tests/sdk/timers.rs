@@ -11,11 +11,11 @@ use crate::host::Outside;
 use crate::task::{Input, Task};
 
 /// A timer that failed, and why; or the watermark, which has no timer.
-pub type TimeFailure = (Option<Timer>, CallFailure);
+pub(crate) type TimeFailure = (Option<Timer>, CallFailure);
 
 /// What a task knows of time. No restart takes it back.
 #[derive(Debug, Default)]
-pub struct Times {
+pub(crate) struct Times {
     watermark: Option<u64>,
     told: Option<u64>,
     processing: Option<i64>,
@@ -34,19 +34,19 @@ impl Outside {
 
 impl Task {
     /// A watermark of input group 0; answers what failed.
-    pub fn watermark(&mut self, watermark: u64) -> CallResult<Option<TimeFailure>> {
+    pub(crate) fn watermark(&mut self, watermark: u64) -> CallResult<Option<TimeFailure>> {
         self.times.watermark = self.times.watermark.max(Some(watermark));
         self.advance()
     }
 
     /// Moves the machine's clock on; answers what failed.
-    pub fn time(&mut self, now: i64) -> CallResult<Option<TimeFailure>> {
+    pub(crate) fn time(&mut self, now: i64) -> CallResult<Option<TimeFailure>> {
         self.times.processing = self.times.processing.max(Some(now));
         self.advance()
     }
 
     /// Does what is due until there is nothing, or something fails. `Err` when there is no instance any more.
-    pub fn advance(&mut self) -> CallResult<Option<TimeFailure>> {
+    pub(crate) fn advance(&mut self) -> CallResult<Option<TimeFailure>> {
         loop {
             let Times { watermark, told, processing } = self.times;
             let event = watermark.map(|watermark| i64::try_from(watermark).unwrap_or(i64::MAX));
@@ -74,7 +74,7 @@ impl Task {
     }
 
     /// The same where nothing may fail.
-    pub fn advance_well(&mut self) -> CallResult {
+    pub(crate) fn advance_well(&mut self) -> CallResult {
         self.advance()?.map_or(Ok(()), |(_, failed)| Err(failed))
     }
 
@@ -101,7 +101,7 @@ impl Task {
     }
 
     /// Tells the function of timers, which are not set any more.
-    pub fn on_timers(&mut self, due: &[Timer]) -> CallResult {
+    pub(crate) fn on_timers(&mut self, due: &[Timer]) -> CallResult {
         self.unset(due);
         self.instance.on_timers(due)
     }

@@ -11,7 +11,7 @@ use super::{Args, WorkloadArg};
 use crate::failure::{Failure, Result};
 
 /// The bytes of the artifact.
-pub fn read(args: &Args) -> Result<Vec<u8>> {
+pub(super) fn read(args: &Args) -> Result<Vec<u8>> {
     let path = match &args.archive {
         Some(path) => path.clone(),
         None => find(default_name(args.workload))?,

@@ -17,7 +17,7 @@ use super::Variant;
 use crate::failure::Result;
 
 /// The committer and the state stores that a variant works with.
-pub fn seams(store: &Store, variant: Variant) -> Result<(Arc<dyn Committer>, Arc<dyn StateStores>)> {
+pub(super) fn seams(store: &Store, variant: Variant) -> Result<(Arc<dyn Committer>, Arc<dyn StateStores>)> {
     Ok(match variant {
         Variant::PutPerKey => put_per_key::seams(store)?,
         Variant::NoCommit => (Arc::new(no_commit::NoCommit::new(store)), store.state_stores()),

@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 use crate::failure::{Failure, Result};
 
 /// The copying threads.
-pub struct Copier {
+pub(super) struct Copier {
     threads: Vec<(Sender<Event>, JoinHandle<Result>)>,
     _membership: Box<dyn Membership>,
 }
@@ -51,7 +51,7 @@ impl AssignmentListener for Assignments {
 }
 
 impl Copier {
-    pub fn start(store: &Store, entry: &FunctionEntry, output: &str, epoch: &EpochBounds) -> Result<Self> {
+    pub(super) fn start(store: &Store, entry: &FunctionEntry, output: &str, epoch: &EpochBounds) -> Result<Self> {
         let listener = Arc::new(Assignments::default());
         let groups = entry.spec.inputs.clone();
         let subscription =
@@ -69,7 +69,7 @@ impl Copier {
     }
 
     /// Stops the threads when they have copied all there is.
-    pub fn join(self) -> Result {
+    pub(super) fn join(self) -> Result {
         for (stop, thread) in self.threads {
             drop(stop.send(Event::Stop));
             thread.join().map_err(|_| Failure::Plain("a copying thread ended abnormally".into()))??;

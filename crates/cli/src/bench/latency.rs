@@ -22,7 +22,7 @@ const HIGHEST_MICROS: u64 = 600_000_000;
 /// When the first record is due.
 const START_AFTER: Duration = Duration::from_secs(1);
 
-pub fn run(target: &mut dyn Target, workload: &Workload, rate: f64, report: &mut Report) -> Result {
+pub(super) fn run(target: &mut dyn Target, workload: &Workload, rate: f64, report: &mut Report) -> Result {
     target.start_function()?;
     let outputs = target.outputs()?;
     // The function comes up meanwhile: what is measured is not its start.

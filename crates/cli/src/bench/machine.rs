@@ -10,14 +10,14 @@ use serde::Serialize;
 
 /// The machine.
 #[derive(Debug, Clone, Serialize)]
-pub struct Machine {
+pub(super) struct Machine {
     pub cores: usize,
     pub cpu: String,
     pub os: String,
 }
 
 impl Machine {
-    pub fn here() -> Self {
+    pub(super) fn here() -> Self {
         let first = |file: &str, name: &str| {
             let text = std::fs::read_to_string(file).ok()?;
             let line = text.lines().find(|line| line.starts_with(name))?;
@@ -33,7 +33,7 @@ impl Machine {
 }
 
 /// User and system time of this process so far, of all its threads.
-pub fn cpu_time() -> Duration {
+pub(super) fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

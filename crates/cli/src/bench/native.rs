@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::WorkloadArg;
 
-pub fn program(workload: WorkloadArg) -> Result<Arc<dyn Program>> {
+pub(super) fn program(workload: WorkloadArg) -> Result<Arc<dyn Program>> {
     match workload {
         WorkloadArg::PassThrough => Ok(NativeProgram::new(|| Box::new(|record, host| host.emit(record.on(0))))),
         WorkloadArg::Money => Ok(NativeProgram::new(|| Box::new(money))),

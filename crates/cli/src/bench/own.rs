@@ -35,7 +35,7 @@ const OUTPUT: &str = "bench-output";
 const SYNCED_WRITES: usize = 200;
 
 /// A store and an engine in this process.
-pub struct Own {
+pub(super) struct Own {
     store: Store,
     engine: Engine,
     /// `None` for the copy, which has no function.
@@ -49,7 +49,7 @@ pub struct Own {
 }
 
 impl Own {
-    pub fn open(args: &Args, variant: Variant, report: &mut Report) -> Result<Self> {
+    pub(super) fn open(args: &Args, variant: Variant, report: &mut Report) -> Result<Self> {
         let folder = match &args.dir {
             Some(dir) => TempDir::with_prefix_in("function-stream-bench-", dir)?,
             None => TempDir::with_prefix("function-stream-bench-")?,

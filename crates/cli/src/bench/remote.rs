@@ -26,7 +26,7 @@ const MAX_IN_FLIGHT: usize = 64;
 const MAX_RECORDS: u32 = 65_536;
 
 /// A server that somebody else runs.
-pub struct Remote {
+pub(super) struct Remote {
     runtime: Arc<Runtime>,
     client: Client,
     /// What everything that is made is called.
@@ -38,7 +38,7 @@ pub struct Remote {
 }
 
 impl Remote {
-    pub fn open(url: &str, args: &Args) -> Result<Self> {
+    pub(super) fn open(url: &str, args: &Args) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let client = Client::new(url)?;
         let name = format!("bench-{:016x}", rand::random::<u64>());

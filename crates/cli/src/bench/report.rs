@@ -16,7 +16,7 @@ use super::{Args, Variant};
 
 /// The outcome of one run.
 #[derive(Debug, Clone, Serialize)]
-pub struct Report {
+pub(super) struct Report {
     pub workload: String,
     pub variant: String,
     pub mode: &'static str,
@@ -54,7 +54,7 @@ pub struct Report {
 
 /// Times from when a record was to be sent until it was read from the output, in microseconds.
 #[derive(Debug, Clone, Serialize)]
-pub struct Latency {
+pub(super) struct Latency {
     pub rate: f64,
     pub p50_micros: u64,
     pub p99_micros: u64,
@@ -63,7 +63,7 @@ pub struct Latency {
 }
 
 impl Latency {
-    pub fn of(histogram: &Histogram<u64>) -> Self {
+    pub(super) fn of(histogram: &Histogram<u64>) -> Self {
         Latency {
             rate: 0.0,
             p50_micros: histogram.value_at_quantile(0.5),
@@ -75,7 +75,7 @@ impl Latency {
 }
 
 impl Report {
-    pub fn new(args: &Args, workload: &Workload, variant: Variant) -> Self {
+    pub(super) fn new(args: &Args, workload: &Workload, variant: Variant) -> Self {
         let own = args.server.is_none();
         let name =
             |value: Option<clap::builder::PossibleValue>| value.map(|v| v.get_name().to_owned()).unwrap_or_default();
@@ -105,21 +105,21 @@ impl Report {
         }
     }
 
-    pub fn measured(&mut self, records: u64, took: Duration, cpu: Option<Duration>) {
+    pub(super) fn measured(&mut self, records: u64, took: Duration, cpu: Option<Duration>) {
         self.seconds = took.as_secs_f64();
         self.records_per_second = records as f64 / took.as_secs_f64();
         self.cpu_seconds_per_million = cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / records as f64);
     }
 
-    pub fn latency(&mut self, rate: f64, latency: Latency) {
+    pub(super) fn latency(&mut self, rate: f64, latency: Latency) {
         self.latency = Some(Latency { rate, ..latency });
     }
 
-    pub fn checked(&mut self, verdict: Verdict) {
+    pub(super) fn checked(&mut self, verdict: Verdict) {
         (self.lost, self.duplicated, self.wrong) = (verdict.lost, verdict.duplicated, verdict.wrong);
     }
 
-    pub fn is_wrong(&self) -> bool {
+    pub(super) fn is_wrong(&self) -> bool {
         self.lost + self.duplicated + self.wrong > 0
     }
 }
@@ -177,7 +177,7 @@ impl fmt::Display for Report {
 }
 
 /// How the variants of a comparison relate to the first.
-pub fn ratios(reports: &[Report]) -> String {
+pub(super) fn ratios(reports: &[Report]) -> String {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING);
     table.set_header(["VARIANT", "RECORDS/S", "RATIO", "CPU S/M", "RATIO"]);

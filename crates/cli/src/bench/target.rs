@@ -10,10 +10,10 @@ use bytes::Bytes;
 use crate::failure::Result;
 
 /// How long nothing may move before a run is given up.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An input topic, a function that can be started, and its output topic.
-pub trait Target {
+pub(super) trait Target {
     /// Sends a frame of records without waiting until it is durable; waits only while too much is under way.
     fn send(&mut self, frame: Vec<u8>) -> Result;
 
@@ -40,7 +40,7 @@ pub trait Target {
 }
 
 /// Reads outputs.
-pub trait Outputs: Send {
+pub(super) trait Outputs: Send {
     /// The next ones; waits for them. `None` when nothing came within the time.
     fn next(&mut self, patience: Duration) -> Result<Option<Bytes>>;
 }

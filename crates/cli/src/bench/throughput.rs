@@ -16,7 +16,7 @@ use crate::failure::{Failure, Result};
 /// Records of one append while the input is filled.
 const APPEND: u64 = 4096;
 
-pub fn run(target: &mut dyn Target, workload: &Workload, report: &mut Report) -> Result {
+pub(super) fn run(target: &mut dyn Target, workload: &Workload, report: &mut Report) -> Result {
     let mut records = workload.records()?;
     let mut frame = FrameBuilder::new();
     while records.made() < workload.records {
@@ -36,7 +36,7 @@ pub fn run(target: &mut dyn Target, workload: &Workload, report: &mut Report) ->
 }
 
 /// Reads all outputs and compares them with what had to come.
-pub fn check(target: &mut dyn Target, workload: &Workload, report: &mut Report) -> Result {
+pub(super) fn check(target: &mut dyn Target, workload: &Workload, report: &mut Report) -> Result {
     let copied = target.copies();
     let mut checker = Checker::new(workload);
     let mut outputs = target.outputs()?;

@@ -22,7 +22,7 @@ use crate::failure::{Failure, Result};
 const MONEY: u64 = 2;
 
 /// A workload with its sizes.
-pub struct Workload {
+pub(super) struct Workload {
     pub kind: WorkloadArg,
     pub records: u64,
     pub record_size: usize,
@@ -35,7 +35,7 @@ pub struct Workload {
 
 /// How the outputs compare with what had to come.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Verdict {
+pub(super) struct Verdict {
     pub lost: u64,
     pub duplicated: u64,
     /// Outputs that no record explains.
@@ -43,7 +43,7 @@ pub struct Verdict {
 }
 
 impl Workload {
-    pub fn new(args: &Args) -> Result<Self> {
+    pub(super) fn new(args: &Args) -> Result<Self> {
         let invalid = |why: &str| Err(Failure::Usage(why.to_owned()));
         if args.rate.is_some_and(|rate| !(rate > 0.0 && rate <= 1e9)) {
             return invalid("--rate is not above 0 and at most 1e9 records per second");
@@ -78,7 +78,7 @@ impl Workload {
     }
 
     /// Makes the records in order, each time the same.
-    pub fn records(&self) -> Result<Records<'_>> {
+    pub(super) fn records(&self) -> Result<Records<'_>> {
         let keys = match (self.keys, self.zipf) {
             (Some(keys), Some(s)) => {
                 let zipf = Zipf::new(keys as f64, s).map_err(|e| Failure::Plain(format!("keys: {e}")))?;
@@ -96,7 +96,7 @@ impl Workload {
     }
 
     /// The number of the record that an output is of; `None` when outputs carry none or this one is malformed.
-    pub fn number(&self, value: &[u8]) -> Option<u64> {
+    pub(super) fn number(&self, value: &[u8]) -> Option<u64> {
         match self.kind {
             WorkloadArg::PassThrough => value.first_chunk().map(|id| u64::from_le_bytes(*id)),
             WorkloadArg::Money => {
@@ -112,7 +112,7 @@ impl Workload {
 }
 
 /// The records of a workload in order.
-pub struct Records<'a> {
+pub(super) struct Records<'a> {
     workload: &'a Workload,
     keys: Option<Zipf<f64>>,
     rng: SmallRng,
@@ -122,7 +122,7 @@ pub struct Records<'a> {
 
 impl Records<'_> {
     /// Adds the next `count` records to a frame, with a timestamp.
-    pub fn fill(&mut self, frame: &mut FrameBuilder, count: u64, now_ms: i64) {
+    pub(super) fn fill(&mut self, frame: &mut FrameBuilder, count: u64, now_ms: i64) {
         for _ in 0..count.min(self.workload.records - self.next) {
             let key = self.key();
             self.make_value();
@@ -132,7 +132,7 @@ impl Records<'_> {
     }
 
     /// How many were made.
-    pub fn made(&self) -> u64 {
+    pub(super) fn made(&self) -> u64 {
         self.next
     }
 
@@ -159,7 +159,7 @@ impl Records<'_> {
 }
 
 /// Compares outputs with what had to come.
-pub struct Checker<'a> {
+pub(super) struct Checker<'a> {
     workload: &'a Workload,
     /// How often each record's number came.
     seen: Vec<u8>,
@@ -169,14 +169,14 @@ pub struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
-    pub fn new(workload: &'a Workload) -> Self {
+    pub(super) fn new(workload: &'a Workload) -> Self {
         let numbered = workload.kind != WorkloadArg::KeyedCount;
         let seen = vec![0; if numbered { workload.records as usize } else { 0 }];
         Checker { workload, seen, counts: HashMap::new(), wrong: 0 }
     }
 
     /// Takes the outputs of a frame. `copied` when they are the inputs themselves, whatever the workload.
-    pub fn add(&mut self, frame: &Frame<'_>, copied: bool) {
+    pub(super) fn add(&mut self, frame: &Frame<'_>, copied: bool) {
         for record in frame.iter() {
             if copied || self.workload.kind != WorkloadArg::KeyedCount {
                 self.add_number(if copied {
@@ -213,7 +213,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    pub fn verdict(self) -> Result<Verdict> {
+    pub(super) fn verdict(self) -> Result<Verdict> {
         let mut verdict = Verdict { wrong: self.wrong, ..Verdict::default() };
         for times in &self.seen {
             verdict.lost += u64::from(*times == 0);

@@ -13,7 +13,7 @@ use crate::output;
 
 /// Wait for the next event of a topic and print it as one JSON string; null when its value is null.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Name of the topic
     #[arg(short, long, value_name = "TOPIC")]
     name: String,
@@ -34,7 +34,7 @@ pub struct Args {
     partition: Option<u32>,
 }
 
-pub async fn run(client: &Client, args: Args) -> Result {
+pub(super) async fn run(client: &Client, args: Args) -> Result {
     let mut options =
         ConsumeOptions { timeout: args.timeout, group: args.group, from: args.from, partition: args.partition };
     for _ in 0..args.count {

@@ -13,7 +13,7 @@ use crate::output;
 
 /// Register a function and start it.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Name of the function
     #[arg(short, long)]
     name: String,
@@ -33,7 +33,7 @@ pub struct Args {
     settings: Settings,
 }
 
-pub async fn run(client: &Client, args: Args) -> Result {
+pub(super) async fn run(client: &Client, args: Args) -> Result {
     let archive = upload(client, args.archive).await?;
     let function = Function {
         replicas: args.replicas,
@@ -49,7 +49,7 @@ pub async fn run(client: &Client, args: Args) -> Result {
 }
 
 /// Uploads the artifact at a path; answers how the server names it. What is named so already stays as it is.
-pub async fn upload(client: &Client, path: String) -> Result<String> {
+pub(super) async fn upload(client: &Client, path: String) -> Result<String> {
     if path.starts_with("sha256:") {
         return Ok(path);
     }

@@ -10,7 +10,7 @@ use crate::output;
 
 /// Ask a running function something of its own and print its answer.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Name of the function
     #[arg(short, long)]
     name: String,
@@ -22,6 +22,6 @@ pub struct Args {
     task: u32,
 }
 
-pub async fn run(client: &Client, args: Args) -> Result {
+pub(super) async fn run(client: &Client, args: Args) -> Result {
     output::line(client.custom(&args.name, args.task, args.content).await?)
 }

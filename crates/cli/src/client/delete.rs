@@ -10,13 +10,13 @@ use crate::output;
 
 /// Delete a function with its state; its topics stay.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Name of the function
     #[arg(short, long)]
     name: String,
 }
 
-pub async fn run(client: &Client, args: &Args) -> Result {
+pub(super) async fn run(client: &Client, args: &Args) -> Result {
     client.delete_function(&args.name).await?;
     output::line(format!("Function deleted: {}", args.name))
 }

@@ -14,7 +14,7 @@ use crate::output;
 
 /// Show what a function is and how it fares.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Name of the function
     #[arg(short, long)]
     name: String,
@@ -23,7 +23,7 @@ pub struct Args {
     json: bool,
 }
 
-pub async fn run(client: &Client, args: &Args) -> Result {
+pub(super) async fn run(client: &Client, args: &Args) -> Result {
     let function = client.describe_function(&args.name).await?;
     if args.json {
         return output::json(&function);

@@ -15,7 +15,7 @@ use crate::output;
 
 /// See, replay and drop dead letters.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,
 }
@@ -75,7 +75,7 @@ enum Verb {
     },
 }
 
-pub async fn run(client: &Client, args: Args) -> Result {
+pub(super) async fn run(client: &Client, args: Args) -> Result {
     match args.verb {
         Verb::Ls { name, max, json } => {
             let letters = client.list_dead_letters(&name, max).await?;

@@ -13,7 +13,7 @@ use crate::output;
 
 /// Hand code or modules to a running function that takes them.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Name of the function
     #[arg(short, long)]
     name: String,
@@ -25,7 +25,7 @@ pub struct Args {
     modules: Vec<(String, String)>,
 }
 
-pub async fn run(client: &Client, args: Args) -> Result {
+pub(super) async fn run(client: &Client, args: Args) -> Result {
     let read = |(name, path): (String, String)| {
         let bytes = std::fs::read(&path).map_err(|e| Failure::Usage(format!("cannot read '{path}': {e}")))?;
         Ok::<_, Failure>(ExecModule { name, bytes: STANDARD.encode(bytes) })

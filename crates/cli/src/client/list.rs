@@ -10,18 +10,18 @@ use crate::output;
 
 /// List the functions.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Print a JSON array instead of one name per line
     #[arg(long)]
     json: bool,
 }
 
-pub async fn run(client: &Client, args: &Args) -> Result {
+pub(super) async fn run(client: &Client, args: &Args) -> Result {
     names(&client.list_functions().await?, args.json)
 }
 
 /// Prints names.
-pub fn names(names: &[String], json: bool) -> Result {
+pub(super) fn names(names: &[String], json: bool) -> Result {
     if json {
         return output::line(serde_json::json!(names).to_string());
     }

@@ -16,7 +16,7 @@ const WAIT: Duration = Duration::from_secs(30);
 
 /// Show what a function printed and what happened to it.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Name of the function
     #[arg(short, long)]
     name: String,
@@ -31,7 +31,7 @@ pub struct Args {
     json: bool,
 }
 
-pub async fn run(client: &Client, args: Args) -> Result {
+pub(super) async fn run(client: &Client, args: Args) -> Result {
     let mut options = LogOptions { tail: Some(args.tail), ..LogOptions::default() };
     loop {
         let page = client.function_logs(&args.name, &options).await?;

@@ -18,7 +18,7 @@ const REQUEST_BYTES: usize = 1 << 20;
 /// Send events to a topic.
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("what").required(true))]
-pub struct Args {
+pub(super) struct Args {
     /// Name of the topic
     #[arg(short, long, value_name = "TOPIC")]
     name: String,
@@ -45,7 +45,7 @@ pub struct Args {
     partition: Option<u32>,
 }
 
-pub async fn run(client: &Client, args: Args) -> Result {
+pub(super) async fn run(client: &Client, args: Args) -> Result {
     let options = ProduceOptions {
         partition: args.partition,
         timestamp: args.timestamp,

@@ -10,13 +10,13 @@ use crate::output;
 
 /// Let a function finish what it began and start it anew.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Name of the function
     #[arg(short, long)]
     name: String,
 }
 
-pub async fn run(client: &Client, args: &Args) -> Result {
+pub(super) async fn run(client: &Client, args: &Args) -> Result {
     let function = client.restart_function(&args.name).await?;
     output::line(format!("Function {} is {}", function.name, function.status.as_str()))
 }

@@ -15,7 +15,7 @@ const SHORT_DIGEST: usize = "sha256:".len() + 12;
 
 /// List the kept revisions of a function.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Name of the function
     #[arg(short, long)]
     name: String,
@@ -24,7 +24,7 @@ pub struct Args {
     json: bool,
 }
 
-pub async fn run(client: &Client, args: &Args) -> Result {
+pub(super) async fn run(client: &Client, args: &Args) -> Result {
     let revisions = client.function_revisions(&args.name).await?;
     if args.json {
         return output::json(&revisions);

@@ -10,7 +10,7 @@ use crate::output;
 
 /// Put an earlier revision of a function in force again.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Name of the function
     #[arg(short, long)]
     name: String,
@@ -25,7 +25,7 @@ pub struct Args {
     reprocess: bool,
 }
 
-pub async fn run(client: &Client, args: &Args) -> Result {
+pub(super) async fn run(client: &Client, args: &Args) -> Result {
     let Args { name, to, with_state, reprocess } = args;
     let request = RollbackRequest { to: *to, with_state: *with_state, reprocess: *reprocess };
     let done = client.rollback_function(name, request).await?;

@@ -12,7 +12,7 @@ use fnstream_api::{FileGrant, Limits, OnError, OnErrorAction};
 use super::pair;
 
 #[derive(clap::Args)]
-pub struct Settings {
+pub(super) struct Settings {
     /// Setting that the function is given at its start, as name=value; may be repeated
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = pair)]
     pub config: Vec<(String, String)>,
@@ -46,7 +46,7 @@ pub struct Settings {
 
 /// What becomes of a record that the function fails at.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum ActionArg {
+pub(super) enum ActionArg {
     /// It goes to a topic, with the reason, and the function goes on
     DeadLetter,
     /// It is consumed and forgotten, and the function goes on
@@ -57,7 +57,7 @@ pub enum ActionArg {
 
 impl Settings {
     /// The limits that are given.
-    pub fn limits(&self) -> Limits {
+    pub(super) fn limits(&self) -> Limits {
         let mut limits = Limits::default();
         for (name, value) in &self.limits {
             // Checked when the option was read.
@@ -67,7 +67,7 @@ impl Settings {
     }
 
     /// What is given of the error policy.
-    pub fn on_error(&self) -> OnError {
+    pub(super) fn on_error(&self) -> OnError {
         OnError {
             action: self.on_error.map(|action| match action {
                 ActionArg::DeadLetter => OnErrorAction::DeadLetter,

@@ -12,7 +12,7 @@ use crate::output;
 
 /// Show how all functions fare, and why what does not run does not.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Name of a function; all are shown without it
     #[arg(short, long)]
     name: Option<String>,
@@ -21,7 +21,7 @@ pub struct Args {
     json: bool,
 }
 
-pub async fn run(client: &Client, args: Args) -> Result {
+pub(super) async fn run(client: &Client, args: Args) -> Result {
     let functions = client.status(args.name.as_deref()).await?;
     match args.json {
         true => output::json(&functions),

@@ -10,13 +10,13 @@ use crate::output;
 
 /// Stop a function after it has finished what it began.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Name of the function
     #[arg(short, long)]
     name: String,
 }
 
-pub async fn run(client: &Client, args: &Args) -> Result {
+pub(super) async fn run(client: &Client, args: &Args) -> Result {
     let function = client.stop_function(&args.name).await?;
     output::line(format!("Function {} is {}", function.name, function.status.as_str()))
 }

@@ -16,7 +16,7 @@ use crate::output;
 
 /// Manage topics.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,
 }
@@ -61,7 +61,7 @@ enum Verb {
     },
 }
 
-pub async fn run(client: &Client, args: Args) -> Result {
+pub(super) async fn run(client: &Client, args: Args) -> Result {
     match args.verb {
         Verb::Create { name, partitions, retention, retention_bytes } => {
             let retention_ms = retention.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));

@@ -14,7 +14,7 @@ use crate::output;
 
 /// Change a function, which goes on with its state from where it stands.
 #[derive(clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Name of the function
     #[arg(short, long)]
     name: String,
@@ -37,7 +37,7 @@ pub struct Args {
 
 /// What can be taken away as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Clear {
+pub(super) enum Clear {
     /// The settings of --config
     Config,
     /// The variables of --env
@@ -62,7 +62,7 @@ impl Args {
     }
 }
 
-pub async fn run(client: &Client, args: Args) -> Result {
+pub(super) async fn run(client: &Client, args: Args) -> Result {
     let update = FunctionUpdate {
         name: None,
         archive: None,

@@ -23,7 +23,7 @@ use crate::output;
 
 /// A log file and those before it.
 #[derive(Debug)]
-pub struct LogFile(Mutex<Current>);
+pub(super) struct LogFile(Mutex<Current>);
 
 #[derive(Debug)]
 struct Current {
@@ -37,7 +37,7 @@ struct Current {
 
 impl LogFile {
     /// Goes on in the file of that path, which is made with its folder when it is not there.
-    pub fn open(path: &Path, max_bytes: u64, max_files: u32) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, max_bytes: u64, max_files: u32) -> io::Result<Self> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             fs::create_dir_all(folder)?;
         }
@@ -49,7 +49,7 @@ impl LogFile {
 }
 
 /// Whoever writes an event holds the file until the event is whole.
-pub struct Writing<'a>(MutexGuard<'a, Current>);
+pub(super) struct Writing<'a>(MutexGuard<'a, Current>);
 
 impl<'a> MakeWriter<'a> for LogFile {
     type Writer = Writing<'a>;

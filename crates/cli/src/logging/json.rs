@@ -15,7 +15,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 /// Writes events as JSON.
 #[derive(Debug)]
-pub struct Json;
+pub(super) struct Json;
 
 impl<S, N> FormatEvent<S, N> for Json
 where

@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_millis(300);
 const MAX_OFFERED: usize = 1_000;
 
 /// Knows the words of the language and the names of the server.
-pub struct Words {
+pub(super) struct Words {
     /// The lines before the one that is being typed.
     pub before: String,
     handle: Handle,
@@ -39,7 +39,7 @@ pub struct Words {
 
 impl Words {
     /// Asks the server for names when they are needed.
-    pub fn new(handle: Handle, session: Arc<Session>) -> Self {
+    pub(super) fn new(handle: Handle, session: Arc<Session>) -> Self {
         let (functions, topics) = (Mutex::default(), Mutex::default());
         Words { before: String::new(), handle, session, functions, topics }
     }

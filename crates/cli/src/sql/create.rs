@@ -15,13 +15,13 @@ use crate::failure::{Failure, Result};
 const ENVELOPE: u64 = 1024;
 
 /// The files of a statement.
-pub struct Files {
+pub(super) struct Files {
     pub artifact: Vec<u8>,
     pub config: Vec<u8>,
 }
 
 /// Reads both files; paths are relative to the working directory. What is too large to be sent is not read.
-pub fn upload(function_path: &str, config_path: &str) -> Result<Files> {
+pub(super) fn upload(function_path: &str, config_path: &str) -> Result<Files> {
     let (mut artifact, artifact_size) = open(function_path, ErrorCode::ArtifactNotFound, "a WebAssembly file")?;
     let (mut config, config_size) = open(config_path, ErrorCode::InvalidSpec, "a config.yaml")?;
     let total = artifact_size.saturating_add(config_size);

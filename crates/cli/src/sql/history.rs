@@ -14,13 +14,13 @@ use super::show::harmless;
 use crate::output;
 
 /// The file, if there is one. What goes wrong with it is said once, and is no reason not to work.
-pub struct History {
+pub(super) struct History {
     path: Option<PathBuf>,
 }
 
 impl History {
     /// Loads what was typed before.
-    pub fn load<H: Helper>(editor: &mut Editor<H, DefaultHistory>) -> Self {
+    pub(super) fn load<H: Helper>(editor: &mut Editor<H, DefaultHistory>) -> Self {
         let mut history = History { path: place(|name| std::env::var_os(name).map(PathBuf::from)) };
         let Some(path) = history.path.clone() else { return history };
         let folder = path.parent().unwrap_or(Path::new("."));
@@ -35,7 +35,7 @@ impl History {
     }
 
     /// Keeps what was typed.
-    pub fn add<H: Helper>(&mut self, editor: &mut Editor<H, DefaultHistory>, text: &str) {
+    pub(super) fn add<H: Helper>(&mut self, editor: &mut Editor<H, DefaultHistory>, text: &str) {
         let added = editor.add_history_entry(text).map(|_| ());
         self.check(added);
         if let Some(path) = self.path.clone() {

@@ -65,7 +65,7 @@ enum Wish {
 }
 
 /// Asks and answers until the user ends it.
-pub fn run(runtime: &Runtime, session: &Arc<Session>, format: Format) -> Result {
+pub(super) fn run(runtime: &Runtime, session: &Arc<Session>, format: Format) -> Result {
     if let Err(trouble) = runtime.block_on(session.client()) {
         complain(&trouble);
         return Err(Failure::Told(NOT_REACHED));

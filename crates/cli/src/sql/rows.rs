@@ -21,7 +21,7 @@ use crate::failure::{Failure, Result};
 
 /// A table.
 #[derive(Debug, PartialEq)]
-pub struct Rows {
+pub(super) struct Rows {
     /// The names of the columns.
     pub columns: Vec<String>,
     /// Whether a column holds numbers.
@@ -32,7 +32,7 @@ pub struct Rows {
 
 impl Rows {
     /// Decodes what a server sent.
-    pub fn decode(data: &[u8]) -> Result<Self> {
+    pub(super) fn decode(data: &[u8]) -> Result<Self> {
         let odd = |e: arrow_schema::ArrowError| {
             Failure::new(ErrorCode::Internal, format!("the server sent rows that are not an Arrow stream: {e}"))
         };
@@ -48,7 +48,7 @@ impl Rows {
     }
 
     /// The texts of a column; none if there is no such column.
-    pub fn texts(&self, column: &str) -> Vec<String> {
+    pub(super) fn texts(&self, column: &str) -> Vec<String> {
         let Some(at) = self.columns.iter().position(|name| name == column) else { return Vec::new() };
         self.rows.iter().filter_map(|row| row[at].as_str().map(str::to_owned)).collect()
     }

@@ -20,19 +20,19 @@ use crate::output;
 const SHOWN: usize = 60;
 
 /// A text and where it is from.
-pub struct Source {
+pub(super) struct Source {
     file: Option<String>,
     text: String,
 }
 
 impl Source {
     /// From the command line or standard input.
-    pub fn argument(text: &str) -> Self {
+    pub(super) fn argument(text: &str) -> Self {
         Source { file: None, text: text.to_owned() }
     }
 
     /// From a file.
-    pub fn file(path: &Path, text: String) -> Self {
+    pub(super) fn file(path: &Path, text: String) -> Self {
         Source { file: Some(path.display().to_string()), text }
     }
 }
@@ -40,7 +40,7 @@ impl Source {
 type Piece<'a> = (&'a Source, std::result::Result<Located<Statement>, SqlError>);
 
 /// Runs the statements of all texts.
-pub async fn run(session: &Session, sources: &[Source], format: Format, keep_going: bool) -> Result {
+pub(super) async fn run(session: &Session, sources: &[Source], format: Format, keep_going: bool) -> Result {
     let pieces: Vec<Piece<'_>> =
         sources.iter().flat_map(|source| parse_each(&source.text).into_iter().map(move |one| (source, one))).collect();
     let mistakes: Vec<_> = pieces.iter().filter_map(|(source, one)| Some((*source, one.as_ref().err()?))).collect();

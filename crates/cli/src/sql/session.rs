@@ -18,7 +18,7 @@ use crate::failure::Failure;
 
 /// What a statement led to.
 #[derive(Debug)]
-pub struct Answer {
+pub(super) struct Answer {
     /// What was done.
     pub message: String,
     /// What there is to show.
@@ -27,7 +27,7 @@ pub struct Answer {
 
 /// Why a statement led to nothing.
 #[derive(Debug)]
-pub enum Trouble {
+pub(super) enum Trouble {
     /// No server was reached, or the connection broke.
     Unreachable(Failure),
     /// It was refused, here or there.
@@ -35,26 +35,26 @@ pub enum Trouble {
 }
 
 /// The way to one server.
-pub struct Session {
+pub(super) struct Session {
     url: String,
     client: Mutex<Option<GrpcClient>>,
 }
 
 impl Session {
     /// Connects to nothing yet.
-    pub fn new(host: &str, port: u16) -> Self {
+    pub(super) fn new(host: &str, port: u16) -> Self {
         // An IPv6 address is told from a name by its colons.
         let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
         Session { url: format!("http://{host}:{port}"), client: Mutex::new(None) }
     }
 
     /// The address, as it is shown.
-    pub fn address(&self) -> &str {
+    pub(super) fn address(&self) -> &str {
         self.url.trim_start_matches("http://")
     }
 
     /// The connection, made now if there is none.
-    pub async fn client(&self) -> Result<GrpcClient, Trouble> {
+    pub(super) async fn client(&self) -> Result<GrpcClient, Trouble> {
         if let Some(client) = self.client.lock().clone() {
             return Ok(client);
         }
@@ -64,7 +64,7 @@ impl Session {
     }
 
     /// Carries a statement out; `text` is how it was written.
-    pub async fn execute(&self, statement: &Statement, text: &str) -> Result<Answer, Trouble> {
+    pub(super) async fn execute(&self, statement: &Statement, text: &str) -> Result<Answer, Trouble> {
         match statement {
             Statement::CreateFunction { on_existing, function_path, config_path } => {
                 let files = upload(function_path, config_path).map_err(Trouble::Refused)?;
@@ -81,7 +81,7 @@ impl Session {
     }
 
     /// Has the server carry out a text.
-    pub async fn ask(&self, sql: &str) -> Result<Answer, Trouble> {
+    pub(super) async fn ask(&self, sql: &str) -> Result<Answer, Trouble> {
         let response = self.client().await?.execute_sql(sql).await.map_err(|e| self.trouble(e))?;
         if let Some(body) = response.failure() {
             return Err(Trouble::Refused(Failure::Coded {
@@ -94,7 +94,7 @@ impl Session {
         Ok(Answer { message: response.message, rows })
     }
 
-    pub fn trouble(&self, error: ClientError) -> Trouble {
+    pub(super) fn trouble(&self, error: ClientError) -> Trouble {
         match error {
             ClientError::Unreachable { message } => {
                 *self.client.lock() = None;

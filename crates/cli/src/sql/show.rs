@@ -24,7 +24,7 @@ use crate::output;
 
 /// How rows are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     /// For people
     Table,
     /// A line for each statement: an array of objects
@@ -34,7 +34,7 @@ pub enum Format {
 }
 
 /// Writes the answers of one run.
-pub struct Show<W> {
+pub(super) struct Show<W> {
     out: W,
     format: Format,
     results: usize,
@@ -42,12 +42,12 @@ pub struct Show<W> {
 
 impl<W: Write> Show<W> {
     /// Nothing is written yet.
-    pub fn new(out: W, format: Format) -> Self {
+    pub(super) fn new(out: W, format: Format) -> Self {
         Show { out, format, results: 0 }
     }
 
     /// Writes an answer. How long it took is for people only.
-    pub fn answer(&mut self, answer: &Answer, took: Option<Duration>) -> Result<()> {
+    pub(super) fn answer(&mut self, answer: &Answer, took: Option<Duration>) -> Result<()> {
         let took = took.map(|took| format!(" ({:.3} s)", took.as_secs_f64())).unwrap_or_default();
         match (self.format, &answer.rows) {
             (Format::Table, None) => writeln!(self.out, "{}{took}", harmless(&answer.message))?,
@@ -75,7 +75,7 @@ impl<W: Write> Show<W> {
 }
 
 /// The text with what could steer a terminal made visible.
-pub fn harmless(text: &str) -> String {
+pub(super) fn harmless(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -25,7 +25,7 @@ use tonic::{Request, Status};
 
 /// What was asked of it, and how it answers.
 #[derive(Default)]
-pub struct Told {
+pub(crate) struct Told {
     pub sql: Mutex<Vec<String>>,
     pub asked: Condvar,
     pub created: Mutex<Vec<CreateFunctionRequest>>,
@@ -34,18 +34,18 @@ pub struct Told {
 }
 
 /// A server with the functions `word-count` and `enrich` and the topic `orders`. It dies when it is dropped.
-pub struct Fake {
+pub(crate) struct Fake {
     pub told: Arc<Told>,
     pub port: u16,
     runtime: Option<Runtime>,
 }
 
 impl Fake {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_at(0)
     }
 
-    pub fn start_at(port: u16) -> Self {
+    pub(crate) fn start_at(port: u16) -> Self {
         let runtime = Runtime::new().unwrap();
         let told = Arc::new(Told::default());
         let inside = runtime.enter();
@@ -59,12 +59,12 @@ impl Fake {
     }
 
     /// Waits until it was sent a statement.
-    pub fn is_asked(&self) {
+    pub(crate) fn is_asked(&self) {
         self.told.asked.wait_while(&mut self.told.sql.lock(), |sql| sql.is_empty());
     }
 
     /// The statements that it was sent.
-    pub fn sql(&self) -> Vec<String> {
+    pub(crate) fn sql(&self) -> Vec<String> {
         self.told.sql.lock().clone()
     }
 }

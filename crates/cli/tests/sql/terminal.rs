@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A program on its terminal. It is killed when it is dropped.
-pub struct Terminal {
+pub(crate) struct Terminal {
     child: Child,
     keys: File,
     screen: Arc<Screen>,
@@ -32,7 +32,7 @@ struct Screen {
 }
 
 impl Terminal {
-    pub fn run(mut command: Command) -> Self {
+    pub(crate) fn run(mut command: Command) -> Self {
         let size = Winsize { ws_row: 50, ws_col: 200, ws_xpixel: 0, ws_ypixel: 0 };
         let ends = openpty(Some(&size), None).unwrap();
         let slave = File::from(ends.slave);
@@ -57,18 +57,18 @@ impl Terminal {
         Terminal { child, keys, screen, read: 0 }
     }
 
-    pub fn types(&mut self, keys: &str) {
+    pub(crate) fn types(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
     }
 
     /// What the terminal does for Ctrl-C while the program does not read keys.
-    pub fn interrupts(&self) {
+    pub(crate) fn interrupts(&self) {
         kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
     }
 
     /// Waits until a text is shown behind what was read before; answers what stands before it.
     #[track_caller]
-    pub fn reads(&mut self, text: &str) -> String {
+    pub(crate) fn reads(&mut self, text: &str) -> String {
         let mut shown = self.screen.shown.lock();
         let is_there = |shown: &(String, bool)| shown.0.get(self.read..).is_some_and(|new| new.contains(text));
         self.screen.changed.wait_while_for(&mut shown, |shown| !is_there(shown) && !shown.1, PATIENCE);
@@ -81,7 +81,7 @@ impl Terminal {
 
     /// Waits until the program has ended.
     #[track_caller]
-    pub fn ends(&mut self) -> ExitStatus {
+    pub(crate) fn ends(&mut self) -> ExitStatus {
         let mut shown = self.screen.shown.lock();
         let waited = self.screen.changed.wait_while_for(&mut shown, |shown| !shown.1, PATIENCE);
         assert!(!waited.timed_out(), "it does not end after {:?}", shown.0);

@@ -29,7 +29,7 @@ macro_rules! with_idle {
 }
 
 /// The keys of the whole file.
-pub static FUNCTION: &[Key] = with_idle![
+pub(crate) static FUNCTION: &[Key] = with_idle![
     Key::required("name", &Kind::Text, "The function's name: 1 to 255 ASCII letters, digits, `.`, `_` and `-`."),
     Key::new("type", &Kind::Word(TYPES), "processor", "What the function is made of."),
     Key::required(

@@ -24,7 +24,7 @@ pub(super) struct Places {
 }
 
 impl Places {
-    pub fn of(block: &Block) -> Self {
+    pub(super) fn of(block: &Block) -> Self {
         let place = |name| block.get(name).map(|at| at.place);
         let within = |name: &str| {
             let entries = block.block(name).map_or(&[][..], |block| &block.entries);
@@ -44,7 +44,7 @@ impl Places {
     }
 
     /// Finds the place of a field that is neither an input nor an output.
-    pub fn find(&self, field: &Field) -> Option<Place> {
+    pub(super) fn find(&self, field: &Field) -> Option<Place> {
         let key = |list: &[(&'static str, Place)], name: &str| {
             list.iter().find(|(key, _)| *key == name).map(|(_, place)| *place)
         };

@@ -12,7 +12,7 @@ const NO_PULSAR: &str = "this build does not speak Pulsar";
 const OWN_SIZES: &str = "the store sizes its caches and files itself";
 
 /// The keys of the whole file.
-pub static SERVER: &[Key] = &[
+pub(crate) static SERVER: &[Key] = &[
     Key::new("service", &Kind::Block(SERVICE), "", "The gRPC interface, and the threads that run functions."),
     Key::new("rest", &Kind::Block(REST), "", "The REST interface."),
     Key::new("logging", &Kind::Block(LOGGING), "", "What the server logs, and where."),
@@ -27,7 +27,7 @@ pub static SERVER: &[Key] = &[
 ];
 
 /// A flag of the command line for each setting that has one.
-pub static FLAGS: &[(&str, &str)] = &[
+pub(crate) static FLAGS: &[(&str, &str)] = &[
     ("service.workers", "--workers"),
     ("rest.listen", "--listen"),
     ("rest.max_produce_size", "--max-produce-size"),
@@ -46,7 +46,7 @@ pub static FLAGS: &[(&str, &str)] = &[
 ];
 
 /// Variables that do not follow the rule for their names.
-pub static VARIABLES: &[(&str, &str)] = &[
+pub(crate) static VARIABLES: &[(&str, &str)] = &[
     ("rest.listen", "LISTEN_ADDR"),
     ("pulsar.service_url", "PULSAR_URL"),
     ("service.grpc", GRPC_VARIABLE),
@@ -55,9 +55,9 @@ pub static VARIABLES: &[(&str, &str)] = &[
 ];
 
 /// Gives `host:port`, or `none`, and so sets three settings at once.
-pub const GRPC_FLAG: &str = "--grpc-listen";
+pub(crate) const GRPC_FLAG: &str = "--grpc-listen";
 /// The same as a variable.
-pub const GRPC_VARIABLE: &str = "GRPC_LISTEN_ADDR";
+pub(crate) const GRPC_VARIABLE: &str = "GRPC_LISTEN_ADDR";
 /// The name of `GRPC_FLAG` in the flags that are passed in: no setting has this name.
 pub const GRPC_LISTEN: &str = "service.listen";
 

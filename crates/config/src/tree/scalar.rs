@@ -26,7 +26,7 @@ pub(crate) enum Shape {
 }
 
 impl Shape {
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Shape::Null => "nothing",
             Shape::Bool(_) => "a boolean",
@@ -37,7 +37,7 @@ impl Shape {
 }
 
 impl Scalar {
-    pub fn shape(&self) -> Shape {
+    pub(crate) fn shape(&self) -> Shape {
         if !self.plain {
             return Shape::Text;
         }

@@ -8,18 +8,18 @@ use fnstream_core::units::{parse_duration, parse_size};
 use serde_json::Value;
 
 /// A YAML text as the JSON that it stands for.
-pub fn from_yaml(text: &str) -> Value {
+pub(crate) fn from_yaml(text: &str) -> Value {
     try_yaml(text).unwrap()
 }
 
 /// The same, unless YAML itself is wrong.
-pub fn try_yaml(text: &str) -> Option<Value> {
+pub(crate) fn try_yaml(text: &str) -> Option<Value> {
     // As YAML 1.2 has it: `y` and `yes` are text.
     serde_saphyr::from_str_with_options(text, serde_saphyr::options! { strict_booleans: true }).ok()
 }
 
 /// Everything in a value that a schema does not allow.
-pub fn violations(schema: &Value, value: &Value) -> Vec<String> {
+pub(crate) fn violations(schema: &Value, value: &Value) -> Vec<String> {
     let mut found = Vec::new();
     check(schema, value, "", &mut found);
     found

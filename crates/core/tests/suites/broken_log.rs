@@ -15,9 +15,9 @@ use fnstream_frame::RecordRef;
 use crate::mem_log::MemLog;
 
 /// Puts a faulty client before a sound one.
-pub type Wrap<C> = Box<dyn Fn(MemBroker, Arc<MemClient>) -> Arc<C>>;
+pub(crate) type Wrap<C> = Box<dyn Fn(MemBroker, Arc<MemClient>) -> Arc<C>>;
 
-pub struct BrokenLog<C> {
+pub(crate) struct BrokenLog<C> {
     sound: MemLog,
     client: Arc<C>,
     wrap: Wrap<C>,
@@ -25,11 +25,11 @@ pub struct BrokenLog<C> {
 }
 
 impl<C> BrokenLog<C> {
-    pub fn new(wrap: Wrap<C>, forgets_on_restart: bool) -> Self {
+    pub(crate) fn new(wrap: Wrap<C>, forgets_on_restart: bool) -> Self {
         Self::with(Manners::default(), wrap, forgets_on_restart)
     }
 
-    pub fn with(manners: Manners, wrap: Wrap<C>, forgets_on_restart: bool) -> Self {
+    pub(crate) fn with(manners: Manners, wrap: Wrap<C>, forgets_on_restart: bool) -> Self {
         let sound = MemLog::on(MemBroker::with(manners));
         let client = wrap(sound.broker.clone(), sound.client.clone());
         BrokenLog { sound, client, wrap, forgets_on_restart }
@@ -37,7 +37,7 @@ impl<C> BrokenLog<C> {
 }
 
 /// A client that may leave one of its two sides sound.
-pub trait Client {
+pub(crate) trait Client {
     fn broker(self: Arc<Self>) -> Arc<dyn Broker>;
     fn committer(self: Arc<Self>) -> Arc<dyn Committer>;
 }

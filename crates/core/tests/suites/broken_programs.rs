@@ -79,7 +79,7 @@ fn the_program_in_memory_keeps_to_the_contract() {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     SaysThatItCannotTrap,
     HasNoGuestThatTraps,
     LosesTheLastRecord,

@@ -14,7 +14,7 @@ use fnstream_core::test_util::suites::{groups, run, topics};
 use fnstream_core::topics::Topics;
 
 /// One of two processes on an in-memory broker.
-pub struct MemCluster(pub MemBroker);
+pub(crate) struct MemCluster(pub MemBroker);
 
 impl TopicsHarness for MemCluster {
     fn topics(&self) -> Arc<dyn Topics> {

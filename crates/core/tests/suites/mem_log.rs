@@ -15,19 +15,19 @@ use fnstream_core::test_util::suites::{committer, run, source};
 use fnstream_frame::RecordRef;
 
 /// One process on an in-memory broker.
-pub struct MemLog {
+pub(crate) struct MemLog {
     pub broker: MemBroker,
     pub client: Arc<MemClient>,
     next: Cell<Outcome>,
 }
 
 impl MemLog {
-    pub fn on(broker: MemBroker) -> Self {
+    pub(crate) fn on(broker: MemBroker) -> Self {
         let client = broker.connect(1);
         MemLog { broker, client, next: Cell::new(Outcome::Commit) }
     }
 
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::on(MemBroker::new())
     }
 }

@@ -24,14 +24,14 @@ use fnstream_frame::RecordRef;
 use crate::mem_log::MemLog;
 
 /// One process on an in-memory broker with a register in memory.
-pub struct MemStanding {
+pub(crate) struct MemStanding {
     pub log: MemLog,
     pub register: Arc<MemMetadata>,
     pub forks: Arc<MemForks>,
 }
 
 impl MemStanding {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (log, register) = (MemLog::new(), Arc::new(MemMetadata::new()));
         let forks = Arc::new(MemForks::new(&log.broker, &register));
         MemStanding { log, register, forks }

@@ -32,7 +32,7 @@ use crate::broken_programs::Fault;
 const PAGE: usize = 64 << 10;
 
 /// The program.
-pub struct Obedient(Arc<Shared>);
+pub(crate) struct Obedient(Arc<Shared>);
 
 /// What the program and its instances have in common.
 struct Shared {
@@ -45,7 +45,7 @@ struct Shared {
 
 impl Obedient {
     /// The program, and what to keep as long as it is under test.
-    pub fn new(fault: Option<Fault>) -> (Self, Sender<()>) {
+    pub(crate) fn new(fault: Option<Fault>) -> (Self, Sender<()>) {
         let (keep, end) = channel();
         (Obedient(Arc::new(Shared { fault, failed: AtomicBool::new(false), end: Mutex::new(Some(end)) })), keep)
     }

@@ -16,10 +16,10 @@ use fnstream_core::test_util::mem_state::MemStateStores;
 use fnstream_engine::native::NativeProgram;
 use fnstream_engine::{Backend, Engine, EngineConfig, EngineDeps, EpochBounds, ManualDriver, TaskState};
 
-pub const ID: FunctionId = FunctionId(1);
+pub(crate) const ID: FunctionId = FunctionId(1);
 
 /// One function, in virtual time.
-pub struct World {
+pub(crate) struct World {
     pub broker: MemBroker,
     pub clock: Arc<ManualClock>,
     pub stores: Arc<MemStateStores>,
@@ -31,7 +31,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(spec: FunctionSpec) -> World {
+    pub(crate) fn new(spec: FunctionSpec) -> World {
         let spec = FunctionSpec {
             name: "f".into(),
             artifact: "native".into(),
@@ -58,7 +58,7 @@ impl World {
     }
 
     /// Starts a process that runs the function; one that runs is killed.
-    pub fn start(&mut self, program: Arc<NativeProgram>) {
+    pub(crate) fn start(&mut self, program: Arc<NativeProgram>) {
         self.running = None;
         if self.lives > 0 {
             self.broker.crash(0, |_| true);
@@ -75,7 +75,7 @@ impl World {
     }
 
     /// Runs until nothing is left to do now.
-    pub fn settle(&self) {
+    pub(crate) fn settle(&self) {
         let (_, driver) = self.running.as_ref().unwrap();
         let mut ran = 0;
         loop {
@@ -90,27 +90,27 @@ impl World {
         }
     }
 
-    pub fn wait(&self, time: Duration) {
+    pub(crate) fn wait(&self, time: Duration) {
         self.clock.advance(time);
         self.settle();
     }
 
-    pub fn produce(&self, topic: &str, value: &str, time: i64) {
+    pub(crate) fn produce(&self, topic: &str, value: &str, time: i64) {
         self.broker.produce_at(topic, b"k", value.as_bytes(), time);
     }
 
-    pub fn outputs(&self) -> Vec<String> {
+    pub(crate) fn outputs(&self) -> Vec<String> {
         let values = self.broker.values("out", 0);
         values.iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect()
     }
 
-    pub fn state_of(&self, index: u32) -> TaskState {
+    pub(crate) fn state_of(&self, index: u32) -> TaskState {
         let status = self.running.as_ref().unwrap().0.status(ID).unwrap();
         status.tasks.iter().find(|task| task.index == index).unwrap().state
     }
 }
 
-pub fn groups(count: usize, selector: InputSelector) -> FunctionSpec {
+pub(crate) fn groups(count: usize, selector: InputSelector) -> FunctionSpec {
     FunctionSpec {
         inputs: (0..count).map(|g| vec![format!("in{g}").into()]).collect(),
         selector,

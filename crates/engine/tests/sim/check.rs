@@ -11,7 +11,7 @@ use fnstream_frame::Headers;
 use crate::functions::{TALLY, WINDOW, WINDOW_MS, is_oversize, is_poison, number};
 use crate::world::{LETTERS, World};
 
-pub fn check(world: &World) {
+pub(crate) fn check(world: &World) {
     world.broker.assert_no_violations();
     let relayed = by_key(world, "mid", number);
     let letters = check_letters(world);

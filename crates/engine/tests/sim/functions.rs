@@ -23,17 +23,17 @@ use fnstream_frame::RecordRef;
 
 use crate::world::MAX_VALUE;
 
-pub const RELAY: FunctionId = FunctionId(1);
-pub const TALLY: FunctionId = FunctionId(2);
-pub const WINDOW: FunctionId = FunctionId(3);
-pub const ALL: [FunctionId; 3] = [RELAY, TALLY, WINDOW];
+pub(crate) const RELAY: FunctionId = FunctionId(1);
+pub(crate) const TALLY: FunctionId = FunctionId(2);
+pub(crate) const WINDOW: FunctionId = FunctionId(3);
+pub(crate) const ALL: [FunctionId; 3] = [RELAY, TALLY, WINDOW];
 
 /// How long a window is.
-pub const WINDOW_MS: i64 = 100;
+pub(crate) const WINDOW_MS: i64 = 100;
 
 /// The functions of a run.
 #[derive(Clone)]
-pub struct Chain {
+pub(crate) struct Chain {
     /// User code fails once in so many calls; 0: never.
     pub fail_every: u64,
     /// The relay emits some records that are too large, until it is mended.
@@ -45,7 +45,7 @@ pub struct Chain {
 }
 
 impl Chain {
-    pub fn entry(&self, id: FunctionId) -> FunctionEntry {
+    pub(crate) fn entry(&self, id: FunctionId) -> FunctionEntry {
         match id {
             RELAY if self.parallel => {
                 let mut entry = entry(id, "relay", &["in", "side"], "mid");
@@ -58,7 +58,7 @@ impl Chain {
         }
     }
 
-    pub fn program(&self, id: FunctionId) -> Arc<NativeProgram> {
+    pub(crate) fn program(&self, id: FunctionId) -> Arc<NativeProgram> {
         match id {
             RELAY => relay(self.fail_every, self.oversize, self.mended.clone()),
             TALLY => tally(),
@@ -113,18 +113,18 @@ fn pass_on(told: Told<'_>, host: &mut dyn Host) -> Result<()> {
 }
 
 /// Whether a record is one that the relay cannot take until it is mended.
-pub fn is_poison(id: u64) -> bool {
+pub(crate) fn is_poison(id: u64) -> bool {
     id % 9 == 4
 }
 
 /// Whether a record is one that the relay makes something too large of until it is mended.
-pub fn is_oversize(id: u64) -> bool {
+pub(crate) fn is_oversize(id: u64) -> bool {
     id % 13 == 6
 }
 
 /// Passes records on. Fails once in a while without having been asked to, as user code does, and always at poison until it
 /// is mended.
-pub fn relay(fail_every: u64, oversize: bool, mended: Arc<AtomicBool>) -> Arc<NativeProgram> {
+pub(crate) fn relay(fail_every: u64, oversize: bool, mended: Arc<AtomicBool>) -> Arc<NativeProgram> {
     let calls = Arc::new(std::sync::atomic::AtomicU64::new(1));
     NativeProgram::with_time(move || {
         let (calls, mended) = (calls.clone(), mended.clone());
@@ -150,13 +150,13 @@ pub fn relay(fail_every: u64, oversize: bool, mended: Arc<AtomicBool>) -> Arc<Na
 
 /// Counts the records of each key and emits `key count length keys`: the count from a put, the length of a log that is
 /// merged, and the number of keys that a scan sees. What it emits depends on every kind of state access.
-pub fn tally() -> Arc<NativeProgram> {
+pub(crate) fn tally() -> Arc<NativeProgram> {
     NativeProgram::with_time(|| (Box::new(count_one), Box::new(pass_on)))
 }
 
 /// Gathers the ids of each key and window, and emits `window END ids` when the window is over, `late id` for those that come
 /// after that, and `tick` once for each key, some time after its first record. Fails once in a while when it is told of time.
-pub fn window(fail_every: u64) -> Arc<NativeProgram> {
+pub(crate) fn window(fail_every: u64) -> Arc<NativeProgram> {
     let calls = Arc::new(std::sync::atomic::AtomicU64::new(1));
     NativeProgram::with_time(move || {
         let calls = calls.clone();
@@ -239,6 +239,6 @@ fn count_one(record: RecordRef<'_>, host: &mut dyn Host) -> Result<()> {
     )
 }
 
-pub fn number(bytes: &[u8]) -> u64 {
+pub(crate) fn number(bytes: &[u8]) -> u64 {
     std::str::from_utf8(bytes).ok().and_then(|s| s.parse().ok()).unwrap_or(0)
 }

@@ -16,7 +16,7 @@ use crate::world::{PROCESSES, World};
 
 impl World {
     /// Random steps.
-    pub fn live(&mut self, steps: usize) {
+    pub(crate) fn live(&mut self, steps: usize) {
         for _ in 0..steps {
             self.step();
         }

@@ -14,7 +14,7 @@ use crate::world::{Faults, PROCESSES, World};
 
 impl World {
     /// Mends the relay and has it replay all its dead letters.
-    pub fn replay_letters(&mut self) {
+    pub(crate) fn replay_letters(&mut self) {
         self.chain.mended.store(true, Relaxed);
         let mut rounds = 0;
         while !self.letters_are_done() {
@@ -30,7 +30,7 @@ impl World {
     }
 
     /// Ends all faults and runs until nothing is left to do.
-    pub fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.faults = Faults::NONE;
         self.restless.set(false);
         self.broker.set_away(false);

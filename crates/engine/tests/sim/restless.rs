@@ -12,23 +12,23 @@ use fnstream_core::test_util::rng::Rng;
 use parking_lot::Mutex;
 
 /// It does something at about every tenth delta of a restore, when it is on.
-pub struct Restless {
+pub(crate) struct Restless {
     rng: Mutex<Rng>,
     broker: MemBroker,
     is_on: AtomicBool,
 }
 
 impl Restless {
-    pub fn new(seed: u64, broker: MemBroker) -> Self {
+    pub(crate) fn new(seed: u64, broker: MemBroker) -> Self {
         Restless { rng: Mutex::new(Rng::new(seed)), broker, is_on: AtomicBool::new(false) }
     }
 
-    pub fn set(&self, on: bool) {
+    pub(crate) fn set(&self, on: bool) {
         self.is_on.store(on, Relaxed);
     }
 
     /// Called between two deltas of a restore.
-    pub fn interrupt(&self, task: TaskId) {
+    pub(crate) fn interrupt(&self, task: TaskId) {
         if !self.is_on.load(Relaxed) || self.broker.holder(task).is_none() {
             return;
         }

@@ -23,16 +23,16 @@ use rand::{RngExt, SeedableRng};
 use crate::functions::{ALL, Chain, RELAY};
 use crate::restless::Restless;
 
-pub const PROCESSES: u32 = 3;
-pub const KEYS: u64 = 7;
+pub(crate) const PROCESSES: u32 = 3;
+pub(crate) const KEYS: u64 = 7;
 /// The relay's dead letters.
-pub const LETTERS: &str = "relay.dlq";
+pub(crate) const LETTERS: &str = "relay.dlq";
 /// The largest value that the broker takes where it has a limit.
-pub const MAX_VALUE: usize = 200;
+pub(crate) const MAX_VALUE: usize = 200;
 
 /// What may go wrong in a run, and which manners the broker has.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Faults {
+pub(crate) struct Faults {
     pub commits: bool,
     pub moves: bool,
     pub crashes: bool,
@@ -54,7 +54,7 @@ pub struct Faults {
 }
 
 impl Faults {
-    pub const NONE: Faults = Faults {
+    pub(crate) const NONE: Faults = Faults {
         commits: false,
         moves: false,
         crashes: false,
@@ -67,22 +67,22 @@ impl Faults {
         retention: false,
         parallel: false,
     };
-    pub const ALL: Faults = Faults { commits: true, moves: true, crashes: true, pauses: true, ..Faults::NONE };
+    pub(crate) const ALL: Faults = Faults { commits: true, moves: true, crashes: true, pauses: true, ..Faults::NONE };
 }
 
 /// A process: its disk outlives its engine.
-pub struct Process {
+pub(crate) struct Process {
     pub stores: Arc<MemStateStores>,
     pub running: Option<(Engine, ManualDriver)>,
 }
 
 /// A record as it was produced.
-pub struct Produced {
+pub(crate) struct Produced {
     pub key: Bytes,
     pub value: Bytes,
 }
 
-pub struct World {
+pub(crate) struct World {
     pub rng: SmallRng,
     pub faults: Faults,
     pub broker: MemBroker,
@@ -104,17 +104,17 @@ pub struct World {
 }
 
 impl World {
-    pub fn partitions(&self, topic: &str) -> u32 {
+    pub(crate) fn partitions(&self, topic: &str) -> u32 {
         self.partitions[topic]
     }
 
     /// What a function is made of.
-    pub fn spec(&self, function: FunctionId) -> FunctionSpec {
+    pub(crate) fn spec(&self, function: FunctionId) -> FunctionSpec {
         self.chain.entry(function).spec
     }
 
     /// Each input partition of a function with the task that reads it.
-    pub fn inputs(&self, function: FunctionId) -> Vec<(TaskId, TopicPartition)> {
+    pub(crate) fn inputs(&self, function: FunctionId) -> Vec<(TaskId, TopicPartition)> {
         let spec = self.spec(function);
         let mut inputs = Vec::new();
         for (group, topics) in (0..).zip(&spec.inputs) {
@@ -129,11 +129,11 @@ impl World {
     }
 
     /// Where the dead letters of a task of the relay are.
-    pub fn letters_of(&self, task: TaskId) -> TopicPartition {
+    pub(crate) fn letters_of(&self, task: TaskId) -> TopicPartition {
         TopicPartition::new(LETTERS, FunctionSpec::dead_letter_partition(task.index, self.partitions(LETTERS)))
     }
 
-    pub fn new(seed: u64, faults: Faults) -> Self {
+    pub(crate) fn new(seed: u64, faults: Faults) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
         let gaps = rng.random();
         let broker = MemBroker::with(Manners {
@@ -184,7 +184,7 @@ impl World {
         world
     }
 
-    pub fn produce(&mut self) {
+    pub(crate) fn produce(&mut self) {
         let chosen = self.rng.random_range(0..KEYS);
         let key = format!("k{chosen}").into_bytes();
         let id = self.next_id;
@@ -203,7 +203,7 @@ impl World {
     }
 
     /// Starts a process on the disk that it has.
-    pub fn start(&mut self, number: u32) {
+    pub(crate) fn start(&mut self, number: u32) {
         let client = self.broker.connect(number);
         let process = self
             .processes
@@ -225,13 +225,13 @@ impl World {
     }
 
     /// Where the dead letters end.
-    pub fn letter_ends(&self) -> BTreeMap<u32, Position> {
+    pub(crate) fn letter_ends(&self) -> BTreeMap<u32, Position> {
         let end = |p| self.broker.read(LETTERS, p).last().map_or(Position::START, |record| record.position.next());
         (0..self.partitions(LETTERS)).map(|p| (p, end(p))).collect()
     }
 
     /// Whether every dead letter was replayed.
-    pub fn letters_are_done(&self) -> bool {
+    pub(crate) fn letters_are_done(&self) -> bool {
         let ends = self.letter_ends();
         self.broker.tasks(RELAY).into_iter().all(|task| {
             let at = self.letters_of(task);
@@ -240,7 +240,7 @@ impl World {
         })
     }
 
-    pub fn status(&self) -> Vec<String> {
+    pub(crate) fn status(&self) -> Vec<String> {
         let engines = self.processes.values().filter_map(|p| p.running.as_ref());
         engines
             .flat_map(|(engine, _)| ALL.map(|f| format!("{:?}", engine.status(f))))

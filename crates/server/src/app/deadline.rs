@@ -18,24 +18,24 @@ tokio::task_local! {
 
 /// The moment at which a caller stops waiting, if there is one.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Deadline(Option<Instant>);
+pub(crate) struct Deadline(Option<Instant>);
 
 impl Deadline {
-    pub fn at(moment: Option<Instant>) -> Self {
+    pub(crate) fn at(moment: Option<Instant>) -> Self {
         Deadline(moment)
     }
 
     /// The one of the call that is being answered; none outside of [`Deadline::scope`].
-    pub fn of_caller() -> Self {
+    pub(crate) fn of_caller() -> Self {
         CALLER.try_get().unwrap_or_default()
     }
 
     /// Answers a call whose operations have this deadline.
-    pub async fn scope<T>(self, call: impl Future<Output = T>) -> T {
+    pub(crate) async fn scope<T>(self, call: impl Future<Output = T>) -> T {
         CALLER.scope(self, call).await
     }
 
-    pub fn check(self) -> Result<()> {
+    pub(crate) fn check(self) -> Result<()> {
         match self.0 {
             Some(moment) if moment <= Instant::now() => {
                 Err(Error::new(ErrorCode::DeadlinePassed, "the caller's deadline passed before the work was begun"))

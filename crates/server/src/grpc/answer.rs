@@ -16,7 +16,7 @@ use crate::failure;
 
 /// A call as the application answers it: with its caller's deadline, and with an answer for what was refused. The one
 /// refusal that is a gRPC status is that the deadline has passed.
-pub async fn call<T>(
+pub(super) async fn call<T>(
     request: &tonic::Extensions,
     work: impl Future<Output = Result<T>>,
     refused: impl Fn(&Error) -> T,
@@ -44,6 +44,6 @@ where
 }
 
 /// What was done, in words.
-pub fn done(status: StatusCode, message: String) -> Response {
+pub(super) fn done(status: StatusCode, message: String) -> Response {
     Response { status_code: status.into(), message, ..Response::default() }
 }

@@ -20,12 +20,12 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use crate::app::App;
 
 /// See the module.
-pub struct Readiness {
+pub(super) struct Readiness {
     app: Arc<App>,
 }
 
 impl Readiness {
-    pub fn new(app: Arc<App>) -> Self {
+    pub(super) fn new(app: Arc<App>) -> Self {
         Readiness { app }
     }
 }

@@ -21,12 +21,12 @@ use crate::app::{App, CreateMode};
 use crate::sql;
 
 /// See the module.
-pub struct Functions {
+pub(super) struct Functions {
     app: Arc<App>,
 }
 
 impl Functions {
-    pub fn new(app: Arc<App>) -> Self {
+    pub(super) fn new(app: Arc<App>) -> Self {
         Functions { app }
     }
 }

@@ -30,16 +30,16 @@ const TIMEOUT_HEADER: &str = "grpc-timeout";
 
 /// The deadline of a call, among its extensions.
 #[derive(Debug, Clone, Copy)]
-pub struct CallDeadline(pub Deadline);
+pub(super) struct CallDeadline(pub Deadline);
 
 /// The services with what is true of every call.
 #[derive(Debug, Clone)]
-pub struct Transport<S> {
+pub(super) struct Transport<S> {
     services: S,
 }
 
 impl<S> Transport<S> {
-    pub fn new(services: S) -> Self {
+    pub(super) fn new(services: S) -> Self {
         Transport { services }
     }
 }
@@ -84,7 +84,7 @@ where
 type Panicked = fn(Box<dyn Any + Send>) -> Response<Body>;
 
 /// A bug of ours ends one call.
-pub fn guarded<S>(services: S) -> CatchPanic<S, Panicked> {
+pub(super) fn guarded<S>(services: S) -> CatchPanic<S, Panicked> {
     CatchPanic::custom(services, panicked)
 }
 

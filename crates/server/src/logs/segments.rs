@@ -141,7 +141,7 @@ fn bases(folder: &Path) -> io::Result<Vec<u64>> {
 
 /// What is to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Reading {
+pub(crate) enum Reading {
     /// The last lines.
     Tail(usize),
     /// Everything behind that place. One that this log has not reached is of an earlier function of the name: then

@@ -23,7 +23,7 @@ use super::ServerMeter;
 
 /// Everything that is exposed, at one moment.
 #[derive(Debug)]
-pub struct Scrape {
+pub(crate) struct Scrape {
     pub server: ServerMeter,
     pub uptime: Duration,
     pub unapplied_bytes: u64,
@@ -36,7 +36,7 @@ pub struct Scrape {
 
 /// How a function fares.
 #[derive(Debug)]
-pub struct FunctionSample {
+pub(crate) struct FunctionSample {
     pub name: String,
     pub status: FunctionStatus,
     /// How many tasks are in each state.

@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const FIRST: usize = 1 << 20;
 
 /// The whole body, of at most `limit` bytes.
-pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Answer<Bytes> {
+pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Answer<Bytes> {
     let (announced, mut body) = announced(headers, body, limit).await?;
     let mut taken = BytesMut::with_capacity(announced.min(FIRST));
     while let Some(data) = next(&mut body).await? {
@@ -41,7 +41,7 @@ pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Answer<Bytes
 }
 
 /// The same for an artifact, which is kept on the disk until it is known not to be too large.
-pub async fn read_artifact(app: &Arc<App>, headers: &HeaderMap, body: Body) -> Answer<Bytes> {
+pub(super) async fn read_artifact(app: &Arc<App>, headers: &HeaderMap, body: Body) -> Answer<Bytes> {
     let limit = app.config.max_artifact_bytes;
     let (_, mut body) = announced(headers, body, limit).await?;
     let mut taken = Incoming::new(&app.shelf);
@@ -85,7 +85,7 @@ async fn discard(mut body: Body) {
 }
 
 /// Lets a refused client go on sending for a while.
-pub async fn hear_out(reading: impl Future<Output = ()>) {
+pub(super) async fn hear_out(reading: impl Future<Output = ()>) {
     let _ = tokio::time::timeout(PATIENCE, reading).await;
 }
 
@@ -94,7 +94,7 @@ fn too_large(limit: usize) -> Failure {
 }
 
 /// A body that is JSON; what is wrong is named with its place.
-pub fn json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Answer<T> {
+pub(super) fn json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Answer<T> {
     if body.is_empty() {
         return Err(Failure::new(ErrorCode::EmptyBody, "the request has no body"));
     }

@@ -13,18 +13,18 @@ use crate::failure;
 
 /// What a handler fails with.
 #[derive(Debug)]
-pub struct Failure(pub Error);
+pub(super) struct Failure(pub Error);
 
 /// What a handler answers.
-pub type Answer<T> = std::result::Result<T, Failure>;
+pub(super) type Answer<T> = std::result::Result<T, Failure>;
 
 impl Failure {
-    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+    pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Failure(Error::new(code, message))
     }
 
     /// A request that is not well formed.
-    pub fn invalid(message: impl Into<String>) -> Self {
+    pub(super) fn invalid(message: impl Into<String>) -> Self {
         Failure::new(ErrorCode::InvalidRequest, message)
     }
 }

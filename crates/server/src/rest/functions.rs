@@ -22,7 +22,7 @@ use crate::app::{App, NewFunction};
 /// The names of all functions.
 #[utoipa::path(get, path = "/api/v1/functions", operation_id = "list_functions", tag = openapi::FUNCTIONS,
     responses((status = 200, description = "the names in order", body = Vec<String>)))]
-pub async fn list(State(app): State<Arc<App>>, uri: Uri) -> Answer<Json<Vec<String>>> {
+pub(super) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Answer<Json<Vec<String>>> {
     Query::parse(&uri, &[])?;
     Ok(Json(app.functions.names().await?))
 }
@@ -40,7 +40,7 @@ pub async fn list(State(app): State<Arc<App>>, uri: Uri) -> Answer<Json<Vec<Stri
         (status = 409, description = "a function of this name exists", body = ErrorBody),
         (status = 413, description = "the body is too large", body = ErrorBody),
     ))]
-pub async fn create(
+pub(super) async fn create(
     State(app): State<Arc<App>>,
     Name(name): Name,
     ConnectInfo(client): ConnectInfo<SocketAddr>,
@@ -61,7 +61,11 @@ pub async fn create(
         (status = 200, description = "the function", body = FunctionDescription),
         (status = 404, description = "there is no function of this name", body = ErrorBody),
     ))]
-pub async fn describe(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<Json<FunctionDescription>> {
+pub(super) async fn describe(
+    State(app): State<Arc<App>>,
+    Name(name): Name,
+    uri: Uri,
+) -> Answer<Json<FunctionDescription>> {
     Query::parse(&uri, &[])?;
     Ok(Json(app.inspection.describe(name).await?))
 }
@@ -73,7 +77,7 @@ pub async fn describe(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -
         (status = 200, description = "removed; the name is free"),
         (status = 404, description = "there is no function of this name", body = ErrorBody),
     ))]
-pub async fn delete(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<()> {
+pub(super) async fn delete(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<()> {
     Query::parse(&uri, &[])?;
     Ok(app.functions.delete(name).await?)
 }
@@ -85,7 +89,11 @@ pub async fn delete(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> 
         (status = 200, description = "the function, which comes up", body = FunctionDescription),
         (status = 404, description = "there is no function of this name", body = ErrorBody),
     ))]
-pub async fn start(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<Json<FunctionDescription>> {
+pub(super) async fn start(
+    State(app): State<Arc<App>>,
+    Name(name): Name,
+    uri: Uri,
+) -> Answer<Json<FunctionDescription>> {
     Query::parse(&uri, &[])?;
     Ok(Json(app.functions.start(name).await?))
 }
@@ -97,7 +105,7 @@ pub async fn start(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> A
         (status = 200, description = "the function, stopped or still stopping", body = FunctionDescription),
         (status = 404, description = "there is no function of this name", body = ErrorBody),
     ))]
-pub async fn stop(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<Json<FunctionDescription>> {
+pub(super) async fn stop(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<Json<FunctionDescription>> {
     Query::parse(&uri, &[])?;
     Ok(Json(app.functions.stop(name).await?))
 }
@@ -110,7 +118,7 @@ pub async fn stop(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> An
         (status = 400, description = "the body is empty", body = ErrorBody),
         (status = 413, description = "the body is too large", body = ErrorBody),
     ))]
-pub async fn upload(State(app): State<Arc<App>>, request: Request) -> Answer<Json<UploadedArtifact>> {
+pub(super) async fn upload(State(app): State<Arc<App>>, request: Request) -> Answer<Json<UploadedArtifact>> {
     Query::parse(request.uri(), &[])?;
     let (head, body) = request.into_parts();
     let artifact = body::read_artifact(&app, &head.headers, body).await?;

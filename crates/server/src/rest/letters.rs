@@ -45,7 +45,7 @@ const MOST_SHOWN: usize = 10_000;
         (status = 404, description = "there is no function of this name", body = ErrorBody),
         (status = 409, description = "its policy is not to keep dead letters", body = ErrorBody),
     ))]
-pub async fn list(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<Json<DeadLetters>> {
+pub(super) async fn list(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<Json<DeadLetters>> {
     let max = Query::parse(&uri, &["max"])?.read("max", str::parse::<usize>)?.unwrap_or(SHOWN).min(MOST_SHOWN);
     let DeadLetterList { topic, waiting, first } = app.dead_letters.list(name, max).await?;
     let letters = first.iter().map(shown).collect::<Answer<_>>()?;
@@ -63,7 +63,11 @@ pub async fn list(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> An
         (status = 200, description = "the letter", body = DeadLetter),
         (status = 404, description = "there is no function of this name, or no such letter waits", body = ErrorBody),
     ))]
-pub async fn show(State(app): State<Arc<App>>, NameAndId(name, id): NameAndId, uri: Uri) -> Answer<Json<DeadLetter>> {
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    NameAndId(name, id): NameAndId,
+    uri: Uri,
+) -> Answer<Json<DeadLetter>> {
     Query::parse(&uri, &[])?;
     let at = id.split_once(':').and_then(|(partition, position)| {
         Some((partition.parse::<u32>().ok()?, Position(position.parse::<u128>().ok()?)))
@@ -84,7 +88,11 @@ pub async fn show(State(app): State<Arc<App>>, NameAndId(name, id): NameAndId, u
         (status = 404, description = "there is no function of this name", body = ErrorBody),
         (status = 409, description = "the function is not running, or keeps no dead letters", body = ErrorBody),
     ))]
-pub async fn replay(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<Json<LetterResult>> {
+pub(super) async fn replay(
+    State(app): State<Arc<App>>,
+    Name(name): Name,
+    request: Request,
+) -> Answer<Json<LetterResult>> {
     let count = selection(request).await?.count;
     Ok(Json(result(&app.dead_letters.replay(name, count).await?)))
 }
@@ -100,7 +108,11 @@ pub async fn replay(State(app): State<Arc<App>>, Name(name): Name, request: Requ
         (status = 404, description = "there is no function of this name", body = ErrorBody),
         (status = 409, description = "the function is not running, or keeps no dead letters", body = ErrorBody),
     ))]
-pub async fn discard(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<Json<LetterResult>> {
+pub(super) async fn discard(
+    State(app): State<Arc<App>>,
+    Name(name): Name,
+    request: Request,
+) -> Answer<Json<LetterResult>> {
     Query::parse(request.uri(), &[])?;
     let (head, body) = request.into_parts();
     let which: LetterDrop = body::json(&body::read(&head.headers, body, MAX_BODY).await?)?;
@@ -122,7 +134,7 @@ pub async fn discard(State(app): State<Arc<App>>, Name(name): Name, request: Req
         (status = 404, description = "there is no function of this name", body = ErrorBody),
         (status = 409, description = "the function is not running, or keeps no dead letters", body = ErrorBody),
     ))]
-pub async fn attempt(
+pub(super) async fn attempt(
     State(app): State<Arc<App>>,
     Name(name): Name,
     ConnectInfo(client): ConnectInfo<SocketAddr>,

@@ -34,7 +34,7 @@ const DEFAULT_TAIL: usize = 100;
         (status = 400, description = "a parameter is not well formed", body = ErrorBody),
         (status = 404, description = "there is no function of this name", body = ErrorBody),
     ))]
-pub async fn read(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<Json<LogPage>> {
+pub(super) async fn read(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<Json<LogPage>> {
     let query = Query::parse(&uri, &["tail", "after", "wait"])?;
     let reading = match (query.read("tail", str::parse)?, query.text("after")?) {
         (Some(_), Some(_)) => {

@@ -25,20 +25,20 @@ use crate::metrics;
         (status = 200, description = "the functions in the order of their names", body = Vec<FunctionSummary>),
         (status = 404, description = "there is no function of this name", body = ErrorBody),
     ))]
-pub async fn status(State(app): State<Arc<App>>, uri: Uri) -> Answer<Json<Vec<FunctionSummary>>> {
+pub(super) async fn status(State(app): State<Arc<App>>, uri: Uri) -> Answer<Json<Vec<FunctionSummary>>> {
     let query = Query::parse(&uri, &["name"])?;
     Ok(Json(app.inspection.status(query.text("name")?.map(str::to_owned)).await?))
 }
 
 /// What is counted, for monitoring.
-pub async fn metrics(State(app): State<Arc<App>>) -> Answer<impl IntoResponse> {
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Answer<impl IntoResponse> {
     let text =
         metrics::text_of(app.inspection.scrape().await?).map_err(|e| Failure(internal(format!("metrics: {e}"))))?;
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
 }
 
 /// Whether work can be given to this server.
-pub async fn ready(State(app): State<Arc<App>>) -> Answer<&'static str> {
+pub(super) async fn ready(State(app): State<Arc<App>>) -> Answer<&'static str> {
     app.inspection.ready().await?;
     Ok("ready\n")
 }

@@ -13,15 +13,15 @@ use utoipa_axum::routes;
 use super::{functions, letters, logs, observe, records, requests, revisions, topics};
 use crate::app::App;
 
-pub const FUNCTIONS: &str = "functions";
-pub const TOPICS: &str = "topics";
-pub const EVENTS: &str = "events";
+pub(super) const FUNCTIONS: &str = "functions";
+pub(super) const TOPICS: &str = "topics";
+pub(super) const EVENTS: &str = "events";
 
 /// Bytes as they are.
 #[derive(ToSchema)]
 #[schema(value_type = String, format = Binary)]
 #[allow(dead_code, reason = "describes bodies for the published interface")]
-pub struct Binary(Vec<u8>);
+pub(super) struct Binary(Vec<u8>);
 
 #[derive(OpenApi)]
 #[openapi(
@@ -37,7 +37,7 @@ pub struct Binary(Vec<u8>);
 struct Description;
 
 /// The routes and their description.
-pub fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
+pub(super) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(functions::list))
         .routes(routes!(functions::create, functions::describe, functions::delete, revisions::update))

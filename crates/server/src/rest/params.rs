@@ -11,7 +11,7 @@ use percent_encoding::percent_decode;
 use super::failure::{Answer, Failure};
 
 /// The `{name}` of a path, decoded. Whether it is a valid name is for the application to say.
-pub struct Name(pub String);
+pub(super) struct Name(pub String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Name {
     type Rejection = Failure;
@@ -25,7 +25,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
 }
 
 /// The `{name}` and the `{id}` of a path, decoded.
-pub struct NameAndId(pub String, pub String);
+pub(super) struct NameAndId(pub String, pub String);
 
 impl<S: Send + Sync> FromRequestParts<S> for NameAndId {
     type Rejection = Failure;
@@ -42,11 +42,11 @@ impl<S: Send + Sync> FromRequestParts<S> for NameAndId {
 }
 
 /// The query of a request.
-pub struct Query(Vec<(String, Vec<u8>)>);
+pub(super) struct Query(Vec<(String, Vec<u8>)>);
 
 impl Query {
     /// Reads the query of a request; `Err` when it has parameters other than `known`, or one of them twice.
-    pub fn parse(uri: &Uri, known: &[&str]) -> Answer<Self> {
+    pub(super) fn parse(uri: &Uri, known: &[&str]) -> Answer<Self> {
         let mut query = Query(Vec::new());
         for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -67,12 +67,12 @@ impl Query {
     }
 
     /// The bytes of a parameter.
-    pub fn bytes(&self, name: &str) -> Option<&[u8]> {
+    pub(super) fn bytes(&self, name: &str) -> Option<&[u8]> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_slice())
     }
 
     /// A parameter that is text.
-    pub fn text(&self, name: &str) -> Answer<Option<&str>> {
+    pub(super) fn text(&self, name: &str) -> Answer<Option<&str>> {
         let utf8 = |bytes| {
             std::str::from_utf8(bytes).map_err(|_| Failure::invalid(format!("query parameter '{name}' is not utf-8")))
         };
@@ -80,7 +80,7 @@ impl Query {
     }
 
     /// A parameter in a form of its own.
-    pub fn read<T, E: std::fmt::Display>(
+    pub(super) fn read<T, E: std::fmt::Display>(
         &self,
         name: &str,
         read: impl FnOnce(&str) -> Result<T, E>,

@@ -54,7 +54,11 @@ const MAX_RECORDS: usize = 65_536;
         (status = 413, description = "the body is too large", body = ErrorBody),
         (status = 507, description = "the disk is full", body = ErrorBody),
     ))]
-pub async fn produce(State(app): State<Arc<App>>, Name(topic): Name, request: Request) -> Answer<Json<Produced>> {
+pub(super) async fn produce(
+    State(app): State<Arc<App>>,
+    Name(topic): Name,
+    request: Request,
+) -> Answer<Json<Produced>> {
     let (head, body) = request.into_parts();
     let query = Query::parse(&head.uri, &["partition", "key", "timestamp", "null"])?;
     let partition = query.read("partition", str::parse)?;
@@ -104,7 +108,12 @@ pub async fn produce(State(app): State<Arc<App>>, Name(topic): Name, request: Re
         (status = 400, description = "something is not well formed, or the position is past the end", body = ErrorBody),
         (status = 410, description = "retention has dropped the position", body = ErrorBody),
     ))]
-pub async fn consume(State(app): State<Arc<App>>, Name(topic): Name, method: Method, uri: Uri) -> Answer<Response> {
+pub(super) async fn consume(
+    State(app): State<Arc<App>>,
+    Name(topic): Name,
+    method: Method,
+    uri: Uri,
+) -> Answer<Response> {
     if method == Method::HEAD {
         // It would take an event and not give it.
         let message = format!("'{}' does not take HEAD", uri.path());

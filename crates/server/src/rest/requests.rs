@@ -32,7 +32,7 @@ use crate::app::App;
         (status = 409, description = "the function, or its task, is not running", body = ErrorBody),
         (status = 422, description = "the function failed", body = ErrorBody),
     ))]
-pub async fn custom(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<Response> {
+pub(super) async fn custom(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<Response> {
     let task = Query::parse(request.uri(), &["task"])?.read("task", str::parse::<u32>)?.unwrap_or(0);
     let (head, body) = request.into_parts();
     let payload = body::read(&head.headers, body, app.config.max_produce_bytes).await?;
@@ -53,7 +53,7 @@ pub async fn custom(State(app): State<Arc<App>>, Name(name): Name, request: Requ
         (status = 409, description = "the function is not running", body = ErrorBody),
         (status = 422, description = "the function failed", body = ErrorBody),
     ))]
-pub async fn exec(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<()> {
+pub(super) async fn exec(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<()> {
     Query::parse(request.uri(), &[])?;
     let (head, body) = request.into_parts();
     let request: ExecRequest = body::json(&body::read(&head.headers, body, app.config.max_artifact_bytes).await?)?;

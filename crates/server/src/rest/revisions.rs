@@ -34,7 +34,7 @@ const MAX_ROLLBACK: usize = 4 << 10;
         (status = 404, description = "there is no function of this name", body = ErrorBody),
         (status = 413, description = "the body is too large", body = ErrorBody),
     ))]
-pub async fn update(
+pub(super) async fn update(
     State(app): State<Arc<App>>,
     Name(name): Name,
     ConnectInfo(client): ConnectInfo<SocketAddr>,
@@ -56,7 +56,11 @@ pub async fn update(
         (status = 404, description = "there is no function of this name", body = ErrorBody),
         (status = 409, description = "the function is stopped", body = ErrorBody),
     ))]
-pub async fn restart(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<Json<FunctionDescription>> {
+pub(super) async fn restart(
+    State(app): State<Arc<App>>,
+    Name(name): Name,
+    uri: Uri,
+) -> Answer<Json<FunctionDescription>> {
     Query::parse(&uri, &[])?;
     Ok(Json(app.functions.restart(name).await?))
 }
@@ -69,7 +73,11 @@ pub async fn restart(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) ->
         (status = 200, description = "the revisions", body = Vec<RevisionDescription>),
         (status = 404, description = "there is no function of this name", body = ErrorBody),
     ))]
-pub async fn list(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<Json<Vec<RevisionDescription>>> {
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Name(name): Name,
+    uri: Uri,
+) -> Answer<Json<Vec<RevisionDescription>>> {
     Query::parse(&uri, &[])?;
     Ok(Json(app.functions.revisions(name).await?))
 }
@@ -88,7 +96,11 @@ pub async fn list(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> An
         (status = 409, description = "the state of the revision is not kept", body = ErrorBody),
         (status = 410, description = "records that are to be processed again were dropped", body = ErrorBody),
     ))]
-pub async fn rollback(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<Json<RolledBack>> {
+pub(super) async fn rollback(
+    State(app): State<Arc<App>>,
+    Name(name): Name,
+    request: Request,
+) -> Answer<Json<RolledBack>> {
     Query::parse(request.uri(), &[])?;
     let (head, body) = request.into_parts();
     let rollback: RollbackRequest = body::json(&body::read(&head.headers, body, MAX_ROLLBACK).await?)?;

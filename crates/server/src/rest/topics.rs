@@ -21,7 +21,7 @@ const MAX_DESCRIPTION: usize = 64 << 10;
 /// The names of all topics.
 #[utoipa::path(get, path = "/api/v1/topics", operation_id = "list_topics", tag = openapi::TOPICS,
     responses((status = 200, description = "the names in order", body = Vec<String>)))]
-pub async fn list(State(app): State<Arc<App>>, uri: Uri) -> Answer<Json<Vec<String>>> {
+pub(super) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Answer<Json<Vec<String>>> {
     Query::parse(&uri, &[])?;
     Ok(Json(app.records.topics().await?))
 }
@@ -35,7 +35,11 @@ pub async fn list(State(app): State<Arc<App>>, uri: Uri) -> Answer<Json<Vec<Stri
         (status = 400, description = "the name or the body is not valid", body = ErrorBody),
         (status = 409, description = "a topic of this name exists", body = ErrorBody),
     ))]
-pub async fn create(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<Json<TopicDescription>> {
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    Name(name): Name,
+    request: Request,
+) -> Answer<Json<TopicDescription>> {
     Query::parse(request.uri(), &[])?;
     let (head, body) = request.into_parts();
     let body = body::read(&head.headers, body, MAX_DESCRIPTION).await?;
@@ -50,7 +54,11 @@ pub async fn create(State(app): State<Arc<App>>, Name(name): Name, request: Requ
         (status = 200, description = "the topic", body = TopicDescription),
         (status = 404, description = "there is no topic of this name", body = ErrorBody),
     ))]
-pub async fn describe(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<Json<TopicDescription>> {
+pub(super) async fn describe(
+    State(app): State<Arc<App>>,
+    Name(name): Name,
+    uri: Uri,
+) -> Answer<Json<TopicDescription>> {
     Query::parse(&uri, &[])?;
     Ok(Json(app.records.describe_topic(name).await?))
 }
@@ -63,7 +71,7 @@ pub async fn describe(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -
         (status = 404, description = "there is no topic of this name", body = ErrorBody),
         (status = 409, description = "a function uses it", body = ErrorBody),
     ))]
-pub async fn delete(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<()> {
+pub(super) async fn delete(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<()> {
     Query::parse(&uri, &[])?;
     Ok(app.records.delete_topic(name).await?)
 }

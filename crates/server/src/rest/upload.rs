@@ -24,7 +24,7 @@ const MAX_DESCRIPTION: usize = 1 << 20;
 /// A function and its artifact in one request.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the form for the published interface")]
-pub struct FunctionUpload {
+pub(super) struct FunctionUpload {
     /// The description; its `archive` may be left out.
     function: Function,
     /// The WebAssembly file.
@@ -34,7 +34,7 @@ pub struct FunctionUpload {
 /// A change of a function and its artifact in one request.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes the form for the published interface")]
-pub struct UpdateUpload {
+pub(super) struct UpdateUpload {
     /// The change.
     function: FunctionUpdate,
     /// The WebAssembly file.
@@ -42,7 +42,7 @@ pub struct UpdateUpload {
 }
 
 /// What the request asks for, and the archive that it brings or names.
-pub async fn asked<T: DeserializeOwned>(
+pub(super) async fn asked<T: DeserializeOwned>(
     app: &Arc<App>,
     client: SocketAddr,
     request: Request,
@@ -61,7 +61,7 @@ pub async fn asked<T: DeserializeOwned>(
 }
 
 /// Whether a body speaks of the function that the path names.
-pub fn check_named(named: &Option<String>, name: &str) -> Answer<()> {
+pub(super) fn check_named(named: &Option<String>, name: &str) -> Answer<()> {
     match named {
         Some(other) if other != name => {
             Err(Failure::invalid(format!("the body names the function '{other}', the path '{name}'")))

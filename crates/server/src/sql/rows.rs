@@ -15,50 +15,54 @@ use fnstream_core::{Error, Result};
 
 /// The columns of some rows. All have the same length.
 #[derive(Default)]
-pub struct Rows {
+pub(super) struct Rows {
     fields: Vec<Field>,
     columns: Vec<ArrayRef>,
 }
 
 impl Rows {
     /// Adds a column of text.
-    pub fn text<T: AsRef<str>>(self, name: &str, values: impl IntoIterator<Item = T>) -> Self {
+    pub(super) fn text<T: AsRef<str>>(self, name: &str, values: impl IntoIterator<Item = T>) -> Self {
         self.with(name, false, Arc::new(StringArray::from_iter_values(values)))
     }
 
     /// Adds a column of numbers.
-    pub fn u32(self, name: &str, values: impl IntoIterator<Item = u32>) -> Self {
+    pub(super) fn u32(self, name: &str, values: impl IntoIterator<Item = u32>) -> Self {
         self.with(name, false, Arc::new(UInt32Array::from_iter_values(values)))
     }
 
     /// Adds a column of numbers.
-    pub fn u64(self, name: &str, values: impl IntoIterator<Item = u64>) -> Self {
+    pub(super) fn u64(self, name: &str, values: impl IntoIterator<Item = u64>) -> Self {
         self.with(name, false, Arc::new(UInt64Array::from_iter_values(values)))
     }
 
     /// Adds a column of numbers, some of which may be missing.
-    pub fn optional_u64(self, name: &str, values: impl IntoIterator<Item = Option<u64>>) -> Self {
+    pub(super) fn optional_u64(self, name: &str, values: impl IntoIterator<Item = Option<u64>>) -> Self {
         self.with(name, true, Arc::new(UInt64Array::from_iter(values)))
     }
 
     /// Adds a column of bytes.
-    pub fn bytes<T: AsRef<[u8]>>(self, name: &str, values: impl IntoIterator<Item = T>) -> Self {
+    pub(super) fn bytes<T: AsRef<[u8]>>(self, name: &str, values: impl IntoIterator<Item = T>) -> Self {
         self.with(name, false, Arc::new(BinaryArray::from_iter_values(values)))
     }
 
     /// Adds a column of bytes, some of which may be missing.
-    pub fn optional_bytes<T: AsRef<[u8]>>(self, name: &str, values: impl IntoIterator<Item = Option<T>>) -> Self {
+    pub(super) fn optional_bytes<T: AsRef<[u8]>>(
+        self,
+        name: &str,
+        values: impl IntoIterator<Item = Option<T>>,
+    ) -> Self {
         self.with(name, true, Arc::new(BinaryArray::from_iter(values)))
     }
 
     /// Adds a column of moments, in milliseconds since the Unix epoch.
-    pub fn times(self, name: &str, values: impl IntoIterator<Item = i64>) -> Self {
+    pub(super) fn times(self, name: &str, values: impl IntoIterator<Item = i64>) -> Self {
         let times = TimestampMillisecondArray::from_iter_values(values).with_timezone("UTC");
         self.with(name, false, Arc::new(times))
     }
 
     /// The stream.
-    pub fn encode(self) -> Result<Vec<u8>> {
+    pub(super) fn encode(self) -> Result<Vec<u8>> {
         let schema = Arc::new(Schema::new(self.fields));
         let mut stream = Vec::new();
         let write = || {

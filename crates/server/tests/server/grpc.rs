@@ -25,14 +25,14 @@ use crate::support::{Fixture, LONG};
 
 /// The generated client, as any user of the proto has one.
 #[derive(Clone)]
-pub struct Grpc(pub FunctionStreamServiceClient<Channel>);
+pub(crate) struct Grpc(pub FunctionStreamServiceClient<Channel>);
 
-pub fn url(fixture: &Fixture) -> String {
+pub(crate) fn url(fixture: &Fixture) -> String {
     format!("http://{}", fixture.server.grpc_addr().unwrap())
 }
 
 /// A description with these inputs and one output.
-pub fn yaml(name: &str, inputs: &[&str], output: &str) -> String {
+pub(crate) fn yaml(name: &str, inputs: &[&str], output: &str) -> String {
     let inputs: Vec<_> = inputs.iter().map(|topic| format!("{{input-type: log, topic: {topic}}}")).collect();
     format!(
         "name: {name}\ntype: processor\ninput-groups:\n  - inputs: [{}]\noutputs:\n  - {{output-type: log, topic: {output}}}\n",
@@ -41,12 +41,12 @@ pub fn yaml(name: &str, inputs: &[&str], output: &str) -> String {
 }
 
 impl Grpc {
-    pub async fn of(fixture: &Fixture) -> Self {
+    pub(crate) async fn of(fixture: &Fixture) -> Self {
         let client = FunctionStreamServiceClient::connect(url(fixture)).await.unwrap();
         Grpc(client.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(2 * MAX_MESSAGE_BYTES))
     }
 
-    pub async fn try_create(&self, config: impl Into<Bytes>, artifact: Vec<u8>) -> Result<Response, Status> {
+    pub(crate) async fn try_create(&self, config: impl Into<Bytes>, artifact: Vec<u8>) -> Result<Response, Status> {
         let request = CreateFunctionRequest {
             config_bytes: config.into(),
             function_bytes: artifact.into(),
@@ -55,31 +55,31 @@ impl Grpc {
         self.create_as(request).await
     }
 
-    pub async fn create_as(&self, request: CreateFunctionRequest) -> Result<Response, Status> {
+    pub(crate) async fn create_as(&self, request: CreateFunctionRequest) -> Result<Response, Status> {
         self.0.clone().create_function(request).await.map(tonic::Response::into_inner)
     }
 
-    pub async fn create(&self, config: impl Into<Bytes>, artifact: Vec<u8>) -> Response {
+    pub(crate) async fn create(&self, config: impl Into<Bytes>, artifact: Vec<u8>) -> Response {
         self.try_create(config, artifact).await.unwrap()
     }
 
-    pub async fn start(&self, name: &str) -> Response {
+    pub(crate) async fn start(&self, name: &str) -> Response {
         self.0.clone().start_function(StartFunctionRequest { function_name: name.into() }).await.unwrap().into_inner()
     }
 
-    pub async fn stop(&self, name: &str) -> Response {
+    pub(crate) async fn stop(&self, name: &str) -> Response {
         self.0.clone().stop_function(StopFunctionRequest { function_name: name.into() }).await.unwrap().into_inner()
     }
 
-    pub async fn drop_function(&self, name: &str) -> Response {
+    pub(crate) async fn drop_function(&self, name: &str) -> Response {
         self.0.clone().drop_function(DropFunctionRequest { function_name: name.into() }).await.unwrap().into_inner()
     }
 
-    pub async fn sql(&self, sql: impl Into<String>) -> Response {
+    pub(crate) async fn sql(&self, sql: impl Into<String>) -> Response {
         self.0.clone().execute_sql(SqlRequest { sql: sql.into() }).await.unwrap().into_inner()
     }
 
-    pub async fn show(&self, filter: Option<&str>) -> Vec<FunctionInfo> {
+    pub(crate) async fn show(&self, filter: Option<&str>) -> Vec<FunctionInfo> {
         let request = ShowFunctionsRequest { filter: filter.map(str::to_owned) };
         let shown = self.0.clone().show_functions(request).await.unwrap().into_inner();
         assert_eq!(shown.status_code, 200, "{shown:?}");
@@ -87,7 +87,7 @@ impl Grpc {
     }
 
     /// Comes back when a function has that status.
-    pub async fn becomes(&self, name: &str, status: &str) {
+    pub(crate) async fn becomes(&self, name: &str, status: &str) {
         let until = Instant::now() + LONG;
         loop {
             let shown = self.show(Some(name)).await;
@@ -100,7 +100,7 @@ impl Grpc {
 }
 
 /// Status and code of an answer, and that its message says all that there is to say.
-pub fn refusal(response: &Response) -> (i32, &str) {
+pub(crate) fn refusal(response: &Response) -> (i32, &str) {
     assert!(response.message.contains(&format!("({}): {}", response.error_code, response.advice)), "{response:?}");
     assert!(!response.advice.is_empty() && response.data.is_none(), "{response:?}");
     (response.status_code, &response.error_code)

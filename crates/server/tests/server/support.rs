@@ -13,16 +13,16 @@ use fnstream_server::{Durability, Server, ServerConfig};
 use tempfile::TempDir;
 
 /// How long a test waits for what must come.
-pub const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// A running server, its folder and a client.
-pub struct Fixture {
+pub(crate) struct Fixture {
     pub server: Server,
     pub client: Client,
     pub folder: TempDir,
 }
 
-pub fn config(folder: &Path) -> ServerConfig {
+pub(crate) fn config(folder: &Path) -> ServerConfig {
     let mut config = ServerConfig::new(folder.join("data"));
     config.listen = "127.0.0.1:0".into();
     config.grpc_listen = Some("127.0.0.1:0".into());
@@ -32,11 +32,11 @@ pub fn config(folder: &Path) -> ServerConfig {
 }
 
 impl Fixture {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(|_| ()).await
     }
 
-    pub async fn with(change: impl FnOnce(&mut ServerConfig)) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(&mut ServerConfig)) -> Self {
         Self::open(tempfile::tempdir().unwrap(), change).await
     }
 
@@ -49,36 +49,40 @@ impl Fixture {
     }
 
     /// Ends the server orderly and starts another on the same folder.
-    pub async fn restart(self) -> Self {
+    pub(crate) async fn restart(self) -> Self {
         self.server.shutdown().await.unwrap();
         Self::open(self.folder, |_| ()).await
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.server.local_addr())
     }
 
     /// A function that runs the artifact, uploaded.
-    pub async fn function(&self, artifact: Vec<u8>, input: &str, output: &str) -> Function {
+    pub(crate) async fn function(&self, artifact: Vec<u8>, input: &str, output: &str) -> Function {
         let digest = self.client.upload_artifact(artifact).await.unwrap().digest;
         function(&format!("sha256:{digest}"), input, output)
     }
 
     /// Sends bytes as they are on a connection of their own and reads what is answered before it closes.
-    pub fn raw(&self, request: &[u8]) -> (u16, String) {
+    pub(crate) fn raw(&self, request: &[u8]) -> (u16, String) {
         let mut stream = self.connect();
         stream.write_all(request).unwrap();
         answer(&mut stream)
     }
 
-    pub fn connect(&self) -> TcpStream {
+    pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.server.local_addr()).unwrap();
         stream.set_read_timeout(Some(LONG)).unwrap();
         stream
     }
 
     /// Describes a function until it is as it must become: what it has committed is readable before it is counted.
-    pub async fn described(&self, name: &str, wanted: impl Fn(&FunctionDescription) -> bool) -> FunctionDescription {
+    pub(crate) async fn described(
+        &self,
+        name: &str,
+        wanted: impl Fn(&FunctionDescription) -> bool,
+    ) -> FunctionDescription {
         let until = Instant::now() + LONG;
         loop {
             let described = self.client.describe_function(name).await.unwrap();
@@ -90,7 +94,7 @@ impl Fixture {
     }
 
     /// Comes back when so many consumers wait at a topic.
-    pub async fn waiting(&self, topic: &str, count: u64) {
+    pub(crate) async fn waiting(&self, topic: &str, count: u64) {
         let until = Instant::now() + LONG;
         while self.client.describe_topic(topic).await.unwrap().waiting_consumers != count {
             assert!(Instant::now() < until, "not {count} consumers wait");
@@ -98,7 +102,7 @@ impl Fixture {
     }
 
     /// The names of the stored artifacts.
-    pub fn artifacts(&self) -> Vec<String> {
+    pub(crate) fn artifacts(&self) -> Vec<String> {
         let folder = self.folder.path().join("data/artifacts");
         let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.collect()
@@ -106,43 +110,43 @@ impl Fixture {
 }
 
 /// Status and body of an answer on a connection that the server closes.
-pub fn answer(stream: &mut TcpStream) -> (u16, String) {
+pub(crate) fn answer(stream: &mut TcpStream) -> (u16, String) {
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
-pub fn function(archive: &str, input: &str, output: &str) -> Function {
+pub(crate) fn function(archive: &str, input: &str, output: &str) -> Function {
     Function::new(archive, vec![input.into()], output)
 }
 
 /// The code of an error body.
-pub fn code(body: &str) -> String {
+pub(crate) fn code(body: &str) -> String {
     let body: ErrorBody = serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {body:?}"));
     assert!(!body.message.is_empty() && !body.advice.is_empty(), "{body:?}");
     body.code
 }
 
-pub fn within_long() -> ConsumeOptions {
+pub(crate) fn within_long() -> ConsumeOptions {
     ConsumeOptions { timeout: Some(LONG), ..ConsumeOptions::default() }
 }
 
-pub fn group(name: &str) -> ConsumeOptions {
+pub(crate) fn group(name: &str) -> ConsumeOptions {
     ConsumeOptions { group: Some(name.into()), ..within_long() }
 }
 
-pub fn now() -> ConsumeOptions {
+pub(crate) fn now() -> ConsumeOptions {
     ConsumeOptions { timeout: Some(Duration::ZERO), ..ConsumeOptions::default() }
 }
 
 /// A module that copies each record from its standard input to its standard output.
-pub fn echo() -> Vec<u8> {
+pub(crate) fn echo() -> Vec<u8> {
     copy_to(1)
 }
 
 /// A module that copies each record to its standard error and emits nothing.
-pub fn complain() -> Vec<u8> {
+pub(crate) fn complain() -> Vec<u8> {
     copy_to(2)
 }
 
@@ -157,7 +161,7 @@ fn copy_to(file: u32) -> Vec<u8> {
 }
 
 /// A module that copies each record, and traps at those that begin with an x.
-pub fn poison() -> Vec<u8> {
+pub(crate) fn poison() -> Vec<u8> {
     stdio(
         r#"(i32.store (i32.const 0) (i32.const 1024))
            (i32.store (i32.const 4) (i32.const 60000))
@@ -169,7 +173,7 @@ pub fn poison() -> Vec<u8> {
 }
 
 /// A module that traps at each record.
-pub fn trap() -> Vec<u8> {
+pub(crate) fn trap() -> Vec<u8> {
     stdio("unreachable")
 }
 

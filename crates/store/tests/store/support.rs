@@ -28,22 +28,22 @@ use fnstream_core::waker::Waker;
 use fnstream_frame::{FrameBuilder, RecordRef};
 use fnstream_store::{Store, StoreOptions};
 
-pub const ALL: PollLimit = PollLimit { records: usize::MAX, bytes: usize::MAX };
+pub(crate) const ALL: PollLimit = PollLimit { records: usize::MAX, bytes: usize::MAX };
 
 /// Small memory, so that many can be open.
-pub fn options() -> StoreOptions {
+pub(crate) fn options() -> StoreOptions {
     StoreOptions { block_cache_bytes: 4 << 20, write_buffer_bytes: 8 << 20, ..StoreOptions::default() }
 }
 
-pub fn open(dir: &Path) -> Store {
+pub(crate) fn open(dir: &Path) -> Store {
     Store::open(dir, options()).unwrap()
 }
 
-pub fn at(topic: &str, partition: u32) -> TopicPartition {
+pub(crate) fn at(topic: &str, partition: u32) -> TopicPartition {
     TopicPartition::new(topic, partition)
 }
 
-pub fn frame<V: AsRef<[u8]>>(values: impl IntoIterator<Item = V>) -> FrameBuilder {
+pub(crate) fn frame<V: AsRef<[u8]>>(values: impl IntoIterator<Item = V>) -> FrameBuilder {
     let mut frame = FrameBuilder::new();
     for value in values {
         frame.push(RecordRef::new(value.as_ref()));
@@ -52,21 +52,21 @@ pub fn frame<V: AsRef<[u8]>>(values: impl IntoIterator<Item = V>) -> FrameBuilde
 }
 
 /// Appends and waits for the answer.
-pub fn append(store: &Store, topic: &str, partition: Option<u32>, frame: &FrameBuilder) -> Result<Appended> {
+pub(crate) fn append(store: &Store, topic: &str, partition: Option<u32>, frame: &FrameBuilder) -> Result<Appended> {
     let (tell, told) = channel();
     store.append(topic, partition, frame.to_bytes(), Box::new(move |done| tell.send(done).unwrap()));
     told.recv().unwrap()
 }
 
 /// Commits and waits for the answer.
-pub fn commit(committer: &dyn Committer, epoch: FrozenEpoch) -> CommitResult {
+pub(crate) fn commit(committer: &dyn Committer, epoch: FrozenEpoch) -> CommitResult {
     let (tell, told) = channel();
     committer.commit(Arc::new(epoch), Box::new(move |done| tell.send(done).unwrap()));
     told.recv().unwrap()
 }
 
 /// The values of a partition from its earliest position on, with their positions.
-pub fn read_all(store: &Store, partition: &TopicPartition, limit: PollLimit) -> Vec<(u128, Vec<u8>)> {
+pub(crate) fn read_all(store: &Store, partition: &TopicPartition, limit: PollLimit) -> Vec<(u128, Vec<u8>)> {
     let info = store.topic(&partition.topic.name).unwrap();
     let mut next = info.partitions[partition.partition as usize].earliest;
     let mut values = Vec::new();
@@ -80,20 +80,20 @@ pub fn read_all(store: &Store, partition: &TopicPartition, limit: PollLimit) -> 
     values
 }
 
-pub fn values(store: &Store, partition: &TopicPartition) -> Vec<String> {
+pub(crate) fn values(store: &Store, partition: &TopicPartition) -> Vec<String> {
     read_all(store, partition, ALL).into_iter().map(|(_, value)| String::from_utf8(value).unwrap()).collect()
 }
 
-pub fn task(function: u32, index: u32) -> TaskId {
+pub(crate) fn task(function: u32, index: u32) -> TaskId {
     TaskId::new(FunctionId(function), index)
 }
 
-pub fn assignment(task: TaskId) -> Assignment {
+pub(crate) fn assignment(task: TaskId) -> Assignment {
     Assignment { task, lease: 1, inputs: Vec::new() }
 }
 
 /// Takes a task over with the deltas that its store does not have.
-pub fn acquire(store: &Store, task: TaskId, applied: Option<&Marker>) -> (Acquired, Vec<(Marker, Delta)>) {
+pub(crate) fn acquire(store: &Store, task: TaskId, applied: Option<&Marker>) -> (Acquired, Vec<(Marker, Delta)>) {
     let mut replayed = Vec::new();
     let acquired = store
         .committer()
@@ -105,12 +105,18 @@ pub fn acquire(store: &Store, task: TaskId, applied: Option<&Marker>) -> (Acquir
     (acquired, replayed)
 }
 
-pub fn outbox(topic: &str, partition: u32, frame: &FrameBuilder) -> OutboxBatch {
+pub(crate) fn outbox(topic: &str, partition: u32, frame: &FrameBuilder) -> OutboxBatch {
     OutboxBatch { topic: topic.into(), partition, records: frame.len() as u32, frame: frame.to_bytes().into() }
 }
 
 /// An epoch that says of its positions only its own number.
-pub fn epoch(task: TaskId, generation: Generation, number: u64, delta: Delta, outbox: Vec<OutboxBatch>) -> FrozenEpoch {
+pub(crate) fn epoch(
+    task: TaskId,
+    generation: Generation,
+    number: u64,
+    delta: Delta,
+    outbox: Vec<OutboxBatch>,
+) -> FrozenEpoch {
     let progress = Progress {
         epoch: Epoch(number),
         positions: [(at("in", task.index), Position(number.into()))].into(),
@@ -121,13 +127,13 @@ pub fn epoch(task: TaskId, generation: Generation, number: u64, delta: Delta, ou
     FrozenEpoch { task, generation, progress, delta, outbox, watermarks: Vec::new() }
 }
 
-pub fn put(key: &str, value: &str) -> Delta {
+pub(crate) fn put(key: &str, value: &str) -> Delta {
     let mut delta = Delta::new();
     delta.write(key.as_bytes(), Write::Put(Bytes::copy_from_slice(value.as_bytes())));
     delta
 }
 
-pub fn spec(name: &str) -> FunctionSpec {
+pub(crate) fn spec(name: &str) -> FunctionSpec {
     FunctionSpec {
         name: name.into(),
         artifact: "0".repeat(64),
@@ -141,7 +147,7 @@ pub fn spec(name: &str) -> FunctionSpec {
 /// Copies a folder as a crash would leave it: what the process has handed to the operating system, nothing else.
 ///
 /// A crash is one moment and a copy is not: when files came or went meanwhile, it is made anew.
-pub fn copy_folder(from: &Path, to: &Path) {
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     loop {
         let before = files(from);
         let copied = before.iter().try_for_each(|file| {
@@ -175,7 +181,7 @@ fn files(folder: &Path) -> BTreeSet<PathBuf> {
 }
 
 /// Gives the next records of a partition to a group, at most so many; answers where the group goes on, if there are any.
-pub fn give(store: &Store, group: &str, partition: &TopicPartition, records: usize) -> Result<Option<Position>> {
+pub(crate) fn give(store: &Store, group: &str, partition: &TopicPartition, records: usize) -> Result<Option<Position>> {
     let limit = PollLimit { records, ..ALL };
     Ok(match store.groups().take(group, std::slice::from_ref(partition), limit, Waker::noop())? {
         Taking::Taken(taken) => {
@@ -187,7 +193,7 @@ pub fn give(store: &Store, group: &str, partition: &TopicPartition, records: usi
 }
 
 /// Short ways to what the store's seams do.
-pub trait Shorthand {
+pub(crate) trait Shorthand {
     fn create_topic(&self, name: &str, partitions: u32, retention: Retention) -> Result<()>;
     /// Makes a topic that is kept for ever unless there is one; answers whether it was made.
     fn ensure_topic(&self, name: &str, partitions: u32) -> Result<bool>;

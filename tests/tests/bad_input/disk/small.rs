@@ -22,7 +22,7 @@ const SIZE: &str = "size=192m";
 const FULL: u64 = 1 << 10;
 
 /// A server and its disk.
-pub struct SmallDisk {
+pub(super) struct SmallDisk {
     folder: TempDir,
     kind: Kind,
     options: ServerOptions,
@@ -38,7 +38,7 @@ enum Kind {
 }
 
 impl SmallDisk {
-    pub fn new() -> Result<SmallDisk> {
+    pub(super) fn new() -> Result<SmallDisk> {
         let folder = tempfile::tempdir()?;
         let disk = folder.path().join("disk");
         std::fs::create_dir(&disk)?;
@@ -60,11 +60,11 @@ impl SmallDisk {
     }
 
     /// A folder on another disk.
-    pub fn folder(&self) -> &Path {
+    pub(super) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    pub async fn start(&mut self) -> Result<Client> {
+    pub(super) async fn start(&mut self) -> Result<Client> {
         let server = Server::spawn(&self.options, &self.disk().join("data"))?;
         let url = server.listening().await?;
         let url = url.with_context(|| server.last_words())?;
@@ -73,7 +73,7 @@ impl SmallDisk {
     }
 
     /// Ends the server orderly and starts it again.
-    pub async fn restart(&mut self) -> Result<Client> {
+    pub(super) async fn restart(&mut self) -> Result<Client> {
         let mut server = self.server.take().context("the server does not run")?;
         server.terminate()?;
         let status = server.ended().await?;
@@ -82,7 +82,7 @@ impl SmallDisk {
     }
 
     /// Takes all space.
-    pub fn fill(&self) -> Result<()> {
+    pub(super) fn fill(&self) -> Result<()> {
         if self.kind == Kind::Limited {
             return self.limit();
         }
@@ -95,7 +95,7 @@ impl SmallDisk {
     }
 
     /// Gives the space back; answers a client when the server had to be started again.
-    pub async fn free(&mut self) -> Result<Option<Client>> {
+    pub(super) async fn free(&mut self) -> Result<Option<Client>> {
         match self.kind {
             Kind::Mounted => {
                 std::fs::remove_file(self.filler())?;
@@ -109,7 +109,7 @@ impl SmallDisk {
     }
 
     /// With which code a write is refused while there is no space.
-    pub fn code(&self) -> ErrorCode {
+    pub(super) fn code(&self) -> ErrorCode {
         match self.kind {
             Kind::Mounted => ErrorCode::StorageFull,
             Kind::Limited => ErrorCode::Storage,

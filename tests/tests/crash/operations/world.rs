@@ -30,7 +30,7 @@ const TOPICS: [&str; 3] = ["t0", "t1", "t2"];
 
 /// A change that is asked for.
 #[derive(Debug, Clone)]
-pub enum Change {
+pub(super) enum Change {
     CreateFunction { name: String, archive: PathBuf, output: String },
     DeleteFunction { name: String },
     Stop { name: String },
@@ -48,7 +48,7 @@ struct Known {
 }
 
 /// What is there.
-pub struct World {
+pub(super) struct World {
     folder: PathBuf,
     input: Vec<Record>,
     functions: BTreeMap<String, Known>,
@@ -59,7 +59,7 @@ pub struct World {
 
 impl Change {
     /// About how long it takes until it is answered.
-    pub fn typical(&self) -> Duration {
+    pub(super) fn typical(&self) -> Duration {
         Duration::from_millis(match self {
             // It compiles, unless the artifact is known.
             Change::CreateFunction { .. } => 150,
@@ -70,7 +70,7 @@ impl Change {
     }
 
     /// Asks for it.
-    pub async fn ask(&self, client: &Client) -> Result<(), ClientError> {
+    pub(super) async fn ask(&self, client: &Client) -> Result<(), ClientError> {
         match self {
             Change::CreateFunction { name, archive, output } => {
                 let asked = function(&archive.to_string_lossy(), INPUT, output, 1);
@@ -94,7 +94,7 @@ impl Change {
 
 impl World {
     /// A world with nothing in it but the input, which is filled.
-    pub async fn new(client: &Client, folder: &Path) -> Result<World> {
+    pub(super) async fn new(client: &Client, folder: &Path) -> Result<World> {
         let mut input = Vec::new();
         client.create_topic(INPUT, &TopicRequest::default()).await?;
         for n in 0..RECORDS {
@@ -108,7 +108,7 @@ impl World {
     }
 
     /// A change that is possible.
-    pub fn choose(&mut self, rng: &mut StdRng) -> Result<Change> {
+    pub(super) fn choose(&mut self, rng: &mut StdRng) -> Result<Change> {
         if rng.random_bool(0.1) {
             return Ok(Change::Upload { archive: self.new_archive(true)? });
         }
@@ -152,7 +152,7 @@ impl World {
 
     /// Looks at everything: nothing is half there, what was answered is done, and nothing else has changed. Answers
     /// whether the change was done, and remembers it.
-    pub async fn observe(&mut self, client: &Client, change: &Change, answered: bool) -> Result<bool> {
+    pub(super) async fn observe(&mut self, client: &Client, change: &Change, answered: bool) -> Result<bool> {
         let functions = functions(client).await?;
         let topics = topics(client).await?;
         let (before, mut after) =
@@ -177,7 +177,7 @@ impl World {
     }
 
     /// The folder of artifacts has what functions need, and nothing else: what killed requests left is swept.
-    pub async fn check_artifacts(&self, client: &Client, data_dir: &Path) -> Result<()> {
+    pub(super) async fn check_artifacts(&self, client: &Client, data_dir: &Path) -> Result<()> {
         // A create that is refused sweeps before it answers. So nobody has to wait for the next sweep by the clock.
         let garbage = self.folder.join("garbage.wasm");
         std::fs::write(&garbage, b"no wasm")?;
@@ -199,7 +199,7 @@ impl World {
     }
 
     /// Every name can be deleted and made again, and what is made again begins from nothing.
-    pub async fn everything_can_be_made_anew(&mut self, client: &Client) -> Result<()> {
+    pub(super) async fn everything_can_be_made_anew(&mut self, client: &Client) -> Result<()> {
         for name in FUNCTIONS {
             if let Some(known) = self.functions.remove(name) {
                 client.start_function(name).await?;

@@ -24,14 +24,14 @@ const MAX_IN_FLIGHT: usize = 1024;
 
 /// Appends that are not durable yet.
 #[derive(Default)]
-pub struct InFlight {
+pub(super) struct InFlight {
     state: Mutex<(usize, Option<Error>)>,
     changed: Condvar,
 }
 
 impl InFlight {
     /// Waits until there is room for one more.
-    pub fn begin(&self) -> Result {
+    pub(super) fn begin(&self) -> Result {
         let mut state = self.state.lock();
         self.changed.wait_while(&mut state, |(count, error)| *count >= MAX_IN_FLIGHT && error.is_none());
         if let Some(error) = &state.1 {
@@ -42,7 +42,7 @@ impl InFlight {
     }
 
     /// One is durable or failed.
-    pub fn end(&self, error: Option<Error>) {
+    pub(super) fn end(&self, error: Option<Error>) {
         let mut state = self.state.lock();
         state.0 -= 1;
         state.1 = state.1.take().or(error);
@@ -50,7 +50,7 @@ impl InFlight {
     }
 
     /// Waits until all are durable.
-    pub fn wait(&self) -> Result {
+    pub(super) fn wait(&self) -> Result {
         let mut state = self.state.lock();
         self.changed.wait_while(&mut state, |(count, _)| *count > 0);
         state.1.clone().map_or(Ok(()), |error| Err(error.into()))
@@ -58,13 +58,13 @@ impl InFlight {
 }
 
 /// Tells that something was appended to one of some partitions.
-pub struct Progress {
+pub(super) struct Progress {
     happened: Arc<(Mutex<bool>, Condvar)>,
     _watches: Vec<Box<dyn Watch>>,
 }
 
 impl Progress {
-    pub fn watch(store: &Store, partitions: &[TopicPartition]) -> Result<Self> {
+    pub(super) fn watch(store: &Store, partitions: &[TopicPartition]) -> Result<Self> {
         let happened = Arc::new((Mutex::new(false), Condvar::new()));
         let mut watches = Vec::new();
         for partition in partitions {
@@ -79,7 +79,7 @@ impl Progress {
     }
 
     /// Waits until something was appended since the last call; false when nothing was within the time.
-    pub fn wait(&self, time: Duration) -> bool {
+    pub(super) fn wait(&self, time: Duration) -> bool {
         let mut happened = self.happened.0.lock();
         self.happened.1.wait_while_for(&mut happened, |happened| !*happened, time);
         std::mem::take(&mut happened)
@@ -87,7 +87,7 @@ impl Progress {
 }
 
 /// Reads all partitions of a topic from the beginning.
-pub struct Reader {
+pub(super) struct Reader {
     topics: Arc<dyn Topics>,
     partitions: Vec<(TopicPartition, Position)>,
     next: usize,
@@ -95,7 +95,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub fn open(store: &Store, partitions: &[TopicPartition]) -> Result<Self> {
+    pub(super) fn open(store: &Store, partitions: &[TopicPartition]) -> Result<Self> {
         Ok(Reader {
             topics: store.topics(),
             partitions: partitions.iter().map(|p| (p.clone(), Position::START)).collect(),

@@ -137,14 +137,14 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub fn hand_in(&mut self, process: u32, epoch: Arc<FrozenEpoch>, done: CommitDone) {
+    pub(super) fn hand_in(&mut self, process: u32, epoch: Arc<FrozenEpoch>, done: CommitDone) {
         let info =
             PendingCommit { process, task: epoch.task, epoch: epoch.progress.epoch, generation: epoch.generation };
         self.queue.push_back(Queued { info, epoch, done, doomed: None });
     }
 
     /// Resolves the first `count` commits of a process together; the answers are for the caller to give.
-    pub fn resolve(&mut self, process: u32, count: usize, outcome: Outcome) -> Vec<(PendingCommit, Answer)> {
+    pub(super) fn resolve(&mut self, process: u32, count: usize, outcome: Outcome) -> Vec<(PendingCommit, Answer)> {
         let group = self.take(process, count);
         let standings = self.standings(&group);
         let vetoed = standings.iter().any(|s| matches!(s, Standing::Vetoes(..)));
@@ -176,7 +176,7 @@ impl Ledger {
 
     /// Takes all commits of a process that died out of the queue and commits those that `survives` names, as far as the
     /// order within each task allows. What is answered is for the caller to forget, outside any lock.
-    pub fn crash(&mut self, process: u32, mut survives: impl FnMut(&PendingCommit) -> bool) -> Vec<Queued> {
+    pub(super) fn crash(&mut self, process: u32, mut survives: impl FnMut(&PendingCommit) -> bool) -> Vec<Queued> {
         let group = self.take(process, usize::MAX);
         let mut failed = BTreeSet::new();
         for queued in &group {

@@ -49,7 +49,7 @@ pub(super) struct Groups {
 
 impl Groups {
     /// Puts a process into a group; answers its membership's id and the membership that it replaces.
-    pub fn join(
+    pub(super) fn join(
         &mut self,
         process: u32,
         subscription: Subscription,
@@ -70,7 +70,7 @@ impl Groups {
     }
 
     /// Takes a membership out of its group, if it is still the one of its process.
-    pub fn leave(&mut self, process: u32, function: FunctionId, id: u64) -> Option<Member> {
+    pub(super) fn leave(&mut self, process: u32, function: FunctionId, id: u64) -> Option<Member> {
         let group = self.groups.get_mut(&function)?;
         if group.members.get(&process)?.id != id {
             return None;
@@ -80,7 +80,7 @@ impl Groups {
     }
 
     /// Takes a process out of all groups.
-    pub fn remove_process(&mut self, process: u32) -> Vec<Member> {
+    pub(super) fn remove_process(&mut self, process: u32) -> Vec<Member> {
         self.free_all(process, None);
         self.groups.values_mut().filter_map(|group| group.members.remove(&process)).collect()
     }
@@ -95,16 +95,16 @@ impl Groups {
         }
     }
 
-    pub fn slot(&self, task: TaskId) -> Slot {
+    pub(super) fn slot(&self, task: TaskId) -> Slot {
         self.slots.get(&task).copied().unwrap_or_default()
     }
 
-    pub fn listener(&self, process: u32, function: FunctionId) -> Option<Arc<dyn AssignmentListener>> {
+    pub(super) fn listener(&self, process: u32, function: FunctionId) -> Option<Arc<dyn AssignmentListener>> {
         Some(self.groups.get(&function)?.members.get(&process)?.listener.clone())
     }
 
     /// The tasks that a function's inputs make.
-    pub fn tasks(&self, function: FunctionId, topics: &Topics) -> Result<Vec<TaskId>> {
+    pub(super) fn tasks(&self, function: FunctionId, topics: &Topics) -> Result<Vec<TaskId>> {
         Ok(self.inputs(function, topics)?.into_keys().map(|index| TaskId::new(function, index)).collect())
     }
 
@@ -116,7 +116,7 @@ impl Groups {
     }
 
     /// Gives a free task to a process.
-    pub fn assign(&mut self, task: TaskId, process: u32, topics: &Topics) -> Result<Assignment> {
+    pub(super) fn assign(&mut self, task: TaskId, process: u32, topics: &Topics) -> Result<Assignment> {
         let inputs = self.inputs(task.function, topics)?.remove(&task.index).unwrap_or_default();
         let slot = self.slots.entry(task).or_default();
         slot.lease += 1;
@@ -126,7 +126,7 @@ impl Groups {
     }
 
     /// A process says that it gave up a task; `false` when the task was taken from it meanwhile.
-    pub fn give_up(&mut self, task: TaskId, lease: u64) -> bool {
+    pub(super) fn give_up(&mut self, task: TaskId, lease: u64) -> bool {
         let Some(slot) = self.slots.get_mut(&task).filter(|s| s.lease == lease && s.revoking) else { return false };
         slot.holder = None;
         slot.revoking = false;
@@ -134,7 +134,7 @@ impl Groups {
     }
 
     /// Whether the assignment is the task's latest and not over.
-    pub fn is_current(&self, task: TaskId, lease: u64, process: u32) -> bool {
+    pub(super) fn is_current(&self, task: TaskId, lease: u64, process: u32) -> bool {
         let slot = self.slot(task);
         slot.lease == lease && slot.holder == Some(process)
     }

@@ -58,7 +58,7 @@ impl fmt::Debug for Weather {
 
 impl Weather {
     /// Refuses while the broker is away.
-    pub fn check_reachable(&self) -> Result<()> {
+    pub(super) fn check_reachable(&self) -> Result<()> {
         if self.away { Err(Error::new(ErrorCode::Unavailable, "the broker cannot be reached")) } else { Ok(()) }
     }
 }

@@ -31,7 +31,7 @@ impl Call {
     }
 
     /// Whether it tells a listener of that function's tasks.
-    pub fn tells_of(&self, function: FunctionId) -> bool {
+    pub(super) fn tells_of(&self, function: FunctionId) -> bool {
         match self {
             Call::Assigned(_, assignment) => assignment.task.function == function,
             Call::Revoked(_, task, _) | Call::Lost(_, task) => task.function == function,
@@ -60,7 +60,7 @@ pub(super) struct Processes {
 
 impl Processes {
     /// Begins a connection; ends the one before.
-    pub fn connect(&mut self, process: u32, stale_lookups: u32) -> (u64, VecDeque<Call>) {
+    pub(super) fn connect(&mut self, process: u32, stale_lookups: u32) -> (u64, VecDeque<Call>) {
         self.last_session += 1;
         let slot = self.all.entry(process).or_default();
         slot.stale_lookups = stale_lookups;
@@ -69,27 +69,27 @@ impl Processes {
         (self.last_session, std::mem::take(&mut slot.calls))
     }
 
-    pub fn is_alive(&self, process: u32, session: u64) -> bool {
+    pub(super) fn is_alive(&self, process: u32, session: u64) -> bool {
         self.all.get(&process).is_some_and(|p| p.session == Some(session))
     }
 
-    pub fn get(&mut self, process: u32) -> &mut Process {
+    pub(super) fn get(&mut self, process: u32) -> &mut Process {
         self.all.entry(process).or_default()
     }
 
-    pub fn tell(&mut self, process: u32, call: Call) {
+    pub(super) fn tell(&mut self, process: u32, call: Call) {
         let slot = self.get(process);
         if slot.session.is_some() {
             slot.calls.push_back(call);
         }
     }
 
-    pub fn numbers(&self) -> Vec<u32> {
+    pub(super) fn numbers(&self) -> Vec<u32> {
         self.all.keys().copied().collect()
     }
 
     /// Whether nothing waits to be told to a process.
-    pub fn has_heard_all(&self, process: u32) -> bool {
+    pub(super) fn has_heard_all(&self, process: u32) -> bool {
         self.all.get(&process).is_none_or(|slot| slot.calls.is_empty() && !slot.calling)
     }
 

@@ -60,19 +60,19 @@ struct Input {
 
 impl Sources {
     /// The wakers of those who are to look at a partition that has something new.
-    pub fn woken<'a>(&'a self, at: &'a TopicPartition, topics: &'a Topics) -> impl Iterator<Item = Waker> + 'a {
+    pub(super) fn woken<'a>(&'a self, at: &'a TopicPartition, topics: &'a Topics) -> impl Iterator<Item = Waker> + 'a {
         let news = move |input: &Input| {
             input.input.partition == *at && (!self.prefetch || topics.get(at).is_ok_and(|p| input.has_watermark(p)))
         };
         self.all.values().filter(move |reader| reader.inputs.iter().any(news)).map(|reader| reader.waker.clone())
     }
 
-    pub fn wakers(&self) -> Vec<Waker> {
+    pub(super) fn wakers(&self) -> Vec<Waker> {
         self.all.values().map(|reader| reader.waker.clone()).collect()
     }
 
     /// The sources that lack something.
-    pub fn undelivered(&self, topics: &Topics) -> Vec<u64> {
+    pub(super) fn undelivered(&self, topics: &Topics) -> Vec<u64> {
         let lacks = |input: &Input| {
             input.visible < EVERYTHING && topics.get(&input.input.partition).is_ok_and(|p| input.end != Some(p.end))
         };
@@ -82,7 +82,7 @@ impl Sources {
     }
 
     /// Brings a source what it lacks; its waker, when it has something now that it had not.
-    pub fn deliver(&mut self, source: u64, topics: &Topics, fetch: Fetch) -> Option<Waker> {
+    pub(super) fn deliver(&mut self, source: u64, topics: &Topics, fetch: Fetch) -> Option<Waker> {
         let reader = self.all.get_mut(&source)?;
         let mut news = false;
         for input in &mut reader.inputs {
@@ -143,7 +143,7 @@ pub(super) struct MemSource {
 }
 
 impl MemSource {
-    pub fn open(client: &MemClient, assignment: &Assignment, from: &Positions, waker: Waker) -> Result<Self> {
+    pub(super) fn open(client: &MemClient, assignment: &Assignment, from: &Positions, waker: Waker) -> Result<Self> {
         let (process, session) = (client.process, client.session);
         let mut state = client.shared.state.lock();
         state.look_up(process, session)?;

@@ -38,12 +38,12 @@ impl Landings {
     }
 
     /// What a process sends is lost with it.
-    pub fn forget(&mut self, process: u32) {
+    pub(super) fn forget(&mut self, process: u32) {
         self.0.retain(|(of, ..)| *of != process);
     }
 
     /// What an owner before has sent of a task is refused, what the new owner itself has sent arrives first.
-    pub fn settle(&mut self, process: u32, task: TaskId) -> Vec<Landing> {
+    pub(super) fn settle(&mut self, process: u32, task: TaskId) -> Vec<Landing> {
         let (of_task, others) = std::mem::take(&mut self.0).into_iter().partition(|(_, of, _)| *of == task);
         self.0 = others;
         let of_task: VecDeque<(u32, TaskId, Landing)> = of_task;

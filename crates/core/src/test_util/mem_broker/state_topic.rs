@@ -46,19 +46,19 @@ pub(super) struct StateTopic {
 
 impl StateTopic {
     /// Up to which epoch the changelog is not needed any more.
-    pub fn complete_to(&self) -> Epoch {
+    pub(super) fn complete_to(&self) -> Epoch {
         self.marker.epoch
     }
 
     /// Lands the deletion of ranges of an apply.
-    pub fn land_ranges(&mut self, delta: &Delta, epoch: Epoch) {
+    pub(super) fn land_ranges(&mut self, delta: &Delta, epoch: Epoch) {
         for range in delta.ranges() {
             self.entries.retain(|key, entry| entry.reaches_to >= epoch || !range.contains(key));
         }
     }
 
     /// Lands one write of an apply that reaches to an epoch.
-    pub fn land(&mut self, key: &Bytes, write: &Write, epoch: Epoch) {
+    pub(super) fn land(&mut self, key: &Bytes, write: &Write, epoch: Epoch) {
         let before = self.entries.get(key);
         if before.is_some_and(|entry| entry.reaches_to >= epoch) {
             return;
@@ -75,7 +75,7 @@ impl StateTopic {
     }
 
     /// Everything up to the marker has landed.
-    pub fn close(&mut self, marker: &Marker) {
+    pub(super) fn close(&mut self, marker: &Marker) {
         if marker.epoch > self.marker.epoch {
             self.marker = marker.clone();
         }
@@ -83,7 +83,7 @@ impl StateTopic {
 
     /// The pieces that a store still needs before the changelog after the topic's marker: all of them, or those behind the
     /// place up to which it has them already.
-    pub fn pieces(&self, applied: Option<&Marker>) -> Vec<(Marker, Delta)> {
+    pub(super) fn pieces(&self, applied: Option<&Marker>) -> Vec<(Marker, Delta)> {
         if self.marker == Marker::default() {
             return Vec::new();
         }
@@ -115,7 +115,7 @@ impl StateTopic {
     }
 
     /// What a delta of the changelog is to a store that was filled from here.
-    pub fn over(&self, delta: &Delta, epoch: Epoch) -> Delta {
+    pub(super) fn over(&self, delta: &Delta, epoch: Epoch) -> Delta {
         let mut over = Delta::new();
         let ahead = |key: &Bytes| self.entries.get(key).filter(|entry| entry.reaches_to >= epoch);
         for range in delta.ranges() {

@@ -80,7 +80,7 @@ impl Default for TaskLog {
 
 impl TaskLog {
     /// Gives the next generation.
-    pub fn take_over(&mut self, lease: u64) -> Generation {
+    pub(super) fn take_over(&mut self, lease: u64) -> Generation {
         self.generation.0 += 1;
         self.broken = None;
         self.leases.insert(self.generation, lease);
@@ -88,46 +88,46 @@ impl TaskLog {
     }
 
     /// Makes the present generation stale without giving another.
-    pub fn fence(&mut self) {
+    pub(super) fn fence(&mut self) {
         self.generation.0 += 1;
     }
 
     /// Whether anybody has taken the task over or placed it.
-    pub fn is_known(&self) -> bool {
+    pub(super) fn is_known(&self) -> bool {
         self.generation > Generation(0) || self.placed
     }
 
     /// The same past for a task of another id, which nobody has taken over yet.
-    pub fn copy(&self) -> TaskLog {
+    pub(super) fn copy(&self) -> TaskLog {
         let entries = self.entries.clone();
         let (progress, end) = (self.progress.clone(), self.end);
         TaskLog { progress, entries, end, placed: true, ..TaskLog::default() }
     }
 
     /// The task stands elsewhere, its state stays.
-    pub fn place(&mut self, progress: Progress) {
+    pub(super) fn place(&mut self, progress: Progress) {
         self.progress = progress;
         self.placed = true;
     }
 
-    pub fn append(&mut self, generation: Generation, progress: Progress, delta: &Delta) {
+    pub(super) fn append(&mut self, generation: Generation, progress: Progress, delta: &Delta) {
         self.entries.push(Entry { position: self.end, epoch: progress.epoch, delta: delta.encode().into() });
         self.end += 2;
         self.progress = progress;
         self.committed_by = generation;
     }
 
-    pub fn skip(&mut self) {
+    pub(super) fn skip(&mut self) {
         self.end += 1;
     }
 
     /// Where the log goes on after everything committed.
-    pub fn log_end(&self) -> Bytes {
+    pub(super) fn log_end(&self) -> Bytes {
         place(self.end)
     }
 
     /// The deltas that a store of that marker does not have, each with the marker of a store that has it.
-    pub fn after(&self, applied: Option<&Marker>) -> Result<Vec<(Marker, Delta)>> {
+    pub(super) fn after(&self, applied: Option<&Marker>) -> Result<Vec<(Marker, Delta)>> {
         let complete_to = self.topic.complete_to();
         let mut deltas = Vec::new();
         let from = match applied.filter(|applied| !state_topic::is_begun(applied) && applied.epoch >= complete_to) {
@@ -145,7 +145,7 @@ impl TaskLog {
     }
 
     /// Brings the state topic up to what a store already has: its owner before may have died between the two.
-    pub fn catch_up(&mut self, applied: Option<&Marker>) -> Result<()> {
+    pub(super) fn catch_up(&mut self, applied: Option<&Marker>) -> Result<()> {
         let Some(applied) = applied.filter(|applied| self.lacks(applied)) else { return Ok(()) };
         for index in 0..self.entries.partition_point(|entry| entry.epoch <= applied.epoch) {
             let entry = &self.entries[index];
@@ -158,12 +158,12 @@ impl TaskLog {
     }
 
     /// Whether a store of that marker is ahead of the state topic.
-    pub fn lacks(&self, marker: &Marker) -> bool {
+    pub(super) fn lacks(&self, marker: &Marker) -> bool {
         marker.epoch > self.topic.complete_to()
     }
 
     /// Something arrives at the state topic.
-    pub fn land(&mut self, landing: Landing) {
+    pub(super) fn land(&mut self, landing: Landing) {
         match landing {
             Landing::Ranges(delta, marker) => self.topic.land_ranges(&delta, marker.epoch),
             Landing::Write(key, write, marker) => self.topic.land(&key, &write, marker.epoch),
@@ -175,7 +175,7 @@ impl TaskLog {
     }
 
     /// The state that all deltas together make.
-    pub fn state(&self) -> Result<Model> {
+    pub(super) fn state(&self) -> Result<Model> {
         let mut state = Model::new();
         for (_, delta) in self.after(None)? {
             model::apply(&mut state, &delta);
@@ -184,7 +184,7 @@ impl TaskLog {
     }
 
     /// Replaces the entries up to `through` by one.
-    pub fn compact(&mut self, through: Epoch) -> Result<()> {
+    pub(super) fn compact(&mut self, through: Epoch) -> Result<()> {
         let count = self.entries.partition_point(|entry| entry.epoch <= through);
         let mut state = Model::new();
         for entry in &self.entries[..count] {

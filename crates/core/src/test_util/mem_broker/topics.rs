@@ -80,7 +80,7 @@ pub(super) struct Partition {
 }
 
 impl Partition {
-    pub fn append(&mut self, record: RecordView<'_>) -> Position {
+    pub(super) fn append(&mut self, record: RecordView<'_>) -> Position {
         let position = self.end;
         self.records.push(StoredRecord::new(position, record));
         self.end = position.next();
@@ -88,14 +88,14 @@ impl Partition {
     }
 
     /// From here on that watermark holds, unless a higher one does.
-    pub fn raise(&mut self, watermark: u64) {
+    pub(super) fn raise(&mut self, watermark: u64) {
         if self.watermarks.last().is_none_or(|(_, last)| watermark > *last) {
             self.watermarks.push((self.end, watermark));
         }
     }
 
     /// The watermark that holds before the next record from a position on, as far as a reader sees; 0 when none does.
-    pub fn watermark_at(&self, position: Position, visible: Position) -> u64 {
+    pub(super) fn watermark_at(&self, position: Position, visible: Position) -> u64 {
         // A gap before that record has nothing that the watermark could be waited for.
         let next = self.records.partition_point(|r| r.position < position);
         let next = self.records.get(next).map_or(self.end, |record| record.position).min(visible);
@@ -104,17 +104,17 @@ impl Partition {
     }
 
     /// Where so many records from a position on end; where the gap after them ends, when they are the last.
-    pub fn after(&self, position: Position, records: usize) -> Position {
+    pub(super) fn after(&self, position: Position, records: usize) -> Position {
         let from = self.records.partition_point(|r| r.position < position);
         let last = from.saturating_add(records);
         if last < self.records.len() { self.records[last - 1].position.next() } else { self.end }
     }
 
-    pub fn skip(&mut self, positions: u128) {
+    pub(super) fn skip(&mut self, positions: u128) {
         self.end = Position(self.end.0 + positions);
     }
 
-    pub fn drop_before(&mut self, position: Position) {
+    pub(super) fn drop_before(&mut self, position: Position) {
         let kept = self.records.partition_point(|r| r.position < position);
         if let Some(last) = self.records.drain(..kept).last() {
             self.complete_from = last.position.next();
@@ -122,12 +122,12 @@ impl Partition {
     }
 
     /// The oldest record's position, or the end.
-    pub fn earliest(&self) -> Position {
+    pub(super) fn earliest(&self) -> Position {
         self.records.first().map_or(self.end, |oldest| oldest.position)
     }
 
     /// Whether reading may begin at a position.
-    pub fn check(&self, at: &TopicPartition, position: Position) -> Result<()> {
+    pub(super) fn check(&self, at: &TopicPartition, position: Position) -> Result<()> {
         if position < self.complete_from {
             return Err(Error::new(
                 ErrorCode::PositionDropped,
@@ -142,7 +142,7 @@ impl Partition {
     }
 
     /// The records within a range, as many as the limit takes; `None` when there are none.
-    pub fn read(&self, input: &TaskInput, within: Range<Position>, limit: PollLimit) -> Result<Option<Batch>> {
+    pub(super) fn read(&self, input: &TaskInput, within: Range<Position>, limit: PollLimit) -> Result<Option<Batch>> {
         let mut frame = FrameBuilder::new();
         let mut positions = Vec::new();
         let mut bytes = 0;
@@ -172,7 +172,7 @@ pub(super) struct Topics {
 }
 
 impl Topics {
-    pub fn create(&mut self, topic: &Topic, partitions: u32) -> bool {
+    pub(super) fn create(&mut self, topic: &Topic, partitions: u32) -> bool {
         if self.topics.contains_key(topic) {
             return false;
         }
@@ -181,28 +181,28 @@ impl Topics {
     }
 
     /// All topics in order.
-    pub fn names(&self) -> impl Iterator<Item = &Topic> {
+    pub(super) fn names(&self) -> impl Iterator<Item = &Topic> {
         self.topics.keys()
     }
 
     /// Removes a topic with all that was said of it.
-    pub fn remove(&mut self, topic: &Topic) {
+    pub(super) fn remove(&mut self, topic: &Topic) {
         self.topics.remove(topic);
         self.writers.remove(topic);
     }
 
-    pub fn partitions(&self, topic: &Topic) -> Result<u32> {
+    pub(super) fn partitions(&self, topic: &Topic) -> Result<u32> {
         topic.own_name()?;
         let found = self.topics.get(topic).map(|p| p.len() as u32);
         found.ok_or_else(|| Error::new(ErrorCode::TopicNotFound, format!("there is no topic '{topic}'")))
     }
 
-    pub fn get(&self, at: &TopicPartition) -> Result<&Partition> {
+    pub(super) fn get(&self, at: &TopicPartition) -> Result<&Partition> {
         self.partitions(&at.topic)?;
         self.topics[&at.topic].get(at.partition as usize).ok_or_else(|| no_partition(at))
     }
 
-    pub fn get_mut(&mut self, at: &TopicPartition) -> Result<&mut Partition> {
+    pub(super) fn get_mut(&mut self, at: &TopicPartition) -> Result<&mut Partition> {
         self.partitions(&at.topic)?;
         self.topics
             .get_mut(&at.topic)
@@ -212,7 +212,7 @@ impl Topics {
 
     /// A task says something of event time to a topic, as one of these tasks of its function; answers the partitions whose
     /// readers are to look.
-    pub fn say(&mut self, task: TaskId, said: &OutboxWatermark, all: &[TaskId]) -> Result<Vec<TopicPartition>> {
+    pub(super) fn say(&mut self, task: TaskId, said: &OutboxWatermark, all: &[TaskId]) -> Result<Vec<TopicPartition>> {
         let topic = &said.topic;
         self.partitions(topic)?;
         let writers = self.writers.entry(topic.clone()).or_default();
@@ -233,7 +233,7 @@ impl Topics {
     }
 
     /// Appends the records of one transaction to one partition.
-    pub fn append_frame(&mut self, at: &TopicPartition, frame: &Frame<'_>) -> Result<()> {
+    pub(super) fn append_frame(&mut self, at: &TopicPartition, frame: &Frame<'_>) -> Result<()> {
         let partition = self.get_mut(at)?;
         for record in frame.iter() {
             partition.append(record);
@@ -242,7 +242,7 @@ impl Topics {
     }
 
     /// Leaves what ends a transaction in a partition, where transactions leave something.
-    pub fn end_transaction(&mut self, at: &TopicPartition, aborted_records: u32) -> Result<()> {
+    pub(super) fn end_transaction(&mut self, at: &TopicPartition, aborted_records: u32) -> Result<()> {
         if self.gaps {
             self.get_mut(at)?.skip(u128::from(aborted_records) + 1);
         }

@@ -118,7 +118,7 @@ pub(super) fn join(harness: &dyn LogHarness, topics: &[&str]) -> Member {
 }
 
 impl Member {
-    pub fn assignment(&self, index: u32) -> Assignment {
+    pub(super) fn assignment(&self, index: u32) -> Assignment {
         let assignment = self.listener.wait_for_assignment(task(index), self.patience);
         assignment.unwrap_or_else(|| panic!("task {index} was not assigned to the only member"))
     }
@@ -168,7 +168,7 @@ pub(super) struct Reader {
 
 impl Reader {
     /// What one poll gives, gaps and watermarks passed over; empty when nothing is there.
-    pub fn poll(&mut self, limit: PollLimit) -> Vec<Seen> {
+    pub(super) fn poll(&mut self, limit: PollLimit) -> Vec<Seen> {
         let batch = loop {
             match must("polling", self.source.poll(None, limit)) {
                 Polled::Batch(batch) => break batch,
@@ -187,7 +187,7 @@ impl Reader {
     }
 
     /// The same, after letting happen what is under way when nothing is there at first.
-    pub fn poll_patiently(&mut self, harness: &dyn LogHarness, limit: PollLimit) -> Vec<Seen> {
+    pub(super) fn poll_patiently(&mut self, harness: &dyn LogHarness, limit: PollLimit) -> Vec<Seen> {
         let first = self.poll(limit);
         if !first.is_empty() {
             return first;
@@ -198,7 +198,7 @@ impl Reader {
 
     /// Polls until `count` records came, and then until nothing is there. `Pending` is no end: before they have come it is
     /// the waker that says when to go on.
-    pub fn drain(&mut self, harness: &dyn LogHarness, limit: PollLimit, count: usize) -> Vec<Seen> {
+    pub(super) fn drain(&mut self, harness: &dyn LogHarness, limit: PollLimit, count: usize) -> Vec<Seen> {
         let mut all = Vec::new();
         loop {
             let batch = self.poll_patiently(harness, limit);
@@ -211,7 +211,7 @@ impl Reader {
     }
 
     /// Moves the source.
-    pub fn seek(&mut self, to: &Positions) -> Result<()> {
+    pub(super) fn seek(&mut self, to: &Positions) -> Result<()> {
         self.source.seek(to)?;
         for (at, position) in &mut self.positions {
             *position = to.get(at).copied().unwrap_or(*position);
@@ -220,12 +220,12 @@ impl Reader {
     }
 
     /// Waits until the waker is called; `false` when it is not.
-    pub fn await_readable(&self, harness: &dyn LogHarness) -> bool {
+    pub(super) fn await_readable(&self, harness: &dyn LogHarness) -> bool {
         self.woken.recv_timeout(harness.patience()).is_ok()
     }
 
     /// Forgets the calls of the waker so far.
-    pub fn forget_wakes(&self) {
+    pub(super) fn forget_wakes(&self) {
         while self.woken.try_recv().is_ok() {}
     }
 }
@@ -266,7 +266,7 @@ pub(super) struct Answer(pub Receiver<CommitResult>);
 
 impl Answer {
     /// The answer, if it came already.
-    pub fn now(&self) -> Option<CommitResult> {
+    pub(super) fn now(&self) -> Option<CommitResult> {
         match self.0.try_recv() {
             Ok(result) => Some(result),
             Err(TryRecvError::Empty) => None,
@@ -275,7 +275,7 @@ impl Answer {
     }
 
     /// The answer, after letting it happen.
-    pub fn wait(&self, harness: &dyn LogHarness) -> CommitResult {
+    pub(super) fn wait(&self, harness: &dyn LogHarness) -> CommitResult {
         if let Some(result) = self.now() {
             return result;
         }

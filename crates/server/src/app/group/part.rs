@@ -33,6 +33,7 @@ pub(in crate::app) struct Counters {
     pub(in crate::app) failed: u64,
     pub(in crate::app) dead_lettered: u64,
     pub(in crate::app) skipped: u64,
+    pub(in crate::app) ahead: u64,
     pub(in crate::app) restarts: u64,
 }
 
@@ -55,6 +56,7 @@ impl Counters {
         self.failed += other.failed;
         self.dead_lettered += other.dead_lettered;
         self.skipped += other.skipped;
+        self.ahead += other.ahead;
         self.restarts += other.restarts;
     }
 }

@@ -135,6 +135,7 @@ fn summary(entry: &FunctionEntry, whole: &Whole) -> FunctionSummary {
         failed: counters.failed,
         dead_lettered: counters.dead_lettered,
         skipped: counters.skipped,
+        ahead: counters.ahead,
         restarts: counters.restarts,
         lag: part.and_then(|_| total_lag(tasks.iter().map(TaskDescription::lag))),
         memory_bytes: tasks.iter().map(|task| task.memory_bytes).sum(),

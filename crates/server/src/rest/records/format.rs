@@ -21,7 +21,7 @@ use crate::rest::failure::{Answer, Failure};
 
 /// What the body of an answer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub(super) enum Format {
     /// The payload as one JSON string; `null` when the value is null.
     Json,
     /// The payload.
@@ -47,7 +47,7 @@ impl FromStr for Format {
 }
 
 /// The answer that gives records.
-pub fn answer(topic: &str, delivered: &Delivered, format: Format) -> Answer<Response> {
+pub(super) fn answer(topic: &str, delivered: &Delivered, format: Format) -> Answer<Response> {
     let batch = &delivered.batch;
     let first = batch.frame().record(0);
     let mut headers = Headers(Vec::new());

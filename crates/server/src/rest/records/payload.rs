@@ -10,7 +10,7 @@ use fnstream_frame::{Frame, FrameBuilder, HeadersBuilder, RecordRef};
 use crate::rest::failure::{Answer, Failure};
 
 /// Key, headers and time, the same for each event of a request.
-pub struct Labels {
+pub(super) struct Labels {
     key: Option<Vec<u8>>,
     headers: HeadersBuilder,
     timestamp: Option<i64>,
@@ -18,7 +18,7 @@ pub struct Labels {
 
 impl Labels {
     /// Reads the labels; the key is in the query or in a header, not in both.
-    pub fn read(headers: &HeaderMap, query_key: Option<&[u8]>, timestamp: Option<i64>) -> Answer<Self> {
+    pub(super) fn read(headers: &HeaderMap, query_key: Option<&[u8]>, timestamp: Option<i64>) -> Answer<Self> {
         let mut keys = headers.get_all(header::KEY).iter().map(|v| v.as_bytes());
         let key = match (keys.next(), query_key) {
             (Some(_), Some(_)) => return Err(Failure::invalid("the key is given in the query and in FS-Key")),
@@ -51,7 +51,7 @@ fn malformed(name: &str) -> Failure {
 }
 
 /// The record of a request for one whose value is null.
-pub fn null(headers: &HeaderMap, body: &[u8], labels: &Labels, now_ms: i64) -> Answer<FrameBuilder> {
+pub(super) fn null(headers: &HeaderMap, body: &[u8], labels: &Labels, now_ms: i64) -> Answer<FrameBuilder> {
     if !body.is_empty() {
         return Err(Failure::invalid(
             "'null=true' and a body are both given: an event whose value is null has no body",
@@ -68,7 +68,7 @@ pub fn null(headers: &HeaderMap, body: &[u8], labels: &Labels, now_ms: i64) -> A
 }
 
 /// The records of a body that is not empty.
-pub fn records(headers: &HeaderMap, body: &[u8], labels: &Labels, now_ms: i64) -> Answer<FrameBuilder> {
+pub(super) fn records(headers: &HeaderMap, body: &[u8], labels: &Labels, now_ms: i64) -> Answer<FrameBuilder> {
     let mut records = FrameBuilder::new();
     match media_type(headers).as_str() {
         header::LINES => {
