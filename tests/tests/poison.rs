@@ -116,7 +116,7 @@ async fn run(backlog: Backlog) -> Result<f64> {
     let cpu = usage::cpu(node.server()?.pid())? - begun;
     done.context("the last record was not processed")?;
     check_outputs(&client, &backlog, &good).await?;
-    check_letters(&client, &backlog).await?;
+    check_dead_letters(&client, &backlog).await?;
     Ok(cpu.as_secs_f64())
 }
 
@@ -134,7 +134,7 @@ async fn check_outputs(client: &Client, backlog: &Backlog, good: &[u64]) -> Resu
     Ok(())
 }
 
-async fn check_letters(client: &Client, backlog: &Backlog) -> Result<()> {
+async fn check_dead_letters(client: &Client, backlog: &Backlog) -> Result<()> {
     let (topic, bad) = (format!("{NAME}.dlq"), backlog.numbers(true).collect::<Vec<_>>());
     let mut at = 0;
     while at < bad.len() {
@@ -142,10 +142,10 @@ async fn check_letters(client: &Client, backlog: &Backlog) -> Result<()> {
         for record in Frame::parse(&frame)?.iter() {
             let index = *bad.get(at).context("more dead letters than bad records")?;
             ensure!(record.bytes() == backlog.value(index).as_bytes(), "dead letter {at} is another record");
-            let letter = DeadLetter::read(record.headers).context("a dead letter without its reason")?;
-            ensure!(letter.position.0 == u128::from(index), "dead letter {at} was at {}", letter.position);
+            let dead_letter = DeadLetter::read(record.headers).context("a dead letter without its reason")?;
+            ensure!(dead_letter.position.0 == u128::from(index), "dead letter {at} was at {}", dead_letter.position);
             let code = backlog.bad.map(|(_, code)| code);
-            ensure!(Some(letter.code.as_str()) == code, "dead letter {at} has the code {}", letter.code);
+            ensure!(Some(dead_letter.code.as_str()) == code, "dead letter {at} has the code {}", dead_letter.code);
             at += 1;
         }
     }

@@ -61,13 +61,13 @@ pub struct DeadLetters {
     /// How many wait: they were neither replayed nor dropped.
     pub waiting: u64,
     /// The first of them.
-    pub letters: Vec<DeadLetter>,
+    pub dead_letters: Vec<DeadLetter>,
 }
 
 /// Which of the waiting letters are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct LetterSelection {
+pub struct DeadLetterSelection {
     /// The oldest so many; all that wait now when it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
@@ -77,7 +77,7 @@ pub struct LetterSelection {
 /// Which of the waiting letters are to be dropped: a count, or all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct LetterDrop {
+pub struct DeadLetterDrop {
     /// The oldest so many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
@@ -89,7 +89,7 @@ pub struct LetterDrop {
 
 /// What a replay or a drop did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
-pub struct LetterResult {
+pub struct DeadLetterResult {
     /// Letters that the function processed.
     pub replayed: u64,
     /// Letters that it failed at once more: they wait again, behind the others.
@@ -105,7 +105,7 @@ pub struct LetterResult {
 /// Which artifact to try on the waiting letters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct LetterTrial {
+pub struct DeadLetterTrial {
     /// `sha256:<digest>` of an uploaded artifact, or a path on the server as when a function is created.
     pub archive: String,
     /// The oldest so many; all that wait now when it is not given. Of each task at most 10,000 are tried at once.
@@ -115,7 +115,7 @@ pub struct LetterTrial {
 
 /// What another artifact made of a letter. Nothing of it was kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct TriedLetter {
+pub struct TriedDeadLetter {
     /// The letter.
     pub id: String,
     /// How many records it emitted, when it succeeded.

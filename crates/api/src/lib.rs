@@ -38,7 +38,8 @@ pub mod units;
 
 pub use client::{Client, ClientError, ConsumeOptions, Consumed, LogOptions, ProduceOptions, ReadFrom};
 pub use dead_letter::{
-    DeadLetter, DeadLetters, LetterDrop, LetterResult, LetterSelection, LetterTrial, RecordHeader, TriedLetter,
+    DeadLetter, DeadLetterDrop, DeadLetterResult, DeadLetterSelection, DeadLetterTrial, DeadLetters, RecordHeader,
+    TriedDeadLetter,
 };
 pub use failure::ErrorBody;
 pub use function::{

@@ -132,7 +132,7 @@ fn block_start(headers: Headers<'_>) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn letter() -> DeadLetter {
+    fn dead_letter() -> DeadLetter {
         DeadLetter {
             code: "FS-1402".into(),
             message: "unreachable".into(),
@@ -155,25 +155,25 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_is_read_as_it_was_written_and_gives_the_record_back() {
-        for letter in [letter(), DeadLetter { backtrace: None, ..letter() }] {
-            let headers = letter.headers(original().as_headers()).unwrap();
-            assert_eq!(DeadLetter::read(headers.as_headers()), Some(letter));
+    fn a_dead_letter_is_read_as_it_was_written_and_gives_the_record_back() {
+        for dead_letter in [dead_letter(), DeadLetter { backtrace: None, ..dead_letter() }] {
+            let headers = dead_letter.headers(original().as_headers()).unwrap();
+            assert_eq!(DeadLetter::read(headers.as_headers()), Some(dead_letter));
             assert_eq!(DeadLetter::original(headers.as_headers()).unwrap(), original());
         }
     }
 
     #[test]
-    fn of_a_letter_that_died_again_only_the_last_block_counts() {
-        let first = letter().headers(original().as_headers()).unwrap();
-        let second = DeadLetter { function: "g".into(), backtrace: None, ..letter() };
+    fn of_a_dead_letter_that_died_again_only_the_last_block_counts() {
+        let first = dead_letter().headers(original().as_headers()).unwrap();
+        let second = DeadLetter { function: "g".into(), backtrace: None, ..dead_letter() };
         let both = second.headers(first.as_headers()).unwrap();
         assert_eq!(DeadLetter::read(both.as_headers()), Some(second));
         assert_eq!(DeadLetter::original(both.as_headers()).unwrap(), first);
     }
 
     #[test]
-    fn other_records_are_no_letters() {
+    fn other_records_are_no_dead_letters() {
         assert_eq!(DeadLetter::read(original().as_headers()), None);
         let mut torn = original();
         torn.push(VERSION, b"1").unwrap();
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn version_1_stays_readable() {
         let headers =
-            DeadLetter { backtrace: None, position: Position(7), ..letter() }.headers(Headers::EMPTY).unwrap();
+            DeadLetter { backtrace: None, position: Position(7), ..dead_letter() }.headers(Headers::EMPTY).unwrap();
         let golden: &[u8] = b"\x0e\0fs-dlq-version\x01\0\0\x001\x0b\0fs-dlq-code\x07\0\0\0FS-1402\
             \x0e\0fs-dlq-message\x0b\0\0\0unreachable\x0f\0fs-dlq-function\x01\0\0\0f\x0f\0fs-dlq-revision\x01\0\0\x003\
             \x0c\0fs-dlq-topic\x02\0\0\0in\x10\0fs-dlq-partition\x01\0\0\x002\x0f\0fs-dlq-position\x01\0\0\x007\

@@ -104,12 +104,12 @@ impl World {
     }
 
     /// Value and code of each dead letter.
-    fn letters(&self) -> Vec<(String, String)> {
+    fn dead_letters(&self) -> Vec<(String, String)> {
         let records = self.broker.read("f.dlq", 0);
         let read = |record: &fnstream_core::test_util::mem_broker::StoredRecord| {
-            let letter = DeadLetter::read(Headers::parse(&record.headers).unwrap()).unwrap();
-            assert_eq!((letter.revision, letter.function.as_str()), (7, "f"));
-            (String::from_utf8_lossy(record.bytes()).into_owned(), letter.code)
+            let dead_letter = DeadLetter::read(Headers::parse(&record.headers).unwrap()).unwrap();
+            assert_eq!((dead_letter.revision, dead_letter.function.as_str()), (7, "f"));
+            (String::from_utf8_lossy(record.bytes()).into_owned(), dead_letter.code)
         };
         records.iter().map(read).collect()
     }
@@ -141,7 +141,7 @@ fn the_default_is_a_dead_letter_and_the_rest_in_order() {
     let world = World::run(|_| (), &["a", "x1", "b", "x2", "x3", "c"], picky);
     assert_eq!(world.outputs(), ["a", "b", "c"]);
     let trap = |value: &str| (value.to_owned(), "FS-1402".to_owned());
-    assert_eq!(world.letters(), ["x1", "x2", "x3"].map(trap));
+    assert_eq!(world.dead_letters(), ["x1", "x2", "x3"].map(trap));
     let meter = world.engine.meters().of("f");
     assert_eq!((meter.records_in.get(), meter.records_out.get(), meter.records_dead_lettered.get()), (6, 3, 3));
 }
@@ -195,7 +195,7 @@ fn a_record_that_succeeds_when_it_is_tried_again_is_no_dead_letter() {
         host.emit(record.on(0))
     };
     let world = World::run(policy(ErrorAction::DeadLetter { topic: None }, 3), &["a", "x", "b"], flaky);
-    assert_eq!((world.outputs().join(""), world.letters().len()), ("axb".to_owned(), 0));
+    assert_eq!((world.outputs().join(""), world.dead_letters().len()), ("axb".to_owned(), 0));
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn a_fault_of_the_host_is_no_records_fault() {
         host.emit(record.on(0))
     };
     let world = World::run(policy(ErrorAction::DeadLetter { topic: None }, 0), &["a", "b"], on_a_full_disk);
-    assert_eq!((world.outputs().join(""), world.letters().len()), ("ab".to_owned(), 0));
+    assert_eq!((world.outputs().join(""), world.dead_letters().len()), ("ab".to_owned(), 0));
     assert_eq!(world.engine.meters().of("f").records_failed.get(), 0);
 }
 
@@ -229,7 +229,7 @@ fn each_limit_of_output_fails_the_record_that_passes_it_with_its_own_code() {
     let world = World::run(limits, &["ok", "many", "large", "ok"], emitter);
     assert_eq!(world.outputs().len(), 6);
     let expected = [("many", "FS-1411"), ("large", "FS-1410")].map(|(v, c)| (v.to_owned(), c.to_owned()));
-    assert_eq!(world.letters(), expected);
+    assert_eq!(world.dead_letters(), expected);
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn state_stays_within_its_limit_whatever_is_written() {
     ];
     let world = World::run(limits, &records, keeper);
     let full = |value: &str| (value.to_owned(), "FS-1412".to_owned());
-    assert_eq!(world.letters(), ["put c 0", "merge a 1", "merge d 1", "put b 0"].map(full));
+    assert_eq!(world.dead_letters(), ["put c 0", "merge a 1", "merge d 1", "put b 0"].map(full));
     assert_eq!(world.broker.state(TaskId::new(ID, 0)).into_iter().map(|(k, v)| k.len() + v.len()).sum::<usize>(), 20);
 }
 

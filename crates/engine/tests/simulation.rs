@@ -32,7 +32,7 @@ fn run(seed: u64, faults: Faults) {
     let mut world = World::new(seed, faults);
     world.live(400);
     world.heal();
-    world.replay_letters();
+    world.replay_dead_letters();
     check::check(&world);
 }
 

@@ -7,9 +7,9 @@
 //! are wrong. Query parameters that a path does not know are refused, so that a misspelt one is not ignored.
 
 mod body;
+mod dead_letters;
 mod failure;
 mod functions;
-mod letters;
 mod logs;
 mod observe;
 mod openapi;

@@ -31,7 +31,7 @@ const ELSEWHERE: [(&str, &str); 10] = [
 const CREATE: &str = "CREATE [OR REPLACE] FUNCTION [IF NOT EXISTS] WITH ('function_path'='…', 'config_path'='…')";
 const SHOW: &str = "SHOW FUNCTIONS | TOPICS | STATE OF name | DEAD LETTERS OF name";
 const SHOW_STATE: &str = "SHOW STATE OF name [LIKE 'prefix'] [LIMIT n]";
-const SHOW_LETTERS: &str = "SHOW DEAD LETTERS OF name [LIMIT n]";
+const SHOW_DEAD_LETTERS: &str = "SHOW DEAD LETTERS OF name [LIMIT n]";
 
 /// The statement of one piece; `None` if the piece is empty.
 pub(crate) fn statement(cursor: &mut Cursor<'_>) -> Parsed<Option<Located<Statement>>> {
@@ -140,7 +140,7 @@ fn show(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
         return Ok(Statement::ShowState { name, like, limit: limit(cursor)? });
     }
     cursor.expect("DEAD")?;
-    cursor.form = Some(SHOW_LETTERS);
+    cursor.form = Some(SHOW_DEAD_LETTERS);
     cursor.expect("LETTERS")?;
     Ok(Statement::ShowDeadLetters { name: owner(cursor)?, limit: limit(cursor)? })
 }

@@ -98,7 +98,7 @@ fn all_words_that_are_ever_offered_are_in_the_list() {
         "SHOW STATE OF a ",
         "ROLLBACK FUNCTION a ",
         "ROLLBACK FUNCTION a TO ",
-        "SHOW DEAD LETTERS OF a ",
+        "SHOW DEAD DEAD_LETTERS OF a ",
     ];
     let mut offered: Vec<_> = texts.into_iter().flat_map(keywords).filter(|word| *word != "(").collect();
     offered.extend(["function_path", "config_path"]);

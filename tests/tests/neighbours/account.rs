@@ -22,8 +22,8 @@ pub(crate) struct Sums(Vec<(&'static str, usize, usize, usize)>);
 
 impl fmt::Display for Sums {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, records, emitted, letters) in &self.0 {
-            writeln!(f, "{name:<8} {records} records = {emitted} emitted + {letters} dead letters")?;
+        for (name, records, emitted, dead_letters) in &self.0 {
+            writeln!(f, "{name:<8} {records} records = {emitted} emitted + {dead_letters} dead letters")?;
         }
         Ok(())
     }
@@ -36,22 +36,22 @@ pub(crate) async fn settle(client: &Client) -> Result<Sums> {
         let input = read(client, &kind.input(), 0).await?;
         let bad = input.iter().filter(|record| kind.is_bad(&record.value)).count();
         let output = read(client, &kind.output(), input.len() - bad).await?;
-        let letters = read(client, &format!("{}.dlq", kind.name()), bad).await?;
-        check(kind, &input, &output, &letters).with_context(|| format!("the account of '{}'", kind.name()))?;
-        sums.push((kind.name(), input.len(), output.len(), letters.len()));
+        let dead_letters = read(client, &format!("{}.dlq", kind.name()), bad).await?;
+        check(kind, &input, &output, &dead_letters).with_context(|| format!("the account of '{}'", kind.name()))?;
+        sums.push((kind.name(), input.len(), output.len(), dead_letters.len()));
     }
     Ok(Sums(sums))
 }
 
-fn check(kind: Kind, input: &[Stored], output: &[Stored], letters: &[Stored]) -> Result<()> {
+fn check(kind: Kind, input: &[Stored], output: &[Stored], dead_letters: &[Stored]) -> Result<()> {
     let good: Vec<_> = input.iter().map(|record| &record.value).filter(|value| !kind.is_bad(value)).collect();
     let emitted: Vec<_> = output.iter().map(|record| &record.value).collect();
     ensure!(emitted == good, "{} good records, {} emitted, or in another order", good.len(), emitted.len());
     let bad: BTreeMap<_, _> = input.iter().enumerate().filter(|(_, record)| kind.is_bad(&record.value)).collect();
-    ensure!(letters.len() == bad.len(), "{} bad records, {} dead letters", bad.len(), letters.len());
-    for (letter, (position, record)) in letters.iter().zip(bad) {
-        let info = letter.letter.as_ref().context("a dead letter without its reason")?;
-        ensure!(letter.value == record.value, "the dead letter of '{}' is '{}'", record.value, letter.value);
+    ensure!(dead_letters.len() == bad.len(), "{} bad records, {} dead letters", bad.len(), dead_letters.len());
+    for (dead_letter, (position, record)) in dead_letters.iter().zip(bad) {
+        let info = dead_letter.dead_letter.as_ref().context("a dead letter without its reason")?;
+        ensure!(dead_letter.value == record.value, "the dead letter of '{}' is '{}'", record.value, dead_letter.value);
         ensure!(info.position.0 == position as u128, "'{}' was at {position}, not {}", record.value, info.position);
         ensure!(Some(info.code.as_str()) == kind.bad().map(|bad| bad.1), "'{}' died of {}", record.value, info.code);
     }
@@ -61,7 +61,7 @@ fn check(kind: Kind, input: &[Stored], output: &[Stored], letters: &[Stored]) ->
 /// A record as it is stored.
 pub(crate) struct Stored {
     value: String,
-    letter: Option<DeadLetter>,
+    dead_letter: Option<DeadLetter>,
 }
 
 /// All records of a topic of one partition; waits until there are at least so many.
@@ -76,7 +76,7 @@ async fn read(client: &Client, topic: &str, least: usize) -> Result<Vec<Stored>>
         let frame = Frame::parse(&bytes).map_err(|e| anyhow::anyhow!("{e}"))?;
         records.extend(frame.iter().map(|record| Stored {
             value: String::from_utf8_lossy(record.bytes()).into_owned(),
-            letter: DeadLetter::read(record.headers),
+            dead_letter: DeadLetter::read(record.headers),
         }));
     }
     Ok(records)

@@ -7,7 +7,7 @@ use reqwest::Method;
 
 use super::{Client, ClientError};
 use crate::dead_letter::{
-    DeadLetter, DeadLetters, LetterDrop, LetterResult, LetterSelection, LetterTrial, TriedLetter,
+    DeadLetter, DeadLetterDrop, DeadLetterResult, DeadLetterSelection, DeadLetterTrial, DeadLetters, TriedDeadLetter,
 };
 
 impl Client {
@@ -26,18 +26,26 @@ impl Client {
     pub async fn replay_dead_letters(
         &self,
         function: &str,
-        selection: &LetterSelection,
-    ) -> Result<LetterResult, ClientError> {
+        selection: &DeadLetterSelection,
+    ) -> Result<DeadLetterResult, ClientError> {
         self.json(self.dead_letters(Method::POST, function, &["replay"])?.json(selection)).await
     }
 
     /// Drops dead letters.
-    pub async fn drop_dead_letters(&self, function: &str, which: &LetterDrop) -> Result<LetterResult, ClientError> {
+    pub async fn drop_dead_letters(
+        &self,
+        function: &str,
+        which: &DeadLetterDrop,
+    ) -> Result<DeadLetterResult, ClientError> {
         self.json(self.dead_letters(Method::POST, function, &["drop"])?.json(which)).await
     }
 
     /// Tries another artifact on dead letters and reports; nothing is kept.
-    pub async fn try_dead_letters(&self, function: &str, trial: &LetterTrial) -> Result<Vec<TriedLetter>, ClientError> {
+    pub async fn try_dead_letters(
+        &self,
+        function: &str,
+        trial: &DeadLetterTrial,
+    ) -> Result<Vec<TriedDeadLetter>, ClientError> {
         self.json(self.dead_letters(Method::POST, function, &["try"])?.json(trial)).await
     }
 

@@ -6,7 +6,8 @@
 use clap::Subcommand;
 use comfy_table::Table;
 use fnstream_api::{
-    Client, DeadLetter, DeadLetters, LetterDrop, LetterResult, LetterSelection, LetterTrial, TriedLetter,
+    Client, DeadLetter, DeadLetterDrop, DeadLetterResult, DeadLetterSelection, DeadLetterTrial, DeadLetters,
+    TriedDeadLetter,
 };
 
 use super::create::upload;
@@ -78,103 +79,103 @@ enum Verb {
 pub(super) async fn run(client: &Client, args: Args) -> Result {
     match args.verb {
         Verb::Ls { name, max, json } => {
-            let letters = client.list_dead_letters(&name, max).await?;
-            if json { output::json(&letters) } else { list(&letters) }
+            let dead_letters = client.list_dead_letters(&name, max).await?;
+            if json { output::json(&dead_letters) } else { list(&dead_letters) }
         }
         Verb::Show { name, id, json } => {
-            let letter = client.show_dead_letter(&name, &id).await?;
-            if json { output::json(&letter) } else { output::line(text(&letter).trim_end()) }
+            let dead_letter = client.show_dead_letter(&name, &id).await?;
+            if json { output::json(&dead_letter) } else { output::line(text(&dead_letter).trim_end()) }
         }
         Verb::Replay { name, count, with_archive: Some(path), json } => {
-            let trial = LetterTrial { archive: upload(client, path).await?, count };
+            let trial = DeadLetterTrial { archive: upload(client, path).await?, count };
             let tried = client.try_dead_letters(&name, &trial).await?;
             if json { output::json(&tried) } else { tell_trial(&tried) }
         }
         Verb::Replay { name, count, with_archive: None, json } => {
-            let done = client.replay_dead_letters(&name, &LetterSelection { count }).await?;
+            let done = client.replay_dead_letters(&name, &DeadLetterSelection { count }).await?;
             if json { output::json(&done) } else { tell_replay(&done) }
         }
         Verb::Drop { name, count, all } => {
-            let done = client.drop_dead_letters(&name, &LetterDrop { count, all }).await?;
+            let done = client.drop_dead_letters(&name, &DeadLetterDrop { count, all }).await?;
             output::line(format!("{} dropped, {} waiting", done.dropped, done.waiting))?;
             unfinished(&done)
         }
     }
 }
 
-fn list(letters: &DeadLetters) -> Result {
+fn list(dead_letters: &DeadLetters) -> Result {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING);
     table.set_header(["ID", "FROM", "REVISION", "ATTEMPTS", "CODE", "MESSAGE"]);
-    for letter in &letters.letters {
+    for dead_letter in &dead_letters.dead_letters {
         table.add_row([
-            letter.id.clone(),
-            source(letter),
-            letter.revision.to_string(),
-            letter.attempts.to_string(),
-            letter.code.clone(),
-            letter.message.lines().next().unwrap_or_default().to_owned(),
+            dead_letter.id.clone(),
+            source(dead_letter),
+            dead_letter.revision.to_string(),
+            dead_letter.attempts.to_string(),
+            dead_letter.code.clone(),
+            dead_letter.message.lines().next().unwrap_or_default().to_owned(),
         ]);
     }
-    if !letters.letters.is_empty() {
+    if !dead_letters.dead_letters.is_empty() {
         output::line(table.to_string())?;
     }
-    let shown = match letters.letters.len() as u64 {
-        shown if shown < letters.waiting => format!(", {shown} shown"),
+    let shown = match dead_letters.dead_letters.len() as u64 {
+        shown if shown < dead_letters.waiting => format!(", {shown} shown"),
         _ => String::new(),
     };
-    output::line(format!("{} waiting in {}{shown}", letters.waiting, letters.topic))
+    output::line(format!("{} waiting in {}{shown}", dead_letters.waiting, dead_letters.topic))
 }
 
-fn source(letter: &DeadLetter) -> String {
-    format!("{}-{}:{}", letter.topic, letter.partition, letter.position)
+fn source(dead_letter: &DeadLetter) -> String {
+    format!("{}-{}:{}", dead_letter.topic, dead_letter.partition, dead_letter.position)
 }
 
-fn text(letter: &DeadLetter) -> String {
+fn text(dead_letter: &DeadLetter) -> String {
     let mut out = format!(
         "id        {}\nfrom      {}\ncode      {}\nmessage   {}\nrevision  {}\nattempts  {}\n",
-        letter.id,
-        source(letter),
-        letter.code,
-        letter.message,
-        letter.revision,
-        letter.attempts
+        dead_letter.id,
+        source(dead_letter),
+        dead_letter.code,
+        dead_letter.message,
+        dead_letter.revision,
+        dead_letter.attempts
     );
-    if letter.encoding != "utf-8" {
+    if dead_letter.encoding != "utf-8" {
         out += "encoding  base64\n";
     }
-    if let Some(key) = &letter.key {
+    if let Some(key) = &dead_letter.key {
         out += &format!("key       {key}\n");
     }
-    for header in &letter.headers {
+    for header in &dead_letter.headers {
         out += &format!("header    {}: {}\n", header.name, header.value);
     }
-    match &letter.value {
+    match &dead_letter.value {
         Some(value) => out += &format!("value     {value}\n"),
         None => out += "no value  it is null\n",
     }
-    if let Some(backtrace) = &letter.backtrace {
+    if let Some(backtrace) = &dead_letter.backtrace {
         out += &format!("\n{backtrace}\n");
     }
     out
 }
 
-fn tell_replay(done: &LetterResult) -> Result {
+fn tell_replay(done: &DeadLetterResult) -> Result {
     output::line(format!("{} replayed, {} failed again, {} waiting", done.replayed, done.failed_again, done.waiting))?;
     unfinished(done)
 }
 
-fn unfinished(done: &LetterResult) -> Result {
+fn unfinished(done: &DeadLetterResult) -> Result {
     if !done.finished {
         output::complain("note: the function goes on with it; 'client dlq ls' shows what is left");
     }
     Ok(())
 }
 
-fn tell_trial(tried: &[TriedLetter]) -> Result {
+fn tell_trial(tried: &[TriedDeadLetter]) -> Result {
     let mut good = 0;
-    for letter in tried {
-        let outcome = match (&letter.emitted, &letter.code, &letter.message) {
+    for dead_letter in tried {
+        let outcome = match (&dead_letter.emitted, &dead_letter.code, &dead_letter.message) {
             (Some(emitted), ..) => {
                 good += 1;
                 format!("ok, {emitted} emitted")
@@ -183,7 +184,7 @@ fn tell_trial(tried: &[TriedLetter]) -> Result {
                 format!("{} {}", code.as_deref().unwrap_or_default(), message.as_deref().unwrap_or_default())
             }
         };
-        output::line(format!("{}  {outcome}", letter.id))?;
+        output::line(format!("{}  {outcome}", dead_letter.id))?;
     }
     output::line(format!("{good} of {} would succeed; nothing was kept", tried.len()))
 }

@@ -9,15 +9,15 @@ use fnstream_core::dead_letter::DeadLetter;
 use fnstream_frame::Headers;
 
 use crate::functions::{TALLY, WINDOW, WINDOW_MS, is_oversize, is_poison, number};
-use crate::world::{LETTERS, World};
+use crate::world::{DEAD_LETTERS, World};
 
 pub(crate) fn check(world: &World) {
     world.broker.assert_no_violations();
     let relayed = by_key(world, "mid", number);
-    let letters = check_letters(world);
+    let dead_letters = check_dead_letters(world);
     for (key, ids) in &world.produced {
         let mut sorted = relayed.get(key).cloned().unwrap_or_default();
-        let in_order = |ids: &[u64]| ids.iter().copied().filter(|id| !letters.contains(id)).collect::<Vec<_>>();
+        let in_order = |ids: &[u64]| ids.iter().copied().filter(|id| !dead_letters.contains(id)).collect::<Vec<_>>();
         assert_eq!(in_order(&sorted), in_order(ids), "what was never a dead letter is in order, key {key:?}");
         sorted.sort_unstable();
         assert_eq!(sorted, *ids, "what was relayed is what was produced, key {key:?}");
@@ -86,26 +86,29 @@ fn numbers(bytes: &[u8]) -> Vec<u64> {
 }
 
 /// The records that were dead letters, each of which says rightly what it is.
-fn check_letters(world: &World) -> BTreeSet<u64> {
+fn check_dead_letters(world: &World) -> BTreeSet<u64> {
     let mut all = BTreeSet::new();
-    for partition in 0..world.partitions(LETTERS) {
-        for record in world.broker.read(LETTERS, partition) {
-            let letter = DeadLetter::read(Headers::parse(&record.headers).unwrap()).expect("a letter");
-            let original = world.originals.get(&(letter.source.clone(), letter.position)).expect("its record");
+    for partition in 0..world.partitions(DEAD_LETTERS) {
+        for record in world.broker.read(DEAD_LETTERS, partition) {
+            let dead_letter = DeadLetter::read(Headers::parse(&record.headers).unwrap()).expect("a letter");
+            let original =
+                world.originals.get(&(dead_letter.source.clone(), dead_letter.position)).expect("its record");
             assert_eq!((Some(&original.key), Some(&original.value)), (record.key.as_ref(), record.value.as_ref()));
             let id = number(record.bytes());
-            assert_eq!(letter.function, "relay");
-            match letter.code.as_str() {
-                "FS-1402" => assert!(is_poison(id) && letter.message.contains("poison"), "record {id}: {letter:?}"),
-                "FS-1606" => {
-                    assert!(world.chain.oversize && is_oversize(id), "record {id} is not too large: {letter:?}")
+            assert_eq!(dead_letter.function, "relay");
+            match dead_letter.code.as_str() {
+                "FS-1402" => {
+                    assert!(is_poison(id) && dead_letter.message.contains("poison"), "record {id}: {dead_letter:?}")
                 }
-                code => assert_eq!(code, "FS-1401", "{letter:?}"),
+                "FS-1606" => {
+                    assert!(world.chain.oversize && is_oversize(id), "record {id} is not too large: {dead_letter:?}")
+                }
+                code => assert_eq!(code, "FS-1401", "{dead_letter:?}"),
             }
             // Each time that a letter is given up again its attempts go on counting.
             // What is refused for good is not tried again.
             let is_refused = world.chain.oversize && is_oversize(id);
-            assert!(letter.attempts.is_multiple_of(3) || is_refused, "{} attempts of {id}", letter.attempts);
+            assert!(dead_letter.attempts.is_multiple_of(3) || is_refused, "{} attempts of {id}", dead_letter.attempts);
             all.insert(id);
         }
     }

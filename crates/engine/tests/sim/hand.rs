@@ -33,7 +33,7 @@ impl World {
             80..86 => self.assign(),
             86..88 => self.pass_time(),
             88..89 => self.chain.mended.store(self.rng.random_bool(0.3), Relaxed),
-            89..90 => self.order_letters(),
+            89..90 => self.order_dead_letters(),
             90..92 if self.faults.moves => self.move_one(),
             92..93 if self.faults.moves => self.broker.compact(),
             93..95 if self.faults.crashes => self.crash(),
@@ -180,12 +180,12 @@ impl World {
     }
 
     /// Has the relay replay its dead letters, or try another program on them, which must leave no trace.
-    fn order_letters(&mut self) {
+    fn order_dead_letters(&mut self) {
         let action = match self.rng.random_bool(0.7) {
             true => DeadLetterAction::Replay,
             false => DeadLetterAction::Try(relay(2, false, self.chain.mended.clone())),
         };
-        let until = self.letter_ends();
+        let until = self.dead_letter_ends();
         let process = self.rng.random_range(0..PROCESSES);
         if let Some((engine, _)) = self.processes.get(&process).and_then(|p| p.running.as_ref()) {
             // Refused when the process has no task now, or its broker is asleep.

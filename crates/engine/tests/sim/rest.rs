@@ -14,13 +14,13 @@ use crate::world::{Faults, PROCESSES, World};
 
 impl World {
     /// Mends the relay and has it replay all its dead letters.
-    pub(crate) fn replay_letters(&mut self) {
+    pub(crate) fn replay_dead_letters(&mut self) {
         self.chain.mended.store(true, Relaxed);
         let mut rounds = 0;
-        while !self.letters_are_done() {
+        while !self.dead_letters_are_done() {
             rounds += 1;
             assert!(rounds < 100, "dead letters are not replayed: {:?}", self.status());
-            let until = self.letter_ends();
+            let until = self.dead_letter_ends();
             for process in self.processes.values() {
                 let Some((engine, _)) = &process.running else { continue };
                 let _ = engine.dead_letters(RELAY, &DeadLetterAction::Replay, &until, Box::new(|_| ()));

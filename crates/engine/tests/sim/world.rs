@@ -26,7 +26,7 @@ use crate::restless::Restless;
 pub(crate) const PROCESSES: u32 = 3;
 pub(crate) const KEYS: u64 = 7;
 /// The relay's dead letters.
-pub(crate) const LETTERS: &str = "relay.dlq";
+pub(crate) const DEAD_LETTERS: &str = "relay.dlq";
 /// The largest value that the broker takes where it has a limit.
 pub(crate) const MAX_VALUE: usize = 200;
 
@@ -129,8 +129,11 @@ impl World {
     }
 
     /// Where the dead letters of a task of the relay are.
-    pub(crate) fn letters_of(&self, task: TaskId) -> TopicPartition {
-        TopicPartition::new(LETTERS, FunctionSpec::dead_letter_partition(task.index, self.partitions(LETTERS)))
+    pub(crate) fn dead_letters_of(&self, task: TaskId) -> TopicPartition {
+        TopicPartition::new(
+            DEAD_LETTERS,
+            FunctionSpec::dead_letter_partition(task.index, self.partitions(DEAD_LETTERS)),
+        )
     }
 
     pub(crate) fn new(seed: u64, faults: Faults) -> Self {
@@ -144,7 +147,7 @@ impl World {
             stale_lookups: if faults.prefetch { 2 } else { 0 },
             strict_restores: faults.slow_restores,
         });
-        let partitions = ["in", "mid", "out", "windows", LETTERS, "side"].map(|topic| {
+        let partitions = ["in", "mid", "out", "windows", DEAD_LETTERS, "side"].map(|topic| {
             let count = rng.random_range(1..4);
             broker.create_topic(topic, count);
             (topic, count)
@@ -225,16 +228,16 @@ impl World {
     }
 
     /// Where the dead letters end.
-    pub(crate) fn letter_ends(&self) -> BTreeMap<u32, Position> {
-        let end = |p| self.broker.read(LETTERS, p).last().map_or(Position::START, |record| record.position.next());
-        (0..self.partitions(LETTERS)).map(|p| (p, end(p))).collect()
+    pub(crate) fn dead_letter_ends(&self) -> BTreeMap<u32, Position> {
+        let end = |p| self.broker.read(DEAD_LETTERS, p).last().map_or(Position::START, |record| record.position.next());
+        (0..self.partitions(DEAD_LETTERS)).map(|p| (p, end(p))).collect()
     }
 
     /// Whether every dead letter was replayed.
-    pub(crate) fn letters_are_done(&self) -> bool {
-        let ends = self.letter_ends();
+    pub(crate) fn dead_letters_are_done(&self) -> bool {
+        let ends = self.dead_letter_ends();
         self.broker.tasks(RELAY).into_iter().all(|task| {
-            let at = self.letters_of(task);
+            let at = self.dead_letters_of(task);
             let place = self.broker.progress(task).positions.get(&at).copied();
             place.unwrap_or_default() >= ends[&at.partition]
         })

@@ -10,7 +10,7 @@ use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{functions, letters, logs, observe, records, requests, revisions, topics};
+use super::{dead_letters, functions, logs, observe, records, requests, revisions, topics};
 use crate::app::App;
 
 pub(super) const FUNCTIONS: &str = "functions";
@@ -47,11 +47,11 @@ pub(super) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(revisions::list))
         .routes(routes!(revisions::rollback))
         .routes(routes!(functions::upload))
-        .routes(routes!(letters::list))
-        .routes(routes!(letters::show))
-        .routes(routes!(letters::replay))
-        .routes(routes!(letters::discard))
-        .routes(routes!(letters::attempt))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::show))
+        .routes(routes!(dead_letters::replay))
+        .routes(routes!(dead_letters::discard))
+        .routes(routes!(dead_letters::attempt))
         .routes(routes!(logs::read))
         .routes(routes!(observe::status))
         .routes(routes!(requests::custom))

@@ -17,7 +17,7 @@ use crate::answer::{TASK_TYPE, counted, status_word, summaries};
 use crate::app::App;
 
 /// The most dead letters of one answer.
-const MOST_LETTERS: usize = 10_000;
+const MOST_DEAD_LETTERS: usize = 10_000;
 
 pub(super) async fn functions(app: &Arc<App>, like: Option<&Pattern>) -> Result<Done> {
     let functions = summaries(app, like).await?;
@@ -141,37 +141,39 @@ pub(super) async fn state(app: &Arc<App>, name: String, like: Option<Pattern>, l
 
 pub(super) async fn dead_letters(app: &Arc<App>, name: String, limit: Option<u64>) -> Result<Done> {
     let wanted = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let list = app.dead_letters.list(name, wanted.min(MOST_LETTERS)).await?;
-    let (waiting, letters) = (list.waiting, list.first);
-    if letters.len() == MOST_LETTERS && wanted > MOST_LETTERS && waiting > MOST_LETTERS as u64 {
-        let message =
-            format!("{waiting} dead letters wait, and an answer has at most {MOST_LETTERS}: ask for fewer with LIMIT");
+    let list = app.dead_letters.list(name, wanted.min(MOST_DEAD_LETTERS)).await?;
+    let (waiting, dead_letters) = (list.waiting, list.first);
+    if dead_letters.len() == MOST_DEAD_LETTERS && wanted > MOST_DEAD_LETTERS && waiting > MOST_DEAD_LETTERS as u64 {
+        let message = format!(
+            "{waiting} dead letters wait, and an answer has at most {MOST_DEAD_LETTERS}: ask for fewer with LIMIT"
+        );
         return Err(Error::new(ErrorCode::InvalidRequest, message));
     }
-    let bytes: usize = letters.iter().map(|letter| letter.batch.frame().record(letter.index).bytes().len()).sum();
+    let bytes: usize =
+        dead_letters.iter().map(|dead_letter| dead_letter.batch.frame().record(dead_letter.index).bytes().len()).sum();
     if bytes > MAX_MESSAGE_BYTES {
         let message =
             format!("the dead letters have {bytes} bytes, more than {MAX_MESSAGE_BYTES}: ask for fewer with LIMIT");
         return Err(Error::new(ErrorCode::InvalidRequest, message));
     }
-    let record = |index: usize| letters[index].batch.frame().record(letters[index].index);
-    let of = || letters.iter().map(|letter| &letter.letter);
-    let id = |letter: &crate::app::WaitingDeadLetter| {
-        format!("{}:{}", letter.batch.from().partition, letter.batch.position(letter.index))
+    let record = |index: usize| dead_letters[index].batch.frame().record(dead_letters[index].index);
+    let of = || dead_letters.iter().map(|dead_letter| &dead_letter.dead_letter);
+    let id = |dead_letter: &crate::app::WaitingDeadLetter| {
+        format!("{}:{}", dead_letter.batch.from().partition, dead_letter.batch.position(dead_letter.index))
     };
     let rows = Rows::default()
-        .text("id", letters.iter().map(id))
-        .text("error_code", of().map(|letter| &letter.code))
-        .text("message", of().map(|letter| &letter.message))
-        .text("topic", of().map(|letter| letter.source.topic.to_string()))
-        .u32("partition", of().map(|letter| letter.source.partition))
-        .text("position", of().map(|letter| letter.position.to_string()))
-        .u64("attempts", of().map(|letter| letter.attempts))
-        .u64("revision", of().map(|letter| letter.revision))
-        .times("failed_at", of().map(|letter| letter.failed_at_ms))
-        .optional_bytes("key", (0..letters.len()).map(|index| record(index).key))
-        .optional_bytes("value", (0..letters.len()).map(|index| record(index).value));
-    let what = counted(letters.len(), "dead letter");
-    let message = if waiting == letters.len() as u64 { what } else { format!("{what} of {waiting} that wait") };
+        .text("id", dead_letters.iter().map(id))
+        .text("error_code", of().map(|dead_letter| &dead_letter.code))
+        .text("message", of().map(|dead_letter| &dead_letter.message))
+        .text("topic", of().map(|dead_letter| dead_letter.source.topic.to_string()))
+        .u32("partition", of().map(|dead_letter| dead_letter.source.partition))
+        .text("position", of().map(|dead_letter| dead_letter.position.to_string()))
+        .u64("attempts", of().map(|dead_letter| dead_letter.attempts))
+        .u64("revision", of().map(|dead_letter| dead_letter.revision))
+        .times("failed_at", of().map(|dead_letter| dead_letter.failed_at_ms))
+        .optional_bytes("key", (0..dead_letters.len()).map(|index| record(index).key))
+        .optional_bytes("value", (0..dead_letters.len()).map(|index| record(index).value));
+    let what = counted(dead_letters.len(), "dead letter");
+    let message = if waiting == dead_letters.len() as u64 { what } else { format!("{what} of {waiting} that wait") };
     Ok(Done { rows: Some(rows), ..Done::new(message) })
 }

@@ -4,7 +4,8 @@
 //! Records that a function fails at: found, given up, seen, tried, replayed, dropped.
 
 use fnstream_api::{
-    ConsumeOptions, DeadLetter, FunctionStatus, LetterDrop, LetterSelection, LetterTrial, ProduceOptions, ReadFrom,
+    ConsumeOptions, DeadLetter, DeadLetterDrop, DeadLetterSelection, DeadLetterTrial, FunctionStatus, ProduceOptions,
+    ReadFrom,
 };
 
 use crate::support::{Fixture, LONG, echo, poison, trap};
@@ -44,23 +45,23 @@ async fn all(fixture: &Fixture, topic: &str, from: usize, count: usize) -> Vec<S
     values
 }
 
-fn brief(letter: &DeadLetter) -> (String, String, String, u64) {
-    (letter.value.clone().unwrap(), letter.position.clone(), letter.code.clone(), letter.attempts)
+fn brief(dead_letter: &DeadLetter) -> (String, String, String, u64) {
+    (dead_letter.value.clone().unwrap(), dead_letter.position.clone(), dead_letter.code.clone(), dead_letter.attempts)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_batch_with_bad_records_the_good_ones_come_out_in_order_and_the_bad_ones_are_letters() {
+async fn of_a_batch_with_bad_records_the_good_ones_come_out_in_order_and_the_bad_ones_are_dead_letters() {
     let fixture = Fixture::new().await;
     thousand(&fixture).await;
     let good: Vec<String> = (0..1000).filter(|i| !BAD.contains(i)).map(line).collect();
     assert_eq!(all(&fixture, "out", 0, 995).await, good);
 
-    let letters = fixture.client.list_dead_letters("f", 100).await.unwrap();
-    assert_eq!((letters.topic.as_str(), letters.waiting), ("f.dlq", 5));
+    let dead_letters = fixture.client.list_dead_letters("f", 100).await.unwrap();
+    assert_eq!((dead_letters.topic.as_str(), dead_letters.waiting), ("f.dlq", 5));
     let expected: Vec<_> = BAD.iter().map(|i| (line(*i), i.to_string(), "FS-1402".to_owned(), 2)).collect();
-    assert_eq!(letters.letters.iter().map(brief).collect::<Vec<_>>(), expected);
+    assert_eq!(dead_letters.dead_letters.iter().map(brief).collect::<Vec<_>>(), expected);
     let shown = fixture.client.show_dead_letter("f", "0:2").await.unwrap();
-    assert_eq!(shown, letters.letters[2]);
+    assert_eq!(shown, dead_letters.dead_letters[2]);
     assert!(shown.backtrace.is_some() && shown.message.contains("unreachable"), "{shown:?}");
     assert_eq!((shown.topic.as_str(), shown.partition, shown.revision), ("in", 0, 1));
 
@@ -71,12 +72,12 @@ async fn of_a_batch_with_bad_records_the_good_ones_come_out_in_order_and_the_bad
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn letters_that_fail_again_wait_again_behind_the_others() {
+async fn dead_letters_that_fail_again_wait_again_behind_the_others() {
     let fixture = Fixture::new().await;
     thousand(&fixture).await;
-    let done = fixture.client.replay_dead_letters("f", &LetterSelection { count: Some(2) }).await.unwrap();
+    let done = fixture.client.replay_dead_letters("f", &DeadLetterSelection { count: Some(2) }).await.unwrap();
     assert_eq!((done.replayed, done.failed_again, done.waiting, done.finished), (0, 2, 5, true));
-    let letters = fixture.client.list_dead_letters("f", 100).await.unwrap().letters;
+    let dead_letters = fixture.client.list_dead_letters("f", 100).await.unwrap().dead_letters;
     let order = [499, 998, 999, 0, 1];
     let expected: Vec<_> = order
         .iter()
@@ -84,7 +85,7 @@ async fn letters_that_fail_again_wait_again_behind_the_others() {
         // Each keeps where it came from, and its attempts go on counting.
         .map(|(n, i)| (line(*i), i.to_string(), "FS-1402".to_owned(), if n < 3 { 2 } else { 4 }))
         .collect();
-    assert_eq!(letters.iter().map(brief).collect::<Vec<_>>(), expected);
+    assert_eq!(dead_letters.iter().map(brief).collect::<Vec<_>>(), expected);
     assert_eq!(all(&fixture, "out", 995, 0).await.len(), 0);
     fixture.server.shutdown().await.unwrap();
 }
@@ -96,12 +97,12 @@ async fn an_artifact_that_is_tried_leaves_no_trace() {
     let before = fixture.client.describe_function("f").await.unwrap().tasks;
     for (artifact, good) in [(echo(), true), (trap(), false)] {
         let digest = fixture.client.upload_artifact(artifact).await.unwrap().digest;
-        let trial = LetterTrial { archive: format!("sha256:{digest}"), count: None };
+        let trial = DeadLetterTrial { archive: format!("sha256:{digest}"), count: None };
         let tried = fixture.client.try_dead_letters("f", &trial).await.unwrap();
         assert_eq!(tried.len(), 5);
-        for letter in tried {
-            assert_eq!(letter.emitted, good.then_some(1), "{letter:?}");
-            assert_eq!(letter.code.as_deref(), (!good).then_some("FS-1402"));
+        for dead_letter in tried {
+            assert_eq!(dead_letter.emitted, good.then_some(1), "{dead_letter:?}");
+            assert_eq!(dead_letter.code.as_deref(), (!good).then_some("FS-1402"));
         }
     }
     let after = fixture.client.describe_function("f").await.unwrap().tasks;
@@ -111,25 +112,28 @@ async fn an_artifact_that_is_tried_leaves_no_trace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dropped_letters_are_gone_also_after_a_restart() {
+async fn dropped_dead_letters_are_gone_also_after_a_restart() {
     let fixture = Fixture::new().await;
     thousand(&fixture).await;
-    let done = fixture.client.drop_dead_letters("f", &LetterDrop { count: Some(3), all: false }).await.unwrap();
+    let done = fixture.client.drop_dead_letters("f", &DeadLetterDrop { count: Some(3), all: false }).await.unwrap();
     assert_eq!((done.dropped, done.waiting, done.finished), (3, 2, true));
     let fixture = fixture.restart().await;
-    let letters = fixture.client.list_dead_letters("f", 100).await.unwrap();
-    assert_eq!(letters.letters.iter().map(|l| l.value.as_deref()).collect::<Vec<_>>(), [Some("x998"), Some("x999")]);
+    let dead_letters = fixture.client.list_dead_letters("f", 100).await.unwrap();
+    assert_eq!(
+        dead_letters.dead_letters.iter().map(|l| l.value.as_deref()).collect::<Vec<_>>(),
+        [Some("x998"), Some("x999")]
+    );
     assert_eq!(fixture.client.show_dead_letter("f", "0:0").await.unwrap_err().code(), "FS-1308");
     fixture.described("f", |f| f.tasks.first().is_some_and(|task| task.epoch > 0)).await;
-    let done = fixture.client.drop_dead_letters("f", &LetterDrop { count: None, all: true }).await.unwrap();
+    let done = fixture.client.drop_dead_letters("f", &DeadLetterDrop { count: None, all: true }).await.unwrap();
     assert_eq!((done.dropped, done.waiting), (2, 0));
-    let done = fixture.client.replay_dead_letters("f", &LetterSelection::default()).await.unwrap();
+    let done = fixture.client.replay_dead_letters("f", &DeadLetterSelection::default()).await.unwrap();
     assert_eq!((done.replayed, done.waiting, done.finished), (0, 0, true));
     fixture.server.shutdown().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_function_of_a_former_name_has_none_of_its_letters() {
+async fn a_new_function_of_a_former_name_has_none_of_its_dead_letters() {
     let fixture = Fixture::new().await;
     thousand(&fixture).await;
     fixture.client.delete_function("f").await.unwrap();
@@ -141,30 +145,30 @@ async fn a_new_function_of_a_former_name_has_none_of_its_letters() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_requests_about_letters_are_refused() {
+async fn wrong_requests_about_dead_letters_are_refused() {
     let fixture = Fixture::new().await;
     let client = &fixture.client;
     assert_eq!(client.list_dead_letters("none", 1).await.unwrap_err().code(), "FS-1102");
     thousand(&fixture).await;
     assert_eq!(client.show_dead_letter("f", "7").await.unwrap_err().code(), "FS-1001");
     assert_eq!(client.show_dead_letter("f", "9:0").await.unwrap_err().code(), "FS-1308");
-    let none = LetterSelection { count: Some(0) };
+    let none = DeadLetterSelection { count: Some(0) };
     assert_eq!(client.replay_dead_letters("f", &none).await.unwrap_err().code(), "FS-1001");
-    for unclear in [LetterDrop { count: None, all: false }, LetterDrop { count: Some(1), all: true }] {
+    for unclear in [DeadLetterDrop { count: None, all: false }, DeadLetterDrop { count: Some(1), all: true }] {
         assert_eq!(client.drop_dead_letters("f", &unclear).await.unwrap_err().code(), "FS-1001");
     }
     let digest = client.upload_artifact(&b"no wasm"[..]).await.unwrap().digest;
-    let trial = LetterTrial { archive: format!("sha256:{digest}"), count: None };
+    let trial = DeadLetterTrial { archive: format!("sha256:{digest}"), count: None };
     assert_eq!(client.try_dead_letters("f", &trial).await.unwrap_err().code(), "FS-1202");
     client.stop_function("f").await.unwrap();
     // What waits can be seen while the function rests, but nothing can be done with it.
     assert_eq!(client.list_dead_letters("f", 1).await.unwrap().waiting, 5);
-    assert_eq!(client.replay_dead_letters("f", &LetterSelection::default()).await.unwrap_err().code(), "FS-1105");
+    assert_eq!(client.replay_dead_letters("f", &DeadLetterSelection::default()).await.unwrap_err().code(), "FS-1105");
     fixture.server.shutdown().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_letter_of_a_null_value_shows_null() {
+async fn the_dead_letter_of_a_null_value_shows_null() {
     let fixture = Fixture::new().await;
     let function = fixture.function(trap(), "in", "out").await;
     fixture.client.create_function("f", &function).await.unwrap();
@@ -172,8 +176,9 @@ async fn the_letter_of_a_null_value_shows_null() {
     fixture.client.produce_null("in", &key).await.unwrap();
     fixture.client.produce("in", "null", &key).await.unwrap();
     fixture.described("f", |f| f.tasks.first().is_some_and(|task| task.records_in == 2)).await;
-    let letters = fixture.client.list_dead_letters("f", 10).await.unwrap().letters;
-    let shown: Vec<_> = letters.iter().map(|letter| (letter.key.as_deref(), letter.value.as_deref())).collect();
+    let dead_letters = fixture.client.list_dead_letters("f", 10).await.unwrap().dead_letters;
+    let shown: Vec<_> =
+        dead_letters.iter().map(|dead_letter| (dead_letter.key.as_deref(), dead_letter.value.as_deref())).collect();
     assert_eq!(shown, [(Some("k"), None), (Some("k"), Some("null"))]);
     let body = reqwest::get(fixture.url("/api/v1/function/f/dead-letters/0:0")).await.unwrap().text().await.unwrap();
     assert!(body.contains(r#""value":null"#), "{body}");

@@ -14,7 +14,7 @@ mod lifecycle;
 mod logs;
 mod metrics;
 mod names;
-mod parallel_letters;
+mod parallel_dead_letters;
 mod produce;
 mod published;
 mod refusals;

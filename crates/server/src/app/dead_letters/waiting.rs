@@ -25,14 +25,14 @@ pub(crate) struct WaitingDeadLetter {
     /// Its index in the batch.
     pub(crate) index: usize,
     /// What it says of itself.
-    pub(crate) letter: DeadLetter,
+    pub(crate) dead_letter: DeadLetter,
 }
 
 /// The same, as it is found.
 pub(super) struct Found<'a> {
     batch: &'a Batch,
     index: usize,
-    letter: DeadLetter,
+    dead_letter: DeadLetter,
 }
 
 impl Found<'_> {
@@ -42,7 +42,7 @@ impl Found<'_> {
     }
 
     pub(super) fn to_owned(&self) -> WaitingDeadLetter {
-        WaitingDeadLetter { batch: self.batch.clone(), index: self.index, letter: self.letter.clone() }
+        WaitingDeadLetter { batch: self.batch.clone(), index: self.index, dead_letter: self.dead_letter.clone() }
     }
 }
 
@@ -69,9 +69,9 @@ impl Places {
     }
 
     /// Whether the task that wrote a dead letter has not gone past it.
-    fn waits(&self, spec: &FunctionSpec, letter: &DeadLetter, position: Position) -> bool {
-        let task = spec.task_of(letter.input, letter.source.partition);
-        letter.function == spec.name && self.0.get(&task).is_some_and(|place| position >= *place)
+    fn waits(&self, spec: &FunctionSpec, dead_letter: &DeadLetter, position: Position) -> bool {
+        let task = spec.task_of(dead_letter.input, dead_letter.source.partition);
+        dead_letter.function == spec.name && self.0.get(&task).is_some_and(|place| position >= *place)
     }
 
     /// The first place of those whose dead letters go to a partition.
@@ -112,9 +112,11 @@ impl<'a> Waiting<'a> {
                 && let Some(batch) = self.topics.read(&at, from, READ)?
             {
                 for (index, (position, record)) in batch.iter().enumerate() {
-                    let letter = DeadLetter::read(record.headers);
-                    if let Some(letter) = letter.filter(|of| self.places.waits(&self.entry.spec, of, position)) {
-                        visit(&Found { batch: &batch, index, letter });
+                    let dead_letter = DeadLetter::read(record.headers);
+                    if let Some(dead_letter) =
+                        dead_letter.filter(|of| self.places.waits(&self.entry.spec, of, position))
+                    {
+                        visit(&Found { batch: &batch, index, dead_letter });
                     }
                 }
                 from = batch.end().unwrap_or(marks.end);
@@ -160,7 +162,7 @@ mod tests {
         let (first, second) = (spec.task_of(0, 0), spec.task_of(1, 0));
         assert_ne!(first, second);
         let places = Places::of(&"f.dlq".into(), 1, &[standing(first, 10), standing(second, 4)].into());
-        let letter = |input| DeadLetter {
+        let dead_letter = |input| DeadLetter {
             code: "FS-1402".into(),
             message: "trap".into(),
             backtrace: None,
@@ -172,12 +174,12 @@ mod tests {
             attempts: 1,
             failed_at_ms: 0,
         };
-        let waits = |input, position| places.waits(&spec, &letter(input), Position(position));
+        let waits = |input, position| places.waits(&spec, &dead_letter(input), Position(position));
         assert_eq!((waits(0, 6), waits(1, 6), waits(1, 3), waits(0, 10)), (false, true, false, true));
         assert_eq!(places.first(0, 1), Some(Position(4)));
-        let of_another = DeadLetter { function: "g".into(), ..letter(1) };
+        let of_another = DeadLetter { function: "g".into(), ..dead_letter(1) };
         assert!(!places.waits(&spec, &of_another, Position(6)));
         let unopened = Places::of(&"f.dlq".into(), 1, &[standing(first, 0)].into());
-        assert!(!unopened.waits(&spec, &letter(1), Position(6)), "it is of a former function of the name");
+        assert!(!unopened.waits(&spec, &dead_letter(1), Position(6)), "it is of a former function of the name");
     }
 }

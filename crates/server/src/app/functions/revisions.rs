@@ -41,7 +41,7 @@ struct Since {
     /// Dead letters that were replayed counted in.
     consumed: u64,
     /// Dead letters that were replayed or dropped, at most: others' in the same topic are counted in.
-    letters: u128,
+    dead_letters: u128,
 }
 
 impl Functions {
@@ -176,7 +176,7 @@ impl Since {
             sum(ended).saturating_sub(sum(began))
         };
         self.consumed += grown(|progress| progress.records_in);
-        self.letters += passed(spec, began, ended);
+        self.dead_letters += passed(spec, began, ended);
         let (topic, records) = (joined(&spec.outputs), grown(|progress| progress.records_out));
         match self.emitted.iter_mut().find(|emitted| emitted.topic == topic) {
             Some(emitted) => emitted.records += records,

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use fnstream_api::{
-    ConsumeOptions, ExecRequest, Function, FunctionDescription, FunctionStatus, FunctionUpdate, LetterDrop,
-    LetterSelection, LogOptions, ProduceOptions, TaskStatus, TopicRequest,
+    ConsumeOptions, DeadLetterDrop, DeadLetterSelection, ExecRequest, Function, FunctionDescription, FunctionStatus,
+    FunctionUpdate, LogOptions, ProduceOptions, TaskStatus, TopicRequest,
 };
 use fnstream_core::record::partition_for_key;
 
@@ -117,12 +117,12 @@ async fn a_task_is_reached_from_any_server() {
     }
     assert_eq!(consumed(&a, 1).await, ["good"]);
     let listed = a.client.list_dead_letters("f", 10).await.unwrap();
-    assert_eq!((listed.waiting, listed.letters.len()), (2, 2));
-    assert!(listed.letters.iter().all(|letter| letter.partition == 1), "{listed:?}");
-    let replayed = a.client.replay_dead_letters("f", &LetterSelection::default()).await.unwrap();
+    assert_eq!((listed.waiting, listed.dead_letters.len()), (2, 2));
+    assert!(listed.dead_letters.iter().all(|dead_letter| dead_letter.partition == 1), "{listed:?}");
+    let replayed = a.client.replay_dead_letters("f", &DeadLetterSelection::default()).await.unwrap();
     assert_eq!((replayed.failed_again, replayed.waiting, replayed.finished), (2, 2, true));
     let dropped =
-        a.client.drop_dead_letters("f", &LetterDrop { count: Some(1), ..LetterDrop::default() }).await.unwrap();
+        a.client.drop_dead_letters("f", &DeadLetterDrop { count: Some(1), ..DeadLetterDrop::default() }).await.unwrap();
     assert_eq!((dropped.dropped, dropped.waiting), (1, 1));
 
     // What each process says of its own part of the function is one log.

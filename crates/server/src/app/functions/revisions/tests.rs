@@ -26,13 +26,13 @@ fn revision(number: u64, spec: FunctionSpec, state: Option<u32>) -> Revision {
 fn positions_stay_or_go_back_and_counters_only_grow() {
     let then = Standing::from([(0, progress(3, 30, 30, 3))]);
     let now = Standing::from([(0, progress(9, 90, 95, 9)), (1, progress(2, 20, 20, 2))]);
-    let letters = |position| (TopicPartition::new("f.dlq", 0), Position(position));
+    let dead_letters = |position| (TopicPartition::new("f.dlq", 0), Position(position));
     let (mut then, mut now) = (then, now);
-    then.entry(0).and_modify(|task| task.positions.extend([letters(1)]));
-    now.entry(0).and_modify(|task| task.positions.extend([letters(4)]));
+    then.entry(0).and_modify(|task| task.positions.extend([dead_letters(1)]));
+    now.entry(0).and_modify(|task| task.positions.extend([dead_letters(4)]));
     let spec = described("a", "out");
     let mut stay = placed(&spec, &then, &now, false);
-    let place = |standing: &mut Standing| standing.get_mut(&0).unwrap().positions.remove(&letters(0).0);
+    let place = |standing: &mut Standing| standing.get_mut(&0).unwrap().positions.remove(&dead_letters(0).0);
     assert_eq!(place(&mut stay), Some(Position(4)));
     assert_eq!(stay[&0], Progress { time: Bytes::from(vec![3]), ..progress(3, 90, 95, 9) });
     assert_eq!(stay[&1], Progress { time: Bytes::new(), ..progress(0, 20, 20, 2) }, "a task that came later");
@@ -43,7 +43,7 @@ fn positions_stay_or_go_back_and_counters_only_grow() {
 }
 
 #[test]
-fn letters_that_tasks_have_gone_past_are_counted() {
+fn dead_letters_that_tasks_have_gone_past_are_counted() {
     let at = |place| {
         let mut task = progress(1, 1, 1, 1);
         task.positions.insert(TopicPartition::new("f.dlq", 0), Position(place));
@@ -61,7 +61,7 @@ fn what_was_done_is_counted_by_output() {
     since.add(&described("a", "other"), &standing(15, 14), &standing(16, 14));
     since.add(&described("b", "out"), &standing(16, 14), &standing(20, 20));
     let emitted = |topic: &str, records| Emitted { topic: topic.into(), records };
-    assert_eq!(since, Since { emitted: vec![emitted("out", 10), emitted("other", 0)], consumed: 10, letters: 0 });
+    assert_eq!(since, Since { emitted: vec![emitted("out", 10), emitted("other", 0)], consumed: 10, dead_letters: 0 });
     let history = [revision(1, described("a", "out"), Some(7)), revision(2, described("b", "out"), None)];
     let request = RollbackRequest { to: 1, with_state: true, reprocess: false };
     assert_eq!(
@@ -72,9 +72,9 @@ fn what_was_done_is_counted_by_output() {
             "dead letters that were written to f.dlq since then stay there",
         ]
     );
-    let replayed = Since { letters: 2, ..since };
+    let replayed = Since { dead_letters: 2, ..since };
     assert!(notes(Some(&replayed), &history, request)[2].starts_with("of these, up to 2 were dead letters"));
-    let since = Since { letters: 0, ..replayed };
+    let since = Since { dead_letters: 0, ..replayed };
     let again = notes(Some(&since), &history, RollbackRequest { reprocess: true, ..request });
     assert!(again[1].ends_with("that is done again, and the outputs come again"), "{again:?}");
 }

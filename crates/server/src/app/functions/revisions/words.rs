@@ -19,9 +19,9 @@ pub(super) fn notes(since: Option<&Since>, history: &[Revision], request: Rollba
         None => notes.push(format!("what was emitted since revision {} was replaced stays", request.to)),
         Some(since) => {
             for Emitted { topic, records } in since.emitted.iter().filter(|emitted| emitted.records > 0) {
-                let letters = if topics.is_empty() { "" } else { ", dead letters counted in" };
+                let dead_letters = if topics.is_empty() { "" } else { ", dead letters counted in" };
                 let emitted = were(*records, "record");
-                notes.push(format!("{emitted} emitted to {topic} since then{letters}: they stay"));
+                notes.push(format!("{emitted} emitted to {topic} since then{dead_letters}: they stay"));
             }
             let processed = were(since.consumed, "input record");
             match (request.with_state, request.reprocess) {
@@ -35,10 +35,10 @@ pub(super) fn notes(since: Option<&Since>, history: &[Revision], request: Rollba
                 (true, true) => notes
                     .push(format!("{processed} processed since then: that is done again, and the outputs come again")),
             }
-            if request.with_state && since.letters > 0 {
+            if request.with_state && since.dead_letters > 0 {
                 notes.push(format!(
                     "of these, up to {} were dead letters that were replayed: they are not in the state any more and do not come again",
-                    since.letters
+                    since.dead_letters
                 ));
             }
         }

@@ -12,8 +12,8 @@ use axum::http::Uri;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use fnstream_api::{
-    DeadLetter, DeadLetters, ErrorBody, LetterDrop, LetterResult, LetterSelection, LetterTrial, RecordHeader,
-    TriedLetter,
+    DeadLetter, DeadLetterDrop, DeadLetterResult, DeadLetterSelection, DeadLetterTrial, DeadLetters, ErrorBody,
+    RecordHeader, TriedDeadLetter,
 };
 use fnstream_core::dead_letter;
 use fnstream_core::record::Position;
@@ -48,8 +48,8 @@ const MOST_SHOWN: usize = 10_000;
 pub(super) async fn list(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<Json<DeadLetters>> {
     let max = Query::parse(&uri, &["max"])?.read("max", str::parse::<usize>)?.unwrap_or(SHOWN).min(MOST_SHOWN);
     let DeadLetterList { topic, waiting, first } = app.dead_letters.list(name, max).await?;
-    let letters = first.iter().map(shown).collect::<Answer<_>>()?;
-    Ok(Json(DeadLetters { topic, waiting, letters }))
+    let dead_letters = first.iter().map(shown).collect::<Answer<_>>()?;
+    Ok(Json(DeadLetters { topic, waiting, dead_letters }))
 }
 
 /// One dead letter that waits.
@@ -82,9 +82,9 @@ pub(super) async fn show(
 #[utoipa::path(post, path = "/api/v1/function/{name}/dead-letters/replay", operation_id = "replay_dead_letters",
     tag = openapi::FUNCTIONS,
     params(("name" = String, Path, description = "the function's name")),
-    request_body = Option<LetterSelection>,
+    request_body = Option<DeadLetterSelection>,
     responses(
-        (status = 200, description = "what was done", body = LetterResult),
+        (status = 200, description = "what was done", body = DeadLetterResult),
         (status = 404, description = "there is no function of this name", body = ErrorBody),
         (status = 409, description = "the function is not running, or keeps no dead letters", body = ErrorBody),
     ))]
@@ -92,7 +92,7 @@ pub(super) async fn replay(
     State(app): State<Arc<App>>,
     Name(name): Name,
     request: Request,
-) -> Answer<Json<LetterResult>> {
+) -> Answer<Json<DeadLetterResult>> {
     let count = selection(request).await?.count;
     Ok(Json(result(&app.dead_letters.replay(name, count).await?)))
 }
@@ -101,9 +101,9 @@ pub(super) async fn replay(
 #[utoipa::path(post, path = "/api/v1/function/{name}/dead-letters/drop", operation_id = "drop_dead_letters",
     tag = openapi::FUNCTIONS,
     params(("name" = String, Path, description = "the function's name")),
-    request_body = LetterDrop,
+    request_body = DeadLetterDrop,
     responses(
-        (status = 200, description = "what was done", body = LetterResult),
+        (status = 200, description = "what was done", body = DeadLetterResult),
         (status = 400, description = "neither a count nor all is named", body = ErrorBody),
         (status = 404, description = "there is no function of this name", body = ErrorBody),
         (status = 409, description = "the function is not running, or keeps no dead letters", body = ErrorBody),
@@ -112,10 +112,10 @@ pub(super) async fn discard(
     State(app): State<Arc<App>>,
     Name(name): Name,
     request: Request,
-) -> Answer<Json<LetterResult>> {
+) -> Answer<Json<DeadLetterResult>> {
     Query::parse(request.uri(), &[])?;
     let (head, body) = request.into_parts();
-    let which: LetterDrop = body::json(&body::read(&head.headers, body, MAX_BODY).await?)?;
+    let which: DeadLetterDrop = body::json(&body::read(&head.headers, body, MAX_BODY).await?)?;
     // It cannot be undone: nobody is to do it by leaving something out.
     if which.all == which.count.is_some() || which.count == Some(0) {
         return Err(Failure::invalid("say which letters are to be dropped: either a count of at least 1, or all"));
@@ -127,9 +127,9 @@ pub(super) async fn discard(
 #[utoipa::path(post, path = "/api/v1/function/{name}/dead-letters/try", operation_id = "try_dead_letters",
     tag = openapi::FUNCTIONS,
     params(("name" = String, Path, description = "the function's name")),
-    request_body = LetterTrial,
+    request_body = DeadLetterTrial,
     responses(
-        (status = 200, description = "what it made of each letter", body = Vec<TriedLetter>),
+        (status = 200, description = "what it made of each letter", body = Vec<TriedDeadLetter>),
         (status = 400, description = "the artifact cannot be run", body = ErrorBody),
         (status = 404, description = "there is no function of this name", body = ErrorBody),
         (status = 409, description = "the function is not running, or keeps no dead letters", body = ErrorBody),
@@ -139,19 +139,19 @@ pub(super) async fn attempt(
     Name(name): Name,
     ConnectInfo(client): ConnectInfo<SocketAddr>,
     request: Request,
-) -> Answer<Json<Vec<TriedLetter>>> {
+) -> Answer<Json<Vec<TriedDeadLetter>>> {
     Query::parse(request.uri(), &[])?;
     let (head, body) = request.into_parts();
-    let trial: LetterTrial = body::json(&body::read(&head.headers, body, MAX_BODY).await?)?;
+    let trial: DeadLetterTrial = body::json(&body::read(&head.headers, body, MAX_BODY).await?)?;
     let archive = Archive::Named { text: trial.archive, local: client.ip().to_canonical().is_loopback() };
     let tried = app.dead_letters.try_out(name, trial.count, archive).await?;
-    let told = tried.into_iter().map(|letter| {
-        let (emitted, failed) = match letter.outcome {
+    let told = tried.into_iter().map(|dead_letter| {
+        let (emitted, failed) = match dead_letter.outcome {
             Ok(emitted) => (Some(emitted), None),
             Err(failed) => (None, Some(failed)),
         };
-        TriedLetter {
-            id: format!("{}:{}", letter.at.0.partition, letter.at.1),
+        TriedDeadLetter {
+            id: format!("{}:{}", dead_letter.at.0.partition, dead_letter.at.1),
             emitted,
             code: failed.as_ref().map(|(code, _)| code.as_str().to_owned()),
             message: failed.map(|(_, message)| message),
@@ -160,20 +160,21 @@ pub(super) async fn attempt(
     Ok(Json(told.collect()))
 }
 
-async fn selection(request: Request) -> Answer<LetterSelection> {
+async fn selection(request: Request) -> Answer<DeadLetterSelection> {
     Query::parse(request.uri(), &[])?;
     let (head, body) = request.into_parts();
     let body = body::read(&head.headers, body, MAX_BODY).await?;
-    let selection: LetterSelection = if body.is_empty() { LetterSelection::default() } else { body::json(&body)? };
+    let selection: DeadLetterSelection =
+        if body.is_empty() { DeadLetterSelection::default() } else { body::json(&body)? };
     if selection.count == Some(0) {
         return Err(Failure::invalid("count is 0: leave it out to mean all letters that wait"));
     }
     Ok(selection)
 }
 
-fn result(outcome: &DeadLetterOutcome) -> LetterResult {
+fn result(outcome: &DeadLetterOutcome) -> DeadLetterResult {
     let report = &outcome.report;
-    LetterResult {
+    DeadLetterResult {
         replayed: report.replayed,
         failed_again: report.failed_again,
         dropped: report.dropped,
@@ -183,7 +184,7 @@ fn result(outcome: &DeadLetterOutcome) -> LetterResult {
 }
 
 fn shown(waiting: &WaitingDeadLetter) -> Answer<DeadLetter> {
-    let WaitingDeadLetter { batch, index, letter } = waiting;
+    let WaitingDeadLetter { batch, index, dead_letter } = waiting;
     let record = batch.frame().record(*index);
     let original = dead_letter::DeadLetter::original(record.headers)?;
     let record = RecordView { headers: original.as_headers(), ..record };
@@ -197,15 +198,15 @@ fn shown(waiting: &WaitingDeadLetter) -> Answer<DeadLetter> {
     };
     Ok(DeadLetter {
         id: format!("{}:{}", batch.from().partition, batch.position(*index)),
-        code: letter.code.clone(),
-        message: letter.message.clone(),
-        backtrace: letter.backtrace.clone(),
-        revision: letter.revision,
-        topic: letter.source.topic.to_string(),
-        partition: letter.source.partition,
-        position: letter.position.to_string(),
-        attempts: letter.attempts,
-        failed_at_ms: letter.failed_at_ms,
+        code: dead_letter.code.clone(),
+        message: dead_letter.message.clone(),
+        backtrace: dead_letter.backtrace.clone(),
+        revision: dead_letter.revision,
+        topic: dead_letter.source.topic.to_string(),
+        partition: dead_letter.source.partition,
+        position: dead_letter.position.to_string(),
+        attempts: dead_letter.attempts,
+        failed_at_ms: dead_letter.failed_at_ms,
         timestamp_ms: record.timestamp,
         key: record.key.map(text),
         headers: record

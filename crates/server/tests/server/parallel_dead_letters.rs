@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use fnstream_api::units::Quantity;
 use fnstream_api::{
-    DeadLetter, FunctionUpdate, LetterDrop, LetterSelection, OnError, ProduceOptions, Selector, TopicRequest,
+    DeadLetter, DeadLetterDrop, DeadLetterSelection, FunctionUpdate, OnError, ProduceOptions, Selector, TopicRequest,
 };
 
 use crate::support::{Fixture, LONG, echo, poison};
@@ -32,20 +32,20 @@ async fn produce(fixture: &Fixture, topic: &str, lines: &str) {
 async fn waiting(fixture: &Fixture, wanted: impl Fn(u64) -> bool) -> Vec<String> {
     let until = Instant::now() + LONG;
     loop {
-        let letters = fixture.client.list_dead_letters("f", 100).await.unwrap();
-        assert_eq!(letters.waiting, letters.letters.len() as u64);
-        if wanted(letters.waiting) {
+        let dead_letters = fixture.client.list_dead_letters("f", 100).await.unwrap();
+        assert_eq!(dead_letters.waiting, dead_letters.dead_letters.len() as u64);
+        if wanted(dead_letters.waiting) {
             let mut values: Vec<_> =
-                letters.letters.into_iter().map(|DeadLetter { value, .. }| value.unwrap()).collect();
+                dead_letters.dead_letters.into_iter().map(|DeadLetter { value, .. }| value.unwrap()).collect();
             values.sort();
             return values;
         }
-        assert!(Instant::now() < until, "{} letters wait", letters.waiting);
+        assert!(Instant::now() < until, "{} letters wait", dead_letters.waiting);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn letters_wait_for_the_task_that_wrote_them_and_no_other() {
+async fn dead_letters_wait_for_the_task_that_wrote_them_and_no_other() {
     let fixture = Fixture::new().await;
     parallel(&fixture, &[("left", "x1\na"), ("right", "x2\nb")]).await;
     assert_eq!(waiting(&fixture, |count| count == 2).await, ["x1", "x2"]);
@@ -62,7 +62,7 @@ async fn letters_wait_for_the_task_that_wrote_them_and_no_other() {
     produce(&fixture, "right", "x3").await;
     fixture.described("f", |f| f.tasks.iter().any(|task| task.index == 1 && task.last_error.is_some())).await;
     let client = fixture.client.clone();
-    let order = LetterDrop { count: None, all: true };
+    let order = DeadLetterDrop { count: None, all: true };
     let dropping = tokio::spawn(async move { client.drop_dead_letters("f", &order).await });
     assert_eq!(waiting(&fixture, |count| count < 2).await, ["x2"], "its own task has not gone past it");
 
@@ -72,13 +72,13 @@ async fn letters_wait_for_the_task_that_wrote_them_and_no_other() {
     fixture.client.update_function("f", &update).await.unwrap();
     assert_eq!(dropping.await.unwrap().unwrap_err().code(), "FS-1105");
     fixture.described("f", |f| f.tasks.iter().any(|task| task.index == 1 && task.records_in == 3)).await;
-    let done = fixture.client.replay_dead_letters("f", &LetterSelection::default()).await.unwrap();
+    let done = fixture.client.replay_dead_letters("f", &DeadLetterSelection::default()).await.unwrap();
     assert_eq!((done.replayed, done.failed_again, done.waiting, done.finished), (1, 0, 0, true));
     fixture.server.shutdown().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn letters_of_every_task_are_found_in_a_topic_of_many_partitions() {
+async fn dead_letters_of_every_task_are_found_in_a_topic_of_many_partitions() {
     let fixture = Fixture::new().await;
     for (topic, partitions) in [("left", 2), ("right", 1), ("f.dlq", 3)] {
         let request = TopicRequest { partitions: Some(partitions), ..TopicRequest::default() };
@@ -91,9 +91,9 @@ async fn letters_of_every_task_are_found_in_a_topic_of_many_partitions() {
         fixture.client.produce_lines("left", lines.to_owned(), &options).await.unwrap();
     }
     assert_eq!(waiting(&fixture, |count| count == 3).await, ["x0", "x1", "x2"]);
-    let places = fixture.client.list_dead_letters("f", 100).await.unwrap().letters;
+    let places = fixture.client.list_dead_letters("f", 100).await.unwrap().dead_letters;
     let mut places: Vec<_> =
-        places.iter().map(|letter| (letter.value.as_deref().unwrap(), letter.id.as_str())).collect();
+        places.iter().map(|dead_letter| (dead_letter.value.as_deref().unwrap(), dead_letter.id.as_str())).collect();
     places.sort_unstable();
     assert_eq!(places, [("x0", "0:0"), ("x1", "2:0"), ("x2", "1:0")], "each task has a partition of its own");
 
@@ -101,10 +101,10 @@ async fn letters_of_every_task_are_found_in_a_topic_of_many_partitions() {
     let update = FunctionUpdate { archive: Some(format!("sha256:{digest}")), ..FunctionUpdate::default() };
     fixture.client.update_function("f", &update).await.unwrap();
     fixture.described("f", |f| f.tasks.len() == 3 && f.tasks.iter().all(|task| task.epoch > 0)).await;
-    let done = fixture.client.replay_dead_letters("f", &LetterSelection { count: Some(2) }).await.unwrap();
+    let done = fixture.client.replay_dead_letters("f", &DeadLetterSelection { count: Some(2) }).await.unwrap();
     assert_eq!((done.replayed, done.waiting, done.finished), (2, 1, true));
     assert_eq!(waiting(&fixture, |count| count == 1).await, ["x1"], "the oldest go first, partition by partition");
-    let done = fixture.client.drop_dead_letters("f", &LetterDrop { count: None, all: true }).await.unwrap();
+    let done = fixture.client.drop_dead_letters("f", &DeadLetterDrop { count: None, all: true }).await.unwrap();
     assert_eq!((done.dropped, done.waiting, done.finished), (1, 0, true));
     fixture.server.shutdown().await.unwrap();
 }
