@@ -64,7 +64,7 @@ pub struct DeadLetters {
     pub dead_letters: Vec<DeadLetter>,
 }
 
-/// Which of the waiting letters are meant.
+/// Which of the waiting dead letters are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeadLetterSelection {
@@ -74,7 +74,7 @@ pub struct DeadLetterSelection {
     pub count: Option<u64>,
 }
 
-/// Which of the waiting letters are to be dropped: a count, or all.
+/// Which of the waiting dead letters are to be dropped: a count, or all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeadLetterDrop {
@@ -102,7 +102,7 @@ pub struct DeadLetterResult {
     pub finished: bool,
 }
 
-/// Which artifact to try on the waiting letters.
+/// Which artifact to try on the waiting dead letters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeadLetterTrial {
@@ -113,10 +113,10 @@ pub struct DeadLetterTrial {
     pub count: Option<u64>,
 }
 
-/// What another artifact made of a letter. Nothing of it was kept.
+/// What another artifact made of a dead letter. Nothing of it was kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TriedDeadLetter {
-    /// The letter.
+    /// The dead letter.
     pub id: String,
     /// How many records it emitted, when it succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]

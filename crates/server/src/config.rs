@@ -10,7 +10,7 @@ use fnstream_core::topics::Retention;
 use fnstream_runtime::{Compiling, RuntimeOptions};
 use fnstream_store::Durability;
 
-/// The settings of a server.
+/// The settings of a server: one field for each of `docs/config.md`, so that they are many.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
     /// The address to listen on: `host:port`; without a host all addresses of the machine; port 0 takes a free one.

@@ -77,7 +77,7 @@ pub enum Statement {
     ShowDeadLetters {
         /// The function.
         name: String,
-        /// The most letters to show.
+        /// The most dead letters to show.
         limit: Option<u64>,
     },
 }

@@ -63,7 +63,7 @@ fn text(function: &FunctionDescription) -> String {
     }
     for task in &function.tasks {
         if let Some(error) = &task.trouble {
-            let _ = write!(out, "\ntask {} waits for the broker: {}: {}", task.index, error.code, error.message);
+            let _ = write!(out, "\ntask {} is waiting for the broker: {}: {}", task.index, error.code, error.message);
         }
         if let Some(changes) = task.restored {
             let _ = write!(out, "\ntask {} rebuilds its state: {changes} changes read", task.index);

@@ -23,7 +23,7 @@ pub(super) struct Args {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// List the letters that wait, the oldest first
+    /// List the dead letters that wait, the oldest first
     Ls {
         /// Name of the function
         #[arg(short, long)]
@@ -35,18 +35,18 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// Show a letter with its record, its error and the backtrace
+    /// Show a dead letter with its record, its error and the backtrace
     Show {
         /// Name of the function
         #[arg(short, long)]
         name: String,
-        /// The letter, as `dlq ls` shows it: PARTITION:POSITION
+        /// The dead letter, as `dlq ls` shows it: PARTITION:POSITION
         id: String,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Have the function process its letters again, in their order, each exactly once
+    /// Have the function process its dead letters again, in their order, each exactly once
     Replay {
         /// Name of the function
         #[arg(short, long)]
@@ -54,14 +54,14 @@ enum Verb {
         /// Only the oldest so many [default: all that wait]
         #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
         count: Option<u64>,
-        /// Try this artifact on the letters first, or sha256:DIGEST, and only report: nothing is kept or emitted
+        /// Try this artifact on the dead letters first, or sha256:DIGEST, and only report: nothing is kept or emitted
         #[arg(long, value_name = "ARCHIVE")]
         with_archive: Option<String>,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Drop letters: they are not shown or replayed any more
+    /// Drop dead letters: they are not shown or replayed any more
     #[command(group = clap::ArgGroup::new("which").required(true).args(["count", "all"]))]
     Drop {
         /// Name of the function

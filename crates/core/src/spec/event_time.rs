@@ -37,11 +37,12 @@ impl InputSelector {
     pub const ALL: [InputSelector; 4] =
         [InputSelector::RoundRobin, InputSelector::Sequential, InputSelector::Priority, InputSelector::GroupParallel];
 
-    /// The index of the task that reads a partition of an input group, of so many groups. Everybody else asks
-    /// [`super::FunctionSpec::task_of`] or [`crate::broker::Subscription::tasks`].
+    /// The index of the task that reads a partition of an input group, of so many groups; the highest one, which no task has,
+    /// for numbers that no input has. Everybody else asks [`super::FunctionSpec::task_of`] or
+    /// [`crate::broker::Subscription::tasks`].
     pub(crate) fn task_of(self, groups: u32, group: u32, partition: u32) -> u32 {
         match self {
-            InputSelector::GroupParallel => partition * groups + group,
+            InputSelector::GroupParallel => partition.saturating_mul(groups).saturating_add(group),
             _ => partition,
         }
     }

@@ -10,7 +10,7 @@ use fnstream_core::batch::{Batch, BatchPositions};
 use fnstream_core::broker::{Assignment, PollLimit, Polled, Source, TaskInput};
 use fnstream_core::dead_letter::DeadLetter;
 use fnstream_core::epoch::TaskId;
-use fnstream_core::error::Result;
+use fnstream_core::error::{Error, Result};
 use fnstream_core::record::{Position, Positions, TopicPartition};
 use fnstream_core::runtime::CallFailure;
 use fnstream_core::spec::FunctionSpec;
@@ -82,6 +82,11 @@ impl DeadLetterReader {
         self.source.ends().get(&self.at).copied()
     }
 
+    /// Why nothing of it can be read at present.
+    pub(super) fn trouble(&self) -> Option<Error> {
+        self.source.trouble()
+    }
+
     /// The next dead letters below `until`.
     pub(super) fn next(&mut self, limit: PollLimit, until: Position) -> Result<Read> {
         while self.position < until {
@@ -120,8 +125,8 @@ impl DeadLetterReader {
     fn info(&self, record: &RecordView<'_>) -> Option<DeadLetter> {
         let info = DeadLetter::read(record.headers)?;
         let spec = self.env.spec();
-        let index = spec.task_of(info.input, info.source.partition);
-        (info.function == spec.name && index == self.task.index).then_some(info)
+        let is_own = info.function == spec.name && spec.task_of(info.input, info.source.partition) == self.task.index;
+        is_own.then_some(info)
     }
 }
 
@@ -143,7 +148,7 @@ pub(super) fn headers(
         source: before.as_ref().map_or_else(|| from.clone(), |before| before.source.clone()),
         position: before.as_ref().map_or(position, |before| before.position),
         input: before.as_ref().map_or(record.channel, |before| before.input),
-        attempts: before.as_ref().map_or(0, |before| before.attempts) + u64::from(attempts),
+        attempts: before.as_ref().map_or(0, |before| before.attempts).saturating_add(attempts.into()),
         failed_at_ms: env.core.deps.clock.unix_ms(),
     };
     info.headers(if before.is_some() { original.as_headers() } else { record.headers })

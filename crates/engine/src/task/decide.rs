@@ -12,7 +12,7 @@ mod tests;
 
 use std::time::Duration;
 
-pub(crate) use self::dirty::{DirtyBounds, DirtyFacts, is_congested, should_apply};
+pub(crate) use self::dirty::{DirtyBounds, DirtyFacts, Retry, is_congested, should_apply};
 pub(crate) use self::recovery::{
     Recovery, Verdict, after_call_failure, after_commit_failure, after_lone_failure, after_open_failure,
     after_source_failure, after_time_failure, backoff,

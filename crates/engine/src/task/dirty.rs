@@ -9,7 +9,7 @@ use std::time::Duration;
 use fnstream_core::error::Result;
 use fnstream_core::waker::Waker;
 
-use super::decide::{DirtyBounds, DirtyFacts, is_congested, should_apply};
+use super::decide::{DirtyBounds, DirtyFacts, Retry, backoff, is_congested, should_apply};
 use super::env::TaskEnv;
 use super::host::TaskHost;
 use super::ownership::Ownership;
@@ -23,16 +23,25 @@ pub(super) struct Dirty {
     bytes: usize,
     /// When the first of it was committed.
     since: Option<Duration>,
+    /// Applies that failed one after the other, and until when the next one waits.
+    failures: u32,
+    retry_at: Option<Duration>,
 }
 
 impl Dirty {
     pub(super) fn new(gauge: Arc<DirtyGauge>) -> Self {
-        Dirty { gauge, bytes: 0, since: None }
+        Dirty { gauge, bytes: 0, since: None, failures: 0, retry_at: None }
     }
 
     /// When it is to be applied at the latest.
     pub(super) fn due_at(&self, config: &EngineConfig) -> Option<Duration> {
-        self.since.map(|since| since + config.dirty_age)
+        self.retry_at.or_else(|| self.since.map(|since| since + config.dirty_age))
+    }
+
+    /// An apply has ended; one that failed is tried again later each time.
+    fn tried(&mut self, failed: bool, config: &EngineConfig, now: Duration) {
+        self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
+        self.retry_at = failed.then(|| now + backoff(self.failures, config.backoff_min, config.backoff_max));
     }
 
     fn account(&mut self, (bytes, keys): (usize, usize), now: Duration) {
@@ -49,6 +58,11 @@ impl Dirty {
             age: self.since.map_or(Duration::ZERO, |since| now.saturating_sub(since)),
             all_bytes: self.gauge.bytes(),
             applying: host.layers.is_applying(),
+            retry: match self.retry_at {
+                None => Retry::Not,
+                Some(at) if now < at => Retry::Later,
+                Some(_) => Retry::Now,
+            },
         }
     }
 }
@@ -64,13 +78,11 @@ impl Ownership {
     pub(super) fn settle_apply(&mut self, env: &TaskEnv, now: Duration) {
         let Some(settled) = self.host.lock().layers.settle_apply() else { return };
         let task = self.assignment.task;
+        self.dirty.tried(settled.is_err(), &env.core.config, now);
         match settled {
             Ok(marker) => env.backend.committer.trim(task, marker.epoch),
-            Err(error) => {
-                // It stays in memory and in the delta log; the next attempt comes with the next due date.
-                tracing::warn!(%task, %error, "state could not be applied, it will be tried again");
-                self.dirty.since = Some(now);
-            }
+            // It stays in memory and in the delta log.
+            Err(error) => tracing::warn!(%task, %error, "state could not be applied, it will be tried again"),
         }
         self.account_dirty(now);
     }

@@ -46,6 +46,8 @@ pub(super) struct OpenEpoch {
     pub(super) gave_up: bool,
     /// It is to be committed soon, whatever is in it.
     pub(super) urgent: bool,
+    /// When a gap was first passed over; that alone is worth a commit after a while only.
+    pub(super) skipped: Option<Duration>,
 }
 
 impl OpenEpoch {

@@ -111,11 +111,16 @@ impl Runnable for Task {
     fn step(&self) -> Next {
         let (Some(env), Some(job)) = (self.env.upgrade(), self.job.upgrade()) else { return Next::Done };
         let mut machine = self.machine.lock();
-        // A task that is taken over calls no user code yet, and may take long: it keeps no other from running.
-        let permit = machine.calls_guest();
+        // A task that is taken over calls no user code yet, and may take long: it keeps no other from running. One that ends at
+        // once calls none any more, and waits for no other.
+        let end = self.mail.lock().end;
+        let permit = machine.calls_guest(end);
         // Others are woken as these let go.
         if permit && !self.permits.try_take(&job) {
             return Next::Wait(None);
+        }
+        if !permit {
+            self.permits.forget(&job);
         }
         let end = {
             let mail = &mut *self.mail.lock();

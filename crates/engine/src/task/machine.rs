@@ -101,9 +101,13 @@ impl Machine {
         self.requests.append(requests);
     }
 
-    /// Reports whether the next step calls user code.
-    pub(super) fn calls_guest(&self) -> bool {
-        matches!(self.phase, Phase::Starting(_) | Phase::Running(_))
+    /// Reports whether the next step calls user code, when the task is to end like that.
+    pub(super) fn calls_guest(&self, end: Option<End>) -> bool {
+        match self.phase {
+            Phase::Starting(_) => end.is_none(),
+            Phase::Running(_) => end != Some(End::Abort),
+            _ => false,
+        }
     }
 
     /// Once the task has ended: the answer that was still to come for an epoch that it handed in. Until it has come the epoch
@@ -210,10 +214,10 @@ impl Machine {
         let Some(mut own) = self.take_owned() else { return Next::Again };
         own.find_dead_letters();
         if own.dead_letters_end.is_some() {
-            // Brokers learn of ends by themselves, and need not wake anybody for it.
-            let until = env.now() + env.core.config.backoff_min;
+            // The waker is called when it is known.
+            own.show(&mut self.view.lock(), true);
             self.enter(Phase::Starting(own));
-            return Next::Wait(Some(until));
+            return Next::Wait(None);
         }
         match Running::start(env, &mut own) {
             Ok(start) => {

@@ -177,7 +177,7 @@ impl Ownership {
     /// Shows where the task stands; how far its inputs reach too, when it has just looked.
     pub(super) fn show(&self, view: &mut View, looked: bool) {
         view.refused = self.refused.clone();
-        view.trouble = self.source.trouble();
+        view.trouble = self.source.trouble().or_else(|| self.dead_letters_end.as_ref()?.trouble());
         if view.progress.epoch != self.committed.epoch {
             view.progress = self.committed.clone();
         }

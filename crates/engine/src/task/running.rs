@@ -57,6 +57,9 @@ pub(super) struct Cx<'a> {
     pub(super) ending: bool,
 }
 
+/// How long gaps that were passed over wait for a commit of something else.
+const SKIPS_AGE: Duration = Duration::from_secs(1);
+
 /// See the module.
 pub(super) struct Running {
     own: Box<Ownership>,
@@ -168,8 +171,12 @@ impl Running {
         let env = cx.env;
         let host = self.own.host.lock();
         let news = self.event_time.idle_is_news();
-        let has_work =
-            news || self.epoch.urgent || self.epoch.size() > 0 || !host.layers.is_clean() || !host.outbox.is_empty();
+        let has_work = news
+            || self.skips_due().is_some_and(|at| now >= at)
+            || self.epoch.urgent
+            || self.epoch.size() > 0
+            || !host.layers.is_clean()
+            || !host.outbox.is_empty();
         let urgent = self.epoch.urgent || cx.order.as_ref().is_some_and(|order| !order.moves());
         // A worn instance is given nothing more: what it has done is committed, then it is replaced.
         let worn = self.is_worn();
@@ -198,6 +205,11 @@ impl Running {
         }
     }
 
+    /// When the gaps that were passed over are committed although nothing else is: until then the function seems to lag.
+    fn skips_due(&self) -> Option<Duration> {
+        self.epoch.skipped.map(|since| since + SKIPS_AGE)
+    }
+
     fn is_worn(&self) -> bool {
         self.guest.is_worn(self.own.spec.limits.memory)
     }
@@ -218,6 +230,7 @@ impl Running {
         let heartbeat = (!ending).then_some(self.guest.heartbeat_at);
         // What is due already waits for a commit or the store, which wake the task.
         let time = self.next_due(env).filter(|at| !ending && *at > now);
-        [heartbeat, self.own.next_alarm(env), time].into_iter().flatten().min()
+        let skips = self.skips_due().filter(|at| *at > now);
+        [heartbeat, self.own.next_alarm(env), time, skips].into_iter().flatten().min()
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use fnstream_core::epoch::TaskId;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::runtime::Host;
+use fnstream_core::{Error, ErrorCode};
 use fnstream_engine::native::NativeProgram;
 use fnstream_engine::{DeadLetterAction, DeadLetterReport, TaskState};
 use fnstream_frame::RecordRef;
@@ -70,16 +71,19 @@ fn a_new_function_waits_for_the_end_of_a_predecessors_dead_letters() {
     let at = |position| Some(Position(position));
     world.broker.append("f.dlq", 0, b"of another function of the name");
     world.fake.hides_ends.store(true, Relaxed);
+    *world.fake.source_trouble.lock() = Some(Error::new(ErrorCode::Unavailable, "no broker answers"));
     world.produce(&["a"]);
     world.start(picky);
     for _ in 0..3 {
         world.settle_now();
         assert_eq!((world.outputs().as_str(), world.task().state), ("", TaskState::Opening));
+        assert_eq!(world.task().trouble.map(|error| error.code), Some(ErrorCode::Unavailable));
         world.clock.advance(Duration::from_secs(1));
     }
-    world.fake.hides_ends.store(false, Relaxed);
-    world.clock.advance(Duration::from_secs(1));
+    *world.fake.source_trouble.lock() = None;
+    world.fake.shows_ends();
     world.settle_now();
+    assert!(world.task().trouble.is_none());
     let progress = world.broker.progress(TaskId::new(ID, 0));
     assert_eq!(progress.positions.get(&TopicPartition::new("f.dlq", 0)).copied(), at(1));
     assert_eq!(world.outputs(), "a");

@@ -28,6 +28,9 @@ pub(crate) struct Fake {
     pub(crate) seeks: AtomicU64,
     /// Sources do not know any end.
     pub(crate) hides_ends: AtomicBool,
+    wakers: Mutex<Vec<Waker>>,
+    /// A gap that the next poll leads over.
+    gap: Mutex<Option<(TopicPartition, Position)>>,
     /// Sources answer `Pending` before each real answer, and wake a moment later.
     pub(crate) hesitates: AtomicBool,
     pub(crate) source_trouble: Mutex<Option<Error>>,
@@ -48,6 +51,8 @@ impl Fake {
             sources: AtomicU64::new(0),
             seeks: AtomicU64::new(0),
             hides_ends: AtomicBool::new(false),
+            wakers: Mutex::default(),
+            gap: Mutex::default(),
             hesitates: AtomicBool::new(false),
             source_trouble: Mutex::default(),
             commit_trouble: Mutex::default(),
@@ -55,6 +60,18 @@ impl Fake {
             secret_limit: AtomicUsize::new(0),
             on_replay: Mutex::default(),
         })
+    }
+
+    /// There is a gap up to that position, where a partition ends.
+    pub(crate) fn ends_with_gap(&self, at: TopicPartition, to: Position) {
+        *self.gap.lock() = Some((at, to));
+        self.wakers.lock().iter().for_each(Waker::wake);
+    }
+
+    /// Sources learn of ends that they did not know.
+    pub(crate) fn shows_ends(&self) {
+        self.hides_ends.store(false, Relaxed);
+        self.wakers.lock().iter().for_each(Waker::wake);
     }
 
     /// The index of the output that a commit is to be rejected for.
@@ -75,6 +92,7 @@ impl Broker for FakeBroker {
 
     fn open_source(&self, assignment: &Assignment, from: &Positions, waker: Waker) -> Result<Box<dyn Source>> {
         self.0.sources.fetch_add(1, Relaxed);
+        self.0.wakers.lock().push(waker.clone());
         let inner = self.0.inner.open_source(assignment, from, waker.clone())?;
         Ok(Box::new(FakeSource { inner, fake: self.0.clone(), waker, hesitated: false }))
     }
@@ -142,6 +160,9 @@ impl Source for FakeSource {
         }
         if self.fake.source_trouble.lock().is_some() {
             return Ok(Polled::Pending);
+        }
+        if let Some((partition, to)) = self.fake.gap.lock().take() {
+            return Ok(Polled::Skipped { partition, to });
         }
         self.inner.poll(group, limit)
     }

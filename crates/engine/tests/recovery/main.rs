@@ -8,6 +8,7 @@
 mod backends;
 mod dead_letters;
 mod fake;
+mod permits;
 mod refusals;
 mod restarts;
 mod restores;

@@ -5,11 +5,13 @@
 
 use std::time::Duration;
 
+use fnstream_core::epoch::TaskId;
+use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::test_util::mem_broker::MemBroker;
 use fnstream_core::{Error, ErrorCode};
 use fnstream_engine::TaskState;
 
-use crate::world::{World, picky, spec};
+use crate::world::{ID, World, picky, spec};
 
 #[test]
 fn a_topic_that_is_not_there_is_waited_for() {
@@ -64,4 +66,27 @@ fn trouble_of_the_committer_is_seen_while_it_lasts() {
     assert_eq!(world.task().trouble.unwrap().message, "no coordinator");
     *world.fake.commit_trouble.lock() = None;
     assert!(world.task().trouble.is_none());
+}
+
+#[test]
+fn a_gap_at_the_end_is_committed_after_a_while_and_once() {
+    let world = World::new(spec());
+    world.produce(&["a"]);
+    world.start(picky);
+    world.settle_now();
+    let (task, at) = (TaskId::new(ID, 0), TopicPartition::new("in", 0));
+    let standing = || {
+        let progress = world.broker.progress(task);
+        (progress.positions.get(&at).copied(), progress.epoch)
+    };
+    let before = standing();
+    assert_eq!(before.0, Some(Position(1)));
+    world.fake.ends_with_gap(at.clone(), Position(2));
+    world.settle_now();
+    assert_eq!(standing(), before, "it is not worth a commit of its own at once");
+    world.clock.advance(Duration::from_secs(1));
+    world.settle_now();
+    assert_eq!(standing(), (Some(Position(2)), before.1.next()));
+    world.settle();
+    assert_eq!(standing(), (Some(Position(2)), before.1.next()));
 }

@@ -10,6 +10,7 @@
 mod waiting;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,6 +75,7 @@ impl DeadLetters {
                 if first.len() < max {
                     first.push(found.to_owned());
                 }
+                ControlFlow::Continue(())
             })?;
             Ok(DeadLetterList { topic: waiting.topic().to_string(), waiting: count, first })
         })
@@ -87,7 +89,9 @@ impl DeadLetters {
             waiting.each(|found| {
                 if found.at() == at {
                     wanted = Some(found.to_owned());
+                    return ControlFlow::Break(());
                 }
+                ControlFlow::Continue(())
             })?;
             wanted.ok_or_else(|| {
                 let (partition, position) = at;
@@ -147,7 +151,7 @@ impl DeadLetters {
             return Err(Error::new(
                 ErrorCode::FunctionStopped,
                 format!(
-                    "function '{name}' was stopped, changed or failed meanwhile: {replayed} letters were replayed,                      {failed_again} failed again, {dropped} were dropped, {waiting} wait; order it again for the rest"
+                    "function '{name}' was stopped, changed or failed meanwhile: {replayed} dead letters were replayed, {failed_again} failed again, {dropped} were dropped, {waiting} wait; order it again for the rest"
                 ),
             ));
         }

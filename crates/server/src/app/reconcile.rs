@@ -6,7 +6,7 @@
 //! ```text
 //! a request, here or elsewhere ──► register (durable) ──► watch ──► list ──► plan ──► load, start, drain, end
 //!        ▲                                                                              │
-//!        └───────────────── waits, bounded, until that revision has settled ◄───────────┘
+//!        └───────────────── waits until that revision has settled ◄────────────────────┘
 //! ```
 //!
 //! What is wanted stands in the register, and what there is in [`slots`]; [`plan`] says what leads from one to the other. So it
@@ -22,6 +22,7 @@ mod waiting;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use fnstream_core::Result;
@@ -52,6 +53,8 @@ pub(super) struct Reconciler {
     slots: Mutex<Slots>,
     news: Mutex<News>,
     woken: Notify,
+    /// So many of the names that were asked for were looked up.
+    looked: AtomicU64,
     /// What the peers were told last.
     told: Mutex<Option<BTreeMap<FunctionId, Observed>>>,
     /// Counts the changes of the slots.
@@ -65,6 +68,8 @@ struct News {
     all: bool,
     peers: bool,
     names: BTreeSet<String>,
+    /// How often one name was asked for, these included.
+    asked: u64,
 }
 
 /// Keeps a function from running in this process, while it lives.
@@ -97,6 +102,7 @@ impl Reconciler {
             slots: Mutex::default(),
             news: Mutex::default(),
             woken: Notify::new(),
+            looked: AtomicU64::new(0),
             told: Mutex::default(),
             changed: watch::Sender::new(0),
             booted: watch::Sender::new(false),
@@ -122,7 +128,7 @@ impl Reconciler {
         self.say_so();
         loop {
             let looked = self.pass().await;
-            self.tell();
+            let told = self.tell();
             if let Err(error) = looked {
                 tracing::error!(code = %error.code, error = error.message, "the register of functions could not be read");
                 if !self.pause().await {
@@ -132,6 +138,7 @@ impl Reconciler {
             }
             tokio::select! {
                 () = self.woken.notified() => {}
+                () = tokio::time::sleep(RETRY), if !told => {}
                 () = self.ops.closing().cancelled() => return,
             }
         }
@@ -164,20 +171,29 @@ impl Reconciler {
 
     /// Looks at everything of which there is news.
     async fn pass(self: &Arc<Self>) -> Result<()> {
-        let News { all, peers, names } = mem::take(&mut *self.news.lock());
+        let (News { all, peers, names, .. }, asked) = {
+            let mut news = self.news.lock();
+            let asked = news.asked;
+            (mem::replace(&mut *news, News { asked, ..News::default() }), asked)
+        };
         if peers {
-            let living: BTreeSet<_> =
-                self.peers.reports()?.into_iter().map(|report| report.peer).chain([self.peers.me()]).collect();
+            let reports = self.peers.reports().inspect_err(|_| {
+                self.look_again(all, names.clone());
+                self.news.lock().peers = true;
+            })?;
+            let living: BTreeSet<_> = reports.into_iter().map(|report| report.peer).chain([self.peers.me()]).collect();
             let freed = self.slots.lock().release_all_but(&living);
             self.news.lock().names.extend(freed);
             self.woken.notify_one();
         }
-        let (register, asked) = (self.register.clone(), names.clone());
+        let (register, wanted) = (self.register.clone(), names.clone());
         let looked = blocking(move || {
-            asked.into_iter().map(|name| register.get(&name).map(|entry| (name, entry))).collect::<Result<Vec<_>>>()
+            wanted.into_iter().map(|name| register.get(&name).map(|entry| (name, entry))).collect::<Result<Vec<_>>>()
         });
         let entries = looked.await.inspect_err(|_| self.look_again(all, names))?;
         self.look_at(entries);
+        self.looked.store(asked, Ordering::Release);
+        self.say_so();
         if all {
             // Those who asked for one function by its name have been seen to.
             let mut missing = self.slots.lock().seen();
@@ -208,10 +224,16 @@ impl Reconciler {
         self.say_so();
     }
 
-    /// Has a function looked at whose entry was changed.
-    pub(super) fn look(&self, name: &str) {
-        self.news.lock().names.insert(name.to_owned());
+    /// Has a function looked at whose entry was changed; the number says when it was.
+    pub(super) fn look(&self, name: &str) -> u64 {
+        let number = {
+            let mut news = self.news.lock();
+            news.names.insert(name.to_owned());
+            news.asked += 1;
+            news.asked
+        };
         self.woken.notify_one();
+        number
     }
 
     /// Has a function started anew, though nothing has changed.
@@ -232,18 +254,20 @@ impl Reconciler {
         self.changed.send_modify(|changes| *changes = changes.wrapping_add(1));
     }
 
-    /// Reports to the peers how far the register was followed, when that has changed.
-    fn tell(&self) {
+    /// Reports to the peers how far the register was followed, when that has changed; `false` when they do not know.
+    fn tell(&self) -> bool {
         let observed = self.slots.lock().observed();
         let mut told = self.told.lock();
         if told.as_ref() == Some(&observed) {
-            return;
+            return true;
         }
         match self.peers.publish(observed.clone()) {
             Ok(()) => *told = Some(observed),
             Err(error) => {
                 tracing::warn!(code = %error.code, error = error.message, "the peers do not know what runs here yet");
+                return false;
             }
         }
+        true
     }
 }

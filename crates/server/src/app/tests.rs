@@ -5,5 +5,6 @@
 
 mod cluster;
 mod guarded;
+mod reconciling;
 mod stalled;
 mod two_servers;

@@ -27,10 +27,10 @@ use crate::app::{App, Archive, DeadLetterList, DeadLetterOutcome, WaitingDeadLet
 /// The largest body of these requests.
 const MAX_BODY: usize = 64 << 10;
 
-/// How many letters are shown when nothing is said.
+/// How many dead letters are shown when nothing is said.
 const SHOWN: usize = 100;
 
-/// The most letters of one answer.
+/// The most dead letters of one answer.
 const MOST_SHOWN: usize = 10_000;
 
 /// The dead letters of a function that wait, the oldest first.
@@ -38,10 +38,10 @@ const MOST_SHOWN: usize = 10_000;
     tag = openapi::FUNCTIONS,
     params(
         ("name" = String, Path, description = "the function's name"),
-        ("max" = Option<usize>, Query, description = "at most so many letters, 100 when it is not given"),
+        ("max" = Option<usize>, Query, description = "at most so many dead letters, 100 when it is not given"),
     ),
     responses(
-        (status = 200, description = "the letters", body = DeadLetters),
+        (status = 200, description = "the dead letters", body = DeadLetters),
         (status = 404, description = "there is no function of this name", body = ErrorBody),
         (status = 409, description = "its policy is not to keep dead letters", body = ErrorBody),
     ))]
@@ -57,11 +57,11 @@ pub(super) async fn list(State(app): State<Arc<App>>, Name(name): Name, uri: Uri
     tag = openapi::FUNCTIONS,
     params(
         ("name" = String, Path, description = "the function's name"),
-        ("id" = String, Path, description = "the letter, as PARTITION:POSITION"),
+        ("id" = String, Path, description = "the dead letter, as PARTITION:POSITION"),
     ),
     responses(
-        (status = 200, description = "the letter", body = DeadLetter),
-        (status = 404, description = "there is no function of this name, or no such letter waits", body = ErrorBody),
+        (status = 200, description = "the dead letter", body = DeadLetter),
+        (status = 404, description = "there is no function of this name, or no such dead letter waits", body = ErrorBody),
     ))]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
@@ -118,7 +118,7 @@ pub(super) async fn discard(
     let which: DeadLetterDrop = body::json(&body::read(&head.headers, body, MAX_BODY).await?)?;
     // It cannot be undone: nobody is to do it by leaving something out.
     if which.all == which.count.is_some() || which.count == Some(0) {
-        return Err(Failure::invalid("say which letters are to be dropped: either a count of at least 1, or all"));
+        return Err(Failure::invalid("say which dead letters are to be dropped: either a count of at least 1, or all"));
     }
     Ok(Json(result(&app.dead_letters.discard(name, which.count).await?)))
 }
@@ -129,7 +129,7 @@ pub(super) async fn discard(
     params(("name" = String, Path, description = "the function's name")),
     request_body = DeadLetterTrial,
     responses(
-        (status = 200, description = "what it made of each letter", body = Vec<TriedDeadLetter>),
+        (status = 200, description = "what it made of each dead letter", body = Vec<TriedDeadLetter>),
         (status = 400, description = "the artifact cannot be run", body = ErrorBody),
         (status = 404, description = "there is no function of this name", body = ErrorBody),
         (status = 409, description = "the function is not running, or keeps no dead letters", body = ErrorBody),
@@ -167,7 +167,7 @@ async fn selection(request: Request) -> Answer<DeadLetterSelection> {
     let selection: DeadLetterSelection =
         if body.is_empty() { DeadLetterSelection::default() } else { body::json(&body)? };
     if selection.count == Some(0) {
-        return Err(Failure::invalid("count is 0: leave it out to mean all letters that wait"));
+        return Err(Failure::invalid("count is 0: leave it out to mean all dead letters that wait"));
     }
     Ok(selection)
 }

@@ -38,9 +38,10 @@ impl Running {
                     self.event_time.emitted(&from, watermark, now);
                     return Ok(());
                 }
-                // It goes along with the next commit; alone it is not worth one.
+                // It goes along with the next commit; alone it waits a while for one.
                 Polled::Skipped { partition, to } => {
                     self.epoch.progress.positions.insert(partition, to);
+                    self.epoch.skipped.get_or_insert(now);
                     return Ok(());
                 }
                 Polled::Batch(batch) => {

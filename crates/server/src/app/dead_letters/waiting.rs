@@ -4,6 +4,7 @@
 //! Which dead letters of a function wait.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use fnstream_core::batch::Batch;
 use fnstream_core::broker::PollLimit;
@@ -70,8 +71,8 @@ impl Places {
 
     /// Whether the task that wrote a dead letter has not gone past it.
     fn waits(&self, spec: &FunctionSpec, dead_letter: &DeadLetter, position: Position) -> bool {
-        let task = spec.task_of(dead_letter.input, dead_letter.source.partition);
-        dead_letter.function == spec.name && self.0.get(&task).is_some_and(|place| position >= *place)
+        let task = || spec.task_of(dead_letter.input, dead_letter.source.partition);
+        dead_letter.function == spec.name && self.0.get(&task()).is_some_and(|place| position >= *place)
     }
 
     /// The first place of those whose dead letters go to a partition.
@@ -101,8 +102,8 @@ impl<'a> Waiting<'a> {
         &self.entry
     }
 
-    /// Visits the dead letters that wait, partition by partition in order.
-    pub(super) fn each(&self, mut visit: impl FnMut(&Found<'_>)) -> Result<()> {
+    /// Visits the dead letters that wait, partition by partition in order, until the visitor breaks off.
+    pub(super) fn each(&self, mut visit: impl FnMut(&Found<'_>) -> ControlFlow<()>) -> Result<()> {
         let info = self.topics.describe(&self.topic)?;
         for marks in &info.partitions {
             let Some(first) = self.places.first(marks.partition, self.partitions) else { continue };
@@ -115,8 +116,9 @@ impl<'a> Waiting<'a> {
                     let dead_letter = DeadLetter::read(record.headers);
                     if let Some(dead_letter) =
                         dead_letter.filter(|of| self.places.waits(&self.entry.spec, of, position))
+                        && visit(&Found { batch: &batch, index, dead_letter }).is_break()
                     {
-                        visit(&Found { batch: &batch, index, dead_letter });
+                        return Ok(());
                     }
                 }
                 from = batch.end().unwrap_or(marks.end);
@@ -128,12 +130,14 @@ impl<'a> Waiting<'a> {
     /// Where each partition of them ends for the oldest `count`; empty when there are none.
     pub(super) fn up_to(&self, count: Option<u64>) -> Result<BTreeMap<u32, Position>> {
         let (mut until, mut left) = (BTreeMap::new(), count.unwrap_or(u64::MAX));
+        if left == 0 {
+            return Ok(until);
+        }
         self.each(|found| {
-            if left > 0 {
-                left -= 1;
-                let (partition, position) = found.at();
-                until.insert(partition, position.next());
-            }
+            left -= 1;
+            let (partition, position) = found.at();
+            until.insert(partition, position.next());
+            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         Ok(until)
     }
@@ -179,6 +183,10 @@ mod tests {
         assert_eq!(places.first(0, 1), Some(Position(4)));
         let of_another = DeadLetter { function: "g".into(), ..dead_letter(1) };
         assert!(!places.waits(&spec, &of_another, Position(6)));
+        // Anybody may write such headers.
+        let mut absurd = dead_letter(1);
+        absurd.source.partition = u32::MAX;
+        assert!(!places.waits(&spec, &absurd, Position(6)));
         let unopened = Places::of(&"f.dlq".into(), 1, &[standing(first, 0)].into());
         assert!(!unopened.waits(&spec, &dead_letter(1), Position(6)), "it is of a former function of the name");
     }

@@ -8,10 +8,10 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fnstream_core::Result;
 use fnstream_core::epoch::FunctionId;
 use fnstream_core::error::internal;
 use fnstream_core::peers::{Answered, Desk, Question};
+use fnstream_core::{Error, ErrorCode, Result};
 use tokio::runtime::Handle;
 
 use super::ask::{Ask, Payload, Report, decode, encode};
@@ -33,7 +33,9 @@ pub(in crate::app) struct PeerDesk {
 impl Desk for PeerDesk {
     fn ask(&self, question: Question, done: Answered) {
         let parts = (self.local.upgrade(), self.logs.upgrade(), self.reconciler.upgrade());
-        let (Some(local), Some(logs), Some(reconciler)) = parts else { return };
+        let (Some(local), Some(logs), Some(reconciler)) = parts else {
+            return done(Err(Error::new(ErrorCode::PeerUnavailable, "the process has closed")));
+        };
         let Question { caller, body } = question;
         self.runtime.spawn(async move {
             let answer = async { answer(local, logs, reconciler, decode(&body)?).await };

@@ -78,6 +78,11 @@ impl Fellows {
         decode(&receive.await.map_err(|_| internal("a question to a peer was forgotten"))??)
     }
 
+    /// The same, of something that it has at hand: one that takes longer than a while counts as gone.
+    pub(in crate::app) async fn ask_soon<T: DeserializeOwned>(&self, peer: &PeerId, ask: &Ask) -> Result<T> {
+        tokio::time::timeout(STATUS_WAIT, self.ask(peer, ask)).await.unwrap_or_else(|_| Err(slow(peer)))
+    }
+
     /// Asks all other processes at once; the answers come in no order.
     pub(in crate::app) async fn ask_others<T>(
         self: &Arc<Self>,
@@ -138,8 +143,13 @@ impl Fellows {
         task: u32,
         payload: Vec<u8>,
     ) -> Result<Vec<u8>> {
-        let (name, mut owners) = (&entry.spec.name, self.owners(entry).await?);
+        let name = &entry.spec.name;
         let stopped = |what: String| Error::new(ErrorCode::FunctionStopped, what);
+        let moves = || stopped(format!("task {task} of function '{name}' moves to another process: ask again"));
+        if self.local.engine.tasks(entry.id).contains(&task) {
+            return self.local.custom(entry.id, task, payload).await?.ok_or_else(moves);
+        }
+        let mut owners = self.owners(entry).await?;
         if owners.is_empty() {
             return Err(stopped(format!("function '{name}' does not run")));
         }
@@ -154,7 +164,7 @@ impl Fellows {
                 self.ask::<Option<Payload>>(&peer, &ask).await?.map(|payload| payload.0)
             }
         };
-        answer.ok_or_else(|| stopped(format!("task {task} of function '{name}' moves to another process: ask again")))
+        answer.ok_or_else(moves)
     }
 
     /// Who runs which task.

@@ -174,17 +174,19 @@ fn reason(status: FunctionStatus, tasks: &[fnstream_engine::TaskStatus]) -> Opti
         Some(format!("task {} {what}: {} ({})", task.index, error.message, error.code))
     };
     match status {
-        FunctionStatus::Starting | FunctionStatus::Stopping | FunctionStatus::Stopped => None,
+        FunctionStatus::Stopped => None,
         FunctionStatus::BackingOff => failure(TaskState::BackingOff, "failed and will be tried again"),
         FunctionStatus::Failed => failure(TaskState::Failed, "failed and waits until it is started or updated"),
-        FunctionStatus::Running => tasks.iter().find_map(|task| {
-            let (error, what) = match (&task.refused, &task.trouble) {
-                (Some(error), _) => (error, "cannot commit and tries again"),
-                (None, Some(error)) => (error, "waits for the broker"),
-                (None, None) => return None,
-            };
-            Some(format!("task {} {what}: {} ({})", task.index, error.message, error.code))
-        }),
+        FunctionStatus::Running | FunctionStatus::Starting | FunctionStatus::Stopping => {
+            tasks.iter().find_map(|task| {
+                let (error, what) = match (&task.refused, &task.trouble) {
+                    (Some(error), _) => (error, "cannot commit and tries again"),
+                    (None, Some(error)) => (error, "is waiting for the broker"),
+                    (None, None) => return None,
+                };
+                Some(format!("task {} {what}: {} ({})", task.index, error.message, error.code))
+            })
+        }
     }
 }
 

@@ -148,10 +148,12 @@ fn summary(entry: &FunctionEntry, whole: &Whole) -> FunctionSummary {
 
 /// Why a function does not run, in the words of whoever has to do something about it.
 fn reason(status: FunctionStatus, part: Option<&Part>) -> Option<String> {
+    let told = part.and_then(|part| part.reason.clone());
+    let or = |what: &str| told.clone().or_else(|| Some(what.to_owned()));
     match status {
-        FunctionStatus::Starting => Some("its code is being loaded or its tasks are coming up".to_owned()),
-        FunctionStatus::Stopping => Some("it finishes what it began".to_owned()),
+        FunctionStatus::Starting => or("its code is being loaded or its tasks are coming up"),
+        FunctionStatus::Stopping => or("it finishes what it began"),
         FunctionStatus::Stopped => Some("it was told to stop; 'client start' lets it run again".to_owned()),
-        FunctionStatus::BackingOff | FunctionStatus::Failed | FunctionStatus::Running => part?.reason.clone(),
+        FunctionStatus::BackingOff | FunctionStatus::Failed | FunctionStatus::Running => told,
     }
 }

@@ -143,7 +143,7 @@ impl Inspection {
             place.others.clone_from(&before.others);
         }
         for peer in peers {
-            match self.fellows.ask::<LogPage>(peer, &log_of(name, reading.of(peer), wait)).await {
+            match self.fellows.ask_soon::<LogPage>(peer, &log_of(name, reading.of(peer), wait)).await {
                 Ok(theirs) => {
                     page.lines.extend(theirs.lines);
                     place.others.insert(peer.clone(), theirs.next.parse().unwrap_or_default());

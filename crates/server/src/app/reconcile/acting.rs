@@ -4,15 +4,25 @@
 //! Doing what was decided.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fnstream_core::ErrorCode;
 use fnstream_core::epoch::FunctionId;
+use fnstream_core::error::Fault;
 use fnstream_core::spec::FunctionEntry;
 
-use super::Reconciler;
 use super::plan::{End, Life};
 use super::slots::{Act, Slot};
+use super::{RETRY, Reconciler};
 use crate::app::ops::blocking;
+
+/// The longest wait until a function is tried again that could not be started.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+
+/// How long one waits that could not be started for the so-manieth time.
+fn wait(failures: u32) -> Duration {
+    RETRY.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX)).min(MAX_WAIT)
+}
 
 impl Reconciler {
     pub(super) fn act(self: &Arc<Self>, act: Act) {
@@ -49,6 +59,14 @@ impl Reconciler {
         }
     }
 
+    /// Has a function started again after a while.
+    async fn retry(self: Arc<Self>, entry: FunctionEntry, wait: Duration) {
+        if tokio::time::timeout(wait, self.ops.closing().cancelled()).await.is_err() {
+            self.slots.lock().retry(&entry);
+            self.look(&entry.spec.name);
+        }
+    }
+
     /// Loads a function's program and starts it.
     async fn bring_up(self: Arc<Self>, entry: FunctionEntry, ticket: u64, quiet: bool) {
         let program = self.runner.load(&entry).await;
@@ -71,8 +89,14 @@ impl Reconciler {
                 Ok(true) => reconciler.slots.lock().started(&entry),
                 Ok(false) => reconciler.slots.lock().outdated(&entry.spec.name),
                 Err(error) => {
-                    reconciler.runner.note_failure(&entry, &error);
-                    reconciler.slots.lock().failed(&entry, error);
+                    // Whoever made the function can do nothing about what is away for a while.
+                    let passes = error.code.fault() != Fault::User;
+                    let failures = reconciler.slots.lock().failed(&entry, error.clone());
+                    let wait = passes.then(|| wait(failures));
+                    reconciler.runner.note_failure(&entry, &error, wait);
+                    if let Some(wait) = wait {
+                        tokio::spawn(reconciler.clone().retry(entry.clone(), wait));
+                    }
                 }
             }
             // It may have changed meanwhile.

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fnstream_core::epoch::FunctionId;
 use fnstream_core::runtime::Program;
@@ -60,14 +61,14 @@ impl Runner {
         self.logs.remove(id, name);
     }
 
-    /// Notes why a function does not run that should.
-    pub(super) fn note_failure(&self, entry: &FunctionEntry, error: &Error) {
-        tracing::error!(
-            function = entry.spec.name,
-            code = %error.code,
-            error = error.message,
-            "function could not be started: it stays registered and is tried again at 'client start' or at the next start"
-        );
-        self.logs.note(entry.id, &entry.spec.name, &format!("could not be started: {error}"));
+    /// Notes why a function does not run that should, and when it is tried again by itself.
+    pub(super) fn note_failure(&self, entry: &FunctionEntry, error: &Error, wait: Option<Duration>) {
+        let (function, code, message) = (&entry.spec.name, error.code, &error.message);
+        let then = match wait {
+            None => "it stays registered and is tried again at 'client start' or at the next start".to_owned(),
+            Some(wait) => format!("it is tried again in {} s", wait.as_secs()),
+        };
+        tracing::error!(function, %code, error = message, "function could not be started: {then}");
+        self.logs.note(entry.id, function, &format!("could not be started: {error}; {then}"));
     }
 }

@@ -122,11 +122,26 @@ impl Slots {
     /// A function was given to the engine.
     pub(super) fn started(&mut self, entry: &FunctionEntry) {
         self.settle(entry, Life::Running { id: entry.id, spec: entry.spec.clone() }, None);
+        if let Some(slot) = self.all.get_mut(&entry.spec.name) {
+            slot.failures = 0;
+        }
     }
 
-    /// A function could not be started.
-    pub(super) fn failed(&mut self, entry: &FunctionEntry, error: Error) {
+    /// A function could not be started; answers how often that was so one after the other.
+    pub(super) fn failed(&mut self, entry: &FunctionEntry, error: Error) -> u32 {
         self.settle(entry, Life::Failed, Some(error));
+        self.all.get_mut(&entry.spec.name).map_or(1, |slot| {
+            slot.failures = slot.failures.saturating_add(1);
+            slot.failures
+        })
+    }
+
+    /// A function that could not be started is to be tried again, unless something has become of it since.
+    pub(super) fn retry(&mut self, entry: &FunctionEntry) {
+        let slot = self.all.get_mut(&entry.spec.name);
+        if let Some(slot) = slot.filter(|slot| slot.life == Life::Failed && slot.settled == Some(At::of(entry))) {
+            slot.again = true;
+        }
     }
 
     /// The register had changed when a function was to be started.

@@ -4,6 +4,8 @@
 //! Waiting until the register was followed, and keeping a function from running while it is changed.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use fnstream_core::peers::PeerId;
 use fnstream_core::spec::{DesiredState, FunctionEntry};
@@ -18,13 +20,13 @@ impl Reconciler {
     /// Waits until an entry of the register was acted upon here; the error is why the function does not run.
     pub(in crate::app) async fn settled(&self, entry: &FunctionEntry) -> Result<()> {
         let (name, at) = (&entry.spec.name, At::of(entry));
-        self.look(name);
+        let look = self.look(name);
         let mut seen = None;
         self.wait(|| {
             let slots = self.slots.lock();
             let slot = slots.get(name).filter(|slot| slot.has_settled(at));
             seen = slot.map(|slot| slot.failure.clone());
-            seen.is_some() || self.is_past(&slots, name, at)
+            seen.is_some() || self.is_past(&slots, name, at, look)
         })
         .await?;
         match seen.flatten() {
@@ -39,10 +41,10 @@ impl Reconciler {
             DesiredState::Stopped => self.settled(entry).await,
             DesiredState::Running => {
                 let (name, at) = (&entry.spec.name, At::of(entry));
-                self.look(name);
+                let look = self.look(name);
                 self.wait(|| {
                     let slots = self.slots.lock();
-                    slots.get(name).is_some_and(|slot| slot.has_been_tried(at)) || self.is_past(&slots, name, at)
+                    slots.get(name).is_some_and(|slot| slot.has_been_tried(at)) || self.is_past(&slots, name, at, look)
                 })
                 .await?;
                 self.failure(entry).map_or(Ok(()), Err)
@@ -53,10 +55,10 @@ impl Reconciler {
     /// Waits until nothing of a function runs here that was stopped, at most as long as a function has to finish.
     pub(in crate::app) async fn stopped(&self, entry: &FunctionEntry) -> Result<()> {
         let (name, at) = (&entry.spec.name, At::of(entry));
-        self.look(name);
+        let look = self.look(name);
         let stopped = self.wait(|| {
             let slots = self.slots.lock();
-            slots.get(name).is_some_and(|slot| slot.has_settled(at)) || self.is_past(&slots, name, at)
+            slots.get(name).is_some_and(|slot| slot.has_settled(at)) || self.is_past(&slots, name, at, look)
         });
         // Nobody waits any more when it took too long.
         tokio::time::timeout(self.patience, stopped).await.unwrap_or(Ok(()))
@@ -98,6 +100,11 @@ impl Reconciler {
         self.wait(|| self.slots.lock().get(name).is_none_or(|slot| slot.rests())).await
     }
 
+    /// How long functions have that are to be replaced.
+    pub(in crate::app) fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// Lets a function run again that was held.
     pub(in crate::app) fn release(&self, name: &str, by: &PeerId) {
         self.slots.lock().release(name, by);
@@ -116,9 +123,10 @@ impl Reconciler {
         self.booted.subscribe()
     }
 
-    /// Another function has the name, or the function was changed further and is on its way there.
-    fn is_past(&self, slots: &Slots, name: &str, at: At) -> bool {
-        slots.get(name).is_some_and(|slot| slot.is_past(at))
+    /// Another function has the name, or the function was changed further and is on its way there; or it was gone when it was
+    /// looked for.
+    fn is_past(&self, slots: &Slots, name: &str, at: At, look: u64) -> bool {
+        slots.get(name).map_or_else(|| self.looked.load(Ordering::Acquire) >= look, |slot| slot.is_past(at))
     }
 
     async fn wait(&self, done: impl FnMut() -> bool) -> Result<()> {

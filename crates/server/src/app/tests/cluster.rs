@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -25,7 +26,6 @@ use fnstream_core::test_util::mem_broker::{MemBroker, MemForks, MemGroups};
 use fnstream_core::test_util::mem_metadata::MemMetadata;
 use fnstream_core::test_util::mem_peers::{MemPeerGroup, MemPeers};
 use fnstream_core::test_util::mem_state::MemStateStores;
-use fnstream_core::topics::Topics;
 use fnstream_core::upkeep::Upkeep;
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_engine::native::NativeProgram;
@@ -34,7 +34,7 @@ use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use super::guarded::Guarded;
+use super::guarded::{Away, Guarded};
 use crate::ServerConfig;
 use crate::app::{App, Parts};
 use crate::logs::FunctionLogs;
@@ -45,6 +45,8 @@ pub(super) const LONG: Duration = Duration::from_secs(60);
 /// What outlives each server.
 pub(super) struct Cluster {
     pub(super) broker: MemBroker,
+    /// So many of the next calls that look a topic up find no broker.
+    pub(super) away: Arc<AtomicU32>,
     register: Arc<MemMetadata>,
     artifacts: MemArtifacts,
     peers: MemPeerGroup,
@@ -104,6 +106,7 @@ impl Cluster {
     pub(super) fn new() -> Self {
         Cluster {
             broker: MemBroker::on_autopilot(),
+            away: Arc::default(),
             register: Arc::default(),
             artifacts: MemArtifacts::default(),
             peers: MemPeerGroup::default(),
@@ -131,7 +134,7 @@ impl Cluster {
         let parts = Parts {
             config,
             register: Arc::new(Guarded::<dyn Metadata>(self.register.clone())),
-            topics: Arc::new(Guarded::<dyn Topics>(Arc::new(self.broker.clone()))),
+            topics: Arc::new(Away(Guarded(Arc::new(self.broker.clone())), self.away.clone())),
             groups: Arc::new(Guarded::<dyn Groups>(Arc::new(MemGroups::new(&self.broker, number)))),
             tasks: Arc::new(Guarded::<dyn Tasks>(Arc::new(self.broker.clone()))),
             forks: Some(Arc::new(Guarded::<dyn Forks>(Arc::new(forks)))),
@@ -204,7 +207,7 @@ impl Process {
 }
 
 impl App {
-    async fn entry_of(&self, name: &str) -> fnstream_core::spec::FunctionEntry {
+    pub(super) async fn entry_of(&self, name: &str) -> fnstream_core::spec::FunctionEntry {
         let (functions, name) = (self.functions.clone(), name.to_owned());
         crate::app::ops::blocking(move || crate::app::entry(&*functions.register, &name)).await.unwrap()
     }

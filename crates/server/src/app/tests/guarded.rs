@@ -4,9 +4,10 @@
 //! Seams that may block, and say so when they are called on a thread that serves others.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
-use fnstream_core::Result;
 use fnstream_core::artifacts::{Artifacts, InUse, Pin};
 use fnstream_core::batch::Batch;
 use fnstream_core::broker::PollLimit;
@@ -21,11 +22,58 @@ use fnstream_core::tasks::{Standing, Tasks};
 use fnstream_core::topic::Topic;
 use fnstream_core::topics::{AppendDone, Retention, TopicInfo, Topics, Watch};
 use fnstream_core::waker::Waker;
+use fnstream_core::{Error, ErrorCode, Result};
 
 use crate::app::ops::on_blocking_thread;
 
 /// A seam whose blocking methods panic on any thread but those for blocking work.
 pub(super) struct Guarded<T: ?Sized>(pub(super) Arc<T>);
+
+/// Topics of a broker that is away for the next so many calls that look one up.
+pub(super) struct Away(pub(super) Guarded<dyn Topics>, pub(super) Arc<AtomicU32>);
+
+impl Away {
+    fn look_up(&self) -> Result<&Guarded<dyn Topics>> {
+        match self.1.try_update(Relaxed, Relaxed, |left| left.checked_sub(1)) {
+            Ok(_) => Err(Error::new(ErrorCode::Unavailable, "no broker answers")),
+            Err(_) => Ok(&self.0),
+        }
+    }
+}
+
+impl Topics for Away {
+    fn create(&self, topic: &Topic, partitions: u32, retention: Retention) -> Result<()> {
+        self.look_up()?.create(topic, partitions, retention)
+    }
+
+    fn list(&self) -> Result<Vec<TopicInfo>> {
+        self.0.list()
+    }
+
+    fn describe(&self, topic: &Topic) -> Result<TopicInfo> {
+        self.look_up()?.describe(topic)
+    }
+
+    fn delete(&self, topic: &Topic) -> Result<()> {
+        self.0.delete(topic)
+    }
+
+    fn append(&self, topic: &Topic, partition: Option<u32>, frame: Bytes, done: AppendDone) {
+        self.0.append(topic, partition, frame, done);
+    }
+
+    fn read(&self, partition: &TopicPartition, from: Position, limit: PollLimit) -> Result<Option<Batch>> {
+        self.0.read(partition, from, limit)
+    }
+
+    fn watch(&self, partition: &TopicPartition, waker: Waker) -> Result<Box<dyn Watch>> {
+        self.0.watch(partition, waker)
+    }
+
+    fn lag(&self, partition: &TopicPartition, from: Position) -> Result<Option<u64>> {
+        self.0.lag(partition, from)
+    }
+}
 
 impl<T: ?Sized> Guarded<T> {
     #[track_caller]

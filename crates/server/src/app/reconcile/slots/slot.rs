@@ -27,6 +27,8 @@ pub(in super::super) struct Slot {
     pub(super) quiet: bool,
     /// Which loading is the latest.
     pub(super) ticket: u64,
+    /// How often one after the other it could not be started.
+    pub(super) failures: u32,
 }
 
 impl Slot {
@@ -40,6 +42,7 @@ impl Slot {
             again: false,
             quiet: false,
             ticket: 0,
+            failures: 0,
         }
     }
 
