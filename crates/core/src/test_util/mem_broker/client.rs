@@ -92,7 +92,7 @@ impl Committer for MemClient {
             }
             let State { ledger, landings, weather, .. } = &mut *state;
             let log = ledger.tasks.entry(task).or_default();
-            let generation = log.take_over(assignment.lease);
+            let generation = log.take_over(self.process, assignment.lease);
             if weather.manners.state_topic {
                 landings.settle(self.process, task).into_iter().for_each(|landing| log.land(landing));
                 log.catch_up(applied)?;

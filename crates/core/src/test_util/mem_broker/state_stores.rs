@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::tasks::TaskLog;
 use super::{MemBroker, MemClient, Shared};
 use crate::delta::{Delta, Write, appended};
 use crate::epoch::TaskId;
@@ -128,8 +129,10 @@ impl StateStore for TopicStore {
         }
         self.disk.apply(delta, marker)?;
         let mut state = self.shared.state.lock();
-        // What is restored comes from the topic.
-        let is_news = state.ledger.tasks.get(&self.task).is_some_and(|log| log.lacks(marker));
+        // What is restored comes from the topic; and whoever was fenced writes nothing more, or what comes later would close
+        // over what was refused.
+        let takes = |log: &TaskLog| log.writer == Some(self.process) && log.lacks(marker);
+        let is_news = state.ledger.tasks.get(&self.task).is_some_and(takes);
         if state.check_alive(self.process, self.session).is_ok() && is_news {
             state.landings.send(self.process, self.task, &plain, marker);
         }

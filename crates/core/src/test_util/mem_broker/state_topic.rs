@@ -8,6 +8,8 @@
 //!  state topic   a@8  b@8  c@7  marker 8  a@10 …        the apply of epochs 9 and 10 has landed in part
 //! ```
 //!
+//! Only the present owner writes: a former one is fenced with its first takeover, whatever it still has in its hands.
+//!
 //! Each entry carries the epoch that it reaches to. What an apply has landed without its marker is ahead of the changelog
 //! that is replayed over it; so a write of epoch e to a key whose entry reaches to t >= e becomes the entry's value, and a
 //! range that is deleted in epoch e spares such keys. Merges are not doubled that way, and no transaction is needed.

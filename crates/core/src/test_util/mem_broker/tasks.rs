@@ -44,6 +44,8 @@ pub(super) struct TaskLog {
     /// Under which assignment each generation was given.
     pub leases: BTreeMap<Generation, u64>,
     pub progress: Progress,
+    /// The process of the present generation: of the state topic's writers all others are fenced.
+    pub writer: Option<u32>,
     /// Which generation committed last.
     pub committed_by: Generation,
     pub trimmed: Option<Epoch>,
@@ -68,6 +70,7 @@ impl Default for TaskLog {
             broken: None,
             leases: BTreeMap::new(),
             progress: Progress::default(),
+            writer: None,
             committed_by: Generation(0),
             trimmed: None,
             entries: Vec::new(),
@@ -79,9 +82,10 @@ impl Default for TaskLog {
 }
 
 impl TaskLog {
-    /// Gives the next generation.
-    pub(super) fn take_over(&mut self, lease: u64) -> Generation {
+    /// Gives the next generation to a process.
+    pub(super) fn take_over(&mut self, process: u32, lease: u64) -> Generation {
         self.generation.0 += 1;
+        self.writer = Some(process);
         self.broken = None;
         self.leases.insert(self.generation, lease);
         self.generation
