@@ -64,7 +64,8 @@ pub(super) fn watermark(input: &Block, reader: &mut Reader) -> Watermark {
     Watermark {
         strategy,
         idle_timeout: block.and_then(|block| block.duration("idle-timeout")),
-        max_ahead: block.and_then(|block| block.duration("max-ahead")),
+        // Where nothing uses it, that was just reported.
+        max_ahead: block.filter(|_| strategy != WatermarkStrategy::None).and_then(|block| block.duration("max-ahead")),
     }
 }
 

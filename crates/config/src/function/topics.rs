@@ -51,8 +51,11 @@ fn topic(block: &Block, reader: &mut Reader) -> (TopicRef, Connector) {
             return (read, Connector::Named);
         }
     };
-    let topic = Topic { cluster, name: name.into() };
-    (TopicRef { topic, options: options(block) }, connector)
+    let read = cluster.map(|cluster| {
+        let topic = Topic { cluster, name: name.into() };
+        TopicRef { topic, options: options(block) }
+    });
+    (read.unwrap_or_else(|| TopicRef::from("")), connector)
 }
 
 fn options(block: &Block) -> BTreeMap<String, String> {
@@ -62,8 +65,9 @@ fn options(block: &Block) -> BTreeMap<String, String> {
     group.chain(partition).chain(block.passed.iter().cloned()).collect()
 }
 
-fn kafka(block: &Block, reader: &mut Reader) -> Cluster {
-    let Some(text) = block.text("bootstrap_servers") else { return Cluster::own() };
+/// None when it could not be read.
+fn kafka(block: &Block, reader: &mut Reader) -> Option<Cluster> {
+    let text = block.text("bootstrap_servers")?;
     let place = block.place_of("bootstrap_servers");
     let before = reader.problems.len();
     let servers: Vec<_> = text.split(',').map(str::trim).collect();
@@ -75,25 +79,24 @@ fn kafka(block: &Block, reader: &mut Reader) -> Cluster {
         }
     }
     if reader.problems.len() > before {
-        return Cluster::own();
+        return None;
     }
-    Cluster::at("kafka", servers).unwrap_or_else(|e| wrong("bootstrap_servers", &e, place, reader))
+    Cluster::at("kafka", servers).map_err(|e| wrong("bootstrap_servers", &e, place, reader)).ok()
 }
 
-/// Without an address it is the server's own cluster.
-fn pulsar(block: &Block, reader: &mut Reader) -> Cluster {
-    let Some(url) = block.text("service_url") else { return Cluster::own() };
+/// Without an address it is the server's own cluster; none when the address could not be read.
+fn pulsar(block: &Block, reader: &mut Reader) -> Option<Cluster> {
+    let Some(url) = block.text("service_url") else { return Some(Cluster::own()) };
     let place = block.place_of("service_url");
     if !url.starts_with("pulsar://") && !url.starts_with("pulsar+ssl://") {
         let message = format!("'service_url' is {}, not the address of a Pulsar broker", quoted(url));
         let problem = Problem::error(place, message);
         reader.problems.push(problem.hint("it looks like pulsar://localhost:6650 or pulsar+ssl://host:6651"));
-        return Cluster::own();
+        return None;
     }
-    url.parse().unwrap_or_else(|e: Error| wrong("service_url", &e, place, reader))
+    url.parse().map_err(|e: Error| wrong("service_url", &e, place, reader)).ok()
 }
 
-fn wrong(key: &str, error: &Error, place: Place, reader: &mut Reader) -> Cluster {
+fn wrong(key: &str, error: &Error, place: Place, reader: &mut Reader) {
     reader.problems.push(Problem::error(place, format!("'{key}': {}", error.message)));
-    Cluster::own()
 }
