@@ -111,11 +111,9 @@ async fn run(backlog: Backlog) -> Result<f64> {
     let begun = usage::cpu(node.server()?.pid())?;
     client.create_function(NAME, &function).await?;
     let good: Vec<_> = backlog.numbers(false).collect();
-    let last = good.len() as u64 - 1;
-    let done = client.consume_frame(OUTPUT, &from(last), 1).await?;
-    let cpu = usage::cpu(node.server()?.pid())? - begun;
-    done.context("the last record was not processed")?;
+    // Reads them as they come; of the server's work that is little.
     check_outputs(&client, &backlog, &good).await?;
+    let cpu = usage::cpu(node.server()?.pid())? - begun;
     check_dead_letters(&client, &backlog).await?;
     Ok(cpu.as_secs_f64())
 }
