@@ -12,26 +12,19 @@
 //! before: a counter that a batch has a thousand records of is one write.
 //!
 //! What is known stays true as long as the instance lives: nobody else writes this task's state, and when an epoch is
-//! aborted its instance is dropped. When it takes too much memory, what was not used since the last time is forgotten.
+//! aborted its instance is dropped. When it takes too much memory, keys are forgotten that were not used lately.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
 use fnstream_frame::{OpList, StateOp};
 
 use crate::Error;
 use crate::boundary::{Boundary, Page};
+use crate::known::{Known, Slot};
 
 /// Bytes of writes after which they go to the host in the middle of a batch.
 const MOST_WRITES: usize = 1 << 20;
-
-/// Bytes of what is known.
-const MOST_KNOWN: usize = 2 << 20;
-
-/// What an entry takes beside its key and value.
-const ENTRY_BYTES: usize = 64;
 
 /// A store that is open.
 pub(crate) struct CachedStore {
@@ -41,10 +34,7 @@ pub(crate) struct CachedStore {
 }
 
 struct Entries {
-    known: HashMap<Vec<u8>, Entry, BuildHasherDefault<KeyHasher>>,
-    known_bytes: usize,
-    /// Which entries were used since memory was last short.
-    age: bool,
+    known: Known,
     writes: OpList,
     /// The number of the list of writes, from 1.
     list: u32,
@@ -52,49 +42,53 @@ struct Entries {
     unknown_writes: bool,
 }
 
-struct Entry {
-    value: Option<Vec<u8>>,
-    age: bool,
-    /// Where the value is in a list of writes, and in which: there it may be overwritten.
-    put_at: (u32, usize),
-}
-
 impl CachedStore {
     pub(crate) fn new(boundary: Rc<dyn Boundary>, handle: u32) -> Self {
-        CachedStore { boundary, handle, entries: RefCell::new(Entries::new()) }
+        let entries = Entries { known: Known::new(), writes: OpList::new(), list: 1, unknown_writes: false };
+        CachedStore { boundary, handle, entries: RefCell::new(entries) }
     }
 
     /// Gives `take` the value of a key.
     pub(crate) fn with<R>(&self, key: &[u8], take: impl FnOnce(Option<&[u8]>) -> R) -> Result<R, Error> {
         let mut entries = self.entries.borrow_mut();
-        let age = entries.age;
-        if let Some(entry) = entries.known.get_mut(key) {
-            entry.age = age;
-            return Ok(take(entry.value.as_deref()));
-        }
+        let hash = match entries.known.find(key) {
+            Ok(slot) => return Ok(take(slot.value())),
+            Err(hash) => hash,
+        };
         if entries.unknown_writes {
             self.pass_on(&mut entries)?;
         }
         let value = self.boundary.get(self.handle, key).map_err(Error::new)?;
         let taken = take(value.as_deref());
-        entries.learn(key, value, (0, 0));
+        entries.learn(hash, key, value.as_deref());
         Ok(taken)
     }
 
     /// Sets or removes a key.
     pub(crate) fn set(&self, key: &[u8], value: Option<&[u8]>) -> Result<(), Error> {
         let mut entries = self.entries.borrow_mut();
-        if value.is_some_and(|value| entries.put_again(key, value)) {
+        let Entries { known, writes, list, .. } = &mut *entries;
+        let found = known.find(key);
+        if let (Ok(slot), Some(value)) = (&found, value)
+            && let Some(at) = slot.put_in(*list, value.len())
+        {
+            writes.overwrite(at, value);
+            known.last_mut().set_value(value);
             return Ok(());
         }
-        let put_at = match value {
-            Some(value) => (entries.list, entries.writes.put(key, value)),
+        let at = match value {
+            Some(value) => Some(writes.put(key, value)),
             None => {
-                entries.writes.push(StateOp::Delete(key));
-                (0, 0)
+                writes.push(StateOp::Delete(key));
+                None
             }
         };
-        entries.learn_written(key, value, put_at);
+        match found.err() {
+            None => known.change_last(value),
+            Some(hash) => entries.learn(hash, key, value),
+        }
+        let list = entries.list;
+        entries.known.last_mut().written(list, at);
         self.bound(&mut entries)
     }
 
@@ -102,15 +96,13 @@ impl CachedStore {
     pub(crate) fn merge(&self, key: &[u8], operand: &[u8]) -> Result<(), Error> {
         let mut entries = self.entries.borrow_mut();
         entries.writes.push(StateOp::Merge(key, operand));
-        let Entries { known, known_bytes, age, unknown_writes, .. } = &mut *entries;
-        match known.get_mut(key) {
-            Some(entry) => {
-                entry.age = *age;
-                entry.put_at = (0, 0);
-                entry.value.get_or_insert_default().extend_from_slice(operand);
-                *known_bytes += operand.len();
+        let Entries { known, list, unknown_writes, .. } = &mut *entries;
+        match known.find(key).is_ok() {
+            true => {
+                known.append_to_last(operand);
+                known.last_mut().written(*list, None);
             }
-            None => *unknown_writes = true,
+            false => *unknown_writes = true,
         }
         self.bound(&mut entries)
     }
@@ -120,7 +112,6 @@ impl CachedStore {
         let mut entries = self.entries.borrow_mut();
         entries.writes.push(StateOp::DeleteRange(start, end));
         entries.known.clear();
-        entries.known_bytes = 0;
         entries.unknown_writes = true;
         self.bound(&mut entries)
     }
@@ -153,97 +144,10 @@ impl CachedStore {
 }
 
 impl Entries {
-    fn new() -> Self {
-        Entries {
-            known: HashMap::default(),
-            known_bytes: 0,
-            age: false,
-            writes: OpList::new(),
-            list: 1,
-            unknown_writes: false,
-        }
-    }
-
-    /// Puts a key that the list of writes has a put of already, with a value as long; false when it has none.
-    fn put_again(&mut self, key: &[u8], value: &[u8]) -> bool {
-        let Some(entry) = self.known.get_mut(key) else { return false };
-        let (list, at) = entry.put_at;
-        let Some(before) = entry.value.as_mut().filter(|before| list == self.list && before.len() == value.len()) else {
-            return false;
-        };
-        before.copy_from_slice(value);
-        entry.age = self.age;
-        self.writes.overwrite(at, value);
-        true
-    }
-
-    fn learn(&mut self, key: &[u8], value: Option<Vec<u8>>, put_at: (u32, usize)) {
-        if self.known_bytes > MOST_KNOWN {
-            self.forget_unused();
-        }
-        self.known_bytes += weight(key, value.as_deref());
-        self.known.insert(key.to_vec(), Entry { value, age: self.age, put_at });
-    }
-
-    /// The same, into the memory of what was known before.
-    fn learn_written(&mut self, key: &[u8], value: Option<&[u8]>, put_at: (u32, usize)) {
-        let Some(entry) = self.known.get_mut(key) else { return self.learn(key, value.map(<[u8]>::to_vec), put_at) };
-        entry.put_at = put_at;
-        self.known_bytes += value.map_or(0, <[u8]>::len);
-        self.known_bytes -= entry.value.as_ref().map_or(0, Vec::len);
-        entry.age = self.age;
-        match (&mut entry.value, value) {
-            (Some(before), Some(value)) => {
-                before.clear();
-                before.extend_from_slice(value);
-            }
-            (before, value) => *before = value.map(<[u8]>::to_vec),
-        }
-    }
-
-    fn forget_unused(&mut self) {
-        self.unknown_writes = !self.writes.is_empty();
-        let age = self.age;
-        let mut left = 0;
-        self.known.retain(|key, entry| {
-            let used = entry.age == age;
-            left += if used { weight(key, entry.value.as_deref()) } else { 0 };
-            used
-        });
-        if left > MOST_KNOWN / 2 {
-            // All of it is in use, so none of it is worth more than the rest.
-            self.known.clear();
-            left = 0;
-        }
-        self.known_bytes = left;
-        self.age = !age;
-    }
-}
-
-fn weight(key: &[u8], value: Option<&[u8]>) -> usize {
-    key.len() + value.map_or(0, <[u8]>::len) + ENTRY_BYTES
-}
-
-/// Multiplies and folds eight bytes at a time. The map is bounded, so keys that were chosen to collide can slow down only the
-/// function that takes such keys.
-#[derive(Default)]
-struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-        let mut mix = |word: u64| {
-            let wide = u128::from(self.0 ^ word) * u128::from(ODD);
-            self.0 = (wide as u64) ^ ((wide >> 64) as u64);
-        };
-        let (words, tail) = bytes.as_chunks::<8>();
-        words.iter().for_each(|word| mix(u64::from_le_bytes(*word)));
-        let mut last = [0; 8];
-        last[..tail.len()].copy_from_slice(tail);
-        mix(u64::from_le_bytes(last) ^ (bytes.len() as u64).rotate_left(56));
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
+    /// A key that was not known is known from now on, and is the last that was used.
+    fn learn(&mut self, hash: u64, key: &[u8], value: Option<&[u8]>) {
+        let list = self.list;
+        let forgotten_writes = &mut self.unknown_writes;
+        self.known.learn(hash, key, value, |slot: &Slot| *forgotten_writes |= slot.is_written_in(list));
     }
 }

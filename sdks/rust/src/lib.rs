@@ -71,6 +71,7 @@ mod driver;
 mod error;
 mod function;
 mod guest;
+mod known;
 mod progress;
 mod record;
 mod store;
