@@ -105,7 +105,13 @@ pub(crate) struct Loaded {
 /// Reads all of them; a problem of any is a failure that tells of all.
 pub(crate) fn load(args: &Args) -> Result<Loaded> {
     let home = std::env::var_os("FUNCTION_STREAM_HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
-    let file = read_file(args.config.as_deref().filter(|path| !path.as_os_str().is_empty()), home.as_deref())?;
+    let named = args.config.as_deref().filter(|path| !path.as_os_str().is_empty());
+    // The home is the root of the variable's path, too; of a flag's it is not.
+    let below_home = home.as_deref().zip(named).map(|(home, path)| home.join(path)).filter(|path| {
+        let is_variables = std::env::var_os("FUNCTION_STREAM_CONF").as_deref() == named.map(Path::as_os_str);
+        is_variables && path.exists()
+    });
+    let file = read_file(below_home.as_deref().or(named), home.as_deref())?;
     let name = file.as_ref().map_or_else(String::new, |(path, _)| path.display().to_string());
     // A variable whose text is no Unicode is none of ours.
     let variables: Vec<(String, String)> = std::env::vars_os()

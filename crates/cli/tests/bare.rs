@@ -74,6 +74,20 @@ fn without_a_file_it_prints_its_help() {
 }
 
 #[test]
+fn a_relative_file_is_looked_for_under_the_home_first() {
+    let (home, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(here.path().join("x.yaml"), "here: 1\n").unwrap();
+    let told = || {
+        let mut command = bare(Some(OsStr::new("x.yaml")));
+        let output = command.env("FUNCTION_STREAM_HOME", home.path()).current_dir(&here).output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(told().contains("'here'"), "{}", told());
+    std::fs::write(home.path().join("x.yaml"), "home: 1\n").unwrap();
+    assert!(told().contains("'home'"), "{}", told());
+}
+
+#[test]
 fn a_file_that_cannot_be_used_is_an_error_with_its_code() {
     let folder = tempfile::tempdir().unwrap();
     let (bad, missing) = (folder.path().join("bad.yaml"), folder.path().join("missing.yaml"));

@@ -97,7 +97,9 @@ pub(super) async fn run(client: &Client, args: Args) -> Result {
         }
         Verb::Drop { name, count, all } => {
             let done = client.drop_dead_letters(&name, &DeadLetterDrop { count, all }).await?;
-            output::line(format!("{} dropped, {} waiting", done.dropped, done.waiting))?;
+            if done.finished {
+                output::line(format!("{} dropped, {} waiting", done.dropped, done.waiting))?;
+            }
             unfinished(&done)
         }
     }
@@ -161,12 +163,17 @@ fn text(dead_letter: &DeadLetter) -> String {
 }
 
 fn tell_replay(done: &DeadLetterResult) -> Result {
-    output::line(format!("{} replayed, {} failed again, {} waiting", done.replayed, done.failed_again, done.waiting))?;
+    if done.finished {
+        let DeadLetterResult { replayed, failed_again, waiting, .. } = done;
+        output::line(format!("{replayed} replayed, {failed_again} failed again, {waiting} waiting"))?;
+    }
     unfinished(done)
 }
 
 fn unfinished(done: &DeadLetterResult) -> Result {
     if !done.finished {
+        // How many of them it has done is not known before it has done all.
+        output::line(format!("{} waiting", done.waiting))?;
         output::complain("note: the function goes on with it; 'client dlq ls' shows what is left");
     }
     Ok(())

@@ -31,7 +31,8 @@ impl Labels {
         let mut labels = Labels { key, headers: HeadersBuilder::new(), timestamp };
         for value in headers.get_all(header::HEADER) {
             let (name, value) = header::decode_header(value.as_bytes()).ok_or_else(|| malformed("FS-Header"))?;
-            labels.headers.push(&name, &value).map_err(|_| malformed("FS-Header"))?;
+            let pushed = labels.headers.push(&name, &value);
+            pushed.map_err(|e| Failure::invalid(format!("FS-Header is not a header: {e}")))?;
         }
         Ok(labels)
     }
