@@ -186,16 +186,18 @@ impl FunctionLogs {
     }
 
     fn tell_missing(&self, log: &Arc<Log>, missing: u64) {
-        if missing > 0 && !self.enqueue(log, None, Speaker::Host, &format!("{missing} lines dropped")) {
+        let text = format!("{missing} lines dropped");
+        if missing > 0 && !self.enqueue(log, None, (Speaker::Host, &text), missing) {
             log.limit.lock().add_missing(missing);
         }
     }
 
-    fn enqueue(&self, log: &Arc<Log>, task: Option<u32>, speaker: Speaker, text: &str) -> bool {
+    /// Has a line written that tells of so many missing ones, or of none.
+    fn enqueue(&self, log: &Arc<Log>, task: Option<u32>, (speaker, text): (Speaker, &str), tells_of: u64) -> bool {
         let line = Written { ms: self.clock.unix_ms(), task, speaker: speaker.as_str(), text };
         let Ok(mut line) = serde_json::to_vec(&line) else { return false };
         line.push(b'\n');
-        self.queue.push(Work::Line(log.clone(), line))
+        self.queue.push(Work::Line(log.clone(), line, tells_of))
     }
 }
 
@@ -216,7 +218,7 @@ impl FunctionLog for FunctionLogs {
         };
         tracing::debug!(target: "guest", function = name, task, speaker = speaker.as_str(), "{text}");
         self.tell_missing(&log, missing);
-        if !self.enqueue(&log, task, speaker, text) {
+        if !self.enqueue(&log, task, (speaker, text), 0) {
             log.lost(1);
         }
     }

@@ -136,9 +136,10 @@ impl Reconciler {
                 }
                 continue;
             }
+            // What the peers do not know yet they are told again after a while.
+            let patience = if told { Duration::MAX } else { RETRY };
             tokio::select! {
-                () = self.woken.notified() => {}
-                () = tokio::time::sleep(RETRY), if !told => {}
+                _ = tokio::time::timeout(patience, self.woken.notified()) => {}
                 () = self.ops.closing().cancelled() => return,
             }
         }

@@ -127,8 +127,11 @@ async fn a_disk_that_takes_nothing_costs_lines_and_nothing_else() {
     let root = fixture.folder.path().join("logs");
     std::fs::write(&root, "in the way").unwrap();
     fixture.say(1, "f", "a");
-    fixture.say(1, "f", "b");
+    // What tells of the line that is missing is lost like it.
     assert!(fixture.logs.read("f", Reading::Tail(1)).await.is_err(), "it is not taken for an empty log");
+    fixture.say(1, "f", "b");
+    assert!(fixture.logs.read("f", Reading::Tail(1)).await.is_err());
+    assert_eq!(fixture.logs.lost(), 2);
     std::fs::remove_file(&root).unwrap();
     fixture.say(1, "f", "c");
     assert_eq!(fixture.tail("f").await, ["2 lines dropped", "c"]);

@@ -22,8 +22,8 @@ const MAX_QUEUED: usize = 4 << 20;
 
 /// What the thread is asked to do, in order.
 pub(super) enum Work {
-    /// A line with its end.
-    Line(Arc<Log>, Vec<u8>),
+    /// A line with its end, and how many missing ones it tells of; none when it is one that was said.
+    Line(Arc<Log>, Vec<u8>, u64),
     /// Say when everything before this was written, or could not be.
     Flush(oneshot::Sender<()>),
     /// Remove the log of that function.
@@ -50,7 +50,7 @@ impl Queue {
     /// Adds work; false when it is a line and there is no room for it.
     pub(super) fn push(&self, work: Work) -> bool {
         let mut inner = self.inner.lock();
-        if let Work::Line(_, line) = &work {
+        if let Work::Line(_, line, _) = &work {
             if inner.closed || inner.bytes + line.len() > MAX_QUEUED {
                 return false;
             }
@@ -93,7 +93,10 @@ pub(super) struct Writer {
 struct Pending {
     log: Arc<Log>,
     bytes: Vec<u8>,
+    /// Lines that were said.
     lines: u64,
+    /// Missing lines that others tell of.
+    tells_of: u64,
 }
 
 impl Writer {
@@ -103,12 +106,14 @@ impl Writer {
             for work in work {
                 match work {
                     // Said between the deletion and the moment when its task noticed.
-                    Work::Line(log, _) if log.gone.load(Ordering::Relaxed) => {}
-                    Work::Line(log, line) => {
+                    Work::Line(log, ..) if log.gone.load(Ordering::Relaxed) => {}
+                    Work::Line(log, line, tells_of) => {
                         let entry = pending.entry(log.name.clone());
-                        let pending = entry.or_insert_with(|| Pending { log, bytes: Vec::new(), lines: 0 });
+                        let pending =
+                            entry.or_insert_with(|| Pending { log, bytes: Vec::new(), lines: 0, tells_of: 0 });
                         pending.bytes.extend_from_slice(&line);
-                        pending.lines += 1;
+                        pending.lines += u64::from(tells_of == 0);
+                        pending.tells_of += tells_of;
                     }
                     Work::Flush(done) => {
                         self.write(&mut pending);
@@ -128,7 +133,7 @@ impl Writer {
     }
 
     fn write(&mut self, pending: &mut HashMap<String, Pending>) {
-        for (name, Pending { log, bytes, lines }) in pending.drain() {
+        for (name, Pending { log, bytes, lines, tells_of }) in pending.drain() {
             let folder = self.root.join(&name);
             let segments = self.segments.entry(name).or_insert_with(|| Segments::new(folder));
             match segments.append(&bytes) {
@@ -139,6 +144,7 @@ impl Writer {
                 Err(error) => {
                     // It is tried again with the next line, and then told how many are missing.
                     log.lost(lines);
+                    log.limit.lock().add_missing(tells_of);
                     if !mem::replace(&mut self.failing, true) {
                         tracing::warn!(%error, function = log.name, "the logs of functions cannot be written, lines are dropped");
                     }
@@ -182,7 +188,7 @@ mod tests {
     #[test]
     fn a_full_queue_takes_no_line_but_everything_else() {
         let (queue, log) = (Queue::default(), log());
-        let line = || Work::Line(log.clone(), vec![b'x'; MAX_QUEUED / 4]);
+        let line = || Work::Line(log.clone(), vec![b'x'; MAX_QUEUED / 4], 0);
         for _ in 0..4 {
             assert!(queue.push(line()));
         }
@@ -195,9 +201,9 @@ mod tests {
     #[test]
     fn what_was_queued_is_done_before_the_end() {
         let (queue, log) = (Queue::default(), log());
-        queue.push(Work::Line(log.clone(), b"a".to_vec()));
+        queue.push(Work::Line(log.clone(), b"a".to_vec(), 0));
         queue.close();
-        assert!(!queue.push(Work::Line(log.clone(), b"b".to_vec())));
+        assert!(!queue.push(Work::Line(log.clone(), b"b".to_vec(), 0)));
         assert_eq!(queue.take().map(|work| work.len()), Some(1));
         assert!(queue.take().is_none());
     }

@@ -32,10 +32,13 @@ pub(super) fn seams(store: &Store) -> crate::failure::Result<Seams> {
     Ok((Arc::new(committer), Arc::new(Written(store.state_stores()))))
 }
 
+/// An epoch and whom to tell.
+type HandedIn = (Arc<FrozenEpoch>, CommitDone);
+
 /// A committer that writes state itself, on a thread of its own as the store's commits are.
 struct PutPerKey {
     inner: Arc<dyn Committer>,
-    queue: Mutex<Option<Sender<(Arc<FrozenEpoch>, CommitDone)>>>,
+    queue: Mutex<Option<Sender<HandedIn>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
