@@ -110,7 +110,7 @@ impl World {
         }
         let process = pending[self.rng.random_range(0..pending.len())].process;
         let outcome = if self.faults.commits && self.rng.random_bool(0.4) {
-            OUTCOMES[self.rng.random_range(0..OUTCOMES.len())]
+            Outcome::ALL[self.rng.random_range(0..Outcome::ALL.len())]
         } else {
             Outcome::Commit
         };
@@ -193,13 +193,3 @@ impl World {
         }
     }
 }
-
-/// How commits end without having been refused for what is in them.
-const OUTCOMES: [Outcome; 6] = [
-    Outcome::Commit,
-    Outcome::Retriable,
-    Outcome::Abortable,
-    Outcome::Fenced,
-    Outcome::FatalNotCommitted,
-    Outcome::FatalCommitted,
-];

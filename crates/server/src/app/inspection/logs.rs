@@ -93,7 +93,7 @@ impl Inspection {
         if peers.is_empty() {
             return self.logs.read(&name, reading.of_mine(), wait).await;
         }
-        let page = self.all_logs(&name, &reading, &peers, None).await?;
+        let page = self.all_logs(&name, &reading, &peers).await?;
         if wait.is_none() || !page.lines.is_empty() {
             return Ok(page);
         }
@@ -126,24 +126,18 @@ impl Inspection {
                 Ok(Ok(_)) | Err(_) => break,
             }
         }
-        self.all_logs(name, reading, peers, None).await
+        self.all_logs(name, reading, peers).await
     }
 
     /// What all processes have, in the order of time.
-    async fn all_logs(
-        self: &Arc<Self>,
-        name: &str,
-        reading: &LogReading,
-        peers: &[PeerId],
-        wait: Option<Duration>,
-    ) -> Result<LogPage> {
-        let mut page = self.logs.read(name, reading.of_mine(), wait).await?;
+    async fn all_logs(self: &Arc<Self>, name: &str, reading: &LogReading, peers: &[PeerId]) -> Result<LogPage> {
+        let mut page = self.logs.read(name, reading.of_mine(), None).await?;
         let mut place = LogPlace { own: page.next.parse().unwrap_or_default(), ..LogPlace::default() };
         if let LogReading::After(before) = reading {
             place.others.clone_from(&before.others);
         }
         for peer in peers {
-            match self.fellows.ask_soon::<LogPage>(peer, &log_of(name, reading.of(peer), wait)).await {
+            match self.fellows.ask_soon::<LogPage>(peer, &log_of(name, reading.of(peer), None)).await {
                 Ok(theirs) => {
                     page.lines.extend(theirs.lines);
                     place.others.insert(peer.clone(), theirs.next.parse().unwrap_or_default());
