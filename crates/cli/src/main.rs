@@ -9,11 +9,12 @@
 //! # Reading order
 //!
 //! `standalone` and `server` run a server, with `settings` and `logging`; `client` talks to one, and `sql` in statements;
-//! `validate` and `config` look at configurations; `build` makes artifacts; `bench` measures; `openapi` prints the description
+//! `validate` and `config` look at configurations; `check` looks at data folders; `build` makes artifacts; `bench` measures; `openapi` prints the description
 //! of the REST interface that the server publishes.
 
 mod bench;
 mod build;
+mod check;
 mod client;
 mod config;
 mod failure;
@@ -70,6 +71,8 @@ enum Verb {
     Build(build::Args),
     /// Check configuration files of functions and servers
     Validate(validate::Args),
+    /// Check a data folder that no server uses, and repair its log
+    Check(check::Args),
     /// Print the settings that a server would have, each with its origin
     Config(config::Args),
     /// Measure throughput and latency
@@ -103,6 +106,7 @@ fn main() -> ExitCode {
         Verb::Sql(args) => sql::run(args),
         Verb::Build(args) => build::run(args),
         Verb::Validate(args) => validate::run(&args),
+        Verb::Check(args) => check::run(&args),
         Verb::Config(args) => config::run(&args),
         Verb::Bench(args) => bench::run(args),
         Verb::Openapi => openapi::run(),

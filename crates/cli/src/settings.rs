@@ -23,7 +23,7 @@ use fnstream_server::{Durability, Retention, ServerConfig};
 use crate::failure::{Failure, Result};
 
 /// The settings that can be given as flags. Each goes before its environment variable, the file and the default.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub(crate) struct Args {
     /// Configuration file, or a folder with config.yaml or conf/config.yaml in it
     /// [default: conf/config.yaml under $FUNCTION_STREAM_HOME or here, if it is there]
@@ -127,6 +127,11 @@ pub(crate) fn load(args: &Args) -> Result<Loaded> {
     let (settings, effective, notes) = server_config(&sources).map_err(Error::from)?;
     let notes = notes.iter().map(|note| note.line(&name)).collect();
     Ok(Loaded { settings, effective, file: file.map(|(path, _)| path), notes })
+}
+
+/// The data folder that a server would have with that file and that flag.
+pub(crate) fn data_dir(config: Option<PathBuf>, data_dir: Option<String>) -> Result<PathBuf> {
+    Ok(load(&Args { config, data_dir, ..Args::default() })?.settings.data_dir)
 }
 
 impl Args {

@@ -122,7 +122,7 @@ codes! {
     DataDirLocked = "FS-1503", User, 409, "another process uses the data folder", "stop the other process, or choose another folder with --data-dir";
     DataDirForeign = "FS-1504", User, 400, "the folder holds something that is not a Function Stream data folder", "choose an empty folder or one made by function-stream";
     DataDirNewer = "FS-1505", User, 400, "the data folder was written by a newer version", "run that version or a later one";
-    DataCorrupt = "FS-1506", External, 500, "stored bytes are not what was written", "restore the data folder from a backup";
+    DataCorrupt = "FS-1506", External, 500, "stored bytes are not what was written", "stop the server; 'function-stream check' says what is damaged and what can be done";
     // 16xx: commits.
     CommitRetriable = "FS-1601", External, 503, "a commit could not be made now", "nothing: the engine repeats it";
     CommitAborted = "FS-1602", External, 503, "a commit was aborted", "nothing: the engine replays from the last commit";

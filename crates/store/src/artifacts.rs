@@ -57,10 +57,7 @@ impl Artifacts for StoreArtifacts {
     }
 
     fn list(&self) -> Result<Vec<String>> {
-        let names = self.0.names()?.into_iter();
-        let mut digests: Vec<_> = names.filter_map(|name| digest_of(&name).map(str::to_owned)).collect();
-        digests.sort_unstable();
-        Ok(digests)
+        self.0.digests()
     }
 
     fn pin(&self, digest: &str) -> Pin {
@@ -88,10 +85,23 @@ impl Artifacts for StoreArtifacts {
 }
 
 impl Folder {
+    /// The folder as it is.
+    pub(crate) fn at(folder: PathBuf) -> Self {
+        Folder { folder, next_tmp: AtomicU64::new(0), gate: RwLock::new(()), pins: Arc::default() }
+    }
+
+    /// The digests of what is stored, in order.
+    pub(crate) fn digests(&self) -> Result<Vec<String>> {
+        let names = self.names()?.into_iter();
+        let mut digests: Vec<_> = names.filter_map(|name| digest_of(&name).map(str::to_owned)).collect();
+        digests.sort_unstable();
+        Ok(digests)
+    }
+
     /// Opens the folder and removes what crashes left.
     pub(crate) fn open(folder: PathBuf) -> Result<Self> {
         fs::create_dir_all(&folder).map_err(|e| file("cannot make", &folder, &e))?;
-        let artifacts = Folder { folder, next_tmp: AtomicU64::new(0), gate: RwLock::new(()), pins: Arc::default() };
+        let artifacts = Folder::at(folder);
         for name in artifacts.names()? {
             if name.ends_with(TMP_SUFFIX) {
                 artifacts.remove(&name)?;
@@ -118,7 +128,7 @@ impl Folder {
     }
 
     /// The bytes of an artifact.
-    fn get(&self, digest: &str) -> Result<Vec<u8>> {
+    pub(crate) fn get(&self, digest: &str) -> Result<Vec<u8>> {
         let path = self.path(digest)?;
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,

@@ -28,7 +28,9 @@ use rocksdb::{
 use crate::error::rocks;
 use crate::formats;
 use crate::keys;
+use crate::opening;
 use crate::options::StoreOptions;
+use crate::reach::Note;
 
 /// The largest memtable of one column family: smaller than all of the budget, so that one busy family does not leave the
 /// others with tiny flushes.
@@ -38,6 +40,8 @@ const MAX_OPEN_FILES: i32 = 1024;
 
 pub(crate) struct Db {
     inner: DB,
+    /// How far it reaches, beside it on the disk. Dropped after the database.
+    note: Note,
     /// Set by tests: what every write answers, after so many that succeed.
     fault: Mutex<Option<(u32, ErrorCode)>>,
     /// Held by tests: writes wait meanwhile.
@@ -52,24 +56,10 @@ pub(crate) enum Sync {
 }
 
 impl Db {
-    pub(crate) fn open(path: &Path, options: &StoreOptions) -> Result<Self> {
-        let cache = Cache::new_lru_cache(options.block_cache_bytes);
-        let families = [
-            // Never written. Named all the same, because RocksDB would give it a large memtable, and after a full disk waits
-            // until there is space for the largest.
-            (DEFAULT_COLUMN_FAMILY_NAME, DBCompressionType::None, 4 << 10),
-            (keys::TOPICS, DBCompressionType::Lz4, 16 << 10),
-            (keys::DELTAS, DBCompressionType::None, 16 << 10),
-            (keys::STATE, DBCompressionType::Lz4, 4 << 10),
-            (keys::META, DBCompressionType::None, 4 << 10),
-            (keys::FUNCTIONS, DBCompressionType::None, 4 << 10),
-        ];
-        let descriptors = families.map(|(name, compression, block_size)| {
-            ColumnFamilyDescriptor::new(name, family_options(name, options, &cache, compression, block_size))
-        });
-        let inner = DB::open_cf_descriptors(&db_options(options), path, descriptors)
-            .map_err(|e| rocks("cannot open the data folder", &e))?;
-        Ok(Db { inner, fault: Mutex::new(None), stalled: RwLock::new(()) })
+    /// Opens the database of a data folder, or makes it.
+    pub(crate) fn open(root: &Path, path: &Path, options: &StoreOptions) -> Result<Self> {
+        let (inner, note) = opening::open(root, path, options)?;
+        Ok(Db { inner, note, fault: Mutex::new(None), stalled: RwLock::new(()) })
     }
 
     /// A column family. All of them are made when the database is opened.
@@ -87,7 +77,11 @@ impl Db {
         }
         let mut options = WriteOptions::default();
         options.set_sync(sync == Sync::Yes);
-        self.inner.write_opt(batch, &options).map_err(|e| rocks("cannot write", &e))
+        // The write has the next numbers, or later ones if others write meanwhile. A sync reaches at least so far.
+        let synced = self.inner.latest_sequence_number() + batch.len() as u64;
+        self.inner.write_opt(batch, &options).map_err(|e| rocks("cannot write", &e))?;
+        self.note.advance(self.inner.latest_sequence_number(), (sync == Sync::Yes).then_some(synced));
+        Ok(())
     }
 
     pub(crate) fn get(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>> {
@@ -108,6 +102,14 @@ impl Db {
         Moment { db: self, snapshot: self.inner.snapshot() }
     }
 
+    /// Lets a write delete a range of keys. An empty one is left out: RocksDB counts it when it writes and not when it recovers,
+    /// so that a write would seem to be missing.
+    pub(crate) fn delete_range<K: AsRef<[u8]>>(&self, batch: &mut WriteBatch, family: &str, range: Range<K>) {
+        if range.start.as_ref() < range.end.as_ref() {
+            batch.delete_range_cf(self.family(family), range.start, range.end);
+        }
+    }
+
     /// The next id of a kind, counted from 1; the batch says that it is taken.
     pub(crate) fn take_id(&self, counter: &[u8], batch: &mut WriteBatch) -> Result<u32> {
         let id = self.get(keys::META, counter)?.map_or(Ok(1), |value| formats::decode_counter(&value))?;
@@ -123,7 +125,11 @@ impl Db {
 
     /// Waits until everything that was written is on the disk.
     pub(crate) fn sync(&self) -> Result<()> {
-        self.inner.flush_wal(true).map_err(|e| rocks("cannot sync", &e))
+        let written = self.inner.latest_sequence_number();
+        self.inner.flush_wal(true).map_err(|e| rocks("cannot sync", &e))?;
+        self.note.advance(written, Some(written));
+        self.note.sync();
+        Ok(())
     }
 
     /// The time of one small synced write.
@@ -166,10 +172,30 @@ pub(crate) fn ended(iterator: &DBRawIterator<'_>) -> Result<()> {
     iterator.status().map_err(|e| rocks("cannot read", &e))
 }
 
-fn db_options(options: &StoreOptions) -> Options {
+/// All column families, with how each is kept.
+pub(crate) fn descriptors(options: &StoreOptions) -> Vec<ColumnFamilyDescriptor> {
+    let cache = Cache::new_lru_cache(options.block_cache_bytes);
+    let families = [
+        // Never written. Named all the same, because RocksDB would give it a large memtable, and after a full disk waits
+        // until there is space for the largest.
+        (DEFAULT_COLUMN_FAMILY_NAME, DBCompressionType::None, 4 << 10),
+        (keys::TOPICS, DBCompressionType::Lz4, 16 << 10),
+        (keys::DELTAS, DBCompressionType::None, 16 << 10),
+        (keys::STATE, DBCompressionType::Lz4, 4 << 10),
+        (keys::META, DBCompressionType::None, 4 << 10),
+        (keys::FUNCTIONS, DBCompressionType::None, 4 << 10),
+    ];
+    let family = |(name, compression, block_size)| {
+        ColumnFamilyDescriptor::new(name, family_options(name, options, &cache, compression, block_size))
+    };
+    families.map(family).into()
+}
+
+/// How the database is kept, whoever opens it.
+pub(crate) fn db_options(options: &StoreOptions) -> Options {
     let mut db = Options::default();
-    db.create_if_missing(true);
-    db.create_missing_column_families(true);
+    // Logs that are not written to any more are noted with their sizes, so that a missing one is noticed.
+    db.set_track_and_verify_wals_in_manifest(true);
     db.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager(options.write_buffer_bytes, false));
     // What a start after a crash has to replay.
     db.set_max_total_wal_size(options.write_buffer_bytes as u64);

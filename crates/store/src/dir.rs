@@ -6,6 +6,7 @@
 //! ```text
 //! FORMAT          "function-stream data folder" and the version of the layout; written last when a folder is made
 //! LOCK            held by the process that uses the folder
+//! REACH           how far the database reaches
 //! db/             RocksDB
 //! artifacts/      <sha256>.wasm
 //! ```
@@ -60,6 +61,21 @@ impl DataDir {
             }
         }
         Ok(DataDir { root: root.to_owned(), _lock: lock })
+    }
+
+    /// Takes a folder that is there.
+    pub(crate) fn open_existing(root: &Path) -> Result<Self> {
+        if read_version(root)?.is_none() {
+            let message =
+                format!("'{}' is not a data folder of function-stream: it has no file '{FORMAT}'", root.display());
+            return Err(Error::new(ErrorCode::DataDirForeign, message));
+        }
+        Self::open(root)
+    }
+
+    /// The folder itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// The folder of RocksDB.

@@ -138,7 +138,7 @@ impl Inner {
     pub(crate) fn delete_tasks(&self, batch: &mut WriteBatch, function: FunctionId) {
         for (family, tag) in OF_TASKS {
             let range = keys::all_of(tag, function.0);
-            batch.delete_range_cf(self.db.family(family), range.start, range.end);
+            self.db.delete_range(batch, family, range);
         }
     }
 

@@ -13,6 +13,8 @@
 //!   [`Durability`] says.
 //! - After `kill -9` everything that was answered is there, and what was not answered is there as a whole or not at all.
 //!   Opening repairs nothing, because there is nothing to repair.
+//! - A folder with less in it than was written is refused: damage, cut logs and missing files are not passed over. Only a last
+//!   write that was interrupted is forgiven, and after a loss of power what was not synced.
 //! - A full disk makes writes fail with [`fnstream_core::ErrorCode::StorageFull`] and changes nothing; when there is space
 //!   again, writes go on by themselves.
 //!
@@ -20,7 +22,7 @@
 //!
 //! [`options`](StoreOptions), [`store`](Store) (everything that can be asked for), `keys` and `formats` (what is on the
 //! disk), `log`, `commit`, then `state`, `peek`, `standing`, `metadata`, `fork`,
-//! `artifacts`, `dir`, `db`.
+//! `artifacts`, `dir`, `check`, `opening` (what of a damaged database is forgiven), `reach`, `log_file`, `db`.
 //!
 //! ```
 //! use fnstream_core::broker::PollLimit;
@@ -49,6 +51,7 @@
 
 mod artifacts;
 mod broker;
+mod check;
 mod commit;
 mod db;
 mod dir;
@@ -59,17 +62,23 @@ mod formats;
 mod inner;
 mod keys;
 mod log;
+mod log_file;
 mod metadata;
+mod opening;
 mod options;
 mod peek;
+mod reach;
 mod standing;
 mod state;
 mod store;
 
 pub use artifacts::Spool;
+pub use check::{Area, PartitionExtent, Problem, Repaired, Report, TaskExtent, check, repair};
 pub use faults::{FAILPOINTS, NEW_FOLDER_FAILPOINTS};
 #[cfg(feature = "failpoints")]
 pub use faults::{WRONG_COMMITTER, WRONG_COMMITTER_FAILPOINT};
 pub use log::retention::Dropped;
 pub use options::{Durability, StoreOptions};
+#[doc(hidden)]
+pub use reach::pretend_power_loss;
 pub use store::Store;

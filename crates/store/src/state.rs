@@ -172,7 +172,7 @@ fn put_part(
     for range in ranges? {
         match range {
             DeletedRange::Keys(keys) => keys.iter().for_each(|key| batch.delete_cf(family, key)),
-            DeletedRange::All(start, end) => batch.delete_range_cf(family, start, end),
+            DeletedRange::All(start, end) => db.delete_range(batch, keys::STATE, start..end),
         }
     }
     let mut full_key = prefix.to_vec();

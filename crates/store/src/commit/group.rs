@@ -229,8 +229,8 @@ impl<'a> Group<'a> {
 
     fn add_trim(&mut self, ledger: &mut Ledger, task: TaskId, through: Epoch) {
         if let Some((from, end)) = ledger.trim(task, through) {
-            let (from, end) = (keys::delta(task, from), keys::delta(task, end));
-            self.batch.delete_range_cf(self.store.db.family(keys::DELTAS), from, end);
+            let range = keys::delta(task, from)..keys::delta(task, end);
+            self.store.db.delete_range(&mut self.batch, keys::DELTAS, range);
         }
     }
 

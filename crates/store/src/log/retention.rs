@@ -98,12 +98,13 @@ impl Inner {
         let mut batch = WriteBatch::default();
         let (first, end) =
             (keys::batch(topic.id, number, before.position), keys::batch(topic.id, number, floor.position));
-        batch.delete_range_cf(self.db.family(keys::TOPICS), first, end);
+        self.db.delete_range(&mut batch, keys::TOPICS, first..end);
         let meta = self.db.family(keys::META);
         batch.put_cf(meta, keys::floor(topic.id, number), floor.encode());
         // The watermark that holds at the floor stays.
         let holds = mark_at(&self.db, topic.id, number, floor.position)?;
-        batch.delete_range_cf(meta, keys::mark(topic.id, number, 0), keys::mark(topic.id, number, holds.position));
+        let marks = keys::mark(topic.id, number, 0)..keys::mark(topic.id, number, holds.position);
+        self.db.delete_range(&mut batch, keys::META, marks);
         let drops_files = floor.bytes_before - before.bytes_before >= DROP_FILES_FROM;
         let sync = if drops_files { Sync::Yes } else { Sync::No };
         // A deletion of the topic waits, or has been: then there is nothing to write.

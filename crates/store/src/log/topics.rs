@@ -83,11 +83,9 @@ impl Topics {
         let mut batch = WriteBatch::default();
         let meta = db.family(keys::META);
         batch.delete_cf(meta, keys::topic(name));
-        let records = keys::all_of(b"", topic.id);
-        batch.delete_range_cf(db.family(keys::TOPICS), &records.start, &records.end);
+        db.delete_range(&mut batch, keys::TOPICS, keys::all_of(b"", topic.id));
         for tag in [b"c", b"f", b"w", b"W"] {
-            let range = keys::all_of(tag, topic.id);
-            batch.delete_range_cf(meta, &range.start, &range.end);
+            db.delete_range(&mut batch, keys::META, keys::all_of(tag, topic.id));
         }
         failpoint!("topic.before-write");
         db.write(batch, sync)?;

@@ -10,6 +10,7 @@ mod commits;
 mod concurrent;
 #[cfg(feature = "failpoints")]
 mod crash;
+mod damage;
 mod disk;
 mod folder;
 mod forks;

@@ -1,0 +1,218 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Checks a data folder that nobody uses, and cuts a damaged log back to a consistent point.
+//!
+//! A check changes nothing. It reads everything once: the write-ahead logs, every block of the sorted files with its
+//! checksum, every stored value, and the artifacts; and it compares what must fit together.
+//!
+//! A repair is for a log that cannot be read to its end, or that ends too early. RocksDB takes back all writes from the
+//! first bad one on, of all topics and functions alike, so what is left is one moment of the past: positions, state, outputs
+//! and the register fit each other. What is damaged in other ways cannot be taken back, and is refused.
+
+mod contents;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use fnstream_core::{Error, ErrorCode, Result};
+use rocksdb::DB;
+use serde::Serialize;
+
+use crate::artifacts::Folder;
+use crate::dir::DataDir;
+use crate::error::file;
+use crate::opening::{self, Found};
+use crate::options::StoreOptions;
+
+/// What a check has found.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Report {
+    /// What is wrong; empty if all is well.
+    pub problems: Vec<Problem>,
+    /// The partitions of the topics, as far as they can be read.
+    pub partitions: Vec<PartitionExtent>,
+    /// The tasks of functions, as far as they can be read.
+    pub tasks: Vec<TaskExtent>,
+    /// Artifacts that were read.
+    pub artifacts: usize,
+    /// The last write that can be read, by its number.
+    pub last_write: u64,
+    /// How many writes are known to be missing after it.
+    pub missing_writes: u64,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// What it is in.
+    pub area: Area,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// The part of a data folder that a problem is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Area {
+    /// The write-ahead log: a repair can cut it back.
+    Log,
+    /// Other files of the database, or what is stored in it.
+    Database,
+    /// An artifact.
+    Artifact,
+}
+
+/// A partition of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PartitionExtent {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: u32,
+    /// Its first position.
+    pub earliest: u64,
+    /// The position after its last record.
+    pub end: u64,
+}
+
+/// A task of a function.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TaskExtent {
+    /// The function.
+    pub function: String,
+    /// The index of the task.
+    pub task: u32,
+    /// Its last commit.
+    pub epoch: u64,
+    /// How many records it has consumed.
+    pub records_in: u64,
+}
+
+impl Report {
+    fn add(&mut self, area: Area, message: impl Into<String>) {
+        self.problems.push(Problem { area, message: message.into() });
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_good(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+/// Checks the data folder. An error if it cannot be checked at all: it is none, or somebody uses it.
+pub fn check(root: &Path) -> Result<Report> {
+    let dir = DataDir::open_existing(root)?;
+    examine(&dir)
+}
+
+/// What a repair has done.
+#[derive(Debug, Serialize)]
+pub struct Repaired {
+    /// What was wrong before.
+    pub before: Report,
+    /// What is there now.
+    pub after: Report,
+    /// The folder with the logs as they were.
+    pub kept: PathBuf,
+}
+
+/// Cuts a damaged log back to a consistent point; `None` if nothing is wrong with it. An error, and nothing is changed, if
+/// there is damage that this does not mend.
+pub fn repair(root: &Path) -> Result<Option<Repaired>> {
+    let dir = DataDir::open_existing(root)?;
+    let before = examine(&dir)?;
+    if let Some(problem) = before.problems.iter().find(|problem| problem.area == Area::Database) {
+        let message = format!("the data folder cannot be repaired: {}", problem.message);
+        return Err(Error::new(ErrorCode::DataCorrupt, message));
+    }
+    if before.problems.iter().all(|problem| problem.area != Area::Log) {
+        return Ok(None);
+    }
+    let kept = keep_logs(&dir)?;
+    opening::cut(dir.root(), &dir.db(), &small())?;
+    let after = examine(&dir)?;
+    Ok(Some(Repaired { before, after, kept }))
+}
+
+fn examine(dir: &DataDir) -> Result<Report> {
+    let mut report = Report::default();
+    let artifacts = check_artifacts(dir, &mut report)?;
+    let files = match opening::find(dir.root(), &dir.db()) {
+        Ok(Found::Nothing) => return Ok(report),
+        Ok(Found::Database(files)) => files,
+        Err(e) if e.code == ErrorCode::DataCorrupt => {
+            report.add(Area::Database, e.message);
+            return Ok(report);
+        }
+        Err(e) => return Err(e),
+    };
+    let (db, complaint) = match files.view(&small()) {
+        Ok(viewed) => viewed,
+        Err(e) => {
+            report.add(Area::Database, e.message);
+            return Ok(report);
+        }
+    };
+    report.last_write = db.latest_sequence_number();
+    report.missing_writes = files.demanded().write.saturating_sub(report.last_write);
+    if let Some(e) = complaint {
+        report.add(Area::Log, e.message);
+    }
+    contents::check(&db, &artifacts, &mut report);
+    Ok(report)
+}
+
+/// The digests of the artifacts, damaged ones too.
+fn check_artifacts(dir: &DataDir, report: &mut Report) -> Result<Vec<String>> {
+    if !dir.artifacts().exists() {
+        return Ok(Vec::new());
+    }
+    let folder = Folder::at(dir.artifacts());
+    let digests = folder.digests()?;
+    for digest in &digests {
+        if let Err(e) = folder.get(digest) {
+            report.add(Area::Artifact, e.message);
+        }
+    }
+    report.artifacts = digests.len();
+    Ok(digests)
+}
+
+/// Copies the logs, and the note of how far they should reach, to a new folder within the data folder.
+fn keep_logs(dir: &DataDir) -> Result<PathBuf> {
+    let kept = (1..).map(|number| dir.root().join(format!("damaged-{number}"))).find(|path| !path.exists());
+    let kept = kept.unwrap_or_else(|| dir.root().join("damaged"));
+    fs::create_dir(&kept).map_err(|e| file("cannot make", &kept, &e))?;
+    let logs = opening::logs(&dir.db())?;
+    for from in logs.into_iter().chain([dir.root().join("REACH")]).filter(|path| path.exists()) {
+        let to = kept.join(from.file_name().unwrap_or_default());
+        fs::copy(&from, &to)
+            .and_then(|_| fs::File::open(&to)?.sync_all())
+            .map_err(|e| file("cannot copy", &from, &e))?;
+    }
+    crate::dir::sync_dir(&kept)?;
+    crate::dir::sync_dir(dir.root())?;
+    Ok(kept)
+}
+
+/// Memory is no matter here: everything is read once.
+fn small() -> StoreOptions {
+    StoreOptions { block_cache_bytes: 8 << 20, ..StoreOptions::default() }
+}
+
+/// Reads a family from its first key on, past the cache.
+fn each(db: &DB, family: &str, mut visit: impl FnMut(&[u8], &[u8])) -> std::result::Result<(), String> {
+    let Some(handle) = db.cf_handle(family) else {
+        return Err(format!("the part '{family}' of the database is missing"));
+    };
+    let mut options = rocksdb::ReadOptions::default();
+    options.fill_cache(false);
+    let mut iterator = db.raw_iterator_cf_opt(handle, options);
+    iterator.seek_to_first();
+    while let Some((key, value)) = iterator.item() {
+        visit(key, value);
+        iterator.next();
+    }
+    iterator.status().map_err(|e| format!("the part '{family}' of the database cannot be read to its end: {e}"))
+}

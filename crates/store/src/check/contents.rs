@@ -1,0 +1,223 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Compares what is stored: batches with their partitions, positions with topics, state with progress, functions with artifacts.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use fnstream_core::Result;
+use fnstream_core::delta::Delta;
+use fnstream_core::epoch::{FunctionId, Progress, TaskId};
+use rocksdb::DB;
+
+use super::{Area, PartitionExtent, Report, TaskExtent, each};
+use crate::error::corrupt;
+use crate::formats::{self, Floor, StoredBatch, TopicDescriptor};
+use crate::keys;
+
+/// What the small entries say.
+#[derive(Default)]
+struct Facts {
+    topics: BTreeMap<u32, TopicDescriptor>,
+    floors: HashMap<(u32, u32), Floor>,
+    cursors: Vec<(u32, u32, String, u64)>,
+    progress: BTreeMap<TaskId, Progress>,
+    /// The epoch to which the state of a task is applied.
+    markers: BTreeMap<TaskId, u64>,
+    counters: HashMap<Vec<u8>, u32>,
+    /// Whose an id is; kept revisions have ids too.
+    names: HashMap<FunctionId, String>,
+    /// The functions of the register: a kept revision may stand at a topic that has been made anew since.
+    current: HashSet<FunctionId>,
+    /// Which function needs which artifact.
+    artifacts: Vec<(String, String)>,
+}
+
+/// Reads everything and reports what is wrong.
+pub(super) fn check(db: &DB, artifacts: &[String], report: &mut Report) {
+    let mut facts = Facts::default();
+    read(db, keys::META, report, |key, value| facts.small(key, value));
+    read(db, keys::FUNCTIONS, report, |_, value| facts.function(value));
+    let mut ends: HashMap<(u32, u32), Floor> = facts.floors.clone();
+    read(db, keys::TOPICS, report, |key, value| facts.batch(key, value, &mut ends));
+    read(db, keys::DELTAS, report, |key, value| facts.delta(key, value));
+    read(db, keys::STATE, report, |_, _| Ok(()));
+    for problem in facts.misfits(&ends) {
+        report.add(Area::Database, problem);
+    }
+    for (function, digest) in &facts.artifacts {
+        if !artifacts.contains(digest) {
+            report.add(Area::Artifact, format!("function '{function}' needs the artifact {digest}, which is missing"));
+        }
+    }
+    for (id, topic) in &facts.topics {
+        report.partitions.extend((0..topic.partitions).map(|partition| PartitionExtent {
+            topic: topic.name.clone(),
+            partition,
+            earliest: facts.floors.get(&(*id, partition)).map_or(0, |floor| floor.position),
+            end: ends.get(&(*id, partition)).map_or(0, |end| end.position),
+        }));
+    }
+    report.tasks.extend(facts.progress.iter().filter_map(|(task, progress)| {
+        let function = facts.names.get(&task.function)?.clone();
+        Some(TaskExtent { function, task: task.index, epoch: progress.epoch.0, records_in: progress.records_in })
+    }));
+}
+
+fn read(db: &DB, family: &str, report: &mut Report, mut visit: impl FnMut(&[u8], &[u8]) -> Result<()>) {
+    let mut problems = Vec::new();
+    let end = each(db, family, |key, value| problems.extend(visit(key, value).err().map(|e| e.message)));
+    problems.extend(end.err());
+    problems.into_iter().for_each(|problem| report.add(Area::Database, problem));
+}
+
+impl Facts {
+    /// An entry of [`keys::META`].
+    fn small(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        let truncated = || corrupt(format_args!("the key '{}' is truncated", key.escape_ascii()));
+        let (tag, rest) = key.split_first().ok_or_else(truncated)?;
+        let ids = two_numbers(rest);
+        match tag {
+            b't' => {
+                let topic = formats::decode_topic(value)?;
+                self.topics.insert(topic.id, topic);
+            }
+            b'f' => drop(self.floors.insert(ids.ok_or_else(truncated)?, Floor::decode(value)?)),
+            b'c' => {
+                let (topic, partition) = ids.ok_or_else(truncated)?;
+                let (_, group) = keys::cursor_parts(key).ok_or_else(truncated)?;
+                self.cursors.push((topic, partition, group.to_owned(), formats::decode_cursor(value)?));
+            }
+            b'p' => {
+                let (_, progress) = formats::decode_progress(value)?;
+                self.progress.insert(task(ids.ok_or_else(truncated)?), progress);
+            }
+            b'm' => {
+                let marker = formats::decode_marker(value)?;
+                self.markers.insert(task(ids.ok_or_else(truncated)?), marker.epoch.0);
+            }
+            b'i' => drop(formats::decode_unfinished(value)?),
+            b'n' => drop(self.counters.insert(key.to_vec(), formats::decode_counter(value)?)),
+            b'r' => {
+                for revision in formats::decode_revisions(value)? {
+                    if let Some(id) = revision.state {
+                        self.names.insert(id, format!("{}, revision {}", revision.spec.name, revision.revision));
+                    }
+                }
+            }
+            b'w' => drop(formats::decode_watermark(value)?),
+            b'W' => drop(formats::decode_writer(value)?),
+            b'u' | b'z' => {}
+            _ => return Err(corrupt(format_args!("the key '{}' is not known", key.escape_ascii()))),
+        }
+        Ok(())
+    }
+
+    fn function(&mut self, value: &[u8]) -> Result<()> {
+        let entry = formats::decode_function(value)?;
+        self.artifacts.push((entry.spec.name.clone(), entry.spec.artifact.clone()));
+        self.current.insert(entry.id);
+        self.names.insert(entry.id, entry.spec.name);
+        Ok(())
+    }
+
+    fn batch(&self, key: &[u8], value: &[u8], ends: &mut HashMap<(u32, u32), Floor>) -> Result<()> {
+        let ids = two_numbers(key);
+        let (Some(ids), Some(base)) = (ids, keys::batch_base(key)) else {
+            return Err(corrupt("a key of the log is truncated"));
+        };
+        // What a topic that was deleted leaves until it is compacted away does not matter.
+        let Some(topic) = self.topics.get(&ids.0) else {
+            return Ok(());
+        };
+        let place = format!("topic '{}', partition {}", topic.name, ids.1);
+        let stored = StoredBatch::decode(value).map_err(|e| e.context(format_args!("{place}, position {base}")))?;
+        let after = Floor {
+            position: base + stored.frame.len() as u64,
+            bytes_before: stored.bytes_before + stored.bytes.len() as u64,
+        };
+        let end = ends.entry(ids).or_default();
+        // Retention may leave some below the floor for a while.
+        if after.position <= end.position && self.floors.get(&ids).is_some_and(|floor| after.position <= floor.position)
+        {
+            return Ok(());
+        }
+        let before = std::mem::replace(end, after);
+        if base != before.position {
+            return Err(corrupt(format_args!("{place}: records {} to {base} are missing", before.position)));
+        }
+        if stored.bytes_before != before.bytes_before {
+            return Err(corrupt(format_args!("{place}: the sizes before position {base} do not add up")));
+        }
+        Ok(())
+    }
+
+    fn delta(&self, key: &[u8], value: &[u8]) -> Result<()> {
+        let (Some(ids), Some(epoch)) = (two_numbers(key), keys::delta_epoch(key)) else {
+            return Err(corrupt("the key of a delta is truncated"));
+        };
+        let place = format!("the state changes of {} in epoch {}", self.name(task(ids)), epoch.0);
+        Delta::decode(value).map_err(|e| e.context(&place))?;
+        match self.progress.get(&task(ids)) {
+            Some(progress) if progress.epoch >= epoch => Ok(()),
+            _ => Err(corrupt(format_args!("{place} are there, and its commit is not"))),
+        }
+    }
+
+    fn misfits(&self, ends: &HashMap<(u32, u32), Floor>) -> Vec<String> {
+        let mut problems = Vec::new();
+        let end = |topic: u32, partition| ends.get(&(topic, partition)).map_or(0, |end| end.position);
+        let ids: HashMap<&str, u32> = self.topics.values().map(|topic| (topic.name.as_str(), topic.id)).collect();
+        for (topic, partition, group, position) in &self.cursors {
+            let Some(descriptor) = self.topics.get(topic) else { continue };
+            if *position > end(*topic, *partition) {
+                let (name, end) = (&descriptor.name, end(*topic, *partition));
+                problems
+                    .push(format!("group '{group}' is at position {position} of topic '{name}', which ends at {end}"));
+            }
+        }
+        for (id, progress) in self.progress.iter().filter(|(id, _)| self.current.contains(&id.function)) {
+            for (at, position) in &progress.positions {
+                let topic = ids.get(&*at.topic.name).filter(|_| at.topic.cluster.is_own());
+                let Some(topic) = topic else { continue };
+                if position.0 > u128::from(end(*topic, at.partition)) {
+                    let (name, end) = (self.name(*id), end(*topic, at.partition));
+                    problems.push(format!("{name} is at position {} of {at}, which ends at {end}", position.0));
+                }
+            }
+        }
+        for (id, applied) in &self.markers {
+            let committed = self.progress.get(id).map_or(0, |progress| progress.epoch.0);
+            if *applied > committed {
+                let name = self.name(*id);
+                problems.push(format!("the state of {name} is of epoch {applied}, and it has committed {committed}"));
+            }
+        }
+        for (counter, what, last) in [
+            (keys::NEXT_TOPIC, "topic", self.topics.keys().max().copied()),
+            (keys::NEXT_FUNCTION, "function", self.names.keys().map(|id| id.0).max()),
+        ] {
+            let next = self.counters.get(counter).copied().unwrap_or(1);
+            if last.is_some_and(|last| last >= next) {
+                problems.push(format!("the number of the next {what} is {next}, which is taken"));
+            }
+        }
+        problems
+    }
+
+    fn name(&self, task: TaskId) -> String {
+        match self.names.get(&task.function) {
+            Some(name) => format!("function '{name}', task {}", task.index),
+            None => format!("task {task}"),
+        }
+    }
+}
+
+fn task((function, index): (u32, u32)) -> TaskId {
+    TaskId::new(FunctionId(function), index)
+}
+
+fn two_numbers(bytes: &[u8]) -> Option<(u32, u32)> {
+    let (first, rest) = bytes.split_first_chunk()?;
+    Some((u32::from_be_bytes(*first), u32::from_be_bytes(*rest.first_chunk()?)))
+}

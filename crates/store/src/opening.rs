@@ -1,0 +1,243 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Opens the database, and refuses one that has less in it than was written.
+//!
+//! RocksDB on its own makes a new database where the old one is missing, and ends its recovery without a word at the first
+//! write that it cannot read. What is forgiven here is only what an interruption explains:
+//!
+//! ```text
+//! the last write is incomplete, or only zeros follow it     forgiven, if the database still reaches as far as it must
+//! bytes that nobody wrote, a hole                           forgiven after a loss of power, behind what was synced
+//! anything else, and any file that is missing               refused
+//! ```
+//!
+//! How far the database must reach is what [`crate::reach`] knows. What is refused is not changed.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fnstream_core::{Error, ErrorCode, Result};
+use rocksdb::{DB, DBRecoveryMode, Options};
+
+use crate::db::{db_options, descriptors};
+use crate::error::{corrupt, file, rocks};
+use crate::log_file::{self, Flaw};
+use crate::options::StoreOptions;
+use crate::reach::{Manifest, Note, Point, Reach, current_manifest, manifest_number};
+
+/// What is found of a database before it is opened.
+pub(crate) enum Found {
+    /// Nothing: there was none yet.
+    Nothing,
+    /// A database.
+    Database(Files),
+}
+
+/// The files of a database that tell how far it reaches.
+pub(crate) struct Files {
+    db: PathBuf,
+    reach: Option<Reach>,
+    /// Write-ahead logs that are not whole, the oldest first, with the place.
+    flaws: Vec<(PathBuf, u64, Flaw)>,
+}
+
+/// What may be cut off when the database is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// Nothing but what RocksDB knows to be obsolete.
+    Nothing,
+    /// The rest from the first flaw on.
+    Rest,
+}
+
+/// Opens the database of a folder, or makes one in a folder that is new.
+pub(crate) fn open(root: &Path, db: &Path, options: &StoreOptions) -> Result<(DB, Note)> {
+    let (opened, demanded) = match find(root, db)? {
+        Found::Nothing => {
+            let mut new = db_options(options);
+            new.create_if_missing(true);
+            new.create_missing_column_families(true);
+            (open_db(&new, db, options)?, Point::default())
+        }
+        Found::Database(files) => {
+            let mut existing = db_options(options);
+            // One of which nothing is noted may have been interrupted while it was made. In all others they are there, so a
+            // missing one is damage. (A version that adds one has to make it in older folders.)
+            existing.create_missing_column_families(files.reach.is_none());
+            let mode = match files.forgive(options)? {
+                Cut::Nothing => DBRecoveryMode::TolerateCorruptedTailRecords,
+                Cut::Rest => DBRecoveryMode::PointInTime,
+            };
+            existing.set_wal_recovery_mode(mode);
+            (open_db(&existing, db, options)?, files.demanded())
+        }
+    };
+    reaches(opened.latest_sequence_number(), demanded)?;
+    let note = Note::begin(root, db, opened.latest_sequence_number())?;
+    Ok((opened, note))
+}
+
+/// Cuts off what cannot be read of the logs, and takes what is left as all that there was.
+pub(crate) fn cut(root: &Path, db: &Path, options: &StoreOptions) -> Result<()> {
+    let mut cutting = db_options(options);
+    cutting.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+    let opened = open_db(&cutting, db, options)?;
+    let note = Note::begin(root, db, opened.latest_sequence_number())?;
+    note.sync();
+    // The database first: its end is what the note ends with.
+    drop(opened);
+    drop(note);
+    Ok(())
+}
+
+/// Looks at what there is, without changing anything.
+pub(crate) fn find(root: &Path, db: &Path) -> Result<Found> {
+    let reach = Reach::read(root)?;
+    if !exists(&db.join("CURRENT"))? {
+        let Some(remains) = remains(root, db, reach)? else {
+            return Ok(Found::Nothing);
+        };
+        return Err(corrupt(format_args!("the database in '{}' is missing: {remains}", db.display())));
+    }
+    let files = Files { db: db.to_owned(), reach, flaws: flaws(db)? };
+    check_manifest(db, files.demanded().manifest)?;
+    Ok(Found::Database(files))
+}
+
+impl Files {
+    /// How far the database has to reach.
+    pub(crate) fn demanded(&self) -> Point {
+        self.reach.map(|reach| reach.demanded()).unwrap_or_default()
+    }
+
+    /// Decides what of a log that is not whole may be cut off: an error if something would be lost.
+    fn forgive(&self, options: &StoreOptions) -> Result<Cut> {
+        let Some((path, place, flaw)) = self.flaws.first() else {
+            return Ok(Cut::Nothing);
+        };
+        if self.try_open(options, DBRecoveryMode::AbsoluteConsistency).is_ok() {
+            return Ok(Cut::Nothing);
+        }
+        let after_power_loss = self.reach.is_some_and(|reach| !reach.is_of_this_boot());
+        let explained = self.flaws.iter().all(|(.., flaw)| *flaw == Flaw::Unfinished) || after_power_loss;
+        let what = match flaw {
+            Flaw::Unfinished => "ends within a write",
+            Flaw::Damaged => "is damaged",
+        };
+        let refused =
+            |why: &str| corrupt(format_args!("the write-ahead log '{}' {what} at byte {place}{why}", path.display()));
+        if !explained {
+            return Err(refused(""));
+        }
+        let reached = self.try_open(options, DBRecoveryMode::PointInTime)?;
+        reaches(reached, self.demanded()).map_err(|e| refused(&format!(": {}", e.message)))?;
+        tracing::warn!(file = %path.display(), place, "the write-ahead log {what}: what was not synced is cut off");
+        Ok(Cut::Rest)
+    }
+
+    /// Opens the database without changing it, as far as it can be read, with the reason why it would be refused.
+    pub(crate) fn view(&self, options: &StoreOptions) -> Result<(DB, Option<Error>)> {
+        let refused = self.forgive(options).err();
+        let db = self.open_unchanged(options, DBRecoveryMode::PointInTime)?;
+        let short = reaches(db.latest_sequence_number(), self.demanded()).err();
+        Ok((db, refused.or(short)))
+    }
+
+    /// Opens the database without changing it, and answers how far it reaches.
+    fn try_open(&self, options: &StoreOptions, mode: DBRecoveryMode) -> Result<u64> {
+        self.open_unchanged(options, mode).map(|db| db.latest_sequence_number())
+    }
+
+    fn open_unchanged(&self, options: &StoreOptions, mode: DBRecoveryMode) -> Result<DB> {
+        let mut unchanged = db_options(options);
+        unchanged.set_wal_recovery_mode(mode);
+        let opened = DB::open_cf_descriptors_read_only(&unchanged, &self.db, descriptors(options), false);
+        opened.map_err(|e| unopened(&e))
+    }
+}
+
+fn open_db(db: &Options, path: &Path, options: &StoreOptions) -> Result<DB> {
+    DB::open_cf_descriptors(db, path, descriptors(options)).map_err(|e| unopened(&e))
+}
+
+/// An error of opening. Files that are not there, or that are not what they should be, are damage.
+fn unopened(error: &rocksdb::Error) -> Error {
+    let text: &str = error.as_ref();
+    let error = rocks("cannot open the database", error);
+    let damaged = ["No such file", "Invalid argument", "NotFound"].iter().any(|words| text.contains(words));
+    if damaged { Error::new(ErrorCode::DataCorrupt, error.message) } else { error }
+}
+
+/// Checks that the last write is not before the one that has to be there.
+fn reaches(last: u64, demanded: Point) -> Result<()> {
+    if last >= demanded.write {
+        return Ok(());
+    }
+    let missing = demanded.write - last;
+    Err(corrupt(format_args!(
+        "the last {missing} writes to the database are missing: it ends at {last}, not at {}",
+        demanded.write
+    )))
+}
+
+/// The first reason why a folder without a database is not a new one.
+fn remains(root: &Path, db: &Path, reach: Option<Reach>) -> Result<Option<String>> {
+    if reach.is_some_and(|reach| reach.written.write > 0) {
+        return Ok(Some("something was written to it".to_owned()));
+    }
+    for (folder, suffixes) in [(db.to_owned(), &[".sst", ".log"][..]), (root.join("artifacts"), &[".wasm"])] {
+        let left = names(&folder)?.into_iter().find(|name| suffixes.iter().any(|suffix| name.ends_with(suffix)));
+        if let Some(name) = left {
+            return Ok(Some(format!("there is '{}'", folder.join(name).display())));
+        }
+    }
+    Ok(None)
+}
+
+/// Checks the list of the database's files.
+fn check_manifest(db: &Path, demanded: Manifest) -> Result<()> {
+    let fail = |e: &io::Error| corrupt(format_args!("the list of the database's files cannot be read: {e}"));
+    let path = current_manifest(db).map_err(|e| fail(&e))?;
+    let extent = log_file::read(&path, |_| {}).map_err(|e| fail(&e))?;
+    let refused = |what| corrupt(format_args!("'{}' {what} at byte {}", path.display(), extent.whole));
+    if extent.flaw == Some(Flaw::Damaged) {
+        return Err(refused("is damaged"));
+    }
+    let now = Manifest { number: manifest_number(&path).unwrap_or_default(), bytes: extent.whole };
+    if now < demanded { Err(refused("was cut")) } else { Ok(()) }
+}
+
+/// The write-ahead logs that are not whole.
+fn flaws(db: &Path) -> Result<Vec<(PathBuf, u64, Flaw)>> {
+    let mut flaws = Vec::new();
+    for path in logs(db)? {
+        let extent = log_file::read(&path, |_| {}).map_err(|e| file("cannot read", &path, &e))?;
+        flaws.extend(extent.flaw.map(|flaw| (path, extent.whole, flaw)));
+    }
+    Ok(flaws)
+}
+
+/// The write-ahead logs, the oldest first.
+pub(crate) fn logs(db: &Path) -> Result<Vec<PathBuf>> {
+    let mut logs: Vec<_> = names(db)?.into_iter().filter(|name| name.ends_with(".log")).collect();
+    logs.sort_unstable();
+    Ok(logs.into_iter().map(|name| db.join(name)).collect())
+}
+
+fn exists(path: &Path) -> Result<bool> {
+    path.try_exists().map_err(|e| file("cannot read", path, &e))
+}
+
+/// The names in a folder; none if it is not there.
+fn names(folder: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(file("cannot list", folder, &e)),
+    };
+    let names: io::Result<Vec<_>> = entries.map(|entry| entry.map(|e| e.file_name())).collect();
+    let names = names.map_err(|e| file("cannot list", folder, &e))?;
+    Ok(names.into_iter().filter_map(|name| name.into_string().ok()).collect())
+}

@@ -1,0 +1,234 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! A note beside the database of how far it reaches, so that an end that is missing is noticed.
+//!
+//! A write-ahead log that was cut between two writes, or its newest file deleted, looks like one that never had more. So
+//! after each write the file `REACH` says which was the last one, and which was the last one that was synced.
+//!
+//! The note itself is not synced, since that would double the cost of a commit. It is changed after the write that it tells
+//! of, so whatever of it is on the disk after a loss of power is true, if perhaps old:
+//!
+//! ```text
+//! the process died, the machine did not    everything that was written must be there
+//! the machine started anew since           everything that was synced must be there, as far as the note knows
+//! no note, or one that cannot be read      nothing is known: the folder is of an older version, or the note is damaged
+//! ```
+//!
+//! The same holds for the manifest, in which RocksDB keeps the list of its files.
+//!
+//! ```text
+//! REACH    1, boot [16], synced, written, crc32c u32 BE of all before it
+//! each     sequence number of the last write u64 BE, number of the manifest u64 BE, its bytes u64 BE
+//! ```
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use fnstream_core::Result;
+use parking_lot::Mutex;
+
+use crate::error::file;
+use crate::log_file::crc32c;
+
+const NAME: &str = "REACH";
+const VERSION: u8 = 1;
+const BYTES: usize = 69;
+/// The kernel's name for the time since the machine was started.
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+
+/// The last write, and the manifest with which it was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Point {
+    pub write: u64,
+    pub manifest: Manifest,
+}
+
+/// Which manifest, and how long it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Manifest {
+    pub number: u64,
+    pub bytes: u64,
+}
+
+/// What the note says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Reach {
+    /// All zeros if the system does not tell.
+    boot: [u8; 16],
+    pub synced: Point,
+    pub written: Point,
+}
+
+impl Reach {
+    /// Reads the note of a folder.
+    pub(crate) fn read(root: &Path) -> Result<Option<Reach>> {
+        match fs::read(root.join(NAME)) {
+            Ok(bytes) => Ok(Self::decode(&bytes)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(file("cannot read", &root.join(NAME), &e)),
+        }
+    }
+
+    /// Whether the machine still runs that ran when this was written.
+    pub(crate) fn is_of_this_boot(&self) -> bool {
+        self.boot != [0; 16] && self.boot == boot()
+    }
+
+    /// How far the database has to reach.
+    pub(crate) fn demanded(&self) -> Point {
+        if self.is_of_this_boot() { self.written } else { self.synced }
+    }
+
+    fn encode(&self) -> [u8; BYTES] {
+        let mut bytes = [VERSION; BYTES];
+        bytes[1..17].copy_from_slice(&self.boot);
+        let points = [self.synced, self.written].map(|p| [p.write, p.manifest.number, p.manifest.bytes]);
+        for (to, number) in bytes[17..65].as_chunks_mut::<8>().0.iter_mut().zip(points.as_flattened()) {
+            *to = number.to_be_bytes();
+        }
+        let sum = crc32c(&bytes[..65]);
+        bytes[65..].copy_from_slice(&sum.to_be_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; BYTES] = bytes.as_array()?;
+        let numbers = bytes[17..65].as_chunks::<8>().0;
+        let point = |at: usize| {
+            let number = |i: usize| u64::from_be_bytes(numbers[at + i]);
+            Point { write: number(0), manifest: Manifest { number: number(1), bytes: number(2) } }
+        };
+        let boot = *bytes[1..17].as_array()?;
+        let good = bytes[0] == VERSION && crc32c(&bytes[..65]).to_be_bytes() == bytes[65..];
+        good.then(|| Reach { boot, synced: point(0), written: point(3) })
+    }
+}
+
+/// The note of a database that is in use.
+pub(crate) struct Note {
+    note: Mutex<(Reach, ManifestFile)>,
+    file: File,
+}
+
+impl Note {
+    /// Begins the note of a database that was opened, all of which is synced.
+    pub(crate) fn begin(root: &Path, db: &Path, write: u64) -> Result<Self> {
+        let path = root.join(NAME);
+        let opened = || -> io::Result<Self> {
+            let mut manifest = ManifestFile::open(db)?;
+            let now = Point { write, manifest: manifest.now()? };
+            let reach = Reach { boot: boot(), synced: now, written: now };
+            let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+            file.write_all_at(&reach.encode(), 0)?;
+            file.set_len(BYTES as u64)?;
+            Ok(Note { note: Mutex::new((reach, manifest)), file })
+        };
+        opened().map_err(|e| file("cannot write", &path, &e))
+    }
+
+    /// Notes that everything up to one write is in the log, and up to another one synced.
+    ///
+    /// A note that cannot be written stays as it was. It is true even so.
+    pub(crate) fn advance(&self, written: u64, synced: Option<u64>) {
+        let (reach, manifest) = &mut *self.note.lock();
+        reach.written.write = reach.written.write.max(written);
+        // The manifest may be longer than what is synced of it: it counts for this boot only.
+        reach.written.manifest = manifest.now().unwrap_or(reach.written.manifest);
+        reach.synced.write = reach.synced.write.max(synced.unwrap_or_default());
+        let _ = self.file.write_all_at(&reach.encode(), 0);
+    }
+
+    /// Waits until the note is on the disk.
+    pub(crate) fn sync(&self) {
+        let _ = self.file.sync_data();
+    }
+}
+
+/// Comes after the database was closed, which ends with a synced manifest.
+impl Drop for Note {
+    fn drop(&mut self) {
+        let (reach, manifest) = self.note.get_mut();
+        if let Ok(now) = manifest.now() {
+            (reach.synced.manifest, reach.written.manifest) = (now, now);
+            let _ = self.file.write_all_at(&reach.encode(), 0);
+        }
+    }
+}
+
+/// The manifest that RocksDB writes to.
+struct ManifestFile {
+    db: PathBuf,
+    number: u64,
+    file: File,
+}
+
+impl ManifestFile {
+    fn open(db: &Path) -> io::Result<Self> {
+        let path = current_manifest(db)?;
+        let number = manifest_number(&path).unwrap_or_default();
+        Ok(ManifestFile { db: db.to_owned(), number, file: File::open(path)? })
+    }
+
+    fn now(&mut self) -> io::Result<Manifest> {
+        let mut metadata = self.file.metadata()?;
+        if metadata.nlink() == 0 {
+            // RocksDB has begun a new one.
+            *self = Self::open(&self.db)?;
+            metadata = self.file.metadata()?;
+        }
+        Ok(Manifest { number: self.number, bytes: metadata.len() })
+    }
+}
+
+/// The manifest that the file `CURRENT` names.
+pub(crate) fn current_manifest(db: &Path) -> io::Result<PathBuf> {
+    Ok(db.join(fs::read_to_string(db.join("CURRENT"))?.trim_end()))
+}
+
+/// The number in the name of a manifest.
+pub(crate) fn manifest_number(path: &Path) -> Option<u64> {
+    path.file_name()?.to_str()?.strip_prefix("MANIFEST-")?.parse().ok()
+}
+
+/// This run of the machine; zeros if the system does not tell.
+fn boot() -> [u8; 16] {
+    let text = fs::read_to_string(BOOT).unwrap_or_default();
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    u128::from_str_radix(&digits, 16).unwrap_or_default().to_be_bytes()
+}
+
+/// For tests: makes the note of a folder one of an earlier run of the machine.
+#[doc(hidden)]
+pub fn pretend_power_loss(root: &Path) -> Result<()> {
+    let path = root.join(NAME);
+    let reach = Reach::read(root)?.unwrap_or_default();
+    fs::write(&path, Reach { boot: [0xb0; 16], ..reach }.encode()).map_err(|e| file("cannot write", &path, &e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden_bytes() {
+        let at = |write| Point { write, manifest: Manifest { number: 5, bytes: 300 } };
+        let reach = Reach { boot: [7; 16], synced: at(1), written: at(2) };
+        let mut golden = vec![1];
+        golden.extend([7; 16]);
+        for write in [1, 2] {
+            golden.extend([0, 0, 0, 0, 0, 0, 0, write, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 1, 44]);
+        }
+        golden.extend([195, 75, 118, 86]);
+        assert_eq!(reach.encode(), golden[..]);
+        assert_eq!(Reach::decode(&golden), Some(reach));
+        for bit in 0..golden.len() * 8 {
+            let mut flipped = golden.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Reach::decode(&flipped), None, "bit {bit}");
+        }
+        assert_eq!(Reach::decode(&golden[1..]), None);
+    }
+}
