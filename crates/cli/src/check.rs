@@ -76,6 +76,7 @@ fn print_cost(repaired: &Repaired) -> Result {
     }
     match before.missing_writes {
         0 => output::line("lost: all writes after the last one that could be read; how many is not known")?,
+        1 => output::line("lost: the last write")?,
         missing => output::line(format!("lost: the last {missing} writes, of all topics and functions together"))?,
     }
     print_left("what was acknowledged at or after these points is gone:", &repaired.after)?;
@@ -85,6 +86,9 @@ fn print_cost(repaired: &Repaired) -> Result {
 /// The ends of topics and tasks.
 fn print_left(title: &str, report: &Report) -> Result {
     output::line(title)?;
+    if report.partitions.is_empty() && report.tasks.is_empty() {
+        return output::line("  no topic and no function is left");
+    }
     for at in &report.partitions {
         output::line(format!("  topic '{}', partition {}: position {}", at.topic, at.partition, at.end))?;
     }

@@ -13,6 +13,7 @@ pub trait Upkeep: Send + Sync {
     /// what fails is done at the next call.
     fn tidy(&self, now_unix_ms: i64) -> Result<()>;
 
-    /// Whether what is written now would be kept: tries it.
+    /// Whether what is written now would be kept: tries it. An error, too, if any of what was kept was found damaged since the
+    /// start, until somebody has looked at it and starts anew.
     fn probe(&self) -> Result<()>;
 }

@@ -15,6 +15,7 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use fnstream_core::error::internal;
@@ -42,6 +43,8 @@ pub(crate) struct Db {
     inner: DB,
     /// How far it reaches, beside it on the disk. Dropped after the database.
     note: Note,
+    /// The first damage that was met since it was opened.
+    damage: OnceLock<Error>,
     /// Set by tests: what every write answers, after so many that succeed.
     fault: Mutex<Option<(u32, ErrorCode)>>,
     /// Held by tests: writes wait meanwhile.
@@ -59,7 +62,7 @@ impl Db {
     /// Opens the database of a data folder, or makes it.
     pub(crate) fn open(root: &Path, path: &Path, options: &StoreOptions) -> Result<Self> {
         let (inner, note) = opening::open(root, path, options)?;
-        Ok(Db { inner, note, fault: Mutex::new(None), stalled: RwLock::new(()) })
+        Ok(Db { inner, note, damage: OnceLock::new(), fault: Mutex::new(None), stalled: RwLock::new(()) })
     }
 
     /// A column family. All of them are made when the database is opened.
@@ -79,13 +82,31 @@ impl Db {
         options.set_sync(sync == Sync::Yes);
         // The write has the next numbers, or later ones if others write meanwhile. A sync reaches at least so far.
         let synced = self.inner.latest_sequence_number() + batch.len() as u64;
-        self.inner.write_opt(batch, &options).map_err(|e| rocks("cannot write", &e))?;
+        self.inner.write_opt(batch, &options).map_err(|e| self.failed("cannot write", &e))?;
         self.note.advance(self.inner.latest_sequence_number(), (sync == Sync::Yes).then_some(synced));
         Ok(())
     }
 
     pub(crate) fn get(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        self.inner.get_cf(self.family(family), key).map_err(|e| rocks("cannot read", &e))
+        self.inner.get_cf(self.family(family), key).map_err(|e| self.failed("cannot read", &e))
+    }
+
+    /// Checks an iterator that ran out: `Err` if it was not really the end.
+    pub(crate) fn ended(&self, iterator: &DBRawIterator<'_>) -> Result<()> {
+        iterator.status().map_err(|e| self.failed("cannot read", &e))
+    }
+
+    /// Checks that no damage was met since the database was opened. Whoever met it was told; this is for everybody else.
+    pub(crate) fn check_undamaged(&self) -> Result<()> {
+        self.damage.get().map_or(Ok(()), |damage| Err(damage.clone()))
+    }
+
+    fn failed(&self, doing: &str, error: &rocksdb::Error) -> Error {
+        let error = rocks(doing, error);
+        if error.code == ErrorCode::DataCorrupt && self.damage.set(error.clone()).is_ok() {
+            tracing::error!(%error, "the database is damaged");
+        }
+        error
     }
 
     /// An iterator over the keys of a family below `end`, if there is one. It sees the moment at which it was made.
@@ -165,11 +186,11 @@ impl Moment<'_> {
         iterator.seek(range.start);
         iterator
     }
-}
 
-/// Checks an iterator that ran out: `Err` if it was not really the end.
-pub(crate) fn ended(iterator: &DBRawIterator<'_>) -> Result<()> {
-    iterator.status().map_err(|e| rocks("cannot read", &e))
+    /// Checks an iterator that ran out, as [`Db::ended`] does.
+    pub(crate) fn ended(&self, iterator: &DBRawIterator<'_>) -> Result<()> {
+        self.db.ended(iterator)
+    }
 }
 
 /// All column families, with how each is kept.

@@ -19,7 +19,7 @@ use fnstream_core::tasks::Standing;
 use fnstream_core::{Result, failpoint};
 use rocksdb::WriteBatch;
 
-use crate::db::{Moment, Sync, ended};
+use crate::db::{Moment, Sync};
 use crate::error::corrupt;
 use crate::formats;
 use crate::inner::Inner;
@@ -96,7 +96,7 @@ impl Inner {
                 }
                 iterator.next();
             }
-            ended(&iterator)?;
+            moment.ended(&iterator)?;
         }
         self.db.write(batch, Sync::No)?;
         failpoint!("fork.copying");
@@ -124,7 +124,7 @@ impl Inner {
             self.delete_fork(fork)?;
             iterator.next();
         }
-        ended(&iterator)
+        self.db.ended(&iterator)
     }
 
     fn delete_fork(&self, fork: FunctionId) -> Result<()> {

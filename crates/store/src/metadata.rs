@@ -18,7 +18,6 @@ use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result, error::internal, failpoint};
 use rocksdb::WriteBatch;
 
-use crate::db::ended;
 use crate::formats;
 use crate::inner::Inner;
 use crate::keys;
@@ -38,7 +37,7 @@ impl Metadata for RocksMetadata {
             entries.push(formats::decode_function(value)?);
             iterator.next();
         }
-        ended(&iterator)?;
+        self.inner().db.ended(&iterator)?;
         Ok(entries)
     }
 

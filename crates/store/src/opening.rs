@@ -175,11 +175,12 @@ fn reaches(last: u64, demanded: Point) -> Result<()> {
     if last >= demanded.write {
         return Ok(());
     }
-    let missing = demanded.write - last;
-    Err(corrupt(format_args!(
-        "the last {missing} writes to the database are missing: it ends at {last}, not at {}",
-        demanded.write
-    )))
+    let end = demanded.write;
+    let missing = match end - last {
+        1 => "the last write to the database is".to_owned(),
+        missing => format!("the last {missing} writes to the database are"),
+    };
+    Err(corrupt(format_args!("{missing} missing: it ends at {last}, not at {end}")))
 }
 
 /// The first reason why a folder without a database is not a new one.

@@ -16,7 +16,7 @@ use fnstream_core::epoch::{Epoch, TaskId};
 use fnstream_core::state::Visit;
 use fnstream_core::state_key::prefix_end;
 
-use crate::db::{Moment, ended};
+use crate::db::Moment;
 use crate::error::corrupt;
 use crate::formats;
 use crate::inner::Inner;
@@ -37,7 +37,7 @@ impl Inner {
             let below = stored.item().map(|(key, value)| (&key[prefix.len()..], value));
             let newer_first = newer.take_if(|key| below.is_none_or(|(stored_key, _)| key[..] <= *stored_key));
             let flow = match (newer_first, below) {
-                (None, None) => return ended(&stored),
+                (None, None) => return moment.ended(&stored),
                 (None, Some((key, value))) => {
                     let flow = show(&delta, key, Some(value), visit);
                     stored.next();
@@ -82,7 +82,7 @@ fn unapplied(moment: &Moment<'_>, task: TaskId) -> Result<Delta> {
         all.absorb(delta);
         deltas.next();
     }
-    ended(&deltas)?;
+    moment.ended(&deltas)?;
     if let Some(begun) = begun {
         all.drop_through(&begun.through);
     }
@@ -93,7 +93,7 @@ fn unapplied(moment: &Moment<'_>, task: TaskId) -> Result<Delta> {
 fn one(moment: &Moment<'_>, key: &[u8]) -> Result<Option<Vec<u8>>> {
     let found = moment.iterate(keys::META, key.to_vec()..[key, &[0]].concat());
     let value = found.value().map(<[u8]>::to_vec);
-    ended(&found)?;
+    moment.ended(&found)?;
     Ok(value)
 }
 

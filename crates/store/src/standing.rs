@@ -8,7 +8,7 @@ use fnstream_core::epoch::{FunctionId, TaskId};
 use fnstream_core::state::Visit;
 use fnstream_core::tasks::{Standing, Tasks};
 
-use crate::db::{Moment, ended};
+use crate::db::Moment;
 use crate::error::corrupt;
 use crate::formats;
 use crate::inner::Inner;
@@ -58,6 +58,6 @@ fn standing(moment: &Moment<'_>, function: FunctionId) -> Result<Standing> {
         found.insert(index, formats::decode_progress(value)?.1);
         iterator.next();
     }
-    ended(&iterator)?;
+    moment.ended(&iterator)?;
     Ok(found)
 }

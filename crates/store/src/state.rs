@@ -22,7 +22,7 @@ use fnstream_core::state_key::prefix_end;
 use fnstream_core::{Error, ErrorCode, Result, failpoint};
 use rocksdb::WriteBatch;
 
-use crate::db::{Db, Sync, ended};
+use crate::db::{Db, Sync};
 use crate::formats;
 use crate::keys;
 use crate::store::Store;
@@ -79,7 +79,7 @@ impl StateStore for TaskState {
             }
             iterator.next();
         }
-        ended(&iterator)
+        self.db().ended(&iterator)
     }
 
     fn apply(&self, delta: &Delta, marker: &Marker) -> Result<()> {
@@ -210,7 +210,7 @@ fn small_range(db: &Db, (start, end): (Vec<u8>, Option<Vec<u8>>)) -> Result<Dele
         found.push(key.to_vec());
         iterator.next();
     }
-    ended(&iterator)?;
+    db.ended(&iterator)?;
     Ok(DeletedRange::Keys(found))
 }
 

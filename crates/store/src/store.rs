@@ -182,6 +182,7 @@ impl Upkeep for StoreUpkeep {
     }
 
     fn probe(&self) -> Result<()> {
+        self.0.inner().db.check_undamaged()?;
         self.0.measure_synced_write().map(drop)
     }
 }

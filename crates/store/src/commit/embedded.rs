@@ -16,7 +16,7 @@ use fnstream_core::{Error, Result, failpoint};
 use rocksdb::WriteBatch;
 
 use super::group::{Commit, Job};
-use crate::db::{Sync, ended};
+use crate::db::Sync;
 use crate::error::corrupt;
 use crate::formats;
 use crate::inner::Inner;
@@ -104,7 +104,7 @@ impl Inner {
             replay(Marker { epoch, log_end: Bytes::new() }, delta)?;
             iterator.next();
         }
-        ended(&iterator)
+        self.db.ended(&iterator)
     }
 }
 

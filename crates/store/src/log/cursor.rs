@@ -12,7 +12,6 @@ use fnstream_core::spec::check_name;
 use fnstream_core::{Error, ErrorCode, Result};
 use rocksdb::WriteBatch;
 
-use crate::db::ended;
 use crate::error::corrupt;
 use crate::formats;
 use crate::inner::Inner;
@@ -57,7 +56,7 @@ impl Inner {
             cursors.push(GroupPlace { group: group.to_owned(), partition, position });
             iterator.next();
         }
-        ended(&iterator)?;
+        self.db.ended(&iterator)?;
         Ok(cursors)
     }
 }

@@ -15,7 +15,7 @@ use fnstream_frame::{Frame, FrameBuilder};
 
 use super::cut::fitting;
 use super::partition::{Marks, Partition, Topic};
-use crate::db::{Db, ended};
+use crate::db::Db;
 use crate::error::corrupt;
 use crate::formats::StoredBatch;
 use crate::keys;
@@ -97,7 +97,7 @@ impl Reading<'_> {
             }
             iterator.next();
         }
-        ended(&iterator)?;
+        self.db.ended(&iterator)?;
         match taken {
             Taken::Nothing => Err(corrupt(format_args!("{} has no record at {from}", self.partition))),
             Taken::Whole(frame) => Ok(frame),

@@ -14,7 +14,7 @@ use rocksdb::WriteBatch;
 
 use super::partition::{Partition, Topic};
 use super::watermarks::mark_at;
-use crate::db::{Sync, ended};
+use crate::db::Sync;
 use crate::error::corrupt;
 use crate::formats::{Floor, StoredBatch};
 use crate::inner::Inner;
@@ -90,7 +90,7 @@ impl Inner {
             floor.bytes_before = stored.bytes_before + stored.bytes.len() as u64;
             iterator.next();
         }
-        ended(&iterator)?;
+        self.db.ended(&iterator)?;
         Ok(floor)
     }
 

@@ -18,7 +18,7 @@ use rocksdb::WriteBatch;
 
 use super::partition::{Marks, Topic};
 use super::watermarks::{Writers, mark_at};
-use crate::db::{Db, Sync, ended};
+use crate::db::{Db, Sync};
 use crate::error::{corrupt, no_topic};
 use crate::formats::{self, Floor, StoredBatch, TopicDescriptor};
 use crate::keys;
@@ -48,7 +48,7 @@ impl Topics {
             by_name.insert(topic.name.clone(), topic);
             iterator.next();
         }
-        ended(&iterator)?;
+        db.ended(&iterator)?;
         Ok(Topics { by_name: RwLock::new(by_name) })
     }
 
@@ -173,6 +173,6 @@ fn load_marks(db: &Db, topic: u32, partition: u32) -> Result<Marks> {
         }
         _ => floor,
     };
-    ended(&iterator)?;
+    db.ended(&iterator)?;
     Ok(Marks { floor, end: if last.position < floor.position { floor } else { last } })
 }

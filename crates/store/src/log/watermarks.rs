@@ -24,7 +24,7 @@ use fnstream_core::topic::TopicRef;
 use rocksdb::WriteBatch;
 
 use super::partition::{Mark, Topic};
-use crate::db::{Db, ended};
+use crate::db::Db;
 use crate::error::corrupt;
 use crate::formats;
 use crate::inner::Inner;
@@ -63,7 +63,7 @@ impl Writers {
             writers.tasks.insert(task, formats::decode_writer(value)?);
             iterator.next();
         }
-        ended(&iterator)?;
+        db.ended(&iterator)?;
         // What was reached is noted in every partition.
         writers.watermark = mark_at(db, topic, 0, u64::MAX)?.watermark;
         Ok(writers)
@@ -221,6 +221,6 @@ pub(crate) fn mark_at(db: &Db, topic: u32, partition: u32, position: u64) -> Res
         }
         _ => Mark::default(),
     };
-    ended(&iterator)?;
+    db.ended(&iterator)?;
     Ok(mark)
 }

@@ -3,14 +3,15 @@
 
 //! Damage to the data folder: what is forgiven, and what is refused.
 
+mod checks;
 mod random;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use fnstream_core::spec::{DesiredState, FunctionSpec};
+use fnstream_core::record::Position;
 use fnstream_core::{Error, ErrorCode};
-use fnstream_store::{Area, Durability, Store, StoreOptions, check, pretend_power_loss, repair};
+use fnstream_store::{Area, Durability, Store, StoreOptions, check, pretend_power_loss};
 
 use crate::support::*;
 
@@ -97,7 +98,7 @@ fn a_log_that_was_cut_between_two_writes_is_refused() {
     let bytes = fs::metadata(newest_log(dir.path())).unwrap().len();
     cut(&newest_log(longer.path()), bytes);
     let message = refused(longer.path()).message;
-    assert!(message.contains("the last 1 writes to the database are missing"), "{message}");
+    assert!(message.contains("the last write to the database is missing"), "{message}");
     refused(longer.path());
 }
 
@@ -200,77 +201,38 @@ fn a_folder_without_a_note_is_taken_as_it_is() {
 }
 
 #[test]
-fn a_check_of_a_good_folder_finds_nothing_and_changes_nothing() {
-    let dir = killed(50, Durability::Os);
-    let before = fs::read(newest_log(dir.path())).unwrap();
-    let report = check(dir.path()).unwrap();
-    assert_eq!(report.problems, []);
-    assert_eq!((report.partitions[0].end, report.missing_writes), (50, 0));
-    assert_eq!(fs::read(newest_log(dir.path())).unwrap(), before);
-    assert!(repair(dir.path()).unwrap().is_none());
-    let store = open(dir.path());
-    assert_eq!(check(dir.path()).unwrap_err().code, ErrorCode::DataDirLocked);
-    drop(store);
-    assert_eq!(check(&dir.path().join("db")).unwrap_err().code, ErrorCode::DataDirForeign);
-}
-
-#[test]
-fn a_repair_cuts_the_log_back_and_says_what_that_costs() {
-    for damage in [0, 1, 2] {
-        let dir = killed(50, Durability::Group);
-        let log = newest_log(dir.path());
-        match damage {
-            0 => change(&log, |bytes| bytes[5000] ^= 4),
-            1 => cut(&log, 5000),
-            _ => fs::remove_file(&log).unwrap(),
-        }
-        let report = check(dir.path()).unwrap();
-        assert!(report.problems.iter().all(|problem| problem.area == Area::Log) && !report.is_good(), "{report:?}");
-        let repaired = repair(dir.path()).unwrap().unwrap();
-        assert_eq!(repaired.before.missing_writes, report.missing_writes);
-        assert!(repaired.before.missing_writes >= 25, "{report:?}");
-        assert!(repaired.after.is_good(), "{:?}", repaired.after);
-        assert!(repaired.kept.join("REACH").exists());
-        let left = repaired.after.partitions.first().map_or(0, |partition| partition.end);
-        assert_eq!(repaired.before.last_write, repaired.after.last_write);
-        if damage == 2 {
-            continue;
-        }
-        assert!((1..50).contains(&left), "{left}");
-        assert_eq!(found(dir.path()) as u64, left);
+fn an_older_log_that_is_missing_or_cut_is_refused() {
+    let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // So small that the log goes on in a new file, while the older one still has what is in no sorted file.
+    let small = StoreOptions { write_buffer_bytes: 4 << 20, ..options() };
+    let store = Store::open(dir.path(), small).unwrap();
+    store.ensure_topic("t", 1).unwrap();
+    for number in 0..30_u8 {
+        append(&store, "t", Some(0), &frame([vec![number; 100_000]])).unwrap();
     }
+    copy_folder(dir.path(), copy.path());
+    let logs = database_files(copy.path(), ".log");
+    assert!(logs.len() > 1, "{logs:?}");
+    let whole = fs::read(&logs[0]).unwrap();
+    cut(&logs[0], whole.len() as u64 / 2);
+    refused(copy.path());
+    fs::remove_file(&logs[0]).unwrap();
+    refused(copy.path());
+    assert_eq!(check(copy.path()).unwrap().problems[0].area, Area::Database);
+    fs::write(&logs[0], whole).unwrap();
+    assert_eq!(found(copy.path()), 30);
 }
 
 #[test]
-fn a_damaged_block_is_found_by_a_check_and_not_by_a_repair() {
-    let dir = killed(50, Durability::Group);
-    // An opening writes what the log has to a sorted file.
+fn damage_that_is_met_while_running_is_told_to_whoever_asks_for_readiness() {
+    let dir = killed(300, Durability::Group);
     open(dir.path());
+    let store = open(dir.path());
+    store.upkeep().probe().unwrap();
     let sorted = database_files(dir.path(), ".sst");
     let largest = sorted.iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
     change(largest, |bytes| bytes[100] ^= 1);
-    let report = check(dir.path()).unwrap();
-    assert!(report.problems.iter().any(|problem| problem.area == Area::Database), "{report:?}");
-    assert_eq!(repair(dir.path()).unwrap_err().code, ErrorCode::DataCorrupt);
-}
-
-#[test]
-fn a_missing_or_damaged_artifact_is_found() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
-    let pin = store.artifacts().put(b"some").unwrap();
-    let spec = FunctionSpec { artifact: pin.digest().to_owned(), ..spec("f") };
-    store.metadata().create(spec, DesiredState::Running).unwrap();
-    let file = dir.path().join("artifacts").join(format!("{}.wasm", pin.digest()));
-    drop((pin, store));
-    assert!(check(dir.path()).unwrap().is_good());
-    fs::write(&file, "other").unwrap();
-    let problems = check(dir.path()).unwrap().problems;
-    assert!(
-        problems[0].area == Area::Artifact && problems[0].message.contains("do not match its digest"),
-        "{problems:?}"
-    );
-    fs::remove_file(&file).unwrap();
-    let problems = check(dir.path()).unwrap().problems;
-    assert!(problems[0].message.starts_with("function 'f' needs the artifact"), "{problems:?}");
+    let met = store.read(&at("t", 0), Position::START, ALL).unwrap_err();
+    assert_eq!(met.code, ErrorCode::DataCorrupt);
+    assert_eq!(store.upkeep().probe().unwrap_err().message, met.message);
 }
