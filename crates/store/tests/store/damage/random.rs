@@ -17,7 +17,7 @@ use fnstream_store::{Durability, Store, StoreOptions, check};
 
 use crate::support::*;
 
-const SEEDS: u64 = 16;
+const SEEDS: u64 = 24;
 const PARTITIONS: u32 = 2;
 
 /// A small generator of numbers (xorshift), so that a seed is a damage for ever.
@@ -123,7 +123,12 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
 /// Does one damage; answers what it was.
 fn damage(folder: &Path, random: &mut Random) -> String {
     let files = files_below(folder);
-    let path = &files[random.below(files.len())];
+    // Half of the damages go where most can be lost unseen: the logs, and the list of the files.
+    let is_log =
+        |path: &&PathBuf| path.to_str().is_some_and(|path| path.ends_with(".log") || path.contains("MANIFEST"));
+    let among: Vec<_> =
+        if random.below(2) == 0 { files.iter().filter(is_log).collect() } else { files.iter().collect() };
+    let path = among[random.below(among.len())];
     let mut bytes = fs::read(path).unwrap();
     let (from, length) = (random.below(bytes.len()), 1 + random.below(4096));
     let what = match random.below(5) {
