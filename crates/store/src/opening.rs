@@ -25,7 +25,7 @@ use crate::db::{db_options, descriptors};
 use crate::error::{corrupt, file, rocks};
 use crate::log_file::{self, Flaw};
 use crate::options::StoreOptions;
-use crate::reach::{Manifest, Note, Point, Reach, current_manifest, manifest_number};
+use crate::reach::{Manifest, Note, Noted, Point, current_manifest, manifest_number};
 
 /// What is found of a database before it is opened.
 pub(crate) enum Found {
@@ -38,7 +38,7 @@ pub(crate) enum Found {
 /// The files of a database that tell how far it reaches.
 pub(crate) struct Files {
     db: PathBuf,
-    reach: Option<Reach>,
+    noted: Noted,
     /// Write-ahead logs that are not whole, the oldest first, with the place.
     flaws: Vec<(PathBuf, u64, Flaw)>,
 }
@@ -65,7 +65,7 @@ pub(crate) fn open(root: &Path, db: &Path, options: &StoreOptions) -> Result<(DB
             let mut existing = db_options(options);
             // One of which nothing is noted may have been interrupted while it was made. In all others they are there, so a
             // missing one is damage. (A version that adds one has to make it in older folders.)
-            existing.create_missing_column_families(files.reach.is_none());
+            existing.create_missing_column_families(files.noted == Noted::Nothing);
             let mode = match files.forgive(options)? {
                 Cut::Nothing => DBRecoveryMode::TolerateCorruptedTailRecords,
                 Cut::Rest => DBRecoveryMode::PointInTime,
@@ -94,14 +94,14 @@ pub(crate) fn cut(root: &Path, db: &Path, options: &StoreOptions) -> Result<()> 
 
 /// Looks at what there is, without changing anything.
 pub(crate) fn find(root: &Path, db: &Path) -> Result<Found> {
-    let reach = Reach::read(root)?;
+    let noted = Noted::read(root)?;
     if !exists(&db.join("CURRENT"))? {
-        let Some(remains) = remains(root, db, reach)? else {
+        let Some(remains) = remains(root, db, noted)? else {
             return Ok(Found::Nothing);
         };
         return Err(corrupt(format_args!("the database in '{}' is missing: {remains}", db.display())));
     }
-    let files = Files { db: db.to_owned(), reach, flaws: flaws(db)? };
+    let files = Files { db: db.to_owned(), noted, flaws: flaws(db)? };
     check_manifest(db, files.demanded().manifest)?;
     Ok(Found::Database(files))
 }
@@ -109,7 +109,7 @@ pub(crate) fn find(root: &Path, db: &Path) -> Result<Found> {
 impl Files {
     /// How far the database has to reach.
     pub(crate) fn demanded(&self) -> Point {
-        self.reach.map(|reach| reach.demanded()).unwrap_or_default()
+        self.noted.demanded()
     }
 
     /// Decides what of a log that is not whole may be cut off: an error if something would be lost.
@@ -120,8 +120,8 @@ impl Files {
         if self.try_open(options, DBRecoveryMode::AbsoluteConsistency).is_ok() {
             return Ok(Cut::Nothing);
         }
-        let after_power_loss = self.reach.is_some_and(|reach| !reach.is_of_this_boot());
-        let explained = self.flaws.iter().all(|(.., flaw)| *flaw == Flaw::Unfinished) || after_power_loss;
+        let interrupted = self.flaws.iter().all(|(.., flaw)| *flaw == Flaw::Unfinished);
+        let explained = (interrupted && self.noted != Noted::Unreadable) || self.noted.is_of_another_boot();
         let what = match flaw {
             Flaw::Unfinished => "ends within a write",
             Flaw::Damaged => "is damaged",
@@ -184,8 +184,8 @@ fn reaches(last: u64, demanded: Point) -> Result<()> {
 }
 
 /// The first reason why a folder without a database is not a new one.
-fn remains(root: &Path, db: &Path, reach: Option<Reach>) -> Result<Option<String>> {
-    if reach.is_some_and(|reach| reach.written.write > 0) {
+fn remains(root: &Path, db: &Path, noted: Noted) -> Result<Option<String>> {
+    if noted != Noted::Nothing {
         return Ok(Some("something was written to it".to_owned()));
     }
     for (folder, suffixes) in [(db.to_owned(), &[".sst", ".log"][..]), (root.join("artifacts"), &[".wasm"])] {

@@ -12,7 +12,8 @@
 //! ```text
 //! the process died, the machine did not    everything that was written must be there
 //! the machine started anew since           everything that was synced must be there, as far as the note knows
-//! no note, or one that cannot be read      nothing is known: the folder is of an older version, or the note is damaged
+//! no note                                  nothing is known: the folder is of an older version
+//! a note that cannot be read               nothing is known, and something was damaged: the logs must be whole to their ends
 //! ```
 //!
 //! The same holds for the manifest, in which RocksDB keeps the list of its files.
@@ -58,28 +59,49 @@ pub(crate) struct Manifest {
 pub(crate) struct Reach {
     /// All zeros if the system does not tell.
     boot: [u8; 16],
-    pub synced: Point,
-    pub written: Point,
+    synced: Point,
+    written: Point,
 }
 
-impl Reach {
+/// What is known of a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Noted {
+    /// There is no note, or none has reached the disk yet.
+    Nothing,
+    /// There is one that cannot be read.
+    Unreadable,
+    Reach(Reach),
+}
+
+impl Noted {
     /// Reads the note of a folder.
-    pub(crate) fn read(root: &Path) -> Result<Option<Reach>> {
+    pub(crate) fn read(root: &Path) -> Result<Noted> {
         match fs::read(root.join(NAME)) {
-            Ok(bytes) => Ok(Self::decode(&bytes)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Ok(bytes) if bytes.iter().all(|byte| *byte == 0) => Ok(Noted::Nothing),
+            Ok(bytes) => Ok(Reach::decode(&bytes).map_or(Noted::Unreadable, Noted::Reach)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Noted::Nothing),
             Err(e) => Err(file("cannot read", &root.join(NAME), &e)),
         }
     }
 
-    /// Whether the machine still runs that ran when this was written.
-    pub(crate) fn is_of_this_boot(&self) -> bool {
-        self.boot != [0; 16] && self.boot == boot()
+    /// Whether the machine was started anew since the note was written.
+    pub(crate) fn is_of_another_boot(&self) -> bool {
+        matches!(self, Noted::Reach(reach) if !reach.is_of_this_boot())
     }
 
     /// How far the database has to reach.
     pub(crate) fn demanded(&self) -> Point {
-        if self.is_of_this_boot() { self.written } else { self.synced }
+        match self {
+            Noted::Nothing | Noted::Unreadable => Point::default(),
+            Noted::Reach(reach) if reach.is_of_this_boot() => reach.written,
+            Noted::Reach(reach) => reach.synced,
+        }
+    }
+}
+
+impl Reach {
+    fn is_of_this_boot(&self) -> bool {
+        self.boot != [0; 16] && self.boot == boot()
     }
 
     fn encode(&self) -> [u8; BYTES] {
@@ -204,7 +226,9 @@ fn boot() -> [u8; 16] {
 #[doc(hidden)]
 pub fn pretend_power_loss(root: &Path) -> Result<()> {
     let path = root.join(NAME);
-    let reach = Reach::read(root)?.unwrap_or_default();
+    let Noted::Reach(reach) = Noted::read(root)? else {
+        return Ok(());
+    };
     fs::write(&path, Reach { boot: [0xb0; 16], ..reach }.encode()).map_err(|e| file("cannot write", &path, &e))
 }
 

@@ -123,6 +123,18 @@ fn a_last_write_that_was_interrupted_is_forgiven() {
 }
 
 #[test]
+fn a_last_write_that_is_incomplete_beside_a_damaged_note_is_refused() {
+    let dir = killed(5, Durability::Group);
+    let log = newest_log(dir.path());
+    cut(&log, fs::metadata(&log).unwrap().len() - 1);
+    fs::write(dir.path().join("REACH"), "not a note").unwrap();
+    refused(dir.path());
+    // Without any note it may be an older version's, whose last write was interrupted.
+    fs::remove_file(dir.path().join("REACH")).unwrap();
+    assert_eq!(found(dir.path()), 4);
+}
+
+#[test]
 fn a_loss_of_power_takes_what_was_not_synced_and_nothing_else() {
     let damages: [fn(&mut Vec<u8>); 3] =
         [|log| log[10_000..10_400].fill(0), |log| log[10_000..].fill(0), |log| log.truncate(10_000)];
