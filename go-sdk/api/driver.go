@@ -31,7 +31,7 @@ type Driver interface {
 	// CheckHeartbeat reports whether the instance is well. If it returns false, a new instance goes on from the last commit.
 	CheckHeartbeat(ctx Context) bool
 
-	// Close is called once, when the function stops. It is not called if the process dies.
+	// Close is called once, when the function stops, and no call comes after it. It is not called if the process dies.
 	Close(ctx Context) error
 
 	// Exec receives modules, which are code or data, from a user of the function.

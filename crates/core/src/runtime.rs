@@ -159,13 +159,14 @@ pub trait Instance: Send {
         Err(internal("a timer is due for a function that cannot set one").into())
     }
 
-    /// Called at the end of each epoch; what it writes and emits belongs to that epoch.
+    /// Called at the end of each epoch; what it writes and emits belongs to that epoch. In the last epoch of a well-behaved life it
+    /// comes before [`Instance::close`], if the epoch has anything in it by then.
     fn take_checkpoint(&mut self, epoch: Epoch) -> CallResult;
 
     /// Asks whether the instance is well; `false` makes the engine replace it.
     fn check_heartbeat(&mut self) -> CallResult<bool>;
 
-    /// Called once at the end of a well-behaved life, before the last commit.
+    /// Called once at the end of a well-behaved life, before the last commit. No call of any kind comes after it.
     fn close(&mut self) -> CallResult;
 
     /// Hands code or modules to the function, where it takes them.

@@ -15,6 +15,8 @@ mod check;
 mod functions;
 #[path = "sim/hand.rs"]
 mod hand;
+#[path = "sim/lifecycle.rs"]
+mod lifecycle;
 #[path = "sim/rest.rs"]
 mod rest;
 #[path = "sim/restless.rs"]
@@ -23,6 +25,7 @@ mod restless;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering::Relaxed;
 
 use world::{Faults, World};
 
@@ -63,6 +66,19 @@ fn nothing_is_lost_or_doubled_when_commits_fail() {
 #[test]
 fn nothing_is_lost_or_doubled_when_tasks_move() {
     run_seeds(Faults { moves: true, ..Faults::NONE }, RUNS / 2);
+}
+
+/// Else the simulation would say nothing of the ends of instances.
+#[test]
+fn instances_are_closed_also_in_the_middle_of_their_work() {
+    let (mut closed, mut checkpointed) = (0, 0);
+    for seed in 0..20 {
+        let mut world = World::new(seed, Faults { moves: true, ..Faults::NONE });
+        world.live(400);
+        closed += world.chain.lives.closed.load(Relaxed);
+        checkpointed += world.chain.lives.checkpointed.load(Relaxed);
+    }
+    assert!(closed >= 50 && checkpointed >= 10, "{closed} closed, {checkpointed} with an open epoch");
 }
 
 #[test]

@@ -3,16 +3,20 @@
 
 //! The instance of a running task, with what is known of its health.
 
+mod closed;
+
 use std::time::Duration;
 
 use fnstream_core::error::{Error, ErrorCode};
 use fnstream_core::runtime::{CallFailure, CallResult, Instance, InstanceSpec};
 
+use self::closed::Closed;
 use super::env::TaskEnv;
 use super::host::SharedTaskHost;
 
 /// An instance and its health.
 pub(super) struct Guest {
+    /// After it was closed a placeholder, so that nothing can call it any more.
     pub(super) instance: Box<dyn Instance>,
     /// Bytes of the instance's memory when it was new.
     memory_when_new: usize,
@@ -34,6 +38,12 @@ impl Guest {
             heartbeat_at: env.now() + env.core.config.heartbeat,
             fitting: usize::MAX,
         })
+    }
+
+    /// Closes the instance and lets go of it: closing is the last call of an instance's life.
+    pub(super) fn close(&mut self, host: &SharedTaskHost) -> CallResult {
+        host.lock().begin_call(1);
+        std::mem::replace(&mut self.instance, Box::new(Closed)).close()
     }
 
     /// Reports whether the instance has come so near to its limit of memory that the next record might end it: memory only grows.

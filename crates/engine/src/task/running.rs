@@ -131,11 +131,7 @@ impl Running {
                     }
                 }
                 Action::Freeze => self.freeze(cx, now)?,
-                Action::Close => {
-                    self.own.host.lock().begin_call(1);
-                    self.guest.instance.close()?;
-                    self.closed = true;
-                }
+                Action::Close => self.close(cx)?,
                 Action::End => return Ok(Turn::End),
                 Action::Wait => {
                     if !cx.ending {

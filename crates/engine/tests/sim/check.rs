@@ -4,6 +4,7 @@
 //! What must hold when a run is over.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering::Relaxed;
 
 use fnstream_core::dead_letter::DeadLetter;
 use fnstream_frame::Headers;
@@ -13,6 +14,7 @@ use crate::world::{DEAD_LETTERS, World};
 
 pub(crate) fn check(world: &World) {
     world.broker.assert_no_violations();
+    check_lives(world);
     let relayed = by_key(world, "mid", number);
     let dead_letters = check_dead_letters(world);
     for (key, ids) in &world.produced {
@@ -40,6 +42,15 @@ pub(crate) fn check(world: &World) {
     }
     check_state(world);
     check_windows(world, &tallied);
+}
+
+/// No instance was called after it was closed, and whoever asked one something has an answer.
+fn check_lives(world: &World) {
+    let lives = &world.chain.lives;
+    assert_eq!(*lives.violations.lock(), [""; 0], "calls after the end of an instance's life");
+    for (number, process) in &world.processes {
+        assert_eq!(process.waiting.load(Relaxed), 0, "requests to process {number} are not answered");
+    }
 }
 
 /// Each id is in one window, in the right one, or was late, or its window is still open; each window was emitted once. Each

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fnstream_core::delta::Write;
 use fnstream_core::epoch::FunctionId;
-use fnstream_core::runtime::Host;
+use fnstream_core::runtime::{Host, Program};
 use fnstream_core::spec::{
     DesiredState, ErrorAction, ErrorPolicy, FunctionEntry, FunctionSpec, InputSelector, Watermark, WatermarkStrategy,
 };
@@ -21,6 +21,7 @@ use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_engine::native::{NativeFunction, NativeProgram, Told};
 use fnstream_frame::RecordRef;
 
+use crate::lifecycle::{Lives, Watched};
 use crate::world::MAX_VALUE;
 
 pub(crate) const RELAY: FunctionId = FunctionId(1);
@@ -42,6 +43,8 @@ pub(crate) struct Chain {
     pub parallel: bool,
     /// The relay takes poison, and emits nothing that is too large.
     pub mended: Arc<AtomicBool>,
+    /// What was seen of the lives of all instances.
+    pub lives: Arc<Lives>,
 }
 
 impl Chain {
@@ -58,12 +61,13 @@ impl Chain {
         }
     }
 
-    pub(crate) fn program(&self, id: FunctionId) -> Arc<NativeProgram> {
-        match id {
+    pub(crate) fn program(&self, id: FunctionId) -> Arc<dyn Program> {
+        let program = match id {
             RELAY => relay(self.fail_every, self.oversize, self.mended.clone()),
             TALLY => tally(),
             _ => window(self.fail_every),
-        }
+        };
+        Arc::new(Watched { program, lives: self.lives.clone() })
     }
 }
 

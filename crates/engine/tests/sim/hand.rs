@@ -3,16 +3,17 @@
 
 //! The random hand that does things to a world.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use fnstream_core::record::Position;
 use fnstream_core::test_util::mem_broker::Outcome;
-use fnstream_engine::DeadLetterAction;
+use fnstream_engine::{DeadLetterAction, Request};
 use rand::RngExt;
 
 use crate::functions::{ALL, RELAY, relay};
-use crate::world::{PROCESSES, World};
+use crate::world::{PROCESSES, Process, World};
 
 impl World {
     /// Random steps.
@@ -33,7 +34,8 @@ impl World {
             80..86 => self.assign(),
             86..88 => self.pass_time(),
             88..89 => self.chain.mended.store(self.rng.random_bool(0.3), Relaxed),
-            89..90 => self.order_dead_letters(),
+            89..90 if self.rng.random() => self.order_dead_letters(),
+            89..90 => self.ask(),
             90..92 if self.faults.moves => self.move_one(),
             92..93 if self.faults.moves => self.broker.compact(),
             93..95 if self.faults.crashes => self.crash(),
@@ -154,6 +156,7 @@ impl World {
         self.broker.crash(process, |_| survive);
         if let Some(p) = self.processes.get_mut(&process) {
             p.running = None;
+            p.waiting = Arc::default();
             match self.rng.random_range(0..3) {
                 0 => p.stores.lose_all(),
                 1 => p.stores.lose_unsynced(|_, count| self.rng.random_range(0..=count)),
@@ -190,6 +193,19 @@ impl World {
         if let Some((engine, _)) = self.processes.get(&process).and_then(|p| p.running.as_ref()) {
             // Refused when the process has no task now, or its broker is asleep.
             let _ = engine.dead_letters(RELAY, &action, &until, Box::new(|_| ()));
+        }
+    }
+
+    /// Asks some task something, which must be answered, if only by saying that it does not run.
+    fn ask(&mut self) {
+        let process = self.rng.random_range(0..PROCESSES);
+        let function = ALL[self.rng.random_range(0..ALL.len())];
+        let Some(Process { running: Some((engine, _)), waiting, .. }) = self.processes.get(&process) else { return };
+        for task in engine.tasks(function) {
+            let waiting = waiting.clone();
+            waiting.fetch_add(1, Relaxed);
+            let done = Box::new(move |_| _ = waiting.fetch_sub(1, Relaxed));
+            engine.request(function, task, Request::Custom(b"well?".to_vec()), done);
         }
     }
 }

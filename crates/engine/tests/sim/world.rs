@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -74,6 +75,8 @@ impl Faults {
 pub(crate) struct Process {
     pub stores: Arc<MemStateStores>,
     pub running: Option<(Engine, ManualDriver)>,
+    /// Requests that are not answered yet; those of a process that dies are nobody's any more.
+    pub waiting: Arc<AtomicU64>,
 }
 
 /// A record as it was produced.
@@ -160,7 +163,13 @@ impl World {
             ..EngineConfig::default()
         };
         let fail_every = if rng.random_bool(0.5) { rng.random_range(5..40) } else { 0 };
-        let chain = Chain { fail_every, oversize: faults.oversize, parallel: faults.parallel, mended: Arc::default() };
+        let chain = Chain {
+            fail_every,
+            oversize: faults.oversize,
+            parallel: faults.parallel,
+            mended: Arc::default(),
+            lives: Arc::default(),
+        };
         let restless = Arc::new(Restless::new(seed, broker.clone()));
         let hand = restless.clone();
         broker.on_replay(move |task| hand.interrupt(task));
@@ -208,10 +217,11 @@ impl World {
     /// Starts a process on the disk that it has.
     pub(crate) fn start(&mut self, number: u32) {
         let client = self.broker.connect(number);
-        let process = self
-            .processes
-            .entry(number)
-            .or_insert_with(|| Process { stores: Arc::new(MemStateStores::new()), running: None });
+        let process = self.processes.entry(number).or_insert_with(|| Process {
+            stores: Arc::new(MemStateStores::new()),
+            running: None,
+            waiting: Arc::default(),
+        });
         let deps = EngineDeps { clock: self.clock.clone(), log: Arc::new(ProcessLog) };
         let backend = Backend {
             broker: client.clone(),

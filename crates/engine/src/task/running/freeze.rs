@@ -1,10 +1,18 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! The end of a running task's epoch.
+//! The end of a running task's epoch, and of its instance.
+//!
+//! ```text
+//! ordinary    calls ──► take_checkpoint ──► frozen, handed in
+//! the last    calls ──► take_checkpoint ──► close ──► frozen, handed in
+//! ```
+//!
+//! Closing is the last call of all: an instance that was closed gets no checkpoint, no request and nothing else.
 
 use std::time::Duration;
 
+use fnstream_core::epoch::Epoch;
 use fnstream_core::failpoint;
 
 use super::{Cx, Running};
@@ -13,11 +21,10 @@ use crate::task::failure::Failure;
 impl Running {
     /// Ends the open epoch and hands it in.
     pub(super) fn freeze(&mut self, cx: &mut Cx<'_>, now: Duration) -> Result<(), Failure> {
-        let number = self.own.committed.epoch.next();
-        // What it emits now it could have emitted for each of the epoch's records.
-        self.own.host.lock().begin_call(self.epoch.records as usize);
-        let asked = self.guest.instance.take_checkpoint(number);
-        asked.map_err(|failure| self.blame(cx, failure, None))?;
+        let number = self.number();
+        if !self.closed {
+            self.take_checkpoint(cx, number)?;
+        }
         failpoint!("engine.before-freeze");
         let watermarks = {
             let mut host = self.own.host.lock();
@@ -34,5 +41,28 @@ impl Running {
         let ended = self.epoch.end();
         self.own.hand_in(cx.env, cx.waker, ended, watermarks, now)?;
         Ok(())
+    }
+
+    /// Closes the instance. What is in the open epoch gets its checkpoint before; what closing adds belongs to that epoch too.
+    pub(super) fn close(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
+        if !self.is_between_epochs() {
+            self.take_checkpoint(cx, self.number())?;
+        }
+        self.guest.close(&self.own.host)?;
+        self.closed = true;
+        Ok(())
+    }
+
+    /// The number of the open epoch. One may still be in flight before it.
+    fn number(&self) -> Epoch {
+        let before = self.own.in_flight.as_ref().map(|in_flight| in_flight.frozen.progress.epoch);
+        before.unwrap_or(self.own.committed.epoch).next()
+    }
+
+    fn take_checkpoint(&mut self, cx: &mut Cx<'_>, number: Epoch) -> Result<(), Failure> {
+        // What it emits now it could have emitted for each of the epoch's records.
+        self.own.host.lock().begin_call(self.epoch.records as usize);
+        let asked = self.guest.instance.take_checkpoint(number);
+        asked.map_err(|failure| self.blame(cx, failure, None))
     }
 }

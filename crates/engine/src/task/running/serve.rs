@@ -15,6 +15,11 @@ impl Running {
     /// Answers what users ask, and does what an order asks for that keeps nothing, between two epochs.
     pub(super) fn serve(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         self.finish_order(cx);
+        if self.closed {
+            // Dropping them answers that the task does not run.
+            cx.requests.clear();
+            return Ok(());
+        }
         while let Some(asked) = cx.requests.pop_front() {
             self.own.host.lock().begin_call(1);
             asked.ask(&mut *self.guest.instance)?;
@@ -66,7 +71,7 @@ impl Running {
     }
 
     /// Reports whether the open epoch is empty.
-    fn is_between_epochs(&self) -> bool {
+    pub(super) fn is_between_epochs(&self) -> bool {
         let host = self.own.host.lock();
         self.epoch.size() == 0 && !self.epoch.urgent && host.layers.is_clean() && host.outbox.is_empty()
     }

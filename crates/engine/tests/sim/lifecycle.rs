@@ -1,0 +1,107 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Programs whose instances are watched: in which order their calls may come.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use fnstream_core::batch::Batch;
+use fnstream_core::epoch::Epoch;
+use fnstream_core::runtime::{CallResult, Instance, InstanceSpec, Program, SharedHost};
+use fnstream_core::timer::Timer;
+use fnstream_engine::native::NativeProgram;
+use parking_lot::Mutex;
+
+/// What was seen of all instances of a run.
+#[derive(Default)]
+pub(crate) struct Lives {
+    pub closed: AtomicU64,
+    /// Checkpoints that came right before a close.
+    pub checkpointed: AtomicU64,
+    pub violations: Mutex<Vec<String>>,
+}
+
+/// A program that notes the calls of its instances.
+pub(crate) struct Watched {
+    pub program: Arc<NativeProgram>,
+    pub lives: Arc<Lives>,
+}
+
+impl Program for Watched {
+    fn kind(&self) -> &'static str {
+        self.program.kind()
+    }
+
+    fn instantiate(&self, spec: &InstanceSpec, host: SharedHost) -> CallResult<Box<dyn Instance>> {
+        let instance = self.program.instantiate(spec, host)?;
+        Ok(Box::new(Life { instance, lives: self.lives.clone(), last: "nothing" }))
+    }
+}
+
+struct Life {
+    instance: Box<dyn Instance>,
+    lives: Arc<Lives>,
+    /// The call that came last.
+    last: &'static str,
+}
+
+impl Life {
+    fn called(&mut self, call: &'static str) -> &mut dyn Instance {
+        match (self.last, call) {
+            ("close", _) => self.lives.violations.lock().push(format!("{call} after close")),
+            (last, "close") => {
+                self.lives.closed.fetch_add(1, Relaxed);
+                self.lives.checkpointed.fetch_add(u64::from(last == "take_checkpoint"), Relaxed);
+            }
+            _ => {}
+        }
+        // After a close it stays at that.
+        if self.last != "close" {
+            self.last = call;
+        }
+        &mut *self.instance
+    }
+}
+
+impl Instance for Life {
+    fn init(&mut self) -> CallResult {
+        self.called("init").init()
+    }
+
+    fn process(&mut self, batch: &Batch) -> CallResult {
+        self.called("process").process(batch)
+    }
+
+    fn process_watermark(&mut self, source: u32, watermark: u64) -> CallResult {
+        self.called("process_watermark").process_watermark(source, watermark)
+    }
+
+    fn on_timers(&mut self, timers: &[Timer]) -> CallResult {
+        self.called("on_timers").on_timers(timers)
+    }
+
+    fn take_checkpoint(&mut self, epoch: Epoch) -> CallResult {
+        self.called("take_checkpoint").take_checkpoint(epoch)
+    }
+
+    fn check_heartbeat(&mut self) -> CallResult<bool> {
+        self.called("check_heartbeat").check_heartbeat()
+    }
+
+    fn close(&mut self) -> CallResult {
+        self.called("close").close()
+    }
+
+    fn exec(&mut self, class_name: &str, modules: &[(String, Vec<u8>)]) -> CallResult {
+        self.called("exec").exec(class_name, modules)
+    }
+
+    fn custom(&mut self, payload: &[u8]) -> CallResult<Vec<u8>> {
+        self.called("custom").custom(payload)
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.instance.memory_bytes()
+    }
+}
