@@ -78,6 +78,9 @@ type Host struct {
 	watermarks map[uint32]uint64
 	told       *uint64
 	clock      *int64
+	// The way to the next watermark has begun, with the timers that were queued up to that turn.
+	climbing bool
+	queued   uint64
 }
 
 // New creates a Host and the first instance of the function. It calls factory for each instance; factory must return a new driver
@@ -136,7 +139,7 @@ func (h *Host) process(records []Record, base int) []error {
 	}
 	index, err := h.batch(records)
 	if err == nil {
-		h.journal = append(h.journal, func() error {
+		h.keep(func() error {
 			_, err := h.batch(records)
 			return err
 		})

@@ -32,13 +32,16 @@ type memory struct {
 	emitted    []Emitted
 	watermarks []Watermark
 	stores     map[string]*kv
-	timers     map[timerKey]int64
+	timers     map[timerKey]setTimer
+	// The times that have come: a timer that is set for such a time waits in the queue, with the turn that is being filled.
+	reached map[api.TimeDomain]int64
+	turn    uint64
 	// How much of the outputs was there at the last checkpoint.
 	keptEmitted, keptWatermarks int
 	undo                        []func()
 }
 
-func newMemory() *memory { return &memory{stores: map[string]*kv{}, timers: map[timerKey]int64{}} }
+func newMemory() *memory { return &memory{stores: map[string]*kv{}, timers: map[timerKey]setTimer{}} }
 
 func (m *memory) commit() {
 	m.keptEmitted, m.keptWatermarks = len(m.emitted), len(m.watermarks)

@@ -177,3 +177,68 @@ func TestAFailedRecordSetsNoTimer(t *testing.T) {
 		t.Fatal(left)
 	}
 }
+
+// circle sets a timer for each record, and another one for the same time when one fires, as often as its key says.
+type circle struct{ fssdk.BaseDriver }
+
+func (circle) Process(ctx fssdk.Context, _ uint32, data []byte) error {
+	domain := fssdk.EventTime
+	if data[0] == 'p' {
+		domain = fssdk.ProcessingTime
+	}
+	return ctx.(fssdk.TimerContext).SetTimer(domain, data[1:], 20)
+}
+
+func (circle) ProcessWatermark(ctx fssdk.Context, _ uint32, watermark uint64) error {
+	return ctx.Emit(0, fmt.Appendf(nil, "watermark %d", watermark))
+}
+
+func (circle) OnTimer(ctx fssdk.Context, timer fssdk.Timer) error {
+	if err := ctx.Emit(0, fmt.Appendf(nil, "%s at %d", timer.Key, timer.Time)); err != nil || len(timer.Key) == 0 {
+		return err
+	}
+	if timer.Key[0] != '*' {
+		timer.Key = timer.Key[1:]
+	}
+	return ctx.(fssdk.TimerContext).SetTimer(timer.Domain, timer.Key, timer.Time)
+}
+
+func TestTimerForATimeThatFiresComesAfterTheWatermark(t *testing.T) {
+	host, err := fstest.New(func() fssdk.Driver { return circle{} }, fstest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(host.Send("eab"), host.Watermark(0, 20), host.Watermark(0, 30)); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"ab at 20", "watermark 20", "b at 20", " at 20", "watermark 30"}
+	check := func() {
+		t.Helper()
+		var got []string
+		for _, emitted := range host.Emitted() {
+			got = append(got, string(emitted.Value))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q", got)
+		}
+	}
+	check()
+	// A new instance is given all of it again, and does the same.
+	if err := host.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	check()
+}
+
+func TestTimersWithoutEndAreAnErrorAndNotATestThatHangs(t *testing.T) {
+	for _, record := range []string{"e*", "p*"} {
+		host, err := fstest.New(func() fssdk.Driver { return circle{} }, fstest.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = errors.Join(host.Send(record), host.Watermark(0, 20), host.AdvanceTime(20))
+		if err == nil || !strings.Contains(err.Error(), "without end") {
+			t.Errorf("%s: %v", record, err)
+		}
+	}
+}

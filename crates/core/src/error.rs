@@ -116,6 +116,7 @@ codes! {
     OutputTooLarge = "FS-1410", User, 422, "the function emitted a record that is larger than its limit", "emit smaller records, or raise the limit 'record'";
     TooManyOutputs = "FS-1411", User, 422, "the function emitted more records than its limit", "emit fewer records for each input, or raise the limit 'records-per-input'";
     StateLimit = "FS-1412", User, 422, "the function's state would pass its limit", "delete state that is not needed, or raise the limit 'state'";
+    TimersCircle = "FS-1415", User, 422, "timers of the function set timers that are due already, without end", "have the function set its timers for a time to come, or set them no more";
     // 15xx: storage and brokers.
     Storage = "FS-1501", External, 503, "the data folder could not be read or written", "look at the disk: space, rights, health";
     StorageFull = "FS-1502", External, 507, "the disk of the data folder is full", "free space; the server goes on by itself";

@@ -41,6 +41,8 @@ pub struct FunctionMeter {
     pub records_skipped: Counter,
     /// Records whose timestamps were too far ahead of the clock to move the watermark.
     pub records_ahead: Counter,
+    /// Timers that timers have set for a time that had come already.
+    pub timers_set_due: Counter,
     /// Times that a task was opened again after a failure.
     pub restarts: Counter,
     /// Epochs committed.
@@ -62,6 +64,7 @@ impl Default for FunctionMeter {
             records_dead_lettered: Counter::default(),
             records_skipped: Counter::default(),
             records_ahead: Counter::default(),
+            timers_set_due: Counter::default(),
             restarts: Counter::default(),
             commits: Counter::default(),
             epoch_seconds: Histogram::new(EPOCH_BUCKETS),
@@ -115,6 +118,11 @@ impl FunctionMeter {
     /// So many records did not move the watermark; to be called with the commit that consumed them.
     pub fn ahead(&self, records: u64) {
         self.records_ahead.inc_by(records);
+    }
+
+    /// A call for timers has set so many that were due already.
+    pub fn timers_set_due(&self, timers: u64) {
+        self.timers_set_due.inc_by(timers);
     }
 
     /// A task is opened again after a failure.

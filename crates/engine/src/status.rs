@@ -123,6 +123,8 @@ pub struct TaskStatus {
     pub refused: Option<Error>,
     /// Why it waits for its broker now: inputs or topics cannot be reached, or nothing can be committed. It goes on by itself.
     pub trouble: Option<Error>,
+    /// What is the matter when its timers set each other without end, while it goes on running.
+    pub circling: Option<Error>,
     /// While it rebuilds its state: how many deltas it has replayed.
     pub restored: Option<u64>,
 }

@@ -34,6 +34,7 @@ mod machine;
 mod open;
 mod outbox;
 mod ownership;
+mod pace;
 mod quota;
 mod running;
 mod timers;

@@ -7,8 +7,9 @@
 //!
 //! Time stands still until a test moves it: [`Harness::process_watermark`] moves event time, [`Harness::advance_time`] the
 //! machine's clock. At the end of each call the timers that are due fire, including those whose time had come when they were set.
-//! Timers of event time fire before the function gets the watermark that made them due. A timer that fails is tried again, and
-//! nothing else happens before it succeeds: each later call returns the same error.
+//! Timers of event time fire before the function gets the watermark that made them due. A timer that a timer sets for its own time
+//! or for an earlier one fires after that. A timer that fails is tried again, and nothing else happens before it succeeds: each
+//! later call returns the same error.
 
 mod memory;
 
@@ -21,6 +22,13 @@ use crate::boundary::Boundary;
 use crate::driver::{BatchFailure, Driver};
 use crate::{Config, Context, Error, Function, Metadata, Module, Record, TimeDomain};
 use memory::{Memory, SetTimer};
+
+/// The most calls for timers that may follow each other. On a server there is no such limit, but a test would not end.
+const MOST_CALLS: u32 = 10_000;
+
+fn millis(watermark: u64) -> i64 {
+    i64::try_from(watermark).unwrap_or(i64::MAX)
+}
 
 /// A function under test.
 ///
@@ -37,6 +45,8 @@ pub struct Harness<F> {
     told: Option<u64>,
     /// The machine's clock, once it was set.
     time: Option<i64>,
+    /// The last turn of queued timers that come before the next watermark, once the way to it has begun.
+    queued: Option<u64>,
 }
 
 /// A record that the function emitted.
@@ -87,6 +97,7 @@ impl<F: Function> Harness<F> {
             watermarks: BTreeMap::new(),
             told: None,
             time: None,
+            queued: None,
         };
         harness.restart()?;
         Ok(harness)
@@ -211,27 +222,60 @@ impl<F: Function> Harness<F> {
 
     /// Fires what is due, then tells the watermark that made it so, until there is nothing to tell.
     fn advance(&mut self) -> Result<(), Error> {
-        loop {
+        for _ in 0..MOST_CALLS {
             let rise = self.rise();
-            let event = rise.map(|(_, watermark)| watermark).or(self.told);
-            let event = event.map(|watermark| i64::try_from(watermark).unwrap_or(i64::MAX));
-            let due = [(TimeDomain::Processing, self.time), (TimeDomain::Event, event)]
-                .into_iter()
-                .filter_map(|(domain, now)| Some(self.memory.world.borrow().due(domain, now?)))
-                .find(|due| !due.is_empty());
-            if let Some(due) = due {
+            let due = self.next(rise.map(|(_, watermark)| millis(watermark)));
+            if !due.is_empty() {
                 self.fire(&due)?;
             } else if let Some((group, watermark)) = rise {
+                self.memory.world.borrow_mut().reached.insert(TimeDomain::Event, millis(watermark));
                 self.attempt(0, |driver| {
                     let told = driver.call(|function, ctx| function.process_watermark(ctx, group, watermark));
                     told.map_err(|error| (u32::MAX, error.into_message()))
                 })
                 .map_err(|failed| Error::new(failed.message))?;
                 self.told = Some(watermark);
+                self.queued = None;
             } else {
                 return Ok(());
             }
         }
+        Err(Error::new(format!(
+            "{MOST_CALLS} calls for timers, and there is still one due: timers set timers that are due already, without end"
+        )))
+    }
+
+    /// The timers that fire next, in one call; those that are set from now on know what time it is.
+    fn next(&mut self, rise: Option<i64>) -> Vec<SetTimer> {
+        let world = &mut *self.memory.world.borrow_mut();
+        let told = self.told.map(|told| (TimeDomain::Event, millis(told)));
+        world.reached = told.into_iter().chain(self.time.map(|now| (TimeDomain::Processing, now))).collect();
+        if let Some(now) = self.time {
+            let due = world.due(TimeDomain::Processing, now);
+            if !due.is_empty() {
+                return due;
+            }
+            let queued = world.queued(TimeDomain::Processing, world.turn);
+            if !queued.is_empty() {
+                world.turn += 1;
+                return queued;
+            }
+        }
+        if rise.is_some() && self.queued.is_none() {
+            self.queued = Some(world.turn);
+            world.turn += 1;
+        }
+        let queued = world.queued(TimeDomain::Event, self.queued.unwrap_or(world.turn));
+        if !queued.is_empty() {
+            world.turn += 1;
+            return queued;
+        }
+        let due = rise.map(|until| world.due(TimeDomain::Event, until)).unwrap_or_default();
+        if let Some((_, first, _)) = due.first() {
+            let reached = world.reached.entry(TimeDomain::Event).or_insert(*first);
+            *reached = (*first).max(*reached);
+        }
+        due
     }
 
     /// Fires timers in one call, or those before one that fails, which stays set.

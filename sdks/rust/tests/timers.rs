@@ -8,7 +8,7 @@ use fnstream_sdk::testing::Harness;
 use fnstream_sdk::{Config, Context, Error, Function, Output, Record, TimeDomain, Timer};
 
 /// `event AT KEY`, `processing AT KEY`, `delete KEY` (of event time). Tells what fires. The key `fail` fails, `again N` is set
-/// anew a millisecond later until N is 0.
+/// anew a millisecond later until N is 0; from 501 on it is `again N-500` at the same time, and 1000 is itself.
 struct Alarm;
 
 fn domain(word: &str) -> TimeDomain {
@@ -39,9 +39,13 @@ impl Function for Alarm {
 
     fn on_timer(&mut self, ctx: &mut Context, timer: Timer<'_>) -> Result<(), Error> {
         let key = std::str::from_utf8(timer.key)?;
+        if key == "again 1000" {
+            return ctx.set_timer(timer.domain, timer.key, timer.at);
+        }
         ctx.emit(0, format!("{:?} {} {key}", timer.domain, timer.at).as_bytes())?;
         match key.strip_prefix("again ").map(str::parse::<u32>).transpose()? {
             Some(0) | None if key != "fail" => Ok(()),
+            Some(n) if n > 500 => ctx.set_timer(timer.domain, format!("again {}", n - 500).as_bytes(), timer.at),
             Some(n) => ctx.set_timer(timer.domain, format!("again {}", n - 1).as_bytes(), timer.at + 1),
             None => Err(Error::new("as told")),
         }
@@ -131,6 +135,32 @@ fn the_watermark_is_told_after_the_timers_that_it_made_due() {
     test.process_watermark(0, 5).unwrap();
     let order: Vec<_> = told(&mut test).into_iter().map(|(_, text)| text).collect();
     assert_eq!(order, ["Event 10 again 1", "Event 11 again 0", "watermark 20"]);
+}
+
+#[test]
+fn a_timer_that_is_set_for_a_time_that_fires_comes_after_the_watermark() {
+    let mut test = alarm();
+    send(&mut test, &["event 20 again 501"]);
+    test.process_watermark(0, 20).unwrap();
+    let order: Vec<_> = told(&mut test).into_iter().map(|(_, text)| text).collect();
+    assert_eq!(order, ["Event 20 again 501", "watermark 20", "Event 20 again 1"]);
+    test.process_watermark(0, 21).unwrap();
+    assert_eq!(told(&mut test), [(21, "Event 21 again 0".to_owned())]);
+}
+
+#[test]
+fn timers_without_end_are_an_error_and_not_a_test_that_hangs() {
+    for (command, domain) in
+        [("event 20 again 1000", TimeDomain::Event), ("processing 20 again 1000", TimeDomain::Processing)]
+    {
+        let mut test = alarm();
+        send(&mut test, &[command]);
+        let failed = match domain {
+            TimeDomain::Event => test.process_watermark(0, 20),
+            TimeDomain::Processing => test.advance_time(20),
+        };
+        assert!(failed.unwrap_err().to_string().ends_with("timers set timers that are due already, without end"));
+    }
 }
 
 #[test]

@@ -67,6 +67,8 @@ pub(crate) enum Time {
     Quiet,
     /// Timers are due, or the function's watermark has risen.
     Due,
+    /// The same, but they have had their share: input comes first, if there is any.
+    Yields,
 }
 
 /// The search after a failure, which makes epochs small.
@@ -148,10 +150,10 @@ pub(crate) fn next_action(facts: &Facts, bounds: &EpochBounds) -> Action {
     // What there is to do beside a commit.
     let next = match (facts.supply, facts.time) {
         (Supply::Congested, _) | (Supply::Drained, Time::Quiet) => Action::Wait,
-        (_, Time::Due) => Action::CallTime,
-        (Supply::More, Time::Quiet) => Action::Poll,
+        (_, Time::Due) | (Supply::Drained, Time::Yields) => Action::CallTime,
+        (Supply::More, Time::Quiet | Time::Yields) => Action::Poll,
     };
-    let full = is_full(facts, bounds);
+    let full = is_full(facts, bounds, next);
     match (has_work && (full || next == Action::Wait), free) {
         (false, _) => next,
         (true, true) => Action::Freeze,
@@ -162,12 +164,12 @@ pub(crate) fn next_action(facts: &Facts, bounds: &EpochBounds) -> Action {
 }
 
 /// Reports whether nothing more may join the open epoch.
-fn is_full(facts: &Facts, bounds: &EpochBounds) -> bool {
+fn is_full(facts: &Facts, bounds: &EpochBounds, next: Action) -> bool {
     let begun = facts.size > 0;
     facts.size >= bounds.records
         || facts.bytes >= bounds.bytes
         || (begun && facts.age >= bounds.age)
         || (begun && facts.search.isolates_records())
-        || (facts.search.sets_time_apart() && (begun || facts.time == Time::Due))
+        || (facts.search.sets_time_apart() && (begun || next == Action::CallTime))
         || facts.work == Work::Urgent
 }

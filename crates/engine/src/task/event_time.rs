@@ -216,6 +216,11 @@ impl EventTime {
         rises.then_some(Rise { group: holding.group, watermark })
     }
 
+    /// Whether timers were fired for a watermark that the function was not told yet.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun.is_some()
+    }
+
     /// Timers are fired for it.
     pub(super) fn begin(&mut self, rise: Rise) {
         self.begun = Some(rise);

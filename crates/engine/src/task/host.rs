@@ -11,13 +11,13 @@ use fnstream_core::delta::{Delta, Write};
 use fnstream_core::error::{Error, ErrorCode, Result};
 use fnstream_core::runtime::{Host, Limits};
 use fnstream_core::state::Visit;
-use fnstream_core::timer::{TimeDomain, Timer, check_timer_key, decode_time, encode_time, key_in_state};
+use fnstream_core::timer::{TimeDomain, Timer, check_timer_key, decode_place, encode_place, key_in_state};
 use fnstream_frame::{Frame, RecordRef};
 use parking_lot::Mutex;
 
 use super::outbox::Outbox;
 use super::quota::{Quota, StateAccount};
-use super::timers::{self, NextTimers};
+use super::timers::{Reached, Timers};
 use crate::state::Layers;
 
 /// The open epoch's outbox and state, within the function's limits.
@@ -26,7 +26,9 @@ pub(crate) struct TaskHost {
     pub(crate) outbox: Outbox,
     quota: Quota,
     state: Option<StateAccount>,
-    timers: NextTimers,
+    timers: Timers,
+    /// Timers that the call at hand has set for a time that had come already.
+    set_due: u64,
 }
 
 /// The writes of the open epoch at some moment.
@@ -45,7 +47,7 @@ impl TaskHost {
             Some(limit) => Some(StateAccount::new(limit, size_of(&layers, &[], None)?)),
             None => None,
         };
-        Ok(TaskHost { layers, outbox, quota: Quota::new(limits), state, timers: NextTimers::default() })
+        Ok(TaskHost { layers, outbox, quota: Quota::new(limits), state, timers: Timers::default(), set_due: 0 })
     }
 
     /// Ends the open epoch: its state writes. The caller takes the outbox.
@@ -69,7 +71,7 @@ impl TaskHost {
     pub(crate) fn abandon(&mut self) {
         self.layers.abandon();
         self.outbox.clear();
-        self.timers = NextTimers::default();
+        self.timers.forget();
         if let Some(state) = &mut self.state {
             state.abandon();
         }
@@ -79,7 +81,7 @@ impl TaskHost {
     pub(crate) fn clear(&mut self) {
         self.layers.set_overlay(Delta::new());
         self.outbox.clear();
-        self.timers = NextTimers::default();
+        self.timers.forget();
         if let Some(state) = &mut self.state {
             state.clear();
         }
@@ -93,29 +95,60 @@ impl TaskHost {
     /// Takes back whatever the open epoch has written since.
     pub(crate) fn put_back(&mut self, writes: Writes) {
         self.layers.set_overlay(writes.overlay);
-        self.timers = NextTimers::default();
+        self.timers.forget();
         if let (Some(state), Some(used)) = (&mut self.state, writes.used) {
             state.put_back(used);
         }
     }
 
-    /// When the next timer of a domain is due.
+    /// When the next timer of a domain is due that is not queued.
     pub(crate) fn next_timer(&mut self, domain: TimeDomain) -> Result<Option<i64>> {
         self.timers.next(domain, &self.layers)
     }
 
+    /// The turn of the first timer in the queue of a domain.
+    pub(crate) fn queued_timer(&mut self, domain: TimeDomain) -> Result<Option<u64>> {
+        self.timers.queued(domain, &self.layers)
+    }
+
+    /// Ends the turn of a domain's queue that is being filled, and answers its number.
+    pub(crate) fn end_turn(&mut self, domain: TimeDomain) -> Result<u64> {
+        self.timers.end_turn(domain, &self.layers)
+    }
+
     /// Takes timers that are due at `now_ms`, so many at most, in the order of their times: they are not set any more.
     pub(crate) fn take_due(&mut self, domain: TimeDomain, now_ms: i64, most: usize) -> Result<Vec<Timer>> {
-        let due = timers::due(&self.layers, domain, now_ms, most)?;
+        let due = self.timers.due(domain, &self.layers, now_ms, most)?;
+        self.unset(due)
+    }
+
+    /// The same with the queue, through a turn.
+    pub(crate) fn take_turn(&mut self, domain: TimeDomain, through: u64, most: usize) -> Result<Vec<Timer>> {
+        let due = self.timers.take_turn(domain, &self.layers, through, most)?;
+        self.unset(due)
+    }
+
+    fn unset(&mut self, due: Vec<Timer>) -> Result<Vec<Timer>> {
         for timer in &due {
-            self.delete_timer(domain, &timer.key)?;
+            self.delete_timer(timer.domain, &timer.key)?;
         }
         Ok(due)
+    }
+
+    /// What time it is in the calls from now on.
+    pub(crate) fn reach(&mut self, domain: TimeDomain, reached: Reached) {
+        self.timers.reach(domain, reached);
+    }
+
+    /// Timers that the last call has set for a time that had come already.
+    pub(crate) fn set_due(&self) -> u64 {
+        self.set_due
     }
 
     /// A call begins that is given so many records.
     pub(crate) fn begin_call(&mut self, inputs: usize) {
         self.quota.begin(inputs);
+        self.set_due = 0;
     }
 }
 
@@ -164,22 +197,21 @@ impl Host for TaskHost {
     fn set_timer(&mut self, timer: Timer) -> Result<()> {
         check_timer_key(&timer.key)?;
         self.delete_timer(timer.domain, &timer.key)?;
-        let (by_key, by_time) = timer.state_keys();
-        self.write(&by_key, Write::Put(Bytes::copy_from_slice(&encode_time(timer.at_ms))))?;
-        self.write(&by_time, Write::Put(Bytes::new()))?;
-        self.timers.set(&timer);
+        let (place, is_due) = self.timers.place(&timer, &self.layers)?;
+        self.write(&timer.by_key(), Write::Put(encode_place(timer.at_ms, place)))?;
+        self.write(&timer.by_place(place), Write::Put(Bytes::new()))?;
+        self.timers.set(&timer, place);
+        self.set_due += u64::from(is_due);
         Ok(())
     }
 
     fn delete_timer(&mut self, domain: TimeDomain, key: &[u8]) -> Result<()> {
-        let Some(at_ms) = self.layers.get(&key_in_state(domain, key))?.and_then(|time| decode_time(&time)) else {
-            return Ok(());
-        };
+        let kept = self.layers.get(&key_in_state(domain, key))?;
+        let Some((at_ms, place)) = kept.and_then(|kept| decode_place(&kept)) else { return Ok(()) };
         let timer = Timer { domain, key: Bytes::copy_from_slice(key), at_ms };
-        let (by_key, by_time) = timer.state_keys();
-        self.write(&by_key, Write::Delete)?;
-        self.write(&by_time, Write::Delete)?;
-        self.timers.deleted(&timer);
+        self.write(&timer.by_key(), Write::Delete)?;
+        self.write(&timer.by_place(place), Write::Delete)?;
+        self.timers.deleted(&timer, place);
         Ok(())
     }
 

@@ -37,6 +37,8 @@ struct TimeTrouble {
     limit: usize,
     /// The times that it failed when it was alone in its epoch and could not be smaller.
     attempts: u32,
+    /// Which kind of call it was, where that is known.
+    kind: Option<usize>,
 }
 
 /// The record that failed alone.
@@ -75,9 +77,21 @@ impl Hunt {
         self.time.is_some()
     }
 
+    /// The kind of call that failed: it is tried first, so that none of another kind comes between two attempts.
+    pub(crate) fn time_kind(&self) -> Option<usize> {
+        self.time.as_ref().and_then(|trouble| trouble.kind)
+    }
+
+    /// Says of which kind the call was that has just failed.
+    pub(crate) fn note_time_kind(&mut self, kind: usize) {
+        if let Some(trouble) = &mut self.time {
+            trouble.kind = Some(kind);
+        }
+    }
+
     /// A call with so many timers, or that of a watermark, failed; `alone` in its epoch.
     pub(crate) fn time_failed(&mut self, size: usize, alone: bool, policy: &ErrorPolicy) -> Recovery {
-        let trouble = self.time.get_or_insert(TimeTrouble { limit: size, attempts: 0 });
+        let trouble = self.time.get_or_insert(TimeTrouble { limit: size, attempts: 0, kind: None });
         if !alone {
             return Recovery::RestartNow;
         }

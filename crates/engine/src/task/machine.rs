@@ -158,7 +158,7 @@ impl Machine {
         let mut cx = Cx { env, waker: &self.waker, hunt, order, requests, ending };
         let turn = running.turn(&mut cx);
         let replace = matches!(turn, Ok(Turn::Committed)) && running.is_to_be_replaced(&cx);
-        running.show(&mut self.view.lock(), ending);
+        running.show(&mut self.view.lock(), ending, env.now());
         match turn {
             Ok(Turn::Again) => Next::Again,
             Ok(Turn::Wait(until)) => Next::Wait(until),

@@ -18,6 +18,7 @@ use std::time::Duration;
 use fnstream_core::error::Result;
 use fnstream_core::waker::Waker;
 
+use self::time::Climb;
 use super::dead_letters::DeadLetterReader;
 use super::decide::{Action, Facts, InFlight, Life, Search, Supply, Time, Work, after_open_failure, next_action};
 use super::env::TaskEnv;
@@ -27,6 +28,7 @@ use super::failure::Failure;
 use super::guest::Guest;
 use super::hunt::Hunt;
 use super::ownership::Ownership;
+use super::pace::Pace;
 use super::trial::Trial;
 use super::turns::Turns;
 use super::view::View;
@@ -72,6 +74,13 @@ pub(super) struct Running {
     drained: bool,
     /// The instance was told that it ends.
     closed: bool,
+    /// How calls of time and input take turns.
+    pace: Pace,
+    /// What is done of the way to where the watermark rises.
+    climb: Climb,
+    /// The kind of the last call because of time, and of the one that is due.
+    last_kind: usize,
+    next_kind: usize,
     /// Open while dead letters are replayed or dropped.
     reader: Option<DeadLetterReader>,
     /// Dead letters that another program is to be given.
@@ -102,7 +111,21 @@ impl Running {
         let Start { guest, turns, event_time } = start;
         own.polled = true;
         let epoch = own.next_epoch();
-        Running { own, guest, epoch, turns, event_time, drained: false, closed: false, reader: None, trial: None }
+        Running {
+            own,
+            guest,
+            epoch,
+            turns,
+            event_time,
+            drained: false,
+            closed: false,
+            pace: Pace::default(),
+            climb: Climb::default(),
+            last_kind: 0,
+            next_kind: 0,
+            reader: None,
+            trial: None,
+        }
     }
 
     /// Works for about a slice of time.
@@ -122,7 +145,12 @@ impl Running {
             self.own.settle_apply(cx.env, now);
             self.own.apply_if_due(cx.env, cx.waker, now)?;
             self.serve(cx)?;
-            let due = self.due(cx.env)?;
+            let due = self.due(cx, now)?;
+            if due.is_some() && self.is_inputs_turn(cx.env, now) {
+                // It is looked at anew, however lately that was done.
+                self.drained = false;
+                self.turns.woken();
+            }
             match next_action(&self.facts(cx, due.is_some(), now), &cx.env.backend.epoch) {
                 Action::Poll => self.feed(cx, now)?,
                 Action::CallTime => {
@@ -154,9 +182,10 @@ impl Running {
     }
 
     /// Shows where the task stands.
-    pub(super) fn show(&self, view: &mut View, ending: bool) {
+    pub(super) fn show(&self, view: &mut View, ending: bool, now: Duration) {
         view.state = if ending { TaskState::Draining } else { TaskState::Running };
         view.watermark = self.event_time.told();
+        view.circling = self.circling(now);
         self.own.show(view, self.drained);
         if self.drained || view.memory_bytes == 0 {
             view.memory_bytes = self.guest.instance.memory_bytes();
@@ -196,7 +225,11 @@ impl Running {
                 false => Supply::More,
             },
             in_flight: self.own.in_flight.as_ref().map_or(InFlight::Nothing, |_| InFlight::Epoch),
-            time: if time_due && !worn { Time::Due } else { Time::Quiet },
+            time: match time_due && !worn {
+                false => Time::Quiet,
+                true if self.is_inputs_turn(env, now) => Time::Yields,
+                true => Time::Due,
+            },
             search: Search::of(cx.hunt.ends_epoch(self.epoch.records), cx.hunt.time_apart()),
         }
     }

@@ -27,6 +27,8 @@ pub(crate) struct View {
     pub(crate) refused: Option<Error>,
     /// Why the task waits for its broker, as its source or its opening says.
     pub(crate) trouble: Option<Error>,
+    /// Timers set each other without end.
+    pub(crate) circling: Option<Error>,
     /// Deltas that were replayed since the task is being taken over.
     restored: u64,
 }
@@ -45,6 +47,7 @@ impl View {
             last_error: None,
             refused: None,
             trouble: None,
+            circling: None,
             restored: 0,
         }
     }
@@ -53,6 +56,7 @@ impl View {
     pub(crate) fn enter(&mut self, state: TaskState) {
         self.state = state;
         self.restored = 0;
+        self.circling = None;
         if state == TaskState::Running {
             self.trouble = None;
         }
@@ -93,6 +97,7 @@ impl View {
             last_error: self.last_error.clone(),
             refused: self.refused.clone(),
             trouble: self.trouble.clone(),
+            circling: self.circling.clone(),
             restored: (self.state == TaskState::Restoring).then_some(self.restored),
         }
     }

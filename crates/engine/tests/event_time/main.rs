@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod circles;
 mod selectors;
 mod timers;
 mod world;

@@ -71,6 +71,9 @@ fn check_windows(world: &World, tallied: &BTreeMap<Vec<u8>, Vec<String>>) {
     for (key, lines) in &emitted {
         let ticks = lines.iter().filter(|line| *line == "tick").count();
         assert_eq!(ticks, 1, "a timer of processing time fires once");
+        // That of event time waits where no watermark came.
+        let echoes = lines.iter().filter(|line| *line == "echo").count();
+        assert!((1..=2).contains(&echoes), "{echoes} echoes of one tick");
         let mut ids: Vec<u64> = Vec::new();
         let mut ends = BTreeSet::new();
         let closed = lines.iter().filter_map(|line| line.strip_prefix("window ")).map(|line| {

@@ -159,7 +159,7 @@ pub(crate) fn tally() -> Arc<NativeProgram> {
 }
 
 /// Gathers the ids of each key and window, and emits `window END ids` when the window is over, `late id` for those that come
-/// after that, and `tick` once for each key, some time after its first record. Fails once in a while when it is told of time.
+/// after that, and `tick` once for each key, some time after its first record, with an `echo` in each domain. Fails once in a while when it is told of time.
 pub(crate) fn window(fail_every: u64) -> Arc<NativeProgram> {
     let calls = Arc::new(std::sync::atomic::AtomicU64::new(1));
     NativeProgram::with_time(move || {
@@ -204,8 +204,17 @@ fn tell_window(told: Told<'_>, host: &mut dyn Host) -> Result<()> {
         Told::Timers(timers) => timers,
     };
     for timer in timers {
+        if let Some(key) = timer.key.strip_prefix(b"echo/") {
+            host.emit(RecordRef::new(b"echo").with_key(Some(key)))?;
+            continue;
+        }
         if timer.domain == TimeDomain::Processing {
             host.emit(RecordRef::new(b"tick").with_key(Some(&timer.key)))?;
+            // Their times have come already.
+            let key = Bytes::from([b"echo/", &timer.key[..]].concat());
+            for domain in TimeDomain::ALL {
+                host.set_timer(Timer { domain, key: key.clone(), at_ms: 0 })?;
+            }
             continue;
         }
         let state = [b"window/", &timer.key[..]].concat();

@@ -67,7 +67,7 @@ const TASK_STATES: [TaskStatus; 6] = [
 
 type Family<M> = (&'static str, &'static str, fn(&FunctionMeter) -> &M);
 
-const COUNTERS: [Family<Counter>; 8] = [
+const COUNTERS: [Family<Counter>; 9] = [
     ("fnstream_function_records_in", "Records consumed and committed.", |meter| &meter.records_in),
     ("fnstream_function_records_out", "Records emitted and committed.", |meter| &meter.records_out),
     (
@@ -84,6 +84,9 @@ const COUNTERS: [Family<Counter>; 8] = [
         "Records whose timestamps were too far ahead of the clock to move the watermark.",
         |meter| &meter.records_ahead,
     ),
+    ("fnstream_function_timers_set_due", "Timers that timers have set for a time that had come already.", |meter| {
+        &meter.timers_set_due
+    }),
     ("fnstream_function_restarts", "Times that a task was opened again after a failure.", |meter| &meter.restarts),
     ("fnstream_function_commits", "Epochs committed.", |meter| &meter.commits),
 ];

@@ -30,18 +30,31 @@ pub(super) struct Memory {
 pub(super) struct World {
     pub(super) output: Vec<Emitted>,
     pub(super) watermarks: Vec<(u32, u64)>,
-    /// When each timer is due.
-    timers: BTreeMap<(TimeDomain, Vec<u8>), i64>,
+    /// When each timer is due, and its turn in the queue if its time had come when it was set.
+    timers: BTreeMap<(TimeDomain, Vec<u8>), (i64, Option<u64>)>,
+    /// The time of each domain that has come: a timer that is set for it or an earlier one waits in the queue.
+    pub(super) reached: BTreeMap<TimeDomain, i64>,
+    /// The turn of those that are queued now.
+    pub(super) turn: u64,
     state: BTreeMap<(u32, Vec<u8>), Vec<u8>>,
 }
 
 impl World {
-    /// The timers of a domain that are due at a time, in the order of their times.
+    /// The timers of a domain that are due at a time and not queued, in the order of their times.
     pub(super) fn due(&self, domain: TimeDomain, now: i64) -> Vec<SetTimer> {
-        let of_domain = self.timers.iter().filter(|((of, _), at)| *of == domain && **at <= now);
-        let mut due: Vec<_> = of_domain.map(|((_, key), at)| (domain, *at, key.clone())).collect();
-        due.sort();
-        due
+        self.find(domain, |at, turn| turn.is_none() && at <= now)
+    }
+
+    /// The timers of the queue of a domain up to a turn, in the order of their times.
+    pub(super) fn queued(&self, domain: TimeDomain, last: u64) -> Vec<SetTimer> {
+        self.find(domain, |_, turn| turn.is_some_and(|turn| turn <= last))
+    }
+
+    fn find(&self, domain: TimeDomain, wanted: impl Fn(i64, Option<u64>) -> bool) -> Vec<SetTimer> {
+        let of_domain = self.timers.iter().filter(|((of, _), (at, turn))| *of == domain && wanted(*at, *turn));
+        let mut found: Vec<_> = of_domain.map(|((_, key), (at, _))| (domain, *at, key.clone())).collect();
+        found.sort();
+        found
     }
 
     /// These timers are not set any more.
@@ -53,7 +66,7 @@ impl World {
 
     /// All timers that are set, in the order of their times.
     pub(super) fn timers(&self) -> Vec<SetTimer> {
-        TimeDomain::ALL.into_iter().flat_map(|domain| self.due(domain, i64::MAX)).collect()
+        TimeDomain::ALL.into_iter().flat_map(|domain| self.find(domain, |_, _| true)).collect()
     }
 }
 
@@ -77,7 +90,9 @@ impl Boundary for Memory {
 
     fn set_timer(&self, domain: TimeDomain, key: &[u8], at: i64) -> Result<(), String> {
         check_timer_key(key)?;
-        self.world.borrow_mut().timers.insert((domain, key.to_vec()), at);
+        let world = &mut *self.world.borrow_mut();
+        let has_come = world.reached.get(&domain).is_some_and(|reached| at <= *reached);
+        world.timers.insert((domain, key.to_vec()), (at, has_come.then_some(world.turn)));
         Ok(())
     }
 

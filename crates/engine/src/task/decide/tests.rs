@@ -88,6 +88,16 @@ fn calls_that_are_due_come_before_more_is_read_and_make_work() {
 }
 
 #[test]
+fn calls_that_have_had_their_share_come_after_input_if_there_is_any() {
+    let yields = Facts { time: Time::Yields, ..IDLE };
+    assert_eq!(next_action(&yields, &BOUNDS), Action::Poll);
+    assert_eq!(next_action(&Facts { supply: Supply::Drained, ..yields }, &BOUNDS), Action::CallTime);
+    let apart = Facts { search: Search::Time, ..yields };
+    assert_eq!(next_action(&apart, &BOUNDS), Action::Poll);
+    assert_eq!(next_action(&Facts { size: 1, work: Work::Some, ..apart }, &BOUNDS), Action::Freeze);
+}
+
+#[test]
 fn a_call_of_time_that_failed_gets_an_epoch_of_its_own() {
     let apart = Facts { time: Time::Due, search: Search::Time, ..IDLE };
     assert_eq!(next_action(&apart, &BOUNDS), Action::CallTime);
@@ -111,7 +121,7 @@ fn all_facts() -> Vec<Facts> {
     each(&|f| [Work::Nothing, Work::Some, Work::Urgent].map(|work| Facts { work, ..f }).to_vec());
     each(&|f| [Supply::More, Supply::Drained, Supply::Congested].map(|supply| Facts { supply, ..f }).to_vec());
     each(&|f| [InFlight::Nothing, InFlight::Epoch].map(|in_flight| Facts { in_flight, ..f }).to_vec());
-    each(&|f| [Time::Quiet, Time::Due].map(|time| Facts { time, ..f }).to_vec());
+    each(&|f| [Time::Quiet, Time::Due, Time::Yields].map(|time| Facts { time, ..f }).to_vec());
     each(&|f| [Search::Nothing, Search::Record, Search::Time, Search::Both].map(|s| Facts { search: s, ..f }).to_vec());
     // Records that were consumed are work.
     all.retain(|facts| facts.size == 0 || facts.work != Work::Nothing);
@@ -121,7 +131,7 @@ fn all_facts() -> Vec<Facts> {
 #[test]
 fn every_action_is_one_that_the_facts_allow() {
     let all = all_facts();
-    assert_eq!(all.len(), 7_776);
+    assert_eq!(all.len(), 11_664);
     for facts in all {
         let action = next_action(&facts, &BOUNDS);
         let has_work = facts.work != Work::Nothing;
@@ -131,8 +141,12 @@ fn every_action_is_one_that_the_facts_allow() {
         // An epoch without work has nothing to close for, however many bytes it is said to have.
         let may_grow = room || !has_work;
         let allowed = match action {
-            Action::Poll => open && may_grow && facts.supply == Supply::More && facts.time == Time::Quiet,
-            Action::CallTime => open && may_grow && facts.supply != Supply::Congested && facts.time == Time::Due,
+            Action::Poll => open && may_grow && facts.supply == Supply::More && facts.time != Time::Due,
+            Action::CallTime => {
+                let their_turn =
+                    facts.time == Time::Due || (facts.time == Time::Yields && facts.supply == Supply::Drained);
+                open && may_grow && facts.supply != Supply::Congested && their_turn
+            }
             Action::Freeze => has_work && free && facts.life != Life::Ending,
             Action::Close => facts.life == Life::Ending,
             Action::End => facts.life == Life::Closed && !has_work && free,
@@ -152,7 +166,7 @@ fn a_task_never_waits_while_it_could_do_something() {
         if open && idle && facts.supply == Supply::More {
             assert!(matches!(action, Action::Poll | Action::CallTime), "{action:?} after {facts:?}");
         }
-        if open && idle && facts.supply == Supply::Drained && facts.time == Time::Due {
+        if open && idle && facts.supply == Supply::Drained && facts.time != Time::Quiet {
             assert_eq!(action, Action::CallTime, "{facts:?}");
         }
         let to_commit = facts.work == Work::Urgent || (facts.work == Work::Some && facts.supply == Supply::Congested);

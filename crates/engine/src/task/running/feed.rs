@@ -24,6 +24,7 @@ use crate::task::hunt::Suspect;
 impl Running {
     /// Takes a batch and has it processed.
     pub(super) fn feed(&mut self, cx: &mut Cx<'_>, now: Duration) -> Result<(), Failure> {
+        self.pace.input();
         let usual = cx.env.core.config.batch;
         let records =
             cx.hunt.limit(self.epoch.records).unwrap_or(usual.records).min(usual.records).min(self.guest.fitting);

@@ -179,10 +179,11 @@ fn reason(status: FunctionStatus, tasks: &[fnstream_engine::TaskStatus]) -> Opti
         FunctionStatus::Failed => failure(TaskState::Failed, "failed and waits until it is started or updated"),
         FunctionStatus::Running | FunctionStatus::Starting | FunctionStatus::Stopping => {
             tasks.iter().find_map(|task| {
-                let (error, what) = match (&task.refused, &task.trouble) {
-                    (Some(error), _) => (error, "cannot commit and tries again"),
-                    (None, Some(error)) => (error, "is waiting for the broker"),
-                    (None, None) => return None,
+                let (error, what) = match (&task.refused, &task.trouble, &task.circling) {
+                    (Some(error), ..) => (error, "cannot commit and tries again"),
+                    (None, Some(error), _) => (error, "is waiting for the broker"),
+                    (None, None, Some(error)) => (error, "is kept busy by its timers"),
+                    (None, None, None) => return None,
                 };
                 Some(format!("task {} {what}: {} ({})", task.index, error.message, error.code))
             })
