@@ -76,6 +76,9 @@ type TimerContext = api.TimerContext
 // Store is the keyed state of a task.
 type Store = api.Store
 
+// RangeStore is a Store that lists keys up to the last one. Every Store that the SDK passes implements it.
+type RangeStore = api.RangeStore
+
 // ComplexKey is a key of four parts.
 type ComplexKey = api.ComplexKey
 

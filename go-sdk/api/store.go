@@ -33,8 +33,7 @@ type Store interface {
 	// ListComplex returns the user keys with these first three parts from startInclusive to endExclusive, in byte order. If
 	// endExclusive is empty, there are none.
 	ListComplex(keyGroup, key, namespace, startInclusive, endExclusive []byte) ([][]byte, error)
-	// ScanComplex returns an iterator over all pairs with these first three parts, in the byte order of their user keys. The
-	// iterator reads a page at a time.
+	// ScanComplex returns an iterator over all pairs with these first three parts, in the byte order of their user keys.
 	ScanComplex(keyGroup, key, namespace []byte) (Iterator, error)
 
 	// Close closes this handle: its methods return ErrStoreNotFound from then on. The state stays, and Context.GetOrCreateStore
@@ -54,7 +53,23 @@ type ComplexKey struct {
 	UserKey []byte
 }
 
-// Iterator reads the pairs of a scan one by one. It reads a page at a time, so it sees a write to a page that it has not read yet.
+// RangeStore is a Store that lists keys up to the last one. Every Store that the SDK passes implements it:
+//
+//	keys, err := store.(fssdk.RangeStore).ListStatesFrom(start)
+type RangeStore interface {
+	Store
+
+	// ListStatesFrom returns the simple keys from startInclusive on, in byte order.
+	ListStatesFrom(startInclusive []byte) ([][]byte, error)
+	// ListComplexFrom returns the user keys with these first three parts from startInclusive on, in byte order.
+	ListComplexFrom(keyGroup, key, namespace, startInclusive []byte) ([][]byte, error)
+}
+
+// Iterator reads the pairs of a scan one by one. Each pair is the first one after that before, in the state as it is when Next is
+// called. So a function that writes while it scans meets what it has put ahead, with its present value, and does not meet what it
+// has deleted. What it writes behind the scan changes nothing. A scan that has come to its end stays there.
+//
+// An Iterator reads a page at a time, so a scan of millions of pairs needs little memory.
 type Iterator interface {
 	// HasNext reports whether Next will return a pair.
 	HasNext() (bool, error)

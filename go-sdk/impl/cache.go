@@ -3,6 +3,8 @@
 
 package impl
 
+import "bytes"
+
 // Bounds of a cache.
 const (
 	// mostWrites is how many bytes of writes wait before they go to the host in the middle of a batch.
@@ -34,6 +36,10 @@ type cache struct {
 	// Some of the writes are to keys that are not known: the host cannot be asked before it has them.
 	blind bool
 	fault *error
+	// version counts writes. Of those since the version since, furthest is the furthest key, or the end of a range that was
+	// deleted; of earlier ones it is only known that there were some.
+	version, since uint64
+	furthest       []byte
 }
 
 type entry struct {
@@ -66,6 +72,7 @@ func (c *cache) get(key []byte) (value []byte, found bool, err error) {
 
 // set stores a value, or removes the key.
 func (c *cache) set(key, value []byte, found bool) error {
+	c.changed(key)
 	e := c.lookup(key)
 	if len(value) > mostValue {
 		c.forget(e)
@@ -92,6 +99,7 @@ func (c *cache) set(key, value []byte, found bool) error {
 
 // merge appends to a value.
 func (c *cache) merge(key, operand []byte) error {
+	c.changed(key)
 	e := c.lookup(key)
 	if e != nil {
 		c.write(e)
@@ -110,6 +118,7 @@ func (c *cache) merge(key, operand []byte) error {
 
 // deleteRange removes all keys from start to end, exclusive.
 func (c *cache) deleteRange(start, end []byte) error {
+	c.changed(end)
 	c.writeMarked()
 	c.writes.push(OpDeleteRange, string(start), end)
 	c.young, c.old, c.youngBytes = make(map[string]*entry), nil, 0
@@ -117,12 +126,29 @@ func (c *cache) deleteRange(start, end []byte) error {
 	return c.bound()
 }
 
-// page of a range, own writes included.
-func (c *cache) page(start, end []byte, maxBytes uint32) (pairs, next []byte, err error) {
+// page of a range, own writes included, with what stale has to know of it.
+func (c *cache) page(start, end []byte, maxBytes uint32) (pairs, next []byte, read uint64, err error) {
 	if err := c.flush(); err != nil {
-		return nil, nil, err
+		return nil, nil, 0, err
 	}
-	return c.host.Scan(start, end, maxBytes)
+	if c.since != c.version {
+		c.since, c.furthest = c.version, c.furthest[:0]
+	}
+	pairs, next, err = c.host.Scan(start, end, maxBytes)
+	return pairs, next, c.version, err
+}
+
+// stale reports whether a page that was read then may not be true any more for the keys from a key on.
+func (c *cache) stale(read uint64, from []byte) bool {
+	return read != c.version && (read < c.since || bytes.Compare(c.furthest, from) >= 0)
+}
+
+// changed notes that a key was written, or a range deleted that ends at this one.
+func (c *cache) changed(key []byte) {
+	c.version++
+	if bytes.Compare(key, c.furthest) > 0 {
+		c.furthest = append(c.furthest[:0], key...)
+	}
 }
 
 // flush passes all writes to the host.

@@ -10,6 +10,8 @@ import "github.com/functionstream/function-stream/go-sdk/api"
 const (
 	firstPage = 4 << 10
 	mostPage  = 64 << 10
+	// The first one after a write ahead of the scan: a function that writes while it scans will do so again.
+	nextPage = 1 << 10
 )
 
 // cachedStore is a store of the packed world.
@@ -50,6 +52,10 @@ func (s *cachedStore) ListStates(start, end []byte) ([][]byte, error) {
 	return s.list([]byte{simpleKey}, start, end)
 }
 
+func (s *cachedStore) ListStatesFrom(start []byte) ([][]byte, error) {
+	return s.listFrom([]byte{simpleKey}, start)
+}
+
 func (s *cachedStore) Put(key api.ComplexKey, value []byte) error {
 	return s.cache.set(s.complex(key), value, true)
 }
@@ -73,19 +79,31 @@ func (s *cachedStore) ListComplex(keyGroup, key, namespace, start, end []byte) (
 	return s.list(appendPrefix(nil, keyGroup, key, namespace), start, end)
 }
 
+func (s *cachedStore) ListComplexFrom(keyGroup, key, namespace, start []byte) ([][]byte, error) {
+	return s.listFrom(appendPrefix(nil, keyGroup, key, namespace), start)
+}
+
 func (s *cachedStore) ScanComplex(keyGroup, key, namespace []byte) (api.Iterator, error) {
 	prefix := appendPrefix(nil, keyGroup, key, namespace)
-	return &pages{cache: s.cache, prefix: len(prefix), next: prefix, end: prefixEnd(prefix), size: firstPage}, nil
+	return &pages{cache: s.cache, prefix: len(prefix), from: prefix, end: prefixEnd(prefix), size: firstPage}, nil
 }
 
 func (s *cachedStore) list(prefix, start, end []byte) ([][]byte, error) {
 	from := append(prefix[:len(prefix):len(prefix)], start...)
 	to := append(prefix[:len(prefix):len(prefix)], end...)
+	return s.keys(len(prefix), from, to)
+}
+
+func (s *cachedStore) listFrom(prefix, start []byte) ([][]byte, error) {
+	return s.keys(len(prefix), append(prefix[:len(prefix):len(prefix)], start...), prefixEnd(prefix))
+}
+
+func (s *cachedStore) keys(prefix int, from, to []byte) ([][]byte, error) {
 	keys := [][]byte{}
 	if string(from) >= string(to) {
 		return keys, nil
 	}
-	pages := pages{cache: s.cache, prefix: len(prefix), next: from, end: to, size: mostPage}
+	pages := pages{cache: s.cache, prefix: prefix, from: from, end: to, size: mostPage}
 	for {
 		key, _, ok, err := pages.Next()
 		if err != nil || !ok {
@@ -96,27 +114,38 @@ func (s *cachedStore) list(prefix, start, end []byte) ([][]byte, error) {
 	}
 }
 
-// pages is an iterator that reads a page at a time.
+// pages is an iterator that reads a page at a time. What is left of a page is read again if there was a write ahead, so that pages
+// are not to be seen.
 type pages struct {
 	cache  *cache
 	prefix int
-	// Where the next page starts; nil when the last one was read.
-	next, end []byte
-	// How large it may be.
+	// from is the first key that may come next.
+	from, end []byte
+	// How large the next page may be.
 	size uint32
 	page pairList
+	// read is when the page was read, and last says that nothing comes behind it.
+	read        uint64
+	last, ended bool
 }
 
 func (p *pages) HasNext() (bool, error) {
-	for p.page.n == 0 && p.next != nil {
-		pairs, next, err := p.cache.page(p.next, p.end, p.size)
+	if p.ended {
+		return false, nil
+	}
+	if p.cache.stale(p.read, p.from) {
+		p.page, p.last, p.size = pairList{}, false, nextPage
+	}
+	if p.page.n == 0 && !p.last {
+		pairs, next, read, err := p.cache.page(p.from, p.end, p.size)
 		if err != nil {
 			return false, err
 		}
-		p.page, p.next = readPairs(pairs), next
+		p.page, p.last, p.read = readPairs(pairs), next == nil, read
 		p.size = min(4*p.size, mostPage)
 	}
-	return p.page.n > 0, nil
+	p.ended = p.page.n == 0
+	return !p.ended, nil
 }
 
 func (p *pages) Next() (key, value []byte, ok bool, err error) {
@@ -125,10 +154,11 @@ func (p *pages) Next() (key, value []byte, ok bool, err error) {
 		return nil, nil, false, err
 	}
 	key, value = p.page.next()
+	p.from = append(append(p.from[:0], key...), 0)
 	return key[p.prefix:], value, true, nil
 }
 
 func (p *pages) Close() error {
-	*p = pages{}
+	*p = pages{ended: true}
 	return nil
 }

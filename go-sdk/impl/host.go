@@ -57,4 +57,6 @@ type Backend interface {
 	DeletePrefix(key api.ComplexKey) error
 	ListComplex(keyGroup, key, namespace, startInclusive, endExclusive []byte) ([][]byte, error)
 	ScanComplex(keyGroup, key, namespace []byte) (api.Iterator, error)
+	ListStatesFrom(startInclusive []byte) ([][]byte, error)
+	ListComplexFrom(keyGroup, key, namespace, startInclusive []byte) ([][]byte, error)
 }

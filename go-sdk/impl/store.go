@@ -93,6 +93,20 @@ func (s *store) ListComplex(keyGroup, key, namespace, startInclusive, endExclusi
 	return s.backend.ListComplex(keyGroup, key, namespace, startInclusive, endExclusive)
 }
 
+func (s *store) ListStatesFrom(startInclusive []byte) ([][]byte, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	return s.backend.ListStatesFrom(startInclusive)
+}
+
+func (s *store) ListComplexFrom(keyGroup, key, namespace, startInclusive []byte) ([][]byte, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	return s.backend.ListComplexFrom(keyGroup, key, namespace, startInclusive)
+}
+
 func (s *store) ScanComplex(keyGroup, key, namespace []byte) (api.Iterator, error) {
 	if err := s.check(); err != nil {
 		return nil, err
@@ -108,6 +122,8 @@ func (s *store) Close() error {
 	s.closed = true
 	return nil
 }
+
+var _ api.RangeStore = (*store)(nil)
 
 // iterator is a handle of a scan.
 type iterator struct {

@@ -9,6 +9,7 @@ use fnstream_core::{Error, ErrorCode};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::WasiCtx;
 
+use crate::changes::Changes;
 use crate::fault::{bounded, raise};
 use crate::meter::Meter;
 use crate::packed::progress;
@@ -22,6 +23,8 @@ pub(crate) struct Component {
     pub(crate) host: SharedHost,
     /// The host's last refusal in this call, which was reported to the guest.
     pub(crate) refused: Option<Error>,
+    /// What the guest has written, for those who read on from what they have read before.
+    pub(crate) changes: Changes,
     /// The stores that a packed function has opened.
     pub(crate) stores: Stores,
     /// Where a packed function keeps the index of the record at hand, if it shows that.
@@ -43,6 +46,7 @@ impl Component {
             progress: None,
             timestamp: 0,
             meter: Meter::new(&spec.limits),
+            changes: Changes::default(),
             wasi: wasi::environment(machine, spec)?,
             table: wasi::table(),
         })

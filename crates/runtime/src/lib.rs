@@ -34,6 +34,7 @@
 
 mod backtrace;
 mod cache;
+mod changes;
 mod compile;
 mod component;
 mod fault;

@@ -58,7 +58,8 @@ func (s *Map[K, V]) Delete(key K) error {
 }
 
 // All returns an iterator over the entries, in the order of their encoded keys. With an ordered key codec that is the order of the
-// keys. The map may be changed during the iteration, which may or may not see the change.
+// keys. The map may be changed during the iteration, which gives each entry that is ahead as it is when its turn comes: what was
+// deleted is left out, and what was added is met.
 //
 // An iterator cannot return an error, and an error must not look like the end. So All panics if the store fails, which fails the
 // record.

@@ -6,6 +6,8 @@
 package core
 
 import (
+	"bytes"
+
 	"github.com/functionstream/function-stream/go-sdk/api"
 	"github.com/functionstream/function-stream/go-sdk/bindings/abi"
 )
@@ -21,8 +23,8 @@ type Store uint32
 
 // NewStore is its constructor.
 func NewStore(name string) Store {
-	bytes := []byte(name)
-	return Store(newStore(abi.Data(bytes), abi.Len(bytes)))
+	raw := []byte(name)
+	return Store(newStore(abi.Data(raw), abi.Len(raw)))
 }
 
 // PutState is store.put-state.
@@ -47,6 +49,18 @@ func (s Store) DeleteState(key []byte) error {
 func (s Store) ListStates(start, end []byte) ([][]byte, error) {
 	listStates(uint32(s), abi.Data(start), abi.Len(start), abi.Data(end), abi.Len(end), abi.At())
 	return list()
+}
+
+// openEnd is the end of a list that has none: the world has lists with an end only. Keys that begin with so many bytes 0xff are left
+// out.
+var openEnd = bytes.Repeat([]byte{0xff}, 1024)
+
+// ListStatesFrom is store.list-states without an end.
+func (s Store) ListStatesFrom(start []byte) ([][]byte, error) { return s.ListStates(start, openEnd) }
+
+// ListComplexFrom is store.list-complex without an end.
+func (s Store) ListComplexFrom(group, key, namespace, start []byte) ([][]byte, error) {
+	return s.ListComplex(group, key, namespace, start, openEnd)
 }
 
 // Put is store.put.

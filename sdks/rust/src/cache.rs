@@ -40,11 +40,25 @@ struct Entries {
     list: u32,
     /// Some of the writes are to keys that are not known: the host cannot be asked before it has them.
     unknown_writes: bool,
+    /// Counts writes.
+    version: u64,
+    /// What is known of earlier writes than this one is only that there were some.
+    since: u64,
+    /// The furthest key that was written since, or the end of a range that was deleted.
+    furthest: Vec<u8>,
 }
 
 impl CachedStore {
     pub(crate) fn new(boundary: Rc<dyn Boundary>, handle: u32) -> Self {
-        let entries = Entries { known: Known::new(), writes: OpList::new(), list: 1, unknown_writes: false };
+        let entries = Entries {
+            known: Known::new(),
+            writes: OpList::new(),
+            list: 1,
+            unknown_writes: false,
+            version: 0,
+            since: 0,
+            furthest: Vec::new(),
+        };
         CachedStore { boundary, handle, entries: RefCell::new(entries) }
     }
 
@@ -67,6 +81,7 @@ impl CachedStore {
     /// Sets or removes a key.
     pub(crate) fn set(&self, key: &[u8], value: Option<&[u8]>) -> Result<(), Error> {
         let mut entries = self.entries.borrow_mut();
+        entries.changed(key);
         let Entries { known, writes, list, .. } = &mut *entries;
         let found = known.find(key);
         if let (Ok(slot), Some(value)) = (&found, value)
@@ -95,6 +110,7 @@ impl CachedStore {
     /// Appends to a key's value.
     pub(crate) fn merge(&self, key: &[u8], operand: &[u8]) -> Result<(), Error> {
         let mut entries = self.entries.borrow_mut();
+        entries.changed(key);
         entries.writes.push(StateOp::Merge(key, operand));
         let Entries { known, list, unknown_writes, .. } = &mut *entries;
         match known.find(key).is_ok() {
@@ -108,18 +124,31 @@ impl CachedStore {
     }
 
     /// Removes all keys of a range.
-    pub(crate) fn delete_range(&self, start: &[u8], end: Option<&[u8]>) -> Result<(), Error> {
+    pub(crate) fn delete_range(&self, start: &[u8], end: &[u8]) -> Result<(), Error> {
         let mut entries = self.entries.borrow_mut();
-        entries.writes.push(StateOp::DeleteRange(start, end));
+        entries.changed(end);
+        entries.writes.push(StateOp::DeleteRange(start, Some(end)));
         entries.known.clear();
         entries.unknown_writes = true;
         self.bound(&mut entries)
     }
 
-    /// A page of a range, own writes included.
-    pub(crate) fn page(&self, start: &[u8], end: Option<&[u8]>, max_bytes: u32) -> Result<Page, Error> {
+    /// A page of a range, own writes included, with what [`CachedStore::is_stale`] has to know of it.
+    pub(crate) fn page(&self, start: &[u8], end: &[u8], max_bytes: u32) -> Result<(Page, u64), Error> {
         self.flush()?;
-        self.boundary.scan(self.handle, start, end, max_bytes).map_err(Error::new)
+        let page = self.boundary.scan(self.handle, start, Some(end), max_bytes).map_err(Error::new)?;
+        let entries = &mut *self.entries.borrow_mut();
+        if entries.since != entries.version {
+            entries.since = entries.version;
+            entries.furthest.clear();
+        }
+        Ok((page, entries.version))
+    }
+
+    /// Reports whether a page that was read then may not be true any more for the keys from `from` on.
+    pub(crate) fn is_stale(&self, read: u64, from: &[u8]) -> bool {
+        let entries = self.entries.borrow();
+        read != entries.version && (read < entries.since || &entries.furthest[..] >= from)
     }
 
     /// Passes all writes to the host.
@@ -144,6 +173,15 @@ impl CachedStore {
 }
 
 impl Entries {
+    /// A key was written, or a range deleted that ends at this one.
+    fn changed(&mut self, key: &[u8]) {
+        self.version += 1;
+        if key > &self.furthest[..] {
+            self.furthest.clear();
+            self.furthest.extend_from_slice(key);
+        }
+    }
+
     /// A key that was not known is known from now on, and is the last that was used.
     fn learn(&mut self, hash: u64, key: &[u8], value: Option<&[u8]>) {
         let list = self.list;

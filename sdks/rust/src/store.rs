@@ -13,6 +13,9 @@ const COMPLEX: u8 = 1;
 /// Bytes of one page of a scan.
 const PAGE: u32 = 64 << 10;
 
+/// The same of the first page after a write ahead of the scan: a function that writes while it scans will do so again.
+const FIRST_PAGE: u32 = 1 << 10;
+
 /// The keyed state of a task: an ordered map from bytes to bytes, or a part of one.
 ///
 /// A store is cheap to clone, and the function's fields may hold it. Writes become durable together with the records that caused
@@ -93,25 +96,33 @@ impl Store {
     /// Removes all keys from `start`, inclusive, to `end`, exclusive, or to the last key if there is no `end`.
     pub fn delete_range(&self, start: &[u8], end: Option<&[u8]>) -> Result<(), Error> {
         let end = end.map_or_else(|| end_of(&self.prefix), |end| self.owned(end));
-        self.cached.delete_range(&self.owned(start), Some(&end))
+        self.cached.delete_range(&self.owned(start), &end)
     }
 
     /// Removes all keys that begin with these bytes.
     pub fn delete_prefix(&self, prefix: &[u8]) -> Result<(), Error> {
         let start = self.owned(prefix);
-        self.cached.delete_range(&start, Some(&end_of(&start)))
+        self.cached.delete_range(&start, &end_of(&start))
     }
 
     /// Returns the pairs from `start`, inclusive, to `end`, exclusive, or to the last key if there is no `end`, in the byte order of
     /// their keys.
     ///
-    /// The iterator reads a page at a time, so it sees a write to a page that it has not read yet.
+    /// Each pair is the first one after that before, in the state as it is when the iterator is asked for it. So a function that
+    /// writes while it scans meets what it has put ahead, with its present value, and does not meet what it has deleted. What it
+    /// writes behind the scan changes nothing. A scan that has come to its end stays there.
+    ///
+    /// The iterator reads a page at a time, so a scan of millions of pairs needs little memory.
     pub fn scan(&self, start: &[u8], end: Option<&[u8]>) -> Scan {
         Scan {
-            next: Some(self.owned(start)),
+            from: self.owned(start),
             end: end.map_or_else(|| end_of(&self.prefix), |end| self.owned(end)),
             store: self.clone(),
             page: Vec::new().into_iter(),
+            size: PAGE,
+            read: 0,
+            last: false,
+            ended: false,
         }
     }
 
@@ -145,29 +156,60 @@ fn end_of(prefix: &[u8]) -> Vec<u8> {
 /// The pairs of a range, in order: the iterator of [`Store::scan`].
 pub struct Scan {
     store: Store,
-    /// Where the next page starts; none when the last one was read.
-    next: Option<Vec<u8>>,
+    /// The first key that may come next.
+    from: Vec<u8>,
     end: Vec<u8>,
     page: std::vec::IntoIter<(Vec<u8>, Vec<u8>)>,
+    /// How large the next page is.
+    size: u32,
+    /// When the page was read.
+    read: u64,
+    /// Nothing comes behind the page.
+    last: bool,
+    ended: bool,
+}
+
+impl Scan {
+    /// Reads the next page, when this one is read to its end, or what is left of it when it is not true any more.
+    fn fill(&mut self) -> Result<(), Error> {
+        let cached = &self.store.cached;
+        if cached.is_stale(self.read, &self.from) {
+            self.page = Vec::new().into_iter();
+            self.last = false;
+            self.size = FIRST_PAGE;
+        }
+        if self.page.len() == 0 && !self.last {
+            let ((pairs, next), read) = cached.page(&self.from, &self.end, self.size)?;
+            self.page = pairs.into_iter();
+            self.last = next.is_none();
+            self.read = read;
+            self.size = (4 * self.size).min(PAGE);
+        }
+        Ok(())
+    }
 }
 
 impl Iterator for Scan {
     type Item = Result<(Vec<u8>, Vec<u8>), Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some((mut key, value)) = self.page.next() {
-                key.drain(..self.store.prefix.len());
-                return Some(Ok((key, value)));
-            }
-            let start = self.next.take()?;
-            match self.store.cached.page(&start, Some(&self.end), PAGE) {
-                Ok((pairs, next)) => {
-                    self.page = pairs.into_iter();
-                    self.next = next;
-                }
-                Err(error) => return Some(Err(error)),
-            }
+        if self.ended {
+            return None;
         }
+        if let Err(error) = self.fill() {
+            self.ended = true;
+            return Some(Err(error));
+        }
+        let Some((mut key, value)) = self.page.next() else {
+            self.ended = true;
+            return None;
+        };
+        self.from.clear();
+        self.from.extend_from_slice(&key);
+        self.from.push(0);
+        key.drain(..self.store.prefix.len());
+        Some(Ok((key, value)))
     }
 }
+
+impl std::iter::FusedIterator for Scan {}

@@ -232,6 +232,22 @@ func (c *conformance) state(name string, words func(int) []string, number func(s
 			}
 		}
 		return nil
+	case "list-from":
+		keys, err := c.store.(fssdk.RangeStore).ListStatesFrom([]byte(words(1)[0]))
+		return c.listed(keys, err)
+	case "clist-from":
+		w := words(2)
+		keys, err := c.store.(fssdk.RangeStore).ListComplexFrom([]byte("g"), []byte(w[0]), []byte("n"), []byte(w[1]))
+		return c.listed(keys, err)
+	case "walk":
+		w := words(2)
+		pairs, bytes := 0, 0
+		var failed error
+		err := c.scan(w[0], func(key, value []byte) {
+			pairs, bytes = pairs+1, bytes+len(value)
+			failed = errors.Join(failed, c.edit(w[0], w[1], string(key), number))
+		})
+		return errors.Join(err, failed, c.emit(fmt.Sprint("walked ", pairs, " ", bytes)))
 	case "scan":
 		text := "pairs"
 		err := c.scan(words(1)[0], func(key, value []byte) { text += " " + string(key) + "=" + string(value) })
@@ -242,6 +258,26 @@ func (c *conformance) state(name string, words func(int) []string, number func(s
 		return errors.Join(err, c.emit(fmt.Sprint("count ", pairs, " ", bytes)))
 	}
 	return fmt.Errorf("the command '%s' is not known", name)
+}
+
+// edit writes something at a key of a walk.
+func (c *conformance) edit(part, what, key string, number func(string) int) error {
+	later := func(by int) string { return fmt.Sprintf("%05d", number(key[:5])+by) }
+	switch {
+	case what == "delete-ahead":
+		return c.store.Delete(complexKey(part, later(1)))
+	case what == "delete-here":
+		return c.store.Delete(complexKey(part, key))
+	case what == "put-ahead" && strings.HasSuffix(key, "0"):
+		return c.store.Put(complexKey(part, key+"+"), []byte("y"))
+	case what == "merge-ahead" && strings.HasSuffix(key, "+"):
+		return c.store.Merge(complexKey(part, later(2)), []byte("z"))
+	case what == "prefix-ahead" && strings.HasSuffix(key, "000"):
+		return c.store.DeletePrefix(complexKey(part, key[:2]+"5"))
+	case what == "put-behind":
+		return c.store.Put(complexKey(part, "!"+key), []byte("b"))
+	}
+	return nil
 }
 
 func (c *conformance) scan(part string, visit func(key, value []byte)) error {

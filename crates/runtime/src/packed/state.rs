@@ -67,6 +67,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Component>) -> wasmtime::Result<
     })?;
     state.func_wrap("write", |mut cx: StoreContextMut<'_, Component>, (store, ops): (u32, WasmList<u8>)| {
         cx.data_mut().meter.hand(ops.len()).map_err(raise)?;
+        cx.data_mut().changes.note_any();
         let written = write(cx.data(), store, ops.as_le_slice(cx.as_context()));
         answer(&mut cx, written)
     })?;

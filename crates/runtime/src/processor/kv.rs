@@ -106,7 +106,9 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Component>) -> wasmtime::Result<
     })?;
     kv.func_wrap("[method]store.delete-prefix", |mut cx: Cx<'_>, (store, key): (Store, ComplexKey)| {
         let start = complex(&cx, &store, &key)?;
-        let done = cx.data().host.lock().delete_range(&start, Some(&end_of(&start)));
+        let end = end_of(&start);
+        cx.data_mut().changes.note(&end);
+        let done = cx.data().host.lock().delete_range(&start, Some(&end));
         answer(&mut cx, done)
     })?;
     type Within = (Store, List, List, List, List, List);
@@ -145,6 +147,7 @@ fn write(
 ) -> wasmtime::Result<Answer<()>> {
     cx.data_mut().meter.hand(key.len() + value).map_err(raise)?;
     let write = write(cx);
+    cx.data_mut().changes.note(key);
     let done = cx.data().host.lock().write(key, write);
     answer(cx, done)
 }

@@ -28,12 +28,26 @@ fn domain(word: &str) -> Result<TimeDomain, Error> {
 }
 
 /// The keys of a range; an empty end is before every key.
-fn keys(store: &Store, start: &str, end: &str) -> Result<String, Error> {
+fn keys(store: &Store, start: &str, end: Option<&str>) -> Result<String, Error> {
     let mut told = "keys".to_owned();
-    for pair in store.scan(start.as_bytes(), Some(end.as_bytes())) {
+    for pair in store.scan(start.as_bytes(), end.map(str::as_bytes)) {
         told = told + " " + &text(&pair?.0);
     }
     Ok(told)
+}
+
+/// Writes something at a key of a walk.
+fn edit(part: &Store, what: &str, key: &str) -> Result<(), Error> {
+    let later = |by: usize| Ok::<_, Error>(format!("{:05}", number(&key[..5])? + by));
+    match what {
+        "delete-ahead" => part.delete(later(1)?.as_bytes()),
+        "delete-here" => part.delete(key.as_bytes()),
+        "put-ahead" if key.ends_with('0') => part.put(format!("{key}+").as_bytes(), b"y"),
+        "merge-ahead" if key.ends_with('+') => part.merge(later(2)?.as_bytes(), b"z"),
+        "prefix-ahead" if key.ends_with("000") => part.delete_prefix(format!("{}5", &key[..2]).as_bytes()),
+        "put-behind" => part.put(format!("!{key}").as_bytes(), b"b"),
+        _ => Ok(()),
+    }
 }
 
 impl Conformance {
@@ -63,7 +77,7 @@ impl Conformance {
             "put" => self.store.put(two.as_bytes(), last.as_bytes())?,
             "delete" => self.store.delete(rest.as_bytes())?,
             "get" => return Self::told(&self.store, rest).map(Some),
-            "list" => return keys(&self.store, two, last).map(Some),
+            "list" => return keys(&self.store, two, Some(last)).map(Some),
             "large" => self.store.put(two.as_bytes(), &vec![b'x'; number(last)?])?,
             "size" => {
                 let value = self.store.get(rest.as_bytes())?;
@@ -75,7 +89,7 @@ impl Conformance {
             "cdelete" => self.part(two).delete(last.as_bytes())?,
             "cget" => return Self::told(&self.part(two), last).map(Some),
             "cprefix" => self.part(two).delete_prefix(last.as_bytes())?,
-            "clist" => return keys(&self.part(one), second, third).map(Some),
+            "clist" => return keys(&self.part(one), second, Some(third)).map(Some),
             "scan" => {
                 let mut told = "pairs".to_owned();
                 for pair in self.part(rest).scan(b"", None) {
@@ -83,6 +97,19 @@ impl Conformance {
                     told += &format!(" {}={}", text(&key), text(&value));
                 }
                 return Ok(Some(told));
+            }
+            "list-from" => return keys(&self.store, rest, None).map(Some),
+            "clist-from" => return keys(&self.part(two), last, None).map(Some),
+            "walk" => {
+                let part = self.part(two);
+                let (mut pairs, mut bytes) = (0, 0);
+                for pair in part.scan(b"", None) {
+                    let (key, value) = pair?;
+                    pairs += 1;
+                    bytes += value.len();
+                    edit(&part, last, &text(&key))?;
+                }
+                return Ok(Some(format!("walked {pairs} {bytes}")));
             }
             "fill" => {
                 let (part, value) = (self.part(one), vec![b'x'; number(third)?]);

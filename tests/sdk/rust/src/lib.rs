@@ -46,6 +46,20 @@ fn listed(keys: &[Vec<u8>]) {
     emit(&keys.iter().fold("keys".to_owned(), |told, key| told + " " + &text(key)));
 }
 
+/// Writes something at a key of a walk.
+fn edit(store: &Store, part: &str, what: &str, key: &str) -> Result<(), Error> {
+    let later = |by: usize| format!("{:05}", key[..5].parse::<usize>().expect("a number") + by);
+    match what {
+        "delete-ahead" => store.delete(&complex(part, &later(1))),
+        "delete-here" => store.delete(&complex(part, key)),
+        "put-ahead" if key.ends_with('0') => store.put(&complex(part, &format!("{key}+")), b"y"),
+        "merge-ahead" if key.ends_with('+') => store.merge(&complex(part, &later(2)), b"z"),
+        "prefix-ahead" if key.ends_with("000") => store.delete_prefix(&complex(part, &format!("{}5", &key[..2]))),
+        "put-behind" => store.put(&complex(part, &format!("!{key}")), b"b"),
+        _ => Ok(()),
+    }
+}
+
 type Pair = (Vec<u8>, Vec<u8>);
 
 /// The pairs of a part.
@@ -101,6 +115,24 @@ fn run(store: &Store, source: u32, line: &str) -> Result<(), Error> {
         "clist" => {
             let w = words(3);
             listed(&store.list_complex(b"g", w[0].as_bytes(), b"n", w[1].as_bytes(), w[2].as_bytes())?);
+        }
+        "list-from" => listed(&store.list_states(rest.as_bytes(), &[0xff; 64])?),
+        "clist-from" => {
+            let w = words(2);
+            listed(&store.list_complex(b"g", w[0].as_bytes(), b"n", w[1].as_bytes(), &[0xff; 64])?);
+        }
+        "walk" => {
+            let (part, what) = (words(2)[0], words(2)[1]);
+            let pairs = store.scan_complex(b"g", part.as_bytes(), b"n")?;
+            let (mut seen, mut bytes) = (0, 0);
+            while let Some((key, value)) = pairs.next()? {
+                seen += 1;
+                bytes += value.len();
+                edit(store, part, what, &text(&key))?;
+                // Asking whether there is more decides nothing yet.
+                pairs.has_next()?;
+            }
+            emit(&format!("walked {seen} {bytes}"));
         }
         "scan" => {
             let pairs = scan(store, rest)?;
