@@ -11,6 +11,7 @@ use wasmtime_wasi::WasiCtx;
 
 use crate::changes::Changes;
 use crate::fault::{bounded, raise};
+use crate::log::LogStream;
 use crate::meter::Meter;
 use crate::packed::progress;
 use crate::sandbox::{Guest, Machine};
@@ -32,6 +33,8 @@ pub(crate) struct Component {
     /// The time of the record in process, for worlds whose emit has none.
     pub(crate) timestamp: i64,
     pub(crate) meter: Meter,
+    /// Standard output and error.
+    output: [LogStream; 2],
     pub(crate) wasi: WasiCtx,
     pub(crate) table: ResourceTable,
 }
@@ -39,15 +42,17 @@ pub(crate) struct Component {
 impl Component {
     /// `Err` when a granted folder cannot be opened.
     pub(crate) fn new(machine: &Machine, spec: &InstanceSpec, host: SharedHost) -> fnstream_core::Result<Self> {
+        let output = wasi::output(machine, spec);
         Ok(Component {
             host,
             refused: None,
+            changes: Changes::default(),
             stores: Stores::default(),
             progress: None,
             timestamp: 0,
             meter: Meter::new(&spec.limits),
-            changes: Changes::default(),
-            wasi: wasi::environment(machine, spec)?,
+            wasi: wasi::environment(&output, spec)?,
+            output,
             table: wasi::table(),
         })
     }
@@ -85,5 +90,15 @@ impl Guest for Component {
 
     fn begin(&mut self) {
         self.refused = None;
+        self.output.iter().for_each(LogStream::begin);
+    }
+
+    fn end(&mut self) {
+        self.output.iter().for_each(LogStream::end);
+    }
+
+    fn last_words(&mut self) -> Option<String> {
+        let [stdout, stderr] = &self.output;
+        stderr.last_words().or_else(|| stdout.last_words())
     }
 }

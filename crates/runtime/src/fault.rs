@@ -12,10 +12,13 @@
 //! any other trap                                             GuestTrap, with the wasm backtrace
 //! ```
 //!
+//! What a guest wrote last before its call ended so is added: often the reason is there alone.
+//!
 //! A guest's own words may be as long as its memory: what is kept of them is bounded, and a cut can be seen.
 
 use std::fmt;
 
+use fnstream_core::error::Fault;
 use fnstream_core::runtime::CallFailure;
 use fnstream_core::{Error, ErrorCode};
 use wasmtime::{Trap, WasmBacktrace};
@@ -61,6 +64,14 @@ pub(crate) fn raise(error: Error) -> wasmtime::Error {
 pub(crate) fn failure(error: &wasmtime::Error, meter: &Meter, lines: &Lines) -> CallFailure {
     let backtrace = error.downcast_ref::<WasmBacktrace>().and_then(|backtrace| backtrace::text(backtrace, lines));
     CallFailure { error: classify(error, meter), record: None, backtrace }
+}
+
+/// The failure of a guest that did not return, with what it wrote last: mostly that is the reason. A fault of the host is told
+/// alone.
+pub(crate) fn with_last_words(failure: CallFailure, words: Option<String>) -> CallFailure {
+    let Some(words) = words.filter(|_| failure.error.code.fault() == Fault::User) else { return failure };
+    let error = Error { message: format!("{}; it last wrote: {words}", failure.error.message), ..failure.error };
+    CallFailure { error, ..failure }
 }
 
 fn classify(error: &wasmtime::Error, meter: &Meter) -> Error {

@@ -4,7 +4,11 @@
 //! Turns what a guest writes to its standard output and error into lines of its function's log.
 //!
 //! A guest decides how much it writes, so lines are bounded, and nothing is allocated before the first byte. A line that
-//! was cut ends with [`CUT`]. How fast lines may come is the business of the [`FunctionLog`].
+//! was cut ends with [`CUT`]. How fast lines may come is the business of the [`FunctionLog`]. A line that is open at the end of a
+//! call is logged then: what a later call writes is not about the same records. The last words of a call are told to those who have
+//! to say why it failed ([`last_words`]).
+
+mod last_words;
 
 use std::borrow::Cow;
 use std::io;
@@ -20,6 +24,7 @@ use parking_lot::Mutex;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use self::last_words::LastWords;
 use crate::sandbox::Machine;
 
 /// The end of a line that was cut.
@@ -36,6 +41,8 @@ pub(crate) struct LineLog {
     line: Vec<u8>,
     /// The line was logged already, cut; the rest up to its end is dropped.
     cut: bool,
+    /// What was written last in this call.
+    last: LastWords,
 }
 
 impl LineLog {
@@ -50,11 +57,32 @@ impl LineLog {
             longest: machine.options.log_line,
             line: Vec::new(),
             cut: false,
+            last: LastWords::default(),
         }
+    }
+
+    /// A call begins: the last words of the one before are not its own.
+    pub(crate) fn begin(&mut self) {
+        self.end();
+        self.last.clear();
+    }
+
+    /// A call ends, and with it the line that is open.
+    pub(crate) fn end(&mut self) {
+        if !self.line.is_empty() {
+            self.emit(false);
+        }
+        self.cut = false;
+    }
+
+    /// What was written last in this call.
+    pub(crate) fn last_words(&mut self) -> Option<String> {
+        self.last.take()
     }
 
     /// Takes bytes; logs the lines that they complete.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
+        self.last.write(bytes);
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             let (text, ends) = match piece.strip_suffix(b"\n") {
                 Some(text) => (text, true),
@@ -89,9 +117,7 @@ impl LineLog {
 
 impl Drop for LineLog {
     fn drop(&mut self) {
-        if !self.line.is_empty() {
-            self.emit(false);
-        }
+        self.end();
     }
 }
 
@@ -102,6 +128,21 @@ pub(crate) struct LogStream(Arc<Mutex<LineLog>>);
 impl LogStream {
     pub(crate) fn new(log: LineLog) -> Self {
         LogStream(Arc::new(Mutex::new(log)))
+    }
+
+    /// See [`LineLog::begin`].
+    pub(crate) fn begin(&self) {
+        self.0.lock().begin();
+    }
+
+    /// See [`LineLog::end`].
+    pub(crate) fn end(&self) {
+        self.0.lock().end();
+    }
+
+    /// See [`LineLog::last_words`].
+    pub(crate) fn last_words(&self) -> Option<String> {
+        self.0.lock().last_words()
     }
 }
 
@@ -181,6 +222,7 @@ mod tests {
             longest: 4,
             line: Vec::new(),
             cut: false,
+            last: LastWords::default(),
         };
         log.write(b"abc");
         log.write(b"def");
@@ -189,5 +231,32 @@ mod tests {
         log.write(b"z\r\n\nunended");
         drop(log);
         assert_eq!(*lines.0.lock(), ["abcd … (line cut)", "xyz", "", "unen … (line cut)"]);
+    }
+
+    #[test]
+    fn a_line_that_is_open_when_a_call_ends_is_not_glued_to_the_next() {
+        let lines = Arc::new(Lines::default());
+        let mut log = LineLog {
+            log: lines.clone(),
+            function: FunctionId(1),
+            name: "f".into(),
+            task: 0,
+            speaker: Speaker::Stdout,
+            longest: 4,
+            line: Vec::new(),
+            cut: false,
+            last: LastWords::default(),
+        };
+        for text in ["a", "b\nc", "longer", "d\n", ""] {
+            log.begin();
+            log.write(text.as_bytes());
+            log.end();
+        }
+        assert_eq!(*lines.0.lock(), ["a", "b", "c", "long … (line cut)", "d"]);
+        log.begin();
+        log.write(b"why");
+        assert_eq!(log.last_words().as_deref(), Some("why"));
+        log.begin();
+        assert_eq!(log.last_words(), None, "they are of that call");
     }
 }

@@ -14,7 +14,7 @@ use fnstream_core::{Error, ErrorCode};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
 use crate::cache::Artifact;
-use crate::fault::failure;
+use crate::fault::{failure, with_last_words};
 use crate::meter::Meter;
 use crate::options::RuntimeOptions;
 use crate::ticker::{TICK, Ticker};
@@ -41,6 +41,12 @@ pub(crate) trait Guest: Send + 'static {
 
     /// A call begins.
     fn begin(&mut self);
+
+    /// The guest does not run any more: a line of its output that is still open ends here.
+    fn end(&mut self);
+
+    /// What the guest has written last in this call.
+    fn last_words(&mut self) -> Option<String>;
 }
 
 /// A store and what guards it.
@@ -103,9 +109,14 @@ impl<T: Guest> Sandbox<T> {
         begin(&mut self.store, timer);
         let ended = run(&mut self.store);
         drop(running);
+        self.store.data_mut().end();
         let answer = match ended {
             Ok(answer) => answer,
-            Err(error) => Err(failure(&error, self.store.data_mut().meter(), &self.machine.artifact.lines)),
+            Err(error) => {
+                let data = self.store.data_mut();
+                let failed = failure(&error, data.meter(), &self.machine.artifact.lines);
+                Err(with_last_words(failed, data.last_words()))
+            }
         };
         self.poisoned = answer.is_err();
         answer

@@ -68,7 +68,18 @@ impl Guest for Stdio {
         &mut self.meter
     }
 
-    fn begin(&mut self) {}
+    fn begin(&mut self) {
+        self.files.log().into_iter().for_each(LineLog::begin);
+    }
+
+    fn end(&mut self) {
+        self.files.log().into_iter().for_each(LineLog::end);
+    }
+
+    fn last_words(&mut self) -> Option<String> {
+        let [stdout, stderr] = self.files.log();
+        stderr.last_words().or_else(|| stdout.last_words())
+    }
 }
 
 /// The variables and folders of the server that a function was granted.

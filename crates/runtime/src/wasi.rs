@@ -69,16 +69,15 @@ pub(crate) fn is_known(import: &str) -> bool {
     import.split_once('@').is_some_and(|(name, version)| version.starts_with("0.2.") && INTERFACES.contains(&name))
 }
 
+/// Standard output and error of one instance.
+pub(crate) fn output(machine: &Machine, spec: &InstanceSpec) -> [LogStream; 2] {
+    [Speaker::Stdout, Speaker::Stderr].map(|speaker| LogStream::new(LineLog::new(machine, spec, speaker)))
+}
+
 /// The environment of one instance; `Err` when a granted folder cannot be opened.
-pub(crate) fn environment(machine: &Machine, spec: &InstanceSpec) -> Result<WasiCtx> {
-    let log = |speaker| LogStream::new(LineLog::new(machine, spec, speaker));
+pub(crate) fn environment([stdout, stderr]: &[LogStream; 2], spec: &InstanceSpec) -> Result<WasiCtx> {
     let mut builder = WasiCtxBuilder::new();
-    builder
-        .stdout(log(Speaker::Stdout))
-        .stderr(log(Speaker::Stderr))
-        .allow_tcp(false)
-        .allow_udp(false)
-        .allow_ip_name_lookup(false);
+    builder.stdout(stdout.clone()).stderr(stderr.clone()).allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
     for (name, value) in &spec.env {
         builder.env(name, value);
     }

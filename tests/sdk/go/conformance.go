@@ -6,11 +6,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log"
 	"math"
 	"os"
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"time"
 
 	fssdk "github.com/functionstream/function-stream/go-sdk"
 )
@@ -143,6 +145,13 @@ func (c *conformance) run(line string) error {
 		os.Exit(1)
 	case "panic":
 		panic(rest)
+	case "fatal":
+		log.Fatal(rest)
+	case "deadlock":
+		<-make(chan int)
+	case "panic-beside":
+		go func() { panic(rest) }()
+		time.Sleep(time.Millisecond)
 	case "garbage":
 		c.garbage = make([]byte, number(rest))
 	case "open":

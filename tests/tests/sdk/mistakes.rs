@@ -49,6 +49,22 @@ fn a_panic_is_told_with_its_stack() {
 }
 
 #[test]
+fn what_go_says_when_it_ends_a_program_is_told() {
+    for (command, code, said) in [
+        ("fatal for a reason", "FS-1405", "for a reason"),
+        ("deadlock", "FS-14", "fatal error: all goroutines are asleep - deadlock!"),
+        ("panic-beside too bad", "FS-14", "panic: too bad"),
+    ] {
+        let mut task = Task::start(artifacts::go_packed(), &BTreeMap::new(), 1).unwrap();
+        let failures = task.send(0, &["field".to_owned(), command.to_owned()]).unwrap();
+        let [(1, failed)] = &failures[..] else { panic!("{failures:?}") };
+        let told = failed.error.to_string();
+        assert!(told.contains("; it last wrote: ") && told.contains(said) && told.contains(code), "{command}: {told}");
+        assert!(failed.error.message.len() < 1_200, "{command}: {} bytes", failed.error.message.len());
+    }
+}
+
+#[test]
 fn calls_after_close_are_refused() {
     let mut task = Task::start(artifacts::go_packed(), &BTreeMap::new(), 1).unwrap();
     task.stop().unwrap();

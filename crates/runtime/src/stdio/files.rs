@@ -207,6 +207,11 @@ impl Files {
         }
     }
 
+    /// Standard output, as far as it is no result, and standard error.
+    pub(super) fn log(&mut self) -> [&mut LineLog; 2] {
+        [&mut self.stdout, &mut self.stderr]
+    }
+
     /// Takes bytes; `Err` with nothing taken when the result would be larger than a record may be.
     pub(super) fn write(&mut self, fd: u32, bytes: &[u8]) -> Result<(), WriteError> {
         match self.open.get(fd as usize).and_then(Option::as_ref).ok_or(errno::BADF)? {

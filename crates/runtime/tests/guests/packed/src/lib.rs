@@ -3,6 +3,7 @@
 
 //! A packed function that obeys commands: the value of each record is one.
 
+use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -47,6 +48,16 @@ impl Function for Obey {
                 println!("{rest}");
                 eprintln!("{rest}");
                 Ok(())
+            }
+            "print-open" => {
+                print!("{rest}");
+                eprint!("{rest}");
+                std::io::stdout().flush()?;
+                Ok(())
+            }
+            "exit-saying" => {
+                eprintln!("{rest}");
+                std::process::exit(1)
             }
             "sleep" => {
                 std::thread::sleep(Duration::from_millis(rest.parse()?));
