@@ -53,6 +53,11 @@ pub struct Watermark {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "1m")]
     pub idle_timeout: Option<Quantity>,
+    /// When all inputs are idle, the watermark of this one counts as this much higher, so that the last window closes without
+    /// another event; needs `idle-timeout`. Events that come later with older timestamps are late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "10s")]
+    pub idle_advance: Option<Quantity>,
     /// An event whose timestamp is further than this ahead of the server's clock does not move the watermark; for `monotonic`
     /// and `bounded`. Without it every timestamp is believed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -111,7 +116,7 @@ impl Watermark {
             })
         };
         let (delay, idle_timeout) = (time("delay", &self.delay), time("idle-timeout", &self.idle_timeout));
-        let max_ahead = time("max-ahead", &self.max_ahead);
+        let (idle_advance, max_ahead) = (time("idle-advance", &self.idle_advance), time("max-ahead", &self.max_ahead));
         let strategy = match self.strategy {
             Strategy::None => WatermarkStrategy::None,
             Strategy::Monotonic => WatermarkStrategy::Monotonic,
@@ -129,7 +134,7 @@ impl Watermark {
             }
             _ => {}
         }
-        spec::Watermark { strategy, idle_timeout, max_ahead }
+        spec::Watermark { strategy, idle_timeout, idle_advance, max_ahead }
     }
 
     /// All of a description.
@@ -160,6 +165,7 @@ impl From<&spec::Watermark> for Watermark {
             strategy,
             delay,
             idle_timeout: watermark.idle_timeout.map(Quantity::duration),
+            idle_advance: watermark.idle_advance.map(Quantity::duration),
             max_ahead: watermark.max_ahead.map(Quantity::duration),
         }
     }
@@ -168,7 +174,12 @@ impl From<&spec::Watermark> for Watermark {
 impl std::fmt::Display for Watermark {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.strategy.as_str())?;
-        let times = [("delay", &self.delay), ("idle-timeout", &self.idle_timeout), ("max-ahead", &self.max_ahead)];
+        let times = [
+            ("delay", &self.delay),
+            ("idle-timeout", &self.idle_timeout),
+            ("idle-advance", &self.idle_advance),
+            ("max-ahead", &self.max_ahead),
+        ];
         for (name, value) in times {
             if let Some(value) = value {
                 write!(f, ", {name}={value}")?;
@@ -197,6 +208,10 @@ mod tests {
             (r#"{"strategy":"none"}"#, "none"),
             (r#"{"strategy":"monotonic","idle-timeout":"1m"}"#, "monotonic, idle-timeout=1m"),
             (r#"{"strategy":"bounded","delay":"5s"}"#, "bounded, delay=5s"),
+            (
+                r#"{"strategy":"monotonic","idle-timeout":"1m","idle-advance":"10s"}"#,
+                "monotonic, idle-timeout=1m, idle-advance=10s",
+            ),
             (r#"{"strategy":"monotonic","max-ahead":"1h"}"#, "monotonic, max-ahead=1h"),
         ] {
             let (watermark, problems) = read(json);

@@ -187,6 +187,12 @@ const WATERMARKS: &[Key] = &[
         "A partition without an event for so long does not hold the others back, until it has one again.",
     ),
     Key::new(
+        "idle-advance",
+        &Kind::Duration,
+        "",
+        "When all inputs are idle, the watermark of this one counts as this much higher: the last window closes without another event. Needs `idle-timeout`.",
+    ),
+    Key::new(
         "max-ahead",
         &Kind::Duration,
         "",

@@ -61,9 +61,16 @@ pub(super) fn watermark(input: &Block, reader: &mut Reader) -> Watermark {
         let problem = Problem::error(block.place_of("max-ahead"), message);
         reader.problems.push(problem.hint("it bounds the timestamps that 'monotonic' and 'bounded' use"));
     }
+    let idle_timeout = block.and_then(|block| block.duration("idle-timeout"));
+    if let (Some(block), None) = (block.filter(|block| block.get("idle-advance").is_some()), idle_timeout) {
+        let problem = Problem::error(block.place_of("idle-advance"), "'idle-advance' is given, but no 'idle-timeout'");
+        reader.problems.push(problem.hint("it says after which time without an event an input is idle"));
+    }
     Watermark {
         strategy,
-        idle_timeout: block.and_then(|block| block.duration("idle-timeout")),
+        idle_timeout,
+        // Without the time it has no meaning, which was just reported.
+        idle_advance: block.filter(|_| idle_timeout.is_some()).and_then(|block| block.duration("idle-advance")),
         // Where nothing uses it, that was just reported.
         max_ahead: block.filter(|_| strategy != WatermarkStrategy::None).and_then(|block| block.duration("max-ahead")),
     }

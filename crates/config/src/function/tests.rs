@@ -43,7 +43,7 @@ input-groups:
       - input-type: log
         topic: b
         schema: bytes
-        watermark: {strategy: bounded, delay: 5s, idle-timeout: 30s, max-ahead: 1h}
+        watermark: {strategy: bounded, delay: 5s, idle-timeout: 30s, idle-advance: 10s, max-ahead: 1h}
   - [{input-type: log, topic: c, watermark: none}]
 outputs:
   - {output-type: log, topic: x}
@@ -87,10 +87,10 @@ schema: bytes
     assert_eq!(spec.outputs, ["x".into(), "y".into()]);
     assert_eq!((spec.selector, spec.replicas), (InputSelector::Priority, 4));
     let watermark = |topic: &str| spec.watermarks.get(&topic.into()).copied();
-    let monotonic = Watermark { strategy: WatermarkStrategy::Monotonic, idle_timeout: None, max_ahead: None };
+    let monotonic = Watermark { strategy: WatermarkStrategy::Monotonic, ..Watermark::default() };
     let bounded = WatermarkStrategy::Bounded { delay: Duration::from_secs(5) };
     let (idle_timeout, max_ahead) = (Some(Duration::from_secs(30)), Some(Duration::from_hours(1)));
-    let bounded = Watermark { strategy: bounded, idle_timeout, max_ahead };
+    let bounded = Watermark { strategy: bounded, idle_timeout, idle_advance: Some(Duration::from_secs(10)), max_ahead };
     assert_eq!((watermark("a"), watermark("b"), watermark("c")), (Some(monotonic), Some(bounded), None));
     let told: Vec<_> = spec.config.iter().map(|(name, text)| format!("{name}={text}")).collect();
     let expected = [

@@ -69,6 +69,10 @@ pub struct Watermark {
     /// when stored.
     #[serde(default, with = "optional_millis", rename = "idle_timeout_ms", skip_serializing_if = "Option::is_none")]
     pub idle_timeout: Option<Duration>,
+    /// When all partitions that take part are idle, this one's watermark counts as this much higher, so that what waits for a time
+    /// soon after the last record need not wait for another one. Milliseconds when stored.
+    #[serde(default, with = "optional_millis", rename = "idle_advance_ms", skip_serializing_if = "Option::is_none")]
+    pub idle_advance: Option<Duration>,
     /// A record whose timestamp is further than this ahead of the clock when it is consumed is processed like any other, but
     /// does not move the watermark. Without it every timestamp is believed. Milliseconds when stored.
     #[serde(default, with = "optional_millis", rename = "max_ahead_ms", skip_serializing_if = "Option::is_none")]
@@ -93,7 +97,7 @@ pub enum WatermarkStrategy {
 }
 
 impl Watermark {
-    /// The longest delay and idle time, and the most that timestamps may be ahead.
+    /// The longest delay and idle time, and the most that timestamps may be ahead or an idle partition may advance.
     pub const MOST: Duration = Duration::from_hours(24 * 366);
 
     pub(super) fn check(&self, topic: &Topic, problems: &mut Vec<SpecProblem>) {
@@ -107,6 +111,18 @@ impl Watermark {
             && (idle.is_zero() || idle > Self::MOST)
         {
             found(format!("the idle time of '{topic}' is {idle:?}, not 1ms to 366 days"));
+        }
+        if let Some(advance) = self.idle_advance {
+            if advance.is_zero() || advance > Self::MOST {
+                found(format!(
+                    "the watermark of '{topic}' advances by {advance:?} when it is idle, not by 1ms to 366 days"
+                ));
+            }
+            if self.idle_timeout.is_none() {
+                found(format!(
+                    "the watermark of '{topic}' has an idle-advance, but no idle-timeout after which it is idle"
+                ));
+            }
         }
         if let Some(ahead) = self.max_ahead {
             if ahead.is_zero() || ahead > Self::MOST {

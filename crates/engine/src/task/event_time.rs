@@ -209,11 +209,15 @@ impl EventTime {
     fn find_rise(&self) -> Option<Rise> {
         let taking_part = || self.inputs.iter().filter(|input| input.takes_part());
         let active = taking_part().filter(|input| !input.idle).min_by_key(|input| input.watermark());
-        // When all of them are idle nothing is held back any more.
-        let holding = active.or_else(|| taking_part().max_by_key(|input| input.watermark()))?;
-        let watermark = holding.watermark()?;
+        // When all of them are idle nothing is held back any more, and each may count for more than it has seen.
+        let (group, watermark) = match active {
+            Some(input) => (input.group, input.watermark()?),
+            None => taking_part()
+                .filter_map(|input| Some((input.group, input.watermark_at_rest()?)))
+                .max_by_key(|(_, watermark)| *watermark)?,
+        };
         let rises = self.told.is_none_or(|told| watermark > told);
-        rises.then_some(Rise { group: holding.group, watermark })
+        rises.then_some(Rise { group, watermark })
     }
 
     /// Whether timers were fired for a watermark that the function was not told yet.
@@ -241,6 +245,12 @@ impl InputTime {
 
     fn idle_at(&self) -> Option<Duration> {
         self.takes_part().then_some(self.rule.idle_timeout?).map(|timeout| self.active + timeout)
+    }
+
+    /// The watermark when all partitions are idle.
+    fn watermark_at_rest(&self) -> Option<u64> {
+        let advance = self.rule.idle_advance.map_or(0, |advance| u64::try_from(millis(advance)).unwrap_or(0));
+        self.watermark().map(|watermark| watermark.saturating_add(advance))
     }
 
     fn watermark(&self) -> Option<u64> {

@@ -82,7 +82,8 @@ fn circling(domain: TimeDomain, next: Next, fired: &Arc<AtomicU64>) -> Arc<Nativ
 }
 
 fn monotonic() -> FunctionSpec {
-    let rule = Watermark { strategy: WatermarkStrategy::Monotonic, idle_timeout: None, max_ahead: None };
+    let rule =
+        Watermark { strategy: WatermarkStrategy::Monotonic, idle_timeout: None, idle_advance: None, max_ahead: None };
     FunctionSpec { watermarks: [("in0".into(), rule)].into(), ..groups(1, InputSelector::RoundRobin) }
 }
 

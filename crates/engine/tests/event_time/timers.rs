@@ -25,6 +25,7 @@ fn timed() -> FunctionSpec {
     let bounded = |idle_timeout| Watermark {
         strategy: WatermarkStrategy::Bounded { delay: Duration::from_millis(10) },
         idle_timeout,
+        idle_advance: None,
         max_ahead: None,
     };
     let watermarks = [("in0".into(), bounded(None)), ("in1".into(), bounded(Some(Duration::from_secs(1))))].into();
@@ -98,6 +99,63 @@ fn an_idle_input_lets_the_watermark_go_on_without_any_record() {
     world.wait(Duration::from_secs(5));
     assert_eq!(world.outputs(), ["watermark 50 by 0"]);
     assert_eq!(world.broker.progress(TaskId::new(ID, 0)).time, progress.time);
+}
+
+#[test]
+fn the_last_window_closes_when_all_inputs_are_idle_if_that_was_asked_for() {
+    for advance in [None, Some(Duration::from_millis(30))] {
+        let mut spec = timed();
+        for rule in spec.watermarks.values_mut() {
+            rule.idle_timeout = Some(Duration::from_secs(1));
+            rule.idle_advance = advance;
+        }
+        let mut world = World::new(spec);
+        world.start(timing(TimeDomain::Event, &Arc::default()));
+        world.produce("in1", "a", 40);
+        world.produce("in0", "window", 70);
+        world.produce("in0", "next", 81);
+        world.settle();
+        world.wait(Duration::from_millis(999));
+        let before: Vec<String> = vec!["watermark 30 by 1".into()];
+        assert_eq!(world.outputs(), before);
+        world.wait(Duration::from_millis(1));
+        // 81 less the delay of 10, and with the advance.
+        let rest = match advance {
+            None => vec!["a at 40", "window at 70", "watermark 71 by 0"],
+            Some(_) => vec!["a at 40", "window at 70", "next at 81", "watermark 101 by 0"],
+        };
+        assert_eq!(world.outputs()[1..], rest[..], "{advance:?}");
+        // Once, however long it lasts, and also in another life.
+        world.wait(Duration::from_hours(1));
+        world.start(timing(TimeDomain::Event, &Arc::default()));
+        world.wait(Duration::from_hours(1));
+        assert_eq!(world.outputs()[1..], rest[..], "{advance:?}");
+        // With further records it goes on from there.
+        for topic in ["in0", "in1"] {
+            world.produce(topic, "later", 150);
+        }
+        world.settle();
+        assert_eq!(world.outputs().last().unwrap(), "watermark 140 by 0");
+    }
+}
+
+#[test]
+fn an_input_that_is_idle_alone_does_not_advance() {
+    let mut spec = timed();
+    for rule in spec.watermarks.values_mut() {
+        rule.idle_timeout = Some(Duration::from_secs(1));
+        rule.idle_advance = Some(Duration::from_hours(1));
+    }
+    let mut world = World::new(spec);
+    world.start(timing(TimeDomain::Event, &Arc::default()));
+    world.produce("in1", "a", 40);
+    world.produce("in0", "b", 70);
+    world.settle();
+    world.wait(Duration::from_millis(600));
+    world.produce("in0", "c", 80);
+    world.settle();
+    world.wait(Duration::from_millis(600));
+    assert_eq!(world.outputs(), ["watermark 30 by 1", "a at 40", "b at 70", "watermark 70 by 0"]);
 }
 
 #[test]

@@ -104,6 +104,7 @@ fn watermark() -> Watermark {
     Watermark {
         strategy: WatermarkStrategy::Bounded { delay: Duration::from_millis(100) },
         idle_timeout: Some(Duration::from_secs(5)),
+        idle_advance: None,
         max_ahead: None,
     }
 }

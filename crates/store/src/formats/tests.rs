@@ -161,6 +161,7 @@ fn revisions_of_version_1() {
                     Watermark {
                         strategy: WatermarkStrategy::Bounded { delay: ms(11) },
                         idle_timeout: Some(ms(12)),
+                        idle_advance: None,
                         max_ahead: Some(ms(13)),
                     },
                 ),

@@ -24,6 +24,7 @@ fn bounded(delay_ms: u64, idle_ms: Option<u64>) -> Watermark {
     Watermark {
         strategy: WatermarkStrategy::Bounded { delay: Duration::from_millis(delay_ms) },
         idle_timeout: idle_ms.map(Duration::from_millis),
+        idle_advance: None,
         max_ahead: None,
     }
 }
