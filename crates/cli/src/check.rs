@@ -6,6 +6,8 @@
 use std::path::PathBuf;
 
 use fnstream_store::{Area, Repaired, Report};
+use rustix::fs::Mode;
+use rustix::process::umask;
 
 use crate::failure::{Failure, Result};
 use crate::{output, settings};
@@ -30,6 +32,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result {
     let folder = settings::data_dir(args.config.clone(), args.data_dir.clone())?;
+    // What a repair makes is nobody else's.
+    umask(Mode::from_raw_mode(0o077));
     let repaired = if args.repair { fnstream_store::repair(&folder)? } else { None };
     let report = match &repaired {
         Some(repaired) => repaired.after.clone(),

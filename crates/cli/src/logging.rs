@@ -15,19 +15,19 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::failure::{Failure, Result};
 
-use self::file::LogFile;
+pub(crate) use self::file::LogFile;
 use self::json::Json;
 
-/// Begins to log.
-pub(crate) fn init(settings: &LoggingSettings) -> Result {
+/// Begins to log; answers the file, if it goes to one.
+pub(crate) fn init(settings: &LoggingSettings) -> Result<Option<LogFile>> {
     match &settings.file {
-        None => begin(settings, std::io::stderr, std::io::stderr().is_terminal()),
+        None => begin(settings, std::io::stderr, std::io::stderr().is_terminal()).map(|()| None),
         Some(path) => {
             let file = LogFile::open(path, settings.max_file_bytes, settings.max_files).map_err(|error| {
                 let message = format!("the log file '{}' cannot be written: {error}", path.display());
                 Failure::new(ErrorCode::InvalidConfig, message)
             })?;
-            begin(settings, file, false)
+            begin(settings, file.clone(), false).map(|()| Some(file))
         }
     }
 }

@@ -18,6 +18,7 @@ mod check;
 mod client;
 mod config;
 mod failure;
+mod interrupt;
 mod logging;
 mod openapi;
 mod output;

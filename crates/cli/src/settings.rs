@@ -16,6 +16,7 @@ use fnstream_api::units::{parse_duration, parse_size};
 use fnstream_config::server::{
     DurabilitySetting, Effective, Flag, GRPC_LISTEN, ServerSettings, Sources, server_config,
 };
+use fnstream_core::dir::Access;
 use fnstream_core::{Error, ErrorCode};
 use fnstream_runtime::Compiling;
 use fnstream_server::{Durability, Retention, ServerConfig};
@@ -191,6 +192,7 @@ pub(crate) fn server(settings: &ServerSettings) -> ServerConfig {
     let mut config = ServerConfig::new(&settings.data_dir);
     config.listen.clone_from(&settings.rest_listen);
     config.grpc_listen.clone_from(&settings.grpc_listen);
+    config.access = if settings.group_reads { Access::Group } else { Access::Owner };
     config.durability = match settings.durability {
         DurabilitySetting::Sync => Durability::Sync,
         DurabilitySetting::Group => Durability::Group,
@@ -222,7 +224,7 @@ mod tests {
         let text = "
 service: {port: 9090, workers: 3}
 rest: {listen: ':7400', max_produce_size: 1MiB, max_artifact_size: 2MiB}
-state_storage: {base_dir: /srv/fs, durability: sync, dirty_keys: 12}
+state_storage: {base_dir: /srv/fs, access: group, durability: sync, dirty_keys: 12}
 retention: {max_age: 7d, max_bytes: 10GiB}
 allow: {archive_dirs: [/a], files_dirs: [/c]}
 wasm: {cache_dir: /cache, max_cache_size: 1GiB, max_compile_time: 90s}
@@ -239,10 +241,11 @@ wasm: {cache_dir: /cache, max_cache_size: 1GiB, max_compile_time: 90s}
         assert_eq!((config.archive_dirs, config.files_dirs), (vec![PathBuf::from("/a")], vec![PathBuf::from("/c")]));
         assert_eq!((config.cache_dir, config.cache_bytes), (Some(PathBuf::from("/cache")), 1 << 30));
         assert_eq!(config.compiling, Compiling::in_children(Duration::from_secs(90)));
+        assert_eq!(config.access, Access::Group);
         let config = |text: &str| server(&parse_server_config(text.as_bytes()).unwrap().0);
         assert_eq!(config("wasm: {enable_cache: false}").cache_dir, None);
         assert_eq!(config("service: {worker_multiplier: 2}").workers.map(|workers| workers % 2), Some(0));
         assert_eq!(config("service: {grpc: false}").grpc_listen, None);
-        assert_eq!(config("").workers, None);
+        assert_eq!((config("").workers, config("").access), (None, Access::Owner));
     }
 }

@@ -5,10 +5,14 @@
 
 use std::time::Duration;
 
-use fnstream_server::{Server, Signals};
+use fnstream_core::dir::Access;
+use fnstream_server::{Server, ServerConfig, Signals};
+use rustix::fs::Mode;
+use rustix::process::umask;
 
 use crate::failure::{Failure, Result};
-use crate::{logging, settings};
+use crate::logging::{self, LogFile};
+use crate::settings;
 
 /// Run a server with a log of its own: needs no other service.
 #[derive(clap::Args)]
@@ -19,7 +23,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result {
     let loaded = settings::load(&args.settings)?;
-    logging::init(&loaded.settings.logging)?;
+    let log = logging::init(&loaded.settings.logging)?;
     if let Some(file) = &loaded.file {
         tracing::info!(file = %file.display(), "configuration read");
     }
@@ -27,13 +31,23 @@ pub(crate) fn run(args: &Args) -> Result {
         tracing::warn!("{note}");
     }
     let config = settings::server(&loaded.settings);
+    keep_private(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ran = runtime.block_on(async {
         let signals = Signals::register()?;
-        let server = Server::start(config).await?;
-        server.run_until_signal(signals).await.map_err(Failure::from)
+        let reopen = || log.as_ref().map_or((), LogFile::reopen);
+        Server::run(config, signals, reopen).await.map_err(Failure::from)
     });
     // A blocking call that hangs, on a disk that does not answer, must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(5));
     ran
+}
+
+/// Lets whatever this process makes from now on, also by libraries that know no rights, be made for those alone who may read
+/// the data folder. The log is open already.
+fn keep_private(config: &ServerConfig) {
+    umask(Mode::from_raw_mode(match config.access {
+        Access::Owner => 0o077,
+        Access::Group => 0o027,
+    }));
 }

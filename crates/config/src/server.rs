@@ -66,6 +66,8 @@ pub struct ServerSettings {
     pub logging: LoggingSettings,
     /// The folder for everything that is kept.
     pub data_dir: PathBuf,
+    /// Whether the group of the folder may read it.
+    pub group_reads: bool,
     /// The point at which something counts as durable.
     pub durability: DurabilitySetting,
     /// Keys of committed state that a task keeps in memory, if a number was given.

@@ -6,12 +6,20 @@
 //! ```text
 //! <dir>/<sha-256 of the artifact>-<engine>.cwasm    machine code, mapped into memory when used
 //! <dir>/<sha-256 of the artifact>-<engine>.wasm     the artifact itself, if it has tables that backtraces need
-//! <dir>/<sha-256 of the artifact>-<engine>.sum      kind and SHA-256 of the code; its time is that of the last use
+//! <dir>/<sha-256 of the artifact>-<engine>.sum      kind and SHA-256 of the code, and a code of both and the file's name with
+//!                                                   the folder's key; its time is that of the last use
+//! <dir>/KEY                                         the key
 //! ```
 //!
 //! `<engine>` stands for the version of wasmtime, its settings and the processor: another engine's files are not even
-//! looked at. Machine code is never trusted for its name: whoever can write both files can run anything, which is why the
-//! folder must belong to the servers alone.
+//! looked at.
+//!
+//! # Trust
+//!
+//! Who has machine code run can do what the server can. So code is used only if a server of the same user has put it there,
+//! for that very artifact: its sum is signed with the folder's [key](key::Key). Files that were swapped, copied from another
+//! folder or made by somebody else are compiled anew. That holds as long as nobody else can change files between the check and
+//! the use, so a folder that others may write to is not used at all.
 //!
 //! # Several processes, and crashes
 //!
@@ -48,9 +56,10 @@ use crate::lines::{Kept, Lines, Shelf, has_tables};
 use crate::options::RuntimeOptions;
 
 mod entry;
+mod key;
 mod prune;
 
-use entry::{Entry, Folder, Found};
+use entry::{ARTIFACT, CODE, Entry, Folder, Found};
 
 /// Compiled code.
 pub(crate) enum Code {
@@ -106,45 +115,60 @@ impl CodeCache {
             let (kind, code) = self.compiler.compile(engine, artifact)?;
             return self.in_memory(engine, digest, artifact, kind, &code);
         };
-        let entry = Entry::new(dir, digest, &self.engine);
-        if let Some(loaded) = self.stored(engine, digest, &entry) {
+        let entry = Entry::new(digest, &self.engine);
+        if let Some(loaded) = self.stored(engine, digest, dir, &entry) {
             return Ok(loaded);
         }
         let (kind, code) = self.compiler.compile(engine, artifact)?;
         // From the file, so that the pages are shared with the file cache and can be dropped under pressure.
-        let loaded = self.store(dir, &entry, artifact, kind, &code).map_err(internal_io).and_then(|in_use| {
+        let stored = self.store(dir, &entry, artifact, kind, &code).map_err(internal_io);
+        let loaded = stored.and_then(|(folder, in_use)| {
             let found = Found { kind, in_use };
-            self.use_stored(engine, digest, &entry, found)
+            self.use_stored(engine, digest, &folder, &entry, found)
         });
         self.prune();
         loaded.or_else(|error| {
-            tracing::warn!(path = %entry.code.display(), %error, "compiled code cannot be kept, the next start compiles again");
+            tracing::warn!(path = %dir.display(), artifact = digest, %error, "compiled code cannot be kept, the next start compiles again");
             self.in_memory(engine, digest, artifact, kind, &code)
         })
     }
 
     /// Finds the artifact in the folder, if it can be used.
-    fn stored(&self, engine: &Engine, digest: &str, entry: &Entry) -> Option<Loaded> {
+    fn stored(&self, engine: &Engine, digest: &str, dir: &Path, entry: &Entry) -> Option<Loaded> {
         let warn = |reason: &dyn std::fmt::Display| {
-            tracing::warn!(path = %entry.code.display(), %reason, "compiled code cannot be used, compiling again");
+            tracing::warn!(path = %dir.display(), artifact = digest, %reason, "compiled code cannot be used, compiling again");
         };
-        let found = entry.find().map_err(|reason| warn(&reason)).ok()??;
-        entry.used();
+        let folder = match Folder::open(dir) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
+            folder => folder.map_err(|error| warn(&error)).ok()?,
+        };
+        let found = entry.find(&folder).map_err(|reason| warn(&reason)).ok()??;
+        entry.used(&folder);
         // Code of this very engine that it will not take back is as good as damaged.
-        self.use_stored(engine, digest, entry, found).map_err(|error| warn(&error)).ok()
+        self.use_stored(engine, digest, &folder, entry, found).map_err(|error| warn(&error)).ok()
     }
 
-    fn use_stored(&self, engine: &Engine, digest: &str, entry: &Entry, found: Found) -> Result<Loaded> {
-        let code = from_file(engine, found.kind, &entry.code)?;
-        let tables = if entry.artifact.exists() { Kept::File(entry.artifact.clone()) } else { Kept::Nowhere };
+    fn use_stored(
+        &self,
+        engine: &Engine,
+        digest: &str,
+        folder: &Folder,
+        entry: &Entry,
+        found: Found,
+    ) -> Result<Loaded> {
+        let path = |extension| folder.dir().path().join(entry.name(extension));
+        let code = from_file(engine, found.kind, &path(CODE))?;
+        let tables = folder.dir().has(entry.name(ARTIFACT)).map_err(internal_io)?;
+        let tables = if tables { Kept::File(path(ARTIFACT)) } else { Kept::Nowhere };
         Ok(self.loaded(digest, found.kind, code, tables, Some(found.in_use)))
     }
 
     /// Gives the lock of what is in the folder then.
-    fn store(&self, dir: &Path, entry: &Entry, artifact: &[u8], kind: Kind, code: &[u8]) -> io::Result<File> {
+    fn store(&self, dir: &Path, entry: &Entry, artifact: &[u8], kind: Kind, code: &[u8]) -> io::Result<(Folder, File)> {
         let folder = Folder::make(dir)?;
         let tables = has_tables(artifact).then_some(artifact);
-        entry.put(&folder, tables, kind, code)
+        let in_use = entry.put(&folder, tables, kind, code)?;
+        Ok((folder, in_use))
     }
 
     fn in_memory(&self, engine: &Engine, digest: &str, artifact: &[u8], kind: Kind, code: &[u8]) -> Result<Loaded> {
@@ -192,7 +216,8 @@ fn hex(bytes: &[u8]) -> String {
 
 fn from_file(engine: &Engine, kind: Kind, path: &Path) -> Result<Code> {
     // SAFETY: the bytes are what this or another process of ours got from wasmtime for the same engine: the caller has just
-    // compared the file with its SHA-256, and holds its lock. The folder is the servers' own, see the top of this module.
+    // compared the file with its sum, which is signed with the folder's key, and holds its lock. Nobody else may write to the
+    // folder, see the top of this module.
     let code = unsafe {
         match kind {
             Kind::Packed | Kind::Processor => Component::deserialize_file(engine, path).map(Code::Component),

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fnstream_core::dir::Access;
 use fnstream_core::topics::Retention;
 use fnstream_runtime::{Compiling, RuntimeOptions};
 use fnstream_store::Durability;
@@ -19,6 +20,9 @@ pub struct ServerConfig {
     pub grpc_listen: Option<String>,
     /// Where everything is kept.
     pub data_dir: PathBuf,
+    /// Who may read it, beside the user that the process runs as. What the process makes with RocksDB has the rights that its
+    /// umask leaves.
+    pub access: Access,
     /// When an event or a commit counts as durable.
     pub durability: Durability,
     /// Threads that run functions; one per core when it is not set.
@@ -64,6 +68,7 @@ impl ServerConfig {
             cache_bytes: RuntimeOptions::CACHE_BYTES,
             compiling: Compiling::default(),
             data_dir,
+            access: Access::default(),
             durability: Durability::default(),
             workers: None,
             state_dirty_keys: None,

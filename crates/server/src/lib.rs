@@ -43,4 +43,4 @@ pub use fnstream_core::topics::Retention;
 pub use fnstream_store::Durability;
 pub use rest::openapi_yaml;
 pub use server::Server;
-pub use signals::Signals;
+pub use signals::{Asked, Signals};

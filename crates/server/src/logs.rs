@@ -21,7 +21,6 @@ mod segments;
 mod writer;
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -29,6 +28,7 @@ use std::time::Duration;
 
 use fnstream_api::LogPage;
 use fnstream_core::clock::Clock;
+use fnstream_core::dir::{Dir, strange_file};
 use fnstream_core::epoch::FunctionId;
 use fnstream_core::error::internal;
 use fnstream_core::function_log::{FunctionLog, LogLine, Speaker};
@@ -43,7 +43,8 @@ use self::writer::{Queue, Work, Writer};
 
 /// The logs of all functions.
 pub(crate) struct FunctionLogs {
-    root: PathBuf,
+    /// The data folder, which the logs' is in.
+    data: Arc<Dir>,
     clock: Arc<dyn Clock>,
     table: Mutex<Table>,
     queue: Arc<Queue>,
@@ -93,18 +94,18 @@ struct Written<'a> {
 }
 
 impl FunctionLogs {
-    /// Keeps the logs in a folder, which is made with the first line. Logs of other functions than those are removed: their
+    /// Keeps the logs in the folder `logs` of the data folder, which is made with the first line. Logs of other functions than those are removed: their
     /// deletion was cut off.
-    pub(crate) fn open(root: PathBuf, clock: Arc<dyn Clock>, functions: HashSet<String>) -> Result<Arc<Self>> {
+    pub(crate) fn open(data: Arc<Dir>, clock: Arc<dyn Clock>, functions: HashSet<String>) -> Result<Arc<Self>> {
         let queue = Arc::new(Queue::default());
         queue.push(Work::Retain(functions));
-        let (taken, writer) = (queue.clone(), Writer { root: root.clone(), segments: HashMap::new(), failing: false });
+        let (taken, writer) = (queue.clone(), Writer { data: data.clone(), segments: HashMap::new(), failing: false });
         let thread = std::thread::Builder::new()
             .name("function-logs".to_owned())
             .spawn(move || writer.run(&taken))
             .map_err(|e| internal(format!("cannot start a thread: {e}")))?;
         Ok(Arc::new(FunctionLogs {
-            root,
+            data,
             clock,
             table: Mutex::default(),
             queue,
@@ -127,10 +128,18 @@ impl FunctionLogs {
         self.queue.push(Work::Flush(done));
         // When the thread has ended there is nothing left to wait for.
         let _ = flushed.await;
-        let folder = self.root.join(name);
-        let page = tokio::task::spawn_blocking(move || segments::read(&folder, reading)).await;
+        let (data, function) = (self.data.clone(), name.to_owned());
+        let page = tokio::task::spawn_blocking(move || segments::read(&data, &function, reading)).await;
         let page = page.map_err(|e| internal(format!("reading a log ended abnormally: {e}")))?;
-        page.map_err(|e| Error::new(ErrorCode::Storage, format!("the log of '{name}' cannot be read: {e}")))
+        page.map_err(|e| {
+            let code = strange_file(&e).map_or(ErrorCode::Storage, |strange| strange.code);
+            Error::new(code, format!("the log of '{name}' cannot be read: {e}"))
+        })
+    }
+
+    /// Looks for the files anew before the next lines: somebody may have moved them.
+    pub(crate) fn reopen(&self) {
+        self.queue.push(Work::Reopen);
     }
 
     /// Lets somebody wait for lines that are not written yet; it ends when the function is deleted.

@@ -11,10 +11,12 @@
 //! Nothing has to be closed for the data's sake: a process that is killed finds all that it acknowledged.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fnstream_core::clock::{Clock, SystemClock};
+use fnstream_core::dir::Dir;
 use fnstream_core::error::internal;
 use fnstream_core::peers::Alone;
 use fnstream_core::{Error, ErrorCode, Result};
@@ -27,7 +29,7 @@ use tokio::task::JoinHandle;
 
 use crate::app::{App, Parts};
 use crate::logs::FunctionLogs;
-use crate::{ServerConfig, Signals, grpc, rest};
+use crate::{Asked, ServerConfig, Signals, grpc, rest};
 
 /// What a record may have beside the body of its request: key, headers, bookkeeping.
 const RECORD_OVERHEAD: usize = 64 << 10;
@@ -81,12 +83,43 @@ impl Server {
         self.grpc_address
     }
 
-    /// Serves until a signal comes, then ends orderly; a second signal ends the process at once.
-    pub async fn run_until_signal(self, mut signals: Signals) -> Result<()> {
-        let name = signals.next().await;
+    /// Starts a server, and serves until a signal asks for an end. Then it ends orderly; a second signal ends the process at
+    /// once. `reopen` opens the log of the process itself anew.
+    pub async fn run(config: ServerConfig, mut signals: Signals, reopen: impl Fn()) -> Result<()> {
+        let mut starting = pin!(Server::start(config));
+        let (server, name) = loop {
+            tokio::select! {
+                started = &mut starting => break (started?, None),
+                asked = signals.next() => match asked {
+                    Asked::Reopen => reopen(),
+                    Asked::End(name) => {
+                        tracing::info!(signal = name, "shutting down as soon as it has started");
+                        break (starting.await?, Some(name));
+                    }
+                },
+            }
+        };
+        let name = match name {
+            Some(name) => name,
+            None => server.asked_to_end(&mut signals, reopen).await,
+        };
         tracing::info!(signal = name, "shutting down");
         signals.exit_at_next();
-        self.shutdown().await
+        server.shutdown().await
+    }
+
+    /// Waits for the signal that asks for an end; answers its name.
+    async fn asked_to_end(&self, signals: &mut Signals, reopen: impl Fn()) -> String {
+        loop {
+            match signals.next().await {
+                Asked::End(name) => return name,
+                Asked::Reopen => {
+                    reopen();
+                    self.kept.logs.reopen();
+                    tracing::info!(signal = "SIGHUP", "log files are opened anew");
+                }
+            }
+        }
     }
 
     /// Ends orderly.
@@ -137,13 +170,17 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept)> {
         &config.data_dir,
         StoreOptions {
             durability: config.durability,
+            access: config.access,
             max_record_bytes: config.max_produce_bytes.saturating_add(RECORD_OVERHEAD),
             clock: clock.clone(),
             ..StoreOptions::default()
         },
     )?;
     let functions = store.metadata().list()?.into_iter().map(|entry| entry.spec.name).collect();
-    let logs = FunctionLogs::open(config.data_dir.join("logs"), clock.clone(), functions)?;
+    let data = Dir::open(&config.data_dir, config.access);
+    let data = data.map_err(|e| Error::new(ErrorCode::Storage, format!("cannot open the data folder: {e}")))?;
+    let data = Arc::new(data);
+    let logs = FunctionLogs::open(data.clone(), clock.clone(), functions)?;
     let runtime = WasmRuntime::new(
         config.cache_dir.clone(),
         RuntimeOptions {
@@ -181,6 +218,7 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept)> {
         engine: engine.clone(),
         runtime: Arc::new(runtime),
         logs: logs.clone(),
+        data,
         clock,
     };
     Ok((parts.assemble(handle), Kept { engine, store, logs }))

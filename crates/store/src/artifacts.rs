@@ -13,17 +13,16 @@
 mod spool;
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fnstream_core::artifacts::{Artifacts, InUse, Pin, digest};
+use fnstream_core::dir::Dir;
 use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::{Mutex, RwLock};
 
-use crate::dir::{sync_dir, write_durably};
+use crate::dir::write_durably;
 use crate::error::file;
 pub use spool::Spool;
 
@@ -33,7 +32,7 @@ const TMP_SUFFIX: &str = ".tmp";
 /// The artifacts of a data folder.
 #[derive(Debug)]
 pub(crate) struct Folder {
-    folder: PathBuf,
+    folder: Dir,
     /// Two uploads of the same bytes at once need two temporary files.
     next_tmp: AtomicU64,
     gate: RwLock<()>,
@@ -86,7 +85,7 @@ impl Artifacts for StoreArtifacts {
 
 impl Folder {
     /// The folder as it is.
-    pub(crate) fn at(folder: PathBuf) -> Self {
+    pub(crate) fn at(folder: Dir) -> Self {
         Folder { folder, next_tmp: AtomicU64::new(0), gate: RwLock::new(()), pins: Arc::default() }
     }
 
@@ -99,8 +98,7 @@ impl Folder {
     }
 
     /// Opens the folder and removes what crashes left.
-    pub(crate) fn open(folder: PathBuf) -> Result<Self> {
-        fs::create_dir_all(&folder).map_err(|e| file("cannot make", &folder, &e))?;
+    pub(crate) fn open(folder: Dir) -> Result<Self> {
         let artifacts = Folder::at(folder);
         for name in artifacts.names()? {
             if name.ends_with(TMP_SUFFIX) {
@@ -129,13 +127,13 @@ impl Folder {
 
     /// The bytes of an artifact.
     pub(crate) fn get(&self, digest: &str) -> Result<Vec<u8>> {
-        let path = self.path(digest)?;
-        let bytes = match fs::read(&path) {
+        let name = name_of(digest)?;
+        let bytes = match self.folder.read(&name) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 return Err(Error::new(ErrorCode::ArtifactNotFound, format!("artifact {digest} is not stored")));
             }
-            Err(e) => return Err(file("cannot read", &path, &e)),
+            Err(e) => return Err(file("cannot read", &self.folder.path().join(name), &e)),
         };
         if fnstream_core::artifacts::digest(&bytes) != digest {
             return Err(Error::new(
@@ -156,33 +154,29 @@ impl Folder {
             }
         }
         if removed > 0 {
-            sync_dir(&self.folder)?;
+            self.folder.sync().map_err(|e| file("cannot sync", self.folder.path(), &e))?;
         }
         Ok(removed)
     }
 
-    /// The only way from a digest to a path: what is not 64 hexadecimal digits never becomes one.
-    fn path(&self, digest: &str) -> Result<PathBuf> {
-        if !is_digest(digest) {
-            return Err(Error::new(
-                ErrorCode::InvalidRequest,
-                "an artifact is named by 64 lowercase hexadecimal digits, the sha-256 of its bytes",
-            ));
-        }
-        Ok(self.folder.join(format!("{digest}{SUFFIX}")))
-    }
-
     fn names(&self) -> Result<Vec<String>> {
-        let fail = |e: io::Error| file("cannot list", &self.folder, &e);
-        let entries = fs::read_dir(&self.folder).map_err(fail)?;
-        let names: io::Result<Vec<_>> = entries.map(|entry| entry.map(|e| e.file_name())).collect();
-        Ok(names.map_err(fail)?.into_iter().filter_map(|name| name.into_string().ok()).collect())
+        self.folder.names().map_err(|e| file("cannot list", self.folder.path(), &e))
     }
 
     fn remove(&self, name: &str) -> Result<()> {
-        let path = self.folder.join(name);
-        fs::remove_file(&path).map_err(|e| file("cannot remove", &path, &e))
+        self.folder.remove(name).map_err(|e| file("cannot remove", &self.folder.path().join(name), &e))
     }
+}
+
+/// The only way from a digest to the name of a file: what is not 64 hexadecimal digits never becomes one.
+fn name_of(digest: &str) -> Result<String> {
+    if !is_digest(digest) {
+        return Err(Error::new(
+            ErrorCode::InvalidRequest,
+            "an artifact is named by 64 lowercase hexadecimal digits, the sha-256 of its bytes",
+        ));
+    }
+    Ok(format!("{digest}{SUFFIX}"))
 }
 
 fn is_digest(text: &str) -> bool {

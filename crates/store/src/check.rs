@@ -15,6 +15,7 @@ mod contents;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use fnstream_core::dir::How;
 use fnstream_core::{Error, ErrorCode, Result};
 use rocksdb::DB;
 use serde::Serialize;
@@ -130,7 +131,7 @@ pub fn repair(root: &Path) -> Result<Option<Repaired>> {
         return Ok(None);
     }
     let kept = keep_logs(&dir)?;
-    opening::cut(dir.root(), &dir.db(), &small())?;
+    opening::cut(&dir, &small())?;
     let after = examine(&dir)?;
     Ok(Some(Repaired { before, after, kept }))
 }
@@ -138,7 +139,7 @@ pub fn repair(root: &Path) -> Result<Option<Repaired>> {
 fn examine(dir: &DataDir) -> Result<Report> {
     let mut report = Report::default();
     let artifacts = check_artifacts(dir, &mut report)?;
-    let files = match opening::find(dir.root(), &dir.db()) {
+    let files = match opening::find(dir) {
         Ok(Found::Nothing) => return Ok(report),
         Ok(Found::Database(files)) => files,
         Err(e) if e.code == ErrorCode::DataCorrupt => {
@@ -165,10 +166,9 @@ fn examine(dir: &DataDir) -> Result<Report> {
 
 /// The digests of the artifacts, damaged ones too.
 fn check_artifacts(dir: &DataDir, report: &mut Report) -> Result<Vec<String>> {
-    if !dir.artifacts().exists() {
+    let Some(folder) = dir.artifacts()?.map(Folder::at) else {
         return Ok(Vec::new());
-    }
-    let folder = Folder::at(dir.artifacts());
+    };
     let digests = folder.digests()?;
     for digest in &digests {
         if let Err(e) = folder.get(digest) {
@@ -181,19 +181,23 @@ fn check_artifacts(dir: &DataDir, report: &mut Report) -> Result<Vec<String>> {
 
 /// Copies the logs, and the note of how far they should reach, to a new folder within the data folder.
 fn keep_logs(dir: &DataDir) -> Result<PathBuf> {
-    let kept = (1..).map(|number| dir.root().join(format!("damaged-{number}"))).find(|path| !path.exists());
-    let kept = kept.unwrap_or_else(|| dir.root().join("damaged"));
-    fs::create_dir(&kept).map_err(|e| file("cannot make", &kept, &e))?;
+    let root = dir.root();
+    let name = (1..).map(|number| format!("damaged-{number}")).find(|name| !root.has(name).unwrap_or(false));
+    let name = name.unwrap_or_else(|| "damaged".to_owned());
+    let kept = root.make_sub(&name).map_err(|e| file("cannot make", &root.path().join(&name), &e))?;
     let logs = opening::logs(&dir.db())?;
-    for from in logs.into_iter().chain([dir.root().join("REACH")]).filter(|path| path.exists()) {
-        let to = kept.join(from.file_name().unwrap_or_default());
-        fs::copy(&from, &to)
-            .and_then(|_| fs::File::open(&to)?.sync_all())
-            .map_err(|e| file("cannot copy", &from, &e))?;
+    for from in logs.into_iter().chain([root.path().join("REACH")]).filter(|path| path.exists()) {
+        let copy = || {
+            let mut to = kept.file(from.file_name().unwrap_or_default(), How::New)?;
+            std::io::copy(&mut fs::File::open(&from)?, &mut to)?;
+            to.sync_all()
+        };
+        copy().map_err(|e| file("cannot copy", &from, &e))?;
     }
-    crate::dir::sync_dir(&kept)?;
-    crate::dir::sync_dir(dir.root())?;
-    Ok(kept)
+    for dir in [&kept, root] {
+        dir.sync().map_err(|e| file("cannot sync", dir.path(), &e))?;
+    }
+    Ok(kept.path().to_owned())
 }
 
 /// Memory is no matter here: everything is read once.

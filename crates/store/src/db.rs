@@ -14,7 +14,6 @@
 //! records.
 
 use std::ops::Range;
-use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -26,6 +25,7 @@ use rocksdb::{
     DEFAULT_COLUMN_FAMILY_NAME, LogLevel, Options, ReadOptions, Snapshot, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
+use crate::dir::DataDir;
 use crate::error::rocks;
 use crate::formats;
 use crate::keys;
@@ -60,8 +60,8 @@ pub(crate) enum Sync {
 
 impl Db {
     /// Opens the database of a data folder, or makes it.
-    pub(crate) fn open(root: &Path, path: &Path, options: &StoreOptions) -> Result<Self> {
-        let (inner, note) = opening::open(root, path, options)?;
+    pub(crate) fn open(dir: &DataDir, options: &StoreOptions) -> Result<Self> {
+        let (inner, note) = opening::open(dir, options)?;
         Ok(Db { inner, note, damage: OnceLock::new(), fault: Mutex::new(None), stalled: RwLock::new(()) })
     }
 

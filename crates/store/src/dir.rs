@@ -9,15 +9,22 @@
 //! REACH           how far the database reaches
 //! db/             RocksDB
 //! artifacts/      <sha256>.wasm
+//! logs/, cache/   the server's, not the store's
 //! ```
+//!
+//! It belongs to the server alone: what is made in it has the rights that [`Access`] says, the folder itself is given them when
+//! it is opened, and a link in the place of a file or a folder is refused ([`Dir`]).
 //!
 //! A folder without `FORMAT` that holds anything else is foreign and is not touched: a mistyped path must not turn
 //! somebody's documents into a data folder.
+
+mod rights;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use fnstream_core::dir::{Access, Dir, How};
 use fnstream_core::{Error, ErrorCode, Result};
 use rustix::fs::{FlockOperation, flock};
 
@@ -26,105 +33,114 @@ use crate::error::file;
 const FORMAT: &str = "FORMAT";
 const FORMAT_TMP: &str = "FORMAT.tmp";
 const LOCK: &str = "LOCK";
+const DB: &str = "db";
+const ARTIFACTS: &str = "artifacts";
 const TITLE: &str = "function-stream data folder";
 const VERSION: u32 = 1;
+/// Folders of the store and of the server. A link in the place of a file is refused by whoever opens it.
+const FOLDERS: [&str; 4] = [DB, ARTIFACTS, "logs", "cache"];
 
 /// A data folder that this process holds.
 #[derive(Debug)]
 pub(crate) struct DataDir {
-    root: PathBuf,
+    root: Dir,
     /// The lock ends when the file is closed, also by `kill -9`.
     _lock: File,
 }
 
 impl DataDir {
-    /// Takes a folder; makes it when it is not there.
-    pub(crate) fn open(root: &Path) -> Result<Self> {
-        create_durably(root)?;
-        if read_version(root)?.is_none() {
-            refuse_foreign(root)?;
+    /// Takes a folder; makes it when it is not there. Gives it the rights that it must have.
+    pub(crate) fn open(root: &Path, access: Access) -> Result<Self> {
+        let root = create_durably(root, access)?;
+        if read_version(&root)?.is_none() {
+            refuse_foreign(&root)?;
         }
-        let lock = lock(root)?;
+        let lock = lock(&root)?;
         // Asked again under the lock: another process may have made the folder meanwhile.
-        match read_version(root)? {
-            Some(VERSION) => {}
-            Some(newer) => {
-                return Err(Error::new(
-                    ErrorCode::DataDirNewer,
-                    format!("'{}' has format {newer}, and this version knows up to {VERSION}", root.display()),
-                ));
-            }
-            None => {
-                let text = format!("{TITLE}\nformat {VERSION}\n");
-                let steps = ["format.before-rename", "format.after-rename"];
-                write_durably(root, FORMAT_TMP, FORMAT, text.as_bytes(), steps)?;
-            }
+        let version = read_version(&root)?;
+        refuse_newer(&root, version)?;
+        rights::keep(&root)?;
+        if version.is_none() {
+            let text = format!("{TITLE}\nformat {VERSION}\n");
+            let steps = ["format.before-rename", "format.after-rename"];
+            write_durably(&root, FORMAT_TMP, FORMAT, text.as_bytes(), steps)?;
         }
-        Ok(DataDir { root: root.to_owned(), _lock: lock })
+        refuse_links(&root)?;
+        Ok(DataDir { root, _lock: lock })
     }
 
-    /// Takes a folder that is there.
+    /// Takes a folder that is there, and changes nothing in it.
     pub(crate) fn open_existing(root: &Path) -> Result<Self> {
-        if read_version(root)?.is_none() {
-            let message =
-                format!("'{}' is not a data folder of function-stream: it has no file '{FORMAT}'", root.display());
-            return Err(Error::new(ErrorCode::DataDirForeign, message));
-        }
-        Self::open(root)
+        let root = match Dir::open(root, Access::Owner) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(no_data_folder(root)),
+            opened => opened.map_err(|e| file("cannot open", root, &e))?,
+        };
+        let version = read_version(&root)?.ok_or_else(|| no_data_folder(root.path()))?;
+        let lock = lock(&root)?;
+        refuse_newer(&root, Some(version))?;
+        refuse_links(&root)?;
+        Ok(DataDir { root, _lock: lock })
     }
 
     /// The folder itself.
-    pub(crate) fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Dir {
         &self.root
     }
 
     /// The folder of RocksDB.
     pub(crate) fn db(&self) -> PathBuf {
-        self.root.join("db")
+        self.root.path().join(DB)
     }
 
-    /// The folder of the artifacts.
-    pub(crate) fn artifacts(&self) -> PathBuf {
-        self.root.join("artifacts")
+    /// Makes the folder of RocksDB, which on its own would let others read it.
+    pub(crate) fn make_db(&self) -> Result<()> {
+        self.root.make_sub(DB).map(drop).map_err(|e| file("cannot make", &self.db(), &e))
+    }
+
+    /// The folder of the artifacts, made if it is not there.
+    pub(crate) fn make_artifacts(&self) -> Result<Dir> {
+        self.root.make_sub(ARTIFACTS).map_err(|e| file("cannot make", &self.root.path().join(ARTIFACTS), &e))
+    }
+
+    /// The folder of the artifacts, if it is there.
+    pub(crate) fn artifacts(&self) -> Result<Option<Dir>> {
+        match self.root.sub(ARTIFACTS) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            opened => opened.map(Some).map_err(|e| file("cannot open", &self.root.path().join(ARTIFACTS), &e)),
+        }
     }
 }
 
 /// Makes the folder and those above it that are missing.
-fn create_durably(root: &Path) -> Result<()> {
+fn create_durably(root: &Path, access: Access) -> Result<Dir> {
     let missing: Vec<_> = root.ancestors().take_while(|folder| !folder.exists()).collect();
-    fs::create_dir_all(root).map_err(|e| file("cannot make", root, &e))?;
+    let made = Dir::make(root, access).map_err(|e| file("cannot make", root, &e))?;
     for parent in missing.iter().filter_map(|folder| folder.parent()) {
-        sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        File::open(parent).and_then(|dir| dir.sync_all()).map_err(|e| file("cannot sync", parent, &e))?;
     }
-    Ok(())
+    Ok(made)
 }
 
-fn lock(root: &Path) -> Result<File> {
-    let path = root.join(LOCK);
-    let lock = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|e| file("cannot open", &path, &e))?;
+fn lock(root: &Dir) -> Result<File> {
+    let path = root.path().join(LOCK);
+    let lock = root.file(LOCK, How::Write).map_err(|e| file("cannot open", &path, &e))?;
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(lock),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::new(
             ErrorCode::DataDirLocked,
-            format!("another process uses the data folder '{}'", root.display()),
+            format!("another process uses the data folder '{}'", root.path().display()),
         )),
         Err(e) => Err(file("cannot lock", &path, &e.into())),
     }
 }
 
 /// The version of the layout; `None` when there is no `FORMAT`.
-fn read_version(root: &Path) -> Result<Option<u32>> {
-    let path = root.join(FORMAT);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
+fn read_version(root: &Dir) -> Result<Option<u32>> {
+    let text = match root.read(FORMAT) {
+        Ok(text) => String::from_utf8(text).map_err(|_| foreign(root, FORMAT))?,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) if e.kind() == io::ErrorKind::InvalidData => return Err(foreign(root, FORMAT)),
-        Err(e) => return Err(file("cannot read", &path, &e)),
+        Err(e) => return Err(file("cannot read", &root.path().join(FORMAT), &e)),
     };
     text.strip_prefix(TITLE)
         .and_then(|rest| rest.trim().strip_prefix("format "))
@@ -133,9 +149,20 @@ fn read_version(root: &Path) -> Result<Option<u32>> {
         .ok_or_else(|| foreign(root, FORMAT))
 }
 
-fn refuse_foreign(root: &Path) -> Result<()> {
-    for entry in fs::read_dir(root).map_err(|e| file("cannot list", root, &e))? {
-        let name = entry.map_err(|e| file("cannot list", root, &e))?.file_name();
+fn refuse_newer(root: &Dir, version: Option<u32>) -> Result<()> {
+    match version {
+        Some(VERSION) | None => Ok(()),
+        Some(newer) => {
+            let folder = root.path().display();
+            let message = format!("'{folder}' has format {newer}, and this version knows up to {VERSION}");
+            Err(Error::new(ErrorCode::DataDirNewer, message))
+        }
+    }
+}
+
+fn refuse_foreign(root: &Dir) -> Result<()> {
+    for entry in fs::read_dir(root.path()).map_err(|e| file("cannot list", root.path(), &e))? {
+        let name = entry.map_err(|e| file("cannot list", root.path(), &e))?.file_name();
         // Ours before `FORMAT` was there, or what a new file system begins with.
         if name != LOCK && name != FORMAT_TMP && name != "lost+found" {
             return Err(foreign(root, &name.to_string_lossy()));
@@ -144,35 +171,51 @@ fn refuse_foreign(root: &Path) -> Result<()> {
     Ok(())
 }
 
-fn foreign(root: &Path, found: &str) -> Error {
+/// Refuses links in the place of folders, and of any file of RocksDB, which would follow them.
+fn refuse_links(root: &Dir) -> Result<()> {
+    let refuse = |dir: &Dir, name: &str| dir.refuse_link(name).map_err(|e| file("cannot read", dir.path(), &e));
+    FOLDERS.into_iter().try_for_each(|name| refuse(root, name))?;
+    let db = match root.sub(DB) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened.map_err(|e| file("cannot open", &root.path().join(DB), &e))?,
+    };
+    let names = db.names().map_err(|e| file("cannot list", db.path(), &e))?;
+    names.iter().try_for_each(|name| refuse(&db, name))
+}
+
+fn foreign(root: &Dir, found: &str) -> Error {
     Error::new(
         ErrorCode::DataDirForeign,
-        format!("'{}' is not a data folder of function-stream: it holds '{found}'", root.display()),
+        format!("'{}' is not a data folder of function-stream: it holds '{found}'", root.path().display()),
     )
+}
+
+fn no_data_folder(root: &Path) -> Error {
+    let message = format!("'{}' is not a data folder of function-stream: it has no file '{FORMAT}'", root.display());
+    Error::new(ErrorCode::DataDirForeign, message)
 }
 
 /// Makes a file appear under its name with all of its bytes or not at all.
 ///
 /// `steps` are the fail points before and after the moment at which it appears.
-pub(crate) fn write_durably(folder: &Path, tmp: &str, name: &str, bytes: &[u8], steps: [&str; 2]) -> Result<()> {
-    let tmp = folder.join(tmp);
-    let written = File::create(&tmp).and_then(|mut out| {
+pub(crate) fn write_durably(folder: &Dir, tmp: &str, name: &str, bytes: &[u8], steps: [&str; 2]) -> Result<()> {
+    let path = |name: &str| folder.path().join(name);
+    // What a crash has left, or something else: it is not written to.
+    match folder.remove_all(tmp) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(file("cannot remove", &path(tmp), &e)),
+        _ => {}
+    }
+    let written = folder.file(tmp, How::New).and_then(|mut out| {
         out.write_all(bytes)?;
         out.sync_all()
     });
     if let Err(e) = written {
         // The space is needed more than the remains; what cannot be removed is swept at the next start.
-        let _ = fs::remove_file(&tmp);
-        return Err(file("cannot write", &tmp, &e));
+        let _ = folder.remove(tmp);
+        return Err(file("cannot write", &path(tmp), &e));
     }
     fnstream_core::failpoint!(steps[0]);
-    let path = folder.join(name);
-    fs::rename(&tmp, &path).map_err(|e| file("cannot rename to", &path, &e))?;
+    folder.rename(tmp, name).map_err(|e| file("cannot rename to", &path(name), &e))?;
     fnstream_core::failpoint!(steps[1]);
-    sync_dir(folder)
-}
-
-/// Makes the names in a folder durable.
-pub(crate) fn sync_dir(folder: &Path) -> Result<()> {
-    File::open(folder).and_then(|dir| dir.sync_all()).map_err(|e| file("cannot sync", folder, &e))
+    folder.sync().map_err(|e| file("cannot sync", folder.path(), &e))
 }

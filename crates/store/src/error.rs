@@ -6,6 +6,7 @@
 use std::io;
 use std::path::Path;
 
+use fnstream_core::dir::strange_file;
 use fnstream_core::{Error, ErrorCode};
 
 /// RocksDB's words for a full disk; it has no kind of its own for it.
@@ -24,6 +25,9 @@ pub(crate) fn rocks(doing: &str, error: &rocksdb::Error) -> Error {
 
 /// An error of the operating system with what was being done to which file.
 pub(crate) fn file(doing: &str, path: &Path, error: &io::Error) -> Error {
+    if let Some(strange) = strange_file(error) {
+        return strange.clone();
+    }
     let code = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorCode::StorageFull,
         _ => ErrorCode::Storage,

@@ -17,11 +17,13 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use fnstream_core::{Error, ErrorCode, Result};
 use rocksdb::{DB, DBRecoveryMode, Options};
 
 use crate::db::{db_options, descriptors};
+use crate::dir::DataDir;
 use crate::error::{corrupt, file, rocks};
 use crate::log_file::{self, Flaw};
 use crate::options::StoreOptions;
@@ -53,9 +55,11 @@ pub(crate) enum Cut {
 }
 
 /// Opens the database of a folder, or makes one in a folder that is new.
-pub(crate) fn open(root: &Path, db: &Path, options: &StoreOptions) -> Result<(DB, Note)> {
-    let (opened, demanded) = match find(root, db)? {
+pub(crate) fn open(dir: &DataDir, options: &StoreOptions) -> Result<(DB, Note)> {
+    let db = &dir.db();
+    let (opened, demanded) = match find(dir)? {
         Found::Nothing => {
+            dir.make_db()?;
             let mut new = db_options(options);
             new.create_if_missing(true);
             new.create_missing_column_families(true);
@@ -75,16 +79,17 @@ pub(crate) fn open(root: &Path, db: &Path, options: &StoreOptions) -> Result<(DB
         }
     };
     reaches(opened.latest_sequence_number(), demanded)?;
-    let note = Note::begin(root, db, opened.latest_sequence_number())?;
+    let note = Note::begin(dir.root(), db, opened.latest_sequence_number())?;
     Ok((opened, note))
 }
 
 /// Cuts off what cannot be read of the logs, and takes what is left as all that there was.
-pub(crate) fn cut(root: &Path, db: &Path, options: &StoreOptions) -> Result<()> {
+pub(crate) fn cut(dir: &DataDir, options: &StoreOptions) -> Result<()> {
+    let db = &dir.db();
     let mut cutting = db_options(options);
     cutting.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     let opened = open_db(&cutting, db, options)?;
-    let note = Note::begin(root, db, opened.latest_sequence_number())?;
+    let note = Note::begin(dir.root(), db, opened.latest_sequence_number())?;
     note.sync();
     // The database first: its end is what the note ends with.
     drop(opened);
@@ -93,10 +98,11 @@ pub(crate) fn cut(root: &Path, db: &Path, options: &StoreOptions) -> Result<()> 
 }
 
 /// Looks at what there is, without changing anything.
-pub(crate) fn find(root: &Path, db: &Path) -> Result<Found> {
-    let noted = Noted::read(root)?;
+pub(crate) fn find(dir: &DataDir) -> Result<Found> {
+    let db = &dir.db();
+    let noted = Noted::read(dir.root())?;
     if !exists(&db.join("CURRENT"))? {
-        let Some(remains) = remains(root, db, noted)? else {
+        let Some(remains) = remains(dir.root().path(), db, noted)? else {
             return Ok(Found::Nothing);
         };
         return Err(corrupt(format_args!("the database in '{}' is missing: {remains}", db.display())));
@@ -212,11 +218,13 @@ fn check_manifest(db: &Path, demanded: Manifest) -> Result<()> {
 
 /// The write-ahead logs that are not whole.
 fn flaws(db: &Path) -> Result<Vec<(PathBuf, u64, Flaw)>> {
-    let mut flaws = Vec::new();
+    let (mut flaws, mut bytes, begun) = (Vec::new(), 0, Instant::now());
     for path in logs(db)? {
         let extent = log_file::read(&path, |_| {}).map_err(|e| file("cannot read", &path, &e))?;
+        bytes += extent.whole;
         flaws.extend(extent.flaw.map(|flaw| (path, extent.whole, flaw)));
     }
+    tracing::debug!(bytes, took = ?begun.elapsed(), "the write-ahead logs were read");
     Ok(flaws)
 }
 

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use fnstream_core::clock::{Clock, SystemClock};
+use fnstream_core::dir::Access;
 
 /// The point at which a write counts as done.
 ///
@@ -32,6 +33,9 @@ pub enum Durability {
 pub struct StoreOptions {
     /// The point at which a write counts as done.
     pub durability: Durability,
+    /// Who may read the files, beside the user that this process runs as. What RocksDB makes has the rights that the process's
+    /// umask leaves.
+    pub access: Access,
     /// The largest record that a topic takes, with its key, headers and 28 bytes of bookkeeping.
     pub max_record_bytes: usize,
     /// Memory for blocks of the log and the state, for indexes and for filters: one cache for all.
@@ -47,6 +51,7 @@ impl Default for StoreOptions {
     fn default() -> Self {
         StoreOptions {
             durability: Durability::default(),
+            access: Access::default(),
             max_record_bytes: 16 << 20,
             block_cache_bytes: 64 << 20,
             write_buffer_bytes: 64 << 20,
@@ -59,6 +64,7 @@ impl fmt::Debug for StoreOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoreOptions")
             .field("durability", &self.durability)
+            .field("access", &self.access)
             .field("max_record_bytes", &self.max_record_bytes)
             .field("block_cache_bytes", &self.block_cache_bytes)
             .field("write_buffer_bytes", &self.write_buffer_bytes)

@@ -29,6 +29,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use fnstream_core::Result;
+use fnstream_core::dir::{Access, Dir, How};
 use parking_lot::Mutex;
 
 use crate::error::file;
@@ -75,12 +76,12 @@ pub(crate) enum Noted {
 
 impl Noted {
     /// Reads the note of a folder.
-    pub(crate) fn read(root: &Path) -> Result<Noted> {
-        match fs::read(root.join(NAME)) {
+    pub(crate) fn read(root: &Dir) -> Result<Noted> {
+        match root.read(NAME) {
             Ok(bytes) if bytes.iter().all(|byte| *byte == 0) => Ok(Noted::Nothing),
             Ok(bytes) => Ok(Reach::decode(&bytes).map_or(Noted::Unreadable, Noted::Reach)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Noted::Nothing),
-            Err(e) => Err(file("cannot read", &root.join(NAME), &e)),
+            Err(e) => Err(file("cannot read", &root.path().join(NAME), &e)),
         }
     }
 
@@ -137,13 +138,13 @@ pub(crate) struct Note {
 
 impl Note {
     /// Begins the note of a database that was opened, all of which is synced.
-    pub(crate) fn begin(root: &Path, db: &Path, write: u64) -> Result<Self> {
-        let path = root.join(NAME);
+    pub(crate) fn begin(root: &Dir, db: &Path, write: u64) -> Result<Self> {
+        let path = root.path().join(NAME);
         let opened = || -> io::Result<Self> {
             let mut manifest = ManifestFile::open(db)?;
             let now = Point { write, manifest: manifest.now()? };
             let reach = Reach { boot: boot(), synced: now, written: now };
-            let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+            let file = root.file(NAME, How::Write)?;
             file.write_all_at(&reach.encode(), 0)?;
             file.set_len(BYTES as u64)?;
             Ok(Note { note: Mutex::new((reach, manifest)), file })
@@ -226,7 +227,8 @@ fn boot() -> [u8; 16] {
 #[doc(hidden)]
 pub fn pretend_power_loss(root: &Path) -> Result<()> {
     let path = root.join(NAME);
-    let Noted::Reach(reach) = Noted::read(root)? else {
+    let root = Dir::open(root, Access::Owner).map_err(|e| file("cannot open", root, &e))?;
+    let Noted::Reach(reach) = Noted::read(&root)? else {
         return Ok(());
     };
     fs::write(&path, Reach { boot: [0xb0; 16], ..reach }.encode()).map_err(|e| file("cannot write", &path, &e))

@@ -49,11 +49,11 @@ pub struct Store {
 
 impl Store {
     /// Opens a data folder, or makes one where there is nothing. A folder that has less in it than was written is refused, with
-    /// [`ErrorCode::DataCorrupt`].
+    /// [`ErrorCode::DataCorrupt`]; links in it are, with [`ErrorCode::StrangeFile`].
     pub fn open(dir: &Path, options: StoreOptions) -> Result<Store> {
-        let dir = DataDir::open(dir)?;
-        let db = Db::open(dir.root(), &dir.db(), &options)?;
-        let artifacts = Arc::new(Folder::open(dir.artifacts())?);
+        let dir = DataDir::open(dir, options.access)?;
+        let db = Db::open(&dir, &options)?;
+        let artifacts = Arc::new(Folder::open(dir.make_artifacts()?)?);
         let topics = LoadedTopics::load(&db)?;
         let mut batch = WriteBatch::default();
         let opening = db.take_id(keys::NEXT_OPENING, &mut batch)?;

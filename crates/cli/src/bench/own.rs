@@ -26,6 +26,7 @@ use super::report::Report;
 use super::target::{Outputs, PATIENCE, Target};
 use super::{Args, Variant, artifact, baselines, native};
 use crate::failure::{Failure, Result};
+use crate::interrupt;
 use log::{InFlight, Progress, Reader};
 
 const INPUT: &str = "bench-input";
@@ -54,6 +55,7 @@ impl Own {
             Some(dir) => TempDir::with_prefix_in("function-stream-bench-", dir)?,
             None => TempDir::with_prefix("function-stream-bench-")?,
         };
+        interrupt::remove_at_end(folder.path().to_owned())?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let options = StoreOptions {
             durability: match variant {

@@ -9,21 +9,22 @@
 //! server.log.2    the one before that; the oldest goes when a new one is begun
 //! ```
 //!
-//! An event is never split between files. A file that cannot be put aside, or written, loses events and not the server:
+//! New files have the rights of the one before them. An event is never split between files. A file that cannot be put aside, or written, loses events and not the server:
 //! what failed is told on standard error, once until it works again.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::output;
 
-/// A log file and those before it.
-#[derive(Debug)]
-pub(super) struct LogFile(Mutex<Current>);
+/// A log file and those before it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct LogFile(Arc<Mutex<Current>>);
 
 #[derive(Debug)]
 struct Current {
@@ -44,12 +45,20 @@ impl LogFile {
         let file = append(path)?;
         let bytes = file.metadata()?.len();
         let max_files = max_files.max(1);
-        Ok(LogFile(Mutex::new(Current { path: path.to_owned(), file, bytes, max_bytes, max_files, failing: false })))
+        let current = Current { path: path.to_owned(), file, bytes, max_bytes, max_files, failing: false };
+        Ok(LogFile(Arc::new(Mutex::new(current))))
+    }
+
+    /// Goes on in the file that has the name now: another program may have moved the old one.
+    pub(crate) fn reopen(&self) {
+        let mut current = self.0.lock();
+        let opened = current.open_anew(append);
+        current.report(opened);
     }
 }
 
 /// Whoever writes an event holds the file until the event is whole.
-pub(super) struct Writing<'a>(MutexGuard<'a, Current>);
+pub(crate) struct Writing<'a>(MutexGuard<'a, Current>);
 
 impl<'a> MakeWriter<'a> for LogFile {
     type Writer = Writing<'a>;
@@ -84,27 +93,43 @@ impl Current {
                 self.bytes += event.len() as u64;
                 self.failing = false;
             }
-            Err(error) if !self.failing => {
-                self.failing = true;
-                output::complain(&format!("the log file '{}' cannot be written: {error}", self.path.display()));
-            }
-            Err(_) => {}
+            failed => self.report(failed),
         }
+    }
+
+    /// Tells of a failure, unless it was told before.
+    fn report(&mut self, done: io::Result<()>) {
+        if let Err(error) = done
+            && !std::mem::replace(&mut self.failing, true)
+        {
+            output::complain(&format!("the log file '{}' cannot be written: {error}", self.path.display()));
+        }
+    }
+
+    /// Opens the file of the name, with the rights of the present one if it is new.
+    fn open_anew(&mut self, open: impl Fn(&Path) -> io::Result<File>) -> io::Result<()> {
+        let rights = self.file.metadata()?.permissions();
+        let is_new = !self.path.exists();
+        let file = open(&self.path)?;
+        if is_new {
+            file.set_permissions(rights)?;
+        }
+        self.bytes = file.metadata()?.len();
+        self.file = file;
+        Ok(())
     }
 
     /// Puts the file aside and begins a new one.
     fn turn(&mut self) -> io::Result<()> {
         if self.max_files == 1 {
-            self.file = File::create(&self.path)?;
+            self.open_anew(|path| File::create(path))
         } else {
             for number in (1..self.max_files - 1).rev() {
                 move_over(&self.numbered(number), &self.numbered(number + 1))?;
             }
             move_over(&self.path, &self.numbered(1))?;
-            self.file = append(&self.path)?;
+            self.open_anew(append)
         }
-        self.bytes = 0;
-        Ok(())
     }
 
     fn numbered(&self, number: u32) -> PathBuf {
@@ -187,5 +212,22 @@ mod tests {
         fs::remove_file(folder.path().join("a.log")).unwrap();
         write(&log, &["def\n"]);
         assert_eq!(files(folder.path()), named(&[("a.log", "def\n")]));
+    }
+
+    #[test]
+    fn a_file_that_was_moved_is_gone_on_with_under_its_name_after_reopening() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let log = LogFile::open(&path, 8, 2).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o604)).unwrap();
+        write(&log, &["one\n"]);
+        fs::rename(&path, folder.path().join("moved")).unwrap();
+        write(&log, &["two\n"]);
+        log.reopen();
+        write(&log, &["three\n", "four\n"]);
+        let expected = [("a.log", "four\n"), ("a.log.1", "three\n"), ("moved", "one\ntwo\n")];
+        assert_eq!(files(folder.path()), named(&expected));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o604, "new files have its rights");
     }
 }

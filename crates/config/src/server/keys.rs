@@ -126,6 +126,7 @@ const FORMATS: &[Word] = &[
 const STATE_STORAGE: &[Key] = &[
     Key::new("base_dir", &Kind::Path, "data", "Where everything is kept: events, state, functions, artifacts."),
     Key::new("storage_type", &Kind::Word(STORAGE_TYPES), "rocksdb", "What state is kept in."),
+    Key::new("access", &Kind::Word(ACCESSES), "owner", "Who may read it, beside the user that the server runs as."),
     Key::new("durability", &Kind::Word(DURABILITIES), "group", "When an event or a commit counts as durable."),
     Key::new(
         "dirty_keys",
@@ -140,6 +141,11 @@ const STATE_STORAGE: &[Key] = &[
 const STORAGE_TYPES: &[Word] = &[
     Word::new("rocksdb", "The embedded store."),
     Word::idle("memory", "state is kept in base_dir, durably, with everything else"),
+];
+
+const ACCESSES: &[Word] = &[
+    Word::new("owner", "Nobody: folders have the rights 0700, files 0600."),
+    Word::new("group", "The group of the folder: folders have the rights 0750, files 0640."),
 ];
 
 const DURABILITIES: &[Word] = &[
@@ -179,7 +185,8 @@ const WASM: &[Key] = &[
         "cache_dir",
         &Kind::Path,
         "",
-        "Where; the folder `cache` in `state_storage.base_dir` when it is not given. It must be the server's alone.",
+        "Where; the folder `cache` in `state_storage.base_dir` when it is not given. Servers that share one run as the same user. \
+         If others may write to the folder, it is not used.",
     ),
     Key::new(
         "max_cache_size",

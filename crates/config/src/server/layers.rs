@@ -233,6 +233,7 @@ fn typed(settings: &Effective, sources: &Sources<'_>) -> ServerSettings {
             max_file_bytes: settings.number("logging.max_file_size").unwrap_or_default(),
             max_files: settings.fitting("logging.max_files").unwrap_or(1),
         },
+        group_reads: settings.string("state_storage.access") == Some("group"),
         durability: match settings.string("state_storage.durability") {
             Some("sync") => DurabilitySetting::Sync,
             Some("os") => DurabilitySetting::Os,

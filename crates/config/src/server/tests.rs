@@ -74,7 +74,7 @@ fn every_key_of_the_file_has_its_field() {
 service: {host: 0.0.0.0, port: 9090, workers: 3, worker_multiplier: 2}
 rest: {listen: ':7400', max_produce_size: 1MiB, max_artifact_size: 2MiB}
 logging: {level: warn, format: json, file_path: logs/a.log, max_file_size: 7, max_files: 9}
-state_storage: {base_dir: /srv/fs, storage_type: rocksdb, durability: sync, dirty_keys: 12}
+state_storage: {base_dir: /srv/fs, access: group, storage_type: rocksdb, durability: sync, dirty_keys: 12}
 retention: {max_age: 7d, max_bytes: 10GiB}
 allow: {archive_dirs: [/a, b], files_dirs: [/c]}
 wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB, max_compile_time: 90s}
@@ -95,6 +95,7 @@ wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB, max_compile_
             max_files: 9,
         },
         data_dir: "/srv/fs".into(),
+        group_reads: true,
         durability: DurabilitySetting::Sync,
         dirty_keys: Some(12),
         retention_age: Some(Duration::from_secs(7 * 86_400)),
@@ -110,6 +111,7 @@ wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB, max_compile_
     assert_eq!(of_file("service: {host: '::1'}").grpc_listen.as_deref(), Some("[::1]:8080"));
     assert_eq!(of_file("service: {grpc: false}").grpc_listen, None);
     assert_eq!(of_file("logging: {format: pretty}").logging.format, LogFormat::Pretty);
+    assert!(!of_file("state_storage: {access: owner}").group_reads);
     assert_eq!(of_file("state_storage: {durability: os}").durability, DurabilitySetting::Os);
     assert_eq!(of_file("# nothing").rest_listen, "localhost:7300");
 }

@@ -4,7 +4,6 @@
 //! Keeps the folder within its bound, and free of what crashes leave.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::SystemTime;
@@ -30,15 +29,15 @@ pub(super) fn prune(dir: &Path, max_bytes: u64) -> io::Result<()> {
     let _locked = folder.lock()?;
     let mut complete = Vec::new();
     let mut bytes = 0;
-    for (stem, files) in list(dir)? {
-        let entry = Entry::of(dir, &stem);
+    for (stem, files) in list(&folder)? {
+        let entry = Entry::of(stem);
         match files.used.filter(|_| files.has_code) {
             Some(used) => {
                 bytes += files.bytes;
                 complete.push((used, files.bytes, entry));
             }
             // Nobody is adding to it: the folder is locked. Who maps its code has it locked.
-            None => drop(entry.remove()?),
+            None => drop(entry.remove(&folder)?),
         }
     }
     complete.sort_by_key(|(used, ..)| *used);
@@ -46,7 +45,7 @@ pub(super) fn prune(dir: &Path, max_bytes: u64) -> io::Result<()> {
         if bytes <= max_bytes {
             break;
         }
-        if entry.remove()? {
+        if entry.remove(&folder)? {
             bytes -= size;
         }
     }
@@ -54,19 +53,17 @@ pub(super) fn prune(dir: &Path, max_bytes: u64) -> io::Result<()> {
 }
 
 /// The files of each artifact by what their names begin with. What crashes left unfinished is removed.
-fn list(dir: &Path) -> io::Result<BTreeMap<String, Files>> {
+fn list(folder: &Folder) -> io::Result<BTreeMap<String, Files>> {
     let mut found = BTreeMap::<String, Files>::new();
-    for item in fs::read_dir(dir)? {
-        let item = item?;
-        let name = item.file_name();
-        let Some((stem, extension)) = name.to_str().and_then(|name| name.split_once('.')) else { continue };
+    for name in folder.dir().names()? {
+        let Some((stem, extension)) = name.split_once('.') else { continue };
         if !is_stem(stem) {
             continue;
         }
         if extension.ends_with(UNFINISHED) {
-            remove_unfinished(&item.path())?;
+            remove_unfinished(folder, &name)?;
         } else if [CODE, ARTIFACT, SUM].contains(&extension) {
-            let metadata = item.metadata()?;
+            let metadata = folder.dir().path().join(&name).symlink_metadata()?;
             let files = found.entry(stem.to_owned()).or_default();
             files.bytes += metadata.len();
             files.has_code |= extension == CODE;

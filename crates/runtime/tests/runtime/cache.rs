@@ -18,7 +18,9 @@ fn load_and_run(dir: &Path, artifact: &[u8]) {
 }
 
 fn files(dir: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let paths = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    // The key is no file of an artifact.
+    let mut files: Vec<_> = paths.filter(|path| !path.ends_with("KEY")).collect();
     files.sort();
     files
 }
@@ -69,6 +71,95 @@ fn damaged_code_is_never_run_but_made_again() {
         assert!(fs::read(code).unwrap() == whole && fs::read(sum).unwrap() == right, "damage {i} was not repaired");
     }
     assert_eq!(files(dir.path()).len(), 2, "files were left behind");
+}
+
+/// The code of one artifact in the place of another's, and whatever else would pass for it without the folder's key.
+#[test]
+fn code_that_no_server_has_put_there_is_made_again() {
+    let shelf = Shelf::new();
+    shelf.add(&[1, 2]);
+    let other = Shelf::new();
+    other.add(&[1]);
+    let path = |number, extension| shelf.file(number, extension).unwrap();
+    let (code, sum) = (path(1, "cwasm"), path(1, "sum"));
+    let (right_code, right_sum) = (fs::read(&code).unwrap(), fs::read_to_string(&sum).unwrap());
+    let swapped = || {
+        fs::copy(path(2, "cwasm"), &code).unwrap();
+        fs::copy(path(2, "sum"), &sum).unwrap();
+    };
+    let forged = || {
+        // What was enough without a key: a sum that fits the code.
+        let bytes = fs::read(path(2, "cwasm")).unwrap();
+        fs::write(&code, &bytes).unwrap();
+        let signature = right_sum.trim_end().rsplit_once(' ').unwrap().1;
+        fs::write(&sum, format!("stdio {} {signature}\n", sha256(&bytes))).unwrap();
+    };
+    let unsigned = || fs::write(&sum, right_sum.rsplit_once(' ').unwrap().0).unwrap();
+    let of_another_folder = || {
+        fs::copy(other.file(1, "sum").unwrap(), &sum).unwrap();
+    };
+    let crafts: [&dyn Fn(); 4] = [&swapped, &forged, &unsigned, &of_another_folder];
+    for (i, craft) in crafts.into_iter().enumerate() {
+        craft();
+        assert!(fs::read_to_string(&sum).unwrap() != right_sum, "craft {i} changes nothing");
+        shelf.add(&[1]);
+        assert!(fs::read(&code).unwrap() == right_code && fs::read_to_string(&sum).unwrap() == right_sum, "craft {i}");
+    }
+}
+
+#[test]
+fn a_key_that_is_missing_or_was_readable_is_replaced_with_all_that_it_signed() {
+    use std::os::unix::fs::PermissionsExt;
+    let shelf = Shelf::new();
+    shelf.add(&[1]);
+    let key = shelf.dir.path().join("KEY");
+    let [expose, remove, cut, link]: [&dyn Fn(); 4] = [
+        &|| fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap(),
+        &|| fs::remove_file(&key).unwrap(),
+        &|| fs::write(&key, b"short").unwrap(),
+        &|| {
+            fs::rename(&key, shelf.dir.path().join("real")).unwrap();
+            std::os::unix::fs::symlink("real", &key).unwrap();
+        },
+    ];
+    for (i, damage) in [expose, remove, cut, link].into_iter().enumerate() {
+        let (before, sum) = (fs::read(&key).unwrap(), fs::read(shelf.file(1, "sum").unwrap()).unwrap());
+        damage();
+        shelf.add(&[1]);
+        let after = fs::symlink_metadata(&key).unwrap();
+        assert!(after.is_file() && after.permissions().mode() & 0o777 == 0o600 && after.len() == 32, "damage {i}");
+        assert!(fs::read(&key).unwrap() != before, "damage {i}");
+        assert!(fs::read(shelf.file(1, "sum").unwrap()).unwrap() != sum, "damage {i}: signed anew");
+    }
+}
+
+#[test]
+fn a_folder_that_others_may_write_to_is_not_used() {
+    use std::os::unix::fs::PermissionsExt;
+    for rights in [0o770, 0o707, 0o1777] {
+        let shelf = Shelf::new();
+        fs::set_permissions(shelf.dir.path(), fs::Permissions::from_mode(rights)).unwrap();
+        load_and_run(shelf.dir.path(), &guest("packed"));
+        assert_eq!(files(shelf.dir.path()), Vec::<PathBuf>::new(), "{rights:o}");
+        assert!(!shelf.dir.path().join("KEY").exists());
+    }
+}
+
+#[test]
+fn two_runtimes_of_one_folder_use_what_the_other_has_made() {
+    let shelf = Shelf::new();
+    let (one, two) = (shelf.runtime(u64::MAX), shelf.runtime(u64::MAX));
+    drop(one.load(&numbered(1)).unwrap());
+    let written = fs::metadata(shelf.file(1, "cwasm").unwrap()).unwrap().modified().unwrap();
+    drop(two.load(&numbered(1)).unwrap());
+    // A key that was replaced meanwhile is the one of both.
+    fs::remove_file(shelf.dir.path().join("KEY")).unwrap();
+    drop(two.load(&numbered(2)).unwrap());
+    drop(one.load(&numbered(2)).unwrap());
+    assert_eq!(fs::metadata(shelf.file(1, "cwasm").unwrap()).unwrap().modified().unwrap(), written);
+    let second = fs::metadata(shelf.file(2, "cwasm").unwrap()).unwrap().modified().unwrap();
+    drop(one.load(&numbered(2)).unwrap());
+    assert_eq!(fs::metadata(shelf.file(2, "cwasm").unwrap()).unwrap().modified().unwrap(), second);
 }
 
 #[test]

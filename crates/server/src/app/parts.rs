@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU32;
 
 use fnstream_core::artifacts::Artifacts;
 use fnstream_core::clock::Clock;
+use fnstream_core::dir::Dir;
 use fnstream_core::forks::Forks;
 use fnstream_core::groups::Groups;
 use fnstream_core::metadata::Metadata;
@@ -53,6 +54,8 @@ pub(crate) struct Parts {
     pub(crate) engine: Engine,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) logs: Arc<FunctionLogs>,
+    /// The data folder.
+    pub(crate) data: Arc<Dir>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -88,7 +91,7 @@ impl Parts {
             register: register.clone(),
             artifacts: self.artifacts,
             clock: clock.clone(),
-            spool_dir: config.data_dir.clone(),
+            spool_dir: self.data,
             archive_dirs: config.archive_dirs.clone(),
             most_bytes: config.max_artifact_bytes,
             upload_grace: config.upload_grace,

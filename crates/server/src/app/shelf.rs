@@ -19,6 +19,7 @@ use bytes::Bytes;
 use fnstream_api::UploadedArtifact;
 use fnstream_core::artifacts::{Artifacts, Pin};
 use fnstream_core::clock::Clock;
+use fnstream_core::dir::Dir;
 use fnstream_core::metadata::Metadata;
 use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::Mutex;
@@ -50,7 +51,7 @@ pub(crate) struct Shelf {
     pub(super) artifacts: Arc<dyn Artifacts>,
     pub(super) clock: Arc<dyn Clock>,
     /// Where artifacts are kept while they come over the network.
-    pub(super) spool_dir: PathBuf,
+    pub(super) spool_dir: Arc<Dir>,
     /// Folders from which clients of other machines may name an artifact by its path.
     pub(super) archive_dirs: Vec<PathBuf>,
     /// The largest artifact.

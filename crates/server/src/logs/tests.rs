@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use fnstream_core::dir::Access;
 use fnstream_core::test_util::clock::ManualClock;
 use tempfile::TempDir;
 
@@ -24,7 +25,8 @@ impl Fixture {
     fn open(folder: TempDir, functions: &[&str]) -> Self {
         let clock = Arc::new(ManualClock::new(1_700_000_000_000));
         let functions = functions.iter().map(|name| (*name).to_owned()).collect();
-        let logs = FunctionLogs::open(folder.path().join("logs"), clock.clone(), functions).unwrap();
+        let data = Arc::new(Dir::open(folder.path(), Access::Owner).unwrap());
+        let logs = FunctionLogs::open(data, clock.clone(), functions).unwrap();
         Fixture { folder, clock, logs }
     }
 
@@ -135,4 +137,40 @@ async fn a_disk_that_takes_nothing_costs_lines_and_nothing_else() {
     std::fs::remove_file(&root).unwrap();
     fixture.say(1, "f", "c");
     assert_eq!(fixture.tail("f").await, ["2 lines dropped", "c"]);
+}
+
+/// A link in the place of a segment, of a log, or of the folder of all logs.
+#[tokio::test]
+async fn a_link_among_the_logs_is_neither_written_nor_read_nor_removed_through() {
+    for place in ["logs/f/00000000000000000000.jsonl", "logs/f", "logs"] {
+        let (fixture, theirs) = (Fixture::new(), tempfile::tempdir().unwrap());
+        let (link, file) = (fixture.folder.path().join(place), theirs.path().join("file"));
+        std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+        std::fs::write(&file, "theirs").unwrap();
+        let target = if place.ends_with("jsonl") { file.clone() } else { theirs.path().into() };
+        std::os::unix::fs::symlink(target, &link).unwrap();
+        fixture.say(1, "f", "a");
+        let refused = fixture.logs.read("f", Reading::Tail(9)).await.unwrap_err();
+        assert_eq!((refused.code, fixture.logs.lost()), (ErrorCode::StrangeFile, 1), "{place}: {refused}");
+        assert!(refused.message.contains("is a symbolic link"), "{refused}");
+        fixture.logs.remove(FunctionId(1), "f");
+        let fixture = fixture.restart(&[]);
+        fixture.logs.close();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "theirs", "{place}");
+        assert_eq!(std::fs::read_dir(theirs.path()).unwrap().count(), 1, "{place}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_moved_away_is_begun_anew_when_logs_are_opened_again() {
+    let fixture = Fixture::new();
+    fixture.say(1, "f", "a");
+    assert_eq!(fixture.tail("f").await, ["a"]);
+    let folder = fixture.folder.path().join("logs/f");
+    std::fs::rename(&folder, fixture.folder.path().join("moved")).unwrap();
+    fixture.logs.reopen();
+    fixture.say(1, "f", "b");
+    assert_eq!(fixture.tail("f").await, ["b"]);
+    let begun = folder.join(format!("{:020}.jsonl", 0));
+    assert!(std::fs::read_to_string(begun).unwrap().contains(r#""text":"b""#));
 }

@@ -4,18 +4,17 @@
 //! The one thread that writes the logs of all functions, and the queue before it.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::fs;
 use std::io;
 use std::mem;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use fnstream_core::dir::Dir;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use super::Log;
-use super::segments::Segments;
+use super::segments::{Segments, make_folder, root};
 
 /// The most bytes that wait to be written, of all functions together.
 const MAX_QUEUED: usize = 4 << 20;
@@ -28,6 +27,8 @@ pub(super) enum Work {
     Flush(oneshot::Sender<()>),
     /// Remove the log of that function.
     Remove(Arc<Log>),
+    /// Find the files anew.
+    Reopen,
     /// Remove all logs but those of these functions.
     Retain(HashSet<String>),
 }
@@ -83,7 +84,8 @@ impl Queue {
 
 /// The thread's side.
 pub(super) struct Writer {
-    pub(super) root: PathBuf,
+    /// The data folder.
+    pub(super) data: Arc<Dir>,
     pub(super) segments: HashMap<String, Segments>,
     /// The disk takes nothing at the moment.
     pub(super) failing: bool,
@@ -123,7 +125,11 @@ impl Writer {
                     Work::Remove(log) => {
                         pending.remove(&log.name);
                         self.segments.remove(&log.name);
-                        remove(&self.root.join(&log.name));
+                        self.remove(&log.name);
+                    }
+                    Work::Reopen => {
+                        self.write(&mut pending);
+                        self.segments.clear();
                     }
                     Work::Retain(names) => self.retain(&names),
                 }
@@ -134,9 +140,9 @@ impl Writer {
 
     fn write(&mut self, pending: &mut HashMap<String, Pending>) {
         for (name, Pending { log, bytes, lines, tells_of }) in pending.drain() {
-            let folder = self.root.join(&name);
-            let segments = self.segments.entry(name).or_insert_with(|| Segments::new(folder));
-            match segments.append(&bytes) {
+            let folder = make_folder(&self.data, &name);
+            let segments = self.segments.entry(name).or_default();
+            match folder.and_then(|folder| segments.append(&folder, &bytes)) {
                 Ok(end) => {
                     self.failing = false;
                     log.end.send_replace(end);
@@ -154,26 +160,23 @@ impl Writer {
     }
 
     fn retain(&self, names: &HashSet<String>) {
-        let entries = match fs::read_dir(&self.root) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        let kept = match root(&self.data).and_then(|root| root.map_or(Ok(Vec::new()), |root| root.names())) {
             Err(error) => return tracing::warn!(%error, "the logs of functions cannot be listed"),
-            Ok(entries) => entries,
+            Ok(kept) => kept,
         };
-        for entry in entries.flatten() {
-            if entry.file_name().to_str().is_none_or(|name| !names.contains(name)) {
-                remove(&entry.path());
-            }
+        for name in kept.iter().filter(|name| !names.contains(*name)) {
+            self.remove(name);
         }
     }
-}
 
-/// Removes a folder that may not be there.
-fn remove(folder: &Path) {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            tracing::warn!(%error, folder = %folder.display(), "the log of a deleted function could not be removed, it goes at the next start");
+    /// Removes a log that may not be there.
+    fn remove(&self, name: &str) {
+        match root(&self.data).and_then(|root| root.map_or(Ok(()), |root| root.remove_all(name))) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, function = name, "the log of a deleted function could not be removed, it goes at the next start");
+            }
+            _ => {}
         }
-        _ => {}
     }
 }
 

@@ -5,12 +5,13 @@
 //!
 //! The file has no name, so it is gone with the process, however that ends.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fnstream_core::Result;
+use fnstream_core::dir::{Dir, How};
 
 use crate::error::file;
 
@@ -25,13 +26,13 @@ pub struct Spool {
 
 impl Spool {
     /// Makes a file in a folder and takes its name away.
-    pub fn new(folder: &Path) -> Result<Self> {
+    pub fn new(folder: &Dir) -> Result<Self> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = folder.join(format!("spool.{}.{number}.tmp", std::process::id()));
-        let made = File::options().read(true).write(true).create_new(true).open(&path);
-        let spool = made.map_err(|e| file("cannot make", &path, &e))?;
-        fs::remove_file(&path).map_err(|e| file("cannot remove", &path, &e))?;
+        let name = format!("spool.{}.{number}.tmp", std::process::id());
+        let path = folder.path().join(&name);
+        let spool = folder.file(&name, How::New).map_err(|e| file("cannot make", &path, &e))?;
+        folder.remove(&name).map_err(|e| file("cannot remove", &path, &e))?;
         Ok(Spool { file: spool, path, len: 0 })
     }
 
@@ -61,15 +62,18 @@ impl Spool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use fnstream_core::dir::Access;
+
     use super::*;
 
     #[test]
     fn what_is_written_is_read_and_leaves_no_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut spool = Spool::new(folder.path()).unwrap();
+        let place = tempfile::tempdir().unwrap();
+        let folder = Dir::open(place.path(), Access::Owner).unwrap();
+        let mut spool = Spool::new(&folder).unwrap();
         spool.write(b"one ").unwrap();
         spool.write(b"two ").unwrap();
-        assert_eq!((spool.len(), fs::read_dir(folder.path()).unwrap().count()), (8, 0));
+        assert_eq!((spool.len(), folder.names().unwrap().len()), (8, 0));
         assert_eq!(spool.finish(b"three").unwrap(), b"one two three");
     }
 }

@@ -14,6 +14,7 @@ use fnstream_api::{Client, FunctionDescription};
 use fnstream_core::artifacts::Artifacts;
 use fnstream_core::clock::{Clock, SystemClock};
 use fnstream_core::delta::Write;
+use fnstream_core::dir::{Access, Dir};
 use fnstream_core::forks::Forks;
 use fnstream_core::groups::Groups;
 use fnstream_core::metadata::Metadata;
@@ -118,7 +119,8 @@ impl Cluster {
         let mut config = ServerConfig::new(folder.path());
         config.stop_timeout = Duration::from_millis(500);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let logs = FunctionLogs::open(folder.path().join("logs"), clock.clone(), HashSet::new()).unwrap();
+        let data = Arc::new(Dir::open(folder.path(), Access::Owner).unwrap());
+        let logs = FunctionLogs::open(data.clone(), clock.clone(), HashSet::new()).unwrap();
         let client = self.broker.connect(number);
         let backend = Backend {
             broker: client.clone(),
@@ -145,6 +147,7 @@ impl Cluster {
             engine: engine.clone(),
             runtime: Arc::new(ByName),
             logs: logs.clone(),
+            data,
             clock,
         };
         let app = parts.assemble(&Handle::current());

@@ -1,0 +1,60 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! A temporary folder goes with its command, also when a signal ends that.
+
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
+
+use fnstream_core::error::internal;
+use fnstream_server::{Asked, Signals};
+use parking_lot::Mutex;
+
+use crate::failure::Result;
+
+/// The exit code after a signal: 128 + SIGINT.
+const INTERRUPTED: i32 = 130;
+
+/// The folders that go.
+static FOLDERS: Mutex<Option<Vec<PathBuf>>> = Mutex::new(None);
+
+/// Has a folder removed when a signal ends this process.
+pub(crate) fn remove_at_end(folder: PathBuf) -> Result {
+    let mut folders = FOLDERS.lock();
+    match &mut *folders {
+        Some(folders) => folders.push(folder),
+        None => {
+            *folders = Some(vec![folder]);
+            drop(folders);
+            watch()?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes the signals over, and waits for one in a thread of its own.
+fn watch() -> Result {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (tell, registered) = mpsc::channel();
+    thread::Builder::new().name("signals".into()).spawn(move || {
+        runtime.block_on(async {
+            let signals = Signals::register();
+            let failed = signals.as_ref().err().cloned();
+            let _ = tell.send(failed);
+            let Ok(mut signals) = signals else { return };
+            while signals.next().await == Asked::Reopen {}
+            // Nothing is added to them any more: the lock is kept.
+            for folder in FOLDERS.lock().take().unwrap_or_default() {
+                // One that is gone already is as good.
+                let _ = std::fs::remove_dir_all(folder);
+            }
+            std::process::exit(INTERRUPTED);
+        });
+    })?;
+    match registered.recv() {
+        Ok(None) => Ok(()),
+        Ok(Some(error)) => Err(error.into()),
+        Err(_) => Err(internal("the thread for signals ended").into()),
+    }
+}

@@ -1,0 +1,10 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The binary as a process among others: what signals ask of it, and who may read and write its files.
+
+#![allow(clippy::unwrap_used)]
+
+mod files;
+mod signals;
+mod support;
