@@ -147,7 +147,7 @@ async fn check_dead_letters(client: &Client, backlog: &Backlog) -> Result<()> {
             at += 1;
         }
     }
-    let waiting = client.list_dead_letters(NAME, 1).await?.waiting;
+    let waiting = client.list_dead_letters(NAME, 1).await?.waiting.unwrap_or_default();
     ensure!(waiting == bad.len() as u64, "{waiting} dead letters wait, not {}", bad.len());
     Ok(())
 }

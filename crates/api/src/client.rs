@@ -9,7 +9,9 @@
 mod dead_letters;
 mod error;
 mod functions;
+mod jobs;
 mod logs;
+mod page;
 mod records;
 mod topics;
 
@@ -20,6 +22,7 @@ use serde::de::DeserializeOwned;
 
 pub use error::ClientError;
 pub use logs::LogOptions;
+pub use page::{Page, PageOptions};
 pub use records::{ConsumeOptions, Consumed, ProduceOptions, ReadFrom};
 
 /// How long connecting may take.

@@ -58,10 +58,18 @@ pub struct RecordHeader {
 pub struct DeadLetters {
     /// The topic that they are in.
     pub topic: String,
-    /// How many wait: they were neither replayed nor dropped.
-    pub waiting: u64,
-    /// The first of them.
+    /// How many wait: they were neither replayed nor dropped. Not in the pages that follow the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<u64>,
+    /// Given as `true` when there are too many to be counted. `waiting` is then the number of records that the function has not
+    /// gone past; where several functions share a topic of dead letters, those of others are among them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
+    /// Those of this page.
     pub dead_letters: Vec<DeadLetter>,
+    /// The cursor with which the next page is asked for; none on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// Which of the waiting dead letters are meant.
@@ -98,7 +106,7 @@ pub struct DeadLetterResult {
     pub dropped: u64,
     /// How many wait now.
     pub waiting: u64,
-    /// False when the function still goes on with it: `waiting` says how many are left.
+    /// False when it was cancelled or interrupted: `waiting` says how many are left.
     pub finished: bool,
 }
 
@@ -108,7 +116,7 @@ pub struct DeadLetterResult {
 pub struct DeadLetterTrial {
     /// `sha256:<digest>` of an uploaded artifact, or a path on the server as when a function is created.
     pub archive: String,
-    /// The oldest so many; all that wait now when it is not given. Of each task at most 10,000 are tried at once.
+    /// The oldest so many; all that wait now when it is not given. At most 10,000 are tried at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
 }
@@ -127,4 +135,14 @@ pub struct TriedDeadLetter {
     /// What happened, when it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// What another artifact made of some dead letters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TriedDeadLetters {
+    /// Those of this page.
+    pub tried: Vec<TriedDeadLetter>,
+    /// The cursor with which the next page is asked for; none on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }

@@ -29,6 +29,8 @@ pub const ENCODING: &str = "fs-encoding";
 pub const NULL: &str = "fs-null";
 /// How many records are in the answer.
 pub const COUNT: &str = "fs-count";
+/// The cursor with which the next page of a list is asked for; absent on the last one.
+pub const NEXT: &str = "fs-next";
 /// Given when retention dropped records that the group had not consumed: the position where it stood.
 pub const SKIPPED_FROM: &str = "fs-skipped-from";
 

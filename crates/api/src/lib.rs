@@ -3,7 +3,7 @@
 
 //! What goes over the wire between a Function Stream server and its clients, and a client.
 //!
-//! Owns: the JSON models of the REST interface ([`function`], [`logs`], [`topic`], [`record`], [`status`], [`failure`]), how keys and
+//! Owns: the JSON models of the REST interface ([`function`], [`dead_letter`], [`job`], [`logs`], [`topic`], [`record`], [`status`], [`failure`]), how keys and
 //! headers of a record travel in HTTP headers ([`header`]), durations and sizes in human units ([`units`]), the typed
 //! [`Client`], and the gRPC interface with a client of its own ([`grpc`]). It must not know the engine, the store or how the server does its work.
 //!
@@ -29,6 +29,7 @@ pub mod failure;
 pub mod function;
 pub mod grpc;
 pub mod header;
+pub mod job;
 pub mod logs;
 pub mod record;
 pub mod request;
@@ -36,10 +37,12 @@ pub mod status;
 pub mod topic;
 pub mod units;
 
-pub use client::{Client, ClientError, ConsumeOptions, Consumed, LogOptions, ProduceOptions, ReadFrom};
+pub use client::{
+    Client, ClientError, ConsumeOptions, Consumed, LogOptions, Page, PageOptions, ProduceOptions, ReadFrom,
+};
 pub use dead_letter::{
     DeadLetter, DeadLetterDrop, DeadLetterResult, DeadLetterSelection, DeadLetterTrial, DeadLetters, RecordHeader,
-    TriedDeadLetter,
+    TriedDeadLetter, TriedDeadLetters,
 };
 pub use failure::ErrorBody;
 pub use function::{
@@ -47,6 +50,7 @@ pub use function::{
     PartitionDescription, RevisionDescription, RollbackRequest, RolledBack, Selector, Strategy, TaskDescription,
     TaskError, TaskStatus, Watermark,
 };
+pub use job::{Job, JobKind, JobState};
 pub use logs::{LogLine, LogPage};
 pub use record::{AppendedRun, Produced};
 pub use request::{ExecModule, ExecRequest};

@@ -87,6 +87,8 @@ codes! {
     LanguageUnavailable = "FS-1111", User, 501, "functions of this kind cannot be run yet", "write the function in a language that compiles to a WebAssembly artifact";
     StateNotKept = "FS-1112", User, 501, "no state is kept with the revisions of this function", "roll back without the state";
     TimersSet = "FS-1113", User, 409, "the function has timers set, and the new artifact cannot take them", "give the new artifact a handler of timers, or have the present one delete its timers first";
+    JobNotFound = "FS-1115", User, 404, "there is no job of this id", "see 'function-stream client dlq jobs' for those that are kept; a trial's results are kept for a shorter time than the job";
+    JobUnderWay = "FS-1116", User, 409, "a job on dead letters is under way", "wait for it with 'function-stream client dlq job ID', or cancel it there";
     // 12xx: artifacts.
     ArtifactNotFound = "FS-1201", User, 400, "the artifact is neither uploaded nor a file that the server may read", "upload the artifact, or give a path on the server that it is allowed to read";
     ArtifactInvalid = "FS-1202", User, 400, "the artifact is not a valid WebAssembly module or component", "rebuild the artifact; the message has the place where it stops being valid";
@@ -133,6 +135,7 @@ codes! {
     CommitFatal = "FS-1604", External, 503, "the connection that commits was lost for good", "nothing: the engine opens the task anew";
     Cancelled = "FS-1605", External, 503, "what was being done is not needed any more", "nothing: whoever ended it knows";
     CommitRejected = "FS-1606", User, 413, "a topic does not take a record that the function emits", "have the function emit smaller records, or raise the topic's limit; until then the function's error policy decides";
+    JobInterrupted = "FS-1607", External, 503, "a job was interrupted by the end of the server", "see with 'function-stream client dlq ls' what is left, and start it again for that";
     // 17xx: the server.
     ShuttingDown = "FS-1701", External, 503, "the server is shutting down", "repeat the request when it is back";
     AddressInUse = "FS-1702", User, 409, "the address to listen on cannot be used", "stop what listens there, or choose another with the flag that the message names";

@@ -36,6 +36,10 @@ pub trait Metadata: Send + Sync {
     /// All functions in the order of their names.
     fn list(&self) -> Result<Vec<FunctionEntry>>;
 
+    /// At most `limit` functions in the order of their names: the first that come after the name `after`, which need not be
+    /// one that is there. Costs what it answers, wherever in the register that is.
+    fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<FunctionEntry>>;
+
     /// The function of a name.
     fn get(&self, name: &str) -> Result<Option<FunctionEntry>>;
 

@@ -15,6 +15,7 @@ pub mod emitted;
 pub mod mem_artifacts;
 pub mod mem_broker;
 pub mod mem_metadata;
+pub mod mem_notes;
 pub mod mem_peers;
 pub mod mem_state;
 pub mod model;

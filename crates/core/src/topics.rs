@@ -85,6 +85,10 @@ pub trait Topics: Send + Sync {
     /// All topics in the order of their names.
     fn list(&self) -> Result<Vec<TopicInfo>>;
 
+    /// At most `limit` topics in the order of their names: the first that come after the topic `after`, which need not be one
+    /// that is there.
+    fn page(&self, after: Option<&Topic>, limit: usize) -> Result<Vec<Topic>>;
+
     /// The topic of a name.
     fn describe(&self, topic: &Topic) -> Result<TopicInfo>;
 

@@ -8,11 +8,13 @@
 //! that fails again goes to the end of the topic, behind the place up to which the order reads.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use fnstream_core::ErrorCode;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::runtime::Program;
+use fnstream_core::waker::Waker;
 use parking_lot::Mutex;
 
 /// The thing to do with dead letters.
@@ -66,17 +68,63 @@ pub struct TriedDeadLetter {
 /// Called with the report when no task has anything to do for the order any more.
 pub type DeadLettersDone = Box<dyn FnOnce(DeadLetterReport) + Send>;
 
+/// An order that was given, for whoever gave it. Keeps nothing alive.
+#[derive(Clone)]
+pub struct DeadLettersOrdered {
+    tally: Weak<Tally>,
+    tasks: Vec<Waker>,
+}
+
+impl DeadLettersOrdered {
+    pub(crate) fn new(tally: &Arc<Tally>, tasks: Vec<Waker>) -> Self {
+        DeadLettersOrdered { tally: Arc::downgrade(tally), tasks }
+    }
+
+    /// Reports whether no task has it any more.
+    pub fn is_over(&self) -> bool {
+        self.tally.strong_count() == 0
+    }
+
+    /// The number of dead letters that another program was given so far.
+    pub fn tried(&self) -> u64 {
+        self.tally.upgrade().map_or(0, |tally| tally.tried.load(Ordering::Relaxed))
+    }
+
+    /// Has the tasks begin nothing more for it. What they have begun they finish; then the report tells what was done. A trial
+    /// that is cut off reports nothing of what it tried.
+    pub fn cancel(&self) {
+        if let Some(tally) = self.tally.upgrade() {
+            tally.cancelled.store(true, Ordering::Relaxed);
+            drop(tally);
+            self.tasks.iter().for_each(Waker::wake);
+        }
+    }
+}
+
 /// The report of an order, to which all tasks of a function add.
 pub(crate) struct Tally {
     report: Mutex<DeadLetterReport>,
     done: Mutex<Option<DeadLettersDone>>,
+    cancelled: AtomicBool,
+    /// The dead letters that were tried by trials that are under way.
+    tried: AtomicU64,
 }
 
 impl Tally {
     /// A tally of an order to so many tasks; `done` is called when all of them have dropped it.
     pub(crate) fn new(tasks: u32, done: DeadLettersDone) -> Arc<Self> {
         let report = DeadLetterReport { unfinished_tasks: tasks, ..DeadLetterReport::default() };
-        Arc::new(Tally { report: Mutex::new(report), done: Mutex::new(Some(done)) })
+        Arc::new(Tally {
+            report: Mutex::new(report),
+            done: Mutex::new(Some(done)),
+            cancelled: AtomicBool::new(false),
+            tried: AtomicU64::new(0),
+        })
+    }
+
+    /// So many more dead letters were tried; fewer, when they are to be tried again.
+    pub(crate) fn tried(&self, more: i64) {
+        self.tried.fetch_add(more as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn note(&self, change: impl FnOnce(&mut DeadLetterReport)) {
@@ -105,6 +153,11 @@ impl DeadLetterOrder {
     /// Reports whether carrying it out moves the task's place in its dead letters.
     pub(crate) fn moves(&self) -> bool {
         matches!(self.action, DeadLetterAction::Replay | DeadLetterAction::Drop)
+    }
+
+    /// Reports whether nothing more is to be begun for it.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.tally.cancelled.load(Ordering::Relaxed)
     }
 
     /// The task has done its part.

@@ -16,7 +16,7 @@ use fnstream_core::spec::FunctionEntry;
 use parking_lot::{Condvar, Mutex};
 
 use crate::config::EngineConfig;
-use crate::dead_letters::{DeadLetterAction, DeadLettersDone};
+use crate::dead_letters::{DeadLetterAction, DeadLettersDone, DeadLettersOrdered};
 use crate::function::{Function, StopDone};
 use crate::metrics::Meters;
 use crate::requests::{Asked, Request, RequestDone};
@@ -131,7 +131,7 @@ impl Engine {
         action: &DeadLetterAction,
         until: &BTreeMap<u32, Position>,
         done: DeadLettersDone,
-    ) -> Result<()> {
+    ) -> Result<DeadLettersOrdered> {
         let function = self.functions.lock().get(&id).cloned();
         let function = function.ok_or_else(|| Error::new(ErrorCode::FunctionStopped, "the function is not running"))?;
         function.order_dead_letters(action, until, done)

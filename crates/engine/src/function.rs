@@ -17,7 +17,7 @@ use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::Mutex;
 
 pub(crate) use self::permits::Permits;
-use crate::dead_letters::{DeadLetterAction, DeadLetterOrder, DeadLettersDone, Tally};
+use crate::dead_letters::{DeadLetterAction, DeadLetterOrder, DeadLettersDone, DeadLettersOrdered, Tally};
 use crate::requests::Asked;
 use crate::scheduler::Job;
 use crate::shared::{Backend, EngineCore};
@@ -112,7 +112,7 @@ impl Function {
         action: &DeadLetterAction,
         until: &BTreeMap<u32, Position>,
         done: DeadLettersDone,
-    ) -> Result<()> {
+    ) -> Result<DeadLettersOrdered> {
         let topic = self.env.entry.spec.dead_letter_topic().ok_or_else(|| {
             Error::new(
                 ErrorCode::NoDeadLetters,
@@ -130,10 +130,12 @@ impl Function {
             return Err(Error::new(ErrorCode::FunctionStopped, why));
         }
         let tally = Tally::new(parts.len() as u32, done);
+        let wakers = parts.iter().map(|(task, _)| task.waker()).collect();
+        let ordered = DeadLettersOrdered::new(&tally, wakers);
         for (task, until) in parts {
             task.order(DeadLetterOrder { action: action.clone(), until, tally: tally.clone() });
         }
-        Ok(())
+        Ok(ordered)
     }
 
     /// A task has ended.

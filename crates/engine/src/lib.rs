@@ -39,7 +39,7 @@ mod task;
 mod workers;
 
 pub use config::{EngineConfig, EpochBounds};
-pub use dead_letters::{DeadLetterAction, DeadLetterReport, DeadLettersDone, TriedDeadLetter};
+pub use dead_letters::{DeadLetterAction, DeadLetterReport, DeadLettersDone, DeadLettersOrdered, TriedDeadLetter};
 pub use engine::{Engine, ManualDriver, StopMode};
 pub use function::StopDone;
 pub use metrics::{FunctionMeter, Meters};

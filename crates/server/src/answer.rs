@@ -11,7 +11,9 @@ use fnstream_api::{FunctionStatus, FunctionSummary};
 use fnstream_core::Result;
 use fnstream_sql::Pattern;
 
+use crate::app::pages::Page;
 use crate::app::{App, Archive, CreateMode, Made};
+use crate::gather::{Asked, Bounds, gather};
 
 /// What every function is made of, until there are others.
 pub(crate) const TASK_TYPE: &str = "processor";
@@ -27,10 +29,15 @@ pub(crate) fn status_word(status: FunctionStatus) -> &'static str {
 }
 
 /// The functions whose names are like the pattern.
-pub(crate) async fn summaries(app: &Arc<App>, like: Option<&Pattern>) -> Result<Vec<FunctionSummary>> {
-    let mut functions = app.inspection.status(None).await?;
-    functions.retain(|function| like.is_none_or(|pattern| pattern.matches(&function.name)));
-    Ok(functions)
+pub(crate) async fn summaries(app: &Arc<App>, like: Option<&Pattern>, asked: &Asked) -> Result<Page<FunctionSummary>> {
+    let bounds = Bounds { limit: None, most: usize::MAX, what: "functions" };
+    let size = |function: &FunctionSummary| function.name.len() + function.reason.as_ref().map_or(0, String::len);
+    gather(asked, bounds, size, |wanted| async {
+        let mut page = app.inspection.status_page(wanted).await?;
+        page.rows.retain(|function| like.is_none_or(|pattern| pattern.matches(&function.name)));
+        Ok(page)
+    })
+    .await
 }
 
 /// So many of something, in words.

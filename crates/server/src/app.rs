@@ -4,7 +4,7 @@
 //! What each request means, without HTTP or gRPC.
 //!
 //! Services, each with only the parts that it touches: [`Functions`] changes the register, [`Records`] is for clients of topics,
-//! [`DeadLetters`] for what functions failed at, [`Inspection`] looks on, [`Instances`] asks running functions, [`Shelf`] has the
+//! [`DeadLetters`] for what functions failed at, [`Jobs`] does what takes long with them, [`Inspection`] looks on, [`Instances`] asks running functions, [`Shelf`] has the
 //! artifacts. They work on the seams of `fnstream-core` and know neither an interface nor a store.
 //!
 //! The order of steps is the point of this module: what the user wants is durable (in the register) before anything is done
@@ -15,7 +15,7 @@
 //! # Reading order
 //!
 //! `functions` (what requests change), `reconcile` (who follows), `group` (the other processes), then `records`,
-//! `dead_letters`, `inspection`.
+//! `dead_letters` and `jobs`, `inspection`; lists come in `pages`.
 
 pub(crate) mod caller;
 mod dead_letters;
@@ -25,9 +25,11 @@ mod grants;
 mod group;
 mod inspection;
 mod instances;
+pub(crate) mod jobs;
 mod logs;
 mod maintenance;
 mod ops;
+pub(crate) mod pages;
 mod parts;
 mod places;
 mod programs;
@@ -45,11 +47,12 @@ use fnstream_core::metadata::Metadata;
 use fnstream_core::spec::FunctionEntry;
 use fnstream_core::{Error, ErrorCode, Result};
 
-pub(crate) use dead_letters::{DeadLetterList, DeadLetterOutcome, DeadLetters, WaitingDeadLetter};
+pub(crate) use dead_letters::{Count, DeadLetterPage, DeadLetters, WaitingDeadLetter};
 pub(crate) use deadline::Deadline;
 pub(crate) use functions::{CreateMode, Functions, Made, NewFunction};
-pub(crate) use inspection::{Inspection, LogReading, StateEntry};
+pub(crate) use inspection::{Inspection, LogReading, StateEntry, WantedEntry};
 pub(crate) use instances::Instances;
+pub(crate) use jobs::Jobs;
 pub(crate) use ops::Ops;
 pub(crate) use parts::Parts;
 pub(crate) use records::{Delivered, Outcome, Reading, Records, Start};
@@ -57,6 +60,7 @@ pub(crate) use shelf::{Archive, Incoming, Shelf};
 
 use crate::ServerConfig;
 use maintenance::Maintenance;
+use pages::{List, Page, Wanted};
 use reconcile::Reconciler;
 
 /// The application: everything that a request can reach.
@@ -68,6 +72,7 @@ pub(crate) struct App {
     pub(crate) dead_letters: Arc<DeadLetters>,
     pub(crate) inspection: Arc<Inspection>,
     pub(crate) instances: Arc<Instances>,
+    pub(crate) jobs: Arc<Jobs>,
     pub(crate) shelf: Arc<Shelf>,
     maintenance: Arc<Maintenance>,
     reconciler: Arc<Reconciler>,
@@ -83,6 +88,13 @@ impl App {
     pub(crate) fn close(&self) {
         self.ops.closing().cancel();
     }
+}
+
+/// Some functions in the order of their names. Blocks.
+fn function_page(register: &dyn Metadata, wanted: &Wanted) -> Result<Page<FunctionEntry>> {
+    let after = wanted.after.as_ref().map(|cursor| List::Functions.text(cursor)).transpose()?;
+    let rows = register.page(after.as_deref(), wanted.rows() + 1)?;
+    Ok(Page::of(List::Functions, rows, wanted.rows(), |entry| entry.spec.name.clone().into_bytes()))
 }
 
 /// The function of a name. Blocks.

@@ -29,6 +29,7 @@ mod answer;
 mod app;
 pub mod config;
 mod failure;
+mod gather;
 mod grpc;
 mod key_locks;
 mod logs;

@@ -10,6 +10,7 @@ mod body;
 mod dead_letters;
 mod failure;
 mod functions;
+mod jobs;
 mod logs;
 mod observe;
 mod openapi;

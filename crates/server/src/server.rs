@@ -208,6 +208,7 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept)> {
         forks: Some(store.forks()),
         artifacts: store.artifacts(),
         upkeep: store.upkeep(),
+        notes: store.notes(),
         peers: Arc::new(Alone::default()),
         backend: Backend {
             broker: store.broker(),

@@ -22,6 +22,7 @@ use fnstream_sql::{OnExisting, Statement};
 use crate::answer::{create, drop_function, start, stop};
 use crate::app::{App, CreateMode, Deadline};
 use crate::failure;
+use crate::gather::Asked;
 use rows::Rows;
 
 /// The largest description of a function.
@@ -32,29 +33,41 @@ struct Done {
     status: StatusCode,
     message: String,
     rows: Option<Rows>,
+    /// The cursor of the next page of rows.
+    next: Option<String>,
 }
 
 impl Done {
     fn new(message: impl Into<String>) -> Self {
-        Done { status: StatusCode::Ok, message: message.into(), rows: None }
+        Done { status: StatusCode::Ok, message: message.into(), rows: None, next: None }
     }
 }
 
 /// Runs the statements of a text. Of several, one that is refused is part of the answer, with what was done before it; an
 /// error is a text that cannot be read, a deadline that has passed, or why a single statement was refused.
-pub(crate) async fn execute(app: &Arc<App>, sql: &str) -> Result<Response> {
+pub(crate) async fn execute(app: &Arc<App>, sql: &str, asked: Asked) -> Result<Response> {
+    asked.check()?;
     let statements = fnstream_sql::parse(sql).map_err(|errors| Error::new(errors.first().code, errors.render(sql)))?;
     let count = statements.len();
     if count == 0 {
         return Err(Error::new(ErrorCode::InvalidSql, "the text holds no statement"));
+    }
+    if count > 1 && asked != Asked::default() {
+        return Err(Error::new(
+            ErrorCode::InvalidRequest,
+            format!("pages are of one statement, and there are {count}"),
+        ));
     }
     let mut response = Response::default();
     let mut messages = Vec::new();
     for (number, statement) in (1..).zip(statements) {
         Deadline::of_caller().check()?;
         let what = statement.node.to_string();
-        let done = match run(app, statement.node).await.and_then(encoded) {
-            Ok(done) => done,
+        let done = match run(app, statement.node, &asked).await.and_then(encoded) {
+            Ok((done, next)) => {
+                response.next = next.unwrap_or_default();
+                done
+            }
             Err(error) if count == 1 || error.code == ErrorCode::DeadlinePassed => return Err(error),
             Err(error) => {
                 failure::note(&error);
@@ -77,9 +90,11 @@ pub(crate) async fn execute(app: &Arc<App>, sql: &str) -> Result<Response> {
     Ok(response)
 }
 
-fn encoded(done: Done) -> Result<StatementResult> {
+fn encoded(done: Done) -> Result<(StatementResult, Option<String>)> {
     let data = done.rows.map(|rows| rows.encode()).transpose()?.map(Bytes::from);
-    Ok(StatementResult { status_code: done.status.into(), message: done.message, data, error_code: String::new() })
+    let result =
+        StatementResult { status_code: done.status.into(), message: done.message, data, error_code: String::new() };
+    Ok((result, done.next))
 }
 
 fn refused(error: &Error) -> StatementResult {
@@ -91,7 +106,7 @@ fn refused(error: &Error) -> StatementResult {
     }
 }
 
-async fn run(app: &Arc<App>, statement: Statement) -> Result<Done> {
+async fn run(app: &Arc<App>, statement: Statement, asked: &Asked) -> Result<Done> {
     match statement {
         Statement::CreateFunction { on_existing, function_path, config_path } => {
             let mode = match on_existing {
@@ -124,9 +139,9 @@ async fn run(app: &Arc<App>, statement: Statement) -> Result<Done> {
             Ok(Done::new([vec![what], done.notes].concat().join("\n")))
         }
         Statement::DescribeFunction { name } => show::function(app, name).await,
-        Statement::ShowFunctions { like } => show::functions(app, like.as_ref()).await,
-        Statement::ShowTopics { like } => show::topics(app, like.as_ref()).await,
-        Statement::ShowState { name, like, limit } => show::state(app, name, like, limit).await,
-        Statement::ShowDeadLetters { name, limit } => show::dead_letters(app, name, limit).await,
+        Statement::ShowFunctions { like } => show::functions(app, like.as_ref(), asked).await,
+        Statement::ShowTopics { like } => show::topics(app, like.as_ref(), asked).await,
+        Statement::ShowState { name, like, limit } => show::state(app, name, like, limit, asked).await,
+        Statement::ShowDeadLetters { name, limit } => show::dead_letters(app, name, limit, asked).await,
     }
 }

@@ -12,6 +12,7 @@
 //!            'f' topic u32, partition u32                                   the partition's floor
 //!            'i' function u32, task index u32                               the apply of a task's state that is unfinished
 //!            'm' function u32, task index u32                               the marker of a task's state
+//!            'j' name                                                       a note of the process, such as of a job
 //!            'n' 'f' | 'o' | 't'                         the next id of a function | an opening of the store | a topic
 //!            'p' function u32, task index u32                               the progress of a task
 //!            'r' name                                                       the revisions of a function
@@ -123,6 +124,14 @@ pub(crate) fn unclaimed(fork: FunctionId) -> Vec<u8> {
 /// The fork in such a key.
 pub(crate) fn unclaimed_id(key: &[u8]) -> Option<FunctionId> {
     Some(FunctionId(u32::from_be_bytes(*key.get(1..)?.as_array()?)))
+}
+
+/// The prefix of the keys of all notes.
+pub(crate) const NOTE_PREFIX: &[u8] = b"j";
+
+/// The key of a note.
+pub(crate) fn note(name: &str) -> Vec<u8> {
+    [NOTE_PREFIX, name.as_bytes()].concat()
 }
 
 /// The key of a topic's descriptor.

@@ -64,6 +64,7 @@ mod keys;
 mod log;
 mod log_file;
 mod metadata;
+mod notes;
 mod opening;
 mod options;
 mod peek;

@@ -29,11 +29,20 @@ pub(crate) struct RocksMetadata(pub Store);
 
 impl Metadata for RocksMetadata {
     fn list(&self) -> Result<Vec<FunctionEntry>> {
+        self.page(None, usize::MAX)
+    }
+
+    fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<FunctionEntry>> {
         // Names are ASCII: nothing is at or above this key.
         let mut iterator = self.inner().db.iterate(keys::FUNCTIONS, vec![u8::MAX]);
-        iterator.seek_to_first();
+        match after {
+            None => iterator.seek_to_first(),
+            Some(name) => iterator.seek([name.as_bytes(), &[0]].concat()),
+        }
         let mut entries = Vec::new();
-        while let Some((_, value)) = iterator.item() {
+        while entries.len() < limit
+            && let Some((_, value)) = iterator.item()
+        {
             entries.push(formats::decode_function(value)?);
             iterator.next();
         }

@@ -13,6 +13,7 @@ use fnstream_core::committer::Committer;
 use fnstream_core::forks::Forks;
 use fnstream_core::groups::Groups;
 use fnstream_core::metadata::Metadata;
+use fnstream_core::notes::Notes;
 use fnstream_core::state::StateStores;
 use fnstream_core::tasks::Tasks;
 use fnstream_core::topics::Topics;
@@ -36,6 +37,7 @@ use crate::log::clients::LogTopics;
 use crate::log::retention::Dropped;
 use crate::log::topics::Topics as LoadedTopics;
 use crate::metadata::RocksMetadata;
+use crate::notes::StoreNotes;
 use crate::options::StoreOptions;
 use crate::standing::CommittedTasks;
 use crate::state::RocksStates;
@@ -130,6 +132,11 @@ impl Store {
     /// The artifacts.
     pub fn artifacts(&self) -> Arc<dyn Artifacts> {
         Arc::new(StoreArtifacts(self.inner().artifacts.clone()))
+    }
+
+    /// The process's notes.
+    pub fn notes(&self) -> Arc<dyn Notes> {
+        Arc::new(StoreNotes(self.clone()))
     }
 
     /// Its upkeep.

@@ -5,7 +5,8 @@
 
 use reqwest::Method;
 
-use super::{Client, ClientError};
+use super::page::all;
+use super::{Client, ClientError, Page, PageOptions};
 use crate::function::{
     Function, FunctionDescription, FunctionUpdate, RevisionDescription, RollbackRequest, RolledBack,
 };
@@ -13,16 +14,34 @@ use crate::request::ExecRequest;
 use crate::status::FunctionSummary;
 use crate::topic::UploadedArtifact;
 
+/// The list of names has pages only for those who ask for them.
+const PAGE: usize = 1_000;
+
 impl Client {
     /// The names of all functions.
     pub async fn list_functions(&self) -> Result<Vec<String>, ClientError> {
         self.json(self.request(Method::GET, &["api", "v1", "functions"])?).await
     }
 
+    /// The names of some functions, in order.
+    pub async fn functions_page(&self, options: &PageOptions) -> Result<Page<String>, ClientError> {
+        let options = PageOptions { max: options.max.or(Some(PAGE)), ..options.clone() };
+        self.page(self.request(Method::GET, &["api", "v1", "functions"])?, &options).await
+    }
+
     /// How all functions fare, or one of them.
     pub async fn status(&self, name: Option<&str>) -> Result<Vec<FunctionSummary>, ClientError> {
-        let query: Vec<_> = name.into_iter().map(|name| ("name", name)).collect();
-        self.json(self.request(Method::GET, &["api", "v1", "status"])?.query(&query)).await
+        match name {
+            None => all(|options| async move { self.status_page(&options).await }).await,
+            Some(name) => {
+                self.json(self.request(Method::GET, &["api", "v1", "status"])?.query(&[("name", name)])).await
+            }
+        }
+    }
+
+    /// How some functions fare, in the order of their names.
+    pub async fn status_page(&self, options: &PageOptions) -> Result<Page<FunctionSummary>, ClientError> {
+        self.page(self.request(Method::GET, &["api", "v1", "status"])?, options).await
     }
 
     /// Registers and starts a function.

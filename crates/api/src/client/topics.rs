@@ -5,13 +5,19 @@
 
 use reqwest::Method;
 
-use super::{Client, ClientError};
+use super::page::all;
+use super::{Client, ClientError, Page, PageOptions};
 use crate::topic::{TopicDescription, TopicRequest};
 
 impl Client {
     /// The names of all topics.
     pub async fn list_topics(&self) -> Result<Vec<String>, ClientError> {
-        self.json(self.request(Method::GET, &["api", "v1", "topics"])?).await
+        all(|options| async move { self.topics_page(&options).await }).await
+    }
+
+    /// The names of some topics, in order.
+    pub async fn topics_page(&self, options: &PageOptions) -> Result<Page<String>, ClientError> {
+        self.page(self.request(Method::GET, &["api", "v1", "topics"])?, options).await
     }
 
     /// Makes a topic.

@@ -70,7 +70,22 @@ impl GrpcClient {
 
     /// Runs statements. A statement that was refused is an answer too: look at [`Response::failure`].
     pub async fn execute_sql(&self, sql: impl Into<String>) -> Result<Response, ClientError> {
-        let answer = self.service.clone().execute_sql(SqlRequest { sql: sql.into() }).await;
+        self.sql(SqlRequest { sql: sql.into(), ..SqlRequest::default() }).await
+    }
+
+    /// Runs one statement that shows something, and answers at most `max` of its rows: the first ones, or those behind `after`,
+    /// the `next` of an earlier answer. A page may have no rows and not be the last.
+    pub async fn execute_sql_page(
+        &self,
+        sql: impl Into<String>,
+        max: u32,
+        after: impl Into<String>,
+    ) -> Result<Response, ClientError> {
+        self.sql(SqlRequest { sql: sql.into(), max: Some(max), after: after.into() }).await
+    }
+
+    async fn sql(&self, request: SqlRequest) -> Result<Response, ClientError> {
+        let answer = self.service.clone().execute_sql(request).await;
         answer.map(tonic::Response::into_inner).map_err(|status| self.broken(&status))
     }
 
@@ -98,7 +113,11 @@ impl GrpcClient {
 
     /// The functions whose names are like the pattern, or all.
     pub async fn show_functions(&self, filter: Option<String>) -> Result<Vec<FunctionInfo>, ClientError> {
-        let answer = self.service.clone().show_functions(ShowFunctionsRequest { filter }).await;
+        let answer = self
+            .service
+            .clone()
+            .show_functions(ShowFunctionsRequest { filter, ..ShowFunctionsRequest::default() })
+            .await;
         let answer = answer.map_err(|status| self.broken(&status))?.into_inner();
         match answer.status_code() {
             StatusCode::Ok => Ok(answer.functions),

@@ -3,12 +3,11 @@
 
 //! `client dlq`: the records that a function failed at.
 
+mod jobs;
+mod list;
+
 use clap::Subcommand;
-use comfy_table::Table;
-use fnstream_api::{
-    Client, DeadLetter, DeadLetterDrop, DeadLetterResult, DeadLetterSelection, DeadLetterTrial, DeadLetters,
-    TriedDeadLetter,
-};
+use fnstream_api::{Client, DeadLetter, DeadLetterDrop, DeadLetterSelection, DeadLetterTrial};
 
 use super::create::upload;
 use crate::failure::Result;
@@ -31,6 +30,9 @@ enum Verb {
         /// Show at most so many
         #[arg(short, long, value_name = "N", default_value_t = 100)]
         max: usize,
+        /// Go on behind this cursor, which an earlier list named
+        #[arg(long, value_name = "CURSOR")]
+        after: Option<String>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -57,6 +59,9 @@ enum Verb {
         /// Try this artifact on the dead letters first, or sha256:DIGEST, and only report: nothing is kept or emitted
         #[arg(long, value_name = "ARCHIVE")]
         with_archive: Option<String>,
+        /// Print the id of the job and don't wait for it
+        #[arg(long)]
+        no_wait: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -73,60 +78,57 @@ enum Verb {
         /// All that wait
         #[arg(long)]
         all: bool,
+        /// Print the id of the job and don't wait for it
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Show what a replay, a drop or a trial has done so far
+    Job {
+        /// The job's id
+        id: String,
+        /// Wait until it is over
+        #[arg(short, long)]
+        wait: bool,
+        /// Have it begin nothing more; what it did stays done
+        #[arg(long)]
+        cancel: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the jobs under way, and the newest of those that are over
+    Jobs {
+        /// Those of this function only
+        #[arg(short, long)]
+        name: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
 pub(super) async fn run(client: &Client, args: Args) -> Result {
     match args.verb {
-        Verb::Ls { name, max, json } => {
-            let dead_letters = client.list_dead_letters(&name, max).await?;
-            if json { output::json(&dead_letters) } else { list(&dead_letters) }
-        }
+        Verb::Ls { name, max, after, json } => list::run(client, &name, max, after, json).await,
         Verb::Show { name, id, json } => {
             let dead_letter = client.show_dead_letter(&name, &id).await?;
             if json { output::json(&dead_letter) } else { output::line(text(&dead_letter).trim_end()) }
         }
-        Verb::Replay { name, count, with_archive: Some(path), json } => {
+        Verb::Replay { name, count, with_archive: Some(path), no_wait, json } => {
             let trial = DeadLetterTrial { archive: upload(client, path).await?, count };
-            let tried = client.try_dead_letters(&name, &trial).await?;
-            if json { output::json(&tried) } else { tell_trial(&tried) }
+            jobs::begun(client, client.start_trial(&name, &trial).await?, no_wait, json).await
         }
-        Verb::Replay { name, count, with_archive: None, json } => {
-            let done = client.replay_dead_letters(&name, &DeadLetterSelection { count }).await?;
-            if json { output::json(&done) } else { tell_replay(&done) }
+        Verb::Replay { name, count, with_archive: None, no_wait, json } => {
+            let job = client.start_replay(&name, &DeadLetterSelection { count }).await?;
+            jobs::begun(client, job, no_wait, json).await
         }
-        Verb::Drop { name, count, all } => {
-            let done = client.drop_dead_letters(&name, &DeadLetterDrop { count, all }).await?;
-            if done.finished {
-                output::line(format!("{} dropped, {} waiting", done.dropped, done.waiting))?;
-            }
-            unfinished(&done)
+        Verb::Drop { name, count, all, no_wait } => {
+            let job = client.start_drop(&name, &DeadLetterDrop { count, all }).await?;
+            jobs::begun(client, job, no_wait, false).await
         }
+        Verb::Job { id, wait, cancel, json } => jobs::show(client, &id, wait, cancel, json).await,
+        Verb::Jobs { name, json } => jobs::list(client, name.as_deref(), json).await,
     }
-}
-
-fn list(dead_letters: &DeadLetters) -> Result {
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(["ID", "FROM", "REVISION", "ATTEMPTS", "CODE", "MESSAGE"]);
-    for dead_letter in &dead_letters.dead_letters {
-        table.add_row([
-            dead_letter.id.clone(),
-            source(dead_letter),
-            dead_letter.revision.to_string(),
-            dead_letter.attempts.to_string(),
-            dead_letter.code.clone(),
-            dead_letter.message.lines().next().unwrap_or_default().to_owned(),
-        ]);
-    }
-    if !dead_letters.dead_letters.is_empty() {
-        output::line(table.to_string())?;
-    }
-    let shown = match dead_letters.dead_letters.len() as u64 {
-        shown if shown < dead_letters.waiting => format!(", {shown} shown"),
-        _ => String::new(),
-    };
-    output::line(format!("{} waiting in {}{shown}", dead_letters.waiting, dead_letters.topic))
 }
 
 fn source(dead_letter: &DeadLetter) -> String {
@@ -160,38 +162,4 @@ fn text(dead_letter: &DeadLetter) -> String {
         out += &format!("\n{backtrace}\n");
     }
     out
-}
-
-fn tell_replay(done: &DeadLetterResult) -> Result {
-    if done.finished {
-        let DeadLetterResult { replayed, failed_again, waiting, .. } = done;
-        output::line(format!("{replayed} replayed, {failed_again} failed again, {waiting} waiting"))?;
-    }
-    unfinished(done)
-}
-
-fn unfinished(done: &DeadLetterResult) -> Result {
-    if !done.finished {
-        // How many of them it has done is not known before it has done all.
-        output::line(format!("{} waiting", done.waiting))?;
-        output::complain("note: the function goes on with it; 'client dlq ls' shows what is left");
-    }
-    Ok(())
-}
-
-fn tell_trial(tried: &[TriedDeadLetter]) -> Result {
-    let mut good = 0;
-    for dead_letter in tried {
-        let outcome = match (&dead_letter.emitted, &dead_letter.code, &dead_letter.message) {
-            (Some(emitted), ..) => {
-                good += 1;
-                format!("ok, {emitted} emitted")
-            }
-            (None, code, message) => {
-                format!("{} {}", code.as_deref().unwrap_or_default(), message.as_deref().unwrap_or_default())
-            }
-        };
-        output::line(format!("{}  {outcome}", dead_letter.id))?;
-    }
-    output::line(format!("{good} of {} would succeed; nothing was kept", tried.len()))
 }

@@ -3,10 +3,10 @@
 
 //! `client list`.
 
-use fnstream_api::Client;
+use fnstream_api::{Client, ClientError, Page, PageOptions};
 
 use crate::failure::Result;
-use crate::output;
+use crate::output::{self, Rows};
 
 /// List the functions.
 #[derive(clap::Args)]
@@ -17,13 +17,24 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(client: &Client, args: &Args) -> Result {
-    names(&client.list_functions().await?, args.json)
+    names(args.json, async |page| client.functions_page(&page).await).await
 }
 
-/// Prints names.
-pub(super) fn names(names: &[String], json: bool) -> Result {
-    if json {
-        return output::line(serde_json::json!(names).to_string());
+/// Prints names as their pages come.
+pub(super) async fn names(
+    json: bool,
+    mut page: impl AsyncFnMut(PageOptions) -> std::result::Result<Page<String>, ClientError>,
+) -> Result {
+    let (mut options, mut rows) = (PageOptions::default(), Rows::compact());
+    loop {
+        let Page { rows: names, next } = page(options).await?;
+        match json {
+            true => names.iter().try_for_each(|name| rows.push(name))?,
+            false => names.iter().try_for_each(output::line)?,
+        }
+        if next.is_none() {
+            return if json { rows.end() } else { Ok(()) };
+        }
+        options = PageOptions { after: next, ..PageOptions::default() };
     }
-    names.iter().try_for_each(output::line)
 }

@@ -5,10 +5,10 @@
 
 use comfy_table::Table;
 use fnstream_api::units::format_size;
-use fnstream_api::{Client, FunctionSummary};
+use fnstream_api::{Client, FunctionSummary, PageOptions};
 
 use crate::failure::Result;
-use crate::output;
+use crate::output::{self, Rows};
 
 /// Show how all functions fare, and why what does not run does not.
 #[derive(clap::Args)]
@@ -22,10 +22,24 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(client: &Client, args: Args) -> Result {
-    let functions = client.status(args.name.as_deref()).await?;
-    match args.json {
-        true => output::json(&functions),
-        false => output::line(text(&functions)),
+    if let Some(name) = args.name {
+        let functions = client.status(Some(&name)).await?;
+        return if args.json { output::json(&functions) } else { output::line(text(&functions)) };
+    }
+    let (mut options, mut rows, mut shown) = (PageOptions::default(), Rows::indented(0), false);
+    loop {
+        let page = client.status_page(&options).await?;
+        match args.json {
+            true => page.rows.iter().try_for_each(|function| rows.push(function))?,
+            // Some answer there must be.
+            false if !page.rows.is_empty() || (page.next.is_none() && !shown) => output::line(text(&page.rows))?,
+            false => {}
+        }
+        shown |= !page.rows.is_empty();
+        if page.next.is_none() {
+            return if args.json { rows.end() } else { Ok(()) };
+        }
+        options.after = page.next;
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) async fn run(client: &Client, args: Args) -> Result {
             client.create_topic(&name, &topic).await?;
             output::line(format!("Topic created: {name}"))
         }
-        Verb::List { json } => names(&client.list_topics().await?, json),
+        Verb::List { json } => names(json, async |page| client.topics_page(&page).await).await,
         Verb::Describe { name, json } => {
             let topic = client.describe_topic(&name).await?;
             match json {

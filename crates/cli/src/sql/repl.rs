@@ -133,16 +133,26 @@ fn carry_out(
     show: &mut Show<std::io::Stdout>,
 ) -> Result {
     for statement in statements {
-        let begun = Instant::now();
-        match runtime.block_on(answer(session, statement, text))? {
-            None => {
-                output::complain("no longer waiting: the server may carry it out all the same");
-                break;
-            }
-            Some(Ok(answer)) => show.answer(&answer, Some(begun.elapsed()))?,
-            Some(Err(trouble)) => {
-                complain(&trouble);
-                break;
+        let (begun, mut after) = (Instant::now(), None);
+        loop {
+            match runtime.block_on(answer(session, statement, text, after.take()))? {
+                None => {
+                    show.cut()?;
+                    output::complain("no longer waiting: the server may carry it out all the same");
+                    return Ok(());
+                }
+                Some(Ok(answer)) => {
+                    show.answer(&answer, Some(begun.elapsed()))?;
+                    after = answer.next;
+                    if after.is_none() {
+                        break;
+                    }
+                }
+                Some(Err(trouble)) => {
+                    show.cut()?;
+                    complain(&trouble);
+                    return Ok(());
+                }
             }
         }
     }
@@ -154,11 +164,12 @@ async fn answer(
     session: &Session,
     statement: &Located<Statement>,
     text: &str,
+    after: Option<String>,
 ) -> Result<Option<std::result::Result<Answer, Trouble>>> {
     // Before the statement is sent, so that none is missed.
     let mut interrupts = interrupts()?;
     Ok(tokio::select! {
-        answer = session.execute(&statement.node, statement.text(text)) => Some(answer),
+        answer = session.execute(&statement.node, statement.text(text), after) => Some(answer),
         _ = interrupts.recv() => None,
     })
 }

@@ -6,6 +6,7 @@
 //! All of them are read before anything is done: when one has a mistake, nothing is begun. Then the statements run in
 //! order and stop at the first that fails. With `--keep-going` both mistakes and failures are passed over and told.
 
+use std::io::Write;
 use std::path::Path;
 
 use fnstream_sql::{Located, SqlError, Statement, parse_each};
@@ -63,8 +64,8 @@ pub(super) async fn run(session: &Session, sources: &[Source], format: Format, k
             }
         };
         let text = statement.text(&source.text);
-        match session.execute(&statement.node, text).await {
-            Ok(answer) => show.answer(&answer, None)?,
+        match carry_out(session, &statement.node, text, &mut show).await? {
+            Ok(()) => {}
             Err(trouble) => {
                 if several {
                     output::complain(&which(source, statement));
@@ -85,6 +86,31 @@ pub(super) async fn run(session: &Session, sources: &[Source], format: Format, k
         }
     }
     if failed { Err(Failure::Told(FAILED)) } else { Ok(()) }
+}
+
+/// Carries a statement out and shows its rows as they come.
+async fn carry_out<W: Write>(
+    session: &Session,
+    statement: &Statement,
+    text: &str,
+    show: &mut Show<W>,
+) -> Result<std::result::Result<(), Trouble>> {
+    let mut after = None;
+    loop {
+        match session.execute(statement, text, after).await {
+            Ok(answer) => {
+                show.answer(&answer, None)?;
+                after = answer.next;
+                if after.is_none() {
+                    return Ok(Ok(()));
+                }
+            }
+            Err(trouble) => {
+                show.cut()?;
+                return Ok(Err(trouble));
+            }
+        }
+    }
 }
 
 fn told(source: &Source, mistake: &SqlError, blank_before: bool) -> String {

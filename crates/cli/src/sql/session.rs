@@ -7,6 +7,7 @@
 //! connection breaks before the answer, whether it was carried out is for the user to find out.
 
 use fnstream_api::ClientError;
+use fnstream_api::grpc::proto::Response;
 use fnstream_api::grpc::{CreateMode, GrpcClient};
 use fnstream_core::ErrorCode;
 use fnstream_sql::{OnExisting, Statement};
@@ -16,6 +17,9 @@ use super::create::upload;
 use super::rows::Rows;
 use crate::failure::Failure;
 
+/// How many rows are asked for at once.
+const PAGE: u32 = 1_000;
+
 /// What a statement led to.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -23,6 +27,8 @@ pub(super) struct Answer {
     pub message: String,
     /// What there is to show.
     pub rows: Option<Rows>,
+    /// The cursor of the rows that follow; none when these are the last.
+    pub next: Option<String>,
 }
 
 /// Why a statement led to nothing.
@@ -63,8 +69,13 @@ impl Session {
         Ok(client)
     }
 
-    /// Carries a statement out; `text` is how it was written.
-    pub(super) async fn execute(&self, statement: &Statement, text: &str) -> Result<Answer, Trouble> {
+    /// Carries a statement out; `text` is how it was written. Of many rows it answers the first, or those behind `after`.
+    pub(super) async fn execute(
+        &self,
+        statement: &Statement,
+        text: &str,
+        after: Option<String>,
+    ) -> Result<Answer, Trouble> {
         match statement {
             Statement::CreateFunction { on_existing, function_path, config_path } => {
                 let files = upload(function_path, config_path).map_err(Trouble::Refused)?;
@@ -74,7 +85,14 @@ impl Session {
                     OnExisting::Replace => CreateMode::OrReplace,
                 };
                 let done = self.client().await?.create_function(files.config.into(), files.artifact.into(), mode).await;
-                Ok(Answer { message: done.map_err(|e| self.trouble(e))?.message, rows: None })
+                Ok(Answer { message: done.map_err(|e| self.trouble(e))?.message, rows: None, next: None })
+            }
+            Statement::ShowFunctions { .. }
+            | Statement::ShowTopics { .. }
+            | Statement::ShowState { .. }
+            | Statement::ShowDeadLetters { .. } => {
+                let page = self.client().await?.execute_sql_page(text, PAGE, after.unwrap_or_default()).await;
+                self.answer(page)
             }
             _ => self.ask(text).await,
         }
@@ -82,7 +100,12 @@ impl Session {
 
     /// Has the server carry out a text.
     pub(super) async fn ask(&self, sql: &str) -> Result<Answer, Trouble> {
-        let response = self.client().await?.execute_sql(sql).await.map_err(|e| self.trouble(e))?;
+        let response = self.client().await?.execute_sql(sql).await;
+        self.answer(response)
+    }
+
+    fn answer(&self, response: Result<Response, ClientError>) -> Result<Answer, Trouble> {
+        let response = response.map_err(|e| self.trouble(e))?;
         if let Some(body) = response.failure() {
             return Err(Trouble::Refused(Failure::Coded {
                 code: body.code,
@@ -91,7 +114,8 @@ impl Session {
             }));
         }
         let rows = response.data.as_deref().map(Rows::decode).transpose().map_err(Trouble::Refused)?;
-        Ok(Answer { message: response.message, rows })
+        let next = Some(response.next).filter(|next| !next.is_empty());
+        Ok(Answer { message: response.message, rows, next })
     }
 
     pub(super) fn trouble(&self, error: ClientError) -> Trouble {

@@ -8,6 +8,9 @@
 //! | table | a table, then how many rows | its message |
 //! | json | one line: an array of one object for each row | one line: an object with its message |
 //! | csv | a header and a line for each row; a blank line between two results | its message on standard error |
+//!
+//! Many rows come in several answers, and are written as they come: as a table for each answer, and one array or one header for
+//! all of them.
 
 use std::io::{Result, Write};
 use std::time::Duration;
@@ -15,7 +18,6 @@ use std::time::Duration;
 use comfy_table::presets::ASCII_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use serde::Serializer;
-use serde::ser::SerializeSeq;
 use serde_json::Value;
 
 use super::rows::Rows;
@@ -38,38 +40,66 @@ pub(super) struct Show<W> {
     out: W,
     format: Format,
     results: usize,
+    /// The number of rows that are written of a result of which there are more.
+    open: Option<usize>,
 }
 
 impl<W: Write> Show<W> {
     /// Nothing is written yet.
     pub(super) fn new(out: W, format: Format) -> Self {
-        Show { out, format, results: 0 }
+        Show { out, format, results: 0, open: None }
     }
 
-    /// Writes an answer. How long it took is for people only.
+    /// Writes an answer, which may be a part of what there is to show. How long it took is for people only.
     pub(super) fn answer(&mut self, answer: &Answer, took: Option<Duration>) -> Result<()> {
+        let (is_first, is_last) = (self.open.is_none(), answer.next.is_none());
+        let before = self.open.take().unwrap_or_default();
         let took = took.map(|took| format!(" ({:.3} s)", took.as_secs_f64())).unwrap_or_default();
         match (self.format, &answer.rows) {
             (Format::Table, None) => writeln!(self.out, "{}{took}", harmless(&answer.message))?,
             (Format::Table, Some(rows)) => {
-                let count = rows.rows.len();
-                let rows_ = if count == 1 { "row" } else { "rows" };
-                writeln!(self.out, "{}\n{count} {rows_}{took}", table(rows))?;
+                let count = before + rows.rows.len();
+                if !rows.rows.is_empty() || (is_last && before == 0) {
+                    writeln!(self.out, "{}", table(rows))?;
+                }
+                if is_last {
+                    let rows_ = if count == 1 { "row" } else { "rows" };
+                    writeln!(self.out, "{count} {rows_}{took}")?;
+                }
             }
             (Format::Json, None) => writeln!(self.out, "{}", serde_json::json!({ "message": answer.message }))?,
             (Format::Json, Some(rows)) => {
-                json(&mut self.out, rows)?;
-                writeln!(self.out)?;
+                if is_first {
+                    write!(self.out, "[")?;
+                }
+                json(&mut self.out, rows, before)?;
+                if is_last {
+                    writeln!(self.out, "]")?;
+                }
             }
             (Format::Csv, None) => output::complain(&harmless(&answer.message)),
             (Format::Csv, Some(rows)) => {
-                if self.results > 0 {
+                if is_first && self.results > 0 {
                     writeln!(self.out)?;
                 }
-                csv(&mut self.out, rows)?;
+                csv(&mut self.out, rows, is_first)?;
             }
         }
-        self.results += usize::from(answer.rows.is_some());
+        let rows = answer.rows.as_ref().map(|rows| before + rows.rows.len());
+        self.open = rows.filter(|_| !is_last);
+        self.results += usize::from(rows.is_some() && is_last);
+        self.out.flush()
+    }
+
+    /// The rest of a result does not come.
+    pub(super) fn cut(&mut self) -> Result<()> {
+        if self.open.take().is_some() {
+            self.results += 1;
+            if self.format == Format::Json {
+                // No array: whoever reads it sees that it is not whole.
+                writeln!(self.out)?;
+            }
+        }
         self.out.flush()
     }
 }
@@ -114,13 +144,15 @@ fn plain(value: &Value, null: &str) -> String {
     }
 }
 
-fn json(out: &mut impl Write, rows: &Rows) -> Result<()> {
-    let mut serializer = serde_json::Serializer::new(out);
-    let mut array = serializer.serialize_seq(Some(rows.rows.len()))?;
-    for row in &rows.rows {
-        array.serialize_element(&Object { columns: &rows.columns, row })?;
+/// Rows as elements of an array that has so many already.
+fn json(out: &mut impl Write, rows: &Rows, before: usize) -> Result<()> {
+    for (number, row) in rows.rows.iter().enumerate() {
+        if before + number > 0 {
+            write!(out, ",")?;
+        }
+        serde_json::to_writer(&mut *out, &Object { columns: &rows.columns, row })?;
     }
-    Ok(array.end()?)
+    Ok(())
 }
 
 /// A row with its columns in their order, which a map of serde_json would not keep.
@@ -135,9 +167,11 @@ impl serde::Serialize for Object<'_> {
     }
 }
 
-fn csv(out: &mut impl Write, rows: &Rows) -> Result<()> {
-    let header: Vec<_> = rows.columns.iter().map(|name| field(name)).collect();
-    writeln!(out, "{}", header.join(","))?;
+fn csv(out: &mut impl Write, rows: &Rows, with_header: bool) -> Result<()> {
+    if with_header {
+        let header: Vec<_> = rows.columns.iter().map(|name| field(name)).collect();
+        writeln!(out, "{}", header.join(","))?;
+    }
     for row in &rows.rows {
         let fields: Vec<_> = row
             .iter()
@@ -173,14 +207,14 @@ mod tests {
             vec![json!(""), json!(-3)],
         ];
         let rows = Rows { columns: vec!["name".into(), "count".into()], numeric: vec![false, true], rows };
-        Answer { message: "3 rows".into(), rows: Some(rows) }
+        Answer { message: "3 rows".into(), rows: Some(rows), next: None }
     }
 
     fn shown(format: Format) -> String {
         let mut out = Vec::new();
         let mut show = Show::new(&mut out, format);
         show.answer(&answer(), None).unwrap();
-        show.answer(&Answer { message: "function 'a' stopped".into(), rows: None }, None).unwrap();
+        show.answer(&Answer { message: "function 'a' stopped".into(), rows: None, next: None }, None).unwrap();
         show.answer(&Answer { rows: Some(Rows { rows: Vec::new(), ..answer().rows.unwrap() }), ..answer() }, None)
             .unwrap();
         String::from_utf8(out).unwrap()
@@ -224,9 +258,36 @@ function 'a' stopped
     }
 
     #[test]
+    fn rows_that_come_in_parts_are_one_result() {
+        let part = |next: Option<&str>, rows: usize| {
+            let mut part = Answer { next: next.map(str::to_owned), ..answer() };
+            part.rows.as_mut().unwrap().rows.truncate(rows);
+            part
+        };
+        let shown = |format| {
+            let mut out = Vec::new();
+            let mut show = Show::new(&mut out, format);
+            for (next, rows) in [(Some("a"), 0), (Some("b"), 1), (Some("c"), 0), (None, 1)] {
+                show.answer(&part(next, rows), None).unwrap();
+            }
+            show.answer(&part(Some("d"), 1), None).unwrap();
+            show.cut().unwrap();
+            show.answer(&part(None, 0), None).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let row = r#"{"name":"word-count","count":12}"#;
+        assert_eq!(shown(Format::Json), format!("[{row},{row}]\n[{row}\n[]\n"), "an array that is cut is no array");
+        let row = "word-count,12";
+        assert_eq!(shown(Format::Csv), format!("name,count\n{row}\n{row}\n\nname,count\n{row}\n\nname,count\n"));
+        let table = shown(Format::Table);
+        assert_eq!((table.matches("word-count").count(), table.matches("2 rows\n").count()), (3, 1), "{table}");
+        assert!(table.ends_with("0 rows\n"), "{table}");
+    }
+
+    #[test]
     fn people_are_told_how_long_it_took() {
         let mut out = Vec::new();
-        let answer = Answer { message: "function 'a' stopped".into(), rows: None };
+        let answer = Answer { message: "function 'a' stopped".into(), rows: None, next: None };
         Show::new(&mut out, Format::Table).answer(&answer, Some(Duration::from_micros(12_345))).unwrap();
         assert_eq!(out, b"function 'a' stopped (0.012 s)\n");
     }

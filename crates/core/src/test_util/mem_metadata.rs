@@ -4,6 +4,7 @@
 //! A register of functions in memory. Clones share the register, as a reopened one would; watchers are not shared.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -90,6 +91,13 @@ impl Register {
 impl Metadata for MemMetadata {
     fn list(&self) -> Result<Vec<FunctionEntry>> {
         Ok(self.register.lock().functions.values().cloned().collect())
+    }
+
+    fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<FunctionEntry>> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let register = self.register.lock();
+        let behind = register.functions.range::<str, _>((from, Bound::Unbounded));
+        Ok(behind.take(limit).map(|(_, entry)| entry.clone()).collect())
     }
 
     fn get(&self, name: &str) -> Result<Option<FunctionEntry>> {

@@ -37,6 +37,7 @@ pub mod forks;
 pub mod groups;
 pub mod log;
 pub mod metadata;
+pub mod notes;
 pub mod peers;
 pub mod runtime;
 mod runtime_failures;

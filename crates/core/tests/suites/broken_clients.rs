@@ -28,6 +28,7 @@ use crate::rejects;
 enum Fault {
     MakesTwice,
     ListsBackwards,
+    AlwaysGivesTheFirstPage,
     InventsTopics,
     TakesAnyNumber,
     ForgetsKeys,
@@ -56,7 +57,8 @@ enum Fault {
     ListsNoPlaces,
 }
 
-const TOPIC_FAULTS: [(Fault, &str); 17] = [
+const TOPIC_FAULTS: [(Fault, &str); 18] = [
+    (Fault::AlwaysGivesTheFirstPage, "a_page_begins_behind_a_topic"),
     (Fault::MakesTwice, "a_topic_is_made_once"),
     (Fault::ListsBackwards, "topics_are_listed_by_name"),
     (Fault::InventsTopics, "what_is_not_there_is_not_found"),
@@ -187,6 +189,10 @@ impl Topics for BrokenTopics {
             all.reverse();
         }
         Ok(all)
+    }
+
+    fn page(&self, after: Option<&Topic>, limit: usize) -> Result<Vec<Topic>> {
+        self.sound.page(after.filter(|_| self.fault != Fault::AlwaysGivesTheFirstPage), limit)
     }
 
     fn describe(&self, topic: &Topic) -> Result<TopicInfo> {

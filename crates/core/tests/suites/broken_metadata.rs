@@ -48,6 +48,7 @@ enum Fault {
     ForgetsConfig,
     CountsNoRevisions,
     ListsBackwards,
+    RepeatsTheLastOfAPage,
     ReusesIds,
     WakesTheFirstWatcherOnly,
     WakesOnce,
@@ -60,7 +61,8 @@ enum Fault {
     WakesNobodyOnSwitch,
 }
 
-const FAULTS: [(Fault, &str); 19] = [
+const FAULTS: [(Fault, &str); 20] = [
+    (Fault::RepeatsTheLastOfAPage, "a_page_begins_behind_a_name"),
     (Fault::UpdatesWhateverTheRevision, "an_update_is_based_on_the_latest_revision"),
     (Fault::UpdatesWhateverTheRevision, "of_two_changes_of_one_revision_one_wins"),
     (Fault::RemovesWhateverTheRevision, "a_removal_is_based_on_the_latest_revision"),
@@ -153,6 +155,12 @@ impl Metadata for BrokenMetadata {
             entries.reverse();
         }
         Ok(entries)
+    }
+
+    fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<FunctionEntry>> {
+        let after =
+            if self.is(Fault::RepeatsTheLastOfAPage) { after.map(|name| &name[..name.len() - 1]) } else { after };
+        Ok(self.sound.page(after, limit)?.into_iter().map(|entry| self.shown(entry)).collect())
     }
 
     fn get(&self, name: &str) -> Result<Option<FunctionEntry>> {

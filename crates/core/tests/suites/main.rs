@@ -11,6 +11,7 @@ mod broken_clients;
 mod broken_commits;
 mod broken_log;
 mod broken_metadata;
+mod broken_notes;
 mod broken_peers;
 mod broken_programs;
 mod broken_sources;

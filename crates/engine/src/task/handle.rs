@@ -73,6 +73,11 @@ impl TaskHandle {
         self.job.wake();
     }
 
+    /// Wakes the task, as long as it is there.
+    pub(crate) fn waker(&self) -> Waker {
+        waker_of(&Arc::downgrade(&self.job))
+    }
+
     /// Asks the task's instance something.
     pub(crate) fn ask(&self, asked: Asked) {
         self.mail.lock().requests.push_back(asked);

@@ -37,6 +37,14 @@ pub(crate) struct Writes {
     used: Option<u64>,
 }
 
+/// The writes of an epoch that was set aside.
+#[derive(Default)]
+pub(crate) struct Aside {
+    overlay: Delta,
+    /// The bytes that they add to the state.
+    growth: Option<i64>,
+}
+
 /// A host that a task and its instance share.
 pub(crate) type SharedTaskHost = Arc<Mutex<TaskHost>>;
 
@@ -98,6 +106,22 @@ impl TaskHost {
         self.timers.forget();
         if let (Some(state), Some(used)) = (&mut self.state, writes.used) {
             state.put_back(used);
+        }
+    }
+
+    /// Empties the open epoch, and gives what it has written, to go on with it later although others have committed meanwhile.
+    pub(crate) fn set_aside(&mut self) -> Aside {
+        let aside = Aside { overlay: self.layers.overlay(), growth: self.state.as_ref().map(StateAccount::growth) };
+        self.clear();
+        aside
+    }
+
+    /// Goes on in an empty epoch with what was set aside.
+    pub(crate) fn take_up(&mut self, aside: Aside) {
+        self.layers.set_overlay(aside.overlay);
+        self.timers.forget();
+        if let (Some(state), Some(growth)) = (&mut self.state, aside.growth) {
+            state.grow(growth);
         }
     }
 

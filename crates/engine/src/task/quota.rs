@@ -93,6 +93,16 @@ impl StateAccount {
         self.used = self.frozen;
     }
 
+    /// The bytes that the open epoch has added.
+    pub(crate) fn growth(&self) -> i64 {
+        self.used as i64 - self.frozen as i64
+    }
+
+    /// The open epoch, which is empty, gets writes that add so many bytes.
+    pub(crate) fn grow(&mut self, bytes: i64) {
+        self.used = self.frozen.saturating_add_signed(bytes);
+    }
+
     pub(crate) fn used(&self) -> u64 {
         self.used
     }

@@ -161,6 +161,7 @@ impl Running {
                 Action::Freeze => self.freeze(cx, now)?,
                 Action::Close => self.close(cx)?,
                 Action::End => return Ok(Turn::End),
+                Action::Wait if self.is_trying() && !cx.ending && self.is_between_epochs() => return Ok(Turn::Again),
                 Action::Wait => {
                     if !cx.ending {
                         self.guest.check_heartbeat(cx.env, &self.own.host, now)?;

@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use fnstream_core::delta::Write;
 use fnstream_core::epoch::TaskId;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::runtime::Host;
+use fnstream_core::state_key::{put_simple, store_prefix};
 use fnstream_core::{Error, ErrorCode};
 use fnstream_engine::native::NativeProgram;
 use fnstream_engine::{DeadLetterAction, DeadLetterReport, TaskState};
@@ -31,16 +33,21 @@ fn order(world: &World, action: &DeadLetterAction) -> DeadLetterReport {
 
 /// A world with three dead letters, whose function takes everything from now on.
 fn mended() -> World {
+    mended_after(&["a", "x1", "x2", "b", "x3"])
+}
+
+/// The same after other input.
+fn mended_after(input: &[&str]) -> World {
     let world = World::new(spec());
     let mended = Arc::new(AtomicBool::new(false));
     let takes_all = mended.clone();
-    world.produce(&["a", "x1", "x2", "b", "x3"]);
+    world.produce(input);
     world.start(move |record: RecordRef<'_>, host: &mut dyn Host| match takes_all.load(Relaxed) {
         true => host.emit(record.on(0)),
         false => picky(record, host),
     });
     world.settle();
-    assert_eq!(world.dead_letters().len(), 3);
+    assert_eq!(world.dead_letters().len(), input.iter().filter(|value| value.starts_with('x')).count());
     mended.store(true, Relaxed);
     world
 }
@@ -63,6 +70,91 @@ fn a_source_that_is_not_ready_does_not_end_a_trial() {
     let outcomes: Vec<_> = report.tried.into_iter().map(|tried| tried.outcome).collect();
     assert_eq!(outcomes, [Ok(1), Ok(1), Ok(1)]);
     assert_eq!((world.outputs().as_str(), world.dead_letters().len()), ("a b", 3));
+}
+
+/// A program that takes longer than a slice for each record, counts them in the state, and emits the count.
+fn counting(world: &World) -> Arc<NativeProgram> {
+    let clock = world.clock.clone();
+    NativeProgram::new(move || {
+        let clock = clock.clone();
+        Box::new(move |record, host| {
+            clock.advance(Duration::from_millis(10));
+            let mut key = store_prefix("s")?;
+            put_simple(&mut key, b"count");
+            let count = host.get(&key)?.map_or(0, |count| count.len()) + 1;
+            host.write(&key, Write::Put(vec![b'1'; count].into()))?;
+            (0..count).try_for_each(|_| host.emit(record.on(0)))
+        })
+    })
+}
+
+#[test]
+fn a_trial_takes_turns_with_input_and_sees_what_it_wrote_before() {
+    let world = mended_after(&["a", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8"]);
+    let counts: Vec<_> = (1..=8).map(Ok).collect();
+    let (end, report) = (world.broker.read("f.dlq", 0).last().unwrap().position.next(), Arc::new(Mutex::new(None)));
+    let told = report.clone();
+    let done = Box::new(move |done| *told.lock().unwrap() = Some(done));
+    let action = DeadLetterAction::Try(counting(&world));
+    let order = world.engine.dead_letters(ID, &action, &BTreeMap::from([(0, end)]), done).unwrap();
+    while order.tried() == 0 {
+        assert!(world.driver.run(0), "the trial does not begin");
+    }
+    world.produce(&["c"]);
+    while world.outputs() != "a c" {
+        assert!(world.driver.run(0), "the input waits");
+        world.broker.commit_all();
+        assert!(report.lock().unwrap().is_none(), "the input waited for the trial");
+    }
+    world.settle_now();
+    let report: DeadLetterReport = report.lock().unwrap().take().unwrap();
+    let outcomes: Vec<_> = report.tried.into_iter().map(|tried| tried.outcome).collect();
+    assert_eq!(outcomes, counts, "each sees what those before it wrote");
+    assert!(order.is_over());
+    assert_eq!((world.outputs().as_str(), world.dead_letters().len()), ("a c", 8), "nothing was kept");
+    // And nothing of it is left in the state that the next one sees.
+    let report = self::order(&world, &DeadLetterAction::Try(counting(&world)));
+    assert_eq!(report.tried.into_iter().map(|tried| tried.outcome).collect::<Vec<_>>(), counts);
+}
+
+#[test]
+fn a_cancelled_order_leaves_the_rest() {
+    for action in [DeadLetterAction::Replay, DeadLetterAction::Drop] {
+        let world = mended();
+        let (end, report) = (world.broker.read("f.dlq", 0).last().unwrap().position.next(), Arc::new(Mutex::new(None)));
+        let told = report.clone();
+        let done = Box::new(move |done| *told.lock().unwrap() = Some(done));
+        let order = world.engine.dead_letters(ID, &action, &BTreeMap::from([(0, end)]), done).unwrap();
+        order.cancel();
+        world.settle_now();
+        let report: DeadLetterReport = report.lock().unwrap().take().expect("it is over");
+        assert_eq!((report.replayed, report.dropped, report.unfinished_tasks), (0, 0, 0), "{action:?}");
+        world.produce(&["c"]);
+        world.settle_now();
+        assert_eq!(world.outputs(), "a b c");
+        assert_eq!(self::order(&world, &DeadLetterAction::Replay).replayed, 3, "the rest is there");
+    }
+}
+
+#[test]
+fn a_trial_that_is_cancelled_reports_nothing() {
+    let world = mended();
+    let (end, report) = (world.broker.read("f.dlq", 0).last().unwrap().position.next(), Arc::new(Mutex::new(None)));
+    let told = report.clone();
+    let done = Box::new(move |done| *told.lock().unwrap() = Some(done));
+    let action = DeadLetterAction::Try(counting(&world));
+    let order = world.engine.dead_letters(ID, &action, &BTreeMap::from([(0, end)]), done).unwrap();
+    while order.tried() == 0 {
+        assert!(world.driver.run(0), "the trial does not begin");
+    }
+    order.cancel();
+    assert!(report.lock().unwrap().is_none());
+    world.settle_now();
+    let report: DeadLetterReport = report.lock().unwrap().take().expect("it is over");
+    assert_eq!((report.tried.len(), report.unfinished_tasks), (0, 0));
+    world.produce(&["c"]);
+    world.settle_now();
+    assert_eq!(world.outputs(), "a b c");
 }
 
 #[test]

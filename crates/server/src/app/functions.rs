@@ -34,11 +34,12 @@ use super::group::Fellows;
 use super::group::ask::Ask;
 use super::inspection::Inspection;
 use super::ops::{Ops, blocking};
+use super::pages::{MOST_ROWS, Page, Wanted};
 use super::programs::Programs;
 use super::reconcile::Reconciler;
 use super::shelf::{Archive, Shelf};
 use super::topic_maker::TopicMaker;
-use super::{Deadline, grants};
+use super::{Deadline, function_page, grants};
 use crate::logs::FunctionLogs;
 
 pub(crate) use spec::told as told_grant;
@@ -99,8 +100,21 @@ pub(crate) struct Functions {
 impl Functions {
     /// The names of all functions in order.
     pub(crate) async fn names(&self) -> Result<Vec<String>> {
+        let (mut names, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.names_page(Wanted { max: MOST_ROWS, after }).await?;
+            names.extend(page.rows);
+            after = page.next;
+            if after.is_none() {
+                return Ok(names);
+            }
+        }
+    }
+
+    /// The names of some functions in order.
+    pub(crate) async fn names_page(&self, wanted: Wanted) -> Result<Page<String>> {
         let register = self.register.clone();
-        blocking(move || Ok(register.list()?.into_iter().map(|entry| entry.spec.name).collect())).await
+        blocking(move || Ok(function_page(&*register, &wanted)?.map(|entry| entry.spec.name))).await
     }
 
     /// Registers a function and starts it.

@@ -23,7 +23,7 @@ use super::reconcile::Reconciler;
 use crate::metrics::ServerMeter;
 
 pub(crate) use logs::LogReading;
-pub(crate) use state::StateEntry;
+pub(crate) use state::{StateEntry, WantedEntry};
 
 /// See the module.
 pub(crate) struct Inspection {

@@ -12,6 +12,7 @@ use fnstream_core::dir::Dir;
 use fnstream_core::forks::Forks;
 use fnstream_core::groups::Groups;
 use fnstream_core::metadata::Metadata;
+use fnstream_core::notes::Notes;
 use fnstream_core::peers::Peers;
 use fnstream_core::runtime::Runtime;
 use fnstream_core::tasks::Tasks;
@@ -26,6 +27,7 @@ use super::functions::Functions;
 use super::group::{Fellows, Local, PeerDesk};
 use super::inspection::Inspection;
 use super::instances::Instances;
+use super::jobs::Jobs;
 use super::logs::LocalLogs;
 use super::maintenance::Maintenance;
 use super::ops::Ops;
@@ -49,6 +51,7 @@ pub(crate) struct Parts {
     pub(crate) forks: Option<Arc<dyn Forks>>,
     pub(crate) artifacts: Arc<dyn Artifacts>,
     pub(crate) upkeep: Arc<dyn Upkeep>,
+    pub(crate) notes: Arc<dyn Notes>,
     pub(crate) peers: Arc<dyn Peers>,
     pub(crate) backend: Backend,
     pub(crate) engine: Engine,
@@ -109,6 +112,7 @@ impl Parts {
             began: clock.now(),
             clock: clock.clone(),
         });
+        let dead_letters = Arc::new(DeadLetters { register: register.clone(), topics, tasks: tasks.clone() });
         Arc::new(App {
             functions: Arc::new(Functions {
                 ops: ops.clone(),
@@ -137,15 +141,18 @@ impl Parts {
                 turn: AtomicU32::new(0),
                 waiting: Default::default(),
             }),
-            dead_letters: Arc::new(DeadLetters {
+            jobs: Arc::new(Jobs {
                 ops: ops.clone(),
-                register: register.clone(),
-                topics,
-                tasks,
-                shelf: shelf.clone(),
-                programs,
+                dead_letters: dead_letters.clone(),
                 fellows: fellows.clone(),
+                programs,
+                shelf: shelf.clone(),
+                notes: self.notes,
+                clock: clock.clone(),
+                table: Default::default(),
+                recalled: Default::default(),
             }),
+            dead_letters,
             instances: Arc::new(Instances { ops: ops.clone(), register, fellows }),
             maintenance: Arc::new(Maintenance {
                 ops: ops.clone(),

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod guarded;
+mod pages;
 mod reconciling;
 mod stalled;
 mod two_servers;

@@ -18,6 +18,7 @@ use tonic::{Request, Status};
 use super::answer::{call, done};
 use crate::answer::{self, TASK_TYPE, counted, status_word};
 use crate::app::{App, CreateMode};
+use crate::gather::Asked;
 use crate::sql;
 
 /// See the module.
@@ -41,7 +42,8 @@ fn refused(error: &Error) -> Response {
 impl FunctionStreamService for Functions {
     async fn execute_sql(&self, request: Request<SqlRequest>) -> Answer<Response> {
         let (_, extensions, request) = request.into_parts();
-        call(&extensions, sql::execute(&self.app, &request.sql), refused).await
+        let asked = Asked { max: request.max, after: request.after };
+        call(&extensions, sql::execute(&self.app, &request.sql, asked), refused).await
     }
 
     async fn create_function(&self, request: Request<CreateFunctionRequest>) -> Answer<Response> {
@@ -76,10 +78,12 @@ impl FunctionStreamService for Functions {
 
     async fn show_functions(&self, request: Request<ShowFunctionsRequest>) -> Answer<ShowFunctionsResponse> {
         let (_, extensions, request) = request.into_parts();
-        call(&extensions, self.show(request.filter), |error| ShowFunctionsResponse {
+        let asked = Asked { max: request.max, after: request.after };
+        call(&extensions, self.show(request.filter, asked), |error| ShowFunctionsResponse {
             status_code: status_of(error.code).into(),
             message: error_message(error),
             functions: Vec::new(),
+            next: String::new(),
             error_code: error.code.as_str().to_owned(),
             advice: error.code.advice().to_owned(),
         })
@@ -100,14 +104,16 @@ impl FunctionStreamService for Functions {
 }
 
 impl Functions {
-    async fn show(&self, filter: Option<String>) -> Result<ShowFunctionsResponse> {
+    async fn show(&self, filter: Option<String>, asked: Asked) -> Result<ShowFunctionsResponse> {
+        asked.check()?;
         let broken = |text: &str| {
             let message = format!("the filter '{}' ends within an escape", text.escape_debug());
             Error::new(ErrorCode::InvalidRequest, message)
         };
         let like = filter.map(|text| Pattern::new(&text).ok_or_else(|| broken(&text))).transpose()?;
-        let functions: Vec<_> = answer::summaries(&self.app, like.as_ref())
-            .await?
+        let page = answer::summaries(&self.app, like.as_ref(), &asked).await?;
+        let functions: Vec<_> = page
+            .rows
             .into_iter()
             .map(|function| FunctionInfo {
                 name: function.name,
@@ -121,6 +127,7 @@ impl Functions {
             status_code: StatusCode::Ok.into(),
             message: counted(functions.len(), "function"),
             functions,
+            next: page.next.unwrap_or_default(),
             ..ShowFunctionsResponse::default()
         })
     }

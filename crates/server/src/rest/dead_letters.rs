@@ -12,44 +12,50 @@ use axum::http::Uri;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use fnstream_api::{
-    DeadLetter, DeadLetterDrop, DeadLetterResult, DeadLetterSelection, DeadLetterTrial, DeadLetters, ErrorBody,
-    RecordHeader, TriedDeadLetter,
+    DeadLetter, DeadLetterDrop, DeadLetterSelection, DeadLetterTrial, DeadLetters, ErrorBody, Job, RecordHeader,
 };
 use fnstream_core::dead_letter;
 use fnstream_core::record::Position;
 use fnstream_frame::RecordView;
 
 use super::failure::{Answer, Failure};
+use super::jobs::{Began, began, wait};
 use super::params::{Name, NameAndId, Query};
 use super::{body, openapi};
-use crate::app::{App, Archive, DeadLetterList, DeadLetterOutcome, WaitingDeadLetter};
+use crate::app::pages::Wanted;
+use crate::app::{App, Archive, DeadLetterPage, WaitingDeadLetter};
 
 /// The largest body of these requests.
 const MAX_BODY: usize = 64 << 10;
 
-/// How many dead letters are shown when nothing is said.
+/// How many dead letters a page has when nothing is said.
 const SHOWN: usize = 100;
 
-/// The most dead letters of one answer.
-const MOST_SHOWN: usize = 10_000;
-
-/// The dead letters of a function that wait, the oldest first.
+/// The dead letters of a function that wait, the oldest first, in pages.
+///
+/// A page ends early when its letters are large, or when the topic has much between them that is of others; the last page is the
+/// one without `next`. A letter that waits all the while is on exactly one page.
 #[utoipa::path(get, path = "/api/v1/function/{name}/dead-letters", operation_id = "list_dead_letters",
     tag = openapi::FUNCTIONS,
     params(
         ("name" = String, Path, description = "the function's name"),
-        ("max" = Option<usize>, Query, description = "at most so many dead letters, 100 when it is not given"),
+        ("max" = Option<usize>, Query, description = "at most so many dead letters, 100 when it is not given and never more than 1000; 0 only counts them"),
+        ("after" = Option<String>, Query, description = "the page behind this cursor, the 'next' of an earlier answer"),
     ),
     responses(
         (status = 200, description = "the dead letters", body = DeadLetters),
+        (status = 400, description = "a parameter is not well formed", body = ErrorBody),
         (status = 404, description = "there is no function of this name", body = ErrorBody),
         (status = 409, description = "its policy is not to keep dead letters", body = ErrorBody),
     ))]
 pub(super) async fn list(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<Json<DeadLetters>> {
-    let max = Query::parse(&uri, &["max"])?.read("max", str::parse::<usize>)?.unwrap_or(SHOWN).min(MOST_SHOWN);
-    let DeadLetterList { topic, waiting, first } = app.dead_letters.list(name, max).await?;
-    let dead_letters = first.iter().map(shown).collect::<Answer<_>>()?;
-    Ok(Json(DeadLetters { topic, waiting, dead_letters }))
+    let query = Query::parse(&uri, &["max", "after"])?;
+    let max = query.read("max", str::parse::<usize>)?.unwrap_or(SHOWN);
+    let wanted = Wanted { max, after: query.text("after")?.map(str::to_owned) };
+    let DeadLetterPage { topic, count, rows, next } = app.dead_letters.list(name, wanted).await?;
+    let dead_letters = rows.iter().map(shown).collect::<Answer<_>>()?;
+    let estimated = count.is_some_and(|count| !count.exact);
+    Ok(Json(DeadLetters { topic, waiting: count.map(|count| count.waiting), estimated, dead_letters, next }))
 }
 
 /// One dead letter that waits.
@@ -76,92 +82,89 @@ pub(super) async fn show(
     Ok(Json(shown(&app.dead_letters.show(name, at).await?)?))
 }
 
-/// Has a function process its dead letters again, in their order and before further input, each exactly once.
+/// Begins to have a function process its dead letters again, in their order, each exactly once.
 ///
-/// The answer comes when it has, or after 30 seconds with what is left; the function then goes on with it.
+/// This is a job, which goes on by itself; its letters take turns with the function's input. With `wait` the answer comes when
+/// it is over, or after that time.
 #[utoipa::path(post, path = "/api/v1/function/{name}/dead-letters/replay", operation_id = "replay_dead_letters",
     tag = openapi::FUNCTIONS,
-    params(("name" = String, Path, description = "the function's name")),
+    params(
+        ("name" = String, Path, description = "the function's name"),
+        ("wait" = Option<String>, Query, description = "wait so long until it is over, such as 10s; at most 60s"),
+    ),
     request_body = Option<DeadLetterSelection>,
     responses(
-        (status = 200, description = "what was done", body = DeadLetterResult),
+        (status = 200, description = "it is over", body = Job),
+        (status = 202, description = "it is under way", body = Job),
         (status = 404, description = "there is no function of this name", body = ErrorBody),
-        (status = 409, description = "the function is not running, or keeps no dead letters", body = ErrorBody),
+        (status = 409, description = "the function keeps no dead letters, or another job is under way", body = ErrorBody),
     ))]
-pub(super) async fn replay(
-    State(app): State<Arc<App>>,
-    Name(name): Name,
-    request: Request,
-) -> Answer<Json<DeadLetterResult>> {
+pub(super) async fn replay(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<Began> {
+    let wait = wait(request.uri())?;
     let count = selection(request).await?.count;
-    Ok(Json(result(&app.dead_letters.replay(name, count).await?)))
+    let job = app.jobs.replay(name, count).await?;
+    began(&app, job, wait).await
 }
 
-/// Drops dead letters of a function.
+/// Begins to drop dead letters of a function: a job, as a replay is.
 #[utoipa::path(post, path = "/api/v1/function/{name}/dead-letters/drop", operation_id = "drop_dead_letters",
     tag = openapi::FUNCTIONS,
-    params(("name" = String, Path, description = "the function's name")),
+    params(
+        ("name" = String, Path, description = "the function's name"),
+        ("wait" = Option<String>, Query, description = "wait so long until it is over, such as 10s; at most 60s"),
+    ),
     request_body = DeadLetterDrop,
     responses(
-        (status = 200, description = "what was done", body = DeadLetterResult),
+        (status = 200, description = "it is over", body = Job),
+        (status = 202, description = "it is under way", body = Job),
         (status = 400, description = "neither a count nor all is named", body = ErrorBody),
         (status = 404, description = "there is no function of this name", body = ErrorBody),
-        (status = 409, description = "the function is not running, or keeps no dead letters", body = ErrorBody),
+        (status = 409, description = "the function keeps no dead letters, or another job is under way", body = ErrorBody),
     ))]
-pub(super) async fn discard(
-    State(app): State<Arc<App>>,
-    Name(name): Name,
-    request: Request,
-) -> Answer<Json<DeadLetterResult>> {
-    Query::parse(request.uri(), &[])?;
+pub(super) async fn discard(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<Began> {
+    let wait = wait(request.uri())?;
     let (head, body) = request.into_parts();
     let which: DeadLetterDrop = body::json(&body::read(&head.headers, body, MAX_BODY).await?)?;
     // It cannot be undone: nobody is to do it by leaving something out.
     if which.all == which.count.is_some() || which.count == Some(0) {
         return Err(Failure::invalid("say which dead letters are to be dropped: either a count of at least 1, or all"));
     }
-    Ok(Json(result(&app.dead_letters.discard(name, which.count).await?)))
+    let job = app.jobs.discard(name, which.count).await?;
+    began(&app, job, wait).await
 }
 
-/// Tries another artifact on the waiting dead letters, on the state as it is now, and reports; nothing of it is kept.
+/// Begins to try another artifact on the waiting dead letters, on the state as it is now; nothing of it is kept.
+///
+/// A job, as a replay is. When it is over, `/api/v1/job/{id}/tried` says what the artifact made of each letter.
 #[utoipa::path(post, path = "/api/v1/function/{name}/dead-letters/try", operation_id = "try_dead_letters",
     tag = openapi::FUNCTIONS,
-    params(("name" = String, Path, description = "the function's name")),
+    params(
+        ("name" = String, Path, description = "the function's name"),
+        ("wait" = Option<String>, Query, description = "wait so long until it is over, such as 10s; at most 60s"),
+    ),
     request_body = DeadLetterTrial,
     responses(
-        (status = 200, description = "what it made of each dead letter", body = Vec<TriedDeadLetter>),
-        (status = 400, description = "the artifact cannot be run", body = ErrorBody),
+        (status = 200, description = "it is over", body = Job),
+        (status = 202, description = "it is under way", body = Job),
+        (status = 400, description = "the artifact is not there", body = ErrorBody),
         (status = 404, description = "there is no function of this name", body = ErrorBody),
-        (status = 409, description = "the function is not running, or keeps no dead letters", body = ErrorBody),
+        (status = 409, description = "the function keeps no dead letters, or another job is under way", body = ErrorBody),
     ))]
 pub(super) async fn attempt(
     State(app): State<Arc<App>>,
     Name(name): Name,
     ConnectInfo(client): ConnectInfo<SocketAddr>,
     request: Request,
-) -> Answer<Json<Vec<TriedDeadLetter>>> {
-    Query::parse(request.uri(), &[])?;
+) -> Answer<Began> {
+    let wait = wait(request.uri())?;
     let (head, body) = request.into_parts();
     let trial: DeadLetterTrial = body::json(&body::read(&head.headers, body, MAX_BODY).await?)?;
     let archive = Archive::Named { text: trial.archive, local: client.ip().to_canonical().is_loopback() };
-    let tried = app.dead_letters.try_out(name, trial.count, archive).await?;
-    let told = tried.into_iter().map(|dead_letter| {
-        let (emitted, failed) = match dead_letter.outcome {
-            Ok(emitted) => (Some(emitted), None),
-            Err(failed) => (None, Some(failed)),
-        };
-        TriedDeadLetter {
-            id: format!("{}:{}", dead_letter.at.0.partition, dead_letter.at.1),
-            emitted,
-            code: failed.as_ref().map(|(code, _)| code.as_str().to_owned()),
-            message: failed.map(|(_, message)| message),
-        }
-    });
-    Ok(Json(told.collect()))
+    let job = app.jobs.try_out(name, trial.count, archive).await?;
+    began(&app, job, wait).await
 }
 
 async fn selection(request: Request) -> Answer<DeadLetterSelection> {
-    Query::parse(request.uri(), &[])?;
     let (head, body) = request.into_parts();
     let body = body::read(&head.headers, body, MAX_BODY).await?;
     let selection: DeadLetterSelection =
@@ -170,17 +173,6 @@ async fn selection(request: Request) -> Answer<DeadLetterSelection> {
         return Err(Failure::invalid("count is 0: leave it out to mean all dead letters that wait"));
     }
     Ok(selection)
-}
-
-fn result(outcome: &DeadLetterOutcome) -> DeadLetterResult {
-    let report = &outcome.report;
-    DeadLetterResult {
-        replayed: report.replayed,
-        failed_again: report.failed_again,
-        dropped: report.dropped,
-        waiting: outcome.waiting,
-        finished: outcome.finished,
-    }
 }
 
 fn shown(waiting: &WaitingDeadLetter) -> Answer<DeadLetter> {

@@ -9,22 +9,36 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::Uri;
+use axum::response::IntoResponse;
 use fnstream_api::{ErrorBody, Function, FunctionDescription, UploadedArtifact};
 use fnstream_core::ErrorCode;
 use fnstream_core::spec::check_name;
 
 use super::failure::{Answer, Failure};
-use super::params::{Name, Query};
+use super::params::{Name, Query, paged};
 use super::upload::{FunctionUpload, asked, check_named};
 use super::{body, openapi};
+use crate::app::pages::Page;
 use crate::app::{App, NewFunction};
 
-/// The names of all functions.
+/// The names of all functions; a page of them with `max` or `after`.
 #[utoipa::path(get, path = "/api/v1/functions", operation_id = "list_functions", tag = openapi::FUNCTIONS,
-    responses((status = 200, description = "the names in order", body = Vec<String>)))]
-pub(super) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Answer<Json<Vec<String>>> {
-    Query::parse(&uri, &[])?;
-    Ok(Json(app.functions.names().await?))
+    params(
+        ("max" = Option<usize>, Query, description = "a page of at most so many, never more than 1000; all when neither this nor 'after' is given"),
+        ("after" = Option<String>, Query, description = "the page behind this cursor, the header 'fs-next' of an earlier answer"),
+    ),
+    responses(
+        (status = 200, description = "the names in order", body = Vec<String>,
+            headers(("fs-next" = Option<String>, description = "the cursor of the next page, if there is one"))),
+        (status = 400, description = "a parameter is not well formed", body = ErrorBody),
+    ))]
+pub(super) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Answer<impl IntoResponse> {
+    let query = Query::parse(&uri, &["max", "after"])?;
+    let page = match query.is_empty() {
+        true => Page { rows: app.functions.names().await?, next: None },
+        false => app.functions.names_page(query.page()?).await?,
+    };
+    Ok(paged(page))
 }
 
 /// Registers a function and starts it.

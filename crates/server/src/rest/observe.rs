@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{Uri, header};
 use axum::response::IntoResponse;
@@ -14,20 +13,32 @@ use fnstream_core::error::internal;
 
 use super::failure::{Answer, Failure};
 use super::openapi;
-use super::params::Query;
+use super::params::{Query, paged};
 use crate::app::App;
+use crate::app::pages::Page;
 use crate::metrics;
 
-/// How all functions fare.
+/// How functions fare, in pages.
 #[utoipa::path(get, path = "/api/v1/status", operation_id = "status", tag = openapi::FUNCTIONS,
-    params(("name" = Option<String>, Query, description = "this function only")),
+    params(
+        ("name" = Option<String>, Query, description = "this function only"),
+        ("max" = Option<usize>, Query, description = "at most so many, 500 when it is not given and never more than 1000"),
+        ("after" = Option<String>, Query, description = "the page behind this cursor, the header 'fs-next' of an earlier answer"),
+    ),
     responses(
-        (status = 200, description = "the functions in the order of their names", body = Vec<FunctionSummary>),
+        (status = 200, description = "the functions in the order of their names", body = Vec<FunctionSummary>,
+            headers(("fs-next" = Option<String>, description = "the cursor of the next page, if there is one"))),
+        (status = 400, description = "a parameter is not well formed", body = ErrorBody),
         (status = 404, description = "there is no function of this name", body = ErrorBody),
     ))]
-pub(super) async fn status(State(app): State<Arc<App>>, uri: Uri) -> Answer<Json<Vec<FunctionSummary>>> {
-    let query = Query::parse(&uri, &["name"])?;
-    Ok(Json(app.inspection.status(query.text("name")?.map(str::to_owned)).await?))
+pub(super) async fn status(State(app): State<Arc<App>>, uri: Uri) -> Answer<impl IntoResponse> {
+    let query = Query::parse(&uri, &["name", "max", "after"])?;
+    let wanted = query.page()?;
+    let page = match query.text("name")? {
+        Some(name) => Page { rows: vec![app.inspection.status(name.to_owned()).await?], next: None },
+        None => app.inspection.status_page(wanted).await?,
+    };
+    Ok(paged(page))
 }
 
 /// What is counted, for monitoring.

@@ -10,7 +10,7 @@ use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{dead_letters, functions, logs, observe, records, requests, revisions, topics};
+use super::{dead_letters, functions, jobs, logs, observe, records, requests, revisions, topics};
 use crate::app::App;
 
 pub(super) const FUNCTIONS: &str = "functions";
@@ -52,6 +52,10 @@ pub(super) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(dead_letters::replay))
         .routes(routes!(dead_letters::discard))
         .routes(routes!(dead_letters::attempt))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::show))
+        .routes(routes!(jobs::cancel))
+        .routes(routes!(jobs::tried))
         .routes(routes!(logs::read))
         .routes(routes!(observe::status))
         .routes(routes!(requests::custom))

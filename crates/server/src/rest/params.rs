@@ -1,14 +1,30 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! The parts of a request's target: the name in its path, and its query.
+//! The parts of a request's target: the name in its path, and its query. And how pages of lists are answered.
 
+use axum::Json;
 use axum::extract::{FromRequestParts, RawPathParams};
-use axum::http::Uri;
 use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, Uri};
+use axum::response::IntoResponse;
+use fnstream_api::header;
 use percent_encoding::percent_decode;
+use serde::Serialize;
 
 use super::failure::{Answer, Failure};
+use crate::app::pages::{Page, Wanted};
+
+/// How many rows a page has when nothing is said.
+const PAGE: usize = 500;
+
+/// A page of a list as an answer: an array, and the cursor of the next page in a header.
+pub(super) fn paged<T: Serialize>(page: Page<T>) -> impl IntoResponse {
+    // A cursor is of letters that a header can hold.
+    let next = page.next.and_then(|next| HeaderValue::from_str(&next).ok());
+    let next = next.map(|next| [(HeaderName::from_static(header::NEXT), next)]);
+    (next, Json(page.rows))
+}
 
 /// The `{name}` of a path, decoded. Whether it is a valid name is for the application to say.
 pub(super) struct Name(pub String);
@@ -66,6 +82,11 @@ impl Query {
         Ok(query)
     }
 
+    /// Reports whether there are no parameters.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The bytes of a parameter.
     pub(super) fn bytes(&self, name: &str) -> Option<&[u8]> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_slice())
@@ -77,6 +98,15 @@ impl Query {
             std::str::from_utf8(bytes).map_err(|_| Failure::invalid(format!("query parameter '{name}' is not utf-8")))
         };
         self.bytes(name).map(utf8).transpose()
+    }
+
+    /// The page of a list that is wanted, by the parameters `max` and `after`.
+    pub(super) fn page(&self) -> Answer<Wanted> {
+        let max = self.read("max", str::parse::<usize>)?.unwrap_or(PAGE);
+        if max == 0 {
+            return Err(Failure::invalid("query parameter 'max' is 0: a page has at least one row"));
+        }
+        Ok(Wanted { max, after: self.text("after")?.map(str::to_owned) })
     }
 
     /// A parameter in a form of its own.

@@ -8,22 +8,31 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::Uri;
+use axum::response::IntoResponse;
 use fnstream_api::{ErrorBody, TopicDescription, TopicRequest};
 
 use super::failure::Answer;
-use super::params::{Name, Query};
+use super::params::{Name, Query, paged};
 use super::{body, openapi};
 use crate::app::App;
 
 /// The largest description of a topic.
 const MAX_DESCRIPTION: usize = 64 << 10;
 
-/// The names of all topics.
+/// The names of topics, in pages.
 #[utoipa::path(get, path = "/api/v1/topics", operation_id = "list_topics", tag = openapi::TOPICS,
-    responses((status = 200, description = "the names in order", body = Vec<String>)))]
-pub(super) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Answer<Json<Vec<String>>> {
-    Query::parse(&uri, &[])?;
-    Ok(Json(app.records.topics().await?))
+    params(
+        ("max" = Option<usize>, Query, description = "at most so many, 500 when it is not given and never more than 1000"),
+        ("after" = Option<String>, Query, description = "the page behind this cursor, the header 'fs-next' of an earlier answer"),
+    ),
+    responses(
+        (status = 200, description = "the names in order", body = Vec<String>,
+            headers(("fs-next" = Option<String>, description = "the cursor of the next page, if there is one"))),
+        (status = 400, description = "a parameter is not well formed", body = ErrorBody),
+    ))]
+pub(super) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Answer<impl IntoResponse> {
+    let wanted = Query::parse(&uri, &["max", "after"])?.page()?;
+    Ok(paged(app.records.topics(wanted).await?))
 }
 
 /// Makes a topic; without a body, one with a single partition and the server's retention.

@@ -3,35 +3,36 @@
 
 //! The rows of each statement that shows something. Their schemas are public: `docs/grpc.md` has them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use fnstream_api::grpc::MAX_MESSAGE_BYTES;
 use fnstream_api::units::format_time;
-use fnstream_api::{FunctionDescription, TaskDescription};
-use fnstream_core::{Error, ErrorCode, Result};
+use fnstream_api::{FunctionDescription, TaskDescription, TopicDescription};
+use fnstream_core::Result;
 use fnstream_sql::Pattern;
 
 use super::Done;
 use super::rows::Rows;
 use crate::answer::{TASK_TYPE, counted, status_word, summaries};
-use crate::app::App;
+use crate::app::pages::Page;
+use crate::app::{App, Count, StateEntry, WaitingDeadLetter, WantedEntry};
+use crate::gather::{Asked, Bounds, gather};
 
 /// The most dead letters of one answer.
 const MOST_DEAD_LETTERS: usize = 10_000;
 
-pub(super) async fn functions(app: &Arc<App>, like: Option<&Pattern>) -> Result<Done> {
-    let functions = summaries(app, like).await?;
+pub(super) async fn functions(app: &Arc<App>, like: Option<&Pattern>, asked: &Asked) -> Result<Done> {
+    let Page { rows: functions, next } = summaries(app, like, asked).await?;
     let rows = Rows::default()
         .text("name", functions.iter().map(|function| &function.name))
         .text("task_type", functions.iter().map(|_| TASK_TYPE))
         .text("status", functions.iter().map(|function| status_word(function.status)));
-    Ok(Done { rows: Some(rows), ..Done::new(counted(functions.len(), "function")) })
+    Ok(Done { rows: Some(rows), next, ..Done::new(counted(functions.len(), "function")) })
 }
 
 pub(super) async fn function(app: &Arc<App>, name: String) -> Result<Done> {
-    let summary = app.inspection.status(Some(name.clone())).await?;
+    let summary = app.inspection.status(name.clone()).await?;
     let function = app.inspection.describe(name).await?;
-    let properties = properties(&function, summary.first().and_then(|summary| summary.reason.clone()));
+    let properties = properties(&function, summary.reason);
     let rows = Rows::default()
         .text("property", properties.iter().map(|(property, _)| property))
         .text("value", properties.iter().map(|(_, value)| value));
@@ -98,10 +99,19 @@ fn task(task: &TaskDescription) -> String {
     told
 }
 
-pub(super) async fn topics(app: &Arc<App>, like: Option<&Pattern>) -> Result<Done> {
-    let mut topics = app.records.describe_topics().await?;
-    topics.retain(|topic| like.is_none_or(|pattern| pattern.matches(&topic.name)));
-    let records = |topic: &fnstream_api::TopicDescription| {
+pub(super) async fn topics(app: &Arc<App>, like: Option<&Pattern>, asked: &Asked) -> Result<Done> {
+    let bounds = Bounds { limit: None, most: usize::MAX, what: "topics" };
+    let size = |topic: &TopicDescription| {
+        let users = topic.read_by.iter().chain(&topic.written_by).map(String::len).sum::<usize>();
+        topic.name.len() + users
+    };
+    let gathered = gather(asked, bounds, size, |wanted| async {
+        let mut page = app.records.describe_topics(wanted).await?;
+        page.rows.retain(|topic| like.is_none_or(|pattern| pattern.matches(&topic.name)));
+        Ok(page)
+    });
+    let Page { rows: topics, next } = gathered.await?;
+    let records = |topic: &TopicDescription| {
         // The embedded log counts records without gaps, and the description is of the same log.
         let count =
             topic.partitions.iter().map(|of| Some(of.end.parse::<u128>().ok()? - of.earliest.parse::<u128>().ok()?));
@@ -117,14 +127,23 @@ pub(super) async fn topics(app: &Arc<App>, like: Option<&Pattern>) -> Result<Don
         .text("read_by", topics.iter().map(|topic| topic.read_by.join(", ")))
         .text("written_by", topics.iter().map(|topic| topic.written_by.join(", ")))
         .times("created", topics.iter().map(|topic| topic.created_ms));
-    Ok(Done { rows: Some(rows), ..Done::new(counted(topics.len(), "topic")) })
+    Ok(Done { rows: Some(rows), next, ..Done::new(counted(topics.len(), "topic")) })
 }
 
-pub(super) async fn state(app: &Arc<App>, name: String, like: Option<Pattern>, limit: Option<u64>) -> Result<Done> {
-    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let wanted =
-        move |entry: &crate::app::StateEntry| like.as_ref().is_none_or(|pattern| pattern.matches(&entry.key()));
-    let entries = app.inspection.state(name, wanted, limit, MAX_MESSAGE_BYTES).await?;
+pub(super) async fn state(
+    app: &Arc<App>,
+    name: String,
+    like: Option<Pattern>,
+    limit: Option<u64>,
+    asked: &Asked,
+) -> Result<Done> {
+    let bounds = Bounds { limit, most: usize::MAX, what: "entries" };
+    let is_wanted: WantedEntry =
+        Arc::new(move |entry| like.as_ref().is_none_or(|pattern| pattern.matches(&entry.key())));
+    // The key is shown as text, too.
+    let size = |entry: &StateEntry| 2 * entry.key().len() + entry.value.len();
+    let page = |wanted| app.inspection.state(name.clone(), is_wanted.clone(), wanted);
+    let Page { rows: entries, next } = gather(asked, bounds, size, page).await?;
     let part = |index: usize| entries.iter().map(move |entry| entry.complex.as_ref().map(|parts| &parts[index]));
     let rows = Rows::default()
         .u32("task", entries.iter().map(|entry| entry.task))
@@ -136,29 +155,22 @@ pub(super) async fn state(app: &Arc<App>, name: String, like: Option<Pattern>, l
         .optional_bytes("namespace", part(2))
         .bytes("user_key", entries.iter().map(|entry| &entry.user_key));
     let what = if entries.len() == 1 { "1 entry".to_owned() } else { format!("{} entries", entries.len()) };
-    Ok(Done { rows: Some(rows), ..Done::new(what) })
+    Ok(Done { rows: Some(rows), next, ..Done::new(what) })
 }
 
-pub(super) async fn dead_letters(app: &Arc<App>, name: String, limit: Option<u64>) -> Result<Done> {
-    let wanted = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let list = app.dead_letters.list(name, wanted.min(MOST_DEAD_LETTERS)).await?;
-    let (waiting, dead_letters) = (list.waiting, list.first);
-    if dead_letters.len() == MOST_DEAD_LETTERS && wanted > MOST_DEAD_LETTERS && waiting > MOST_DEAD_LETTERS as u64 {
-        let message = format!(
-            "{waiting} dead letters wait, and an answer has at most {MOST_DEAD_LETTERS}: ask for fewer with LIMIT"
-        );
-        return Err(Error::new(ErrorCode::InvalidRequest, message));
-    }
-    let bytes: usize =
-        dead_letters.iter().map(|dead_letter| dead_letter.batch.frame().record(dead_letter.index).bytes().len()).sum();
-    if bytes > MAX_MESSAGE_BYTES {
-        let message =
-            format!("the dead letters have {bytes} bytes, more than {MAX_MESSAGE_BYTES}: ask for fewer with LIMIT");
-        return Err(Error::new(ErrorCode::InvalidRequest, message));
-    }
+pub(super) async fn dead_letters(app: &Arc<App>, name: String, limit: Option<u64>, asked: &Asked) -> Result<Done> {
+    let bounds = Bounds { limit, most: MOST_DEAD_LETTERS, what: "dead letters" };
+    let size = |letter: &WaitingDeadLetter| letter.batch.frame().packed_len(letter.index..letter.index + 1);
+    let count = OnceLock::new();
+    let gathered = gather(asked, bounds, size, |wanted| async {
+        let page = app.dead_letters.list(name.clone(), wanted).await?;
+        page.count.map(|told| count.set(told));
+        Ok(Page { rows: page.rows, next: page.next })
+    });
+    let Page { rows: dead_letters, next } = gathered.await?;
     let record = |index: usize| dead_letters[index].batch.frame().record(dead_letters[index].index);
     let of = || dead_letters.iter().map(|dead_letter| &dead_letter.dead_letter);
-    let id = |dead_letter: &crate::app::WaitingDeadLetter| {
+    let id = |dead_letter: &WaitingDeadLetter| {
         format!("{}:{}", dead_letter.batch.from().partition, dead_letter.batch.position(dead_letter.index))
     };
     let rows = Rows::default()
@@ -174,6 +186,11 @@ pub(super) async fn dead_letters(app: &Arc<App>, name: String, limit: Option<u64
         .optional_bytes("key", (0..dead_letters.len()).map(|index| record(index).key))
         .optional_bytes("value", (0..dead_letters.len()).map(|index| record(index).value));
     let what = counted(dead_letters.len(), "dead letter");
-    let message = if waiting == dead_letters.len() as u64 { what } else { format!("{what} of {waiting} that wait") };
-    Ok(Done { rows: Some(rows), ..Done::new(message) })
+    let message = match count.get() {
+        Some(Count { waiting, .. }) if *waiting != dead_letters.len() as u64 => {
+            format!("{what} of {waiting} that wait")
+        }
+        _ => what,
+    };
+    Ok(Done { rows: Some(rows), next, ..Done::new(message) })
 }

@@ -76,11 +76,11 @@ impl Grpc {
     }
 
     pub(crate) async fn sql(&self, sql: impl Into<String>) -> Response {
-        self.0.clone().execute_sql(SqlRequest { sql: sql.into() }).await.unwrap().into_inner()
+        self.0.clone().execute_sql(SqlRequest { sql: sql.into(), ..SqlRequest::default() }).await.unwrap().into_inner()
     }
 
     pub(crate) async fn show(&self, filter: Option<&str>) -> Vec<FunctionInfo> {
-        let request = ShowFunctionsRequest { filter: filter.map(str::to_owned) };
+        let request = ShowFunctionsRequest { filter: filter.map(str::to_owned), ..ShowFunctionsRequest::default() };
         let shown = self.0.clone().show_functions(request).await.unwrap().into_inner();
         assert_eq!(shown.status_code, 200, "{shown:?}");
         shown.functions

@@ -5,10 +5,15 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use fnstream_api::{Client, ConsumeOptions, ErrorBody, Function, FunctionDescription};
+use fnstream_api::{
+    Client, ConsumeOptions, ErrorBody, Function, FunctionDescription, ProduceOptions, ReadFrom, TaskStatus,
+};
+use fnstream_core::record::{Position, TopicPartition};
+use fnstream_frame::{Frame, FrameBuilder, HeadersBuilder, RecordRef};
 use fnstream_server::{Durability, Server, ServerConfig};
 use tempfile::TempDir;
 
@@ -109,6 +114,60 @@ impl Fixture {
     }
 }
 
+/// A dead letter of a function as it stands in its topic: the record that has the value, which the function failed at.
+pub(crate) fn dead_letter(function: &str, value: &str) -> HeadersBuilder {
+    let letter = fnstream_core::dead_letter::DeadLetter {
+        code: "FS-1402".into(),
+        message: format!("trapped at {value}"),
+        backtrace: None,
+        function: function.into(),
+        revision: 1,
+        source: TopicPartition::new("in", 0),
+        position: Position(7),
+        input: 0,
+        attempts: 4,
+        failed_at_ms: 1,
+    };
+    letter.headers(HeadersBuilder::new().as_headers()).unwrap()
+}
+
+impl Fixture {
+    /// A function with that artifact from `in` to `out`, and so many dead letters that wait: `l0`, `l1` and so on. They are made
+    /// as anybody can make them, since failing takes its time.
+    pub(crate) async fn with_letters(&self, name: &str, artifact: Vec<u8>, letters: usize) {
+        let function = self.function(artifact, "in", "out").await;
+        self.client.create_function(name, &function).await.unwrap();
+        // Whatever is there before a function's first task is of a former one of the name.
+        self.described(name, |f| f.tasks.first().is_some_and(|task| task.status == TaskStatus::Running)).await;
+        self.client.produce("in", "first".to_owned(), &ProduceOptions::default()).await.unwrap();
+        self.described(name, |f| f.tasks.first().is_some_and(|task| task.epoch > 0)).await;
+        self.more_letters(name, 0..letters).await;
+    }
+
+    /// More of them.
+    pub(crate) async fn more_letters(&self, name: &str, numbers: Range<usize>) {
+        let mut frame = FrameBuilder::new();
+        for number in numbers {
+            let value = format!("l{number}");
+            let headers = dead_letter(name, &value);
+            frame.push(RecordRef::new(value.as_bytes()).with_headers(headers.as_headers()));
+        }
+        self.client.produce_frame(&format!("{name}.dlq"), frame.to_bytes()).await.unwrap();
+    }
+
+    /// The values of a topic of one partition, in order.
+    pub(crate) async fn values(&self, topic: &str) -> Vec<String> {
+        let mut options = ConsumeOptions { from: Some(ReadFrom::Earliest), ..now() };
+        let mut values = Vec::new();
+        while let Some((frame, next)) = self.client.consume_frame(topic, &options, 10_000).await.unwrap() {
+            let frame = Frame::parse(&frame).unwrap();
+            values.extend(frame.iter().map(|record| String::from_utf8_lossy(record.bytes()).into_owned()));
+            options.from = Some(ReadFrom::Position(next));
+        }
+        values
+    }
+}
+
 /// Status and body of an answer on a connection that the server closes.
 pub(crate) fn answer(stream: &mut TcpStream) -> (u16, String) {
     let mut text = String::new();
@@ -167,6 +226,23 @@ pub(crate) fn poison() -> Vec<u8> {
            (i32.store (i32.const 4) (i32.const 60000))
            (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
            (if (i32.eq (i32.load8_u (i32.const 1024)) (i32.const 120)) (then unreachable))
+           (i32.store (i32.const 4) (i32.load (i32.const 8)))
+           (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 12)))"#,
+    )
+}
+
+/// A module that computes for about a millisecond before it copies a record.
+pub(crate) fn slow() -> Vec<u8> {
+    stdio(
+        r#"(local $n i32)
+           (local.set $n (i32.const 1500000))
+           (loop $on
+             (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+             (i32.store (i32.const 2000) (local.get $n))
+             (br_if $on (local.get $n)))
+           (i32.store (i32.const 0) (i32.const 1024))
+           (i32.store (i32.const 4) (i32.const 60000))
+           (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
            (i32.store (i32.const 4) (i32.load (i32.const 8)))
            (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 12)))"#,
     )

@@ -107,7 +107,8 @@ impl Facts {
             }
             b'w' => drop(formats::decode_watermark(value)?),
             b'W' => drop(formats::decode_writer(value)?),
-            b'u' | b'z' => {}
+            // Whoever wrote a note knows what is in it.
+            b'j' | b'u' | b'z' => {}
             _ => return Err(corrupt(format_args!("the key '{}' is not known", key.escape_ascii()))),
         }
         Ok(())

@@ -39,6 +39,11 @@ impl Topics for LogTopics {
         Ok(self.0.inner().topics.all().iter().map(|topic| topic.info()).collect())
     }
 
+    fn page(&self, after: Option<&Topic>, limit: usize) -> Result<Vec<Topic>> {
+        let after = after.map(Topic::own_name).transpose()?;
+        Ok(self.0.inner().topics.names_after(after, limit).into_iter().map(Topic::own).collect())
+    }
+
     fn describe(&self, topic: &Topic) -> Result<TopicInfo> {
         self.0.inner().topics.get(topic.own_name()?).map(|topic| topic.info())
     }

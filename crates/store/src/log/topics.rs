@@ -7,6 +7,7 @@
 //! again, so what a deleted topic left behind can not show up in a new one of the same name.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use fnstream_core::spec::MAX_PARTITIONS;
@@ -58,6 +59,13 @@ impl Topics {
 
     pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
         self.by_name.read().values().cloned().collect()
+    }
+
+    /// The first names after one, at most so many, in order.
+    pub(crate) fn names_after(&self, after: Option<&str>, limit: usize) -> Vec<Arc<str>> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let topics = self.by_name.read();
+        topics.range::<str, _>((from, Bound::Unbounded)).take(limit).map(|(name, _)| name.clone()).collect()
     }
 
     /// Calls `write` with a topic that is not deleted meanwhile.

@@ -15,6 +15,7 @@ use fnstream_core::epoch::{Epoch, FrozenEpoch, FunctionId, OutboxBatch, TaskId};
 use fnstream_core::forks::Forks;
 use fnstream_core::groups::Groups;
 use fnstream_core::metadata::Metadata;
+use fnstream_core::notes::Notes;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::state::{Marker, StateStore, StateStores};
 use fnstream_core::tasks::Tasks;
@@ -23,11 +24,12 @@ use fnstream_core::test_util::suites::forks::ForksHarness;
 use fnstream_core::test_util::suites::groups::GroupsHarness;
 use fnstream_core::test_util::suites::log::{Failing, LogHarness};
 use fnstream_core::test_util::suites::metadata::MetadataHarness;
+use fnstream_core::test_util::suites::notes::NotesHarness;
 use fnstream_core::test_util::suites::state_store::StateHarness;
 use fnstream_core::test_util::suites::tasks::TasksHarness;
 use fnstream_core::test_util::suites::topics::TopicsHarness;
 use fnstream_core::test_util::suites::{
-    artifacts, committer, forks, groups, metadata, run, source, state_store, tasks, topics,
+    artifacts, committer, forks, groups, metadata, notes, run, source, state_store, tasks, topics,
 };
 use fnstream_core::topics::Retention;
 use fnstream_core::topics::Topics;
@@ -201,6 +203,16 @@ impl TasksHarness for Process {
     }
 }
 
+impl NotesHarness for Process {
+    fn notes(&self) -> Arc<dyn Notes> {
+        self.store.notes()
+    }
+
+    fn reopen(&mut self) {
+        self.restart();
+    }
+}
+
 impl ForksHarness for Process {
     fn forks(&self) -> Arc<dyn Forks> {
         self.store.forks()
@@ -269,6 +281,11 @@ fn the_state_of_tasks_is_a_state_store() {
 #[test]
 fn the_register_is_metadata() {
     run(metadata::CHECKS, || Box::new(Process::start(Durability::Group)));
+}
+
+#[test]
+fn the_store_keeps_notes() {
+    run(notes::CHECKS, || Box::new(Process::start(Durability::Group)));
 }
 
 #[test]

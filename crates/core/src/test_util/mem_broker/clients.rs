@@ -121,6 +121,12 @@ impl Topics for MemBroker {
         state.ledger.topics.names().map(|topic| state.info(topic)).collect()
     }
 
+    fn page(&self, after: Option<&Topic>, limit: usize) -> Result<Vec<Topic>> {
+        let state = self.shared.state.lock();
+        let names = state.ledger.topics.names();
+        Ok(names.filter(|topic| after.is_none_or(|after| *topic > after)).take(limit).cloned().collect())
+    }
+
     fn describe(&self, topic: &Topic) -> Result<TopicInfo> {
         self.shared.state.lock().info(topic)
     }

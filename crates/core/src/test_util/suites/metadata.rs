@@ -36,6 +36,7 @@ pub trait MetadataHarness {
 pub const CHECKS: &[Check<dyn MetadataHarness>] = checks![
     what_is_created_is_found,
     functions_are_listed_by_name,
+    a_page_begins_behind_a_name,
     a_name_is_taken_once,
     an_update_is_based_on_the_latest_revision,
     a_removal_is_based_on_the_latest_revision,
@@ -93,6 +94,25 @@ fn functions_are_listed_by_name(harness: &mut dyn MetadataHarness) {
     let mut sorted = names.map(str::to_owned);
     sorted.sort();
     assert_eq!(listed, sorted);
+}
+
+fn a_page_begins_behind_a_name(harness: &mut dyn MetadataHarness) {
+    let metadata = harness.metadata();
+    let page = |after: Option<&str>, limit| {
+        let page = must("a page", metadata.page(after, limit));
+        page.into_iter().map(|entry| entry.spec.name).collect::<Vec<_>>()
+    };
+    assert_eq!(page(None, 9), [""; 0]);
+    for name in ["b", "a-b", "a", "ab", "B"] {
+        create(&*metadata, name);
+    }
+    assert_eq!(page(None, 2), ["B", "a"]);
+    assert_eq!(page(Some("a"), 2), ["a-b", "ab"]);
+    assert_eq!(page(Some("ab"), 2), ["b"]);
+    assert_eq!(page(Some("b"), 2), [""; 0]);
+    assert_eq!(page(Some("aa"), 9), ["ab", "b"], "behind a name that is not there");
+    assert_eq!(page(None, usize::MAX).len(), 5);
+    assert_eq!(page(None, 0), [""; 0]);
 }
 
 fn a_name_is_taken_once(harness: &mut dyn MetadataHarness) {

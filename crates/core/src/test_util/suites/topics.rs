@@ -41,6 +41,7 @@ pub trait TopicsHarness {
 pub const CHECKS: &[Check<dyn TopicsHarness>] = checks![
     a_topic_is_made_once,
     topics_are_listed_by_name,
+    a_page_begins_behind_a_topic,
     what_is_not_there_is_not_found,
     a_topic_has_a_possible_number_of_partitions,
     records_are_read_as_they_were_appended,
@@ -130,6 +131,19 @@ fn topics_are_listed_by_name(harness: &mut dyn TopicsHarness) {
     }
     let listed: Vec<_> = must("listing", topics.list()).into_iter().map(|info| info.topic).collect();
     assert_eq!(listed, ["B", "a", "a-b", "a.b", "b"].map(topic));
+}
+
+fn a_page_begins_behind_a_topic(harness: &mut dyn TopicsHarness) {
+    let topics = harness.topics();
+    for name in ["b", "a-b", "a", "B", "a.b"] {
+        create(&*topics, name, 1);
+    }
+    let page = |after: Option<&str>, limit| must("a page", topics.page(after.map(topic).as_ref(), limit));
+    assert_eq!(page(None, 2), ["B", "a"].map(topic));
+    assert_eq!(page(Some("a"), 2), ["a-b", "a.b"].map(topic));
+    assert_eq!(page(Some("a.b"), 2), ["b"].map(topic));
+    assert_eq!(page(Some("a.a"), 9), ["a.b", "b"].map(topic), "behind a name that is not there");
+    assert_eq!(page(Some("b"), usize::MAX), []);
 }
 
 fn what_is_not_there_is_not_found(harness: &mut dyn TopicsHarness) {

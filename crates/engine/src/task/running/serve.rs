@@ -30,40 +30,56 @@ impl Running {
     /// Reports whether dead letters are to be replayed or dropped before there is further input.
     pub(super) fn has_dead_letters(&self, cx: &Cx<'_>) -> bool {
         let Some(order) = cx.order.as_ref().filter(|order| order.moves()) else { return false };
-        self.place_in_dead_letters().is_some_and(|place| place < order.until)
+        !order.is_cancelled() && self.place_in_dead_letters().is_some_and(|place| place < order.until)
     }
 
-    /// Lets go of an order that moves the place in the dead letters, when it has moved for good.
+    /// Lets go of an order that moves the place in the dead letters, when it has moved for good, or is not to move further.
     pub(super) fn finish_order(&mut self, cx: &mut Cx<'_>) {
         let place = self.own.place_in_dead_letters(&self.own.committed);
-        if let Some(done) = cx.order.take_if(|order| order.moves() && place.is_none_or(|place| place >= order.until)) {
+        let rests = self.own.in_flight.is_none() && place == self.place_in_dead_letters();
+        let is_over = |order: &mut DeadLetterOrder| {
+            order.moves() && (place.is_none_or(|place| place >= order.until) || (order.is_cancelled() && rests))
+        };
+        if let Some(done) = cx.order.take_if(is_over) {
             done.finish();
             self.reader = None;
         }
     }
 
-    /// Has another program try the dead letters up to the place that the order names, once they are all there.
+    /// Has another program try the dead letters up to the place that the order names, once they are all there: for a slice of
+    /// time. In between the task takes its input as ever.
     fn try_dead_letters(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         let Some(DeadLetterOrder { action: DeadLetterAction::Try(program), until, tally }) = cx.order.as_ref() else {
             return Ok(());
         };
-        if let (Some(at), Some(place)) = (&self.own.dead_letters, self.place_in_dead_letters()) {
+        if cx.order.as_ref().is_some_and(DeadLetterOrder::is_cancelled) {
+            self.trial = None;
+        } else if let (Some(at), Some(place)) = (&self.own.dead_letters, self.place_in_dead_letters()) {
             if self.trial.is_none() {
                 let reader = DeadLetterReader::open(cx.env, &self.own.assignment, at, place, cx.waker)?;
-                self.trial = Some(Trial::new(reader));
+                self.trial = Some(Trial::new(reader, tally.clone()));
             }
             let Some(trial) = &mut self.trial else { return Ok(()) };
             if !trial.collect(*until)? || cx.ending || !self.is_between_epochs() {
                 return Ok(());
             }
-            let tried =
-                self.trial.take().map(|trial| trial.run(&**program, &self.own.spec, &self.own.host)).transpose()?;
+            let Some(trial) = &mut self.trial else { return Ok(()) };
+            let until = cx.env.now() + cx.env.core.config.slice;
+            if trial.run(&**program, &self.own.spec, &self.own.host, &|| cx.env.now() < until)? {
+                return Ok(());
+            }
+            let tried = self.trial.take().map(Trial::tried);
             tally.note(|report| report.tried.extend(tried.into_iter().flatten()));
         }
         if let Some(done) = cx.order.take() {
             done.finish();
         }
         Ok(())
+    }
+
+    /// Reports whether there is more of a trial to be done as soon as the epoch is empty.
+    pub(super) fn is_trying(&self) -> bool {
+        self.trial.as_ref().is_some_and(Trial::is_collected)
     }
 
     fn place_in_dead_letters(&self) -> Option<Position> {

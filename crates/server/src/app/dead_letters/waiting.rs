@@ -3,6 +3,7 @@
 
 //! Which dead letters of a function wait.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
@@ -13,7 +14,7 @@ use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::spec::{FunctionEntry, FunctionSpec};
 use fnstream_core::tasks::{Standing, Tasks};
 use fnstream_core::topic::Topic;
-use fnstream_core::topics::Topics;
+use fnstream_core::topics::{PartitionInfo, Topics};
 use fnstream_core::{Error, ErrorCode, Result};
 
 /// How much of the dead letters is read at once.
@@ -42,9 +43,51 @@ impl Found<'_> {
         (self.batch.from().partition, self.batch.position(self.index))
     }
 
+    /// How large it is.
+    pub(super) fn bytes(&self) -> usize {
+        self.batch.frame().packed_len(self.index..self.index + 1)
+    }
+
     pub(super) fn to_owned(&self) -> WaitingDeadLetter {
         WaitingDeadLetter { batch: self.batch.clone(), index: self.index, dead_letter: self.dead_letter.clone() }
     }
+}
+
+/// A partition of the topic, and a position in it.
+pub(super) type Place = (u32, Position);
+
+/// Before the first of them.
+pub(super) const START: Place = (0, Position::START);
+
+/// How much may be read for one answer.
+pub(super) struct Budget {
+    records: usize,
+    bytes: usize,
+}
+
+impl Budget {
+    pub(super) fn new() -> Self {
+        Budget { records: 10_000, bytes: 16 << 20 }
+    }
+
+    fn take(&mut self, batch: &Batch) {
+        self.records = self.records.saturating_sub(batch.len());
+        self.bytes = self.bytes.saturating_sub(batch.bytes().len());
+    }
+
+    fn is_spent(&self) -> bool {
+        self.records == 0 || self.bytes == 0
+    }
+}
+
+/// How many dead letters wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Count {
+    /// Their number; when there are too many to be counted, that of the records that the function has not gone past. Where the
+    /// topic is shared, those of others are among them.
+    pub(crate) waiting: u64,
+    /// Whether they were counted.
+    pub(crate) exact: bool,
 }
 
 /// The dead letters of one function, and how far each of its tasks has gone.
@@ -102,44 +145,111 @@ impl<'a> Waiting<'a> {
         &self.entry
     }
 
-    /// Visits the dead letters that wait, partition by partition in order, until the visitor breaks off.
-    pub(super) fn each(&self, mut visit: impl FnMut(&Found<'_>) -> ControlFlow<()>) -> Result<()> {
-        let info = self.topics.describe(&self.topic)?;
-        for marks in &info.partitions {
-            let Some(first) = self.places.first(marks.partition, self.partitions) else { continue };
+    /// Visits the dead letters that wait from a place on, partition by partition in order, until the visitor breaks off or the
+    /// budget is spent. Answers where it goes on; nothing when there are no more.
+    pub(super) fn visit(
+        &self,
+        from: Place,
+        budget: &mut Budget,
+        mut visit: impl FnMut(&Found<'_>) -> ControlFlow<()>,
+    ) -> Result<Option<Place>> {
+        for marks in &self.topics.describe(&self.topic)?.partitions {
+            let Some(mut position) = self.first(marks, from) else { continue };
             let at = TopicPartition::new(self.topic.clone(), marks.partition);
-            let mut from = first.max(marks.earliest);
-            while from < marks.end
-                && let Some(batch) = self.topics.read(&at, from, READ)?
-            {
-                for (index, (position, record)) in batch.iter().enumerate() {
+            while position < marks.end {
+                if budget.is_spent() {
+                    return Ok(Some((marks.partition, position)));
+                }
+                let limit = PollLimit { records: READ.records.min(budget.records), ..READ };
+                let Some(batch) = self.topics.read(&at, position, limit)? else { break };
+                budget.take(&batch);
+                for (index, (found_at, record)) in batch.iter().enumerate() {
+                    position = found_at.next();
                     let dead_letter = DeadLetter::read(record.headers);
                     if let Some(dead_letter) =
-                        dead_letter.filter(|of| self.places.waits(&self.entry.spec, of, position))
+                        dead_letter.filter(|of| self.places.waits(&self.entry.spec, of, found_at))
                         && visit(&Found { batch: &batch, index, dead_letter }).is_break()
                     {
-                        return Ok(());
+                        return Ok(Some((marks.partition, position)));
                     }
                 }
-                from = batch.end().unwrap_or(marks.end);
             }
         }
-        Ok(())
+        Ok(None)
     }
 
-    /// Where each partition of them ends for the oldest `count`; empty when there are none.
-    pub(super) fn up_to(&self, count: Option<u64>) -> Result<BTreeMap<u32, Position>> {
-        let (mut until, mut left) = (BTreeMap::new(), count.unwrap_or(u64::MAX));
-        if left == 0 {
-            return Ok(until);
+    /// The dead letter that waits at a place.
+    pub(super) fn at(&self, (partition, position): Place) -> Result<Option<WaitingDeadLetter>> {
+        let info = self.topics.describe(&self.topic)?;
+        let Some(marks) = info.partitions.get(partition as usize) else { return Ok(None) };
+        if self.first(marks, (partition, position)) != Some(position) || position >= marks.end {
+            return Ok(None);
         }
-        self.each(|found| {
-            left -= 1;
-            let (partition, position) = found.at();
-            until.insert(partition, position.next());
-            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        let at = TopicPartition::new(self.topic.clone(), partition);
+        let Some(batch) = self.topics.read(&at, position, PollLimit { records: 1, ..READ })? else { return Ok(None) };
+        let Some((found_at, record)) = batch.iter().next() else { return Ok(None) };
+        let dead_letter = DeadLetter::read(record.headers).filter(|_| found_at == position);
+        let dead_letter = dead_letter.filter(|of| self.places.waits(&self.entry.spec, of, position));
+        Ok(dead_letter.map(|dead_letter| WaitingDeadLetter { batch: batch.clone(), index: 0, dead_letter }))
+    }
+
+    /// How many wait, or may wait: see [`Count`].
+    pub(super) fn count(&self) -> Result<Count> {
+        let (mut budget, mut waiting) = (Budget::new(), 0);
+        let more = self.visit(START, &mut budget, |_| {
+            waiting += 1;
+            ControlFlow::Continue(())
         })?;
-        Ok(until)
+        match more {
+            None => Ok(Count { waiting, exact: true }),
+            Some(_) => Ok(Count { waiting: self.records()?.unwrap_or(waiting).max(waiting), exact: false }),
+        }
+    }
+
+    /// The number of records that the tasks have not gone past, if the log knows it.
+    pub(super) fn records(&self) -> Result<Option<u64>> {
+        self.lag(&self.firsts()?)
+    }
+
+    /// The number of records between places and those that the tasks have now, if the log knows it.
+    pub(super) fn passed(&self, from: &BTreeMap<u32, Position>) -> Result<Option<u64>> {
+        let now = self.firsts()?.into_iter().filter(|(partition, _)| from.contains_key(partition)).collect();
+        Ok(self.lag(from)?.zip(self.lag(&now)?).map(|(before, now)| before.saturating_sub(now)))
+    }
+
+    /// The number of records from places to the ends of their partitions, if the log knows it.
+    fn lag(&self, from: &BTreeMap<u32, Position>) -> Result<Option<u64>> {
+        let mut sum = Some(0);
+        for (partition, position) in from {
+            let at = TopicPartition::new(self.topic.clone(), *partition);
+            let lag = self.topics.lag(&at, *position)?;
+            sum = sum.zip(lag).map(|(sum, lag): (u64, u64)| sum.saturating_add(lag));
+        }
+        Ok(sum)
+    }
+
+    /// The first place of each partition at which a letter may wait.
+    pub(super) fn firsts(&self) -> Result<BTreeMap<u32, Position>> {
+        let info = self.topics.describe(&self.topic)?;
+        Ok(info.partitions.iter().filter_map(|marks| Some((marks.partition, self.first(marks, START)?))).collect())
+    }
+
+    /// Where each partition of them ends now; those are missing of which the tasks have gone past everything.
+    pub(super) fn ends(&self) -> Result<BTreeMap<u32, Position>> {
+        let info = self.topics.describe(&self.topic)?;
+        let ends =
+            info.partitions.iter().filter(|marks| self.first(marks, START).is_some_and(|first| first < marks.end));
+        Ok(ends.map(|marks| (marks.partition, marks.end)).collect())
+    }
+
+    /// The first position of a partition at which a letter from `from` on may wait.
+    fn first(&self, marks: &PartitionInfo, (partition, position): Place) -> Option<Position> {
+        let first = self.places.first(marks.partition, self.partitions)?.max(marks.earliest);
+        match marks.partition.cmp(&partition) {
+            Ordering::Less => None,
+            Ordering::Equal => Some(first.max(position)),
+            Ordering::Greater => Some(first),
+        }
     }
 }
 

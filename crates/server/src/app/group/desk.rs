@@ -60,7 +60,7 @@ async fn answer(local: Arc<Local>, logs: Arc<LocalLogs>, reconciler: Arc<Reconci
         }
         Ask::DeadLetters { function, action, until } => {
             let report = match local.dead_letters(function, &action, &until).await? {
-                Some(report) => {
+                Some((_, report)) => {
                     Some(report.await.map_err(|_| internal("the engine forgot an order about dead letters"))?)
                 }
                 None => None,

@@ -14,7 +14,7 @@ use fnstream_core::record::Position;
 use fnstream_core::spec::FunctionEntry;
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
-use fnstream_engine::DeadLetterReport;
+use fnstream_engine::{DeadLetterReport, DeadLettersOrdered};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -126,14 +126,18 @@ impl Fellows {
         Ok(parts)
     }
 
-    /// Why a function does not run in another process although it should.
-    pub(in crate::app) fn failure_elsewhere(&self, function: FunctionId) -> Option<Error> {
-        let me = self.peers.me();
-        let reports = self.peers.reports().ok()?;
-        reports.into_iter().filter(|report| report.peer != me).find_map(|report| {
-            let (code, message) = report.functions.get(&function)?.failure.clone()?;
-            Some(Error::new(known(&code), message).context(format_args!("on '{}'", report.peer.0)))
-        })
+    /// Why functions do not run in another process although they should, by id.
+    pub(in crate::app) fn failures_elsewhere(&self) -> BTreeMap<FunctionId, Error> {
+        let (me, mut failures) = (self.peers.me(), BTreeMap::new());
+        for report in self.peers.reports().unwrap_or_default().into_iter().filter(|report| report.peer != me) {
+            for (function, observed) in report.functions {
+                if let Some((code, message)) = observed.failure {
+                    let error = Error::new(known(&code), message).context(format_args!("on '{}'", report.peer.0));
+                    failures.entry(function).or_insert(error);
+                }
+            }
+        }
+        failures
     }
 
     /// Asks the instance of one task, wherever it runs.
@@ -196,14 +200,18 @@ impl Fellows {
     }
 
     /// Has the tasks of a function, wherever they run, do something with its dead letters; answers what came of it when all have
-    /// done their part, or nothing when none of them has any.
+    /// done their part, or nothing when none of them has any. `ordered` is called when tasks of this process have the order.
     pub(in crate::app) async fn dead_letters(
         self: &Arc<Self>,
         function: FunctionId,
         action: Action,
         until: BTreeMap<u32, Position>,
+        ordered: &(dyn Fn(DeadLettersOrdered) + Send + Sync),
     ) -> Result<Option<DeadLetterReport>> {
-        let here = self.local.dead_letters(function, &action, &until).await?;
+        let here = self.local.dead_letters(function, &action, &until).await?.map(|(order, report)| {
+            ordered(order);
+            report
+        });
         let answers = self.ask_others::<Option<Report>>(Ask::DeadLetters { function, action, until }, None).await?;
         let mut whole = None;
         if let Some(here) = here {

@@ -11,7 +11,7 @@ use fnstream_core::error::internal;
 use fnstream_core::record::Position;
 use fnstream_core::topics::Topics;
 use fnstream_core::{ErrorCode, Result};
-use fnstream_engine::{DeadLetterAction, DeadLetterReport, Engine, Request};
+use fnstream_engine::{DeadLetterAction, DeadLetterReport, DeadLettersOrdered, Engine, Request};
 
 use super::ask::Action;
 use super::part::{Counters, Part};
@@ -25,7 +25,7 @@ pub(in crate::app) struct Local {
 }
 
 /// What a process says of an order about dead letters: nothing when none of its tasks has any, or what came of it, later.
-pub(in crate::app) type Ordered = Option<tokio::sync::oneshot::Receiver<DeadLetterReport>>;
+pub(in crate::app) type Ordered = Option<(DeadLettersOrdered, tokio::sync::oneshot::Receiver<DeadLetterReport>)>;
 
 impl Local {
     /// How a function fares here. Blocks.
@@ -87,7 +87,7 @@ impl Local {
             engine.dead_letters(function, &action, &until, Box::new(move |report| drop(send.send(report))))
         });
         match ordered.await {
-            Ok(()) => Ok(Some(receive)),
+            Ok(ordered) => Ok(Some((ordered, receive))),
             // Its tasks have none of them: others may.
             Err(error) if error.code == ErrorCode::FunctionStopped => Ok(None),
             Err(error) => Err(error),

@@ -10,6 +10,7 @@ use fnstream_api::function::total_lag;
 use fnstream_api::{
     ErrorBody, FunctionDescription, FunctionStatus, FunctionSummary, OnError, TaskDescription, Watermark,
 };
+use fnstream_core::error::internal;
 use fnstream_core::spec::{DesiredState, FunctionEntry, check_name};
 use fnstream_core::topic::TopicRef;
 use fnstream_core::{Error, Result};
@@ -18,6 +19,7 @@ use super::Inspection;
 use crate::app::functions::told_grant;
 use crate::app::group::Part;
 use crate::app::ops::blocking;
+use crate::app::pages::{Page, Wanted};
 
 /// How a function fares in all processes together.
 struct Whole {
@@ -37,18 +39,23 @@ impl Inspection {
     /// The same of a function whose entry is known.
     pub(in crate::app) async fn describe_entry(self: &Arc<Self>, entry: FunctionEntry) -> Result<FunctionDescription> {
         let described = self.whole(vec![entry]).await?.into_iter().map(|(entry, whole)| description(&entry, whole));
-        described.last().ok_or_else(|| fnstream_core::error::internal("a function was lost while it was described"))
+        described.last().ok_or_else(|| internal("a function was lost while it was described"))
     }
 
-    /// How all functions fare, or one of them.
-    pub(crate) async fn status(self: &Arc<Self>, name: Option<String>) -> Result<Vec<FunctionSummary>> {
+    /// How a function fares.
+    pub(crate) async fn status(self: &Arc<Self>, name: String) -> Result<FunctionSummary> {
         let register = self.register.clone();
-        let entries = blocking(move || match name {
-            Some(name) => Ok(vec![crate::app::entry(&*register, &name)?]),
-            None => register.list(),
-        })
-        .await?;
-        Ok(self.whole(entries).await?.iter().map(|(entry, whole)| summary(entry, whole)).collect())
+        let entry = blocking(move || crate::app::entry(&*register, &name)).await?;
+        let told = self.whole(vec![entry]).await?.first().map(|(entry, whole)| summary(entry, whole));
+        told.ok_or_else(|| internal("a function was lost while it was described"))
+    }
+
+    /// How some functions fare, in the order of their names.
+    pub(crate) async fn status_page(self: &Arc<Self>, wanted: Wanted) -> Result<Page<FunctionSummary>> {
+        let register = self.register.clone();
+        let Page { rows, next } = blocking(move || crate::app::function_page(&*register, &wanted)).await?;
+        let rows = self.whole(rows).await?.iter().map(|(entry, whole)| summary(entry, whole)).collect();
+        Ok(Page { rows, next })
     }
 
     /// Whether a function runs and did not fail for good, in no process.
@@ -67,11 +74,12 @@ impl Inspection {
         let mut elsewhere = self.fellows.parts(names).await?;
         let inspection = self.clone();
         blocking(move || {
+            let mut failures = inspection.fellows.failures_elsewhere();
             let whole = |entry: FunctionEntry| {
                 let here = inspection.fellows.local().part(entry.id, &entry.spec.name);
                 let part = Part::merged(here.into_iter().chain(elsewhere.remove(&entry.id).unwrap_or_default()));
                 let failure = inspection.reconciler.failure(&entry);
-                let failure = failure.or_else(|| inspection.fellows.failure_elsewhere(entry.id));
+                let failure = failure.or_else(|| failures.remove(&entry.id));
                 (entry, Whole { part, failure })
             };
             Ok(entries.into_iter().map(whole).collect())

@@ -3,20 +3,23 @@
 
 //! The keyed state of a function, for its user to look at: what its tasks have committed, whether or not they run.
 //!
+//! It is given in pages, each of which shows a task as of one moment; see [`crate::app::pages`].
+//!
 //! Timers, which the engine keeps among the state under a store name that no function can have, are not shown.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use fnstream_core::Result;
 use fnstream_core::epoch::TaskId;
 use fnstream_core::error::internal;
 use fnstream_core::state_key::{COMPLEX, SIMPLE, prefix_end};
 use fnstream_core::timer::TIMERS_PREFIX;
-use fnstream_core::{Error, ErrorCode, Result};
 
 use super::Inspection;
 use crate::app::ops::blocking;
+use crate::app::pages::{List, MOST_BYTES, Page, Wanted, stray};
 
 /// A key and what it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,49 +44,111 @@ impl StateEntry {
     }
 }
 
+/// A page is given when so many entries were looked at, wanted or not.
+const MOST_LOOKED_AT: usize = 50_000;
+
+/// And when they have so many bytes.
+const MOST_BYTES_LOOKED_AT: usize = 16 << 20;
+
+/// Which entries are wanted.
+pub(crate) type WantedEntry = Arc<dyn Fn(&StateEntry) -> bool + Send + Sync>;
+
+/// Where a page of state begins: at the first key of a task from that one on.
+struct Place {
+    task: u32,
+    key: Vec<u8>,
+}
+
+impl Place {
+    /// Behind everything that is not shown.
+    fn start() -> Self {
+        // No name begins with the timers' prefix, so what follows it is everything else.
+        Place { task: 0, key: prefix_end(&TIMERS_PREFIX).unwrap_or_default() }
+    }
+
+    fn read(cursor: &str) -> Result<Self> {
+        let bytes = List::State.place(cursor)?;
+        let (task, key) = bytes.split_first_chunk::<4>().ok_or_else(stray)?;
+        let place = Place { task: u32::from_be_bytes(*task), key: key.to_vec() };
+        if place.key < Place::start().key { Err(stray()) } else { Ok(place) }
+    }
+
+    fn cursor(&self) -> String {
+        List::State.cursor(&[&self.task.to_be_bytes()[..], &self.key].concat())
+    }
+}
+
 impl Inspection {
-    /// The entries of a function's state that are wanted, at most `limit`, in the order of tasks, stores and keys; refused
-    /// when they are more than `most` bytes together.
+    /// Some entries of a function's state, of those that are wanted, in the order of tasks, stores and keys.
     pub(crate) async fn state(
         self: &Arc<Self>,
         name: String,
-        wanted: impl Fn(&StateEntry) -> bool + Send + 'static,
-        limit: usize,
-        most: usize,
-    ) -> Result<Vec<StateEntry>> {
+        is_wanted: WantedEntry,
+        page: Wanted,
+    ) -> Result<Page<StateEntry>> {
         let inspection = self.clone();
         blocking(move || {
             let function = crate::app::entry(&*inspection.register, &name)?.id;
-            let (mut found, mut bytes, mut broken) = (Vec::new(), 0, None);
-            // No name begins with the timers' prefix, so what follows it is everything else.
-            let start = prefix_end(&TIMERS_PREFIX).unwrap_or_default();
+            let mut from = page.after.as_deref().map_or(Ok(Place::start()), Place::read)?;
+            let mut looking =
+                Looking { rows: Vec::new(), max: page.rows(), bytes: 0, looked_at: 0, bytes_looked_at: 0 };
             for index in inspection.tasks.progress(function)?.into_keys() {
-                if found.len() >= limit {
-                    break;
+                if index < from.task {
+                    continue;
                 }
-                inspection.tasks.peek(TaskId::new(function, index), &start, &mut |key, value| {
-                    match entry(index, key, value) {
-                        Some(entry) if wanted(&entry) => {
-                            bytes += key.len() + value.len();
-                            found.push(entry);
-                        }
-                        Some(_) => {}
-                        None => broken = Some(internal("a state key is not as the engine writes them")),
+                if index > from.task {
+                    from = Place { task: index, ..Place::start() };
+                }
+                let (mut broken, mut last) = (false, None);
+                inspection.tasks.peek(TaskId::new(function, index), &from.key, &mut |key, value| {
+                    if looking.is_enough() {
+                        return ControlFlow::Break(());
                     }
-                    let go_on = found.len() < limit && bytes <= most && broken.is_none();
-                    if go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                    last = Some(key.to_vec());
+                    match entry(index, key, value) {
+                        Some(entry) => looking.at(entry, key.len() + value.len(), &*is_wanted),
+                        None => broken = true,
+                    }
+                    if broken { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
                 })?;
-                if let Some(error) = broken.take() {
-                    return Err(error);
+                if broken {
+                    return Err(internal("a state key is not as the engine writes them"));
                 }
-                if bytes > most {
-                    let message = format!("the state of function '{name}' that is asked for has more than {most} bytes: ask for less with LIKE or LIMIT");
-                    return Err(Error::new(ErrorCode::InvalidRequest, message));
+                if looking.is_enough() {
+                    let key = last.map_or(from.key, |last| [&last[..], &[0]].concat());
+                    return Ok(Page { rows: looking.rows, next: Some(Place { task: index, key }.cursor()) });
                 }
             }
-            Ok(found)
+            Ok(Page { rows: looking.rows, next: None })
         })
         .await
+    }
+}
+
+/// What was found so far.
+struct Looking {
+    rows: Vec<StateEntry>,
+    max: usize,
+    bytes: usize,
+    looked_at: usize,
+    bytes_looked_at: usize,
+}
+
+impl Looking {
+    fn at(&mut self, entry: StateEntry, bytes: usize, is_wanted: &(dyn Fn(&StateEntry) -> bool + Send + Sync)) {
+        self.looked_at += 1;
+        self.bytes_looked_at += bytes;
+        if is_wanted(&entry) {
+            self.bytes += bytes;
+            self.rows.push(entry);
+        }
+    }
+
+    fn is_enough(&self) -> bool {
+        self.rows.len() >= self.max
+            || self.bytes >= MOST_BYTES
+            || self.looked_at >= MOST_LOOKED_AT
+            || self.bytes_looked_at >= MOST_BYTES_LOOKED_AT
     }
 }
 

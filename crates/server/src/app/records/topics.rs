@@ -3,40 +3,55 @@
 
 //! Topics: made by hand, by a function that names them, or by the first who produces to or consumes from them.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use fnstream_api::{PartitionInfo, TopicDescription, TopicRequest};
-use fnstream_core::spec::{FunctionEntry, FunctionSpec, MAX_PARTITIONS};
+use fnstream_core::metadata::Metadata;
+use fnstream_core::spec::{FunctionEntry, MAX_PARTITIONS};
 use fnstream_core::topic::Topic;
-use fnstream_core::topics::{Retention, TopicInfo};
+use fnstream_core::topics::{Retention, TopicInfo, Topics};
 use fnstream_core::{Error, ErrorCode, Result};
 
 use super::Records;
 use crate::app::ops::blocking;
+use crate::app::pages::{List, MOST_ROWS, Page, Wanted, stray};
 use crate::app::places::named;
 
+/// A page of descriptions is given when they have that many partitions together.
+const MOST_PARTITIONS: usize = 20_000;
+
 impl Records {
-    /// The names of all topics in order.
-    pub(crate) async fn topics(&self) -> Result<Vec<String>> {
+    /// The names of some topics in order.
+    pub(crate) async fn topics(&self, wanted: Wanted) -> Result<Page<String>> {
         let topics = self.topics.topics.clone();
-        blocking(move || {
-            let mut names: Vec<_> = topics.list()?.into_iter().map(|topic| topic.topic.to_string()).collect();
-            names.sort_unstable();
-            Ok(names)
-        })
-        .await
+        blocking(move || Ok(topic_page(&*topics, &wanted)?.map(|topic| topic.to_string()))).await
     }
 
-    /// What all topics are and how full they are, in the order of their names.
-    pub(crate) async fn describe_topics(self: &Arc<Self>) -> Result<Vec<TopicDescription>> {
+    /// What some topics are and how full they are, in the order of their names.
+    pub(crate) async fn describe_topics(self: &Arc<Self>, wanted: Wanted) -> Result<Page<TopicDescription>> {
         let records = self.clone();
         blocking(move || {
-            let functions = records.register.list()?;
-            let all = records.topics.topics.list()?;
-            let mut topics: Vec<_> = all.iter().map(|topic| records.told(topic, &functions)).collect();
-            topics.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-            Ok(topics)
+            let page = topic_page(&*records.topics.topics, &wanted)?;
+            let users = Users::of(&page.rows, &*records.register)?;
+            let (mut rows, mut partitions, mut next) = (Vec::new(), 0, page.next);
+            for topic in &page.rows {
+                match records.topics.topics.describe(topic) {
+                    Ok(info) => {
+                        partitions += info.partitions.len();
+                        rows.push(records.told(&info, &users));
+                    }
+                    // It was deleted meanwhile.
+                    Err(error) if error.code == ErrorCode::TopicNotFound => {}
+                    Err(error) => return Err(error),
+                }
+                if partitions >= MOST_PARTITIONS && Some(topic) != page.rows.last() {
+                    next = Some(List::Topics.cursor(topic.to_string().as_bytes()));
+                    break;
+                }
+            }
+            Ok(Page { rows, next })
         })
         .await
     }
@@ -86,8 +101,8 @@ impl Records {
                 blocking(move || {
                     let _unused = records.topics.unused();
                     records.topics.topics.describe(&name)?;
-                    let (readers, writers) = users(&records.register.list()?, &name);
-                    if let Some(user) = readers.first().or(writers.first()) {
+                    let users = Users::of(std::slice::from_ref(&name), &*records.register)?;
+                    if let Some(user) = users.readers(&name).first().or(users.writers(&name).first()) {
                         return Err(Error::new(
                             ErrorCode::TopicInUse,
                             format!("topic '{name}' is used by function '{user}'"),
@@ -106,11 +121,12 @@ impl Records {
     }
 
     fn describe_now(&self, name: &Topic) -> Result<TopicDescription> {
-        Ok(self.told(&self.topics.topics.describe(name)?, &self.register.list()?))
+        let info = self.topics.topics.describe(name)?;
+        Ok(self.told(&info, &Users::of(std::slice::from_ref(name), &*self.register)?))
     }
 
-    fn told(&self, topic: &TopicInfo, functions: &[FunctionEntry]) -> TopicDescription {
-        let (read_by, written_by) = users(functions, &topic.topic);
+    fn told(&self, topic: &TopicInfo, users: &Users) -> TopicDescription {
+        let (read_by, written_by) = (users.readers(&topic.topic).to_vec(), users.writers(&topic.topic).to_vec());
         TopicDescription {
             waiting_consumers: self.waiting.count(&topic.topic.name),
             ..description(topic, read_by, written_by)
@@ -118,15 +134,59 @@ impl Records {
     }
 }
 
-/// The functions that read and those that write a topic.
-fn users(functions: &[FunctionEntry], topic: &Topic) -> (Vec<String>, Vec<String>) {
-    let names = |uses: &dyn Fn(&FunctionSpec) -> bool| {
-        functions.iter().filter(|f| uses(&f.spec)).map(|f| f.spec.name.clone()).collect::<Vec<_>>()
-    };
-    let readers = names(&|spec| spec.inputs.iter().flatten().any(|named| named.topic == *topic));
-    let writes = |spec: &FunctionSpec| spec.outputs.iter().any(|named| named.topic == *topic);
-    let writers = names(&|spec| writes(spec) || spec.dead_letter_topic().is_some_and(|named| named == *topic));
-    (readers, writers)
+/// Some topics in the order of their names. Blocks.
+fn topic_page(topics: &dyn Topics, wanted: &Wanted) -> Result<Page<Topic>> {
+    let after = wanted.after.as_ref().map(|cursor| List::Topics.text(cursor)).transpose()?;
+    let after = after.map(|text| text.parse::<Topic>().map_err(|_| stray())).transpose()?;
+    let rows = topics.page(after.as_ref(), wanted.rows() + 1)?;
+    Ok(Page::of(List::Topics, rows, wanted.rows(), |topic| topic.to_string().into_bytes()))
+}
+
+/// The functions that use some topics.
+#[derive(Default)]
+struct Users {
+    readers: HashMap<Topic, Vec<String>>,
+    writers: HashMap<Topic, Vec<String>>,
+}
+
+impl Users {
+    /// Goes through the register once, however many topics there are. Blocks.
+    fn of(topics: &[Topic], register: &dyn Metadata) -> Result<Self> {
+        let (topics, mut users, mut after) = (topics.iter().collect::<HashSet<_>>(), Users::default(), None);
+        loop {
+            let page = crate::app::function_page(register, &Wanted { max: MOST_ROWS, after })?;
+            for FunctionEntry { spec, .. } in &page.rows {
+                let reads =
+                    spec.inputs.iter().flatten().map(|named| &named.topic).filter(|topic| topics.contains(topic));
+                note(&mut users.readers, reads, &spec.name);
+                let (outputs, letters) = (spec.outputs.iter().map(|named| &named.topic), spec.dead_letter_topic());
+                let writes = outputs.chain(&letters).filter(|topic| topics.contains(topic));
+                note(&mut users.writers, writes, &spec.name);
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(users);
+            }
+        }
+    }
+
+    fn readers(&self, topic: &Topic) -> &[String] {
+        self.readers.get(topic).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    fn writers(&self, topic: &Topic) -> &[String] {
+        self.writers.get(topic).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// Notes a function once for each topic.
+fn note<'a>(users: &mut HashMap<Topic, Vec<String>>, topics: impl Iterator<Item = &'a Topic>, function: &str) {
+    for topic in topics {
+        let of = users.entry(topic.clone()).or_default();
+        if of.last().is_none_or(|last| last != function) {
+            of.push(function.to_owned());
+        }
+    }
 }
 
 fn description(topic: &TopicInfo, read_by: Vec<String>, written_by: Vec<String>) -> TopicDescription {

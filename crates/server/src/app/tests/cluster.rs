@@ -18,6 +18,7 @@ use fnstream_core::dir::{Access, Dir};
 use fnstream_core::forks::Forks;
 use fnstream_core::groups::Groups;
 use fnstream_core::metadata::Metadata;
+use fnstream_core::notes::Notes;
 use fnstream_core::peers::Peers;
 use fnstream_core::runtime::{Program, Runtime};
 use fnstream_core::state_key::{put_simple, store_prefix};
@@ -25,6 +26,7 @@ use fnstream_core::tasks::Tasks;
 use fnstream_core::test_util::mem_artifacts::MemArtifacts;
 use fnstream_core::test_util::mem_broker::{MemBroker, MemForks, MemGroups};
 use fnstream_core::test_util::mem_metadata::MemMetadata;
+use fnstream_core::test_util::mem_notes::MemNotes;
 use fnstream_core::test_util::mem_peers::{MemPeerGroup, MemPeers};
 use fnstream_core::test_util::mem_state::MemStateStores;
 use fnstream_core::upkeep::Upkeep;
@@ -37,7 +39,8 @@ use tokio::task::JoinHandle;
 
 use super::guarded::{Away, Guarded};
 use crate::ServerConfig;
-use crate::app::{App, Parts};
+use crate::app::pages::Wanted;
+use crate::app::{App, Parts, StateEntry};
 use crate::logs::FunctionLogs;
 
 /// How long a test waits for what must come.
@@ -142,6 +145,7 @@ impl Cluster {
             forks: Some(Arc::new(Guarded::<dyn Forks>(Arc::new(forks)))),
             artifacts: Arc::new(Guarded::<dyn Artifacts>(Arc::new(artifacts.clone()))),
             upkeep: Arc::new(NoUpkeep),
+            notes: Arc::new(Guarded::<dyn Notes>(Arc::new(MemNotes::default()))),
             peers: peers.clone(),
             backend,
             engine: engine.clone(),
@@ -194,6 +198,12 @@ impl Process {
     pub(super) async fn own_tasks(&self, name: &str) -> Vec<u32> {
         let entry = self.app.entry_of(name).await;
         self.engine.tasks(entry.id)
+    }
+
+    /// The first entries of a function's state.
+    pub(super) async fn state(&self, name: &str) -> Vec<StateEntry> {
+        let wanted = Wanted { max: 100, after: None };
+        self.app.inspection.state(name.to_owned(), Arc::new(|_| true), wanted).await.unwrap().rows
     }
 
     pub(super) async fn end(self) {

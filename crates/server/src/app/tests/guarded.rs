@@ -15,6 +15,7 @@ use fnstream_core::epoch::{FunctionId, TaskId};
 use fnstream_core::forks::Forks;
 use fnstream_core::groups::{Claim, GroupPlace, Groups, Taking};
 use fnstream_core::metadata::{Metadata, Revision};
+use fnstream_core::notes::Notes;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::spec::{DesiredState, FunctionEntry, FunctionSpec};
 use fnstream_core::state::Visit;
@@ -48,6 +49,10 @@ impl Topics for Away {
 
     fn list(&self) -> Result<Vec<TopicInfo>> {
         self.0.list()
+    }
+
+    fn page(&self, after: Option<&Topic>, limit: usize) -> Result<Vec<Topic>> {
+        self.0.page(after, limit)
     }
 
     fn describe(&self, topic: &Topic) -> Result<TopicInfo> {
@@ -86,6 +91,10 @@ impl<T: ?Sized> Guarded<T> {
 impl Metadata for Guarded<dyn Metadata> {
     fn list(&self) -> Result<Vec<FunctionEntry>> {
         self.blocks().list()
+    }
+
+    fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<FunctionEntry>> {
+        self.blocks().page(after, limit)
     }
 
     fn get(&self, name: &str) -> Result<Option<FunctionEntry>> {
@@ -130,6 +139,10 @@ impl Topics for Guarded<dyn Topics> {
 
     fn list(&self) -> Result<Vec<TopicInfo>> {
         self.blocks().list()
+    }
+
+    fn page(&self, after: Option<&Topic>, limit: usize) -> Result<Vec<Topic>> {
+        self.blocks().page(after, limit)
     }
 
     fn describe(&self, topic: &Topic) -> Result<TopicInfo> {
@@ -222,5 +235,19 @@ impl Artifacts for Guarded<dyn Artifacts> {
 
     fn sweep(&self, in_use: &mut InUse<'_>) -> Result<usize> {
         self.blocks().sweep(in_use)
+    }
+}
+
+impl Notes for Guarded<dyn Notes> {
+    fn list(&self) -> Result<Vec<(String, Bytes)>> {
+        self.blocks().list()
+    }
+
+    fn put(&self, name: &str, note: &[u8]) -> Result<()> {
+        self.blocks().put(name, note)
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        self.blocks().remove(name)
     }
 }

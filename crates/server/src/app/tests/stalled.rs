@@ -83,7 +83,7 @@ async fn the_state_that_an_update_keeps_is_what_its_revision_ended_with() {
     server.client.rollback_function("f", back).await.unwrap();
     produce(&server, "d").await;
     assert_eq!(values(&server, 2).await, ["c", "d"], "processed again from where the kept state stood");
-    let state = server.app.inspection.state("f".into(), |_| true, 100, 1 << 20).await.unwrap();
+    let state = server.state("f").await;
     let counts: Vec<_> = state.iter().map(|entry| (entry.key(), entry.value.len())).collect();
     assert_eq!(counts, ["a", "b", "c", "d"].map(|key| (key.to_owned(), 1)), "each record once in the state");
     server.end().await;

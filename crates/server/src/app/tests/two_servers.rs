@@ -117,7 +117,7 @@ async fn a_task_is_reached_from_any_server() {
     }
     assert_eq!(consumed(&a, 1).await, ["good"]);
     let listed = a.client.list_dead_letters("f", 10).await.unwrap();
-    assert_eq!((listed.waiting, listed.dead_letters.len()), (2, 2));
+    assert_eq!((listed.waiting, listed.dead_letters.len()), (Some(2), 2));
     assert!(listed.dead_letters.iter().all(|dead_letter| dead_letter.partition == 1), "{listed:?}");
     let replayed = a.client.replay_dead_letters("f", &DeadLetterSelection::default()).await.unwrap();
     assert_eq!((replayed.failed_again, replayed.waiting, replayed.finished), (2, 2, true));
@@ -133,7 +133,7 @@ async fn a_task_is_reached_from_any_server() {
     assert_eq!(a.client.function_logs("f", &after).await.unwrap().lines.len(), 0, "all of it was read");
 
     // The state of all tasks.
-    let state = a.app.inspection.state("f".into(), |_| true, 100, 1 << 20).await.unwrap();
+    let state = a.state("f").await;
     assert_eq!(state.iter().map(|entry| (entry.task, entry.key())).collect::<Vec<_>>(), [(1, "good".to_owned())]);
     for server in [a, b] {
         server.end().await;
@@ -185,7 +185,7 @@ async fn when_one_server_dies_the_other_goes_on_with_everything_exactly_once() {
     assert_eq!(consumed(&b, 40).await, expected);
     let nothing = ConsumeOptions { timeout: Some(std::time::Duration::ZERO), ..ConsumeOptions::default() };
     assert!(b.client.consume("out", &nothing).await.unwrap().is_none(), "nothing came twice");
-    let state = b.app.inspection.state("f".into(), |_| true, 100, 1 << 20).await.unwrap();
+    let state = b.state("f").await;
     let counts: BTreeMap<_, _> = state.iter().map(|entry| (entry.key(), entry.value.len())).collect();
     assert_eq!((counts.len(), counts.values().copied().max()), (40, Some(1)), "and the state counts each once");
     assert_eq!(b.client.custom("f", 0, "x").await.unwrap(), "x");

@@ -73,7 +73,7 @@ async fn what_is_not_there_is_said_not_to_be() {
     let python = CreatePythonFunctionRequest { class_name: "Count".into(), ..Default::default() };
     let answer = grpc.0.clone().create_python_function(python).await.unwrap().into_inner();
     assert_eq!(refusal(&answer), (501, "FS-1111"));
-    let filter = ShowFunctionsRequest { filter: Some("a\\".into()) };
+    let filter = ShowFunctionsRequest { filter: Some("a\\".into()), ..ShowFunctionsRequest::default() };
     let answer = grpc.0.clone().show_functions(filter).await.unwrap().into_inner();
     assert_eq!((answer.status_code, answer.error_code.as_str()), (400, "FS-1001"));
     fixture.server.shutdown().await.unwrap();

@@ -96,7 +96,7 @@ async fn what_is_no_call_of_ours_is_a_grpc_status() {
         assert_eq!(raw(&fixture, unknown, b"").await.unwrap_err().code(), Code::Unimplemented, "{unknown}");
     }
     let grpc = Grpc::of(&fixture).await;
-    let mut request = Request::new(SqlRequest { sql: "show functions".into() });
+    let mut request = Request::new(SqlRequest { sql: "show functions".into(), ..SqlRequest::default() });
     request.metadata_mut().insert("grpc-timeout", "soon".parse().unwrap());
     let status = grpc.0.clone().execute_sql(request).await.unwrap_err();
     assert!(matches!(status.code(), Code::InvalidArgument | Code::Internal), "{status:?}");

@@ -1,0 +1,180 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Jobs on dead letters: waited for with their progress, or asked for later.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use comfy_table::Table;
+use fnstream_api::units::format_time;
+use fnstream_api::{Client, DeadLetterResult, Job, JobKind, JobState, PageOptions, TriedDeadLetter};
+use fnstream_core::ErrorCode;
+
+use crate::failure::{Failure, Result};
+use crate::output::{self, Rows};
+
+/// How often the progress is shown.
+const PROGRESS: Duration = Duration::from_secs(1);
+
+/// How long one request waits where nobody looks; then the next one does.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// Waits for a job that was begun and prints what came of it; or only its id.
+pub(super) async fn begun(client: &Client, job: Job, no_wait: bool, json: bool) -> Result {
+    if no_wait {
+        return if json { output::json(&job) } else { output::line(&job.id) };
+    }
+    let job = over(client, job).await?;
+    tell(client, job, json).await
+}
+
+/// Shows a job, cancelled or waited for if that is asked for.
+pub(super) async fn show(client: &Client, id: &str, wait: bool, cancel: bool, json: bool) -> Result {
+    let mut job = if cancel { client.cancel_job(id).await? } else { client.job(id, None).await? };
+    if wait {
+        job = over(client, job).await?;
+    }
+    if json { output::json(&job) } else { output::line(text(&job).trim_end()) }
+}
+
+/// Lists jobs, the newest first.
+pub(super) async fn list(client: &Client, function: Option<&str>, json: bool) -> Result {
+    let jobs = client.jobs(function).await?;
+    if json {
+        return output::json(&jobs);
+    }
+    if jobs.is_empty() {
+        return output::line("there are no jobs");
+    }
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header(["ID", "FUNCTION", "KIND", "STATE", "STARTED", "PROCESSED", "LETTERS"]);
+    for job in &jobs {
+        table.add_row([
+            job.id.clone(),
+            job.function.clone(),
+            job.kind.as_str().to_owned(),
+            job.state.as_str().to_owned(),
+            format_time(job.started_ms),
+            job.processed.to_string(),
+            job.letters.map_or_else(|| "-".to_owned(), |letters| letters.to_string()),
+        ]);
+    }
+    output::line(table.to_string())
+}
+
+/// Waits until a job is over. Who looks on is shown how far it is.
+async fn over(client: &Client, mut job: Job) -> Result<Job> {
+    let watched = std::io::stderr().is_terminal();
+    let wait = if watched { PROGRESS } else { WAIT };
+    let (id, mut shown) = (job.id.clone(), false);
+    while !job.state.is_over() {
+        job = match client.job(&id, Some(wait)).await {
+            Ok(job) => job,
+            Err(error) => {
+                output::complain(&format!("note: the job may go on: 'client dlq job {id}' shows it"));
+                return Err(error.into());
+            }
+        };
+        if watched && (shown || !job.state.is_over()) {
+            output::progress(&progress(&job));
+            shown = true;
+        }
+    }
+    if shown {
+        output::progress("");
+    }
+    Ok(job)
+}
+
+fn progress(job: &Job) -> String {
+    let of = job.letters.map(|letters| format!(" of {letters}")).unwrap_or_default();
+    format!("{} {}: {}{of} processed", job.kind.as_str(), job.id, job.processed)
+}
+
+/// Prints what came of a job, in the form of its kind.
+async fn tell(client: &Client, job: Job, json: bool) -> Result {
+    let job = job.finished()?;
+    let id = &job.id;
+    match job.kind {
+        JobKind::Trial if job.state == JobState::Done => tell_trial(client, id, json).await?,
+        JobKind::Trial => {}
+        _ if json => output::json(&job.result())?,
+        JobKind::Replay => {
+            let DeadLetterResult { replayed, failed_again, waiting, .. } = job.result();
+            output::line(format!("{replayed} replayed, {failed_again} failed again, {waiting} waiting"))?;
+        }
+        JobKind::Drop => {
+            let DeadLetterResult { dropped, waiting, .. } = job.result();
+            output::line(format!("{dropped} dropped, {waiting} waiting"))?;
+        }
+    }
+    match job.state {
+        JobState::Cancelled => Err(Failure::Plain(format!("job '{id}' was cancelled"))),
+        _ => Ok(()),
+    }
+}
+
+async fn tell_trial(client: &Client, id: &str, json: bool) -> Result {
+    let (mut options, mut rows, mut good, mut all) = (PageOptions::default(), Rows::indented(0), 0, 0);
+    loop {
+        let page = client.tried_page(id, &options).await?;
+        for dead_letter in &page.rows {
+            all += 1;
+            good += u64::from(dead_letter.emitted.is_some());
+            match json {
+                true => rows.push(dead_letter)?,
+                false => output::line(tried(dead_letter))?,
+            }
+        }
+        match page.next {
+            Some(next) => options.after = Some(next),
+            None if json => return rows.end(),
+            None => return output::line(format!("{good} of {all} would succeed; nothing was kept")),
+        }
+    }
+}
+
+fn tried(dead_letter: &TriedDeadLetter) -> String {
+    let outcome = match (&dead_letter.emitted, &dead_letter.code, &dead_letter.message) {
+        (Some(emitted), ..) => format!("ok, {emitted} emitted"),
+        (None, code, message) => {
+            format!("{} {}", code.as_deref().unwrap_or_default(), message.as_deref().unwrap_or_default())
+        }
+    };
+    format!("{}  {outcome}", dead_letter.id)
+}
+
+fn text(job: &Job) -> String {
+    let mut out = format!(
+        "id         {}\nfunction   {}\nkind       {}\nstate      {}\nstarted    {}\n",
+        job.id,
+        job.function,
+        job.kind.as_str(),
+        job.state.as_str(),
+        format_time(job.started_ms)
+    );
+    if let Some(ended) = job.ended_ms {
+        out += &format!("ended      {}\n", format_time(ended));
+    }
+    let of = job.letters.map(|letters| format!(" of {letters}")).unwrap_or_default();
+    out += &format!("processed  {}{of}\n", job.processed);
+    match job.kind {
+        JobKind::Replay if job.state != JobState::Interrupted => {
+            out += &format!("replayed   {}\nfailed     {} again\n", job.replayed, job.failed_again);
+        }
+        JobKind::Trial => out += &job.would_succeed.map(|good| format!("succeed    {good}\n")).unwrap_or_default(),
+        _ => {}
+    }
+    if let Some(waiting) = job.waiting {
+        out += &format!("waiting    {waiting}\n");
+    }
+    if let Some(error) = &job.error {
+        out += &format!("error      {}: {}\n", error.code, error.message);
+    }
+    if job.state == JobState::Interrupted {
+        out += &format!("note       {}\n", ErrorCode::JobInterrupted.advice());
+    }
+    out
+}

@@ -1,0 +1,96 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! `client dlq ls`: page by page, printed as they come.
+
+use comfy_table::Table;
+use fnstream_api::{Client, DeadLetter, DeadLetters, PageOptions};
+
+use super::source;
+use crate::failure::{Failure, Result};
+use crate::output::{self, Rows};
+
+/// How many dead letters are asked for at once.
+const PAGE: usize = 1_000;
+
+pub(super) async fn run(client: &Client, name: &str, max: usize, after: Option<String>, json: bool) -> Result {
+    let (mut shown, mut rows, is_whole) = (0, Rows::indented(1), after.is_none());
+    let mut page = page(client, name, max, after).await?;
+    let DeadLetters { topic, waiting, estimated, .. } = page.clone();
+    if json {
+        begin_json(&topic, waiting, estimated)?;
+    }
+    loop {
+        match json {
+            true => page.dead_letters.iter().try_for_each(|dead_letter| rows.push(dead_letter))?,
+            false => table(&page.dead_letters, shown == 0)?,
+        }
+        shown += page.dead_letters.len();
+        match page.next.take_if(|_| shown < max) {
+            Some(next) => page = self::page(client, name, max - shown, Some(next)).await?,
+            None => break,
+        }
+    }
+    match (json, page.next) {
+        (true, next) => end_json(&rows, next.as_deref()),
+        (false, next) => {
+            if let Some(waiting) = waiting {
+                let about = if estimated { "about " } else { "" };
+                let part =
+                    if !is_whole || (shown as u64) < waiting { format!(", {shown} shown") } else { String::new() };
+                output::line(format!("{about}{waiting} waiting in {topic}{part}"))?;
+            }
+            if let Some(next) = next.filter(|_| max > 0) {
+                output::complain(&format!("note: there are more, behind '--after {next}'"));
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn page(client: &Client, name: &str, max: usize, after: Option<String>) -> Result<DeadLetters> {
+    Ok(client.dead_letters_page(name, &PageOptions { max: Some(max.min(PAGE)), after }).await?)
+}
+
+fn table(dead_letters: &[DeadLetter], with_header: bool) -> Result {
+    if dead_letters.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    if with_header {
+        table.set_header(["ID", "FROM", "REVISION", "ATTEMPTS", "CODE", "MESSAGE"]);
+    }
+    for dead_letter in dead_letters {
+        table.add_row([
+            dead_letter.id.clone(),
+            source(dead_letter),
+            dead_letter.revision.to_string(),
+            dead_letter.attempts.to_string(),
+            dead_letter.code.clone(),
+            dead_letter.message.lines().next().unwrap_or_default().to_owned(),
+        ]);
+    }
+    output::line(table.to_string())
+}
+
+/// The form of [`DeadLetters`], whose array is written as it comes.
+fn begin_json(topic: &str, waiting: Option<u64>, estimated: bool) -> Result {
+    let mut begin = format!("{{\n  \"topic\": {},\n", text(topic)?);
+    if let Some(waiting) = waiting {
+        begin += &format!("  \"waiting\": {waiting},\n");
+    }
+    if estimated {
+        begin += "  \"estimated\": true,\n";
+    }
+    output::part(&(begin + "  \"dead_letters\": "))
+}
+
+fn end_json(rows: &Rows, next: Option<&str>) -> Result {
+    let next = next.map(|next| Ok::<_, Failure>(format!(",\n  \"next\": {}", text(next)?))).transpose()?;
+    output::line(format!("{}{}\n}}", rows.closing(), next.unwrap_or_default()))
+}
+
+fn text(text: &str) -> Result<String> {
+    serde_json::to_string(text).map_err(|e| Failure::Plain(e.to_string()))
+}

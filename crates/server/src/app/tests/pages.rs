@@ -1,0 +1,96 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The state of a function in pages, by itself and as rows of a statement.
+
+use std::sync::Arc;
+
+use fnstream_api::{Function, ProduceOptions, TopicRequest};
+use fnstream_core::ErrorCode;
+
+use super::cluster::{Cluster, Process};
+use crate::app::WantedEntry;
+use crate::app::pages::Wanted;
+use crate::gather::Asked;
+use crate::sql;
+
+const KEYS: usize = 500;
+
+/// A server with a function of two tasks that has so many keys: `k0`, `k1` and so on.
+async fn counted(cluster: &Cluster) -> Process {
+    let server = cluster.start(1).await;
+    let two = TopicRequest { partitions: Some(2), ..TopicRequest::default() };
+    server.client.create_topic("in", &two).await.unwrap();
+    let digest = server.client.upload_artifact("count").await.unwrap().digest;
+    let function = Function { replicas: 2, ..Function::new(format!("sha256:{digest}"), vec!["in".into()], "out") };
+    server.client.create_function("f", &function).await.unwrap();
+    for partition in 0..2 {
+        let lines: Vec<_> = (0..KEYS).filter(|key| key % 2 == partition).map(|key| format!("k{key}")).collect();
+        let options = ProduceOptions { partition: Some(partition as u32), ..ProduceOptions::default() };
+        server.client.produce_lines("in", lines.join("\n"), &options).await.unwrap();
+    }
+    let all = |f: &fnstream_api::FunctionDescription| f.tasks.iter().map(|task| task.records_in).sum::<u64>();
+    server.described("f", "all keys", |f| all(f) == KEYS as u64).await;
+    server
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_is_given_once_and_in_order_while_it_changes() {
+    let cluster = Cluster::new();
+    let server = counted(&cluster).await;
+    let (mut seen, mut wanted) = (Vec::new(), Wanted { max: 70, after: None });
+    let every: WantedEntry = Arc::new(|_| true);
+    loop {
+        let page = server.app.inspection.state("f".into(), every.clone(), wanted.clone()).await.unwrap();
+        assert!(page.rows.len() <= 70);
+        seen.extend(page.rows.iter().map(|entry| (entry.task, entry.key())));
+        // A key before and one behind the place.
+        for key in ["a", "z"] {
+            let options = ProduceOptions { partition: Some(0), ..ProduceOptions::default() };
+            server.client.produce("in", format!("{key}{}", seen.len()), &options).await.unwrap();
+        }
+        wanted.after = page.next;
+        if wanted.after.is_none() {
+            break;
+        }
+    }
+    assert!(seen.is_sorted_by(|a, b| a < b), "in order and once");
+    let keys = seen.iter().filter(|(_, key)| key.starts_with('k')).count();
+    assert_eq!(keys, KEYS, "what is there all the while is given");
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_is_answered_in_pages_up_to_its_limit() {
+    let cluster = Cluster::new();
+    let server = counted(&cluster).await;
+    let counts = async |text: &str, max: Option<u32>| {
+        let (mut counts, mut asked) = (Vec::new(), Asked { max, after: String::new() });
+        loop {
+            let answer = sql::execute(&server.app, text, asked.clone()).await.unwrap();
+            counts.push(answer.message);
+            asked.after = answer.next;
+            if asked.after.is_empty() {
+                return counts;
+            }
+        }
+    };
+    assert_eq!(counts("show state of f limit 250", Some(100)).await, ["100 entries", "100 entries", "50 entries"]);
+    assert_eq!(counts("show state of f", None).await, ["500 entries"], "all at once, for who asks for no pages");
+    assert_eq!(counts("show state of f like 'k49' limit 5", Some(100)).await, ["5 entries"]);
+    let like = counts("show state of f like 'k49'", Some(100)).await;
+    assert_eq!(like, ["11 entries"], "k49, and k490 to k499");
+    assert_eq!(counts("show functions", Some(1)).await, ["1 function"]);
+    assert_eq!(counts("show topics", Some(1)).await, ["1 topic"; 3]);
+    let refused = async |text: &str, asked: Asked| sql::execute(&server.app, text, asked).await.unwrap_err();
+    let page = |after: &str| Asked { max: Some(9), after: after.to_owned() };
+    for (text, asked) in [
+        ("show topics; show functions", page("")),
+        ("show topics", page("x")),
+        ("show topics", Asked { max: None, after: "x".into() }),
+        ("show topics", Asked { max: Some(0), after: String::new() }),
+    ] {
+        assert_eq!(refused(text, asked).await.code, ErrorCode::InvalidRequest, "{text}");
+    }
+    server.end().await;
+}
