@@ -1,0 +1,125 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The memory that one process may use, divided among those who use it in amounts that others decide.
+//!
+//! A limit of each request, answer or function says nothing about their sum, and it is the sum that ends a process. So
+//! whoever keeps bytes that a client or a function asked for takes them from a [`Part`] first, and gives them back by dropping
+//! what it [`Held`]:
+//!
+//! ```
+//! use fnstream_core::budget::Budget;
+//!
+//! let budget = Budget::new(2 << 30);
+//! let mut body = budget.bodies.try_take(1 << 20)?; // at once, or FS-1708
+//! body.try_grow(4096)?;
+//! assert_eq!(budget.bodies.used(), (1 << 20) + 4096);
+//! drop(body);
+//! assert_eq!(budget.bodies.used(), 0);
+//! # Ok::<(), fnstream_core::Error>(())
+//! ```
+//!
+//! Who would rather wait than be refused awaits [`Part::take`], or is woken ([`Part::wait`]).
+//!
+//! Parts do not lend to each other: a flood of requests cannot take what functions need. The shares are in [`Budget::new`].
+//! What is taken is what was asked for, not what the allocator makes of it; the total should therefore be somewhat less than
+//! what the process may really have.
+
+mod part;
+#[cfg(test)]
+mod tests;
+
+pub use part::{Held, Part, Taking, Waiting};
+
+/// The least that a server can be given.
+pub const LEAST: usize = 256 << 20;
+
+/// What the program itself needs: its code, threads, connections and what is taken nowhere.
+const PROGRAM: usize = 100 << 20;
+
+/// Shares of what the server's own needs leave, in percent. Together they are 100.
+const GUESTS: usize = 50;
+const COMPILING: usize = 20;
+const BODIES: usize = 10;
+const ANSWERS: usize = 10;
+const RESULTS: usize = 5;
+const LISTS: usize = 5;
+
+/// The budget of a process: one part for each use. Clones are the same budget.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    total: usize,
+    cache: usize,
+    /// Memories and tables of functions' instances.
+    pub guests: Part,
+    /// The processes that compile artifacts.
+    pub compiling: Part,
+    /// Requests' bodies, from when they are read until what they ask for is done.
+    pub bodies: Part,
+    /// Answers that their clients have not read yet.
+    pub answers: Part,
+    /// What functions answer to requests of a user's own form.
+    pub results: Part,
+    /// Lists that are gathered: dead letters, keys of state, functions.
+    pub lists: Part,
+}
+
+impl Budget {
+    /// A budget of that many bytes; less than [`LEAST`] is taken for [`LEAST`].
+    pub fn new(total: usize) -> Self {
+        let total = total.max(LEAST);
+        let cache = (total / 32).clamp(8 << 20, 64 << 20);
+        let rest = total - own(cache);
+        Budget::of(total, cache, |percent| rest / 100 * percent)
+    }
+
+    /// A budget that refuses nothing, for programs that embed a part of the server and watch themselves.
+    pub fn unbounded() -> Self {
+        Budget::of(usize::MAX, 64 << 20, |_| usize::MAX)
+    }
+
+    fn of(total: usize, cache: usize, share: impl Fn(usize) -> usize) -> Self {
+        Budget {
+            total,
+            cache,
+            guests: Part::new("guests", "functions' memories", share(GUESTS)),
+            compiling: Part::new("compiling", "compiling", share(COMPILING)),
+            bodies: Part::new("bodies", "requests' bodies", share(BODIES)),
+            answers: Part::new("answers", "answers that are not read yet", share(ANSWERS)),
+            results: Part::new("results", "results of calls", share(RESULTS)),
+            lists: Part::new("lists", "lists", share(LISTS)),
+        }
+    }
+
+    /// All of it, in bytes.
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// The size of each of the server's caches and buffers: blocks of the store, its write buffers, committed state not yet
+    /// applied, state that was read.
+    pub fn cache(&self) -> usize {
+        self.cache
+    }
+
+    /// What is set aside for the program, its caches and its buffers. Nobody takes it piece by piece.
+    pub fn own(&self) -> usize {
+        own(self.cache)
+    }
+
+    /// The parts, in the order in which they are shown.
+    pub fn parts(&self) -> [&Part; 6] {
+        [&self.guests, &self.compiling, &self.bodies, &self.answers, &self.results, &self.lists]
+    }
+}
+
+/// Four caches, and the write buffers once more while they are written out.
+fn own(cache: usize) -> usize {
+    PROGRAM + 5 * cache
+}
+
+fn short(what: &str, limit: usize, used: usize, asked: usize) -> String {
+    format!(
+        "the server's memory for {what} is used up: of {limit} bytes {used} are taken, and {asked} more were asked for"
+    )
+}
