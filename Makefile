@@ -13,7 +13,7 @@ ENV := source scripts/env.sh
 # One profile for everything, so that RocksDB and Cranelift are compiled once; never another lock than the committed one.
 CARGO_FLAGS := --release --locked
 
-.PHONY: help setup build_all build examples quickstart test bench poison crash-long soak scale neighbours fuzz fmt lint doc \
+.PHONY: help setup build_all build examples quickstart test bench poison crash-long soak scale neighbours crowd fuzz fmt lint doc \
 	licence-check licence-fix openapi clean
 
 help: ## lists the targets
@@ -69,6 +69,11 @@ neighbours: build_all ## one good function beside four bad ones for minutes (NEI
 	@$(ENV)
 	FNSTREAM_SECONDS=$(or $(NEIGHBOURS_SECONDS),600) FNSTREAM_P99_TIMES=3 \
 		cargo test $(CARGO_FLAGS) -p fnstream-tests --test neighbours -- --nocapture --test-threads 1
+
+crowd: build_all ## one good function in a crowd of clients that hold back what they owe (CROWD_SECONDS=600, CROWD=18000)
+	@$(ENV)
+	FNSTREAM_SECONDS=$(or $(CROWD_SECONDS),600) FNSTREAM_CROWD=$(or $(CROWD),18000) FNSTREAM_P99_TIMES=5 \
+		cargo test $(CARGO_FLAGS) -p fnstream-tests --test crowd -- --nocapture --test-threads 1
 
 fuzz: ## fuzzes each parser of guests' bytes for a while (FUZZ_SECONDS=60); needs nightly Rust and cargo-fuzz
 	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: cargo install cargo-fuzz" >&2; exit 1; }

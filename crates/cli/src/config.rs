@@ -6,7 +6,8 @@
 use clap::ValueEnum;
 use fnstream_config::reference::{function_reference, server_reference};
 use fnstream_config::schema::{function_schema, server_schema};
-use fnstream_config::server::SERVER_DEFAULTS;
+use fnstream_config::server::{SERVER_DEFAULTS, ServerSettings};
+use fnstream_server::descriptors::{self, Descriptors};
 
 use crate::failure::Result;
 use crate::{output, settings};
@@ -65,7 +66,20 @@ pub(crate) fn run(args: &Args) -> Result {
     let loaded = settings::load(&args.settings)?;
     loaded.notes.iter().for_each(|note| output::complain(note));
     match args.format {
-        Format::Yaml => output::line(loaded.effective.to_yaml().trim_end()),
+        Format::Yaml => {
+            output::line(&format!("{}\n\n{}", loaded.effective.to_yaml().trim_end(), files(&loaded.settings)))
+        }
         Format::Json => output::json(&loaded.effective.to_json()),
     }
+}
+
+/// How the server would share out what it may have open, as comments.
+fn files(settings: &ServerSettings) -> String {
+    let config = settings::server(settings);
+    let (network, limit) = (&config.network, descriptors::raise_limit());
+    let shares = Descriptors::divide(limit, config.memory, network.max_connections, network.max_waiting);
+    let Descriptors { limit, store, connections, waiting, .. } = shares;
+    format!(
+        "# Of {limit} open files (ulimit -Hn), the store has {store} and connections {connections}, of which {waiting} may wait for events."
+    )
 }

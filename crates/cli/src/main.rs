@@ -39,10 +39,11 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Few arenas. Each keeps what it was given back for a while, so with the allocator's default, four for each core, a server
 /// that has moved millions of records holds a fifth more memory on two cores, and more on larger machines; threads have
-/// caches of their own before the arenas, so that these are not fought for.
+/// caches of their own before the arenas, so that these are not fought for. What is free for ten seconds goes back to the system,
+/// also from an arena that nobody uses any more: a thread of the allocator's own sees to it.
 #[allow(unsafe_code, reason = "the allocator reads its settings from a symbol of this name before main runs")]
 #[unsafe(export_name = "malloc_conf")]
-pub static ALLOCATOR_SETTINGS: &[u8] = b"narenas:4\0";
+pub static ALLOCATOR_SETTINGS: &[u8] = b"narenas:4,background_thread:true\0";
 
 /// The exit code of wrong usage, as of an unknown flag.
 const WRONG_USAGE: u8 = 2;

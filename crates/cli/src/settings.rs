@@ -14,12 +14,12 @@ use std::path::{Path, PathBuf};
 
 use fnstream_api::units::{parse_duration, parse_size};
 use fnstream_config::server::{
-    DurabilitySetting, Effective, Flag, GRPC_LISTEN, ServerSettings, Sources, server_config,
+    DurabilitySetting, Effective, Flag, GRPC_LISTEN, NetworkSettings, ServerSettings, Sources, server_config,
 };
 use fnstream_core::dir::Access;
 use fnstream_core::{Error, ErrorCode};
 use fnstream_runtime::Compiling;
-use fnstream_server::{Durability, Retention, ServerConfig};
+use fnstream_server::{Durability, Network, Retention, ServerConfig};
 
 use crate::failure::{Failure, Result};
 
@@ -203,12 +203,25 @@ pub(crate) fn server(settings: &ServerSettings) -> ServerConfig {
     config.retention = Retention { max_age: settings.retention_age, max_bytes: settings.retention_bytes };
     config.archive_dirs.clone_from(&settings.archive_dirs);
     config.files_dirs.clone_from(&settings.files_dirs);
+    config.network = network(&settings.network);
     config.max_produce_bytes = bytes(settings.max_produce_bytes);
     config.max_artifact_bytes = bytes(settings.max_artifact_bytes);
     config.cache_dir.clone_from(&settings.cache_dir);
     config.cache_bytes = settings.cache_bytes;
     config.compiling = Compiling::in_children(settings.compile_time);
     config
+}
+
+fn network(settings: &NetworkSettings) -> Network {
+    let number = |number: Option<u32>| number.map(|number| number as usize);
+    Network {
+        max_connections: number(settings.max_connections),
+        max_waiting: number(settings.max_waiting),
+        head_timeout: settings.head_timeout,
+        body_timeout: settings.body_timeout,
+        answer_timeout: settings.answer_timeout,
+        idle_timeout: settings.idle_timeout,
+    }
 }
 
 #[cfg(test)]
@@ -224,6 +237,7 @@ mod tests {
         let text = "
 service: {port: 9090, workers: 3}
 rest: {listen: ':7400', max_produce_size: 1MiB, max_artifact_size: 2MiB}
+network: {max_connections: 100, max_waiting_consumers: 50, head_timeout: 1s, body_timeout: 2s, answer_timeout: 3s, idle_timeout: 4s}
 state_storage: {base_dir: /srv/fs, access: group, durability: sync, dirty_keys: 12}
 retention: {max_age: 7d, max_bytes: 10GiB}
 allow: {archive_dirs: [/a], files_dirs: [/c]}
@@ -232,6 +246,10 @@ wasm: {cache_dir: /cache, max_cache_size: 1GiB, max_compile_time: 90s}
         let config = server(&parse_server_config(text.as_bytes()).unwrap().0);
         assert_eq!((config.listen.as_str(), config.grpc_listen.as_deref()), (":7400", Some("127.0.0.1:9090")));
         assert_eq!((config.workers, config.state_dirty_keys), (Some(3), Some(12)));
+        let network = &config.network;
+        assert_eq!((network.max_connections, network.max_waiting), (Some(100), Some(50)));
+        let times = [network.head_timeout, network.body_timeout, network.answer_timeout, network.idle_timeout];
+        assert_eq!(times.map(|time| time.as_secs()), [1, 2, 3, 4]);
         assert_eq!((config.max_produce_bytes, config.max_artifact_bytes), (1 << 20, 2 << 20));
         assert_eq!((config.data_dir.as_path(), config.durability), (Path::new("/srv/fs"), Durability::Sync));
         assert_eq!(

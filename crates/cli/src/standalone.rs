@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use fnstream_core::dir::Access;
-use fnstream_server::{Server, ServerConfig, Signals};
+use fnstream_server::{Server, ServerConfig, Signals, descriptors};
 use rustix::fs::Mode;
 use rustix::process::umask;
 
@@ -30,6 +30,7 @@ pub(crate) fn run(args: &Args) -> Result {
     for note in &loaded.notes {
         tracing::warn!("{note}");
     }
+    descriptors::raise_limit();
     let config = settings::server(&loaded.settings);
     keep_private(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

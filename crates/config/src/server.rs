@@ -58,6 +58,8 @@ pub struct ServerSettings {
     pub worker_multiplier: u16,
     /// The address of the REST interface, `host:port`.
     pub rest_listen: String,
+    /// How many clients there may be, and how long each may take.
+    pub network: NetworkSettings,
     /// The largest body of a produce request, in bytes.
     pub max_produce_bytes: u64,
     /// The largest artifact, in bytes.
@@ -86,6 +88,23 @@ pub struct ServerSettings {
     pub cache_bytes: u64,
     /// The most processor time that compiling an artifact takes.
     pub compile_time: Duration,
+}
+
+/// The settings of connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkSettings {
+    /// Connections, if a number was given.
+    pub max_connections: Option<u32>,
+    /// Clients that wait, if a number was given.
+    pub max_waiting: Option<u32>,
+    /// The longest that a head may take.
+    pub head_timeout: Duration,
+    /// The longest without progress of a body.
+    pub body_timeout: Duration,
+    /// The longest without progress of reading an answer.
+    pub answer_timeout: Duration,
+    /// The longest that a connection may be idle.
+    pub idle_timeout: Duration,
 }
 
 /// The settings of the log.

@@ -39,7 +39,8 @@ const PROGRAM: usize = 100 << 20;
 
 /// Shares of what the server's own needs leave, in percent. Together they are 100.
 const GUESTS: usize = 50;
-const COMPILING: usize = 20;
+const COMPILING: usize = 15;
+const SMALL: usize = 5;
 const BODIES: usize = 10;
 const ANSWERS: usize = 10;
 const RESULTS: usize = 5;
@@ -54,6 +55,8 @@ pub struct Budget {
     pub guests: Part,
     /// The processes that compile artifacts.
     pub compiling: Part,
+    /// Bodies, answers and heads that are small, so that these never wait for one that is not.
+    pub small: Part,
     /// Requests' bodies, from when they are read until what they ask for is done.
     pub bodies: Part,
     /// Answers that their clients have not read yet.
@@ -84,6 +87,7 @@ impl Budget {
             cache,
             guests: Part::new("guests", "functions' memories", share(GUESTS)),
             compiling: Part::new("compiling", "compiling", share(COMPILING)),
+            small: Part::new("small", "small requests and answers", share(SMALL)),
             bodies: Part::new("bodies", "requests' bodies", share(BODIES)),
             answers: Part::new("answers", "answers that are not read yet", share(ANSWERS)),
             results: Part::new("results", "results of calls", share(RESULTS)),
@@ -108,8 +112,8 @@ impl Budget {
     }
 
     /// The parts, in the order in which they are shown.
-    pub fn parts(&self) -> [&Part; 6] {
-        [&self.guests, &self.compiling, &self.bodies, &self.answers, &self.results, &self.lists]
+    pub fn parts(&self) -> [&Part; 7] {
+        [&self.guests, &self.compiling, &self.small, &self.bodies, &self.answers, &self.results, &self.lists]
     }
 }
 

@@ -73,6 +73,7 @@ codes! {
     MethodNotAllowed = "FS-1006", User, 405, "the path does not take this method", "see /openapi.json for the methods of this path";
     InvalidSql = "FS-1007", User, 400, "the SQL text is not valid", "correct the text at the place that is marked; docs/sql.md has the statements";
     DeadlinePassed = "FS-1008", User, 408, "the caller's deadline passed", "look whether it was done, and give more time";
+    RequestTooSlow = "FS-1009", User, 408, "the request's body stopped coming", "send it again over a better connection, or in smaller parts";
     // 11xx: functions.
     FunctionExists = "FS-1101", User, 409, "a function of this name exists", "choose another name, or delete the function first";
     FunctionNotFound = "FS-1102", User, 404, "there is no function of this name", "see 'function-stream client list' for the names";
@@ -145,6 +146,8 @@ codes! {
     NotReady = "FS-1706", External, 503, "the server is not ready yet", "wait until its functions are started; 'function-stream client status' shows how far they are";
     PeerUnavailable = "FS-1707", External, 503, "another process of the server group cannot be reached", "try again; look whether all processes of the group run and reach each other";
     MemoryShort = "FS-1708", External, 503, "the server's memory for what was asked is taken by others", "try again in a moment; if it stays so, give the server more memory with --memory";
+    ConnectionsFull = "FS-1721", External, 503, "all connections of the server are taken", "try again; close connections that are not needed, or raise network.max_connections and the limit of open files";
+    WaitingFull = "FS-1722", External, 503, "too many consumers wait", "try again; have fewer wait, or raise network.max_waiting_consumers and the limit of open files";
     // 18xx: building.
     BuildFolder = "FS-1801", User, 400, "the folder holds nothing that can be built", "name the folder that has the program's go.mod";
     BuildToolMissing = "FS-1802", User, 400, "a tool that the build needs is missing or too old", "install what the message names";

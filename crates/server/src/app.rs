@@ -55,10 +55,11 @@ pub(crate) use instances::Instances;
 pub(crate) use jobs::Jobs;
 pub(crate) use ops::Ops;
 pub(crate) use parts::Parts;
-pub(crate) use records::{Delivered, Outcome, Reading, Records, Start};
+pub(crate) use records::{Delivered, Outcome, Reading, Records, Start, WaitingRoom};
 pub(crate) use shelf::{Archive, Incoming, Shelf};
 
 use crate::ServerConfig;
+use crate::net::Net;
 use maintenance::Maintenance;
 use pages::{List, Page, Wanted};
 use reconcile::Reconciler;
@@ -66,6 +67,7 @@ use reconcile::Reconciler;
 /// The application: everything that a request can reach.
 pub(crate) struct App {
     pub(crate) config: Arc<ServerConfig>,
+    pub(crate) net: Arc<Net>,
     pub(crate) ops: Arc<Ops>,
     pub(crate) functions: Arc<Functions>,
     pub(crate) records: Arc<Records>,

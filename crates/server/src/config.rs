@@ -11,6 +11,40 @@ use fnstream_core::topics::Retention;
 use fnstream_runtime::{Compiling, RuntimeOptions};
 use fnstream_store::Durability;
 
+/// The memory of a server that is not told how much it may use.
+const DEFAULT_MEMORY: usize = 2 << 30;
+
+/// How many clients there may be, and how long each may take for what.
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// Connections of both interfaces together; as many as open files and memory leave when it is not set.
+    pub max_connections: Option<usize>,
+    /// Consumers that wait for an event, and readers that wait for a line of a log; nine in ten connections when it is not set.
+    pub max_waiting: Option<usize>,
+    /// The longest from the first byte of a request to the end of its head, and from connecting to the first byte.
+    pub head_timeout: Duration,
+    /// The longest that a body may make no progress.
+    pub body_timeout: Duration,
+    /// The longest that a client may read nothing of its answer.
+    pub answer_timeout: Duration,
+    /// The longest that a connection may have nothing to do.
+    pub idle_timeout: Duration,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Network {
+            max_connections: None,
+            max_waiting: None,
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            answer_timeout: Duration::from_secs(30),
+            // Longer than clients usually keep connections, so that it is them who close.
+            idle_timeout: Duration::from_secs(120),
+        }
+    }
+}
+
 /// The settings of a server: one field for each of `docs/config.md`, so that they are many.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
@@ -43,6 +77,10 @@ pub struct ServerConfig {
     /// The process that compiles artifacts, and for how long. A server within another program compiles in that, without a
     /// limit, unless it says otherwise.
     pub compiling: Compiling,
+    /// How many clients there may be, and how long they may take.
+    pub network: Network,
+    /// The bytes of memory that the server takes in all: see [`fnstream_core::budget`].
+    pub memory: usize,
     /// The largest body of a produce request.
     pub max_produce_bytes: usize,
     /// The largest artifact.
@@ -75,6 +113,8 @@ impl ServerConfig {
             retention: Retention::default(),
             archive_dirs: Vec::new(),
             files_dirs: Vec::new(),
+            network: Network::default(),
+            memory: DEFAULT_MEMORY,
             max_produce_bytes: 16 << 20,
             max_artifact_bytes: 256 << 20,
             upload_grace: Duration::from_secs(3600),

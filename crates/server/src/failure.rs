@@ -12,7 +12,9 @@ pub(crate) fn note(error: &Error) {
         Fault::Internal => {
             tracing::error!(code = %error.code, error = error.message, "a request failed by our fault")
         }
-        Fault::External if !matches!(error.code, ErrorCode::ShuttingDown | ErrorCode::NotReady) => {
+        Fault::External
+            if !matches!(error.code, ErrorCode::ShuttingDown | ErrorCode::NotReady | ErrorCode::WaitingFull) =>
+        {
             tracing::warn!(code = %error.code, error = error.message, "a request failed");
         }
         Fault::External | Fault::User => {

@@ -10,42 +10,65 @@
 
 mod answer;
 mod health;
+mod message;
 mod service;
 mod transport;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
+use axum::http::{Request, Response};
 use fnstream_api::grpc::proto::function_stream_service_server::FunctionStreamServiceServer;
-use fnstream_api::grpc::{FILE_DESCRIPTOR_SET, MAX_MESSAGE_BYTES};
+use fnstream_api::grpc::{FILE_DESCRIPTOR_SET, MAX_MESSAGE_BYTES, error_message};
+use fnstream_core::budget::Budget;
 use fnstream_core::error::internal;
 use fnstream_core::{Error, Result};
-use tokio::net::TcpListener;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::Service;
 use tonic::service::Routes;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::pb::health_server::HealthServer;
 
 use crate::app::App;
-use transport::Transport;
+use crate::net::Interface;
+use transport::{Guarded, Transport};
 
-/// How often a connection is asked whether its client is still there, and how long that may take.
-const KEEPALIVE: Duration = Duration::from_secs(60);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// The interface as the network serves it.
+pub(crate) struct Grpc {
+    services: Guarded<Transport<Routes>>,
+    budget: Budget,
+}
 
-/// Calls of one connection at a time.
-const STREAMS: u32 = 128;
+impl Grpc {
+    pub(crate) fn new(app: &Arc<App>) -> Result<Self> {
+        let services = transport::guarded(Transport::new(routes(app)?));
+        Ok(Grpc { services, budget: app.net.budget.clone() })
+    }
+}
 
-/// Serves until the application closes, then until the calls that came before have been answered.
-pub(crate) fn serve(app: Arc<App>, listener: TcpListener) -> Result<impl Future<Output = Result<()>> + Send> {
-    let routes = routes(&app)?;
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEPALIVE));
-    let server = tonic::transport::Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .max_concurrent_streams(STREAMS);
-    let closing = app.ops.closing().clone().cancelled_owned();
-    let serving = server.serve_with_incoming_shutdown(transport::guarded(Transport::new(routes)), incoming, closing);
-    Ok(async move { serving.await.map_err(|e| internal(format!("the gRPC server ended: {e}"))) })
+impl Interface for Grpc {
+    type Body = Body;
+    const HTTP_2_ONLY: bool = true;
+
+    fn answer(
+        &self,
+        request: Request<axum::body::Body>,
+        _: SocketAddr,
+    ) -> impl Future<Output = Response<Body>> + Send + 'static {
+        let (mut services, budget) = (self.services.clone(), self.budget.clone());
+        async move {
+            let (request, _memory) = match message::measured(&budget, request).await {
+                Ok(measured) => measured,
+                Err(error) => return Self::refuse(error),
+            };
+            let answer = services.call(request).await.unwrap_or_else(|never| match never {});
+            answer.map(Body::new)
+        }
+    }
+
+    fn refuse(error: Error) -> Response<Body> {
+        Status::unavailable(error_message(&error)).into_http()
+    }
 }
 
 fn routes(app: &Arc<App>) -> Result<Routes> {

@@ -4,8 +4,8 @@
 //! The server: puts the engine, the embedded store and the WebAssembly runtime together and serves them over REST.
 //!
 //! Owns: the wiring ([`Server`]), the lifecycle of functions, topics and artifacts (`app`, which knows no HTTP), the logs of
-//! functions (`logs`), what is counted (`metrics`), SQL (`sql`), and the two interfaces, REST (`rest`) and gRPC (`grpc`),
-//! which hold no rules of their own. It is the only crate that names all implementations.
+//! functions (`logs`), what is counted (`metrics`), SQL (`sql`), connections and what they may take (`net`, [`descriptors`]), and
+//! the two interfaces, REST (`rest`) and gRPC (`grpc`), which hold no rules of their own. It is the only crate that names all implementations.
 //!
 //! # Reading order
 //!
@@ -28,18 +28,20 @@
 mod answer;
 mod app;
 pub mod config;
+pub mod descriptors;
 mod failure;
 mod gather;
 mod grpc;
 mod key_locks;
 mod logs;
 mod metrics;
+mod net;
 mod rest;
 pub mod server;
 mod signals;
 mod sql;
 
-pub use config::ServerConfig;
+pub use config::{Network, ServerConfig};
 pub use fnstream_core::topics::Retention;
 pub use fnstream_store::Durability;
 pub use rest::openapi_yaml;

@@ -8,6 +8,7 @@
 //! functions and topics that exist, and words of ours, so there are no more series than what was created makes.
 //! `docs/metrics.md` names all families; a test compares it with what is exposed.
 
+mod network;
 mod scrape;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+pub(crate) use self::network::NetworkSample;
 pub(crate) use self::scrape::{FunctionSample, Scrape};
 
 /// The upper bounds of the buckets of a produce request's time, in seconds.

@@ -22,17 +22,21 @@ mod topics;
 mod upload;
 
 use std::any::Any;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::body::Body;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
 use axum::response::{IntoResponse, Response};
 use fnstream_core::error::internal;
 use fnstream_core::{Error, ErrorCode};
+use tonic::codegen::Service;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
 use crate::app::App;
+use crate::net::Interface;
 use failure::Failure;
 pub use openapi::openapi_yaml;
 
@@ -52,6 +56,24 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(TraceLayer::new_for_http())
         .with_state(app)
+}
+
+/// The interface as the network serves it.
+pub(crate) struct Rest(pub(crate) Router);
+
+impl Interface for Rest {
+    type Body = Body;
+    const HTTP_2_ONLY: bool = false;
+
+    fn answer(&self, mut request: Request, client: SocketAddr) -> impl Future<Output = Response> + Send + 'static {
+        request.extensions_mut().insert(ConnectInfo(client));
+        let answer = self.0.clone().call(request);
+        async { answer.await.unwrap_or_else(|never| match never {}) }
+    }
+
+    fn refuse(error: Error) -> Response {
+        Failure(error).into_response()
+    }
 }
 
 async fn not_found(request: Request) -> Failure {

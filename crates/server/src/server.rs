@@ -15,6 +15,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fnstream_core::budget::Budget;
 use fnstream_core::clock::{Clock, SystemClock};
 use fnstream_core::dir::Dir;
 use fnstream_core::error::internal;
@@ -28,7 +29,9 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::app::{App, Parts};
+use crate::descriptors::{self, Descriptors};
 use crate::logs::FunctionLogs;
+use crate::net::{self, Net};
 use crate::{Asked, ServerConfig, Signals, grpc, rest};
 
 /// What a record may have beside the body of its request: key, headers, bookkeeping.
@@ -43,8 +46,8 @@ pub struct Server {
     kept: Kept,
     address: SocketAddr,
     grpc_address: Option<SocketAddr>,
-    serving: JoinHandle<std::io::Result<()>>,
-    grpc_serving: Option<JoinHandle<Result<()>>>,
+    serving: JoinHandle<()>,
+    grpc_serving: Option<JoinHandle<()>>,
     background: Vec<JoinHandle<()>>,
 }
 
@@ -58,13 +61,14 @@ impl Server {
         };
         let handle = Handle::current();
         let opened = tokio::task::spawn_blocking(move || open(config, &handle)).await;
-        let (app, kept) = opened.map_err(|e| internal(format!("opening ended abnormally: {e}")))??;
-        let closing = app.ops.closing().clone();
-        let service = rest::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
-        let serving = axum::serve(listener, service).with_graceful_shutdown(closing.cancelled_owned());
-        let serving = tokio::spawn(serving.into_future());
-        let grpc_serving =
-            grpc_listener.map(|listener| grpc::serve(app.clone(), listener)).transpose()?.map(tokio::spawn);
+        let (app, kept, net) = opened.map_err(|e| internal(format!("opening ended abnormally: {e}")))??;
+        let closing = || app.ops.closing().clone();
+        let rest = rest::Rest(rest::router(app.clone()));
+        let serving = tokio::spawn(net::serve(net.clone(), listener, rest, closing()));
+        let grpc_serving = match grpc_listener {
+            Some(listener) => Some(tokio::spawn(net::serve(net, listener, grpc::Grpc::new(&app)?, closing()))),
+            None => None,
+        };
         let background = app.background();
         if let Some(address) = grpc_address {
             tracing::info!(%address, "serving gRPC");
@@ -81,6 +85,11 @@ impl Server {
     /// Where the server listens for gRPC, if it does.
     pub fn grpc_addr(&self) -> Option<SocketAddr> {
         self.grpc_address
+    }
+
+    /// The memory that the server may use, and who takes how much of it.
+    pub fn budget(&self) -> &Budget {
+        &self.app.net.budget
     }
 
     /// Starts a server, and serves until a signal asks for an end. Then it ends orderly; a second signal ends the process at
@@ -155,7 +164,7 @@ impl Server {
 }
 
 /// Opens what the server works with. Blocks.
-fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept)> {
+fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Net>)> {
     for (dirs, what) in [
         (&config.archive_dirs, "from which archives are to be read"),
         (&config.files_dirs, "which functions may be granted"),
@@ -166,12 +175,14 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept)> {
         }
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let files = shares(&config);
     let store = Store::open(
         &config.data_dir,
         StoreOptions {
             durability: config.durability,
             access: config.access,
             max_record_bytes: config.max_produce_bytes.saturating_add(RECORD_OVERHEAD),
+            max_open_files: files.store,
             clock: clock.clone(),
             ..StoreOptions::default()
         },
@@ -199,6 +210,7 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept)> {
     }
     let deps = EngineDeps { clock: clock.clone(), log: logs.clone() };
     let engine = Engine::start(engine, deps)?;
+    let net = Net::new(config.network.clone(), &files, Budget::new(config.memory));
     let parts = Parts {
         config,
         register: store.metadata(),
@@ -221,8 +233,31 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept)> {
         logs: logs.clone(),
         data,
         clock,
+        net: net.clone(),
     };
-    Ok((parts.assemble(handle), Kept { engine, store, logs }))
+    Ok((parts.assemble(handle), Kept { engine, store, logs }, net))
+}
+
+/// The shares of the limit of open files, told.
+fn shares(config: &ServerConfig) -> Descriptors {
+    let (network, limit) = (&config.network, descriptors::limit());
+    let files = Descriptors::divide(limit, config.memory, network.max_connections, network.max_waiting);
+    let Descriptors { store, connections, waiting, .. } = files;
+    tracing::info!(limit, store, connections, waiting, "open files are shared out");
+    for (name, wanted, got) in [
+        ("network.max_connections", network.max_connections, connections),
+        ("network.max_waiting_consumers", network.max_waiting, waiting),
+    ] {
+        if let Some(wanted) = wanted.filter(|wanted| *wanted > got) {
+            tracing::warn!(
+                setting = name,
+                wanted,
+                got,
+                "there are fewer open files or connections than this setting needs"
+            );
+        }
+    }
+    files
 }
 
 /// What is closed last, in this order.

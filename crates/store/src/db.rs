@@ -36,8 +36,6 @@ use crate::reach::Note;
 /// The largest memtable of one column family: smaller than all of the budget, so that one busy family does not leave the
 /// others with tiny flushes.
 const MEMTABLE_SHARE: usize = 4;
-/// More open files than a log of hundreds of gigabytes has.
-const MAX_OPEN_FILES: i32 = 1024;
 
 pub(crate) struct Db {
     inner: DB,
@@ -220,7 +218,7 @@ pub(crate) fn db_options(options: &StoreOptions) -> Options {
     db.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager(options.write_buffer_bytes, false));
     // What a start after a crash has to replay.
     db.set_max_total_wal_size(options.write_buffer_bytes as u64);
-    db.set_max_open_files(MAX_OPEN_FILES);
+    db.set_max_open_files(i32::try_from(options.max_open_files).unwrap_or(i32::MAX));
     db.set_max_background_jobs(2);
     db.set_max_manifest_file_size(4 << 20);
     db.set_bytes_per_sync(1 << 20);

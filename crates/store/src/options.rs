@@ -43,6 +43,8 @@ pub struct StoreOptions {
     /// Memory for what is written but not yet in a sorted file, over all column families. A flush begins when it is
     /// nearly full, so for a moment there may be about twice as much.
     pub write_buffer_bytes: usize,
+    /// The most tables that are kept open.
+    pub max_open_files: usize,
     /// Where creation times come from.
     pub clock: Arc<dyn Clock>,
 }
@@ -55,6 +57,8 @@ impl Default for StoreOptions {
             max_record_bytes: 16 << 20,
             block_cache_bytes: 64 << 20,
             write_buffer_bytes: 64 << 20,
+            // More than a log of tens of gigabytes has.
+            max_open_files: 1024,
             clock: Arc::new(SystemClock::new()),
         }
     }
@@ -68,6 +72,7 @@ impl fmt::Debug for StoreOptions {
             .field("max_record_bytes", &self.max_record_bytes)
             .field("block_cache_bytes", &self.block_cache_bytes)
             .field("write_buffer_bytes", &self.write_buffer_bytes)
+            .field("max_open_files", &self.max_open_files)
             .finish_non_exhaustive()
     }
 }

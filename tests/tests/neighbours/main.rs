@@ -13,7 +13,6 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod account;
-mod latency;
 mod load;
 
 use std::time::Duration;
@@ -21,6 +20,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use fnstream_api::Client;
 use fnstream_api::function::{Function, Limits};
+use fnstream_tests::latency::{self, Copied};
 use fnstream_tests::node::Node;
 use fnstream_tests::seed::{Seed, number};
 use fnstream_tests::server::ServerOptions;
@@ -62,12 +62,14 @@ async fn a_good_function_keeps_its_pace_beside_bad_ones_and_every_record_is_acco
     let client = node.start().await?;
     let digest = upload(&client).await?;
     create(&client, Kind::Good, &digest).await?;
-    let alone = latency::measure(&client, seconds / 4).await?;
+    let (input, output) = (Kind::Good.input(), Kind::Good.output());
+    let good = Copied { input: &input, output: &output, record: |number| Kind::Good.record(number) };
+    let alone = latency::measure(&client, good, seconds / 4).await?;
     for kind in Kind::BAD {
         create(&client, kind, &digest).await?;
     }
     let load = Load::start(&node, Seed::of("neighbours")?);
-    let beside = latency::measure(&client, seconds).await?;
+    let beside = latency::measure(&client, good, seconds).await?;
     load.stop().await?;
     let sums = account::settle(&client).await?;
     let peak = usage::memory(node.server()?.pid())?.peak;

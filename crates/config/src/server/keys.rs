@@ -15,6 +15,12 @@ const OWN_SIZES: &str = "the store sizes its caches and files itself";
 pub(crate) static SERVER: &[Key] = &[
     Key::new("service", &Kind::Block(SERVICE), "", "The gRPC interface, and the threads that run functions."),
     Key::new("rest", &Kind::Block(REST), "", "The REST interface."),
+    Key::new(
+        "network",
+        &Kind::Block(NETWORK),
+        "",
+        "How many clients there may be at a time, and how long each may take.",
+    ),
     Key::new("logging", &Kind::Block(LOGGING), "", "What the server logs, and where."),
     Key::new("state_storage", &Kind::Block(STATE_STORAGE), "", "Where everything is kept."),
     Key::new("retention", &Kind::Block(RETENTION), "", "What topics drop that do not say otherwise."),
@@ -97,6 +103,42 @@ const REST: &[Key] = &[
     Key::new("listen", &Kind::Address, "localhost:7300", "Where the REST interface listens; port 0 takes a free one."),
     Key::new("max_produce_size", &Kind::Size(1), "16MiB", "The largest body of a produce request."),
     Key::new("max_artifact_size", &Kind::Size(1), "256MiB", "The largest artifact."),
+];
+
+const NETWORK: &[Key] = &[
+    Key::new(
+        "max_connections",
+        &Kind::Number(16, 1 << 20),
+        "",
+        "Connections of both interfaces together. When it is not given, or more than open files leave, as many as these and \
+         memory leave, and at most 12000.",
+    ),
+    Key::new(
+        "max_waiting_consumers",
+        &Kind::Number(1, 1 << 20),
+        "",
+        "Clients that wait for an event, or for a line of a log. At most nine in ten connections, and so many when it is not \
+         given.",
+    ),
+    Key::new(
+        "head_timeout",
+        &Kind::Duration,
+        "10s",
+        "The longest from connecting to the first byte, and from the first byte of a request to the end of its head.",
+    ),
+    Key::new(
+        "body_timeout",
+        &Kind::Duration,
+        "30s",
+        "The longest that a request's body may make no progress, which is fewer than 1 KiB a second.",
+    ),
+    Key::new(
+        "answer_timeout",
+        &Kind::Duration,
+        "30s",
+        "The longest that a client may make no progress in reading its answer, which is fewer than 1 KiB a second.",
+    ),
+    Key::new("idle_timeout", &Kind::Duration, "2m", "The longest that a connection may have nothing to do."),
 ];
 
 const LOGGING: &[Key] = &[

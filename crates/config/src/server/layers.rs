@@ -7,7 +7,7 @@ use fnstream_core::ErrorCode;
 
 use super::effective::{Effective, Origin, Setting};
 use super::keys::{FLAGS, GRPC_FLAG, GRPC_LISTEN, GRPC_VARIABLE, SERVER, VARIABLES};
-use super::{DurabilitySetting, LogFormat, LoggingSettings, SERVER_DEFAULTS, ServerSettings, Sources};
+use super::{DurabilitySetting, LogFormat, LoggingSettings, NetworkSettings, SERVER_DEFAULTS, ServerSettings, Sources};
 use crate::hint;
 use crate::key::{Key, Kind};
 use crate::problem::{Place, Problem, Problems, Severity, in_order};
@@ -220,6 +220,14 @@ fn typed(settings: &Effective, sources: &Sources<'_>) -> ServerSettings {
         workers: settings.fitting("service.workers"),
         worker_multiplier: settings.fitting("service.worker_multiplier").unwrap_or(1),
         rest_listen: text("rest.listen"),
+        network: NetworkSettings {
+            max_connections: settings.fitting("network.max_connections"),
+            max_waiting: settings.fitting("network.max_waiting_consumers"),
+            head_timeout: settings.duration("network.head_timeout").unwrap_or_default(),
+            body_timeout: settings.duration("network.body_timeout").unwrap_or_default(),
+            answer_timeout: settings.duration("network.answer_timeout").unwrap_or_default(),
+            idle_timeout: settings.duration("network.idle_timeout").unwrap_or_default(),
+        },
         max_produce_bytes: settings.number("rest.max_produce_size").unwrap_or_default(),
         max_artifact_bytes: settings.number("rest.max_artifact_size").unwrap_or_default(),
         logging: LoggingSettings {

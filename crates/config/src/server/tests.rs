@@ -73,6 +73,7 @@ fn every_key_of_the_file_has_its_field() {
         "
 service: {host: 0.0.0.0, port: 9090, workers: 3, worker_multiplier: 2}
 rest: {listen: ':7400', max_produce_size: 1MiB, max_artifact_size: 2MiB}
+network: {max_connections: 100, max_waiting_consumers: 50, head_timeout: 1s, body_timeout: 2s, answer_timeout: 3s, idle_timeout: 4s}
 logging: {level: warn, format: json, file_path: logs/a.log, max_file_size: 7, max_files: 9}
 state_storage: {base_dir: /srv/fs, access: group, storage_type: rocksdb, durability: sync, dirty_keys: 12}
 retention: {max_age: 7d, max_bytes: 10GiB}
@@ -85,6 +86,14 @@ wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB, max_compile_
         workers: Some(3),
         worker_multiplier: 2,
         rest_listen: ":7400".into(),
+        network: NetworkSettings {
+            max_connections: Some(100),
+            max_waiting: Some(50),
+            head_timeout: Duration::from_secs(1),
+            body_timeout: Duration::from_secs(2),
+            answer_timeout: Duration::from_secs(3),
+            idle_timeout: Duration::from_secs(4),
+        },
         max_produce_bytes: 1 << 20,
         max_artifact_bytes: 2 << 20,
         logging: LoggingSettings {

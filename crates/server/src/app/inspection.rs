@@ -20,7 +20,9 @@ use super::group::Fellows;
 use super::logs::LocalLogs;
 use super::ops::Ops;
 use super::reconcile::Reconciler;
+use super::records::WaitingRoom;
 use crate::metrics::ServerMeter;
+use crate::net::Net;
 
 pub(crate) use logs::LogReading;
 pub(crate) use state::{StateEntry, WantedEntry};
@@ -35,6 +37,9 @@ pub(crate) struct Inspection {
     pub(super) fellows: Arc<Fellows>,
     pub(super) logs: Arc<LocalLogs>,
     pub(super) meter: ServerMeter,
+    pub(super) net: Arc<Net>,
+    /// Who waits for a line of a log takes a place in it.
+    pub(super) room: Arc<WaitingRoom>,
     pub(super) clock: Arc<dyn Clock>,
     /// When the server was started, on its clock.
     pub(super) began: Duration,

@@ -33,13 +33,14 @@ use super::maintenance::Maintenance;
 use super::ops::Ops;
 use super::programs::Programs;
 use super::reconcile::{Reconciler, Runner};
-use super::records::Records;
+use super::records::{ReadingMemory, Records, WaitingRoom};
 use super::shelf::Shelf;
 use super::topic_maker::TopicMaker;
 use crate::ServerConfig;
 use crate::key_locks::KeyLocks;
 use crate::logs::FunctionLogs;
 use crate::metrics::ServerMeter;
+use crate::net::Net;
 
 /// What an application works on: an implementation of each seam, and what is this process's own.
 pub(crate) struct Parts {
@@ -60,14 +61,16 @@ pub(crate) struct Parts {
     /// The data folder.
     pub(crate) data: Arc<Dir>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) net: Arc<Net>,
 }
 
 impl Parts {
     /// The application. It takes questions of peers from now on, on that runtime, and does nothing by itself until
     /// [`App::background`].
     pub(crate) fn assemble(self, runtime: &Handle) -> Arc<App> {
-        let Parts { config, register, topics, groups, tasks, clock, engine, .. } = self;
+        let Parts { config, register, topics, groups, tasks, clock, engine, net, .. } = self;
         let (config, ops, meter) = (Arc::new(config), Ops::new(), ServerMeter::new());
+        let room = WaitingRoom::new(net.files.waiting);
         let programs = Programs::new(self.artifacts.clone(), self.runtime);
         let maker = TopicMaker::new(topics.clone(), config.retention);
         let local = Arc::new(Local { engine: engine.clone(), topics: topics.clone(), programs: programs.clone() });
@@ -108,6 +111,8 @@ impl Parts {
             reconciler: reconciler.clone(),
             fellows: fellows.clone(),
             logs: local_logs,
+            room: room.clone(),
+            net: net.clone(),
             meter: meter.clone(),
             began: clock.now(),
             clock: clock.clone(),
@@ -140,6 +145,8 @@ impl Parts {
                 turns: KeyLocks::new(),
                 turn: AtomicU32::new(0),
                 waiting: Default::default(),
+                room: room.clone(),
+                memory: ReadingMemory::new(net.budget.clone(), config.max_produce_bytes),
             }),
             jobs: Arc::new(Jobs {
                 ops: ops.clone(),
@@ -162,6 +169,7 @@ impl Parts {
                 interval: config.maintenance_interval,
             }),
             inspection,
+            net,
             shelf,
             reconciler,
             ops,

@@ -5,6 +5,7 @@
 
 mod consume;
 mod group;
+mod memory;
 mod produce;
 mod topics;
 mod waiting;
@@ -24,6 +25,8 @@ use crate::metrics::ServerMeter;
 use waiting::Waiting;
 
 pub(crate) use consume::{Delivered, Outcome, Reading, Start};
+pub(in crate::app) use memory::ReadingMemory;
+pub(crate) use waiting::WaitingRoom;
 pub(in crate::app) use waiting::at;
 
 /// See the module.
@@ -41,6 +44,8 @@ pub(crate) struct Records {
     /// Which partition a group's next delivery tries first.
     pub(super) turn: AtomicU32,
     pub(super) waiting: Waiting,
+    pub(super) room: Arc<WaitingRoom>,
+    pub(super) memory: ReadingMemory,
 }
 
 impl Records {

@@ -43,7 +43,7 @@ impl FunctionStreamService for Functions {
     async fn execute_sql(&self, request: Request<SqlRequest>) -> Answer<Response> {
         let (_, extensions, request) = request.into_parts();
         let asked = Asked { max: request.max, after: request.after };
-        call(&extensions, sql::execute(&self.app, &request.sql, asked), refused).await
+        call(&self.app.net.budget, &extensions, sql::execute(&self.app, &request.sql, asked), refused).await
     }
 
     async fn create_function(&self, request: Request<CreateFunctionRequest>) -> Answer<Response> {
@@ -57,7 +57,7 @@ impl FunctionStreamService for Functions {
                 answer::create(&self.app, request.config_bytes, request.function_bytes, mode).await?;
             Ok(done(status, message))
         };
-        call(&extensions, create, refused).await
+        call(&self.app.net.budget, &extensions, create, refused).await
     }
 
     async fn create_python_function(&self, request: Request<CreatePythonFunctionRequest>) -> Answer<Response> {
@@ -67,19 +67,19 @@ impl FunctionStreamService for Functions {
             let message = format!("the Python class '{class}' cannot be run by this version");
             Err(Error::new(ErrorCode::LanguageUnavailable, message))
         };
-        call(&extensions, create, refused).await
+        call(&self.app.net.budget, &extensions, create, refused).await
     }
 
     async fn drop_function(&self, request: Request<DropFunctionRequest>) -> Answer<Response> {
         let (_, extensions, request) = request.into_parts();
         let dropped = async { ok(answer::drop_function(&self.app, request.function_name).await?) };
-        call(&extensions, dropped, refused).await
+        call(&self.app.net.budget, &extensions, dropped, refused).await
     }
 
     async fn show_functions(&self, request: Request<ShowFunctionsRequest>) -> Answer<ShowFunctionsResponse> {
         let (_, extensions, request) = request.into_parts();
         let asked = Asked { max: request.max, after: request.after };
-        call(&extensions, self.show(request.filter, asked), |error| ShowFunctionsResponse {
+        call(&self.app.net.budget, &extensions, self.show(request.filter, asked), |error| ShowFunctionsResponse {
             status_code: status_of(error.code).into(),
             message: error_message(error),
             functions: Vec::new(),
@@ -93,13 +93,13 @@ impl FunctionStreamService for Functions {
     async fn start_function(&self, request: Request<StartFunctionRequest>) -> Answer<Response> {
         let (_, extensions, request) = request.into_parts();
         let started = async { ok(answer::start(&self.app, request.function_name).await?) };
-        call(&extensions, started, refused).await
+        call(&self.app.net.budget, &extensions, started, refused).await
     }
 
     async fn stop_function(&self, request: Request<StopFunctionRequest>) -> Answer<Response> {
         let (_, extensions, request) = request.into_parts();
         let stopped = async { ok(answer::stop(&self.app, request.function_name).await?) };
-        call(&extensions, stopped, refused).await
+        call(&self.app.net.budget, &extensions, stopped, refused).await
     }
 }
 

@@ -81,10 +81,13 @@ where
 }
 
 /// What answers in place of a handler that panicked.
-type Panicked = fn(Box<dyn Any + Send>) -> Response<Body>;
+pub(super) type Panicked = fn(Box<dyn Any + Send>) -> Response<Body>;
+
+/// Services whose panics are answers.
+pub(super) type Guarded<S> = CatchPanic<S, Panicked>;
 
 /// A bug of ours ends one call.
-pub(super) fn guarded<S>(services: S) -> CatchPanic<S, Panicked> {
+pub(super) fn guarded<S>(services: S) -> Guarded<S> {
     CatchPanic::custom(services, panicked)
 }
 

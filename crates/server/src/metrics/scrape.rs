@@ -19,12 +19,13 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Unit;
 
-use super::ServerMeter;
+use super::{NetworkSample, ServerMeter};
 
 /// Everything that is exposed, at one moment.
 #[derive(Debug)]
 pub(crate) struct Scrape {
     pub server: ServerMeter,
+    pub network: NetworkSample,
     pub uptime: Duration,
     pub unapplied_bytes: u64,
     pub log_lines_dropped: u64,
@@ -101,6 +102,7 @@ impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), Error> {
         let to = &mut encoder;
         self.server(to)?;
+        self.network.encode(to)?;
         for (name, help, counter) in COUNTERS {
             let meters = self.meters.iter().map(|(function, meter)| ([("function", &**function)], counter(meter)));
             family(to, name, help, None, meters)?;
@@ -155,7 +157,7 @@ impl Scrape {
     }
 }
 
-fn single(
+pub(super) fn single(
     to: &mut DescriptorEncoder,
     name: &str,
     help: &str,
@@ -165,7 +167,7 @@ fn single(
     metric.encode(to.encode_descriptor(name, help, unit.as_ref(), metric.metric_type())?)
 }
 
-fn gauges<L: EncodeLabelSet, V: EncodeGaugeValue>(
+pub(super) fn gauges<L: EncodeLabelSet, V: EncodeGaugeValue>(
     to: &mut DescriptorEncoder,
     name: &str,
     help: &str,
@@ -180,7 +182,7 @@ fn gauges<L: EncodeLabelSet, V: EncodeGaugeValue>(
 }
 
 /// The metrics of a family; the family is told even when there is none.
-fn family<'a, L: EncodeLabelSet, M: EncodeMetric + TypedMetric + 'a>(
+pub(super) fn family<'a, L: EncodeLabelSet, M: EncodeMetric + TypedMetric + 'a>(
     to: &mut DescriptorEncoder,
     name: &str,
     help: &str,

@@ -6,18 +6,23 @@
 //! A body that is too large is never held in memory: one that says so beforehand is refused unread, another when it
 //! passes the bound. Then what still comes is read and thrown away for a while, since a client that is still sending when
 //! the connection closes would see a broken connection and not the reason.
+//!
+//! Memory for all that is made of a body is taken before it is read, so that a request waits while its body is still with the
+//! client, and nobody who holds memory waits for more. It is given back when the last of the body's bytes are dropped.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
+use fnstream_core::budget::Held;
 use fnstream_core::{Error, ErrorCode};
 use http_body_util::BodyExt;
 
 use super::failure::{Answer, Failure};
 use crate::app::{App, Incoming};
+use crate::net::{self, SMALL, TooSlow};
 
 /// How long a refused client may go on sending before the connection is closed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -25,19 +30,52 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The most that is set aside for a body before it came.
 const FIRST: usize = 1 << 20;
 
+/// How much memory a body takes until its request is done: it, the records that are made of it, and their frame.
+const COPIES: usize = 3;
+
 /// The whole body, of at most `limit` bytes.
-pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Answer<Bytes> {
+pub(super) async fn read(app: &App, headers: &HeaderMap, body: Body, limit: usize) -> Answer<Bytes> {
     let (announced, mut body) = announced(headers, body, limit).await?;
-    let mut taken = BytesMut::with_capacity(announced.min(FIRST));
+    // One that does not say how long it is may be small.
+    let mut memory = match taken_from(app, announced.unwrap_or(SMALL / COPIES)).await {
+        Ok(memory) => memory,
+        Err(refused) => {
+            refuse(headers, body).await;
+            return Err(refused);
+        }
+    };
+    let mut taken = BytesMut::with_capacity(announced.unwrap_or_default().min(FIRST));
     while let Some(data) = next(&mut body).await? {
-        if taken.len() + data.len() > limit {
-            drop(taken);
+        let length = taken.len() + data.len();
+        if length > limit {
+            drop((taken, memory));
             discard(body).await;
             return Err(too_large(limit));
         }
+        if announced.is_none() && length * COPIES > memory.bytes() {
+            // It is not, so it is taken for as long as it may be: see above. What there is of it is little.
+            memory = taken_from(app, limit).await?;
+        }
         taken.extend_from_slice(&data);
     }
-    Ok(taken.freeze())
+    Ok(keeping(taken.freeze(), memory))
+}
+
+async fn taken_from(app: &App, length: usize) -> Answer<Held> {
+    Ok(net::memory(&app.net.budget, &app.net.budget.bodies, length.saturating_mul(COPIES)).await?)
+}
+
+/// Bytes that keep the memory which was taken for them.
+fn keeping(bytes: Bytes, memory: Held) -> Bytes {
+    struct Kept(Bytes, #[expect(dead_code, reason = "it is given back when this is dropped")] Held);
+
+    impl AsRef<[u8]> for Kept {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+
+    Bytes::from_owner(Kept(bytes, memory))
 }
 
 /// The same for an artifact, which is kept on the disk until it is known not to be too large.
@@ -53,31 +91,51 @@ pub(super) async fn read_artifact(app: &Arc<App>, headers: &HeaderMap, body: Bod
         }
         taken.add(&data).await?;
     }
-    Ok(taken.finish().await?)
+    finish(app, taken).await
 }
 
-/// How long the body says it is, 0 when it does not; refuses one that says too much.
-async fn announced(headers: &HeaderMap, body: Body, limit: usize) -> Answer<(usize, Body)> {
+/// Brings an artifact that has come from the disk into memory.
+pub(super) async fn finish(app: &App, taken: Incoming) -> Answer<Bytes> {
+    let memory = net::memory(&app.net.budget, &app.net.budget.bodies, taken.len()).await?;
+    Ok(keeping(taken.finish().await?, memory))
+}
+
+/// How long the body says it is, if it does; refuses one that says too much.
+async fn announced(headers: &HeaderMap, body: Body, limit: usize) -> Answer<(Option<usize>, Body)> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
     if announced.is_some_and(|announced: u64| announced > limit as u64) {
-        // Who asks before sending has not begun to send.
-        if !headers.contains_key(header::EXPECT) {
-            discard(body).await;
-        }
+        refuse(headers, body).await;
         return Err(too_large(limit));
     }
-    Ok((announced.unwrap_or_default() as usize, body))
+    let announced = announced.map(|announced| announced as usize);
+    // One that is not there says nothing.
+    Ok((announced.or(body.is_end_stream().then_some(0)), body))
 }
 
 /// The next bytes of a body; `None` at its end.
 async fn next(body: &mut Body) -> Answer<Option<Bytes>> {
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|e| Failure::invalid(format!("the body broke off: {e}")))?;
+        let frame = frame.map_err(|e| slow_or(&e, || Failure::invalid(format!("the body broke off: {e}"))))?;
         if let Ok(data) = frame.into_data() {
             return Ok(Some(data));
         }
     }
     Ok(None)
+}
+
+/// What is wrong with a body that breaks off: that it came too slowly, or something else.
+pub(super) fn slow_or(error: &(dyn std::error::Error + 'static), other: impl FnOnce() -> Failure) -> Failure {
+    match TooSlow::among_causes(error) {
+        Some(slow) => Failure::new(ErrorCode::RequestTooSlow, format!("the body stopped coming: {slow}")),
+        None => other(),
+    }
+}
+
+/// Who asks before sending has not begun to send; all others are heard out.
+async fn refuse(headers: &HeaderMap, body: Body) {
+    if !headers.contains_key(header::EXPECT) {
+        discard(body).await;
+    }
 }
 
 async fn discard(mut body: Body) {

@@ -101,7 +101,7 @@ pub(super) async fn show(
     ))]
 pub(super) async fn replay(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<Began> {
     let wait = wait(request.uri())?;
-    let count = selection(request).await?.count;
+    let count = selection(&app, request).await?.count;
     let job = app.jobs.replay(name, count).await?;
     began(&app, job, wait).await
 }
@@ -124,7 +124,7 @@ pub(super) async fn replay(State(app): State<Arc<App>>, Name(name): Name, reques
 pub(super) async fn discard(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<Began> {
     let wait = wait(request.uri())?;
     let (head, body) = request.into_parts();
-    let which: DeadLetterDrop = body::json(&body::read(&head.headers, body, MAX_BODY).await?)?;
+    let which: DeadLetterDrop = body::json(&body::read(&app, &head.headers, body, MAX_BODY).await?)?;
     // It cannot be undone: nobody is to do it by leaving something out.
     if which.all == which.count.is_some() || which.count == Some(0) {
         return Err(Failure::invalid("say which dead letters are to be dropped: either a count of at least 1, or all"));
@@ -158,15 +158,15 @@ pub(super) async fn attempt(
 ) -> Answer<Began> {
     let wait = wait(request.uri())?;
     let (head, body) = request.into_parts();
-    let trial: DeadLetterTrial = body::json(&body::read(&head.headers, body, MAX_BODY).await?)?;
+    let trial: DeadLetterTrial = body::json(&body::read(&app, &head.headers, body, MAX_BODY).await?)?;
     let archive = Archive::Named { text: trial.archive, local: client.ip().to_canonical().is_loopback() };
     let job = app.jobs.try_out(name, trial.count, archive).await?;
     began(&app, job, wait).await
 }
 
-async fn selection(request: Request) -> Answer<DeadLetterSelection> {
+async fn selection(app: &App, request: Request) -> Answer<DeadLetterSelection> {
     let (head, body) = request.into_parts();
-    let body = body::read(&head.headers, body, MAX_BODY).await?;
+    let body = body::read(app, &head.headers, body, MAX_BODY).await?;
     let selection: DeadLetterSelection =
         if body.is_empty() { DeadLetterSelection::default() } else { body::json(&body)? };
     if selection.count == Some(0) {

@@ -4,7 +4,8 @@
 //! Errors as answers.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use fnstream_api::ErrorBody;
 use fnstream_core::{Error, ErrorCode};
@@ -40,6 +41,10 @@ impl IntoResponse for Failure {
         let Failure(error) = self;
         failure::note(&error);
         let status = StatusCode::from_u16(error.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(ErrorBody::from(&error))).into_response()
+        let mut answer = (status, Json(ErrorBody::from(&error))).into_response();
+        if matches!(error.code, ErrorCode::MemoryShort | ErrorCode::ConnectionsFull | ErrorCode::WaitingFull) {
+            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        answer
     }
 }

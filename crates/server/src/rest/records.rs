@@ -3,6 +3,7 @@
 
 //! `/api/v1/produce/{queue}` and `/api/v1/consume/{queue}`.
 
+mod encoded;
 mod format;
 mod payload;
 
@@ -65,7 +66,7 @@ pub(super) async fn produce(
     let timestamp = query.read("timestamp", str::parse)?;
     let is_null = query.read("null", str::parse::<bool>)?.unwrap_or(false);
     let labels = payload::Labels::read(&head.headers, query.bytes("key"), timestamp)?;
-    let body = body::read(&head.headers, body, app.config.max_produce_bytes).await?;
+    let body = body::read(&app, &head.headers, body, app.config.max_produce_bytes).await?;
     let records = match (is_null, body.is_empty()) {
         (true, _) => payload::null(&head.headers, &body, &labels, app.records.now_ms())?,
         (false, true) => return Err(Failure::new(ErrorCode::EmptyBody, "the request has no body")),
@@ -129,7 +130,7 @@ pub(super) async fn consume(
         timeout: query.read("timeout", parse_duration)?,
     };
     match app.records.consume(reading).await? {
-        Outcome::Delivered(delivered) => format::answer(&topic, &delivered, format),
+        Outcome::Delivered(delivered) => format::answer(&topic, delivered, format),
         Outcome::Nothing(at) => Ok((StatusCode::NO_CONTENT, next_position(at)).into_response()),
     }
 }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -16,6 +17,7 @@ use super::failure::{Answer, Failure};
 use super::params::{Name, Query};
 use super::{body, openapi};
 use crate::app::App;
+use crate::net::{self, Counted};
 
 /// Asks a running function something of its own; body and answer are bytes that mean what the function says.
 ///
@@ -35,9 +37,12 @@ use crate::app::App;
 pub(super) async fn custom(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<Response> {
     let task = Query::parse(request.uri(), &["task"])?.read("task", str::parse::<u32>)?.unwrap_or(0);
     let (head, body) = request.into_parts();
-    let payload = body::read(&head.headers, body, app.config.max_produce_bytes).await?;
+    let payload = body::read(&app, &head.headers, body, app.config.max_produce_bytes).await?;
     let answer = app.instances.custom(name, task, payload.to_vec()).await?;
-    Ok(([(CONTENT_TYPE, "application/octet-stream")], answer).into_response())
+    let budget = &app.net.budget;
+    let memory = net::memory(budget, &budget.results, answer.len()).await?;
+    let counted = Extension(Counted(Arc::new(memory)));
+    Ok(([(CONTENT_TYPE, "application/octet-stream")], counted, answer).into_response())
 }
 
 /// Hands code or modules to the instances of all tasks of a function that takes them.
@@ -56,7 +61,8 @@ pub(super) async fn custom(State(app): State<Arc<App>>, Name(name): Name, reques
 pub(super) async fn exec(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<()> {
     Query::parse(request.uri(), &[])?;
     let (head, body) = request.into_parts();
-    let request: ExecRequest = body::json(&body::read(&head.headers, body, app.config.max_artifact_bytes).await?)?;
+    let body = body::read(&app, &head.headers, body, app.config.max_artifact_bytes).await?;
+    let request: ExecRequest = body::json(&body)?;
     let modules = request.modules.into_iter().map(|module| {
         let bytes = STANDARD.decode(&module.bytes).map_err(|e| {
             Failure::invalid(format!("the bytes of module '{}' are not base64: {e}", module.name.escape_debug()))

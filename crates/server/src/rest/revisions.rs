@@ -103,6 +103,6 @@ pub(super) async fn rollback(
 ) -> Answer<Json<RolledBack>> {
     Query::parse(request.uri(), &[])?;
     let (head, body) = request.into_parts();
-    let rollback: RollbackRequest = body::json(&body::read(&head.headers, body, MAX_ROLLBACK).await?)?;
+    let rollback: RollbackRequest = body::json(&body::read(&app, &head.headers, body, MAX_ROLLBACK).await?)?;
     Ok(Json(app.functions.rollback(name, rollback).await?))
 }

@@ -51,7 +51,7 @@ pub(super) async fn create(
 ) -> Answer<Json<TopicDescription>> {
     Query::parse(request.uri(), &[])?;
     let (head, body) = request.into_parts();
-    let body = body::read(&head.headers, body, MAX_DESCRIPTION).await?;
+    let body = body::read(&app, &head.headers, body, MAX_DESCRIPTION).await?;
     let topic = if body.is_empty() { TopicRequest::default() } else { body::json(&body)? };
     Ok(Json(app.records.create_topic(name, topic).await?))
 }

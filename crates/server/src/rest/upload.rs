@@ -54,7 +54,7 @@ pub(super) async fn asked<T: DeserializeOwned>(
         return Ok((asked, Some(Archive::Bytes(archive))));
     }
     let (head, body) = request.into_parts();
-    let asked = body::json(&body::read(&head.headers, body, MAX_DESCRIPTION).await?)?;
+    let asked = body::json(&body::read(app, &head.headers, body, MAX_DESCRIPTION).await?)?;
     let local = client.ip().to_canonical().is_loopback();
     let archive = named(&asked).map(|text| Archive::Named { text: text.clone(), local });
     Ok((asked, archive))
@@ -75,7 +75,7 @@ async fn parts<T: DeserializeOwned>(app: &Arc<App>, request: Request) -> Answer<
     let broken = |e: &dyn std::fmt::Display| Failure::invalid(format!("the multipart body is not as expected: {e}"));
     let mut form = Multipart::from_request(request, &()).await.map_err(|e| broken(&e))?;
     let (mut function, mut archive) = (None, None);
-    while let Some(mut field) = form.next_field().await.map_err(|e| broken(&e))? {
+    while let Some(mut field) = form.next_field().await.map_err(|e| body::slow_or(&e, || broken(&e)))? {
         let (slot, limit) = match field.name() {
             Some("function") => (&mut function, MAX_DESCRIPTION),
             Some("archive") => (&mut archive, app.config.max_artifact_bytes),
@@ -85,7 +85,7 @@ async fn parts<T: DeserializeOwned>(app: &Arc<App>, request: Request) -> Answer<
             }
         };
         let mut part = Incoming::new(&app.shelf);
-        while let Some(chunk) = field.chunk().await.map_err(|e| broken(&e))? {
+        while let Some(chunk) = field.chunk().await.map_err(|e| body::slow_or(&e, || broken(&e)))? {
             if part.len() + chunk.len() > limit {
                 body::hear_out(async { while let Ok(Some(_)) = field.chunk().await {} }).await;
                 let message = format!("a part of the body has more than {limit} bytes");
@@ -93,7 +93,7 @@ async fn parts<T: DeserializeOwned>(app: &Arc<App>, request: Request) -> Answer<
             }
             part.add(&chunk).await?;
         }
-        *slot = Some(part.finish().await?);
+        *slot = Some(body::finish(app, part).await?);
     }
     let missing = |part: &str| broken(&format!("part '{part}' is missing"));
     let function = function.ok_or_else(|| missing("function"))?;

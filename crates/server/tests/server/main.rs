@@ -16,6 +16,7 @@ mod lists;
 mod logs;
 mod metrics;
 mod names;
+mod network;
 mod parallel_dead_letters;
 mod produce;
 mod published;

@@ -89,6 +89,7 @@ impl Inspection {
         check_name("function", &name)?;
         let (register, asked) = (self.register.clone(), name.clone());
         blocking(move || crate::app::entry(&*register, &asked).map(drop)).await?;
+        let _place = wait.map(|_| self.room.enter()).transpose()?;
         let peers = self.fellows.others()?;
         if peers.is_empty() {
             return self.logs.read(&name, reading.of_mine(), wait).await;

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::Inspection;
 use super::describe::word;
 use crate::app::ops::blocking;
-use crate::metrics::{FunctionSample, Scrape};
+use crate::metrics::{FunctionSample, NetworkSample, Scrape};
 
 impl Inspection {
     /// Everything that is exposed to monitoring. Each process counts for itself.
@@ -25,6 +25,7 @@ impl Inspection {
             let engine = &inspection.fellows.local().engine;
             Ok(Scrape {
                 server: inspection.meter.clone(),
+                network: NetworkSample::of(&inspection.net, &inspection.room),
                 uptime: inspection.clock.now().saturating_sub(inspection.began),
                 unapplied_bytes: engine.unapplied_bytes() as u64,
                 log_lines_dropped: inspection.logs.logs.lost(),

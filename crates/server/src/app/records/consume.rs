@@ -12,6 +12,8 @@
 //! **From a position** nothing is kept: the answer says where to go on, and the consumer decides when it has consumed.
 //! That is the way to exactly-once.
 //!
+//! What is given is read only when there is memory for it (`memory`), which is held until the answer is sent.
+//!
 //! Whoever waits is woken by the append, the deletion of the topic, the shutdown, or its own deadline; nothing is polled.
 
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use std::time::Duration;
 
 use fnstream_core::batch::Batch;
 use fnstream_core::broker::PollLimit;
+use fnstream_core::budget::Held;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::spec::check_name;
 use fnstream_core::topic::Topic;
@@ -29,12 +32,10 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::group::Group;
+use super::memory::{Allowance, Measured};
 use super::{Records, at};
 use crate::app::ops::blocking;
 use crate::app::places::named;
-
-/// About the most bytes of one answer.
-const MAX_BYTES: usize = 8 << 20;
 
 /// What is to be read.
 #[derive(Debug, Clone)]
@@ -82,6 +83,8 @@ pub(crate) struct Delivered {
     pub(crate) next: Position,
     /// Where the group stood before records that it had not consumed were dropped.
     pub(crate) skipped_from: Option<Position>,
+    /// The memory that they take.
+    pub(crate) memory: Held,
 }
 
 /// How an attempt to read ended.
@@ -90,6 +93,8 @@ pub(super) enum Attempt {
     Nothing,
     /// Somebody else of the group, in another process, has records that are not given yet.
     Busy,
+    /// The next records need so many bytes, which the attempt was not allowed.
+    TooLarge(usize),
 }
 
 impl Records {
@@ -101,17 +106,19 @@ impl Records {
         }
         let topic = self.topic(&reading.topic).await?;
         let partitions = partitions(&topic, &reading)?;
-        let limit = PollLimit { records: reading.max, bytes: MAX_BYTES };
+        let most = reading.max;
         match reading.start {
             Start::Group(name) => {
-                let group = Group { records: self.clone(), topic: reading.topic, name, partitions, limit };
-                let delivered = self.wait(&group.partitions.clone(), reading.timeout, |free| group.next(free)).await?;
+                let group = Group { records: self.clone(), topic: reading.topic, name, partitions, most };
+                let delivered = self
+                    .wait(&group.partitions.clone(), reading.timeout, |free, allowance| group.next(free, allowance))
+                    .await?;
                 Ok(delivered.map_or(Outcome::Nothing(None), Outcome::Delivered))
             }
             start => {
                 let partition = &partitions[0];
                 let at = position(&topic, partition, &start);
-                let read = |_| async { self.read_at(partition, at, limit).await };
+                let read = |_, allowance| async { self.read_at(partition, at, most, allowance).await };
                 let delivered = self.wait(&partitions, reading.timeout, read).await?;
                 Ok(delivered.map_or(Outcome::Nothing(Some(at)), Outcome::Delivered))
             }
@@ -139,13 +146,14 @@ impl Records {
         &self,
         partitions: &[TopicPartition],
         timeout: Option<Duration>,
-        attempt: impl Fn(Waker) -> F,
+        attempt: impl Fn(Waker, Allowance) -> F,
     ) -> Result<Option<Delivered>>
     where
         F: Future<Output = Result<Attempt>>,
     {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let mut counted = None;
+        let (mut counted, mut place) = (None, None);
+        let mut needed = None;
         loop {
             // Anew each time: a topic that was deleted and made again has other watchers. Watched before the attempt, so that
             // no append falls between the two; a notification is kept until it is awaited.
@@ -158,12 +166,23 @@ impl Records {
             for partition in partitions {
                 watches.push(self.topics.topics.watch(partition, waker())?);
             }
-            match attempt(waker()).await? {
+            let allowance = match needed.take() {
+                Some(bytes) => self.memory.allowance_of(bytes).await?,
+                None => self.memory.allowance().await?,
+            };
+            match attempt(waker(), allowance).await? {
                 Attempt::Delivered(delivered) => return Ok(Some(delivered)),
                 Attempt::Nothing => {
                     counted.get_or_insert_with(|| self.waiting.begin(&partitions[0].topic.name));
                 }
                 Attempt::Busy => {}
+                Attempt::TooLarge(bytes) => {
+                    needed = Some(bytes);
+                    continue;
+                }
+            }
+            if place.is_none() && timeout != Some(Duration::ZERO) {
+                place = Some(self.room.enter()?);
             }
             tokio::select! {
                 () = appended.notified() => {}
@@ -173,16 +192,24 @@ impl Records {
         }
     }
 
-    async fn read_at(&self, partition: &TopicPartition, from: Position, limit: PollLimit) -> Result<Attempt> {
+    async fn read_at(
+        &self,
+        partition: &TopicPartition,
+        from: Position,
+        most: usize,
+        allowance: Allowance,
+    ) -> Result<Attempt> {
         let (topics, partition) = (self.topics.topics.clone(), partition.clone());
-        let batch = blocking(move || topics.read(&partition, from, limit)).await?;
-        Ok(batch.and_then(|batch| Delivered::new(batch, None)).map_or(Attempt::Nothing, Attempt::Delivered))
-    }
-}
-
-impl Delivered {
-    pub(super) fn new(batch: Batch, skipped_from: Option<Position>) -> Option<Self> {
-        batch.end().map(|next| Delivered { next, batch, skipped_from })
+        blocking(move || {
+            let limit = PollLimit { records: most, bytes: allowance.bytes };
+            let Some(batch) = topics.read(&partition, from, limit)? else { return Ok(Attempt::Nothing) };
+            let Some(next) = batch.end() else { return Ok(Attempt::Nothing) };
+            Ok(match allowance.measure(&batch) {
+                Measured::Fits(memory) => Attempt::Delivered(Delivered { batch, next, skipped_from: None, memory }),
+                Measured::TooLarge(bytes) => Attempt::TooLarge(bytes),
+            })
+        })
+        .await
     }
 }
 

@@ -14,6 +14,7 @@ use fnstream_core::waker::Waker;
 
 use super::Records;
 use super::consume::{Attempt, Delivered};
+use super::memory::{Allowance, Measured};
 use crate::app::ops::blocking;
 use crate::key_locks::KeyGuard;
 
@@ -23,14 +24,16 @@ pub(super) struct Group {
     pub(super) topic: String,
     pub(super) name: String,
     pub(super) partitions: Vec<TopicPartition>,
-    pub(super) limit: PollLimit,
+    /// The most records to take.
+    pub(super) most: usize,
 }
 
 impl Group {
     /// The next records of the group; nobody else of the group gets them.
-    pub(super) async fn next(&self, free: Waker) -> Result<Attempt> {
+    pub(super) async fn next(&self, free: Waker, allowance: Allowance) -> Result<Attempt> {
         let turn = self.records.turns.lock((self.topic.clone(), self.name.clone())).await;
-        let (groups, name, limit) = (self.records.groups.clone(), self.name.clone(), self.limit);
+        let (groups, name, limit) =
+            (self.records.groups.clone(), self.name.clone(), PollLimit { records: self.most, bytes: allowance.bytes });
         let mut partitions = self.partitions.clone();
         let first = self.records.turn.fetch_add(1, Ordering::Relaxed) as usize % partitions.len();
         partitions.rotate_left(first);
@@ -38,11 +41,19 @@ impl Group {
             Ok(match groups.take(&name, &partitions, limit, free)? {
                 Taking::Nothing => Untaken::Nothing,
                 Taking::Busy => Untaken::Busy,
-                Taking::Taken(taken) => {
-                    let delivered =
-                        Delivered { batch: taken.batch, next: taken.next, skipped_from: taken.skipped_from };
-                    Untaken::Taken(Taken { groups, claim: taken.claim, delivered: Some(delivered), turn: Some(turn) })
-                }
+                Taking::Taken(taken) => match allowance.measure(&taken.batch) {
+                    Measured::Fits(memory) => {
+                        let (next, skipped_from) = (taken.next, taken.skipped_from);
+                        let delivered = Delivered { batch: taken.batch, next, skipped_from, memory };
+                        let (claim, delivered) = (taken.claim, Some(delivered));
+                        Untaken::Taken(Taken { groups, claim, delivered, turn: Some(turn) })
+                    }
+                    Measured::TooLarge(bytes) => {
+                        drop(taken.batch);
+                        groups.put_back(taken.claim)?;
+                        Untaken::TooLarge(bytes)
+                    }
+                },
             })
         })
         .await
@@ -56,6 +67,7 @@ enum Untaken {
     Taken(Taken),
     Nothing,
     Busy,
+    TooLarge(usize),
 }
 
 impl Untaken {
@@ -63,6 +75,7 @@ impl Untaken {
         match self {
             Untaken::Nothing => Attempt::Nothing,
             Untaken::Busy => Attempt::Busy,
+            Untaken::TooLarge(bytes) => Attempt::TooLarge(bytes),
             Untaken::Taken(taken) => taken.accept(),
         }
     }

@@ -4,7 +4,6 @@
 //! What the servers of a test share, and one server.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use fnstream_api::{Client, FunctionDescription};
 use fnstream_core::artifacts::Artifacts;
+use fnstream_core::budget::Budget;
 use fnstream_core::clock::{Clock, SystemClock};
 use fnstream_core::delta::Write;
 use fnstream_core::dir::{Access, Dir};
@@ -36,12 +36,15 @@ use fnstream_engine::{Backend, Engine, EngineConfig, EngineDeps, EpochBounds};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::guarded::{Away, Guarded};
 use crate::ServerConfig;
 use crate::app::pages::Wanted;
 use crate::app::{App, Parts, StateEntry};
+use crate::descriptors::{self, Descriptors};
 use crate::logs::FunctionLogs;
+use crate::net::{self, Net};
 
 /// How long a test waits for what must come.
 pub(super) const LONG: Duration = Duration::from_secs(60);
@@ -136,6 +139,8 @@ impl Cluster {
         let peers = self.peers.join(&format!("server-{number}"));
         let artifacts = self.artifacts.other();
         let forks = MemForks::new(&self.broker, &self.register);
+        let files = Descriptors::divide(descriptors::limit(), config.memory, None, None);
+        let net = Net::new(config.network.clone(), &files, Budget::new(config.memory));
         let parts = Parts {
             config,
             register: Arc::new(Guarded::<dyn Metadata>(self.register.clone())),
@@ -153,13 +158,14 @@ impl Cluster {
             logs: logs.clone(),
             data,
             clock,
+            net: net.clone(),
         };
         let app = parts.assemble(&Handle::current());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = Client::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-        let service = crate::rest::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+        let rest = crate::rest::Rest(crate::rest::router(app.clone()));
         let mut tasks = app.background();
-        tasks.push(tokio::spawn(async move { axum::serve(listener, service).await.unwrap() }));
+        tasks.push(tokio::spawn(net::serve(net, listener, rest, CancellationToken::new())));
         let groups = MemGroups::new(&self.broker, number);
         app.inspection.booted().wait_for(|booted| *booted).await.unwrap();
         Process { app, client, engine, number, peers, artifacts, groups, logs, tasks, _folder: folder }

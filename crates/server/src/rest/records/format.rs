@@ -4,19 +4,20 @@
 //! Records as the body of an answer.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use fnstream_api::header;
 use fnstream_core::error::internal;
 use fnstream_frame::RecordView;
 
+use super::encoded;
 use crate::app::Delivered;
+use crate::net::Counted;
 use crate::rest::failure::{Answer, Failure};
 
 /// What the body of an answer is.
@@ -46,8 +47,8 @@ impl FromStr for Format {
     }
 }
 
-/// The answer that gives records.
-pub(super) fn answer(topic: &str, delivered: &Delivered, format: Format) -> Answer<Response> {
+/// The answer that gives records. It keeps the memory that they take.
+pub(super) fn answer(topic: &str, delivered: Delivered, format: Format) -> Answer<Response> {
     let batch = &delivered.batch;
     let first = batch.frame().record(0);
     let mut headers = Headers(Vec::new());
@@ -59,26 +60,29 @@ pub(super) fn answer(topic: &str, delivered: &Delivered, format: Format) -> Answ
     if let Some(skipped_from) = delivered.skipped_from {
         headers.add(header::SKIPPED_FROM, skipped_from);
     }
+    let payload = || if first.bytes().is_empty() { Bytes::new() } else { batch.bytes().slice_ref(first.bytes()) };
     let (content_type, body) = match format {
-        Format::Frame => (header::FRAME, batch.bytes().clone()),
-        Format::Raw => ("application/octet-stream", Bytes::copy_from_slice(first.bytes())),
-        Format::Base64 => ("text/plain", STANDARD.encode(first.bytes()).into()),
-        Format::Json if first.value.is_none() => ("application/json", Bytes::from_static(b"null")),
+        Format::Frame => (header::FRAME, batch.bytes().clone().into()),
+        Format::Raw => ("application/octet-stream", payload().into()),
+        Format::Base64 => ("text/plain", encoded::base64(payload(), false)),
+        Format::Json if first.value.is_none() => ("application/json", Bytes::from_static(b"null").into()),
         Format::Json => {
-            let text = std::str::from_utf8(first.bytes()).map_err(|_| STANDARD.encode(first.bytes()));
+            let text = std::str::from_utf8(first.bytes());
             headers.add(header::ENCODING, if text.is_ok() { "utf-8" } else { "base64" });
-            let json = match &text {
-                Ok(text) => serde_json::to_vec(text),
-                Err(base64) => serde_json::to_vec(base64),
+            let body = match text {
+                Ok(text) => encoded::json(text, payload()),
+                Err(_) => encoded::base64(payload(), true),
             };
-            ("application/json", json.map_err(|e| internal(e.to_string()))?.into())
+            ("application/json", body)
         }
     };
     if format != Format::Frame {
         headers.add_record(&first);
     }
     headers.add(CONTENT_TYPE.as_str(), content_type);
-    headers.answer(body)
+    let mut answer = headers.answer(body)?;
+    answer.extensions_mut().insert(Counted(Arc::new(delivered.memory)));
+    Ok(answer)
 }
 
 struct Headers(Vec<(&'static str, String)>);
@@ -101,8 +105,8 @@ impl Headers {
         }
     }
 
-    fn answer(self, body: Bytes) -> Answer<Response> {
-        let mut response = Response::new(Body::from(body));
+    fn answer(self, body: Body) -> Answer<Response> {
+        let mut response = Response::new(body);
         for (name, value) in self.0 {
             let value = HeaderValue::try_from(value).map_err(|e| Failure(internal(format!("{name}: {e}"))))?;
             response.headers_mut().append(HeaderName::from_static(name), value);

@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! How long the good function takes: from when a record is sent until it can be read from the output.
+//! How long a function takes: from when a record is sent until it can be read from the output.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,16 +11,30 @@ use anyhow::{Context, Result};
 use fnstream_api::{Client, ConsumeOptions, ProduceOptions, ReadFrom};
 use fnstream_frame::Frame;
 
-use super::load::Kind;
+/// Where the function reads and writes, and what it is sent: a function that copies its records, of which no two are the same.
+#[derive(Debug, Clone, Copy)]
+pub struct Copied<'a> {
+    /// The topic that it reads.
+    pub input: &'a str,
+    /// The topic that it writes.
+    pub output: &'a str,
+    /// The record of a number.
+    pub record: fn(u64) -> String,
+}
 
 /// How far apart two records are.
 const PACE: Duration = Duration::from_millis(10);
 
 /// Some percentiles.
-pub(crate) struct Latency {
+#[derive(Debug)]
+pub struct Latency {
+    /// Half take no longer.
     pub p50: Duration,
+    /// One in a hundred takes longer.
     pub p99: Duration,
+    /// The slowest.
     pub most: Duration,
+    /// How many were measured.
     pub count: usize,
 }
 
@@ -31,20 +45,20 @@ impl fmt::Display for Latency {
     }
 }
 
-/// Sends records to the good function for a while, at a fixed pace, and times each.
-pub(crate) async fn measure(client: &Client, during: Duration) -> Result<Latency> {
+/// Sends records to a function for a while, at a fixed pace, and times each.
+pub async fn measure(client: &Client, function: Copied<'_>, during: Duration) -> Result<Latency> {
     let count = during.as_millis() as usize / PACE.as_millis() as usize;
-    let end: usize = client.describe_topic(&Kind::Good.output()).await?.partitions[0].end.parse()?;
-    let reading = tokio::spawn(read(client.clone(), end, count));
+    let end: usize = client.describe_topic(function.output).await?.partitions[0].end.parse()?;
+    let reading = tokio::spawn(read(client.clone(), function.output.to_owned(), end, count));
     let mut sent = HashMap::with_capacity(count);
     let mut pace = tokio::time::interval(PACE);
     let mut sending = tokio::task::JoinSet::new();
     for number in end..end + count {
         pace.tick().await;
-        let record = Kind::Good.record(number as u64);
+        let record = (function.record)(number as u64);
         sent.insert(record.clone(), Instant::now());
-        let client = client.clone();
-        sending.spawn(async move { client.produce(&Kind::Good.input(), record, &ProduceOptions::default()).await });
+        let (client, input) = (client.clone(), function.input.to_owned());
+        sending.spawn(async move { client.produce(&input, record, &ProduceOptions::default()).await });
     }
     while let Some(done) = sending.join_next().await {
         done??;
@@ -60,16 +74,16 @@ pub(crate) async fn measure(client: &Client, during: Duration) -> Result<Latency
 }
 
 /// Reads so many records from a position on, with the time at which each could be read.
-async fn read(client: Client, from: usize, count: usize) -> Result<Vec<(String, Instant)>> {
+async fn read(client: Client, output: String, from: usize, count: usize) -> Result<Vec<(String, Instant)>> {
     let mut read = Vec::with_capacity(count);
     while read.len() < count {
         let options = ConsumeOptions {
             from: Some(ReadFrom::Position((from + read.len()).to_string())),
-            timeout: Some(fnstream_tests::PATIENCE),
+            timeout: Some(crate::PATIENCE),
             ..ConsumeOptions::default()
         };
-        let came = client.consume_frame(&Kind::Good.output(), &options, 10_000).await?;
-        let (bytes, _) = came.context("the good function stands still")?;
+        let came = client.consume_frame(&output, &options, 10_000).await?;
+        let (bytes, _) = came.context("the function stands still")?;
         let now = Instant::now();
         let frame = Frame::parse(&bytes).map_err(|e| anyhow::anyhow!("{e}"))?;
         read.extend(frame.iter().map(|record| (String::from_utf8_lossy(record.bytes()).into_owned(), now)));

@@ -1,0 +1,116 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Accepting connections, and serving each.
+//!
+//! The loop never waits for a client, and it never spins: when the process has no descriptor left, which only others than
+//! connections can bring about, it gives up one that it keeps in reserve, takes the connection with it and closes it at once.
+//! If even that is gone, it waits for a connection to end.
+
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Net;
+use super::connection::Watch;
+use super::exchange::{Interface, Serving};
+use super::refuse::refuse;
+
+/// How long the loop waits when nothing helps.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a new connection waits for the place of an idle one.
+const DOOR_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Serves until `closing`, then until the requests that came before have been answered. Dropping it cuts all connections.
+pub(crate) async fn serve<I: Interface>(
+    net: Arc<Net>,
+    listener: TcpListener,
+    interface: I,
+    closing: CancellationToken,
+) {
+    let serving = Arc::new(Serving { net, interface, closing });
+    let mut connections = JoinSet::new();
+    let mut spare = File::open("/dev/null").ok();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = serving.closing.cancelled() => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, client)) => serving.admit(&mut connections, stream, client),
+            Err(error) if is_of_the_client(&error) => {}
+            Err(error) => serving.shed(&listener, &mut spare, &error).await,
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// Whether a connection went away before it was accepted.
+fn is_of_the_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+impl<I: Interface> Serving<I> {
+    fn admit(self: &Arc<Self>, connections: &mut JoinSet<()>, stream: TcpStream, client: SocketAddr) {
+        let slots = &self.net.slots;
+        let watch = Watch::new(self.net.network.clone(), self.net.budget.small.clone(), Instant::now());
+        if let Some(slot) = slots.enter(&watch) {
+            connections.spawn(self.clone().connection(stream, client, watch, slot));
+            return;
+        }
+        slots.tell_full();
+        // Dropped without a word if there are too many at the door, too.
+        let Some(door) = slots.door() else { return slots.count_refused() };
+        let serving = self.clone();
+        connections.spawn(async move {
+            let slots = serving.net.slots.clone();
+            let until = Instant::now() + DOOR_PATIENCE;
+            let mut slot = None;
+            if slots.make_room() {
+                slot = slots.enter(&watch);
+                while slot.is_none() && Instant::now() < until {
+                    slots.freed(until).await;
+                    slot = slots.enter(&watch);
+                }
+            }
+            match slot {
+                Some(slot) => {
+                    drop(door);
+                    serving.connection(stream, client, watch, slot).await;
+                }
+                None => {
+                    slots.count_refused();
+                    if !I::HTTP_2_ONLY {
+                        refuse(stream, slots.most()).await;
+                    }
+                }
+            }
+        });
+    }
+
+    /// There is no descriptor, or no memory of the system, for the next connection.
+    async fn shed(&self, listener: &TcpListener, spare: &mut Option<File>, error: &io::Error) {
+        self.net.slots.tell_short(error);
+        if spare.take().is_some() {
+            // It is there already, if its client has not gone.
+            if let Ok(Ok(_)) = tokio::time::timeout(Duration::ZERO, listener.accept()).await {
+                self.net.slots.count_refused();
+            }
+        } else {
+            self.net.slots.freed(Instant::now() + PAUSE).await;
+        }
+        *spare = File::open("/dev/null").ok();
+    }
+}

@@ -1,0 +1,211 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Serving one connection, and each request on it.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use axum::http::{HeaderValue, Request, Response, Version, header};
+use bytes::Bytes;
+use fnstream_core::Error;
+use fnstream_core::budget::Held;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::answer::{Answer, Counted, Kept};
+use super::body::Paced;
+use super::connection::{Busy, MOST_HEAD, Overdue, Watch};
+use super::io::Watched;
+use super::slots::Slot;
+use super::streams::{Sending, Streams};
+use super::{Net, SMALL};
+
+/// How often a connection of HTTP/2 is asked whether its client is still there, and how long that may take.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Requests of one connection of HTTP/2 at a time.
+const STREAMS: u32 = 128;
+
+/// What a client of HTTP/2 may send before anybody takes it: of one request, and of one connection.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 512 << 10;
+
+/// How long a connection may take to leave when its time is over.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// An interface: what answers requests.
+pub(crate) trait Interface: Send + Sync + 'static {
+    /// The body of an answer.
+    type Body: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static;
+
+    /// Whether it speaks HTTP/2 alone.
+    const HTTP_2_ONLY: bool;
+
+    /// Answers a request.
+    fn answer(
+        &self,
+        request: Request<Body>,
+        client: SocketAddr,
+    ) -> impl Future<Output = Response<Self::Body>> + Send + 'static;
+
+    /// The answer to a request that is refused before it is looked at, or whose answer there is no memory for.
+    fn refuse(error: Error) -> Response<Self::Body>;
+}
+
+/// What all connections of an interface share.
+pub(super) struct Serving<I> {
+    pub(super) net: Arc<Net>,
+    pub(super) interface: I,
+    pub(super) closing: CancellationToken,
+}
+
+impl<I: Interface> Serving<I> {
+    /// Serves a connection to its end.
+    pub(super) async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        client: SocketAddr,
+        watch: Arc<Watch>,
+        slot: Slot,
+    ) {
+        let _slot = slot;
+        if self.says_something(&stream, &watch).await {
+            self.serve(stream, client, watch).await;
+        }
+    }
+
+    /// Waits for the first byte: a connection that says nothing takes no more than this.
+    async fn says_something(&self, stream: &TcpStream, watch: &Watch) -> bool {
+        loop {
+            tokio::select! {
+                biased;
+                _ = stream.readable() => return true,
+                () = self.closing.cancelled() => return false,
+                () = watch.asked_to_leave() => {
+                    self.net.meter.idle.inc();
+                    return false;
+                }
+                () = tokio::time::sleep_until(watch.next_look()) => if watch.overdue(Instant::now()).is_some() {
+                    self.net.meter.slow_heads.inc();
+                    return false;
+                }
+            }
+        }
+    }
+
+    async fn serve(self: Arc<Self>, stream: TcpStream, client: SocketAddr, watch: Arc<Watch>) {
+        let timeout = self.net.network.answer_timeout;
+        let slow = self.net.meter.slow_readers.clone();
+        let io = TokioIo::new(Watched::new(stream, watch.clone(), timeout, slow.clone()));
+        let builder = builder(Streams { timeout, slow }, I::HTTP_2_ONLY);
+        let service = service_fn(|request| {
+            let exchange = self.clone().exchange(request, client, watch.begin());
+            async { Ok::<_, std::convert::Infallible>(exchange.await) }
+        });
+        let mut connection = pin!(builder.serve_connection(io, service));
+        // Until when it may take to leave, once it was told to.
+        let mut leaving: Option<Instant> = None;
+        let mut closing = false;
+        loop {
+            let look = leaving.unwrap_or_else(|| watch.next_look());
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%client, error, "a connection broke");
+                    }
+                    return;
+                }
+                () = self.closing.cancelled(), if !closing => {
+                    closing = true;
+                    connection.as_mut().graceful_shutdown();
+                    continue;
+                }
+                () = watch.asked_to_leave(), if leaving.is_none() => self.net.meter.idle.inc(),
+                () = tokio::time::sleep_until(look) => match watch.overdue(Instant::now()) {
+                    _ if leaving.is_some() => return,
+                    None => continue,
+                    Some(Overdue::Head) => {
+                        self.net.meter.slow_heads.inc();
+                        return;
+                    }
+                    Some(Overdue::Idle) => self.net.meter.idle.inc(),
+                },
+            };
+            leaving = Some(Instant::now() + FAREWELL);
+            connection.as_mut().graceful_shutdown();
+        }
+    }
+
+    /// One request and its answer.
+    async fn exchange(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        client: SocketAddr,
+        busy: Busy,
+    ) -> Response<Answer<I::Body>> {
+        let (sending, version) = (Sending::current(), request.version());
+        let (mut answer, memory) = match self.answered(request, client).await {
+            Ok(answered) => answered,
+            Err(error) => (I::refuse(error), None),
+        };
+        if version <= Version::HTTP_11 && answer.headers().contains_key(header::RETRY_AFTER) {
+            // Whoever was refused for want of room must not take some while it waits.
+            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer.map(|body| Answer::new(body, Kept { _busy: busy, _memory: memory, sending }))
+    }
+
+    async fn answered(
+        &self,
+        request: Request<Incoming>,
+        client: SocketAddr,
+    ) -> Result<(Response<I::Body>, Option<Arc<Held>>), Error> {
+        let net = &self.net;
+        let memory = match request.version() {
+            Version::HTTP_2 if !request.body().is_end_stream() => {
+                let bytes = request.body().size_hint().exact().unwrap_or(SMALL as u64).min(STREAM_WINDOW.into());
+                Some(net.memory(&net.budget.bodies, bytes as usize).await?)
+            }
+            // What is not taken stays with the client.
+            _ => None,
+        };
+        let slow = net.meter.slow_bodies.clone();
+        let request = request.map(|body| Body::new(Paced::new(body, net.network.body_timeout, slow, memory)));
+        let mut answer = self.interface.answer(request, client).await;
+        let memory = match answer.extensions_mut().remove::<Counted>() {
+            Some(Counted(memory)) => Some(memory),
+            None => match answer.body().size_hint().lower() {
+                0 => None,
+                bytes => Some(Arc::new(net.memory(&net.budget.answers, bytes as usize).await?)),
+            },
+        };
+        Ok((answer, memory))
+    }
+}
+
+fn builder(streams: Streams, http_2_only: bool) -> Builder<Streams> {
+    let mut builder = Builder::new(streams);
+    // Heads have a deadline of ours, which knows an idle connection from a slow one.
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(MOST_HEAD);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SMALL);
+    if http_2_only { builder.http2_only() } else { builder }
+}
