@@ -54,20 +54,23 @@ impl DeadLetters {
         let from = wanted.after.as_deref().map_or(Ok(START), place)?;
         let is_first = wanted.after.is_none();
         self.with(name, move |waiting| {
-            let (mut rows, mut bytes) = (Vec::new(), 0);
+            let (mut rows, mut bytes, mut broken) = (Vec::new(), 0, None);
             let mut budget = Budget::new();
             let next = match wanted.rows() {
                 0 => None,
                 most => waiting.visit(from, &mut budget, |found| {
                     bytes += found.bytes();
-                    rows.push(found.to_owned());
-                    if rows.len() < most && bytes < MOST_BYTES {
-                        ControlFlow::Continue(())
-                    } else {
-                        ControlFlow::Break(())
+                    match found.to_owned() {
+                        Ok(row) => rows.push(row),
+                        Err(error) => broken = Some(error),
                     }
+                    let go_on = rows.len() < most && bytes < MOST_BYTES && broken.is_none();
+                    if go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
                 })?,
             };
+            if let Some(error) = broken {
+                return Err(error);
+            }
             let next = next.map(|(partition, position)| {
                 List::DeadLetters.cursor(&[&partition.to_be_bytes()[..], &position.0.to_be_bytes()].concat())
             });

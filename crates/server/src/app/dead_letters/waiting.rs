@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use fnstream_core::batch::Batch;
+use fnstream_core::batch::{Batch, BatchPositions};
 use fnstream_core::broker::PollLimit;
 use fnstream_core::dead_letter::DeadLetter;
 use fnstream_core::record::{Position, TopicPartition};
@@ -16,6 +16,7 @@ use fnstream_core::tasks::{Standing, Tasks};
 use fnstream_core::topic::Topic;
 use fnstream_core::topics::{PartitionInfo, Topics};
 use fnstream_core::{Error, ErrorCode, Result};
+use fnstream_frame::FrameBuilder;
 
 /// How much of the dead letters is read at once.
 const READ: PollLimit = PollLimit { records: 1024, bytes: 1 << 20 };
@@ -48,8 +49,13 @@ impl Found<'_> {
         self.batch.frame().packed_len(self.index..self.index + 1)
     }
 
-    pub(super) fn to_owned(&self) -> WaitingDeadLetter {
-        WaitingDeadLetter { batch: self.batch.clone(), index: self.index, dead_letter: self.dead_letter.clone() }
+    /// The letter by itself: what it was read with is not kept for its sake.
+    pub(super) fn to_owned(&self) -> Result<WaitingDeadLetter> {
+        let mut frame = FrameBuilder::new();
+        frame.push(self.batch.frame().record(self.index));
+        let positions = BatchPositions::Each(vec![self.batch.position(self.index)]);
+        let batch = Batch::new(self.batch.from().clone(), positions, frame.to_bytes().into())?;
+        Ok(WaitingDeadLetter { batch, index: 0, dead_letter: self.dead_letter.clone() })
     }
 }
 
