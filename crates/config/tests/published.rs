@@ -138,6 +138,7 @@ fn what_a_schema_accepts_the_reader_refuses_only_for_what_a_schema_cannot_see() 
         "needs a delay",
         "'delay' is given",
         "'max-ahead' is given",
+        "'idle-advance' is given",
         "more than 366 days",
         "is not host:port",
         "not the address of a Pulsar broker",

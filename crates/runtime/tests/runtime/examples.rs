@@ -16,7 +16,10 @@ fn basic_in_go_adds_one() {
     let two = [r#"{"name":"a","money":-1,"expected":5}"#, r#"{}"#];
     let expected = [r#"{"name":"a","money":0,"expected":5}"#, r#"{"name":"","money":1,"expected":0}"#];
     assert_eq!(basic.run(&two).unwrap(), expected);
-    assert_eq!(said(&basic.fail(&["{}", "x"])), (ErrorCode::GuestExit, "exited with status 1", Some(1)));
+    let failure = basic.fail(&["{}", "x"]);
+    let (code, message, record) = said(&failure);
+    assert_eq!((code, record), (ErrorCode::GuestExit, Some(1)));
+    assert!(message.starts_with("exited with status 1; it last wrote: "), "{message}");
 }
 
 #[test]
