@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args) -> Result {
     loaded.notes.iter().for_each(|note| output::complain(note));
     match args.format {
         Format::Yaml => {
-            output::line(&format!("{}\n\n{}", loaded.effective.to_yaml().trim_end(), files(&loaded.settings)))
+            output::line(format!("{}\n\n{}", loaded.effective.to_yaml().trim_end(), files(&loaded.settings)))
         }
         Format::Json => output::json(&loaded.effective.to_json()),
     }

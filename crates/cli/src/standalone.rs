@@ -24,6 +24,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result {
     let loaded = settings::load(&args.settings)?;
     let log = logging::init(&loaded.settings.logging)?;
+    fnstream_core::panics::tell_in_log();
     if let Some(file) = &loaded.file {
         tracing::info!(file = %file.display(), "configuration read");
     }

@@ -119,6 +119,8 @@ codes! {
     OutputTooLarge = "FS-1410", User, 422, "the function emitted a record that is larger than its limit", "emit smaller records, or raise the limit 'record'";
     TooManyOutputs = "FS-1411", User, 422, "the function emitted more records than its limit", "emit fewer records for each input, or raise the limit 'records-per-input'";
     StateLimit = "FS-1412", User, 422, "the function's state would pass its limit", "delete state that is not needed, or raise the limit 'state'";
+    Interrupted = "FS-1413", External, 503, "the function's call was interrupted because the function is being ended", "nothing: what the call did was not committed, and is done again when the function runs";
+    FunctionBusy = "FS-1414", External, 503, "the function did not answer or end in time", "try again later; 'function-stream client status' shows what it is doing";
     TimersCircle = "FS-1415", User, 422, "timers of the function set timers that are due already, without end", "have the function set its timers for a time to come, or set them no more";
     // 15xx: storage and brokers.
     Storage = "FS-1501", External, 503, "the data folder could not be read or written", "look at the disk: space, rights, health";
@@ -154,6 +156,7 @@ codes! {
     BuildFailed = "FS-1803", User, 400, "the compiler refused the program", "correct the program as the compiler says";
     // 19xx: bugs.
     Internal = "FS-1901", Internal, 500, "something that cannot happen has happened", "please report it with the server's log";
+    Panicked = "FS-1902", Internal, 500, "a part of the server failed in a way that it should not", "please report it with the line of the server's log that names the place";
 }
 
 impl fmt::Display for ErrorCode {

@@ -12,8 +12,9 @@
 //! 1. [`topic`], [`record`], [`batch`]: what flows and where; [`dead_letter`]: what became of a record that no function could take. 2. [`epoch`], [`delta`], [`state_key`]: what one commit makes durable.
 //! 3. [`spec`]: what a user asks for. 4. The seams: [`broker`] (with [`broker::Source`]), [`committer`], [`state`],
 //!    [`runtime`], [`metadata`], [`function_log`]; for the server's requests [`topics`], [`groups`], [`tasks`], [`forks`],
-//!    [`artifacts`], [`peers`], [`upkeep`], [`notes`]. 5. [`error`]: what can go wrong, and whose fault it is;
-//!    [`budget`]: the memory that all of it may use together; [`dir`]: how files that belong to the server alone are opened.
+//!    [`artifacts`], [`peers`], [`upkeep`], [`notes`]. 5. [`error`]: what can go wrong, and whose fault it is; [`panics`]: what
+//!    should not have gone wrong; [`interrupt`]: ending what is under way; [`budget`]: the memory that all of it may use together;
+//!    [`dir`]: how files that belong to the server alone are opened.
 //!
 //! With the feature `test-util`, `test_util` has the conformance suite of each seam and an in-memory broker that
 //! behaves like a foreign one.
@@ -40,8 +41,10 @@ pub mod failpoint;
 pub mod forks;
 pub mod function_log;
 pub mod groups;
+pub mod interrupt;
 pub mod metadata;
 pub mod notes;
+pub mod panics;
 pub mod peers;
 pub mod record;
 pub mod runtime;

@@ -14,6 +14,7 @@ use crate::batch::Batch;
 use crate::delta::Write;
 use crate::epoch::{Epoch, FunctionId};
 use crate::error::{Error, Fault, Result, internal};
+use crate::interrupt::Interrupt;
 use crate::spec::FileGrant;
 use crate::state::Visit;
 use crate::timer::{TimeDomain, Timer};
@@ -21,7 +22,7 @@ use crate::timer::{TimeDomain, Timer};
 pub use crate::spec::Limits;
 
 /// What a program is told about itself when an instance starts.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct InstanceSpec {
     /// The function's id, for its log.
     pub id: FunctionId,
@@ -41,6 +42,8 @@ pub struct InstanceSpec {
     pub env: BTreeMap<String, String>,
     /// The folders that it may read: these and no others.
     pub files: Vec<FileGrant>,
+    /// Ends its calls when the task is to end.
+    pub interrupt: Interrupt,
 }
 
 /// What a call of user code reaches. It is the task's side of the boundary: the engine implements it, the runtime calls
@@ -141,6 +144,8 @@ pub trait Program: Send + Sync {
 /// - **Poison**: after a failure of any sort the instance is not called again except to be dropped; a call all the same
 ///   answers [`crate::ErrorCode::GuestPoisoned`]. No other instance is touched.
 /// - **Limits** hold in every method and in [`Program::instantiate`].
+/// - **Interrupt**: once [`InstanceSpec::interrupt`] is set, the call that runs ends soon, wherever it computes or waits, and one
+///   that has not begun is not made. Both fail with [`crate::ErrorCode::Interrupted`], which is nobody's record's fault.
 pub trait Instance: Send {
     /// Called once, before anything else.
     fn init(&mut self) -> CallResult;

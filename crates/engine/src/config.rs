@@ -48,6 +48,9 @@ pub struct EngineConfig {
     pub backoff_max: Duration,
     /// The time that a task runs before it lets others.
     pub slice: Duration,
+    /// The time that a task has to finish what it does when it is to end orderly: its call, its last checkpoint and `close`
+    /// together. A call that takes longer is interrupted, and what it did is done again when the function runs next.
+    pub grace: Duration,
 }
 
 impl EngineConfig {
@@ -70,6 +73,7 @@ impl Default for EngineConfig {
             backoff_min: Duration::from_millis(100),
             backoff_max: Duration::from_secs(30),
             slice: Duration::from_millis(4),
+            grace: Duration::from_secs(5),
         }
     }
 }

@@ -38,6 +38,11 @@ pub enum StopMode {
     Abort,
 }
 
+/// The rest of a function that was abandoned.
+pub struct Abandoned {
+    _function: Option<Arc<Function>>,
+}
+
 /// Runs functions. Cheap to clone; all clones are the same engine.
 #[derive(Clone)]
 pub struct Engine {
@@ -117,6 +122,13 @@ impl Engine {
         );
     }
 
+    /// Knows nothing of a function any more, whose tasks do not end: they wait for something that nobody can interrupt. Another one
+    /// may be started under its id; whoever takes its tasks over fences them. What is answered is what is left of it: letting go
+    /// of that may wait too.
+    pub fn abandon(&self, id: FunctionId) -> Abandoned {
+        Abandoned { _function: self.functions.lock().remove(&id) }
+    }
+
     /// The state of a function that runs here.
     pub fn status(&self, id: FunctionId) -> Option<FunctionStatus> {
         let function = self.functions.lock().get(&id).cloned();
@@ -144,10 +156,11 @@ impl Engine {
     }
 
     /// Asks the instance of a task something, between two batches. `done` is called when it has answered, failed, or does not
-    /// run any more; while the task waits after a failure, the request waits too.
-    pub fn request(&self, id: FunctionId, task: u32, request: Request, done: RequestDone) {
+    /// run any more; while the task waits after a failure, the request waits too. One that the task has not begun after `most` is
+    /// answered with an error when its turn comes, and not carried out.
+    pub fn request(&self, id: FunctionId, task: u32, request: Request, most: Duration, done: RequestDone) {
         // Dropping it answers.
-        let asked = Asked::new(request, done);
+        let asked = Asked::new(request, self.core.deps.clock.now().saturating_add(most), done);
         let function = self.functions.lock().get(&id).cloned();
         if let Some(function) = function {
             function.ask(task, asked);
@@ -173,14 +186,16 @@ impl Engine {
                 "functions did not finish in time, what they have not committed is done again at the next start"
             );
             if !self.stop_all(StopMode::Abort, ABORT_TIMEOUT) {
-                // They are in calls of user code that end at their own limit; nothing of theirs can be committed any more.
-                tracing::warn!("functions are still in a call, the process ends without waiting for them");
+                // Calls of user code are interrupted, so these wait for something else, such as a disk that does not answer.
+                tracing::warn!("functions have not ended, the process ends without waiting for them");
                 self.core.scheduler.close();
                 return;
             }
         }
-        if let Some(workers) = &self.workers {
-            workers.stop();
+        if let Some(workers) = &self.workers
+            && !workers.stop(timeout)
+        {
+            tracing::warn!("threads of abandoned functions have not ended, the process ends without waiting for them");
         }
     }
 

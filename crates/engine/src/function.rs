@@ -13,7 +13,7 @@ use fnstream_core::epoch::TaskId;
 use fnstream_core::record::Position;
 use fnstream_core::runtime::Program;
 use fnstream_core::spec::{FunctionEntry, FunctionSpec, InputSelector};
-use fnstream_core::{Error, ErrorCode, Result};
+use fnstream_core::{Error, ErrorCode, Result, panics};
 use parking_lot::Mutex;
 
 pub(crate) use self::permits::Permits;
@@ -171,9 +171,12 @@ impl Function {
             let stopped = Stopped { unanswered: inner.unanswered.len() as u32 };
             (inner.membership.take(), std::mem::take(&mut inner.when_stopped), stopped)
         };
-        drop(membership);
-        for done in done {
-            done(stopped);
+        // One of them that panics must not cost the others their word.
+        let told = panics::catch(|| drop(membership)).err().into_iter();
+        let told = told.chain(done.into_iter().filter_map(|done| panics::catch(|| done(stopped)).err()));
+        for panicked in told {
+            let (function, message) = (&self.env.entry.spec.name, panicked.to_error().message);
+            tracing::error!(function, code = %ErrorCode::Panicked, "telling that a function has stopped {message}");
         }
     }
 
@@ -185,7 +188,7 @@ impl Function {
                 return;
             }
             let function = Arc::downgrade(self);
-            let ended = Box::new(move |job: &Arc<Job>, last| {
+            let ended = Box::new(move |job: &Arc<Job>, last: Option<Probe>| {
                 if let Some(function) = function.upgrade() {
                     function.task_ended(job, last);
                 }

@@ -40,7 +40,7 @@ mod workers;
 
 pub use config::{EngineConfig, EpochBounds};
 pub use dead_letters::{DeadLetterAction, DeadLetterReport, DeadLettersDone, DeadLettersOrdered, TriedDeadLetter};
-pub use engine::{Engine, ManualDriver, StopMode};
+pub use engine::{Abandoned, Engine, ManualDriver, StopMode};
 pub use function::StopDone;
 pub use metrics::{FunctionMeter, Meters};
 pub use requests::{Request, RequestDone};

@@ -45,6 +45,8 @@ pub struct FunctionMeter {
     pub timers_set_due: Counter,
     /// Times that a task was opened again after a failure.
     pub restarts: Counter,
+    /// Steps of its tasks that panicked.
+    pub panics: Counter,
     /// Epochs committed.
     pub commits: Counter,
     /// From an epoch's first record until it was handed in.
@@ -66,6 +68,7 @@ impl Default for FunctionMeter {
             records_ahead: Counter::default(),
             timers_set_due: Counter::default(),
             restarts: Counter::default(),
+            panics: Counter::default(),
             commits: Counter::default(),
             epoch_seconds: Histogram::new(EPOCH_BUCKETS),
             commit_seconds: Histogram::new(EPOCH_BUCKETS),
@@ -123,6 +126,11 @@ impl FunctionMeter {
     /// A call for timers has set so many that were due already.
     pub fn timers_set_due(&self, timers: u64) {
         self.timers_set_due.inc_by(timers);
+    }
+
+    /// A step of a task panicked.
+    pub fn panicked(&self) {
+        self.panics.inc();
     }
 
     /// A task is opened again after a failure.

@@ -227,12 +227,10 @@ impl Scheduler {
         self.watch.notify_all();
     }
 
-    /// Waits until the whole crew of a closed scheduler has left.
-    pub(crate) fn wait_until_left(&self) {
+    /// Waits until the whole crew of a closed scheduler has left, so long at most; false when it has not.
+    pub(crate) fn wait_until_left(&self, most: Duration) -> bool {
         let mut inner = self.inner.lock();
-        while inner.crew.len() > 0 {
-            self.left.wait(&mut inner);
-        }
+        !self.left.wait_while_for(&mut inner, |inner| inner.crew.len() > 0, most).timed_out()
     }
 
     /// For a driver without threads: the number of jobs that are ready.

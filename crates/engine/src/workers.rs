@@ -7,14 +7,18 @@
 //! watchdog adds one for each that is, and a thread that is not needed any more ends by itself. A thread whose step
 //! computes for long gets a lower priority, so that a function in an endless loop takes little from the others; see
 //! [`crate::scheduler`] for who is judged how. While all is quiet, the watchdog sleeps too.
+//!
+//! A task that panics is caught in its step. Should a worker panic all the same, between two steps, another one takes its
+//! place; a watchdog that panics goes on.
 
 mod os;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use fnstream_core::error::{Error, ErrorCode, Result};
+use fnstream_core::panics;
 use parking_lot::Mutex;
 
 use self::os::Native;
@@ -38,19 +42,31 @@ impl Workers {
         Ok(Workers { scheduler, watchdog: Mutex::new(Some(watchdog)) })
     }
 
-    /// Ends all threads after their present step, and waits for them.
-    pub(crate) fn stop(&self) {
+    /// Ends all threads after their present step, and waits for them, so long at most; false when some are left. Those are in a
+    /// step of a task that was abandoned.
+    pub(crate) fn stop(&self, most: Duration) -> bool {
         self.scheduler.close();
         if let Some(watchdog) = self.watchdog.lock().take()
             && watchdog.join().is_err()
         {
             tracing::error!("the watchdog of the workers panicked");
         }
-        self.scheduler.wait_until_left();
+        self.scheduler.wait_until_left(most)
     }
 }
 
+/// The pause of a watchdog that panicked.
+const PAUSE: Duration = Duration::from_millis(100);
+
 fn watch(scheduler: &Arc<Scheduler>) {
+    while let Err(panicked) = panics::catch(|| look_after(scheduler)) {
+        let message = panicked.to_error().message;
+        tracing::error!(code = %ErrorCode::Panicked, "the watchdog of the workers {message}, it goes on");
+        std::thread::park_timeout(PAUSE);
+    }
+}
+
+fn look_after(scheduler: &Arc<Scheduler>) {
     while let Some(orders) = scheduler.watch(&Native) {
         if orders.full {
             tracing::warn!(
@@ -71,14 +87,17 @@ fn hire(scheduler: &Arc<Scheduler>, post: PostId, lane: Lane) {
         Lane::Slow => format!("slow-{post}"),
     };
     let spawned = spawn(name, move || {
-        let thread = os::own_id();
-        if lane == Lane::Slow {
-            Native.lower(thread);
-        }
-        let seat = worker.take_seat(post, thread, os::own_cpu_time);
-        // A bug of ours in one job must not cost the others a thread: the post is given up and filled anew.
-        if catch_unwind(AssertUnwindSafe(|| worker.work(&seat))).is_err() {
-            tracing::error!("a worker thread panicked");
+        let work = || {
+            let thread = os::own_id();
+            if lane == Lane::Slow {
+                Native.lower(thread);
+            }
+            worker.work(&worker.take_seat(post, thread, os::own_cpu_time));
+        };
+        // A bug of ours must not cost the jobs a thread: the post is given up, and filled anew.
+        if let Err(panicked) = panics::catch(work) {
+            let message = panicked.to_error().message;
+            tracing::error!(code = %ErrorCode::Panicked, "a worker {message}, another one takes its place");
         }
         worker.leave(post);
     });

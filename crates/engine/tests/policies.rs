@@ -274,7 +274,8 @@ fn a_request_is_answered_between_batches_and_one_to_nobody_at_once() {
     for task in [0, 1] {
         let answers = answers.clone();
         let done = Box::new(move |answer: Result<Vec<u8>>| answers.lock().push((task, answer.map_err(|e| e.code))));
-        world.engine.request(ID, task, Request::Custom(b"how are you".to_vec()), done);
+        let most = std::time::Duration::from_secs(30);
+        world.engine.request(ID, task, Request::Custom(b"how are you".to_vec()), most, done);
     }
     world.settle();
     // There is no task 1.

@@ -50,8 +50,8 @@ impl Component {
             stores: Stores::default(),
             progress: None,
             timestamp: 0,
-            meter: Meter::new(&spec.limits),
-            wasi: wasi::environment(&output, spec)?,
+            meter: Meter::new(spec),
+            wasi: wasi::environment(&output, machine, spec)?,
             output,
             table: wasi::table(),
         })

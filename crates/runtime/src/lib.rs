@@ -19,7 +19,7 @@
 //!
 //! [`WasmRuntime`] (`runtime`) -> `inspect`, `size`, `compile` and `cache` (from bytes to code) -> `sandbox` (the only way into a
 //! guest), with `ticker`, `timer`, `meter`, `fault`, `backtrace`, `lines` (time, memory, how and where calls end) -> `packed`, `processor`, `stdio` (the kinds), each with one file
-//! per host interface; `wasi` and `log` are what components share.
+//! per host interface; `wasi` and `log` are what components share, `granted` opens files for both kinds of WASI.
 //!
 //! ```
 //! use fnstream_core::runtime::Runtime;
@@ -38,6 +38,7 @@ mod changes;
 mod compile;
 mod component;
 mod fault;
+mod granted;
 mod inspect;
 mod lines;
 mod log;
@@ -56,6 +57,7 @@ mod timer;
 mod wasi;
 
 pub use compile::{Compiling, compile_if_asked};
+pub use granted::is_remote;
 pub use inspect::kind_of;
-pub use options::RuntimeOptions;
+pub use options::{RuntimeOptions, WallClock};
 pub use runtime::WasmRuntime;

@@ -12,7 +12,7 @@
 //!
 //! Each of the three is bounded by the limit by itself, the last by no less than [`LEAST_HANDED`].
 
-use fnstream_core::runtime::Limits;
+use fnstream_core::runtime::InstanceSpec;
 use fnstream_core::{Error, ErrorCode};
 use wasmtime::{ResourceLimiter, Result};
 
@@ -41,9 +41,9 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        let timer = Timer::call(limits);
-        Meter { limit: limits.memory, memory: 0, tables: 0, held: 0, handed: 0, denied: false, timer }
+    pub(crate) fn new(spec: &InstanceSpec) -> Self {
+        let timer = Timer::call(&spec.limits).ended_by(&spec.interrupt);
+        Meter { limit: spec.limits.memory, memory: 0, tables: 0, held: 0, handed: 0, denied: false, timer }
     }
 
     /// Bytes of linear memory.
@@ -74,7 +74,7 @@ impl Meter {
     /// Begins a call.
     pub(crate) fn begin(&mut self, timer: Timer) {
         self.denied = false;
-        self.timer = timer;
+        self.timer = timer.after(&mut self.timer);
     }
 
     /// The guest hands over bytes that the host keeps, as output or as state. Asked before they are copied.

@@ -4,7 +4,7 @@
 //! One guest's store, and the only way into it: every call is metered, timed, and spoils the guest when it fails.
 //!
 //! Making the instance and its `init` share one budget, `start_time`; every other call has `call_time` for itself. The engine
-//! interrupts a guest now and then to have its [`Timer`] looked at, first after a tick and then when a bound may be reached.
+//! interrupts a guest with each tick or two to have its [`Timer`] looked at, which costs little until a bound may be reached.
 
 use std::sync::Arc;
 
@@ -65,7 +65,8 @@ impl<T: Guest> Sandbox<T> {
         store.limiter(|data| data.meter());
         store.epoch_deadline_callback(|mut cx| {
             Ok(match cx.data_mut().meter().timer().look() {
-                Some(left) => UpdateDeadline::Continue(Ticker::ticks(left)),
+                // However far its bounds are, its task may have to end meanwhile.
+                Some(left) => UpdateDeadline::Continue(Ticker::ticks(left.min(TICK))),
                 None => UpdateDeadline::Interrupt,
             })
         });
@@ -102,6 +103,7 @@ impl<T: Guest> Sandbox<T> {
         if self.poisoned {
             return Err(poisoned());
         }
+        self.store.data_mut().meter().timer().interrupt().check()?;
         // Also should the host's own code panic in the middle.
         self.poisoned = true;
         let running = self.machine.ticker.call();

@@ -29,6 +29,7 @@ use wasmtime_wasi::random::WasiRandomCtx;
 use crate::fault::{exit_status, raise};
 use crate::log::LineLog;
 use crate::meter::Meter;
+use crate::options::WallClock;
 use crate::sandbox::{Guest, Machine, Sandbox, begin};
 use crate::signature::unsupported;
 use crate::timer::Timer;
@@ -60,6 +61,7 @@ pub(crate) struct Stdio {
     granted: Arc<Grants>,
     memory: Option<Memory>,
     born: Instant,
+    wall_clock: WallClock,
     random: Option<WasiRandomCtx>,
 }
 
@@ -150,11 +152,12 @@ impl StdioProgram {
         let (largest, stdout, stderr) = (spec.limits.record_bytes, log(Speaker::Stdout), log(Speaker::Stderr));
         let data = Stdio {
             host,
-            meter: Meter::new(&spec.limits),
+            meter: Meter::new(spec),
             files: Files::new(largest, &granted.folders, stdout, stderr),
             granted: Arc::clone(granted),
             memory: None,
             born: Instant::now(),
+            wall_clock: self.machine.options.wall_clock.clone(),
             random: None,
         };
         Sandbox::new(&self.machine, spec.limits, data)

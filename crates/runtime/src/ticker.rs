@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
+use fnstream_core::{ErrorCode, panics};
 use wasmtime::{Engine, EngineWeak};
 
 /// The time between two ticks: time limits are as exact as that.
@@ -41,7 +42,14 @@ impl Ticker {
     pub(crate) fn start(engine: &Engine) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let (engine, theirs) = (engine.weak(), Arc::clone(&shared));
-        let handle = thread::Builder::new().name("guest-clock".into()).spawn(move || tick(&engine, &theirs))?;
+        let handle = thread::Builder::new().name("guest-clock".into()).spawn(move || {
+            // Without the clock no guest would ever be ended.
+            while let Err(panicked) = panics::catch(|| tick(&engine, &theirs)) {
+                let message = panicked.to_error().message;
+                tracing::error!(code = %ErrorCode::Panicked, "the guests' clock {message}, it goes on");
+                thread::park_timeout(TICK);
+            }
+        })?;
         Ok(Ticker { shared, thread: handle.thread().clone() })
     }
 

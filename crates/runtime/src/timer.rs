@@ -10,12 +10,15 @@
 //!
 //! Reading a thread's processor time costs a system call, which short calls must not pay. So nobody looks before
 //! [`TICK`] has passed since a call began, and processor time is counted from the first look on: a call may use up to two
-//! ticks more than its limit, never less. As no thread computes faster than the clock goes, the next look comes when the
-//! rest of the limit has passed by the clock, and not before.
+//! ticks more than its limit, never less. As no thread computes faster than the clock goes, the next look at the processor's
+//! time comes when the rest of the limit has passed by the clock, and not before.
+//!
+//! A call also ends when its task is to end: that is looked at with each tick, and every wait ends with it.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use fnstream_core::interrupt::Interrupt;
 use fnstream_core::runtime::Limits;
 use fnstream_core::{Error, ErrorCode};
 use rustix::time::{ClockId, clock_gettime};
@@ -54,6 +57,7 @@ pub(crate) struct Timer {
     /// No bound can be reached before.
     next_look: Cell<Instant>,
     reached: Cell<Bound>,
+    interrupt: Interrupt,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -64,11 +68,13 @@ enum Phase {
     Call,
 }
 
-/// The two bounds that a guest can reach.
+/// The bounds that a guest can reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Bound {
     Processor,
     Wall,
+    /// Its task is to end.
+    Task,
 }
 
 impl Timer {
@@ -95,11 +101,31 @@ impl Timer {
             counted_from: Cell::new(None),
             next_look: Cell::new(begun + TICK),
             reached: Cell::new(Bound::Processor),
+            interrupt: Interrupt::default(),
         }
+    }
+
+    /// The same timer, whose call ends with the task of the one before it.
+    pub(crate) fn after(self, before: &mut Timer) -> Self {
+        Timer { interrupt: std::mem::take(&mut before.interrupt), ..self }
+    }
+
+    /// The same timer, whose call ends with that interrupt.
+    pub(crate) fn ended_by(self, interrupt: &Interrupt) -> Self {
+        Timer { interrupt: interrupt.clone(), ..self }
+    }
+
+    /// The interrupt that ends the call.
+    pub(crate) fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
     }
 
     /// The time by the clock after which it is worth looking again; `None` when a bound is reached.
     pub(crate) fn look(&self) -> Option<Duration> {
+        if self.interrupt.is_set() {
+            self.reached.set(Bound::Task);
+            return None;
+        }
         let now = Instant::now();
         if let Some(early) = self.next_look.get().checked_duration_since(now).filter(|early| !early.is_zero()) {
             return Some(early);
@@ -142,11 +168,15 @@ impl Timer {
                 self.failure(|what, limit| format!("the {what} was ended at its limit {limit} of processor time"))
             }
             Bound::Wall => self.out_of_wall_time("was ended", Limits::MOST_WALL_TIME),
+            Bound::Task => self.interrupt.error(),
         }
     }
 
-    /// The failure of a guest that waited until its time by the clock was over.
+    /// The failure of a guest that waited until its time by the clock was over, or its task was to end.
     pub(crate) fn waited(&self) -> Error {
+        if self.interrupt.is_set() {
+            return self.interrupt.error();
+        }
         self.out_of_wall_time("waited until it was ended", Limits::wall_time(self.limit))
     }
 
@@ -233,6 +263,17 @@ mod tests {
             over.over().message,
             "the call was ended 1800s after it began, the most by the clock with its limit 'call-time' of 600s"
         );
+    }
+
+    #[test]
+    fn a_call_ends_with_its_task_and_so_does_the_next_one() {
+        let interrupt = Interrupt::default();
+        let mut first = Timer::call(&limits(600_000)).ended_by(&interrupt);
+        assert!(first.look().is_some());
+        let second = Timer::call(&limits(600_000)).after(&mut first);
+        interrupt.set();
+        assert_eq!(second.look(), None);
+        assert_eq!((second.over().code, second.waited().code), (ErrorCode::Interrupted, ErrorCode::Interrupted));
     }
 
     #[test]

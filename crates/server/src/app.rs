@@ -83,7 +83,11 @@ pub(crate) struct App {
 impl App {
     /// What goes on beside requests, until the server closes.
     pub(crate) fn background(&self) -> Vec<tokio::task::JoinHandle<()>> {
-        vec![tokio::spawn(self.reconciler.clone().run()), tokio::spawn(self.maintenance.clone().run())]
+        let (reconciler, maintenance) = (self.reconciler.clone(), self.maintenance.clone());
+        vec![
+            ops::supervised("following the register", self.ops.clone(), move || reconciler.clone().run()),
+            ops::supervised("maintenance", self.ops.clone(), move || maintenance.clone().run()),
+        ]
     }
 
     /// Refuses new work and ends all waiting. Requests that wait for events are answered with an error.

@@ -39,6 +39,12 @@ impl<K: Hash + Eq + Clone> KeyLocks<K> {
         KeyLocks { locks: Arc::default() }
     }
 
+    /// Whether nobody holds the lock of a key or waits for it.
+    #[cfg(test)]
+    pub(crate) fn is_free(&self, key: &K) -> bool {
+        !self.locks.lock().contains_key(key)
+    }
+
     /// Waits for the lock of a key.
     pub(crate) async fn lock(&self, key: K) -> KeyGuard<K> {
         let lock = self.locks.lock().entry(key.clone()).or_default().clone();

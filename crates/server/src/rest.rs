@@ -29,7 +29,6 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
 use axum::response::{IntoResponse, Response};
-use fnstream_core::error::internal;
 use fnstream_core::{Error, ErrorCode};
 use tonic::codegen::Service;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -89,7 +88,7 @@ async fn method_not_allowed(request: Request) -> Failure {
 fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let what = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     tracing::error!(panic = what.unwrap_or("unknown"), "a request's handler panicked");
-    Failure(internal("the server failed while it handled the request")).into_response()
+    Failure(Error::new(ErrorCode::Panicked, "the server failed while it handled the request")).into_response()
 }
 
 #[cfg(test)]
@@ -105,7 +104,7 @@ mod tests {
         assert_eq!(response.status(), 500);
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let error: fnstream_api::ErrorBody = serde_json::from_slice(&body).unwrap();
-        assert_eq!(error.known_code(), Some(ErrorCode::Internal));
+        assert_eq!(error.known_code(), Some(ErrorCode::Panicked));
         assert!(!error.message.contains("boom"), "what a bug says may hold what is not the client's");
     }
 }

@@ -17,6 +17,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use fnstream_core::ErrorCode;
+use fnstream_core::panics::{self, Panicked};
 use parking_lot::Mutex;
 
 use super::Scheduler;
@@ -48,6 +50,9 @@ const DONE: u8 = 4;
 /// After how many quick steps in a row a hog is let into the quick lane again. More than a task needs to fail and to be
 /// opened anew: most hogs are so at each attempt.
 pub(super) const PENANCE: u8 = 16;
+
+/// How long a job waits that panicked.
+const PANIC_PAUSE: Duration = Duration::from_secs(1);
 
 /// A runnable with its place in the scheduler.
 pub(crate) struct Job {
@@ -107,12 +112,12 @@ impl Job {
     pub(super) fn run(self: Arc<Self>, seat: &Seat) {
         self.state.store(RUNNING, Ordering::Release);
         let begun = seat.begin();
-        let next = self.runnable.step();
+        let stepped = panics::catch(|| self.runnable.step());
         // Before it can be queued again.
         let owes = if seat.was_hog(begun) { PENANCE } else { self.owes.load(Ordering::Relaxed).saturating_sub(1) };
         self.owes.store(owes, Ordering::Relaxed);
         let Some(scheduler) = self.scheduler.upgrade() else { return };
-        match next {
+        match stepped.unwrap_or_else(|panicked| after_panic(&scheduler, &panicked)) {
             Next::Done => self.state.store(DONE, Ordering::Release),
             Next::Again => {
                 self.state.store(QUEUED, Ordering::Release);
@@ -130,6 +135,14 @@ impl Job {
             }
         }
     }
+}
+
+/// A step panicked where nobody who knows the job caught it. It is run once more: what it was to do may be done by then.
+fn after_panic(scheduler: &Scheduler, panicked: &Panicked) -> Next {
+    let message = panicked.to_error().message;
+    tracing::error!(code = %ErrorCode::Panicked, "a job {message}, it is run again");
+    // Even the clock may be what panics.
+    panics::catch(|| scheduler.clock.now()).map_or(Next::Again, |now| Next::Wait(Some(now + PANIC_PAUSE)))
 }
 
 /// The seat of a thread: what it needs to know of itself while it runs a job.

@@ -13,6 +13,7 @@ use super::*;
 use crate::workers::Workers;
 
 mod hogs;
+mod panics;
 
 struct Counter {
     steps: Arc<AtomicUsize>,
@@ -137,7 +138,7 @@ fn a_stuck_worker_does_not_hold_up_the_queue() {
     // Only a further thread can open it while the single worker is stuck.
     done.wait();
     stuck.open();
-    workers.stop();
+    workers.stop(Duration::from_secs(60));
 }
 
 #[test]
@@ -166,7 +167,7 @@ fn many_stuck_workers_do_not_hold_up_a_job_that_comes_again_and_again() {
     let posts = scheduler.inner.lock().crew.len();
     assert!(posts > STUCK, "{posts} threads for {STUCK} stuck ones and others");
     release.open();
-    workers.stop();
+    workers.stop(Duration::from_secs(60));
 }
 
 #[test]
@@ -194,7 +195,7 @@ fn extra_threads_end_when_nobody_is_stuck() {
         scheduler.left.wait(&mut inner);
     }
     drop(inner);
-    workers.stop();
+    workers.stop(Duration::from_secs(60));
 }
 
 #[test]
@@ -209,7 +210,7 @@ fn a_job_that_panics_costs_no_thread() {
     })
     .wake();
     done.wait();
-    workers.stop();
+    workers.stop(Duration::from_secs(60));
 }
 
 mod gate {

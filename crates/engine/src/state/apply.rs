@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use fnstream_core::delta::Delta;
-use fnstream_core::error::Result;
+use fnstream_core::error::{ErrorCode, Result};
+use fnstream_core::panics;
 use fnstream_core::state::{Marker, StateStore};
 use fnstream_core::waker::Waker;
 use parking_lot::Mutex;
@@ -26,9 +27,12 @@ impl Applying {
         Arc::new(Applying { delta, marker, outcome: Mutex::new(None) })
     }
 
-    /// Writes it.
+    /// Writes it. A store that panics may have written a part, like one that fails.
     pub(crate) fn run(&self, store: &Arc<dyn StateStore>) {
-        let outcome = store.apply(&self.delta, &self.marker);
+        let outcome = panics::catch(|| store.apply(&self.delta, &self.marker)).unwrap_or_else(|panicked| {
+            tracing::error!(code = %ErrorCode::Panicked, "applying state {}", panicked.to_error().message);
+            Err(panicked.to_error())
+        });
         *self.outcome.lock() = Some(outcome);
     }
 

@@ -55,6 +55,11 @@ impl TaskBase {
         granted
     }
 
+    /// Ends the apply that was begun when the answer is dropped, whatever happens until then.
+    pub(crate) fn ends_apply(self: &Arc<Self>) -> Apply {
+        Apply(self.clone())
+    }
+
     /// Ends an apply and wakes who waited for it.
     pub(crate) fn end_apply(&self) {
         let waiters = {
@@ -65,6 +70,15 @@ impl TaskBase {
         for waiter in waiters {
             waiter.wake();
         }
+    }
+}
+
+/// An apply that runs.
+pub(crate) struct Apply(Arc<TaskBase>);
+
+impl Drop for Apply {
+    fn drop(&mut self) {
+        self.0.end_apply();
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fnstream_core::delta::{Delta, Write};
 use fnstream_core::error::{Error, ErrorCode, Result};
+use fnstream_core::interrupt::Interrupt;
 use fnstream_core::runtime::{Host, Limits};
 use fnstream_core::state::Visit;
 use fnstream_core::timer::{TimeDomain, Timer, check_timer_key, decode_place, encode_place, key_in_state};
@@ -29,6 +30,7 @@ pub(crate) struct TaskHost {
     timers: Timers,
     /// Timers that the call at hand has set for a time that had come already.
     set_due: u64,
+    interrupt: Interrupt,
 }
 
 /// The writes of the open epoch at some moment.
@@ -50,12 +52,13 @@ pub(crate) type SharedTaskHost = Arc<Mutex<TaskHost>>;
 
 impl TaskHost {
     /// A host; counts the state that is there when it is limited.
-    pub(crate) fn new(layers: Layers, outbox: Outbox, limits: Limits) -> Result<Self> {
+    pub(crate) fn new(layers: Layers, outbox: Outbox, limits: Limits, interrupt: &Interrupt) -> Result<Self> {
         let state = match limits.state_bytes {
-            Some(limit) => Some(StateAccount::new(limit, size_of(&layers, &[], None)?)),
+            Some(limit) => Some(StateAccount::new(limit, size_of(&layers, &[], None, interrupt)?)),
             None => None,
         };
-        Ok(TaskHost { layers, outbox, quota: Quota::new(limits), state, timers: Timers::default(), set_due: 0 })
+        let (quota, timers, interrupt) = (Quota::new(limits), Timers::default(), interrupt.clone());
+        Ok(TaskHost { layers, outbox, quota, state, timers, set_due: 0, interrupt })
     }
 
     /// Ends the open epoch: its state writes. The caller takes the outbox.
@@ -176,13 +179,14 @@ impl TaskHost {
     }
 }
 
-/// The bytes of the keys and values of a range.
-fn size_of(layers: &Layers, start: &[u8], end: Option<&[u8]>) -> Result<u64> {
+/// The bytes of the keys and values of a range, which may be all of a large state.
+fn size_of(layers: &Layers, start: &[u8], end: Option<&[u8]>, interrupt: &Interrupt) -> Result<u64> {
     let mut sum = 0;
     layers.scan(start, end, &mut |key, value| {
         sum += (key.len() + value.len()) as u64;
-        ControlFlow::Continue(())
+        if interrupt.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
+    interrupt.check()?;
     Ok(sum)
 }
 
@@ -261,7 +265,7 @@ impl Host for TaskHost {
 
     fn delete_range(&mut self, start: &[u8], end: Option<&[u8]>) -> Result<()> {
         if let Some(state) = &mut self.state {
-            state.replace(size_of(&self.layers, start, end)?, 0)?;
+            state.replace(size_of(&self.layers, start, end, &self.interrupt)?, 0)?;
         }
         self.layers.delete_range(start, end);
         Ok(())

@@ -6,9 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fnstream_core::committer::CommitResult;
+use fnstream_core::committer::{CommitFailure, CommitResult};
 use fnstream_core::epoch::FrozenEpoch;
 use fnstream_core::waker::Waker;
+use fnstream_core::{Error, ErrorCode};
 use parking_lot::Mutex;
 
 use super::decide::backoff;
@@ -23,6 +24,8 @@ pub(super) struct InFlight {
     pub(super) ended: OpenEpoch,
     handed_in: Duration,
     answer: Arc<Mutex<Option<CommitResult>>>,
+    /// The answer was read: none is to come.
+    answered: bool,
     refusals: u32,
     /// Set while a refused epoch waits before it is handed in again.
     pub(super) retry_at: Option<Duration>,
@@ -41,6 +44,33 @@ impl Probe {
     }
 }
 
+/// An answer that somebody waits for. One that is dropped without having been given, because the committer panicked, says that
+/// it will not come.
+struct Due {
+    /// Taken when it is given.
+    answer: Option<Arc<Mutex<Option<CommitResult>>>>,
+    waker: Waker,
+}
+
+impl Due {
+    fn give(mut self, result: CommitResult) {
+        if let Some(answer) = self.answer.take() {
+            *answer.lock() = Some(result);
+        }
+        // Dropping it wakes.
+    }
+}
+
+impl Drop for Due {
+    fn drop(&mut self) {
+        if let Some(answer) = self.answer.take() {
+            let lost = Error::new(ErrorCode::CommitFatal, "the committer gave no answer");
+            *answer.lock() = Some(Err(CommitFailure::Fatal(lost)));
+        }
+        self.waker.wake();
+    }
+}
+
 impl Unanswered {
     pub(super) fn probe(&self) -> Probe {
         Probe(self.0.answer.clone())
@@ -48,6 +78,9 @@ impl Unanswered {
 
     /// Reports whether the answer has come; counts what was committed.
     pub(super) fn settle(&mut self, env: &TaskEnv, order: Option<&DeadLetterOrder>, now: Duration) -> bool {
+        if self.0.answered {
+            return true;
+        }
         let Some(result) = self.0.take_answer() else { return false };
         if result.is_ok() {
             self.0.count(env, order, now);
@@ -57,18 +90,10 @@ impl Unanswered {
 }
 
 impl InFlight {
-    /// Hands an epoch in.
-    pub(super) fn begin(
-        env: &TaskEnv,
-        waker: &Waker,
-        frozen: Arc<FrozenEpoch>,
-        ended: OpenEpoch,
-        now: Duration,
-    ) -> Self {
-        let mut in_flight =
-            InFlight { frozen, ended, handed_in: now, answer: Arc::default(), refusals: 0, retry_at: None };
-        in_flight.submit(env, waker);
-        in_flight
+    /// An epoch that is handed in next, see [`Self::submit`].
+    pub(super) fn new(frozen: Arc<FrozenEpoch>, ended: OpenEpoch, now: Duration) -> Self {
+        let answer = Arc::default();
+        InFlight { frozen, ended, handed_in: now, answer, answered: false, refusals: 0, retry_at: None }
     }
 
     /// Hands it in again, when it was refused and has waited.
@@ -80,7 +105,9 @@ impl InFlight {
 
     /// The answer, once.
     pub(super) fn take_answer(&mut self) -> Option<CommitResult> {
-        self.answer.lock().take()
+        let answer = self.answer.lock().take();
+        self.answered |= answer.is_some();
+        answer
     }
 
     /// It was refused, and will be handed in again after a wait.
@@ -92,12 +119,16 @@ impl InFlight {
 
     /// Tells when the answer has come, unless none is to come: a refused epoch is with nobody.
     pub(super) fn probe(&self) -> Option<Probe> {
-        self.retry_at.is_none().then(|| Probe(self.answer.clone()))
+        self.is_awaited().then(|| Probe(self.answer.clone()))
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.retry_at.is_none() && !self.answered
     }
 
     /// Itself, when an answer is still to come.
     pub(super) fn unanswered(self) -> Option<Unanswered> {
-        self.retry_at.is_none().then_some(Unanswered(self))
+        self.is_awaited().then_some(Unanswered(self))
     }
 
     /// Adds the epoch's numbers to those who keep them, now that it is committed.
@@ -117,15 +148,10 @@ impl InFlight {
         env.meter.ahead(counts.ahead);
     }
 
-    fn submit(&mut self, env: &TaskEnv, waker: &Waker) {
-        self.retry_at = None;
-        let (answer, waker) = (self.answer.clone(), waker.clone());
-        env.backend.committer.commit(
-            self.frozen.clone(),
-            Box::new(move |result| {
-                *answer.lock() = Some(result);
-                waker.wake();
-            }),
-        );
+    /// Hands it in. From here on the answer is waited for, also when this does not return: it comes in any case.
+    pub(super) fn submit(&mut self, env: &TaskEnv, waker: &Waker) {
+        (self.retry_at, self.answered) = (None, false);
+        let due = Due { answer: Some(self.answer.clone()), waker: waker.clone() };
+        env.backend.committer.commit(self.frozen.clone(), Box::new(move |result| due.give(result)));
     }
 }

@@ -8,7 +8,7 @@
 //!  Opening ────────────► Starting ──────────────────────► Running ─┬───────────────────────────► Starting, or BackingOff
 //!     ▲                  (owned)                          (owned)  │                              (owned: nothing is taken
 //!     │                                                            │                               over or read again)
-//!     └───────────────── BackingOff ◄──────────────────────────────┴─ a fault outside user code
+//!     └───────────────── BackingOff ◄──────────────────────────────┴─ a fault outside user code, a panic
 //! ```
 
 use std::collections::VecDeque;
@@ -17,6 +17,9 @@ use std::time::Duration;
 
 use fnstream_core::broker::Assignment;
 use fnstream_core::error::ErrorCode;
+use fnstream_core::interrupt::Interrupt;
+use fnstream_core::panics::{self, Panicked};
+use fnstream_core::runtime::CallFailure;
 use fnstream_core::waker::Waker;
 use parking_lot::Mutex;
 
@@ -56,6 +59,8 @@ pub(super) struct Machine {
     assignment: Assignment,
     waker: Waker,
     view: Arc<Mutex<View>>,
+    /// Set when the task has to end, in the middle of a call too.
+    interrupt: Interrupt,
     phase: Phase,
     /// Failures since the last commit.
     failures: u32,
@@ -78,11 +83,12 @@ enum Answered {
 }
 
 impl Machine {
-    pub(super) fn new(assignment: Assignment, waker: Waker, view: Arc<Mutex<View>>) -> Self {
+    pub(super) fn new(assignment: Assignment, waker: Waker, view: Arc<Mutex<View>>, interrupt: Interrupt) -> Self {
         Machine {
             assignment,
             waker,
             view,
+            interrupt,
             phase: Phase::Opening,
             failures: 0,
             hunt: Hunt::default(),
@@ -198,7 +204,7 @@ impl Machine {
 
     fn take_over(&mut self, env: &Arc<TaskEnv>, is_cancelled: &dyn Fn() -> bool) -> Next {
         self.enter(Phase::Opening);
-        match open::take_over(env, &self.assignment, &self.waker, &self.view, is_cancelled) {
+        match open::take_over(env, &self.assignment, &self.waker, &self.view, &self.interrupt, is_cancelled) {
             Ok(Opened::Owned(own)) => {
                 self.enter(Phase::Starting(own));
                 Next::Again
@@ -238,9 +244,37 @@ impl Machine {
         }
     }
 
+    /// A step panicked. Whatever it left is dropped as a whole, since nobody knows what of it is half done, and the task is taken
+    /// over anew after a wait, as after any fault of the host. What it has handed in counts or not, as the committer says.
+    pub(super) fn panicked(&mut self, env: &TaskEnv, panicked: &Panicked) -> Next {
+        let (task, error) = (self.assignment.task.index, panicked.to_error());
+        let message = &error.message;
+        tracing::error!(function = env.spec().name, task, code = %error.code, "a step of a task {message}");
+        env.meter.panicked();
+        env.meter.restarted();
+        self.failures = self.failures.saturating_add(1);
+        let config = &env.core.config;
+        let wait = backoff(self.failures, config.backoff_min, config.backoff_max);
+        // What is dropped or told here may be what panics.
+        let unanswered = panics::catch(|| self.take_owned().and_then(|mut given_up| given_up.unanswered()));
+        self.unanswered = unanswered.unwrap_or_default().or_else(|| self.unanswered.take());
+        let text = format_args!("failed, it goes on from its last commit after a wait: {error}");
+        let _ = panics::catch(|| env.say(task, text));
+        let at_ms = panics::catch(|| env.core.deps.clock.unix_ms()).unwrap_or_default();
+        let now = panics::catch(|| env.now()).unwrap_or_default();
+        self.view.lock().failed(&CallFailure::from(error.clone()), false, at_ms);
+        self.enter(Phase::BackingOff { until: now + wait, owned: None });
+        Next::Again
+    }
+
     /// Something failed, in a task that was owned or not.
     fn failed(&mut self, env: &TaskEnv, failure: &Failure, mut owned: Option<Box<Ownership>>) -> Next {
         let Failure { recovery, cause } = failure;
+        if cause.error.code == ErrorCode::Interrupted && self.interrupt.is_set() {
+            // It is to end, and does so in the next step. What was handed in before may still be waited for.
+            self.enter(owned.map_or(Phase::Opening, Phase::Starting));
+            return Next::Again;
+        }
         if *recovery == Recovery::GiveUp {
             // The broker has given it to another, and tells us so; or it was to end anyway.
             tracing::info!(task = %self.assignment.task, error = %cause.error, "task was taken over");

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use fnstream_core::broker::Assignment;
 use fnstream_core::error::{Error, ErrorCode, Result};
 use fnstream_core::failpoint;
+use fnstream_core::interrupt::Interrupt;
 use fnstream_core::record::Positions;
 use fnstream_core::runtime::InstanceSpec;
 use fnstream_core::state::Marker;
@@ -37,6 +38,7 @@ pub(super) fn take_over(
     assignment: &Assignment,
     waker: &Waker,
     view: &Mutex<View>,
+    interrupt: &Interrupt,
     is_cancelled: &dyn Fn() -> bool,
 ) -> Result<Opened> {
     let core = &env.core;
@@ -67,12 +69,12 @@ pub(super) fn take_over(
     from.extend(unplaced.clone());
     let source = backend.broker.open_source(assignment, &from, waker.clone())?;
     let spec = env.spec();
-    let host = Arc::new(Mutex::new(TaskHost::new(layers, outbox(env, assignment)?, spec.limits)?));
+    let host = Arc::new(Mutex::new(TaskHost::new(layers, outbox(env, assignment)?, spec.limits, interrupt)?));
     let mut own = Ownership {
         assignment: assignment.clone(),
         generation: acquired.generation,
         host,
-        spec: instance_spec(env, assignment),
+        spec: instance_spec(env, assignment, interrupt),
         source,
         polled: false,
         base,
@@ -100,7 +102,7 @@ fn outbox(env: &TaskEnv, assignment: &Assignment) -> Result<Outbox> {
     Ok(Outbox::new(outputs, dead_letters, assignment.task.index))
 }
 
-fn instance_spec(env: &TaskEnv, assignment: &Assignment) -> InstanceSpec {
+fn instance_spec(env: &TaskEnv, assignment: &Assignment, interrupt: &Interrupt) -> InstanceSpec {
     let spec = env.spec();
     InstanceSpec {
         id: env.entry.id,
@@ -112,6 +114,7 @@ fn instance_spec(env: &TaskEnv, assignment: &Assignment) -> InstanceSpec {
         limits: spec.limits,
         env: spec.env.clone(),
         files: spec.files.clone(),
+        interrupt: interrupt.clone(),
     }
 }
 

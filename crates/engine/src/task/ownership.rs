@@ -111,7 +111,8 @@ impl Ownership {
         host.layers.set_frozen(frozen.clone());
         drop(host);
         failpoint!("engine.after-freeze");
-        self.in_flight = Some(InFlight::begin(env, waker, frozen, ended, now));
+        // Known before it is handed in, so that it is waited for whatever happens then.
+        self.in_flight.insert(InFlight::new(frozen, ended, now)).submit(env, waker);
         Ok(())
     }
 

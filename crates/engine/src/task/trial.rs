@@ -11,12 +11,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use fnstream_core::Result;
 use fnstream_core::batch::{Batch, BatchPositions};
 use fnstream_core::broker::PollLimit;
 use fnstream_core::dead_letter::DeadLetter;
 use fnstream_core::record::Position;
 use fnstream_core::runtime::{CallFailure, CallResult, Instance, InstanceSpec, Program};
+use fnstream_core::{ErrorCode, Result};
 use fnstream_frame::FrameBuilder;
 
 use super::dead_letters::{DeadLetterReader, DeadLetters, Read};
@@ -123,6 +123,12 @@ impl Trial {
         let positions = BatchPositions::Each(vec![position]);
         let alone = Batch::new(dead_letters.records.from().clone(), positions, frame.to_bytes().into())?;
         let outcome = Run { program, spec, host, instance: &mut self.instance }.one(&alone);
+        // Nothing is known of those that are left.
+        if let Err(failure) = &outcome
+            && failure.error.code == ErrorCode::Interrupted
+        {
+            return Err(failure.error.clone());
+        }
         self.tried.push(TriedDeadLetter {
             at: (alone.from().clone(), position),
             source: (info.source, info.position),

@@ -7,8 +7,12 @@
 
 mod backends;
 mod dead_letters;
+mod ends;
 mod fake;
+mod panics;
 mod permits;
+#[path = "../sim/planted.rs"]
+mod planted;
 mod refusals;
 mod restarts;
 mod restores;

@@ -101,7 +101,12 @@ impl World {
         let Some((_, driver)) = self.processes.get(&process).and_then(|p| p.running.as_ref()) else { return };
         let ready = driver.ready();
         if ready > 0 {
-            driver.run(choice % ready);
+            let run = || driver.run(choice % ready);
+            if self.faults.panics {
+                self.bomb.armed(run)
+            } else {
+                run()
+            };
         }
     }
 
@@ -205,7 +210,7 @@ impl World {
             let waiting = waiting.clone();
             waiting.fetch_add(1, Relaxed);
             let done = Box::new(move |_| _ = waiting.fetch_sub(1, Relaxed));
-            engine.request(function, task, Request::Custom(b"well?".to_vec()), done);
+            engine.request(function, task, Request::Custom(b"well?".to_vec()), Duration::from_secs(3600), done);
         }
     }
 }

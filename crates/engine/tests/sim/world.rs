@@ -22,6 +22,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::functions::{ALL, Chain, RELAY};
+use crate::planted::{self, Bomb, Planted};
 use crate::restless::Restless;
 
 pub(crate) const PROCESSES: u32 = 3;
@@ -52,6 +53,8 @@ pub(crate) struct Faults {
     pub retention: bool,
     /// The relay has two input groups with tasks of their own.
     pub parallel: bool,
+    /// Whatever a step of a task calls panics now and then.
+    pub panics: bool,
 }
 
 impl Faults {
@@ -67,6 +70,7 @@ impl Faults {
         away: false,
         retention: false,
         parallel: false,
+        panics: false,
     };
     pub(crate) const ALL: Faults = Faults { commits: true, moves: true, crashes: true, pauses: true, ..Faults::NONE };
 }
@@ -103,6 +107,8 @@ pub(crate) struct World {
     epoch: EpochBounds,
     /// Takes tasks away in the middle of restores.
     pub restless: Arc<Restless>,
+    /// Has seams panic.
+    pub bomb: Arc<Bomb>,
     partitions: BTreeMap<&'static str, u32>,
 }
 
@@ -187,6 +193,7 @@ impl World {
             config,
             epoch,
             restless,
+            bomb: Bomb::by_chance(seed, 150),
             partitions: partitions.into_iter().collect(),
         };
         world.restless.set(faults.slow_restores);
@@ -222,16 +229,22 @@ impl World {
             running: None,
             waiting: Arc::default(),
         });
-        let deps = EngineDeps { clock: self.clock.clone(), log: Arc::new(ProcessLog) };
+        let bomb = &self.bomb;
+        let deps = EngineDeps {
+            clock: Arc::new(Planted(self.clock.clone(), bomb.clone())),
+            log: Arc::new(Planted(ProcessLog, bomb.clone())),
+        };
         let backend = Backend {
             broker: client.clone(),
             committer: client.clone(),
             state_stores: client.state_stores(process.stores.clone()),
             epoch: self.epoch,
         };
+        let backend = planted::backend(bomb, backend);
         let (engine, driver) = Engine::manual(self.config.clone(), deps);
         for function in ALL {
-            let (entry, program) = (self.chain.entry(function), self.chain.program(function));
+            let program = Arc::new(Planted(self.chain.program(function), bomb.clone()));
+            let entry = self.chain.entry(function);
             engine.start_function(&entry, program, backend.clone()).unwrap();
         }
         process.running = Some((engine, driver));

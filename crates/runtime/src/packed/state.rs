@@ -181,8 +181,14 @@ fn scan(data: &Component, store: u32, start: &[u8], end: Option<&[u8]>, most: us
     let most = most.min(data.meter.limit());
     let mut pairs = PairList::new();
     let mut next = None;
+    let (timer, mut item, mut in_time) = (data.meter.timer(), 0, Ok(()));
     if start < end {
         data.host.lock().scan(&start, Some(&end), &mut |key, value| {
+            item += 1;
+            in_time = timer.check(item);
+            if in_time.is_err() {
+                return ControlFlow::Break(());
+            }
             let key = &key[prefix.len()..];
             if !pairs.is_empty() && pairs.as_bytes().len() + key.len() + value.len() + 8 > most {
                 next = Some(key.to_vec());
@@ -192,6 +198,7 @@ fn scan(data: &Component, store: u32, start: &[u8], end: Option<&[u8]>, most: us
             ControlFlow::Continue(())
         })?;
     }
+    in_time?;
     Ok(Page { pairs: pairs.into_bytes(), next })
 }
 

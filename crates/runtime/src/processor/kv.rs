@@ -167,7 +167,12 @@ fn list(cx: &mut Cx<'_>, prefix: Vec<u8>, start: &List, end: &List) -> wasmtime:
     // A key costs the guest its bytes and a pointer pair, but the host some more.
     let mut room = cx.data().meter.limit();
     let mut fits = true;
+    let (timer, mut in_time) = (cx.data().meter.timer(), Ok(()));
     let done = cx.data().host.lock().scan(&start, Some(&end), &mut |key, _| {
+        in_time = timer.check(keys.len());
+        if in_time.is_err() {
+            return ControlFlow::Break(());
+        }
         let key = &key[prefix.len()..];
         match room.checked_sub(key.len() + size_of::<Vec<u8>>() + 16) {
             Some(left) => room = left,
@@ -179,6 +184,7 @@ fn list(cx: &mut Cx<'_>, prefix: Vec<u8>, start: &List, end: &List) -> wasmtime:
         keys.push(key.to_vec());
         ControlFlow::Continue(())
     });
+    in_time.map_err(raise)?;
     if !fits {
         return Err(cx.data_mut().too_large());
     }

@@ -4,7 +4,7 @@
 //! Folders of the server that a module was granted: to be read, and only what lies in them.
 //!
 //! Paths are resolved beneath the folder, by the operating system where it can: neither `..` nor an absolute path nor a
-//! symbolic link leads out. Only regular files and folders are opened, so that no read waits for another process.
+//! symbolic link leads out. Only what can be read without waiting is opened, see [`crate::granted`].
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -14,15 +14,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use cap_primitives::ambient_authority;
-use cap_primitives::fs::{FollowSymlinks, Metadata, MetadataExt, OpenOptions, open, open_ambient_dir, open_dir, stat};
+use cap_primitives::fs::{FollowSymlinks, Metadata, MetadataExt, stat};
 use fnstream_core::Result as CoreResult;
 use fnstream_core::runtime::InstanceSpec;
 use fnstream_core::spec::FileGrant;
 
 use super::errno::{self, Errno};
 use super::files::{FileType, Stat, Wanted};
-use crate::wasi::unreadable;
+use crate::granted;
 
 /// The longest path that is looked at.
 const LONGEST_PATH: usize = 4 << 10;
@@ -50,8 +49,7 @@ pub(super) enum Opened {
 /// Opens all folders that an instance was granted.
 pub(super) fn open_all(spec: &InstanceSpec) -> CoreResult<Vec<Granted>> {
     let granted = |grant: &FileGrant| {
-        let dir = open_ambient_dir(Path::new(&grant.host), ambient_authority()).map_err(|e| unreadable(grant, &e))?;
-        Ok(Granted { name: grant.guest.as_str().into(), folder: Folder(Arc::new(dir)) })
+        Ok(Granted { name: grant.guest.as_str().into(), folder: Folder(Arc::new(granted::folder(grant)?)) })
     };
     spec.files.iter().map(granted).collect()
 }
@@ -66,25 +64,17 @@ impl Folder {
         if wanted.create && wanted.exclusive {
             return Err(errno::EXIST);
         }
-        if found.is_dir() {
-            return Ok(Opened::Folder(Folder(Arc::new(open_dir(&self.0, Path::new(path))?))));
-        }
-        if wanted.directory {
+        if wanted.directory && !found.is_dir() {
             return Err(errno::NOTDIR);
         }
-        if found.is_symlink() {
-            return Err(errno::LOOP);
-        }
-        if wanted.truncate || wanted.write {
+        if found.is_file() && (wanted.truncate || wanted.write) {
             return Err(errno::ROFS);
         }
-        if !found.is_file() {
-            return Err(errno::NOTCAPABLE);
+        match granted::open(&self.0, Path::new(path), wanted.follow)? {
+            granted::Opened::Folder(folder) => Ok(Opened::Folder(Folder(Arc::new(folder)))),
+            granted::Opened::File(file) => Ok(Opened::File(file)),
+            granted::Opened::Link => Err(errno::LOOP),
         }
-        // Should it have become a pipe just now, opening it must not wait for a writer.
-        let mut options = OpenOptions::new();
-        let file = open(&self.0, Path::new(path), options.read(true)._cap_fs_ext_nonblock(true))?;
-        if file.metadata()?.is_file() { Ok(Opened::File(file)) } else { Err(errno::NOTCAPABLE) }
     }
 
     /// Looks up a path below the folder.

@@ -9,7 +9,7 @@ use super::Stdio;
 use super::errno::Errno;
 use super::files::Wanted;
 use super::memory::split;
-use super::wasi::{Cx, MODULE, code, put_stat};
+use super::wasi::{Cx, MODULE, code, in_time, put_stat};
 
 /// The right to write to a file.
 const RIGHT_WRITE: u64 = 1 << 6;
@@ -29,7 +29,8 @@ pub(super) fn add_to_linker(linker: &mut Linker<Stdio>) -> wasmtime::Result<()> 
         MODULE,
         "fd_readdir",
         |mut cx: Cx<'_>, fd: u32, buffer: u32, len: u32, cookie: u64, used: u32| {
-            code(readdir(&mut cx, fd, buffer, len, cookie, used))
+            let done = readdir(&mut cx, fd, buffer, len, cookie, used);
+            in_time(&cx, done)
         },
     )?;
     Ok(())
@@ -63,12 +64,17 @@ fn path_open(
 }
 
 /// Fills a buffer with entries from the `cookie`th on. The last one may be there in part: that there is more is told by a
-/// buffer that is full.
-fn readdir(cx: &mut Cx<'_>, fd: u32, buffer: u32, len: u32, cookie: u64, used: u32) -> Result<(), Errno> {
+/// buffer that is full. `false` when the call has no time left.
+fn readdir(cx: &mut Cx<'_>, fd: u32, buffer: u32, len: u32, cookie: u64, used: u32) -> Result<bool, Errno> {
     let (mut memory, data) = split(cx)?;
     let out = memory.slice_mut(buffer, len)?;
-    let (mut filled, mut index) = (0, 0u64);
+    let (mut filled, mut index, mut late) = (0, 0u64, false);
     data.files.list(fd, &mut |name, stat| {
+        // A folder may have millions of entries, and each call begins with the first.
+        late = late || data.meter.timer().check(index as usize).is_err();
+        if late {
+            return false;
+        }
         index += 1;
         if index <= cookie {
             return true;
@@ -85,5 +91,6 @@ fn readdir(cx: &mut Cx<'_>, fd: u32, buffer: u32, len: u32, cookie: u64, used: u
         }
         filled < out.len()
     })?;
-    memory.put_u32(used, filled as u32)
+    memory.put_u32(used, filled as u32)?;
+    Ok(!late)
 }

@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! `poll_oneoff` of WASI preview 1: waiting, but never past the call's own time.
+//! `poll_oneoff` of WASI preview 1: waiting, but never past the call's own time or the task's end.
 
 use std::time::Duration;
 
@@ -39,10 +39,9 @@ pub(super) fn poll_oneoff(
         Err(errno) => return Ok(errno.0.into()),
     };
     let shortest = wanted.iter().map(|wanted| wanted.left).min().unwrap_or_default();
-    let until_end = cx.data().meter.timer().wall_left();
-    #[expect(clippy::disallowed_methods, reason = "the guest asked for this wait, and nothing else could end it")]
-    std::thread::sleep(shortest.min(until_end));
-    if shortest > until_end {
+    let timer = cx.data().meter.timer();
+    let until_end = timer.wall_left();
+    if timer.interrupt().wait(shortest.min(until_end)) || shortest > until_end {
         return Err(raise(cx.data().meter.timer().waited()));
     }
     let ready = wanted.iter().filter(|wanted| wanted.left <= shortest);

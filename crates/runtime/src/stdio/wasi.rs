@@ -6,8 +6,6 @@
 //! No arguments and no sockets; of variables and folders what was granted; real clocks and random numbers. What is not here
 //! answers `ENOSYS` and what would change a file `EROFS`, so a program that merely links it still runs.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use fnstream_core::{Error, ErrorCode};
 use wasmtime::{Caller, Linker, Store, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
@@ -16,7 +14,7 @@ use wasmtime_wasi::random::WasiRandomCtx;
 
 use super::Stdio;
 use super::errno::{self, Errno};
-use super::files::{FileType, Stat, WriteError};
+use super::files::{FileType, Files, Stat, WriteError};
 use super::memory::split;
 use super::poll::poll_oneoff;
 use super::{environ, paths};
@@ -118,6 +116,14 @@ pub(super) fn code(result: Result<(), Errno>) -> u32 {
     result.err().map_or(0, |errno| errno.0.into())
 }
 
+/// The same of a function that may take long; `Ok(false)` when the call had no time left for it.
+pub(super) fn in_time(cx: &Cx<'_>, result: Result<bool, Errno>) -> wasmtime::Result<u32> {
+    match result {
+        Ok(false) => Err(raise(cx.data().meter.timer().over())),
+        done => Ok(code(done.map(drop))),
+    }
+}
+
 /// Defines the functions that do what they should.
 pub(super) fn add_to_linker(linker: &mut Linker<Stdio>) -> wasmtime::Result<()> {
     environ::add_to_linker(linker)?;
@@ -145,10 +151,12 @@ pub(super) fn add_to_linker(linker: &mut Linker<Stdio>) -> wasmtime::Result<()> 
         }))
     })?;
     linker.func_wrap(MODULE, "fd_read", |mut cx: Cx<'_>, fd: u32, list: u32, count: u32, read: u32| {
-        code(fd_read(&mut cx, fd, list, count, read))
+        let done = fd_read(&mut cx, fd, list, count, read);
+        in_time(&cx, done)
     })?;
     linker.func_wrap(MODULE, "fd_pread", |mut cx: Cx<'_>, fd: u32, list: u32, count: u32, from: u64, read: u32| {
-        code(fd_pread(&mut cx, fd, list, count, from, read))
+        let done = fd_pread(&mut cx, fd, list, count, from, read);
+        in_time(&cx, done)
     })?;
     linker.func_wrap(
         MODULE,
@@ -186,13 +194,14 @@ fn clock_time(cx: &mut Cx<'_>, clock: u32, at: u32) -> Result<(), Errno> {
 }
 
 /// Nanoseconds on that clock: real time, time since the module began, or (for the clocks of the processor) the latter too.
-#[expect(clippy::disallowed_methods, reason = "the guest asks for the real time")]
 pub(super) fn now(data: &Stdio, clock: u32) -> Result<u64, Errno> {
-    match clock {
-        0 => Ok(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)),
-        1..=3 => Ok(data.born.elapsed().as_nanos() as u64),
-        _ => Err(errno::INVAL),
-    }
+    let time = match clock {
+        0 => data.wall_clock.since_epoch(),
+        1..=3 => data.born.elapsed(),
+        _ => return Err(errno::INVAL),
+    };
+    // After the year 2554 the number is too small for it.
+    Ok(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }
 
 fn fdstat(cx: &mut Cx<'_>, fd: u32, at: u32) -> Result<(), Errno> {
@@ -228,32 +237,41 @@ fn prestat(cx: &mut Cx<'_>, fd: u32, at: u32) -> Result<(), Errno> {
     memory.put_u32(at.saturating_add(4), name.len() as u32)
 }
 
-fn fd_read(cx: &mut Cx<'_>, fd: u32, list: u32, count: u32, read: u32) -> Result<(), Errno> {
-    let (mut memory, data) = split(cx)?;
-    let mut total = 0;
-    for index in 0..count {
-        let (at, len) = memory.iovec(list, index)?;
-        let n = data.files.read(fd, memory.slice_mut(at, len)?)?;
-        total += n as u32;
-        if n < len as usize {
-            break;
-        }
-    }
-    memory.put_u32(read, total)
+fn fd_read(cx: &mut Cx<'_>, fd: u32, list: u32, count: u32, read: u32) -> Result<bool, Errno> {
+    scatter(cx, list, count, read, |files, _, into| files.read(fd, into))
 }
 
-fn fd_pread(cx: &mut Cx<'_>, fd: u32, list: u32, count: u32, from: u64, read: u32) -> Result<(), Errno> {
+fn fd_pread(cx: &mut Cx<'_>, fd: u32, list: u32, count: u32, from: u64, read: u32) -> Result<bool, Errno> {
+    scatter(cx, list, count, read, |files, before, into| files.read_at(fd, into, from.saturating_add(before)))
+}
+
+/// Fills buffers one after the other by what reads, given the bytes before them. They may all be the same one, so the clock is
+/// looked at meanwhile.
+fn scatter(
+    cx: &mut Cx<'_>,
+    list: u32,
+    count: u32,
+    read: u32,
+    mut fill: impl FnMut(&mut Files, u64, &mut [u8]) -> Result<usize, Errno>,
+) -> Result<bool, Errno> {
     let (mut memory, data) = split(cx)?;
-    let mut total = 0;
+    let mut total = 0u32;
     for index in 0..count {
+        if data.meter.timer().check(index as usize).is_err() {
+            return Ok(false);
+        }
         let (at, len) = memory.iovec(list, index)?;
-        let n = data.files.read_at(fd, memory.slice_mut(at, len)?, from.saturating_add(u64::from(total)))?;
+        // More than the answer can tell is read the next time.
+        if total.checked_add(len).is_none() {
+            break;
+        }
+        let n = fill(&mut data.files, total.into(), memory.slice_mut(at, len)?)?;
         total += n as u32;
         if n < len as usize {
             break;
         }
     }
-    memory.put_u32(read, total)
+    memory.put_u32(read, total).map(|()| true)
 }
 
 /// Why nothing was written.

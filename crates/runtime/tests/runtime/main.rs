@@ -9,6 +9,7 @@ mod backtraces;
 mod cache;
 mod components;
 mod conformance;
+mod ends;
 mod examples;
 mod grants;
 mod limits;

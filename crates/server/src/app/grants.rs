@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use fnstream_core::spec::{FileGrant, FunctionEntry, FunctionSpec};
 use fnstream_core::{Error, ErrorCode, Result};
+use fnstream_runtime::is_remote;
 
 /// Whether all grants of a description are allowed; all that are not are named.
 pub(super) fn check(dirs: &[PathBuf], spec: &FunctionSpec) -> Result<()> {
@@ -43,10 +44,11 @@ fn resolved(dirs: &[PathBuf], grants: &[FileGrant]) -> Result<Vec<FileGrant>> {
 }
 
 /// The real path of a folder that is one of those or lies in one, links followed, and that holds nothing at which reading
-/// could wait: who opens a pipe that nobody writes to waits for ever, and no limit of a function ends that.
+/// could wait for another process or machine. What comes into it later is refused when it is opened.
 fn folder(dirs: &[PathBuf], path: &Path) -> Option<String> {
     let real = path.canonicalize().ok()?;
-    let allowed = real.is_dir() && dirs.iter().any(|dir| real.starts_with(dir)) && holds_files_only(&real, &mut 0);
+    let allowed = real.is_dir() && dirs.iter().any(|dir| real.starts_with(dir)) && !is_remote(&real);
+    let allowed = allowed && holds_files_only(&real, &mut 0);
     allowed.then(|| real.to_str().map(str::to_owned)).flatten()
 }
 

@@ -109,9 +109,10 @@ impl Reconciler {
         })
     }
 
-    /// Follows the register until the server closes.
+    /// Follows the register until the server closes. May be begun again after it was cut off: all is looked at then.
     pub(super) async fn run(self: Arc<Self>) {
         self.watch();
+        self.look_again(*self.booted.borrow(), BTreeSet::new());
         let first = loop {
             match self.list().await {
                 Ok(entries) => break entries,

@@ -4,8 +4,10 @@
 //! Several servers in one process, over one register, broker, committer and artifacts.
 
 mod cluster;
+mod ends;
 mod guarded;
 mod pages;
 mod reconciling;
 mod stalled;
+mod stuck;
 mod two_servers;

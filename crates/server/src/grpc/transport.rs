@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, Request, Response};
 use fnstream_api::grpc::{MAX_MESSAGE_BYTES, error_message};
-use fnstream_core::error::internal;
 use fnstream_core::{Error, ErrorCode};
 use tokio::time::Instant;
 use tonic::body::Body;
@@ -94,7 +93,8 @@ pub(super) fn guarded<S>(services: S) -> Guarded<S> {
 fn panicked(panic: Box<dyn Any + Send>) -> Response<Body> {
     let what = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     tracing::error!(panic = what.unwrap_or("unknown"), "a call's handler panicked");
-    Status::internal(error_message(&internal("the server failed while it handled the call"))).into_http()
+    let error = Error::new(ErrorCode::Panicked, "the server failed while it handled the call");
+    Status::internal(error_message(&error)).into_http()
 }
 
 /// What the decoder says of a message, with our codes. No handler of ours answers these two statuses.
@@ -221,6 +221,6 @@ mod tests {
     fn a_panic_is_an_answer_like_any_other() {
         let status = Status::from_header_map(panicked(Box::new("boom")).headers()).unwrap();
         assert_eq!(status.code(), Code::Internal);
-        assert!(status.message().contains("FS-1901") && !status.message().contains("boom"), "{}", status.message());
+        assert!(status.message().contains("FS-1902") && !status.message().contains("boom"), "{}", status.message());
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use fnstream_core::dir::Dir;
+use fnstream_core::{ErrorCode, panics};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
@@ -102,7 +103,17 @@ struct Pending {
 }
 
 impl Writer {
+    /// Until the queue is closed. Work at which it panics is lost, and it goes on with what comes after it.
     pub(super) fn run(mut self, queue: &Queue) {
+        while let Err(panicked) = panics::catch(|| self.work(queue)) {
+            let message = panicked.to_error().message;
+            tracing::error!(code = %ErrorCode::Panicked, "writing the logs of functions {message}, it goes on");
+            // What is known of the files may not be true any more.
+            self.segments.clear();
+        }
+    }
+
+    fn work(&mut self, queue: &Queue) {
         while let Some(work) = queue.take() {
             let mut pending: HashMap<String, Pending> = HashMap::new();
             for work in work {

@@ -29,6 +29,8 @@ pub(crate) struct Scrape {
     pub uptime: Duration,
     pub unapplied_bytes: u64,
     pub log_lines_dropped: u64,
+    /// Panics that were caught in this process.
+    pub panics: u64,
     /// What was counted of functions, by name.
     pub meters: Vec<(Arc<str>, Arc<FunctionMeter>)>,
     /// How functions fare.
@@ -68,7 +70,7 @@ const TASK_STATES: [TaskStatus; 6] = [
 
 type Family<M> = (&'static str, &'static str, fn(&FunctionMeter) -> &M);
 
-const COUNTERS: [Family<Counter>; 9] = [
+const COUNTERS: [Family<Counter>; 10] = [
     ("fnstream_function_records_in", "Records consumed and committed.", |meter| &meter.records_in),
     ("fnstream_function_records_out", "Records emitted and committed.", |meter| &meter.records_out),
     (
@@ -89,6 +91,7 @@ const COUNTERS: [Family<Counter>; 9] = [
         &meter.timers_set_due
     }),
     ("fnstream_function_restarts", "Times that a task was opened again after a failure.", |meter| &meter.restarts),
+    ("fnstream_function_panics", "Steps of its tasks that panicked.", |meter| &meter.panics),
     ("fnstream_function_commits", "Epochs committed.", |meter| &meter.commits),
 ];
 
@@ -130,7 +133,9 @@ impl Scrape {
         let help = "Committed state that is in memory and in the delta log, and not in the state store yet.";
         single(to, "fnstream_state_unapplied", help, Some(Unit::Bytes), &unapplied)?;
         let dropped = ConstCounter::new(self.log_lines_dropped);
-        single(to, "fnstream_log_lines_dropped", "Lines that functions' logs could not keep.", None, &dropped)
+        single(to, "fnstream_log_lines_dropped", "Lines that functions' logs could not keep.", None, &dropped)?;
+        let panics = ConstCounter::new(self.panics);
+        single(to, "fnstream_panics", "Panics in any part of the server, all of them caught.", None, &panics)
     }
 
     fn states(&self, to: &mut DescriptorEncoder) -> Result<(), Error> {

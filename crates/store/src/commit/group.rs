@@ -11,7 +11,7 @@ use fnstream_core::committer::{CommitDone, CommitFailure, CommitResult};
 use fnstream_core::epoch::{Epoch, Generation, OutboxWatermark, TaskId};
 use fnstream_core::record::Position;
 use fnstream_core::topics::{AppendDone, Appended};
-use fnstream_core::{Error, Result, failpoint};
+use fnstream_core::{Error, ErrorCode, Result, failpoint, panics};
 use rocksdb::WriteBatch;
 
 use super::ledger::{Ledger, Verdict};
@@ -128,7 +128,11 @@ impl<'a> Group<'a> {
         }
         drop(ledger);
         for answer in self.answers {
-            answer.give(&written);
+            // All is done by then: one who panics at an answer must not cost the others theirs.
+            if let Err(panicked) = panics::catch(|| answer.give(&written)) {
+                let message = panicked.to_error().message;
+                tracing::error!(code = %ErrorCode::Panicked, "taking the answer of a commit {message}");
+            }
         }
         if written.is_ok() {
             for ((_, partition), (topic, _)) in &self.ends {

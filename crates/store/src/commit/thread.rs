@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use fnstream_core::Result;
+use fnstream_core::{ErrorCode, Result, panics};
 use parking_lot::{Mutex, RwLock};
 
 use super::group::{Group, Job};
@@ -94,7 +94,18 @@ impl Drop for Committing {
     }
 }
 
+/// A panic of this thread ends the process. It may have come between a write and what is known of it in memory, so what this
+/// process would write next cannot be trusted, while what is on the disk can: the next start goes on from there. Without the
+/// thread, every producer and every function would wait for ever.
 fn run(store: &Inner, jobs: &Receiver<Job>) {
+    if let Err(panicked) = panics::catch(|| commit(store, jobs)) {
+        let message = panicked.to_error().message;
+        tracing::error!(code = %ErrorCode::Panicked, "the thread that commits {message}, the process ends");
+        std::process::abort();
+    }
+}
+
+fn commit(store: &Inner, jobs: &Receiver<Job>) {
     while let Ok(first) = jobs.recv() {
         let mut group = vec![first];
         if store.options.durability != Durability::Sync {

@@ -93,16 +93,21 @@ fn child() {
 
 /// Runs the child until it aborts at the `nth` time that it comes to `step`.
 fn crash(dir: &Path, step: &str, nth: usize, wrong: bool) {
+    end(dir, &format!("{step}={nth}*off->return"), wrong);
+}
+
+/// Runs the child until it aborts by what is planted.
+fn end(dir: &Path, planted: &str, wrong: bool) {
     fs::create_dir_all(dir).unwrap();
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args(["--exact", "crash::child", "--ignored", "--nocapture"])
         .env(FOLDER, dir)
-        .env("FAILPOINTS", format!("{step}={nth}*off->return"))
+        .env("FAILPOINTS", planted)
         .env(WRONG_COMMITTER, if wrong { "1" } else { "0" });
     let output = command.output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.signal(), Some(SIGABRT), "{step}: {told}");
+    assert_eq!(output.status.signal(), Some(SIGABRT), "{planted}: {told}");
 }
 
 /// What is wrong with a folder that a crash left, if anything.
@@ -193,6 +198,17 @@ fn a_crash_at_any_step_loses_nothing_and_halves_nothing() {
             assert_eq!(problem(dir.path()), None, "{step}, round {round}");
         }
         assert_eq!(fs::read_dir(dir.path().join("data/artifacts")).unwrap().filter(is_tmp).count(), 0, "{step}");
+    }
+}
+
+#[test]
+fn a_panic_of_the_thread_that_commits_ends_the_process_and_loses_nothing() {
+    for step in ["commit.before-write", "commit.after-write"] {
+        let dir = tempfile::tempdir().unwrap();
+        for round in 0..3 {
+            end(dir.path(), &format!("{step}={round}*off->panic(planted)"), false);
+            assert_eq!(problem(dir.path()), None, "{step}, round {round}");
+        }
     }
 }
 

@@ -46,7 +46,7 @@ fn a_hog_is_lowered_and_does_not_come_back_to_the_others_threads() {
     })
     .wake();
     done.wait();
-    workers.stop();
+    workers.stop(Duration::from_secs(60));
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn a_busy_job_gets_more_of_the_processor_than_hogs() {
     done.wait();
     let of_each_hog = work.load(Ordering::Relaxed) / hogs;
     release.store(true, Ordering::Release);
-    workers.stop();
+    workers.stop(Duration::from_secs(60));
     assert!(ROUNDS > 2 * of_each_hog, "{ROUNDS} rounds of the good job, {of_each_hog} of each hog");
 }
 

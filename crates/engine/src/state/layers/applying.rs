@@ -22,9 +22,8 @@ impl Layers {
         }
         let mut rest = std::mem::take(&mut self.dirty);
         rest.drop_through(&begun.through);
-        let applied = self.base.store.apply(&rest, &begun.marker);
-        self.base.end_apply();
-        applied
+        let _applying = self.base.ends_apply();
+        self.base.store.apply(&rest, &begun.marker)
     }
 
     /// Starts to apply the dirty map, or what failed before; `None` when there is nothing to apply or an apply runs already.

@@ -22,7 +22,7 @@ impl Running {
         }
         while let Some(asked) = cx.requests.pop_front() {
             self.own.host.lock().begin_call(1);
-            asked.ask(&mut *self.guest.instance)?;
+            asked.ask(&mut *self.guest.instance, cx.env.now())?;
         }
         self.try_dead_letters(cx)
     }

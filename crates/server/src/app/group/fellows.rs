@@ -20,12 +20,15 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::ask::{Action, Ask, Payload, Report, decode, encode, known};
-use super::local::Local;
+use super::local::{Local, REQUEST_WAIT};
 use super::part::Part;
 use crate::app::caller;
 
 /// How long a process has to say how its functions fare; one that takes longer is left out.
 const STATUS_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a process has to pass a request of a user on to one of its tasks and to tell the answer.
+const PEER_WAIT: Duration = REQUEST_WAIT.saturating_add(STATUS_WAIT);
 
 /// See the module.
 pub(in crate::app) struct Fellows {
@@ -165,7 +168,8 @@ impl Fellows {
             Owner::Here => self.local.custom(entry.id, task, payload).await?,
             Owner::There(peer) => {
                 let ask = Ask::Custom { function: entry.id, task, payload: Payload(payload) };
-                self.ask::<Option<Payload>>(&peer, &ask).await?.map(|payload| payload.0)
+                let answer = tokio::time::timeout(PEER_WAIT, self.ask::<Option<Payload>>(&peer, &ask)).await;
+                answer.unwrap_or_else(|_| Err(slow(&peer)))?.map(|payload| payload.0)
             }
         };
         answer.ok_or_else(moves)
@@ -193,7 +197,7 @@ impl Fellows {
     ) -> Result<u32> {
         let mut tasks = self.local.exec(function, &class_name, &modules).await?;
         let modules = modules.into_iter().map(|(name, bytes)| (name, Payload(bytes))).collect();
-        for (_, count) in self.ask_others::<u32>(Ask::Exec { function, class_name, modules }, None).await? {
+        for (_, count) in self.ask_others::<u32>(Ask::Exec { function, class_name, modules }, Some(PEER_WAIT)).await? {
             tasks += count?;
         }
         Ok(tasks)

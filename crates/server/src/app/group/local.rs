@@ -5,17 +5,23 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fnstream_core::epoch::FunctionId;
 use fnstream_core::error::internal;
 use fnstream_core::record::Position;
 use fnstream_core::topics::Topics;
-use fnstream_core::{ErrorCode, Result};
+use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_engine::{DeadLetterAction, DeadLetterReport, DeadLettersOrdered, Engine, Request};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::ask::Action;
 use super::part::{Counters, Part};
 use crate::app::programs::Programs;
+
+/// How long a task has to answer a request of a user. One that it has not begun by then it does not begin any more.
+pub(in crate::app) const REQUEST_WAIT: Duration = Duration::from_secs(30);
 
 /// The engine of this process, and what its answers need.
 pub(in crate::app) struct Local {
@@ -25,7 +31,7 @@ pub(in crate::app) struct Local {
 }
 
 /// What a process says of an order about dead letters: nothing when none of its tasks has any, or what came of it, later.
-pub(in crate::app) type Ordered = Option<(DeadLettersOrdered, tokio::sync::oneshot::Receiver<DeadLetterReport>)>;
+pub(in crate::app) type Ordered = Option<(DeadLettersOrdered, oneshot::Receiver<DeadLetterReport>)>;
 
 impl Local {
     /// How a function fares here. Blocks.
@@ -40,7 +46,8 @@ impl Local {
         if !self.engine.tasks(function).contains(&task) {
             return Ok(None);
         }
-        self.request(function, task, Request::Custom(payload)).await.map(Some)
+        let answer = self.ask(function, task, Request::Custom(payload));
+        answered(task, answer, Instant::now() + REQUEST_WAIT).await.map(Some)
     }
 
     /// Hands modules to the instances of all tasks that run here; answers how many.
@@ -52,17 +59,20 @@ impl Local {
     ) -> Result<u32> {
         let tasks = self.engine.tasks(function);
         let request = Request::Exec { class_name: class_name.to_owned(), modules: modules.to_vec() };
-        for task in &tasks {
-            self.request(function, *task, request.clone()).await?;
+        // All at once: they are waited for together.
+        let asked: Vec<_> = tasks.iter().map(|task| (*task, self.ask(function, *task, request.clone()))).collect();
+        let until = Instant::now() + REQUEST_WAIT;
+        for (task, answer) in asked {
+            answered(task, answer, until).await?;
         }
         Ok(tasks.len() as u32)
     }
 
-    async fn request(&self, function: FunctionId, task: u32, request: Request) -> Result<Vec<u8>> {
-        let (send, receive) = tokio::sync::oneshot::channel();
+    fn ask(&self, function: FunctionId, task: u32, request: Request) -> oneshot::Receiver<Result<Vec<u8>>> {
+        let (send, receive) = oneshot::channel();
         // A caller that went away is told nothing.
-        self.engine.request(function, task, request, Box::new(move |answer| drop(send.send(answer))));
-        receive.await.map_err(|_| internal("the engine forgot a request"))?
+        self.engine.request(function, task, request, REQUEST_WAIT, Box::new(move |answer| drop(send.send(answer))));
+        receive
     }
 
     /// Has the tasks that run here do something with dead letters.
@@ -80,7 +90,7 @@ impl Local {
             Action::Drop => DeadLetterAction::Drop,
             Action::Try(digest) => DeadLetterAction::Try(self.programs.load(digest).await?),
         };
-        let (send, receive) = tokio::sync::oneshot::channel();
+        let (send, receive) = oneshot::channel();
         let (engine, until) = (self.engine.clone(), until.clone());
         let ordered = crate::app::ops::blocking(move || {
             // A caller that went away is told nothing.
@@ -91,6 +101,17 @@ impl Local {
             // Its tasks have none of them: others may.
             Err(error) if error.code == ErrorCode::FunctionStopped => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+}
+
+/// The answer of a task, if it comes until then.
+async fn answered(task: u32, answer: oneshot::Receiver<Result<Vec<u8>>>, until: Instant) -> Result<Vec<u8>> {
+    match tokio::time::timeout_at(until, answer).await {
+        Ok(answer) => answer.map_err(|_| internal("the engine forgot a request"))?,
+        Err(_) => {
+            let message = format!("task {task} of the function did not answer within {REQUEST_WAIT:?}");
+            Err(Error::new(ErrorCode::FunctionBusy, message))
         }
     }
 }

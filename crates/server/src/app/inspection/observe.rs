@@ -29,6 +29,7 @@ impl Inspection {
                 uptime: inspection.clock.now().saturating_sub(inspection.began),
                 unapplied_bytes: engine.unapplied_bytes() as u64,
                 log_lines_dropped: inspection.logs.logs.lost(),
+                panics: fnstream_core::panics::count(),
                 meters: engine.meters().all(),
                 functions,
             })

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fnstream_core::ErrorCode;
 use fnstream_core::epoch::FunctionId;
 use fnstream_core::error::Fault;
 use fnstream_core::spec::FunctionEntry;
+use fnstream_core::{Error, ErrorCode};
 
 use super::plan::{End, Life};
 use super::slots::{Act, Slot};
@@ -67,10 +67,23 @@ impl Reconciler {
         }
     }
 
+    /// A function could not be started; it is tried again after a while, if that may help.
+    fn not_started(self: &Arc<Self>, entry: &FunctionEntry, error: Error) {
+        // Whoever made the function can do nothing about what is away for a while.
+        let passes = error.code.fault() != Fault::User;
+        let failures = self.slots.lock().failed(entry, error.clone());
+        let wait = passes.then(|| wait(failures));
+        self.runner.note_failure(entry, &error, wait);
+        if let Some(wait) = wait {
+            tokio::spawn(self.clone().retry(entry.clone(), wait));
+        }
+        self.say_so();
+    }
+
     /// Loads a function's program and starts it.
     async fn bring_up(self: Arc<Self>, entry: FunctionEntry, ticket: u64, quiet: bool) {
         let program = self.runner.load(&entry).await;
-        let reconciler = self.clone();
+        let (reconciler, started) = (self.clone(), entry.clone());
         // As an operation, so that nothing is closed below it.
         let done = self.ops.detached(move || async move {
             if !reconciler.slots.lock().loaded(&entry.spec.name, ticket) {
@@ -88,16 +101,7 @@ impl Reconciler {
             match started.await {
                 Ok(true) => reconciler.slots.lock().started(&entry),
                 Ok(false) => reconciler.slots.lock().outdated(&entry.spec.name),
-                Err(error) => {
-                    // Whoever made the function can do nothing about what is away for a while.
-                    let passes = error.code.fault() != Fault::User;
-                    let failures = reconciler.slots.lock().failed(&entry, error.clone());
-                    let wait = passes.then(|| wait(failures));
-                    reconciler.runner.note_failure(&entry, &error, wait);
-                    if let Some(wait) = wait {
-                        tokio::spawn(reconciler.clone().retry(entry.clone(), wait));
-                    }
-                }
+                Err(error) => reconciler.not_started(&entry, error),
             }
             // It may have changed meanwhile.
             reconciler.look(&entry.spec.name);
@@ -107,7 +111,7 @@ impl Reconciler {
         if let Err(error) = done.await
             && error.code != ErrorCode::ShuttingDown
         {
-            tracing::error!(code = %error.code, error = error.message, "a function could not be started");
+            self.not_started(&started, error);
         }
     }
 }

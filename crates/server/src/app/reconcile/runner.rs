@@ -55,6 +55,14 @@ impl Runner {
         self.engine.stop_function(id, mode, Box::new(|_| done()));
     }
 
+    /// Has the engine know nothing of a function any more that does not end. What its tasks do from now on is fenced by whoever
+    /// takes them over.
+    pub(super) fn abandon(&self, id: FunctionId) {
+        let abandoned = self.engine.abandon(id);
+        // Letting go of it may wait for what it waits for.
+        tokio::task::spawn_blocking(move || drop(abandoned));
+    }
+
     /// Removes what this process kept of a function that was deleted.
     pub(super) fn forget(&self, id: FunctionId, name: &str) {
         self.engine.meters().remove(name);

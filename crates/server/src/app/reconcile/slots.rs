@@ -177,6 +177,14 @@ impl Slots {
         }
     }
 
+    /// Whether a function is still being ended; if so, nobody waits for that any more.
+    pub(super) fn abandon(&mut self, name: &str) -> Option<FunctionId> {
+        let slot = self.all.get_mut(name)?;
+        let Life::Ending { id, .. } = slot.life else { return None };
+        slot.life = Life::Resting;
+        Some(id)
+    }
+
     /// Its user wants a function started anew.
     pub(super) fn again(&mut self, name: &str) {
         if let Some(slot) = self.all.get_mut(name) {

@@ -2,6 +2,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! Waiting until the register was followed, and keeping a function from running while it is changed.
+//!
+//! Every wait has an end, so that whoever stops, changes or deletes a function gets an answer whatever the function does:
+//!
+//! | waits for | most | then |
+//! |---|---|---|
+//! | a stopped function to rest | the stop timeout | answers how it fares: it is still stopping |
+//! | a removed function to be forgotten | the stop timeout | answers: it is removed, and nothing of it can be committed |
+//! | a held function to rest | the stop timeout, then [`LAST`] | its tasks are left to themselves, fenced |
+//! | a function to be started | the stop timeout and [`LAST`] | an error that says so; it goes on |
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,12 +18,19 @@ use std::time::Duration;
 
 use fnstream_core::peers::PeerId;
 use fnstream_core::spec::{DesiredState, FunctionEntry};
-use fnstream_core::{Error, Result};
+use fnstream_core::{Error, ErrorCode, Result};
 use tokio::sync::watch;
 
 use super::plan::At;
 use super::slots::Slots;
 use super::{Hold, Reconciler};
+
+/// How long a function has that was told to end at once: its calls are interrupted, so it is done in a moment.
+const LAST: Duration = Duration::from_secs(5);
+
+fn starting(name: &str) -> Error {
+    Error::new(ErrorCode::FunctionBusy, format!("function '{name}' is still being started"))
+}
 
 impl Reconciler {
     /// Waits until an entry of the register was acted upon here; the error is why the function does not run.
@@ -42,11 +58,11 @@ impl Reconciler {
             DesiredState::Running => {
                 let (name, at) = (&entry.spec.name, At::of(entry));
                 let look = self.look(name);
-                self.wait(|| {
+                let tried = self.wait(|| {
                     let slots = self.slots.lock();
                     slots.get(name).is_some_and(|slot| slot.has_been_tried(at)) || self.is_past(&slots, name, at, look)
-                })
-                .await?;
+                });
+                tokio::time::timeout(self.most(), tried).await.unwrap_or_else(|_| Err(starting(name)))?;
                 self.failure(entry).map_or(Ok(()), Err)
             }
         }
@@ -68,7 +84,8 @@ impl Reconciler {
     pub(in crate::app) async fn removed(&self, entry: &FunctionEntry) -> Result<()> {
         let name = &entry.spec.name;
         self.look(name);
-        self.wait(|| self.slots.lock().get(name).is_none_or(|slot| !slot.is_of(entry.id))).await
+        let removed = self.wait(|| self.slots.lock().get(name).is_none_or(|slot| !slot.is_of(entry.id)));
+        tokio::time::timeout(self.patience, removed).await.unwrap_or(Ok(()))
     }
 
     /// Keeps a function from running here until the hold is dropped; answers when none of its tasks runs. They finish what they
@@ -97,7 +114,29 @@ impl Reconciler {
 
     async fn rested(&self, name: &str) -> Result<()> {
         self.look(name);
-        self.wait(|| self.slots.lock().get(name).is_none_or(|slot| slot.rests())).await
+        let rested = self.wait(|| self.slots.lock().get(name).is_none_or(|slot| slot.rests()));
+        match tokio::time::timeout(self.most(), rested).await {
+            Ok(rested) => rested,
+            Err(_) => self.abandon(name),
+        }
+    }
+
+    /// A function was told to end at once and has not: it waits for something that nobody can interrupt, such as a disk. It is
+    /// left to itself; whoever goes on fences its tasks or takes them over.
+    fn abandon(&self, name: &str) -> Result<()> {
+        let abandoned = self.slots.lock().abandon(name);
+        if let Some(id) = abandoned {
+            tracing::warn!(function = name, "a function does not end, its tasks are left to themselves");
+            self.runner.abandon(id);
+            self.say_so();
+            return Ok(());
+        }
+        if self.slots.lock().get(name).is_none_or(|slot| slot.rests()) { Ok(()) } else { Err(starting(name)) }
+    }
+
+    /// The longest wait for a function that is told to end at once after its time.
+    fn most(&self) -> Duration {
+        self.patience.saturating_add(LAST)
     }
 
     /// How long functions have that are to be replaced.

@@ -39,6 +39,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::guarded::{Away, Guarded};
+use super::stuck::Stuck;
 use crate::ServerConfig;
 use crate::app::pages::Wanted;
 use crate::app::{App, Parts, StateEntry};
@@ -91,6 +92,8 @@ impl Runtime for ByName {
                     host.emit(record)
                 })
             })),
+            b"stuck" => Ok(Arc::new(Stuck { deaf: false })),
+            b"stuck for good" => Ok(Arc::new(Stuck { deaf: true })),
             _ => Err(Error::new(ErrorCode::ArtifactInvalid, "not an artifact of this test")),
         }
     }

@@ -16,6 +16,15 @@ fn answer(verb: &str, path: &str) -> io::Result<String> {
     let (from, to) = path.split_once(' ').unwrap_or((path, ""));
     match verb {
         "trap" => panic!("as told"),
+        "spin" => loop {
+            std::hint::black_box(());
+        },
+        "sleep" => std::thread::sleep(std::time::Duration::from_millis(path.parse().unwrap_or(0))),
+        // Before the Unix epoch Rust has no number for it.
+        "clock" => {
+            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            return Ok(since.map_or("before".to_owned(), |since| since.as_secs().to_string()));
+        }
         "env" => {
             let variables: Vec<_> = std::env::vars().map(|(name, value)| format!("{name}={value}")).collect();
             return Ok(variables.join(" "));
