@@ -95,6 +95,7 @@ impl World {
             epoch: EpochBounds::default(),
         };
         let watermark = Watermark {
+            idle_advance: None,
             strategy: WatermarkStrategy::Monotonic,
             idle_timeout: Some(Duration::from_secs(1)),
             max_ahead: None,
