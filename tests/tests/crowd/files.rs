@@ -80,7 +80,10 @@ async fn a_process_without_a_free_file_closes_new_connections_and_does_not_spin(
     let client = node.start().await?;
     client.produce("t", "x", &ProduceOptions::default()).await?;
     let pid = node.server()?.pid();
-    let files = || anyhow::Ok(std::fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64);
+    let files = || -> Result<Vec<u64>> {
+        let names = std::fs::read_dir(format!("/proc/{pid}/fd"))?;
+        names.map(|name| Ok(name?.file_name().to_string_lossy().parse()?)).collect()
+    };
     let limit = |most| {
         let pid = Pid::from_raw(pid as i32);
         let limits = Rlimit { current: Some(most), maximum: None };
@@ -90,7 +93,21 @@ async fn a_process_without_a_free_file_closes_new_connections_and_does_not_spin(
             Rlimit { maximum: rustix::process::getrlimit(Resource::Nofile).maximum, ..limits },
         )
     };
-    let before = limit(files()?)?;
+    let most = files()?.into_iter().max().context("it has no file open")? + 1;
+    let before = limit(most)?;
+    // What it has closed since its start leaves numbers free.
+    let mut kept = Vec::new();
+    for _ in files()?.len()..most as usize {
+        kept.push(connect(&client, "").await?);
+    }
+    let taken = async {
+        let mut looks = tokio::time::interval(Duration::from_millis(5));
+        while files()?.len() < most as usize {
+            looks.tick().await;
+        }
+        anyhow::Ok(())
+    };
+    within("all numbers to be taken", taken).await??;
     for _ in 0..20 {
         let mut stream = connect(&client, "").await?;
         // Closed, or cut off.

@@ -26,7 +26,7 @@ use super::refuse::refuse;
 /// How long the loop waits when nothing helps.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How long a new connection waits for the place of an idle one.
+/// How long a new connection waits for a place.
 const DOOR_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Serves until `closing`, then until the requests that came before have been answered. Dropping it cuts all connections.
@@ -77,13 +77,11 @@ impl<I: Interface> Serving<I> {
         connections.spawn(async move {
             let slots = serving.net.slots.clone();
             let until = Instant::now() + DOOR_PATIENCE;
-            let mut slot = None;
-            if slots.make_room() {
+            slots.make_room();
+            let mut slot = slots.enter(&watch);
+            while slot.is_none() && Instant::now() < until {
+                slots.freed(until).await;
                 slot = slots.enter(&watch);
-                while slot.is_none() && Instant::now() < until {
-                    slots.freed(until).await;
-                    slot = slots.enter(&watch);
-                }
             }
             match slot {
                 Some(slot) => {

@@ -87,10 +87,11 @@ impl<I: Interface> Serving<I> {
 
     /// Waits for the first byte: a connection that says nothing takes no more than this.
     async fn says_something(&self, stream: &TcpStream, watch: &Watch) -> bool {
+        let mut first = [0];
         loop {
             tokio::select! {
                 biased;
-                _ = stream.readable() => return true,
+                _ = stream.peek(&mut first) => return true,
                 () = self.closing.cancelled() => return false,
                 () = watch.asked_to_leave() => {
                     self.net.meter.idle.inc();

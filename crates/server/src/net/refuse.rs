@@ -25,7 +25,7 @@ pub(super) async fn refuse(mut stream: TcpStream, most: usize) {
     );
     let told = async {
         // Clients don't understand an answer to what they have not asked yet.
-        stream.readable().await?;
+        stream.peek(&mut [0]).await?;
         stream.write_all(answer.as_bytes()).await?;
         stream.shutdown().await?;
         tokio::io::copy(&mut (&mut stream).take(HEARD), &mut tokio::io::sink()).await

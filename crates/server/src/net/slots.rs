@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
@@ -13,6 +14,9 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use super::connection::Watch;
+
+/// How long a client counts as being at work after each answer.
+const AT_WORK: Duration = Duration::from_secs(10);
 
 /// Places for connections, and who has them.
 pub(crate) struct Slots {
@@ -66,13 +70,16 @@ impl Slots {
     }
 
     /// Asks the connection to leave that has been idle for longest, of those on which nothing was ever asked if there are any.
-    /// Returns whether there was one.
-    pub(super) fn make_room(&self) -> bool {
+    /// One that was in use just now stays: its client is at work.
+    pub(super) fn make_room(&self) {
         let open = self.open.lock();
         let idle = open.connections.values().filter_map(|watch| Some(((watch.was_used(), watch.idle_since()?), watch)));
-        let Some((_, watch)) = idle.min_by_key(|(order, _)| *order) else { return false };
-        watch.ask_to_leave();
-        true
+        let longest = idle.min_by_key(|(order, _)| *order);
+        if let Some(((was_used, since), watch)) = longest
+            && (!was_used || since.elapsed() > AT_WORK)
+        {
+            watch.ask_to_leave();
+        }
     }
 
     /// All places are taken: told once until there is room again.
