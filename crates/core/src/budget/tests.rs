@@ -40,7 +40,7 @@ impl Wake for Woken {
 
 #[test]
 fn the_shares_are_the_whole_and_no_more() {
-    assert_eq!(GUESTS + COMPILING + BODIES + ANSWERS + RESULTS + LISTS, 100);
+    assert_eq!(GUESTS + COMPILING + SMALL + BODIES + ANSWERS + RESULTS + LISTS, 100);
     for total in [0, LEAST, 512 << 20, 2 << 30, 64 << 30] {
         let budget = Budget::new(total);
         let sum: usize = budget.parts().iter().map(|part| part.limit()).sum::<usize>() + budget.own();
