@@ -104,8 +104,9 @@ fn nothing_is_lost_or_doubled_under_all_faults_at_once() {
 #[test]
 fn nothing_is_lost_or_doubled_when_every_seam_panics() {
     let panics = run_seeds(Faults { panics: true, ..Faults::ALL }, RUNS / 2);
-    // A trim follows an apply, which rarely ends before the world is brought to rest.
-    let often = planted::SEAMS.iter().filter(|seam| **seam != "committer.trim");
+    // A trim follows an apply, which rarely ends before the world is brought to rest, and timers rarely fire before that. The
+    // tests of recovery plant a panic in each of them.
+    let often = planted::SEAMS.iter().filter(|seam| !["committer.trim", "instance.on_timers"].contains(seam));
     let spared: Vec<_> = often.filter(|seam| panics.get(*seam).is_none_or(|count| *count == 0)).collect();
     assert!(spared.is_empty() || std::env::var_os("SIM_SEED").is_some(), "these never panicked: {spared:?}");
 }

@@ -33,6 +33,10 @@ impl Program for Watched {
         self.program.kind()
     }
 
+    fn takes_timers(&self) -> bool {
+        self.program.takes_timers()
+    }
+
     fn instantiate(&self, spec: &InstanceSpec, host: SharedHost) -> CallResult<Box<dyn Instance>> {
         let instance = self.program.instantiate(spec, host)?;
         Ok(Box::new(Life { instance, lives: self.lives.clone(), last: "nothing" }))
