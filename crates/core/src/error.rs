@@ -147,7 +147,7 @@ codes! {
     ModeUnavailable = "FS-1705", User, 501, "this mode is not part of this build", "use 'function-stream standalone'";
     NotReady = "FS-1706", External, 503, "the server is not ready yet", "wait until its functions are started; 'function-stream client status' shows how far they are";
     PeerUnavailable = "FS-1707", External, 503, "another process of the server group cannot be reached", "try again; look whether all processes of the group run and reach each other";
-    MemoryShort = "FS-1708", External, 503, "the server's memory for what was asked is taken by others", "try again in a moment; if it stays so, give the server more memory with --memory";
+    MemoryShort = "FS-1708", External, 503, "the server's memory for what was asked is taken by others", "try again in a moment; if it stays so, have fewer large requests at once, and read the answers";
     ConnectionsFull = "FS-1721", External, 503, "all connections of the server are taken", "try again; close connections that are not needed, or raise network.max_connections and the limit of open files";
     WaitingFull = "FS-1722", External, 503, "too many consumers wait", "try again; have fewer wait, or raise network.max_waiting_consumers and the limit of open files";
     // 18xx: building.
