@@ -69,9 +69,18 @@ pub(crate) fn failure(error: &wasmtime::Error, meter: &Meter, lines: &Lines) -> 
 /// The failure of a guest that did not return, with what it wrote last: mostly that is the reason. A fault of the host is told
 /// alone.
 pub(crate) fn with_last_words(failure: CallFailure, words: Option<String>) -> CallFailure {
-    let Some(words) = words.filter(|_| failure.error.code.fault() == Fault::User) else { return failure };
+    let Some(words) = words.and_then(|words| readable(&words)).filter(|_| failure.error.code.fault() == Fault::User)
+    else {
+        return failure;
+    };
     let error = Error { message: format!("{}; it last wrote: {words}", failure.error.message), ..failure.error };
     CallFailure { error, ..failure }
+}
+
+/// The words without what no human reads, if there are any.
+fn readable(words: &str) -> Option<String> {
+    let kept: String = words.chars().filter(|char| !char.is_control() || matches!(char, '\n' | '\t')).collect();
+    (!kept.trim().is_empty()).then_some(kept)
 }
 
 fn classify(error: &wasmtime::Error, meter: &Meter) -> Error {

@@ -112,10 +112,10 @@ fn killed_processes_leave_a_folder_that_is_whole_and_within_its_bound() {
     for entry in fs::read_dir(dir).unwrap() {
         let entry = entry.unwrap();
         let name = entry.file_name().into_string().unwrap();
-        let (stem, extension) = name.split_once('.').unwrap();
         if name == "KEY" {
             continue;
         }
+        let (stem, extension) = name.split_once('.').unwrap();
         bytes += entry.metadata().unwrap().len();
         by_stem.entry(stem.to_owned()).or_default().push(extension.to_owned());
     }

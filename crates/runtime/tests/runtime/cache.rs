@@ -89,7 +89,7 @@ fn code_that_no_server_has_put_there_is_made_again() {
     };
     let forged = || {
         // What was enough without a key: a sum that fits the code.
-        let bytes = fs::read(path(2, "cwasm")).unwrap();
+        let bytes = [fs::read(path(2, "cwasm")).unwrap(), vec![0]].concat();
         fs::write(&code, &bytes).unwrap();
         let signature = right_sum.trim_end().rsplit_once(' ').unwrap().1;
         fs::write(&sum, format!("stdio {} {signature}\n", sha256(&bytes))).unwrap();

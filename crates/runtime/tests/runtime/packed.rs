@@ -90,8 +90,8 @@ fn scans_come_in_pages() {
     let commands: Vec<_> = puts.iter().map(String::as_str).chain(["scan"]).collect();
     let expected: String = (0..200).map(|i| format!("{i:03}")).collect();
     assert_eq!(task.run(&commands).unwrap(), [expected]);
-    // 200 kB in pages of 64.
-    assert_eq!(task.host.lock().scans, 4);
+    // 200 kB in pages of 1 KiB, 4, 16 and then of 64.
+    assert_eq!(task.host.lock().scans, 6);
 }
 
 #[test]
