@@ -3,6 +3,7 @@
 
 //! A temporary folder goes with its command, also when a signal ends that.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread;
@@ -15,6 +16,9 @@ use crate::failure::Result;
 
 /// The exit code after a signal: 128 + SIGINT.
 const INTERRUPTED: i32 = 130;
+
+/// How often a folder is removed that is being filled meanwhile.
+const TRIES: u32 = 10_000;
 
 /// The folders that go.
 static FOLDERS: Mutex<Option<Vec<PathBuf>>> = Mutex::new(None);
@@ -46,8 +50,13 @@ fn watch() -> Result {
             while signals.next().await == Asked::Reopen {}
             // Nothing is added to them any more: the lock is kept.
             for folder in FOLDERS.lock().take().unwrap_or_default() {
-                // One that is gone already is as good.
-                let _ = std::fs::remove_dir_all(folder);
+                // The bench may still be making files in it.
+                for _ in 0..TRIES {
+                    match std::fs::remove_dir_all(&folder) {
+                        Err(e) if e.kind() == ErrorKind::DirectoryNotEmpty => {}
+                        _ => break,
+                    }
+                }
             }
             std::process::exit(INTERRUPTED);
         });
