@@ -21,6 +21,9 @@
 //!
 //! Who would rather wait than be refused awaits [`Part::take`], or is woken ([`Part::wait`]).
 //!
+//! Requests' bodies, answers, results of calls and what is small are taken so. The parts of functions, compiling and lists are only
+//! kept free for them so far: nobody takes from these.
+//!
 //! Parts do not lend to each other: a flood of requests cannot take what functions need. The shares are in [`Budget::new`].
 //! What is taken is what was asked for, not what the allocator makes of it; the total should therefore be somewhat less than
 //! what the process may really have.
