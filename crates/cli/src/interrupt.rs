@@ -3,8 +3,9 @@
 
 //! A temporary folder goes with its command, also when a signal ends that.
 
-use std::io::ErrorKind;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
 
@@ -16,9 +17,6 @@ use crate::failure::Result;
 
 /// The exit code after a signal: 128 + SIGINT.
 const INTERRUPTED: i32 = 130;
-
-/// How often a folder is removed that is being filled meanwhile.
-const TRIES: u32 = 10_000;
 
 /// The folders that go.
 static FOLDERS: Mutex<Option<Vec<PathBuf>>> = Mutex::new(None);
@@ -49,16 +47,8 @@ fn watch() -> Result {
             let Ok(mut signals) = signals else { return };
             while signals.next().await == Asked::Reopen {}
             // Nothing is added to them any more: the lock is kept.
-            for folder in FOLDERS.lock().take().unwrap_or_default() {
-                // The bench may still be making files in it.
-                for _ in 0..TRIES {
-                    match std::fs::remove_dir_all(&folder) {
-                        Err(e) if e.kind() == ErrorKind::DirectoryNotEmpty => {}
-                        _ => break,
-                    }
-                }
-            }
-            std::process::exit(INTERRUPTED);
+            let mut folders = FOLDERS.lock();
+            end(folders.take().unwrap_or_default());
         });
     })?;
     match registered.recv() {
@@ -66,4 +56,18 @@ fn watch() -> Result {
         Ok(Some(error)) => Err(error.into()),
         Err(_) => Err(internal("the thread for signals ended").into()),
     }
+}
+
+/// Ends this process, and the folders with it.
+///
+/// Other threads may be making files in them at this moment. Only when the process is another program's have they all stopped.
+fn end(folders: Vec<PathBuf>) -> ! {
+    let script = format!("rm -rf -- \"$@\"; exit {INTERRUPTED}");
+    let error = Command::new("/bin/sh").args(["-c", &script, "sh"]).args(&folders).exec();
+    tracing::debug!(%error, "no shell removes the temporary folders");
+    for folder in folders {
+        // What is made in it meanwhile stays.
+        let _ = std::fs::remove_dir_all(folder);
+    }
+    std::process::exit(INTERRUPTED)
 }
