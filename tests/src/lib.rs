@@ -26,6 +26,7 @@
 //! ```
 
 pub mod binary;
+pub mod cgroup;
 pub mod chain;
 pub mod cli;
 pub mod guests;

@@ -32,6 +32,8 @@ pub struct ServerOptions {
     pub args: Vec<String>,
     /// Further variables of its environment.
     pub env: Vec<(String, String)>,
+    /// A command of the shell that the process runs before it becomes the program, such as one that sets a limit.
+    pub prelude: Option<String>,
 }
 
 impl ServerOptions {
@@ -39,13 +41,20 @@ impl ServerOptions {
     ///
     /// Durability is `os`: what dies here is the process, not the machine, so what the operating system has is safe.
     pub fn new(binary: PathBuf) -> Self {
-        ServerOptions { binary, args: vec!["--durability".into(), "os".into()], env: Vec::new() }
+        ServerOptions { binary, args: vec!["--durability".into(), "os".into()], env: Vec::new(), prelude: None }
     }
 
     /// With a further argument and its value.
     #[must_use]
     pub fn arg(mut self, name: &str, value: impl ToString) -> Self {
         self.args.extend([name.to_owned(), value.to_string()]);
+        self
+    }
+
+    /// Run after that command of the shell, as the same process.
+    #[must_use]
+    pub fn after(mut self, prelude: String) -> Self {
+        self.prelude = Some(prelude);
         self
     }
 
@@ -69,7 +78,14 @@ impl Server {
     /// Starts the process and returns at once.
     pub fn spawn(options: &ServerOptions, data_dir: &Path) -> Result<Server> {
         no_core_files();
-        let mut command = Command::new(&options.binary);
+        let mut command = match &options.prelude {
+            None => Command::new(&options.binary),
+            Some(prelude) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", &format!("{prelude} && exec \"$0\" \"$@\"")]).arg(&options.binary);
+                shell
+            }
+        };
         command
             .args(["standalone", "--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--data-dir"])
             .arg(data_dir)

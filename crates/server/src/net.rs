@@ -10,7 +10,7 @@
 //! accepted ── first byte ──► head ──► body ──► handler ──► answer ──► idle ──► next head
 //!     │   head_timeout    head_timeout  │  as long as       │       idle_timeout
 //!     │                          body_timeout  it takes  answer_timeout
-//!     └── too many: the one that is idle for longest goes; if none is, the new one is refused with FS-1721
+//!     └── too many: one that is idle goes ([`slots`]); if none is, the new one is refused with FS-1721
 //! ```
 //!
 //! Times of body and answer are those without progress: a client that goes on, however slowly above [`LEAST_RATE`], is not cut.

@@ -3,8 +3,6 @@
 
 //! Few open files: the store has what it needs, and clients what is left.
 
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -22,16 +20,6 @@ const FILES: usize = 1024;
 /// Clients of each sort: more than there may be files.
 const CLIENTS: usize = 1_050;
 
-/// A server that may have so few files open.
-fn limited(folder: &std::path::Path) -> Result<ServerOptions> {
-    let script = folder.join("limited");
-    let binary = binary::server()?;
-    let mut file = std::fs::File::create(&script)?;
-    write!(file, "#!/bin/sh\nulimit -n {FILES} && exec '{}' \"$@\"\n", binary.display())?;
-    file.set_permissions(std::fs::Permissions::from_mode(0o755))?;
-    Ok(ServerOptions::new(script))
-}
-
 async fn connect(client: &Client, says: &str) -> Result<TcpStream> {
     let address = client.url().trim_start_matches("http://");
     let mut stream = TcpStream::connect(address).await?;
@@ -42,8 +30,8 @@ async fn connect(client: &Client, says: &str) -> Result<TcpStream> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_clients_than_files_take_nothing_from_the_store() -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let mut node = Node::new(limited(folder.path())?)?;
+    let options = ServerOptions::new(binary::server()?).after(format!("ulimit -n {FILES}"));
+    let mut node = Node::new(options)?;
     let client = node.start().await?;
     let produce =
         async |topic: &str, bytes: usize| client.produce(topic, vec![b'y'; bytes], &ProduceOptions::default()).await;

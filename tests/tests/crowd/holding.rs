@@ -1,18 +1,20 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! The crowd. Whoever of it is cut comes back at once.
+//! The crowd. Whoever of it is cut comes back at once. It has a thread of its own, so that it is not in the way of who measures.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -33,7 +35,8 @@ const OWN_FILES: usize = 500;
 
 /// All of them, until it is dropped.
 pub(crate) struct Crowd {
-    clients: JoinSet<()>,
+    thread: JoinHandle<()>,
+    leave: oneshot::Sender<()>,
     opened: Arc<Opened>,
 }
 
@@ -54,21 +57,31 @@ impl Crowd {
         setrlimit(Resource::Nofile, Rlimit { current: limits.maximum, maximum: limits.maximum })?;
         let files = limits.maximum.map_or(usize::MAX, |files| files as usize);
         let slow = slow.min(files.saturating_sub(2 * holding + OWN_FILES));
-        let (mut clients, opened) = (JoinSet::new(), Arc::new(Opened::default()));
-        for _ in 0..holding {
-            clients.spawn(unread(server, opened.clone()));
-            clients.spawn(body(server, opened.clone()));
-        }
-        for number in 0..slow {
-            clients.spawn(slow_head(server, opened.clone(), number % 2 == 0));
-        }
-        Ok(Crowd { clients, opened })
+        let (opened, (leave, left)) = (Arc::<Opened>::default(), oneshot::channel());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let crowd = opened.clone();
+        let thread = std::thread::Builder::new().name("crowd".into()).spawn(move || {
+            runtime.block_on(async move {
+                let mut clients = JoinSet::new();
+                for _ in 0..holding {
+                    clients.spawn(unread(server, crowd.clone()));
+                    clients.spawn(body(server, crowd.clone()));
+                }
+                for number in 0..slow {
+                    clients.spawn(slow_head(server, crowd.clone(), number % 2 == 0));
+                }
+                // Also when nobody asks for it any more.
+                let _ = left.await;
+            });
+        })?;
+        Ok(Crowd { thread, leave, opened })
     }
 
     /// Ends all of them.
-    pub(crate) fn leave(self) -> Arc<Opened> {
-        drop(self.clients);
-        self.opened
+    pub(crate) fn leave(self) -> Result<Arc<Opened>> {
+        drop(self.leave);
+        self.thread.join().map_err(|_| anyhow::anyhow!("the crowd panicked"))?;
+        Ok(self.opened)
     }
 }
 

@@ -64,7 +64,7 @@ async fn a_good_function_keeps_its_pace_in_a_crowd_and_the_server_its_bounds() -
     let crowd = Crowd::gather(client.url(), HOLDING, slow)?;
     let beside = latency::measure(&client, GOOD, seconds).await?;
     let peak = usage::memory(pid)?.peak;
-    let opened = crowd.leave();
+    let opened = crowd.leave()?;
     println!("alone:  {alone}\nbeside: {beside}\n{opened}\npeak memory: {} MiB", peak >> 20);
     ensure!(peak < MEMORY, "the server took {} MiB", peak >> 20);
     if let Ok(times) = std::env::var("FNSTREAM_P99_TIMES") {

@@ -3,9 +3,10 @@
 
 //! Accepting connections, and serving each.
 //!
-//! The loop never waits for a client, and it never spins: when the process has no descriptor left, which only others than
-//! connections can bring about, it gives up one that it keeps in reserve, takes the connection with it and closes it at once.
-//! If even that is gone, it waits for a connection to end.
+//! When all places are taken, a new connection gets the place of an idle one; the loop waits for no client but one that was asked
+//! to leave, which has little time for it. And the loop never spins: when the process has no descriptor left, which only others
+//! than connections can bring about, it gives up one that it keeps in reserve, takes the connection with it and closes it at
+//! once. If even that is gone, it waits for a connection to end.
 
 use std::fs::File;
 use std::io;
@@ -26,7 +27,7 @@ use super::refuse::refuse;
 /// How long the loop waits when nothing helps.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How long a new connection waits for a place.
+/// How long a new connection waits for the place of one that was asked to leave.
 const DOOR_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Serves until `closing`, then until the requests that came before have been answered. Dropping it cuts all connections.
@@ -47,7 +48,7 @@ pub(crate) async fn serve<I: Interface>(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, client)) => serving.admit(&mut connections, stream, client),
+            Ok((stream, client)) => serving.admit(&mut connections, stream, client).await,
             Err(error) if is_of_the_client(&error) => {}
             Err(error) => serving.shed(&listener, &mut spare, &error).await,
         }
@@ -63,34 +64,35 @@ fn is_of_the_client(error: &io::Error) -> bool {
 }
 
 impl<I: Interface> Serving<I> {
-    fn admit(self: &Arc<Self>, connections: &mut JoinSet<()>, stream: TcpStream, client: SocketAddr) {
-        let slots = &self.net.slots;
+    async fn admit(self: &Arc<Self>, connections: &mut JoinSet<()>, stream: TcpStream, client: SocketAddr) {
+        let (slots, origin) = (&self.net.slots, client.ip().into());
         let watch = Watch::new(self.net.network.clone(), self.net.budget.small.clone(), Instant::now());
-        if let Some(slot) = slots.enter(&watch) {
+        if let Some(slot) = slots.enter(&watch, origin) {
             connections.spawn(self.clone().connection(stream, client, watch, slot));
             return;
         }
         slots.tell_full();
-        // Dropped without a word if there are too many at the door, too.
-        let Some(door) = slots.door() else { return slots.count_refused() };
+        // Those behind it wait in the system's queue.
+        let Some(door) = slots.door().await else { return };
         let serving = self.clone();
         connections.spawn(async move {
             let slots = serving.net.slots.clone();
-            let until = Instant::now() + DOOR_PATIENCE;
-            slots.make_room();
-            let mut slot = slots.enter(&watch);
-            while slot.is_none() && Instant::now() < until {
-                slots.freed(until).await;
-                slot = slots.enter(&watch);
-            }
+            let place =
+                slots.replace(&watch, origin, Instant::now()).map(|place| tokio::time::timeout(DOOR_PATIENCE, place));
+            let slot = match place {
+                Some(place) => place.await.ok().and_then(Result::ok),
+                None => None,
+            };
             match slot {
                 Some(slot) => {
                     drop(door);
                     serving.connection(stream, client, watch, slot).await;
                 }
                 None => {
-                    slots.count_refused();
-                    if !I::HTTP_2_ONLY {
+                    drop(door);
+                    if let Some(_permit) = slots.refuse()
+                        && !I::HTTP_2_ONLY
+                    {
                         refuse(stream, slots.most()).await;
                     }
                 }

@@ -3,7 +3,7 @@
 
 //! One connection: what it is at, and until when it may be.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use fnstream_core::budget::{Held, Part};
 use parking_lot::Mutex;
@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::SMALL;
+use super::slots::Place;
 use crate::config::Network;
 
 /// The first bytes of a client of HTTP/2 that knows that the server speaks it, and those of the frame that has to follow.
@@ -24,7 +25,9 @@ const FREE_HEAD: u64 = 8 << 10;
 pub(super) struct Watch {
     network: Network,
     small: Part,
+    /// Before that of `Slots`, where both locks are taken.
     stage: Mutex<Stage>,
+    place: OnceLock<Place>,
     leave: Notify,
 }
 
@@ -41,7 +44,6 @@ struct Stage {
     protocol: Protocol,
     /// Nothing was asked on it yet.
     new: bool,
-    leaving: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -70,9 +72,24 @@ impl Watch {
             held: None,
             protocol: Protocol::Unknown(0),
             new: true,
-            leaving: false,
         };
-        Arc::new(Watch { network, small, stage: Mutex::new(stage), leave: Notify::new() })
+        Arc::new(Watch { network, small, stage: Mutex::new(stage), place: OnceLock::new(), leave: Notify::new() })
+    }
+
+    /// Has it tell there what it is at. Nothing was asked on it yet.
+    pub(super) fn has_place(&self, place: Place) {
+        // A connection enters once.
+        let _ = self.place.set(place);
+    }
+
+    /// Whether anything was ever asked on it.
+    pub(super) fn was_used(&self) -> bool {
+        !self.stage.lock().new
+    }
+
+    /// Since when it is idle, should it be.
+    pub(super) fn idle_since(&self) -> Instant {
+        self.stage.lock().since
     }
 
     /// Bytes came. `Err` if they are of a head that there is no memory for.
@@ -107,6 +124,11 @@ impl Watch {
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
         let mut stage = self.stage.lock();
         stage.busy += 1;
+        if stage.busy == 1
+            && let Some(place) = self.place.get()
+        {
+            place.busy();
+        }
         stage.new = false;
         stage.head = None;
         stage.head_bytes = 0;
@@ -127,31 +149,18 @@ impl Watch {
         (deadline <= now).then_some(overdue)
     }
 
-    /// Since when nothing is asked on it but perhaps in part: who sends half a head is no more welcome than who sends nothing.
-    pub(super) fn idle_since(&self) -> Option<Instant> {
-        let stage = self.stage.lock();
-        (stage.busy == 0 && !stage.leaving).then_some(stage.since)
-    }
-
-    /// Whether anything was ever asked on it.
-    pub(super) fn was_used(&self) -> bool {
-        !self.stage.lock().new
-    }
-
     pub(super) fn ask_to_leave(&self) {
-        self.stage.lock().leaving = true;
         self.leave.notify_one();
     }
 
-    /// Comes back when it is asked to leave and is still idle.
+    /// Comes back when it is asked to leave and is still idle. A head in part is idle: who sends half of one is no more welcome
+    /// than who sends nothing.
     pub(super) async fn asked_to_leave(&self) {
         loop {
             self.leave.notified().await;
-            let mut stage = self.stage.lock();
-            if stage.busy == 0 {
+            if self.stage.lock().busy == 0 {
                 return;
             }
-            stage.leaving = false;
         }
     }
 }
@@ -196,6 +205,11 @@ impl Drop for Busy {
         let mut stage = self.0.stage.lock();
         stage.busy -= 1;
         stage.since = Instant::now();
+        if stage.busy == 0
+            && let Some(place) = self.0.place.get()
+        {
+            place.idle(&self.0, stage.since);
+        }
     }
 }
 
@@ -241,9 +255,9 @@ mod tests {
         assert_eq!(watch.overdue(begun + seconds(10)), Some(Overdue::Head));
         let busy = watch.begin();
         let late = begun + seconds(10_000);
-        assert_eq!((watch.overdue(late), watch.idle_since()), (None, None), "a handler takes as long as it takes");
+        assert_eq!(watch.overdue(late), None, "a handler takes as long as it takes");
         drop(busy);
-        let idle = watch.idle_since().unwrap();
+        let idle = watch.idle_since();
         assert_eq!(watch.overdue(idle + seconds(99)), None);
         assert_eq!(watch.overdue(idle + seconds(100)), Some(Overdue::Idle));
     }
@@ -288,12 +302,10 @@ mod tests {
     async fn who_is_asked_to_leave_and_began_meanwhile_stays() {
         let (watch, _) = watch();
         watch.ask_to_leave();
-        assert_eq!(watch.idle_since(), None, "it is asked once");
         let busy = watch.begin();
         let mut asked = std::pin::pin!(watch.asked_to_leave());
         assert!(tokio::time::timeout(Duration::ZERO, asked.as_mut()).await.is_err());
         drop(busy);
-        assert!(watch.idle_since().is_some(), "it can be asked again");
         watch.ask_to_leave();
         asked.await;
     }

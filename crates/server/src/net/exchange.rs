@@ -132,7 +132,13 @@ impl<I: Interface> Serving<I> {
                     connection.as_mut().graceful_shutdown();
                     continue;
                 }
-                () = watch.asked_to_leave(), if leaving.is_none() => self.net.meter.idle.inc(),
+                () = watch.asked_to_leave(), if leaving.is_none() => {
+                    self.net.meter.idle.inc();
+                    // Half a head at most: there is nothing to end.
+                    if !watch.was_used() {
+                        return;
+                    }
+                }
                 () = tokio::time::sleep_until(look) => match watch.overdue(Instant::now()) {
                     _ if leaving.is_some() => return,
                     None => continue,
@@ -140,9 +146,9 @@ impl<I: Interface> Serving<I> {
                         self.net.meter.slow_heads.inc();
                         return;
                     }
-                    Some(Overdue::Idle) => self.net.meter.idle.inc(),
+                    Some(Overdue::Idle) => drop(self.net.meter.idle.inc()),
                 },
-            };
+            }
             leaving = Some(Instant::now() + FAREWELL);
             connection.as_mut().graceful_shutdown();
         }
