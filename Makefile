@@ -70,10 +70,10 @@ neighbours: build_all ## one good function beside four bad ones for minutes (NEI
 	FNSTREAM_SECONDS=$(or $(NEIGHBOURS_SECONDS),600) FNSTREAM_P99_TIMES=3 \
 		cargo test $(CARGO_FLAGS) -p fnstream-tests --test neighbours -- --nocapture --test-threads 1
 
-crowd: build_all ## one good function in a crowd of clients that hold back what they owe (CROWD_SECONDS=600, CROWD=18000)
+crowd: build_all ## one good function among greedy functions and clients that hold back what they owe (CROWD_SECONDS=600, CROWD=20000, HOGS=50)
 	@$(ENV)
-	FNSTREAM_SECONDS=$(or $(CROWD_SECONDS),600) FNSTREAM_CROWD=$(or $(CROWD),18000) FNSTREAM_P99_TIMES=5 \
-		cargo test $(CARGO_FLAGS) -p fnstream-tests --test crowd -- --nocapture --test-threads 1
+	FNSTREAM_SECONDS=$(or $(CROWD_SECONDS),600) FNSTREAM_CROWD=$(or $(CROWD),20000) FNSTREAM_HOGS=$(or $(HOGS),50) \
+		FNSTREAM_P99_TIMES=5 cargo test $(CARGO_FLAGS) -p fnstream-tests --test crowd -- --nocapture --test-threads 1
 
 fuzz: ## fuzzes each parser of guests' bytes for a while (FUZZ_SECONDS=60); needs nightly Rust and cargo-fuzz
 	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: cargo install cargo-fuzz" >&2; exit 1; }

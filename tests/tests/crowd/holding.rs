@@ -53,9 +53,18 @@ impl Crowd {
     /// So many that leave answers unread and as many that hold bodies, and so many that are slow.
     pub(crate) fn gather(url: &str, holding: usize, slow: usize) -> Result<Crowd> {
         let server: SocketAddr = url.trim_start_matches("http://").parse().context("the server has no address")?;
-        let limits = getrlimit(Resource::Nofile);
-        setrlimit(Resource::Nofile, Rlimit { current: limits.maximum, maximum: limits.maximum })?;
-        let files = limits.maximum.map_or(usize::MAX, |files| files as usize);
+        let needed = (slow + 2 * holding + OWN_FILES) as u64;
+        let hard = getrlimit(Resource::Nofile).maximum;
+        // Few may raise the hard limit.
+        let raised = hard.map(|hard| hard.max(needed));
+        let files = match setrlimit(Resource::Nofile, Rlimit { current: raised, maximum: raised }) {
+            Ok(()) => raised,
+            Err(_) => {
+                setrlimit(Resource::Nofile, Rlimit { current: hard, maximum: hard })?;
+                hard
+            }
+        };
+        let files = files.map_or(usize::MAX, |files| files as usize);
         let slow = slow.min(files.saturating_sub(2 * holding + OWN_FILES));
         let (opened, (leave, left)) = (Arc::<Opened>::default(), oneshot::channel());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
