@@ -47,7 +47,7 @@ bench: build_all ## measures throughput and latency, beside the yardsticks of th
 	done
 	bin/function-stream bench --workload pass-through --rate 1000
 
-poison: build_all ## bad records in a backlog: records per second of processor time (POISON_BIN=another build)
+poison: build_all ## bad records in a backlog: records per second of processor time (POISON_BIN=another build, POISON_SHARE=10)
 	@$(ENV)
 	FNSTREAM_BIN=$(or $(POISON_BIN),$(CURDIR)/bin/function-stream) FNSTREAM_EXAMPLES=$(CURDIR)/bin \
 		cargo test $(CARGO_FLAGS) -p fnstream-tests --test poison -- --ignored --nocapture

@@ -9,8 +9,11 @@ package api
 //
 // Whatever a call emits and writes to state becomes durable and visible at the end of the epoch, together with the positions of
 // the records, or not at all. If a call fails, the runtime drops the epoch and the instance. It then creates and initializes a new
-// instance, and gives it the records since the last commit again. So a driver never has to undo anything. It must not keep
-// anything in its own fields that Init cannot rebuild.
+// instance, and gives it the records since the last commit again. So a driver never has to undo what it emits, writes and sets. It
+// must not keep anything in its own fields that Init cannot rebuild.
+//
+// An error that Process returns is cheaper: the runtime undoes what the record emitted and wrote, and mostly keeps the instance. The
+// driver's own fields then stay as Process left them. See Process.
 type Driver interface {
 	// Init is called once, before any other method. If it returns an error, the function does not start, and its status shows the
 	// error's text.
@@ -18,6 +21,10 @@ type Driver interface {
 
 	// Process handles one record: sourceID is the index of its input group, data its value. A null value is an empty slice;
 	// RecordContext tells the two apart. The driver may keep and change data. An error or a panic fails this record and no other.
+	//
+	// After an error the next record, or the same one if it is retried, mostly comes to the same instance. So change fields last,
+	// when nothing can fail any more. If fields may be half changed, panic instead of returning the error: after a panic a new
+	// instance goes on from the last commit.
 	Process(ctx Context, sourceID uint32, data []byte) error
 
 	// ProcessWatermark reports that no input is expected to bring a record older than watermark, in milliseconds since the Unix

@@ -6,7 +6,8 @@
 // A Host does in memory what Function Stream does with a function: it initializes an instance, gives it batches of records,
 // ends epochs, and creates a new instance if something fails. With the old instance goes what was emitted and written since the
 // last checkpoint, and the new one gets the records since then again. So a test finds a driver that keeps in its fields what
-// belongs into state.
+// belongs into state. If Process returns an error, the instance stays, with its fields as Process left them, and only what the failed
+// record emitted and wrote is gone.
 //
 //	host, err := fstest.New(func() fssdk.Driver { return &Counter{} }, fstest.Options{})
 //	err = host.Send("a", "b", "a")
@@ -137,13 +138,16 @@ func (h *Host) process(records []Record, base int) []error {
 	if len(records) == 0 {
 		return nil
 	}
-	index, err := h.batch(records)
+	index, undone, err := h.batch(records)
 	if err == nil {
-		h.keep(func() error {
-			_, err := h.batch(records)
-			return err
-		})
+		h.keepBatch(records)
 		return nil
+	}
+	if undone {
+		at := int(index)
+		h.keepBatch(records[:at])
+		failures := []error{&RecordError{Index: base + at, Err: err}}
+		return append(failures, h.process(records[at+1:], base+at+1)...)
 	}
 	if restored := h.restore(); restored != nil {
 		return []error{err, restored}
@@ -161,17 +165,27 @@ func (h *Host) process(records []Record, base int) []error {
 	return append(failures, h.process(records[at+1:], base+at+1)...)
 }
 
-func (h *Host) batch(records []Record) (uint32, error) {
+// keepBatch notes records that a new instance is to be given again.
+func (h *Host) keepBatch(records []Record) {
+	h.keep(func() error {
+		_, _, err := h.batch(records)
+		return err
+	})
+}
+
+// batch gives records to the instance. If one fails, it returns its index, and whether the instance has undone it.
+func (h *Host) batch(records []Record) (index uint32, undone bool, err error) {
 	packed := make([]impl.FrameRecord, len(records))
 	for i, record := range records {
 		if record.Null && len(record.Value) > 0 {
-			return uint32(i), fmt.Errorf("a record with a null value has %d bytes of value", len(record.Value))
+			return uint32(i), false, fmt.Errorf("a record with a null value has %d bytes of value", len(record.Value))
 		}
 		packed[i] = impl.FrameRecord{Channel: record.Source, Record: api.Record{
 			Key: record.Key, Headers: record.Headers, Timestamp: record.Timestamp, Value: record.Value, Null: record.Null,
 		}}
 	}
-	return h.runtime.ProcessBatch(impl.EncodeFrame(packed))
+	index, err = h.runtime.ProcessBatch(impl.EncodeFrame(packed))
+	return index, err != nil && h.runtime.Undone(), err
 }
 
 // restore makes a new instance and gives it what the last one had been given since the checkpoint.

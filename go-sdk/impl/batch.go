@@ -24,6 +24,10 @@ type Batch struct {
 	timestamp int64
 	emitted   frameBuilder
 	caches    []*cache
+	// What the record in process emitted begins behind so many records. passedOn says that something of what it did is with the
+	// host, so that it cannot be undone any more.
+	before   int
+	passedOn bool
 	// The driver is called when a timer is due.
 	listens bool
 	// What went wrong when things were passed on. It is no fault of the record in process, and the instance is of no use
@@ -111,6 +115,7 @@ func (b *Batch) EmitWatermark(target uint32, watermark uint64) error {
 	if err := b.flushEmitted(); err != nil {
 		return err
 	}
+	b.passedOn = true
 	return b.host.EmitWatermark(target, watermark)
 }
 
@@ -140,10 +145,34 @@ func (b *Batch) Flush() error {
 	return b.fault
 }
 
+// begin is called before each record. What the record does from then on can be undone.
+func (b *Batch) begin() {
+	b.before, b.passedOn = len(b.emitted.records), false
+	for _, cache := range b.caches {
+		cache.begin()
+	}
+}
+
+// undo takes back what the record that began last did, passes on what those before it did, and reports whether it could do so.
+func (b *Batch) undo() bool {
+	if b.passedOn || b.closed || b.fault != nil {
+		return false
+	}
+	for _, cache := range b.caches {
+		if !cache.undo() {
+			return false
+		}
+	}
+	b.emitted.truncate(b.before)
+	return b.Flush() == nil
+}
+
 func (b *Batch) flushEmitted() error {
 	if b.fault != nil || b.emitted.empty() {
 		return b.fault
 	}
+	b.passedOn = b.passedOn || len(b.emitted.records) > b.before
+	b.before = 0
 	if err := b.host.EmitFrame(b.emitted.frame()); err != nil {
 		b.fault = err
 	}

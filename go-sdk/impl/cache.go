@@ -25,6 +25,8 @@ const (
 // Other writes go into the same list in their order. What is known stays true as long as the instance lives: nobody else
 // writes this task's state, and when an epoch is abandoned its instance is, too. There are two generations: when the young
 // one is full it becomes the old one, and what is not used until the next time is forgotten.
+//
+// What a record wrote can be undone unless it is mixed with the writes of others in the list, or with the host: see own.
 type cache struct {
 	host       StoreHost
 	young, old map[string]*entry
@@ -36,6 +38,7 @@ type cache struct {
 	// Some of the writes are to keys that are not known: the host cannot be asked before it has them.
 	blind bool
 	fault *error
+	own   own
 	// version counts writes. Of those since the version since, furthest is the furthest key, or the end of a range that was
 	// deleted; of earlier ones it is only known that there were some.
 	version, since uint64
@@ -47,6 +50,9 @@ type entry struct {
 	value  []byte
 	found  bool
 	marked bool
+	// The record that changed it last, and where own keeps how it was before that.
+	changedBy uint64
+	saved     int
 }
 
 func newCache(host StoreHost, fault *error) *cache {
@@ -84,7 +90,9 @@ func (c *cache) set(key, value []byte, found bool) error {
 		e = &entry{key: string(key)}
 		e.value = append([]byte{}, value...)
 		c.learn(e)
+		c.save(e, false)
 	} else {
+		c.save(e, false)
 		c.youngBytes += len(value) - len(e.value)
 		e.value = append(e.value[:0], value...)
 	}
@@ -102,6 +110,7 @@ func (c *cache) merge(key, operand []byte) error {
 	c.changed(key)
 	e := c.lookup(key)
 	if e != nil {
+		c.save(e, true)
 		c.write(e)
 	}
 	c.writes.push(OpMerge, string(key), operand)
@@ -121,8 +130,7 @@ func (c *cache) deleteRange(start, end []byte) error {
 	c.changed(end)
 	c.writeMarked()
 	c.writes.push(OpDeleteRange, string(start), end)
-	c.young, c.old, c.youngBytes = make(map[string]*entry), nil, 0
-	c.blind = true
+	c.forgetAll()
 	return c.bound()
 }
 
@@ -153,6 +161,7 @@ func (c *cache) changed(key []byte) {
 
 // flush passes all writes to the host.
 func (c *cache) flush() error {
+	c.own.mixed = c.own.mixed || c.hasOwn()
 	c.writeMarked()
 	if *c.fault != nil || c.writes.n == 0 {
 		return *c.fault
@@ -161,6 +170,7 @@ func (c *cache) flush() error {
 		*c.fault = err
 	}
 	c.writes.clear()
+	c.own.n, c.own.bytes = 0, 0
 	c.blind = false
 	return *c.fault
 }
@@ -200,18 +210,31 @@ func (c *cache) forget(e *entry) {
 	if e == nil {
 		return
 	}
+	c.save(e, false)
 	c.write(e)
 	delete(c.young, e.key)
 	c.youngBytes -= len(e.key) + len(e.value) + entryBytes
 }
 
+// forgetAll makes every key unknown; the writes that wait come first when the host is asked.
+func (c *cache) forgetAll() {
+	c.young, c.old, c.youngBytes = make(map[string]*entry), nil, 0
+	c.blind = true
+}
+
 func (c *cache) writeMarked() {
+	if c.hasOwn() {
+		c.own.mixed = true
+	}
 	for _, e := range c.marked {
 		c.write(e)
 	}
 	clear(c.marked)
 	c.marked = c.marked[:0]
 	c.markedBytes = 0
+	if !c.own.mixed {
+		c.own.n, c.own.bytes = c.writes.n, len(c.writes.bytes)
+	}
 }
 
 func (c *cache) write(e *entry) {

@@ -141,6 +141,15 @@ func (b *frameBuilder) empty() bool { return len(b.records) == 0 }
 // length is the size of the frame so far.
 func (b *frameBuilder) length() int { return len(b.records)*frameRecord + len(b.payload) }
 
+// truncate forgets all records but the first n.
+func (b *frameBuilder) truncate(n int) {
+	payload := uint32(0)
+	if n > 0 {
+		payload = b.records[n-1].value
+	}
+	b.records, b.payload = b.records[:n], b.payload[:payload]
+}
+
 func (b *frameBuilder) clear() {
 	b.records = b.records[:0]
 	if cap(b.payload) > 4*mostEmitted {

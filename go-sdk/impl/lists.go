@@ -32,6 +32,14 @@ func (l *opList) push(kind byte, key string, value []byte) {
 	l.bytes = append(appendU32(l.bytes, uint32(len(value))), value...)
 }
 
+// truncate forgets all writes but the first n, which take so many bytes.
+func (l *opList) truncate(n uint32, bytes int) {
+	l.n = n
+	if n > 0 {
+		l.bytes = l.bytes[:bytes]
+	}
+}
+
 func (l *opList) encoded() []byte {
 	putU32(l.bytes, l.n)
 	return l.bytes

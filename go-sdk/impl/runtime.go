@@ -8,6 +8,10 @@ import "github.com/functionstream/function-stream/go-sdk/api"
 // NoRecord is the index of a failure that no single record of its batch is known to have caused.
 const NoRecord = ^uint32(0)
 
+// undone is what the host finds in place of the index of the record at hand if a call returned an error and nothing is left of the
+// record that failed.
+const undone = NoRecord - 1
+
 type phase uint8
 
 const (
@@ -99,7 +103,7 @@ func (r *Runtime) Init(world World, config map[string]string) error {
 }
 
 // ProcessBatch gives the records of a frame to the driver, which may keep the frame's bytes. If a record fails, ProcessBatch
-// returns its index with the reason, or NoRecord if an earlier record of the batch may be the reason.
+// returns its index with the reason, or NoRecord if an earlier record of the batch may be the reason. See Undone.
 func (r *Runtime) ProcessBatch(bytes []byte) (index uint32, err error) {
 	return r.each(bytes, func(batch *Batch, records *frame, i int) error {
 		batch.frame, batch.index = records, i
@@ -107,7 +111,12 @@ func (r *Runtime) ProcessBatch(bytes []byte) (index uint32, err error) {
 	})
 }
 
-// each runs something for each record of a frame, at the record's time, and passes on what that did.
+// Undone reports whether nothing is left of the record that failed in the last call, and all that those before it did was passed on.
+// Then the instance is well. It is not after a panic, since nobody knows what that left half done.
+func (r *Runtime) Undone() bool { return r.atHand == undone }
+
+// each runs something for each record of a frame, at the record's time, and passes on what that did. If one fails, that is undone,
+// if it can be.
 func (r *Runtime) each(bytes []byte, run func(batch *Batch, records *frame, i int) error) (index uint32, err error) {
 	batch, err := r.packed()
 	if err != nil {
@@ -122,7 +131,7 @@ func (r *Runtime) each(bytes []byte, run func(batch *Batch, records *frame, i in
 		}
 		batch.frame = nil
 	}()
-	index = NoRecord
+	index, r.atHand = NoRecord, NoRecord
 	records, err := parseFrame(bytes)
 	if err != nil {
 		return index, err
@@ -131,7 +140,11 @@ func (r *Runtime) each(bytes []byte, run func(batch *Batch, records *frame, i in
 		index = uint32(i)
 		r.atHand = index
 		batch.timestamp = records.timestamps[i]
+		batch.begin()
 		if err := run(batch, &records, i); err != nil {
+			if batch.undo() {
+				r.atHand = undone
+			}
 			return index, err
 		}
 	}

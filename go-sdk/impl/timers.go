@@ -19,6 +19,7 @@ func (b *Batch) SetTimer(domain api.TimeDomain, key []byte, at int64) error {
 	if err := b.mayTime(domain, key); err != nil {
 		return err
 	}
+	b.passedOn = true
 	return b.host.SetTimer(domain, key, at)
 }
 
@@ -27,6 +28,7 @@ func (b *Batch) DeleteTimer(domain api.TimeDomain, key []byte) error {
 	if err := b.mayTime(domain, key); err != nil {
 		return err
 	}
+	b.passedOn = true
 	return b.host.DeleteTimer(domain, key)
 }
 

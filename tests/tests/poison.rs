@@ -1,27 +1,28 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! A backlog of which each hundredth record is one that the function fails at: all others are emitted once and in order, and
-//! each bad one is a dead letter once.
+//! A backlog with bad records, at which the function fails: all others are emitted once and in order, and each bad one is a dead
+//! letter once. Then a replay of the letters.
 //!
-//! `make poison` has 200,000 records and prints how many of them the server processes in a second of processor time, for
-//! errors that are returned and for traps, and for the same backlog without bad records. It takes any build
-//! (`POISON_BIN=path`), so that two of them can be compared, also on a busy machine. `make test` has a small backlog.
+//! `make poison` prints how many records the server processes in a second of processor time, by how many are bad, by how they
+//! fail, and in Rust and Go. It takes any build (`POISON_BIN=path`), so that two of them can be compared, also on a busy machine;
+//! `POISON_SHARE=10` takes a tenth of the records where all are bad, for builds that take long for each. `make test` has small
+//! backlogs.
 #![allow(clippy::print_stdout, reason = "what was measured is part of the result")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use fnstream_api::units::Quantity;
-use fnstream_api::{Client, ConsumeOptions, Function, OnError, OnErrorAction, ReadFrom};
+use fnstream_api::{
+    Client, ConsumeOptions, DeadLetterSelection, Function, FunctionUpdate, OnError, OnErrorAction, ReadFrom,
+};
 use fnstream_core::dead_letter::DeadLetter;
 use fnstream_frame::{Frame, FrameBuilder, RecordRef};
 use fnstream_tests::node::Node;
 use fnstream_tests::server::ServerOptions;
 use fnstream_tests::{binary, usage};
 
-/// One record in so many is bad.
-const ONE_IN: u64 = 100;
 /// Records of one request.
 const FRAME: u64 = 50_000;
 /// How long a build may take that opens its task anew for each bad record, on a busy machine.
@@ -33,26 +34,54 @@ const NAME: &str = "poisoned";
 const INPUT: &str = "poison-input";
 const OUTPUT: &str = "poison-output";
 
-/// A backlog. The example `unruly` does what the first word of a record says.
+/// A language in which there is the example `unruly`, which does what the first word of a record says.
 #[derive(Debug, Clone, Copy)]
-struct Backlog {
-    records: u64,
-    /// What the bad ones begin with, and the code of their letters.
-    bad: Option<(&'static str, &'static str)>,
+enum Language {
+    Rust,
+    Go,
 }
 
-const ERRORS: Option<(&str, &str)> = Some(("error", "FS-1401"));
-const TRAPS: Option<(&str, &str)> = Some(("trap", "FS-1402"));
+/// How a bad record fails.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Way {
+    /// The function returns an error.
+    Error,
+    /// It panics, which in Rust is a trap.
+    Trap,
+}
+
+/// A backlog.
+#[derive(Debug, Clone, Copy)]
+struct Backlog {
+    language: Language,
+    records: u64,
+    way: Way,
+    /// One record in so many is bad; none with 0.
+    one_in: u64,
+    /// The retries that the policy has; its own when it says none.
+    retries: Option<u32>,
+}
 
 impl Backlog {
     fn is_bad(&self, index: u64) -> bool {
-        // Never the last one: its output says that all is done.
-        self.bad.is_some() && index % ONE_IN == ONE_IN / 2
+        self.one_in > 0 && index % self.one_in == self.one_in / 2
     }
 
     fn value(&self, index: u64) -> String {
-        let word = self.bad.filter(|_| self.is_bad(index)).map_or("good", |(word, _)| word);
+        let word = match self.way {
+            _ if !self.is_bad(index) => "good",
+            Way::Error => "error",
+            Way::Trap => "trap",
+        };
         format!("{word} {index:0>94}")
+    }
+
+    /// The code of its letters.
+    fn code(&self) -> &'static str {
+        match (self.language, self.way) {
+            (Language::Rust, Way::Trap) => "FS-1402",
+            (Language::Go, _) | (_, Way::Error) => "FS-1401",
+        }
     }
 
     /// The numbers of the good records, or of the bad ones.
@@ -70,80 +99,165 @@ impl Backlog {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn one_record_in_a_hundred_that_fails_is_a_dead_letter_and_the_rest_goes_on() -> Result<()> {
-    for bad in [ERRORS, TRAPS] {
-        run(Backlog { records: 2_000, bad }).await.with_context(|| format!("{bad:?}"))?;
+async fn bad_records_are_dead_letters_the_rest_goes_on_and_a_replay_brings_them_back() -> Result<()> {
+    for (language, records) in [(Language::Rust, 2_000), (Language::Go, 400)] {
+        for (way, one_in) in [(Way::Error, 100), (Way::Error, 1), (Way::Trap, 100)] {
+            let backlog = Backlog { language, records, way, one_in, retries: None };
+            let mut drained = drain(backlog).await.with_context(|| format!("{backlog:?}"))?;
+            drained.replay_again().await.with_context(|| format!("{backlog:?}, again"))?;
+            drained.replay_mended().await.with_context(|| format!("{backlog:?}, mended"))?;
+        }
     }
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 #[ignore = "a measurement: make poison"]
-async fn two_hundred_thousand_records_with_poison_among_them() -> Result<()> {
-    let records = 200_000;
+async fn backlogs_with_poison_among_them() -> Result<()> {
     println!("{}", binary::server()?.display());
-    for (what, bad) in [("none bad", None), ("errors", ERRORS), ("traps", TRAPS)] {
-        let cpu = run(Backlog { records, bad }).await.with_context(|| what.to_owned())?;
-        println!(
-            "{what:<10} {records} records, {cpu:6.2} s of processor time, {:9.0} records/s of it",
-            records as f64 / cpu
-        );
+    let share = std::env::var("POISON_SHARE").ok().and_then(|share| share.parse::<u64>().ok()).unwrap_or(1);
+    for language in [Language::Rust, Language::Go] {
+        let all = |records: u64, way| Backlog { language, records: records / share, way, one_in: 1, retries: None };
+        let some = |records, way, one_in| Backlog { language, records, way, one_in, retries: Some(0) };
+        for (what, backlog) in [
+            ("none bad", some(200_000, Way::Error, 0)),
+            ("1 % errors", some(200_000, Way::Error, 100)),
+            ("1 % traps", some(20_000, Way::Trap, 100)),
+            ("all errors", all(20_000, Way::Error)),
+            ("all traps", all(1_000, Way::Trap)),
+        ] {
+            let drained = drain(backlog).await.with_context(|| format!("{backlog:?}"))?;
+            drained.cost.tell(language, what, backlog.records);
+        }
+        let backlog = all(10_000, Way::Error);
+        let mut drained = drain(backlog).await.with_context(|| format!("{backlog:?}"))?;
+        drained.replay_again().await?.tell(language, "a replay, in vain", backlog.records);
+        drained.replay_mended().await?.tell(language, "a replay, mended", backlog.records);
     }
     Ok(())
 }
 
-/// Has a server of its own drain the backlog, checks every record, and answers the seconds of processor time.
-async fn run(backlog: Backlog) -> Result<f64> {
+/// What a piece of work took.
+struct Cost {
+    cpu: Duration,
+    time: Duration,
+}
+
+impl Cost {
+    fn tell(&self, language: Language, what: &str, records: u64) {
+        let (cpu, time) = (self.cpu.as_secs_f64(), self.time.as_secs_f64());
+        println!(
+            "{language:?} {what:<18} {records:>7} records, {cpu:7.2} s of processor time, {:9.0} records/s of it, {time:7.2} s",
+            records as f64 / cpu
+        );
+    }
+}
+
+/// A server that has drained a backlog.
+struct Drained {
+    backlog: Backlog,
+    node: Node,
+    client: Client,
+    cost: Cost,
+}
+
+/// Has a server of its own drain the backlog, and checks every record.
+async fn drain(backlog: Backlog) -> Result<Drained> {
     let mut node = Node::new(ServerOptions::new(binary::server()?))?;
     let client = node.start().await?;
     for first in (0..backlog.records).step_by(FRAME as usize) {
         client.produce_frame(INPUT, backlog.frame(first)).await?;
     }
-    let artifact = client.upload_artifact(std::fs::read(binary::example("unruly_rust")?)?).await?;
+    let artifact = client.upload_artifact(unruly(backlog.language)?).await?;
     let on_error = OnError {
         action: Some(OnErrorAction::DeadLetter),
-        retries: Some(0),
-        backoff: Some(Quantity::duration(Duration::ZERO)),
+        retries: backlog.retries,
+        backoff: backlog.retries.map(|_| Quantity::duration(Duration::ZERO)),
         ..OnError::default()
     };
     let digest = format!("sha256:{}", artifact.digest);
     let function = Function { on_error, ..Function::new(digest, vec![INPUT.into()], OUTPUT) };
-    let begun = usage::cpu(node.server()?.pid())?;
+    let begun = (Instant::now(), usage::cpu(node.server()?.pid())?);
     client.create_function(NAME, &function).await?;
-    let good: Vec<_> = backlog.numbers(false).collect();
     // Reads them as they come; of the server's work that is little.
-    check_outputs(&client, &backlog, &good).await?;
-    let cpu = usage::cpu(node.server()?.pid())? - begun;
-    check_dead_letters(&client, &backlog).await?;
-    Ok(cpu.as_secs_f64())
+    let good: Vec<_> = backlog.numbers(false).collect();
+    check_outputs(&client, &backlog, 0, &good).await?;
+    check_dead_letters(&client, &backlog, 0).await?;
+    let cost = Cost { cpu: usage::cpu(node.server()?.pid())? - begun.1, time: begun.0.elapsed() };
+    Ok(Drained { backlog, node, client, cost })
 }
 
-async fn check_outputs(client: &Client, backlog: &Backlog, good: &[u64]) -> Result<()> {
-    let mut at = 0;
-    while at < good.len() {
+fn unruly(language: Language) -> Result<Vec<u8>> {
+    match language {
+        Language::Rust => Ok(std::fs::read(binary::example("unruly_rust")?)?),
+        Language::Go => {
+            let scratch = tempfile::tempdir()?;
+            let (dir, out) = (binary::root().join("examples/unruly/go"), Some(scratch.path().join("unruly.wasm")));
+            let options = fnstream_build::Options { dir, out, tinygo: false, per_record: false, toolchain: None };
+            Ok(fnstream_build::build(&options)?.artifact.bytes)
+        }
+    }
+}
+
+impl Drained {
+    /// Replays the letters to the function that failed at them: they become letters once more.
+    async fn replay_again(&mut self) -> Result<Cost> {
+        let bad = self.backlog.numbers(true).count() as u64;
+        let cost = self.replay((0, bad)).await?;
+        check_dead_letters(&self.client, &self.backlog, bad).await?;
+        Ok(cost)
+    }
+
+    /// Replays them to a function that takes all records.
+    async fn replay_mended(&mut self) -> Result<Cost> {
+        let artifact = self.client.upload_artifact(std::fs::read(binary::example("pass_through_rust")?)?).await?;
+        let archive = Some(format!("sha256:{}", artifact.digest));
+        self.client.update_function(NAME, &FunctionUpdate { archive, ..FunctionUpdate::default() }).await?;
+        let (good, bad): (Vec<_>, Vec<_>) =
+            (self.backlog.numbers(false).collect(), self.backlog.numbers(true).collect());
+        let cost = self.replay((bad.len() as u64, 0)).await?;
+        check_outputs(&self.client, &self.backlog, good.len(), &bad).await?;
+        Ok(cost)
+    }
+
+    async fn replay(&mut self, expected: (u64, u64)) -> Result<Cost> {
+        let pid = self.node.server()?.pid();
+        let begun = (Instant::now(), usage::cpu(pid)?);
+        let result = self.client.replay_dead_letters(NAME, &DeadLetterSelection::default()).await?;
+        let cost = Cost { cpu: usage::cpu(pid)? - begun.1, time: begun.0.elapsed() };
+        ensure!((result.replayed, result.failed_again) == expected && result.finished, "{result:?}, not {expected:?}");
+        Ok(cost)
+    }
+}
+
+/// Checks that the outputs from a position on are these records and no others.
+async fn check_outputs(client: &Client, backlog: &Backlog, first: usize, numbers: &[u64]) -> Result<()> {
+    let (mut at, until) = (first, first + numbers.len());
+    while at < until {
         let (frame, _) = client.consume_frame(OUTPUT, &from(at as u64), MOST_AT_ONCE).await?.context("no outputs")?;
         for record in Frame::parse(&frame)?.iter() {
-            let wanted = good.get(at).map(|index| backlog.value(*index));
+            let wanted = numbers.get(at - first).map(|index| backlog.value(*index));
             ensure!(wanted.as_deref().map(str::as_bytes) == Some(record.bytes()), "output {at} is another record");
             at += 1;
         }
     }
-    ensure!(end(client, OUTPUT).await? == good.len() as u64, "there are more outputs than good records");
+    ensure!(end(client, OUTPUT).await? == until as u64, "there are more outputs than records");
     Ok(())
 }
 
-async fn check_dead_letters(client: &Client, backlog: &Backlog) -> Result<()> {
+/// Checks that the letters from a position on are the bad records, and wait.
+async fn check_dead_letters(client: &Client, backlog: &Backlog, first: u64) -> Result<()> {
     let (topic, bad) = (format!("{NAME}.dlq"), backlog.numbers(true).collect::<Vec<_>>());
     let mut at = 0;
     while at < bad.len() {
-        let (frame, _) = client.consume_frame(&topic, &from(at as u64), MOST_AT_ONCE).await?.context("no letters")?;
+        let (frame, _) =
+            client.consume_frame(&topic, &from(first + at as u64), MOST_AT_ONCE).await?.context("no letters")?;
         for record in Frame::parse(&frame)?.iter() {
             let index = *bad.get(at).context("more dead letters than bad records")?;
             ensure!(record.bytes() == backlog.value(index).as_bytes(), "dead letter {at} is another record");
             let dead_letter = DeadLetter::read(record.headers).context("a dead letter without its reason")?;
             ensure!(dead_letter.position.0 == u128::from(index), "dead letter {at} was at {}", dead_letter.position);
-            let code = backlog.bad.map(|(_, code)| code);
-            ensure!(Some(dead_letter.code.as_str()) == code, "dead letter {at} has the code {}", dead_letter.code);
+            ensure!(dead_letter.code == backlog.code(), "dead letter {at} has the code {}", dead_letter.code);
             at += 1;
         }
     }

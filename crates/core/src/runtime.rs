@@ -95,6 +95,9 @@ pub struct CallFailure {
     pub record: Option<u32>,
     /// The wasm backtrace, where there is one.
     pub backtrace: Option<String>,
+    /// The failed record of a batch has left nothing with the host, all that the records before it did is there, and none after it
+    /// was processed. So the instance is well and may be called again. Set only if `record` is.
+    pub undone: bool,
 }
 
 impl CallFailure {
@@ -103,11 +106,16 @@ impl CallFailure {
         let blamed = self.error.code.fault() == Fault::User;
         CallFailure { record: index.filter(|_| blamed), ..self }
     }
+
+    /// The same failure, whose record was undone; unless no record is to blame.
+    pub fn undone(self) -> Self {
+        CallFailure { undone: self.record.is_some(), ..self }
+    }
 }
 
 impl From<Error> for CallFailure {
     fn from(error: Error) -> Self {
-        CallFailure { error, record: None, backtrace: None }
+        CallFailure { error, record: None, backtrace: None, undone: false }
     }
 }
 
@@ -141,8 +149,10 @@ pub trait Program: Send + Sync {
 ///
 /// Contract:
 /// - **Errors**: what the guest returned, a trap, a limit and a host fault have different codes.
-/// - **Poison**: after a failure of any sort the instance is not called again except to be dropped; a call all the same
+/// - **Poison**: after a failure of any sort but one the instance is not called again except to be dropped; a call all the same
 ///   answers [`crate::ErrorCode::GuestPoisoned`]. No other instance is touched.
+/// - **Undone**: the one is a failure of [`Instance::process`] that is [`CallFailure::undone`]. The instance goes on with any call,
+///   and the epoch with what the records before the failed one did.
 /// - **Limits** hold in every method and in [`Program::instantiate`].
 /// - **Interrupt**: once [`InstanceSpec::interrupt`] is set, the call that runs ends soon, wherever it computes or waits, and one
 ///   that has not begun is not made. Both fail with [`crate::ErrorCode::Interrupted`], which is nobody's record's fault.
@@ -150,7 +160,7 @@ pub trait Instance: Send {
     /// Called once, before anything else.
     fn init(&mut self) -> CallResult;
 
-    /// Processes the records of a batch in order.
+    /// Processes the records of a batch in order, up to one that fails.
     fn process(&mut self, batch: &Batch) -> CallResult;
 
     /// Tells that no record older than `watermark` (ms) is expected from any input; `source` is the group that held it back until

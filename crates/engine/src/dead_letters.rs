@@ -29,6 +29,12 @@ pub enum DeadLetterAction {
     Try(Arc<dyn Program>),
 }
 
+impl DeadLetterAction {
+    pub(crate) fn is_replay(&self) -> bool {
+        matches!(self, DeadLetterAction::Replay)
+    }
+}
+
 impl fmt::Debug for DeadLetterAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

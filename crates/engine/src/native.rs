@@ -5,11 +5,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use fnstream_core::batch::Batch;
+use fnstream_core::delta::Write;
 use fnstream_core::epoch::Epoch;
-use fnstream_core::error::Result;
+use fnstream_core::error::{ErrorCode, Result};
 use fnstream_core::runtime::{CallFailure, CallResult, Host, Instance, InstanceSpec, Program, SharedHost};
-use fnstream_core::timer::Timer;
+use fnstream_core::state::Visit;
+use fnstream_core::timer::{TimeDomain, Timer};
 use fnstream_frame::RecordRef;
 use parking_lot::Mutex;
 
@@ -34,6 +37,9 @@ pub enum Told<'a> {
 pub type NativeTime = Box<dyn FnMut(Told<'_>, &mut dyn Host) -> Result<()> + Send>;
 
 /// A program of which each instance is a closure of its own.
+///
+/// An error of a record that has changed nothing at the host leaves the instance as it is, if its code is that of an error that a
+/// guest returned.
 pub struct NativeProgram {
     make: Box<dyn Fn() -> (NativeFunction, NativeTime) + Send + Sync>,
 }
@@ -67,6 +73,57 @@ struct NativeInstance {
     host: Arc<Mutex<dyn Host>>,
 }
 
+/// A host, and whether the record at hand has changed anything there.
+struct Watched<'a> {
+    host: &'a mut dyn Host,
+    is_changed: bool,
+}
+
+impl Watched<'_> {
+    fn change(&mut self) -> &mut dyn Host {
+        self.is_changed = true;
+        self.host
+    }
+}
+
+impl Host for Watched<'_> {
+    fn emit_frame(&mut self, frame: &[u8]) -> Result<()> {
+        self.change().emit_frame(frame)
+    }
+
+    fn emit(&mut self, record: RecordRef<'_>) -> Result<()> {
+        self.change().emit(record)
+    }
+
+    fn emit_watermark(&mut self, target: u32, watermark: u64) -> Result<()> {
+        self.change().emit_watermark(target, watermark)
+    }
+
+    fn set_timer(&mut self, timer: Timer) -> Result<()> {
+        self.change().set_timer(timer)
+    }
+
+    fn delete_timer(&mut self, domain: TimeDomain, key: &[u8]) -> Result<()> {
+        self.change().delete_timer(domain, key)
+    }
+
+    fn get(&mut self, key: &[u8]) -> Result<Option<Bytes>> {
+        self.host.get(key)
+    }
+
+    fn write(&mut self, key: &[u8], write: Write) -> Result<()> {
+        self.change().write(key, write)
+    }
+
+    fn delete_range(&mut self, start: &[u8], end: Option<&[u8]>) -> Result<()> {
+        self.change().delete_range(start, end)
+    }
+
+    fn scan(&mut self, start: &[u8], end: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<()> {
+        self.host.scan(start, end, visit)
+    }
+}
+
 impl Instance for NativeInstance {
     fn init(&mut self) -> CallResult {
         Ok(())
@@ -75,8 +132,13 @@ impl Instance for NativeInstance {
     fn process(&mut self, batch: &Batch) -> CallResult {
         let mut host = self.host.lock();
         for (index, record) in batch.frame().iter().enumerate() {
-            (self.function)(record, &mut *host)
-                .map_err(|error| CallFailure::from(error).at_record(Some(index as u32)))?;
+            let mut watched = Watched { host: &mut *host, is_changed: false };
+            (self.function)(record, &mut watched).map_err(|error| {
+                // What stands for a trap spoils the instance.
+                let undone = !watched.is_changed && error.code == ErrorCode::GuestError;
+                let failure = CallFailure::from(error).at_record(Some(index as u32));
+                if undone { failure.undone() } else { failure }
+            })?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //!  overlay    the open epoch's writes                    dropped when the epoch is aborted
+//!  kept       the earlier writes of a trial              dropped when the trial is over or set aside
 //!  frozen     the epoch in flight                        joins the dirty map when its commit is answered
 //!  dirty      committed, not handed to the store yet     bounded; in memory only, the delta log has it too
 //!  applying   being written to the store in bulk         dropped when that is done

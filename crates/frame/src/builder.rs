@@ -100,6 +100,21 @@ impl FrameBuilder {
         }
     }
 
+    /// Forgets all records but the first `len`. Does nothing if there are no more.
+    pub fn truncate(&mut self, len: usize) {
+        if len >= self.len() {
+            return;
+        }
+        let payload = len.checked_sub(1).map_or(0, |last| read_u32(&self.value_ends, last) as usize);
+        self.payload.truncate(payload);
+        self.timestamps.truncate(8 * len);
+        for array in
+            [&mut self.channels, &mut self.attributes, &mut self.key_ends, &mut self.header_ends, &mut self.value_ends]
+        {
+            array.truncate(4 * len);
+        }
+    }
+
     /// The frame.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.byte_len());

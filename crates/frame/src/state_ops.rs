@@ -190,6 +190,12 @@ impl OpList {
         self.0[at..at + value.len()].copy_from_slice(value);
     }
 
+    /// Forgets the writes that were added since the list had so many, in so many bytes.
+    pub fn truncate(&mut self, len: usize, bytes: usize) {
+        self.0.truncate(bytes);
+        self.0[..4].copy_from_slice(&(len as u32).to_le_bytes());
+    }
+
     /// Calls `visit` with each write of an encoded list, until one fails.
     pub fn read<'a, E: From<FrameError>>(
         bytes: &'a [u8],

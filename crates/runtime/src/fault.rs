@@ -63,7 +63,7 @@ pub(crate) fn raise(error: Error) -> wasmtime::Error {
 /// The failure that a call ended with.
 pub(crate) fn failure(error: &wasmtime::Error, meter: &Meter, lines: &Lines) -> CallFailure {
     let backtrace = error.downcast_ref::<WasmBacktrace>().and_then(|backtrace| backtrace::text(backtrace, lines));
-    CallFailure { error: classify(error, meter), record: None, backtrace }
+    CallFailure { error: classify(error, meter), record: None, backtrace, undone: false }
 }
 
 /// The failure of a guest that did not return, with what it wrote last: mostly that is the reason. A fault of the host is told

@@ -177,17 +177,18 @@ impl Packed {
     }
 
     /// A call that is given a frame of so many records, and says which of them failed; if it does not return, the function
-    /// may have left the index where the host can read it.
-    fn call_with_frame(&mut self, func: Func, frame: &[u8], records: usize) -> CallResult {
+    /// may have left the index where the host can read it. One that `undoes` may say there that nothing is left of the record.
+    fn call_with_frame(&mut self, func: Func, frame: &[u8], records: usize, undoes: bool) -> CallResult {
         let mut at_hand = None;
         let ended = self.sandbox.call(|store| {
             let answer = call::<(&[u8],), std::result::Result<(), RecordError>>(func, store, (frame,));
             if answer.is_err() {
                 at_hand = progress::at_hand(store, records);
             }
-            Ok(answer?.map_err(|failed| CallFailure {
-                record: ((failed.index as usize) < records).then_some(failed.index),
-                ..store.data().reported(failed.message)
+            Ok(answer?.map_err(|failed| {
+                let record = ((failed.index as usize) < records).then_some(failed.index);
+                let failure = CallFailure { record, ..store.data().reported(failed.message) };
+                if undoes && progress::is_undone(store) { failure.undone() } else { failure }
             }))
         });
         ended.map_err(|failure| if at_hand.is_some() { failure.at_record(at_hand) } else { failure })
@@ -213,7 +214,7 @@ impl Instance for Packed {
     }
 
     fn process(&mut self, batch: &Batch) -> CallResult {
-        self.call_with_frame(self.process_batch, batch.bytes(), batch.len())
+        self.call_with_frame(self.process_batch, batch.bytes(), batch.len(), true)
     }
 
     fn process_watermark(&mut self, source: u32, watermark: u64) -> CallResult {
@@ -232,7 +233,7 @@ impl Instance for Packed {
             let record = RecordRef::new(b"").with_key(Some(&timer.key)).on(timer.domain.number().into());
             frame.push(record.at(timer.at_ms));
         }
-        self.call_with_frame(func, &frame.to_bytes(), due.len())
+        self.call_with_frame(func, &frame.to_bytes(), due.len(), false)
     }
 
     fn take_checkpoint(&mut self, epoch: Epoch) -> CallResult {

@@ -87,7 +87,7 @@ impl<T: Guest> Sandbox<T> {
     }
 
     /// Runs guest code. The inner result is what the guest answered, the outer one how the call ended; after a failure of
-    /// either sort the guest is never entered again.
+    /// either sort the guest is never entered again, unless it undid the record that failed.
     pub(crate) fn call<R>(
         &mut self,
         run: impl FnOnce(&mut Store<T>) -> wasmtime::Result<Result<R, CallFailure>>,
@@ -120,7 +120,7 @@ impl<T: Guest> Sandbox<T> {
                 Err(with_last_words(failed, data.last_words()))
             }
         };
-        self.poisoned = answer.is_err();
+        self.poisoned = answer.as_ref().is_err_and(|failure| !failure.undone);
         answer
     }
 

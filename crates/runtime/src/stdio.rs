@@ -347,8 +347,10 @@ impl Instance for Filter {
                 Ok(Ok(()))
             });
             self.memory = sandbox.peek().meter.memory();
-            self.poisoned = ended.is_err();
-            ended.map_err(|failure| failure.at_record(Some(index as u32)))?;
+            // A program emits when it has ended, and all that it had is gone then: nothing is left of one that fails.
+            let ended = ended.map_err(|failure| failure.at_record(Some(index as u32)).undone());
+            self.poisoned = ended.as_ref().is_err_and(|failure| !failure.undone);
+            ended?;
         }
         Ok(())
     }

@@ -13,6 +13,9 @@
 //!
 //! What is known stays true as long as the instance lives: nobody else writes this task's state, and when an epoch is
 //! aborted its instance is dropped. When it takes too much memory, keys are forgotten that were not used lately.
+//!
+//! What a record wrote can be taken back as long as it is in the list: the list is cut, values that were written over are put
+//! back, and nothing is known any more.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -46,18 +49,35 @@ struct Entries {
     since: u64,
     /// The furthest key that was written since, or the end of a range that was deleted.
     furthest: Vec<u8>,
+    own: Own,
+}
+
+/// What the record in process has written.
+#[derive(Default)]
+struct Own {
+    /// Its writes begin behind so many of the list, in so many bytes.
+    len: usize,
+    bytes: usize,
+    /// The values before those that it has written over: where they were in the list, and how long. They are in `values`.
+    overwritten: Vec<(usize, usize)>,
+    values: Vec<u8>,
+    /// Some of it is with the host.
+    passed_on: bool,
 }
 
 impl CachedStore {
     pub(crate) fn new(boundary: Rc<dyn Boundary>, handle: u32) -> Self {
+        let writes = OpList::new();
+        let own = Own { bytes: writes.as_bytes().len(), ..Own::default() };
         let entries = Entries {
             known: Known::new(),
-            writes: OpList::new(),
+            writes,
             list: 1,
             unknown_writes: false,
             version: 0,
             since: 0,
             furthest: Vec::new(),
+            own,
         };
         CachedStore { boundary, handle, entries: RefCell::new(entries) }
     }
@@ -82,11 +102,15 @@ impl CachedStore {
     pub(crate) fn set(&self, key: &[u8], value: Option<&[u8]>) -> Result<(), Error> {
         let mut entries = self.entries.borrow_mut();
         entries.changed(key);
-        let Entries { known, writes, list, .. } = &mut *entries;
+        let Entries { known, writes, list, own, .. } = &mut *entries;
         let found = known.find(key);
         if let (Ok(slot), Some(value)) = (&found, value)
             && let Some(at) = slot.put_in(*list, value.len())
         {
+            if at < own.bytes {
+                own.overwritten.push((at, value.len()));
+                own.values.extend_from_slice(&writes.as_bytes()[at..at + value.len()]);
+            }
             writes.overwrite(at, value);
             known.last_mut().set_value(value);
             return Ok(());
@@ -156,12 +180,44 @@ impl CachedStore {
         self.pass_on(&mut self.entries.borrow_mut())
     }
 
+    /// A record begins.
+    pub(crate) fn begin(&self) {
+        let Entries { writes, own, .. } = &mut *self.entries.borrow_mut();
+        (own.len, own.bytes, own.passed_on) = (writes.len(), writes.as_bytes().len(), false);
+        own.forget_overwritten();
+    }
+
+    /// Takes back what the record in process has written; returns false if the host has some of it.
+    pub(crate) fn undo(&self) -> bool {
+        let entries = &mut *self.entries.borrow_mut();
+        if entries.own.passed_on {
+            return false;
+        }
+        if entries.has_own_writes() {
+            let Entries { writes, own, known, unknown_writes, .. } = entries;
+            writes.truncate(own.len, own.bytes);
+            // A value may have been written over more than once: the oldest comes last.
+            let mut end = own.values.len();
+            for &(at, len) in own.overwritten.iter().rev() {
+                writes.overwrite(at, &own.values[end - len..end]);
+                end -= len;
+            }
+            own.forget_overwritten();
+            known.clear();
+            *unknown_writes = true;
+        }
+        true
+    }
+
     fn pass_on(&self, entries: &mut Entries) -> Result<(), Error> {
         if entries.writes.is_empty() {
             return Ok(());
         }
+        entries.own.passed_on |= entries.has_own_writes();
+        entries.own.forget_overwritten();
         self.boundary.write(self.handle, entries.writes.as_bytes()).map_err(Error::of_batch)?;
         entries.writes.clear();
+        (entries.own.len, entries.own.bytes) = (0, entries.writes.as_bytes().len());
         entries.list = entries.list.wrapping_add(1).max(1);
         entries.unknown_writes = false;
         Ok(())
@@ -172,7 +228,18 @@ impl CachedStore {
     }
 }
 
+impl Own {
+    fn forget_overwritten(&mut self) {
+        self.overwritten.clear();
+        self.values.clear();
+    }
+}
+
 impl Entries {
+    fn has_own_writes(&self) -> bool {
+        self.writes.len() > self.own.len || !self.own.overwritten.is_empty()
+    }
+
     /// A key was written, or a range deleted that ends at this one.
     fn changed(&mut self, key: &[u8]) {
         self.version += 1;

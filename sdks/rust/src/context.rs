@@ -35,6 +35,13 @@ pub struct Context {
     metadata: Metadata,
     timestamp: i64,
     emitted: FrameBuilder,
+    /// How many of these are of the records before the one in process.
+    emitted_before: usize,
+    /// Something of the record in process is with the host already.
+    passed_on: bool,
+    /// Why the host refused what was emitted. It is lost, so the instance is of no use afterwards, whatever the function makes of
+    /// the error.
+    refused: Option<String>,
     frame: Vec<u8>,
     stores: Vec<(String, Rc<CachedStore>)>,
 }
@@ -46,6 +53,9 @@ impl Context {
             metadata,
             timestamp: 0,
             emitted: FrameBuilder::new(),
+            emitted_before: 0,
+            passed_on: false,
+            refused: None,
             frame: Vec::new(),
             stores: Vec::new(),
         }
@@ -86,6 +96,7 @@ impl Context {
     pub fn emit_watermark(&mut self, target: u32, watermark: u64) -> Result<(), Error> {
         // Records that were emitted before it may be older.
         self.flush_emitted()?;
+        self.passed_on = true;
         self.boundary.emit_watermark(target, watermark).map_err(Error::new)
     }
 
@@ -95,11 +106,13 @@ impl Context {
     ///
     /// Timers belong to the epoch, like state: a timer that a failed call sets is not set.
     pub fn set_timer(&mut self, domain: TimeDomain, key: &[u8], at: i64) -> Result<(), Error> {
+        self.passed_on = true;
         self.boundary.set_timer(domain, key, at).map_err(Error::new)
     }
 
     /// Deletes a timer. Does nothing if the timer is not set.
     pub fn delete_timer(&mut self, domain: TimeDomain, key: &[u8]) -> Result<(), Error> {
+        self.passed_on = true;
         self.boundary.delete_timer(domain, key).map_err(Error::new)
     }
 
@@ -117,6 +130,19 @@ impl Context {
     /// A record begins: what is emitted for it has its time.
     pub(crate) fn begin(&mut self, timestamp: i64) {
         self.timestamp = timestamp;
+        self.emitted_before = self.emitted.len();
+        self.passed_on = false;
+        self.stores.iter().for_each(|(_, store)| store.begin());
+    }
+
+    /// The record that began last failed: takes back what it did, and passes on what those before it did. Returns false if that
+    /// cannot be done.
+    pub(crate) fn undo(&mut self) -> bool {
+        if self.passed_on || !self.stores.iter().all(|(_, store)| store.undo()) {
+            return false;
+        }
+        self.emitted.truncate(self.emitted_before);
+        self.finish().is_ok()
     }
 
     /// A call ends: everything that it did is passed on.
@@ -129,13 +155,21 @@ impl Context {
     }
 
     fn flush_emitted(&mut self) -> Result<(), Error> {
+        if let Some(message) = &self.refused {
+            return Err(Error::of_batch(message.clone()));
+        }
         if self.emitted.is_empty() {
             return Ok(());
         }
+        self.passed_on |= self.emitted.len() > self.emitted_before;
+        self.emitted_before = 0;
         self.frame.clear();
         self.emitted.write_to(&mut self.frame);
         self.emitted.clear();
-        self.boundary.emit_frame(&self.frame).map_err(Error::of_batch)
+        self.boundary.emit_frame(&self.frame).map_err(|message| {
+            self.refused = Some(message.clone());
+            Error::of_batch(message)
+        })
     }
 }
 

@@ -17,8 +17,21 @@ pub struct Driver<F> {
     ctx: Context,
 }
 
-/// Which record, or timer, of a batch failed, and why; an index past the batch when nobody knows.
-pub(crate) type BatchFailure = (u32, String);
+/// The failure of a batch.
+pub(crate) struct BatchFailure {
+    /// Which record, or timer, failed; an index past the batch when nobody knows.
+    pub(crate) index: u32,
+    pub(crate) message: String,
+    /// Nothing is left of it, and all that those before it did is passed on.
+    pub(crate) undone: bool,
+}
+
+impl BatchFailure {
+    /// A failure of which it is not known which record is to blame.
+    pub(crate) fn of_batch(message: String) -> Self {
+        BatchFailure { index: progress::NONE, message, undone: false }
+    }
+}
 
 impl<F: Function> Driver<F> {
     pub(crate) fn init(boundary: Rc<dyn Boundary>, config: &Config, metadata: Metadata) -> Result<Self, Error> {
@@ -40,23 +53,27 @@ impl<F: Function> Driver<F> {
         })
     }
 
-    /// Runs something for each record of a frame, and passes on what it did.
+    /// Runs something for each record of a frame, and passes on what it did. If one fails, that is undone, if it can be, and what
+    /// was done before is passed on.
     fn each(
         &mut self,
         frame: &[u8],
         run: impl Fn(&mut F, &mut Context, RecordRef<'_>) -> Result<(), Error>,
     ) -> Result<(), BatchFailure> {
-        let frame = Frame::parse(frame).map_err(|e| (progress::NONE, e.to_string()))?;
+        let frame = Frame::parse(frame).map_err(|e| BatchFailure::of_batch(e.to_string()))?;
         for (index, record) in frame.iter().enumerate() {
             progress::at(index as u32);
             self.ctx.begin(record.timestamp);
             if let Err(error) = run(&mut self.function, &mut self.ctx, record) {
-                let index = if error.of_batch { progress::NONE } else { index as u32 };
-                return Err((index, error.into_message()));
+                if error.of_batch {
+                    return Err(BatchFailure::of_batch(error.into_message()));
+                }
+                let undone = self.ctx.undo();
+                return Err(BatchFailure { index: index as u32, message: error.into_message(), undone });
             }
         }
         progress::at(progress::NONE);
-        self.ctx.finish().map_err(|error| (progress::NONE, error.into_message()))
+        self.ctx.finish().map_err(|error| BatchFailure::of_batch(error.into_message()))
     }
 
     pub(crate) fn call<R>(&mut self, run: impl FnOnce(&mut F, &mut Context) -> Result<R, Error>) -> Result<R, Error> {

@@ -6,12 +6,18 @@ use crate::{Config, Context, Error, Record, Timer};
 /// A function. Its methods are called one at a time.
 ///
 /// One value serves one task and lives until the function stops or fails. After a failure a new value is created and gets the
-/// records since the last commit again. What the fields held is lost then; what a [`crate::Store`] holds is not.
+/// records since the last commit again. What the fields held is lost then; what a [`crate::Store`] holds is not. An error that
+/// [`Function::process`] returns is mostly no such failure.
 pub trait Function: Sized + 'static {
     /// Creates the function. `config` is the configuration in the function's description.
     fn init(ctx: &mut Context, config: &Config) -> Result<Self, Error>;
 
-    /// Processes one record. An error fails this record and no other.
+    /// Processes one record. An error fails this record and no other: what the record emitted and wrote is undone.
+    ///
+    /// The value stays after an error, with its fields as the call left them, and gets the next record, or the same one if it is
+    /// retried. So change fields last, when nothing can fail any more. If the record had set a timer, emitted a watermark, or had the
+    /// host asked amid its writes (by a scan, for instance, or by more than 1 MiB of data), a new value goes on from the last commit
+    /// instead. So it does after a panic: panic if an error may leave fields half changed.
     fn process(&mut self, ctx: &mut Context, record: Record<'_>) -> Result<(), Error>;
 
     /// Reports that no input is expected to bring a record older than `watermark` (milliseconds since the Unix epoch). Watermarks

@@ -10,6 +10,7 @@ use fnstream_frame::PairList;
 
 use crate::boundary::{Boundary, Page};
 use crate::driver::{BatchFailure, Driver};
+use crate::progress;
 use crate::{Error, Function, Metadata, Module, TimeDomain};
 
 #[allow(missing_docs, clippy::all, reason = "generated")]
@@ -50,9 +51,14 @@ fn call_with_frame<F: Slot>(
 ) -> Result<(), exports::RecordError> {
     F::with(|driver| match driver {
         Some(driver) => run(driver),
-        None => Err((u32::MAX, "the function was not initialized".to_owned())),
+        None => Err(BatchFailure::of_batch("the function was not initialized".to_owned())),
     })
-    .map_err(|(index, message)| exports::RecordError { index, message })
+    .map_err(|BatchFailure { index, message, undone }| {
+        if undone {
+            progress::at(progress::UNDONE);
+        }
+        exports::RecordError { index, message }
+    })
 }
 
 impl<F: Slot> exports::Guest for Exported<F> {
@@ -64,7 +70,7 @@ impl<F: Slot> exports::Guest for Exported<F> {
             outputs: metadata.outputs,
         };
         #[cfg(target_family = "wasm")]
-        crate::progress::show();
+        progress::show();
         let made = Driver::init(Rc::new(Wasm), &config.into_iter().collect(), metadata);
         F::with(|driver| made.map(|made| *driver = Some(made))).map_err(Error::into_message)
     }

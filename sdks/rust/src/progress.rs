@@ -1,12 +1,16 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! The index of the record at hand, kept where the host can read it when a call traps. It costs a store per record.
+//! The index of the record at hand, kept where the host can read it when a call traps. It costs a store per record. When a call
+//! returns an error, the same place says whether anything is left of the record that failed.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// No record is at hand.
 pub(crate) const NONE: u32 = u32::MAX;
+
+/// A call returns an error, and nothing is left of the record that failed.
+pub(crate) const UNDONE: u32 = u32::MAX - 1;
 
 /// One cell is enough: a component has one function, whose calls come one at a time.
 static AT_HAND: AtomicU32 = AtomicU32::new(NONE);

@@ -3,7 +3,9 @@
 
 //! Runs a function without a server, in the process of its own tests, with state in memory.
 //!
-//! It keeps what the server promises: if a record of a batch fails, the batch leaves no trace in state or output.
+//! It keeps what the server promises: a record that fails leaves no trace in state or output, and the records before it do. Like on
+//! a server, the function itself is the same afterwards, and its fields are as the failed call left them, unless the record had set a
+//! timer, emitted a watermark, or emitted or written more than 1 MiB; then a new function takes over.
 //!
 //! Time stands still until a test moves it: [`Harness::process_watermark`] moves event time, [`Harness::advance_time`] the
 //! machine's clock. At the end of each call the timers that are due fire, including those whose time had come when they were set.
@@ -21,7 +23,7 @@ use fnstream_frame::{FrameBuilder, RecordRef};
 use crate::boundary::Boundary;
 use crate::driver::{BatchFailure, Driver};
 use crate::{Config, Context, Error, Function, Metadata, Module, Record, TimeDomain};
-use memory::{Memory, SetTimer};
+use memory::{Memory, SetTimer, World};
 
 /// The most calls for timers that may follow each other. On a server there is no such limit, but a test would not end.
 const MOST_CALLS: u32 = 10_000;
@@ -111,17 +113,38 @@ impl<F: Function> Harness<F> {
         self
     }
 
-    /// Processes a batch, then fires the timers that are due. If a record fails, nothing of the batch has happened, and a new
-    /// function takes over. The failure of a timer names no record.
+    /// Processes a batch, then fires the timers that are due. If a record fails, nothing of it has happened, all of those before it
+    /// has, and those after it were not processed. The failure of a timer names no record.
     pub fn process(&mut self, records: &[Record<'_>]) -> Result<(), Failed> {
+        let of_time = |error: Error| Failed { record: None, message: error.into_message() };
+        self.advance().map_err(of_time)?;
+        self.process_batch(records)?;
+        self.advance().map_err(of_time)
+    }
+
+    fn process_batch(&mut self, records: &[Record<'_>]) -> Result<(), Failed> {
         let mut frame = FrameBuilder::new();
         for record in records {
             frame.push(record.packed());
         }
-        let of_time = |error: Error| Failed { record: None, message: error.into_message() };
-        self.advance().map_err(of_time)?;
-        self.attempt(records.len(), |driver| driver.process_batch(&frame.to_bytes()))?;
-        self.advance().map_err(of_time)
+        let before = self.memory.world.borrow().clone();
+        let failure = match self.driver.as_mut() {
+            None => return Err(self.not_made()),
+            Some(driver) => match driver.process_batch(&frame.to_bytes()) {
+                Ok(()) => return Ok(()),
+                Err(failure) => failure,
+            },
+        };
+        if failure.undone {
+            return Err(Failed { record: Some(failure.index as usize), message: failure.message });
+        }
+        let mut failed = self.give_up(before, failure, records.len());
+        if let (Some(index), true) = (failed.record, self.driver.is_some())
+            && let Err(again) = self.process_batch(&records[..index])
+        {
+            failed.message = format!("{}; and then, in a new function: {}", failed.message, again.message);
+        }
+        Err(failed)
     }
 
     /// Raises the watermark of an input group. If the function's own watermark rises by it, the timers of event time that are due
@@ -191,24 +214,29 @@ impl<F: Function> Harness<F> {
         self.driver.as_ref().map(Driver::function)
     }
 
-    /// A call that happens wholly, or not at all and with a new function; it is given so many records.
+    /// A call that happens wholly, or not at all and with a new function; it is given so many timers.
     fn attempt(
         &mut self,
-        records: usize,
+        timers: usize,
         run: impl FnOnce(&mut Driver<F>) -> Result<(), BatchFailure>,
     ) -> Result<(), Failed> {
-        let failed = |record, message| Failed { record, message };
-        let driver = self.driver.as_mut().ok_or_else(|| failed(None, "the function could not be made".into()))?;
         let before = self.memory.world.borrow().clone();
-        run(driver).map_err(|(index, message)| {
-            *self.memory.world.borrow_mut() = before;
-            let remade = self.restart();
-            let message = match remade {
-                Ok(()) => message,
-                Err(error) => format!("{message}; and then: {error}"),
-            };
-            failed(Some(index as usize).filter(|&index| index < records), message)
-        })
+        let Some(driver) = self.driver.as_mut() else { return Err(self.not_made()) };
+        run(driver).map_err(|failure| self.give_up(before, failure, timers))
+    }
+
+    fn not_made(&self) -> Failed {
+        Failed { record: None, message: "the function could not be made".into() }
+    }
+
+    /// Goes back to what there was before a call that failed, with a new function.
+    fn give_up(&mut self, before: World, failure: BatchFailure, records: usize) -> Failed {
+        *self.memory.world.borrow_mut() = before;
+        let message = match self.restart() {
+            Ok(()) => failure.message,
+            Err(error) => format!("{}; and then: {error}", failure.message),
+        };
+        Failed { record: Some(failure.index as usize).filter(|&index| index < records), message }
     }
 
     /// The watermark that the function is to be told, with the input group that held it back until now.
@@ -231,7 +259,7 @@ impl<F: Function> Harness<F> {
                 self.memory.world.borrow_mut().reached.insert(TimeDomain::Event, millis(watermark));
                 self.attempt(0, |driver| {
                     let told = driver.call(|function, ctx| function.process_watermark(ctx, group, watermark));
-                    told.map_err(|error| (u32::MAX, error.into_message()))
+                    told.map_err(|error| BatchFailure::of_batch(error.into_message()))
                 })
                 .map_err(|failed| Error::new(failed.message))?;
                 self.told = Some(watermark);

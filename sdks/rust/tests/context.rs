@@ -4,24 +4,38 @@
 //! What a function may rely on: state, emits, failures. The function under test obeys commands in its records.
 #![allow(clippy::unwrap_used)]
 
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
 use fnstream_sdk::testing::Harness;
 use fnstream_sdk::{Config, Context, Error, Function, Output, Record, Store};
 
-/// `put K V`, `get K`, `delete K`, `merge K V`, `scan`, `clear PREFIX`, `fill N`, `emit TARGET`, `late`, `fail`.
+/// In each line `put K V`, `get K`, `delete K`, `merge K V`, `scan`, `clear PREFIX`, `fill N`, `emit TARGET` or `late`.
 struct Obey {
     store: Store,
     part: Store,
+    /// The number of this one.
+    made: u32,
 }
 
 impl Function for Obey {
     fn init(ctx: &mut Context, _: &Config) -> Result<Self, Error> {
         let store = ctx.state("s")?;
         let part = store.part(b"g", b"k", b"n");
-        Ok(Obey { store, part })
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        Ok(Obey { store, part, made: MADE.fetch_add(1, Relaxed) })
     }
 
     fn process(&mut self, ctx: &mut Context, record: Record<'_>) -> Result<(), Error> {
-        let text = std::str::from_utf8(record.bytes())?;
+        std::str::from_utf8(record.bytes())?.split('\n').try_for_each(|line| self.obey(ctx, &record, line))
+    }
+
+    fn take_checkpoint(&mut self, ctx: &mut Context, checkpoint: u64) -> Result<(), Error> {
+        ctx.emit(0, format!("checkpoint {checkpoint}").as_bytes())
+    }
+}
+
+impl Obey {
+    fn obey(&mut self, ctx: &mut Context, record: &Record<'_>, text: &str) -> Result<(), Error> {
         let words: Vec<_> = text.split(' ').collect();
         let store = if record.source == 1 { &self.part } else { &self.store };
         match words[..] {
@@ -54,10 +68,6 @@ impl Function for Obey {
             }
             _ => Err(Error::new(format!("what is '{text}'"))),
         }
-    }
-
-    fn take_checkpoint(&mut self, ctx: &mut Context, checkpoint: u64) -> Result<(), Error> {
-        ctx.emit(0, format!("checkpoint {checkpoint}").as_bytes())
     }
 }
 
@@ -125,14 +135,35 @@ fn parts_are_apart_from_the_store_and_are_cleared_alone() {
 }
 
 #[test]
-fn a_failed_batch_leaves_no_trace() {
+fn a_failed_record_leaves_no_trace_and_those_before_it_do() {
     let mut test = obey();
     run(&mut test, &["put a 1"]);
-    let failed =
-        test.process(&[Record::new(b"put a 2"), Record::new(b"emit 0"), Record::new(b"nonsense")]).unwrap_err();
-    assert_eq!((failed.record, &failed.message[..]), (Some(2), "what is 'nonsense'"));
-    assert!(test.take_output().is_empty());
-    assert_eq!(run(&mut test, &["get a"]), ["1"]);
+    for records in [["put a 2", "emit 0", "nonsense", "put a 3"], ["put a 2", "emit 0", "put b 1\nnonsense", "put a 3"]]
+    {
+        let failed = test.process(&records.map(|record| Record::new(record.as_bytes()))).unwrap_err();
+        assert_eq!((failed.record, &failed.message[..]), (Some(2), "what is 'nonsense'"));
+        assert_eq!(test.take_output().len(), 1);
+        assert_eq!(run(&mut test, &["get a", "get b"]), ["2", "(absent)"]);
+    }
+}
+
+#[test]
+fn the_function_stays_after_an_error_unless_something_of_the_record_is_with_the_host() {
+    let mut test = obey();
+    for (record, stays) in [
+        ("nonsense", true),
+        ("put a 1\nemit 0\nnonsense", true),
+        ("late\nnonsense", false),
+        ("put a 1\nscan\nnonsense", false),
+        ("fill 20000\nnonsense", false),
+    ] {
+        let made = test.function().unwrap().made;
+        test.process(&[Record::new(b"put a 0"), Record::new(record.as_bytes())]).unwrap_err();
+        assert_eq!(test.function().unwrap().made == made, stays, "{record}");
+        assert_eq!(test.take_watermarks(), [], "{record}");
+        test.take_output();
+        assert_eq!(run(&mut test, &["scan"]), ["a=0"], "{record}");
+    }
 }
 
 #[test]

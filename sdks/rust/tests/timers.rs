@@ -164,13 +164,13 @@ fn timers_without_end_are_an_error_and_not_a_test_that_hangs() {
 }
 
 #[test]
-fn a_failed_batch_sets_no_timer_and_a_new_instance_keeps_those_that_are_set() {
+fn timers_that_were_set_before_a_record_failed_outlast_that_and_the_instance() {
     let mut test = alarm();
     send(&mut test, &["event 10 a"]);
-    test.process(&[Record::new(b"event 10 b"), Record::new(b"nonsense")]).unwrap_err();
+    test.process(&[Record::new(b"event 10 b"), Record::new(b"nonsense"), Record::new(b"event 10 c")]).unwrap_err();
     test.restart().unwrap();
     test.process_watermark(0, 21).unwrap();
-    assert_eq!(told(&mut test), [(10, "Event 10 a".to_owned())]);
+    assert_eq!(told(&mut test), [(10, "Event 10 a".to_owned()), (10, "Event 10 b".to_owned())]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! One task of a function as the engine runs it: batches, epochs, and a new instance from the last checkpoint when something
-//! fails. A record that fails is left out.
+//! fails, unless it has undone that. A record that fails is left out.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -92,6 +92,12 @@ impl Task {
             self.journal.push(Input::Batch(source, values.to_vec()));
             return Ok(());
         };
+        if let (true, Some(index)) = (failed.undone, failed.record) {
+            let at = index as usize;
+            self.journal.push(Input::Batch(source, values[..at].to_vec()));
+            failures.push((base + at, failed));
+            return self.part(source, &values[at + 1..], base + at + 1, failures);
+        }
         self.restart()?;
         match failed.record.map(|index| index as usize) {
             None if values.len() > 1 => {

@@ -26,7 +26,7 @@ pub(super) struct Settings {
     /// How often a record is tried again before that [default: 1]
     #[arg(long, value_name = "N")]
     retries: Option<u32>,
-    /// Wait before the first retry, which doubles with each further one [default: 20ms]
+    /// Wait before the first retry, which doubles with each further one [default: 0ms]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     backoff: Option<Duration>,
     /// Longest wait before a retry [default: 10s]

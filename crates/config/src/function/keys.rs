@@ -239,7 +239,7 @@ const LIMITS: &[Key] = &[
 const ON_ERROR: &[Key] = &[
     Key::new("action", &Kind::Word(ACTIONS), "dead-letter", "What is done in the end."),
     Key::new("retries", &Kind::Number(0, MAX_RETRIES as u64), "1", "How often the event is tried again before that."),
-    Key::new("backoff", &Kind::Duration, "20ms", "The wait before the first retry; it doubles with each further one."),
+    Key::new("backoff", &Kind::Duration, "0ms", "The wait before the first retry; it doubles with each further one."),
     Key::new("max-backoff", &Kind::Duration, "10s", "The longest wait."),
     Key::new("dead-letter-topic", &Kind::Text, "the name with `.dlq`", "Where dead letters go."),
 ];

@@ -10,12 +10,14 @@ use serde::{Deserialize, Serialize};
 use super::{Field, MAX_RETRIES, SpecProblem, millis};
 use crate::topic::Topic;
 
-/// What a task does with a record that its function fails at, once the record is alone.
+/// What a task does with a record that its function fails at.
 ///
 /// ```text
-/// fails alone ── retries left ──► wait (doubling), try again
-///        └────── none left ─────► action, in the epoch that also consumes the record
+/// fails ── retries left ──► wait (doubling), try again
+///     └─── none left ─────► action, in the epoch that also consumes the record
 /// ```
+///
+/// Failures at which an earlier record may be the cause lead to a search, and the last try is one in which the record is alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ErrorPolicy {
@@ -62,7 +64,8 @@ impl Default for ErrorPolicy {
         ErrorPolicy {
             action: ErrorAction::DeadLetter { topic: None },
             retries: 1,
-            backoff: Duration::from_millis(20),
+            // A function reaches nothing that might come to work again meanwhile.
+            backoff: Duration::ZERO,
             max_backoff: Duration::from_secs(10),
         }
     }

@@ -44,6 +44,7 @@ impl RuntimeHarness for InMemory {
             Behaviour::Echo | Behaviour::PassThrough | Behaviour::Hooks | Behaviour::RefuseInit => "fine",
             Behaviour::Count => "count",
             Behaviour::Fail => "bad",
+            Behaviour::FailLate => "half",
             Behaviour::Trap => "trap",
             Behaviour::Loop => "loop",
             Behaviour::Grow => "eat",
@@ -62,6 +63,10 @@ impl RuntimeHarness for InMemory {
 
     fn names_record(&self, _: Behaviour) -> bool {
         true
+    }
+
+    fn undoes(&self, behaviour: Behaviour) -> bool {
+        matches!(behaviour, Behaviour::Fail | Behaviour::FailLate)
     }
 
     fn patience(&self) -> Duration {
@@ -111,6 +116,12 @@ pub(crate) enum Fault {
     WorksAfterAFailure,
     BeatsAfterAFailure,
     WorksAfterARefusedInit,
+    LeavesHalfOfARecord,
+    LosesWhatCameBefore,
+    GoesOnAfterARecord,
+    IsSpoiltByWhatItUndid,
+    UndoesNothing,
+    UndoesAnotherRecord,
     PoisonsSiblings,
     IgnoresTime,
     TimeoutsAreTraps,
@@ -121,7 +132,7 @@ pub(crate) enum Fault {
     BlamesTheRecordForTheHost,
 }
 
-const FAULTS: [(Fault, &str); 39] = [
+const FAULTS: [(Fault, &str); 45] = [
     (Fault::SaysThatItCannotTrap, "the_harness_has_what_it_says"),
     (Fault::HasNoGuestThatTraps, "the_harness_has_what_it_says"),
     (Fault::LosesTheLastRecord, "records_come_in_order_and_complete"),
@@ -153,6 +164,12 @@ const FAULTS: [(Fault, &str); 39] = [
     (Fault::WorksAfterAFailure, "after_a_failure_every_call_is_refused"),
     (Fault::BeatsAfterAFailure, "after_a_failure_every_call_is_refused"),
     (Fault::WorksAfterARefusedInit, "a_refused_init_poisons"),
+    (Fault::LeavesHalfOfARecord, "an_undone_record_leaves_nothing_and_its_instance_goes_on"),
+    (Fault::LosesWhatCameBefore, "an_undone_record_leaves_nothing_and_its_instance_goes_on"),
+    (Fault::GoesOnAfterARecord, "an_undone_record_leaves_nothing_and_its_instance_goes_on"),
+    (Fault::IsSpoiltByWhatItUndid, "an_undone_record_leaves_nothing_and_its_instance_goes_on"),
+    (Fault::UndoesNothing, "an_undone_record_leaves_nothing_and_its_instance_goes_on"),
+    (Fault::UndoesAnotherRecord, "an_undone_record_leaves_nothing_and_its_instance_goes_on"),
     (Fault::PoisonsSiblings, "a_failure_touches_no_other_instance"),
     (Fault::IgnoresTime, "a_call_that_never_ends_is_ended"),
     (Fault::TimeoutsAreTraps, "a_call_that_never_ends_is_ended"),

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! bad   returns an error          exit    ends itself            count   counts in its state
+//! half  the same, after more
 //! trap  traps                     target  emits to output 5      other   is passed through
 //! loop  never ends                eat     asks for memory         timers  sets timers and deletes one
 //! ```
@@ -102,7 +103,9 @@ impl Obeying {
             return Err(failure(ErrorCode::GuestPoisoned, "the instance failed before"));
         }
         let result = run(self);
-        if result.is_err() {
+        if let Err(failure) = &result
+            && (!failure.undone || self.is(Fault::IsSpoiltByWhatItUndid))
+        {
             self.poisoned = true;
             self.shared.failed.store(true, Ordering::SeqCst);
         }
@@ -115,7 +118,13 @@ impl Obeying {
 
     fn obey(&mut self, record: RecordRef<'_>) -> CallResult {
         match record.bytes() {
-            b"bad" => Err(failure(ErrorCode::GuestError, "bad record")),
+            b"bad" => Err(failure(ErrorCode::GuestError, "bad record").at_record(Some(0)).undone()),
+            b"half" => {
+                if self.is(Fault::LeavesHalfOfARecord) {
+                    self.count(record)?;
+                }
+                Err(failure(ErrorCode::GuestError, "half a record").at_record(Some(0)).undone())
+            }
             b"trap" if self.is(Fault::TrapsAreErrors) => Err(failure(ErrorCode::GuestError, "unreachable")),
             b"trap" => Err(failure(ErrorCode::GuestTrap, "unreachable")),
             b"exit" if self.is(Fault::ExitsAreSuccesses) => Ok(()),
@@ -219,11 +228,19 @@ impl Obeying {
             Some(Fault::ProcessesBackwards) => order.reverse(),
             _ => {}
         }
+        let is_undone = |index: usize| matches!(batch.frame().record(index).bytes(), b"bad" | b"half");
+        let mut failed = Ok(());
         for index in order {
-            let ended = self.obey(batch.frame().record(index));
-            ended.or_else(|failure| self.report(failure, index))?;
+            if self.is(Fault::LosesWhatCameBefore) && !is_undone(index) && (index..batch.len()).any(is_undone) {
+                continue;
+            }
+            let ended = self.obey(batch.frame().record(index)).or_else(|failure| self.report(failure, index));
+            match ended {
+                Err(failure) if failure.undone && self.is(Fault::GoesOnAfterARecord) => failed = Err(failure),
+                ended => ended?,
+            }
         }
-        Ok(())
+        failed
     }
 
     /// Says at which record it failed. A fault of the host is no record's.
@@ -233,6 +250,8 @@ impl Obeying {
         match self.fault {
             Some(Fault::NamesTheRecordAfter) if of_guest => failure.record = Some(index as u32 + 1),
             Some(Fault::NamesNoRecord) => failure.record = None,
+            Some(Fault::UndoesNothing) => failure.undone = false,
+            Some(Fault::UndoesAnotherRecord) if failure.undone => failure.record = Some(index as u32 + 1),
             Some(Fault::BlamesTheRecordForTheHost) => failure.record = Some(index as u32),
             Some(Fault::SwallowsFaultsOfTheHost) if !of_guest => return Ok(()),
             Some(Fault::ReportsFaultsOfTheHostAsErrors) if !of_guest => failure.error.code = ErrorCode::GuestError,

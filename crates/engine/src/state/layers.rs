@@ -28,6 +28,8 @@ const RANGE_KEYS: usize = 1_000;
 pub(crate) struct Layers {
     task: TaskId,
     overlay: Delta,
+    /// What a trial has written before its call at hand. Empty at all other times.
+    kept: Delta,
     frozen: Option<Arc<FrozenEpoch>>,
     dirty: Delta,
     /// Where the dirty map ends.
@@ -59,6 +61,7 @@ impl Layers {
         Ok(Layers {
             task,
             overlay: Delta::new(),
+            kept: Delta::new(),
             frozen: None,
             dirty: Delta::new(),
             dirty_marker: Marker::default(),
@@ -149,19 +152,25 @@ impl Layers {
         Ok(())
     }
 
-    /// What the open epoch has written so far, to put it back later.
-    pub(crate) fn overlay(&self) -> Delta {
-        self.overlay.clone()
+    /// Drops the open epoch's writes.
+    pub(crate) fn clear_overlay(&mut self) {
+        self.overlay = Delta::new();
     }
 
-    /// Puts the open epoch's writes back to what they were; to none with an empty delta.
-    pub(crate) fn set_overlay(&mut self, overlay: Delta) {
-        self.overlay = overlay;
+    /// Puts the overlay below the writes that come next, which can be dropped without it.
+    pub(crate) fn keep_overlay(&mut self) {
+        self.kept.absorb(std::mem::take(&mut self.overlay));
+    }
+
+    /// Takes away what was kept, or puts it back.
+    pub(crate) fn swap_kept(&mut self, kept: Delta) -> Delta {
+        std::mem::replace(&mut self.kept, kept)
     }
 
     /// Drops everything that is not committed: the open epoch's writes, and those of an epoch whose commit failed.
     pub(crate) fn abandon(&mut self) {
         self.overlay = Delta::new();
+        self.kept = Delta::new();
         self.frozen = None;
     }
 
@@ -193,6 +202,7 @@ impl Layers {
     fn deltas(&self) -> impl Iterator<Item = &Delta> {
         [
             Some(&self.overlay),
+            (!self.kept.is_empty()).then_some(&self.kept),
             self.frozen.as_ref().map(|frozen| &frozen.delta),
             Some(&self.dirty),
             self.applying.as_ref().map(|applying| &applying.delta),

@@ -42,8 +42,8 @@ pub(super) struct OpenEpoch {
     begun: Option<Duration>,
     /// The last record that was consumed.
     pub(super) last: Option<(TopicPartition, Position)>,
-    /// A record was given up in it without a call.
-    pub(super) gave_up: bool,
+    /// Records of it that were given up.
+    pub(super) given_up: u64,
     /// It is to be committed soon, whatever is in it.
     pub(super) urgent: bool,
     /// When a gap was first passed over; that alone is worth a commit after a while only.
@@ -64,6 +64,11 @@ impl OpenEpoch {
     /// Time since the first record or timer.
     pub(super) fn age(&self, now: Duration) -> Duration {
         self.begun.map_or(Duration::ZERO, |begun| now.saturating_sub(begun))
+    }
+
+    /// Reports whether all its records were given up: what fails in it is none of theirs.
+    pub(super) fn gave_up_all(&self) -> bool {
+        self.given_up > 0 && self.given_up == self.records
     }
 
     /// A call begins.

@@ -33,16 +33,10 @@ pub(crate) struct TaskHost {
     interrupt: Interrupt,
 }
 
-/// The writes of the open epoch at some moment.
-pub(crate) struct Writes {
-    overlay: Delta,
-    used: Option<u64>,
-}
-
-/// The writes of an epoch that was set aside.
+/// The writes of a trial that was set aside.
 #[derive(Default)]
 pub(crate) struct Aside {
-    overlay: Delta,
+    kept: Delta,
     /// The bytes that they add to the state.
     growth: Option<i64>,
 }
@@ -88,40 +82,42 @@ impl TaskHost {
         }
     }
 
-    /// Empties the open epoch.
-    pub(crate) fn clear(&mut self) {
-        self.layers.set_overlay(Delta::new());
+    /// Keeps what the call of a trial wrote, for its later calls to see.
+    pub(crate) fn keep_writes(&mut self) {
+        self.layers.keep_overlay();
+    }
+
+    /// The bytes of the state, if they are limited.
+    pub(crate) fn used(&self) -> Option<u64> {
+        self.state.as_ref().map(StateAccount::used)
+    }
+
+    /// Takes back what the call of a trial wrote, before which the state had so many bytes.
+    pub(crate) fn take_back(&mut self, used: Option<u64>) {
+        self.layers.clear_overlay();
+        self.timers.forget();
+        if let (Some(state), Some(used)) = (&mut self.state, used) {
+            state.put_back(used);
+        }
+    }
+
+    /// Empties the open epoch, and gives what a trial has written in it, to go on with it later although others have committed
+    /// meanwhile.
+    pub(crate) fn set_aside(&mut self) -> Aside {
+        let growth = self.state.as_ref().map(StateAccount::growth);
+        let kept = self.layers.swap_kept(Delta::new());
+        self.layers.clear_overlay();
         self.outbox.clear();
         self.timers.forget();
         if let Some(state) = &mut self.state {
             state.clear();
         }
-    }
-
-    /// The writes of the open epoch, to put them back later.
-    pub(crate) fn writes(&self) -> Writes {
-        Writes { overlay: self.layers.overlay(), used: self.state.as_ref().map(StateAccount::used) }
-    }
-
-    /// Takes back whatever the open epoch has written since.
-    pub(crate) fn put_back(&mut self, writes: Writes) {
-        self.layers.set_overlay(writes.overlay);
-        self.timers.forget();
-        if let (Some(state), Some(used)) = (&mut self.state, writes.used) {
-            state.put_back(used);
-        }
-    }
-
-    /// Empties the open epoch, and gives what it has written, to go on with it later although others have committed meanwhile.
-    pub(crate) fn set_aside(&mut self) -> Aside {
-        let aside = Aside { overlay: self.layers.overlay(), growth: self.state.as_ref().map(StateAccount::growth) };
-        self.clear();
-        aside
+        Aside { kept, growth }
     }
 
     /// Goes on in an empty epoch with what was set aside.
     pub(crate) fn take_up(&mut self, aside: Aside) {
-        self.layers.set_overlay(aside.overlay);
+        self.layers.swap_kept(aside.kept);
         self.timers.forget();
         if let (Some(state), Some(growth)) = (&mut self.state, aside.growth) {
             state.grow(growth);

@@ -10,8 +10,14 @@
 //! each commit ──► epochs grow again, twice as large each time, until they are as large as ever
 //! ```
 //!
+//! A failed call that left nothing of its record needs no search: the record is tried again and given up where it is, and its
+//! tries are counted here. A trap names its record, but an earlier record may be the cause of it. So it counts as a try, but never
+//! as the last one: that is alone.
+//!
 //! What is known here outlives the instance and the opening of the task, but not the process: after a crash the culprit
 //! is looked for anew, and what was given up is committed, so nothing is given up twice.
+
+use std::time::Duration;
 
 use fnstream_core::batch::Batch;
 use fnstream_core::record::{Position, Positions, TopicPartition};
@@ -45,7 +51,7 @@ struct TimeTrouble {
 pub(crate) struct Suspect {
     from: TopicPartition,
     position: Position,
-    /// The times that it failed alone.
+    /// The times that it failed.
     pub(crate) attempts: u32,
     /// The last failure.
     pub(crate) failure: CallFailure,
@@ -136,19 +142,54 @@ impl Hunt {
         failure: &CallFailure,
         policy: &ErrorPolicy,
     ) -> Verdict {
+        self.is_alone();
+        self.failed_at(from, position, failure, policy).0
+    }
+
+    /// The record that fails is alone in its epoch.
+    pub(crate) fn is_alone(&mut self) {
         self.limit = Some(1);
         self.ahead = None;
-        let before = self.suspect.take().filter(|s| s.from == *from && s.position == position);
-        let attempts = before.map_or(0, |suspect| suspect.attempts).saturating_add(1);
+    }
+
+    /// A record failed, which is known to be the culprit; also answers how often it has failed.
+    pub(crate) fn failed_at(
+        &mut self,
+        from: &TopicPartition,
+        position: Position,
+        failure: &CallFailure,
+        policy: &ErrorPolicy,
+    ) -> (Verdict, u32) {
+        let attempts = self.attempts(from, position).saturating_add(1);
         let verdict = after_lone_failure(policy, attempts);
-        self.suspect = Some(Suspect {
-            from: from.clone(),
-            position,
-            attempts,
-            failure: failure.clone(),
-            doomed: verdict == Verdict::GiveUpRecord,
-        });
-        verdict
+        let doomed = verdict == Verdict::GiveUpRecord;
+        self.suspect = Some(Suspect { from: from.clone(), position, attempts, failure: failure.clone(), doomed });
+        (verdict, attempts)
+    }
+
+    /// A record failed among others, which may have been the cause. If it is tried again this counts, and the wait before that is
+    /// answered.
+    pub(crate) fn named_among(
+        &mut self,
+        from: &TopicPartition,
+        position: Position,
+        failure: &CallFailure,
+        policy: &ErrorPolicy,
+    ) -> Option<Duration> {
+        let attempts = self.attempts(from, position).saturating_add(1);
+        match after_lone_failure(policy, attempts) {
+            Verdict::Retry(wait) => {
+                let (from, failure) = (from.clone(), failure.clone());
+                self.suspect = Some(Suspect { from, position, attempts, failure, doomed: false });
+                Some(wait)
+            }
+            Verdict::GiveUpRecord | Verdict::StopTask => None,
+        }
+    }
+
+    fn attempts(&self, from: &TopicPartition, position: Position) -> u32 {
+        let known = self.suspect.as_ref().filter(|s| s.from == *from && s.position == position);
+        known.map_or(0, |suspect| suspect.attempts)
     }
 
     /// The suspect, when it is doomed and this batch is it, alone.
@@ -171,8 +212,6 @@ impl Hunt {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use fnstream_core::batch::BatchPositions;
     use fnstream_core::spec::ErrorAction;
     use fnstream_core::{Error, ErrorCode};
@@ -189,7 +228,7 @@ mod tests {
     }
 
     fn policy(retries: u32) -> ErrorPolicy {
-        ErrorPolicy { retries, ..ErrorPolicy::default() }
+        ErrorPolicy { retries, backoff: Duration::from_millis(20), ..ErrorPolicy::default() }
     }
 
     fn batch(position: u128) -> Batch {
@@ -256,6 +295,37 @@ mod tests {
         assert_eq!(hunt.failed_alone(&at(), Position(5), &trap(), &policy(2)), Verdict::GiveUpRecord);
         assert_eq!(hunt.doomed(&batch(5)).unwrap().attempts, 3);
         assert!(hunt.doomed(&batch(6)).is_none());
+    }
+
+    #[test]
+    fn a_failure_among_others_counts_as_a_try_but_never_as_the_last_one() {
+        let mut hunt = Hunt::default();
+        assert_eq!(hunt.named_among(&at(), Position(5), &trap(), &policy(0)), None);
+        assert_eq!(hunt.failed_alone(&at(), Position(5), &trap(), &policy(0)), Verdict::GiveUpRecord);
+        assert_eq!(hunt.doomed(&batch(5)).unwrap().attempts, 1);
+        let mut hunt = Hunt::default();
+        hunt.failed_among(10, Some(3));
+        assert_eq!(hunt.named_among(&at(), Position(5), &trap(), &policy(1)), Some(Duration::from_millis(20)));
+        assert!(hunt.doomed(&batch(5)).is_none());
+        assert_eq!((hunt.limit(0), hunt.ends_epoch(2)), (Some(3), false), "the search goes on as without a name");
+        assert_eq!(hunt.named_among(&at(), Position(5), &trap(), &policy(1)), None);
+        assert_eq!(hunt.failed_alone(&at(), Position(5), &trap(), &policy(1)), Verdict::GiveUpRecord);
+        assert_eq!(hunt.doomed(&batch(5)).unwrap().attempts, 2);
+    }
+
+    #[test]
+    fn a_record_that_is_known_to_fail_is_given_up_without_a_search() {
+        let mut hunt = Hunt::default();
+        let wait = Duration::from_millis(20);
+        assert_eq!(hunt.failed_at(&at(), Position(5), &trap(), &policy(1)), (Verdict::Retry(wait), 1));
+        assert_eq!(hunt.failed_at(&at(), Position(5), &trap(), &policy(1)), (Verdict::GiveUpRecord, 2));
+        assert_eq!((hunt.limit(0), hunt.ends_epoch(1)), (None, false));
+        hunt.committed(&Positions::from([(at(), Position(6))]), 8);
+        assert_eq!(
+            hunt.failed_at(&at(), Position(5), &trap(), &policy(1)),
+            (Verdict::Retry(wait), 1),
+            "it is another one"
+        );
     }
 
     #[test]

@@ -212,7 +212,7 @@ fn rejected(env: &TaskEnv, hunt: &mut Hunt, ended: &OpenEpoch, output: Option<&O
         Some(output) => error.context(format_args!("output '{}'", output.topic)),
         None => error,
     };
-    if ended.gave_up {
+    if ended.gave_up_all() && ended.size() == 1 {
         // Giving it up again would be refused again.
         return Failure::new(Recovery::Fail, error.context("a record is given up, but its dead letter is refused"));
     }

@@ -3,11 +3,13 @@
 
 //! A task that processes: one turn after the other, each about a slice of time long.
 //!
-//! `feed` gives the instance its records and says who is to blame when a call fails, `time` tells it what time it is,
+//! `feed` gives the instance its records, `blame` says who is to blame when a call fails, `time` tells it what time it is,
 //! `serve` answers what users ask, `freeze` ends epochs.
 
+mod blame;
 mod feed;
 mod freeze;
+mod rest;
 mod serve;
 mod time;
 
@@ -16,8 +18,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fnstream_core::error::Result;
+use fnstream_core::runtime::CallFailure;
 use fnstream_core::waker::Waker;
 
+use self::rest::Rest;
 use self::time::Climb;
 use super::dead_letters::DeadLetterReader;
 use super::decide::{Action, Facts, InFlight, Life, Search, Supply, Time, Work, after_open_failure, next_action};
@@ -70,6 +74,10 @@ pub(super) struct Running {
     /// Which input group is read next.
     turns: Turns,
     event_time: EventTime,
+    /// What is left of the batch that was read last: it comes before anything else is read.
+    rest: Option<Rest>,
+    /// The last record that failed and was dealt with where it is, and when, until that is shown.
+    failed: Option<(CallFailure, i64)>,
     /// There was no more input when the source was last asked.
     drained: bool,
     /// The instance was told that it ends.
@@ -117,6 +125,8 @@ impl Running {
             epoch,
             turns,
             event_time,
+            rest: None,
+            failed: None,
             drained: false,
             closed: false,
             pace: Pace::default(),
@@ -183,7 +193,10 @@ impl Running {
     }
 
     /// Shows where the task stands.
-    pub(super) fn show(&self, view: &mut View, ending: bool, now: Duration) {
+    pub(super) fn show(&mut self, view: &mut View, ending: bool, now: Duration) {
+        if let Some((failure, at_ms)) = self.failed.take() {
+            view.failed_in_place(&failure, at_ms);
+        }
         view.state = if ending { TaskState::Draining } else { TaskState::Running };
         view.watermark = self.event_time.told();
         view.circling = self.circling(now);

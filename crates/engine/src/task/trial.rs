@@ -6,18 +6,17 @@
 //! It goes on for a slice of time at once; in between the task takes input, and other functions their turns.
 //!
 //! The trial does what a replay would do: each dead letter sees what those before it wrote; of one that fails nothing stays,
-//! and a new instance goes on with the next.
+//! and a new instance goes on with the next, unless the failed one undid the letter itself.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use fnstream_core::batch::{Batch, BatchPositions};
+use fnstream_core::batch::Batch;
 use fnstream_core::broker::PollLimit;
 use fnstream_core::dead_letter::DeadLetter;
 use fnstream_core::record::Position;
 use fnstream_core::runtime::{CallFailure, CallResult, Instance, InstanceSpec, Program};
 use fnstream_core::{ErrorCode, Result};
-use fnstream_frame::FrameBuilder;
 
 use super::dead_letters::{DeadLetterReader, DeadLetters, Read};
 use super::host::{Aside, SharedTaskHost};
@@ -116,12 +115,9 @@ impl Trial {
         }
         let (position, index) = (dead_letters.records.position(self.next), self.next);
         self.next += 1;
-        let raw = dead_letters.raw.iter().find(|(at, _)| *at == position);
-        let Some(info) = raw.and_then(|(_, raw)| DeadLetter::read(raw.headers)) else { return Ok(true) };
-        let mut frame = FrameBuilder::new();
-        frame.push(dead_letters.records.frame().record(index));
-        let positions = BatchPositions::Each(vec![position]);
-        let alone = Batch::new(dead_letters.records.from().clone(), positions, frame.to_bytes().into())?;
+        let raw = dead_letters.raw.record_at(position);
+        let Some(info) = raw.and_then(|raw| DeadLetter::read(raw.headers)) else { return Ok(true) };
+        let alone = dead_letters.records.slice(index..index + 1);
         let outcome = Run { program, spec, host, instance: &mut self.instance }.one(&alone);
         // Nothing is known of those that are left.
         if let Err(failure) = &outcome
@@ -160,14 +156,24 @@ impl Run<'_> {
             let mut host = self.host.lock();
             host.outbox.clear();
             host.begin_call(1);
-            host.writes()
+            host.used()
         };
         let called = self.call(dead_letter);
-        if called.is_err() {
-            *self.instance = None;
-            self.host.lock().put_back(before);
+        let mut host = self.host.lock();
+        match called {
+            Ok(()) => {
+                host.keep_writes();
+                Ok(host.outbox.records())
+            }
+            Err(failure) => {
+                host.take_back(before);
+                drop(host);
+                if !failure.undone {
+                    *self.instance = None;
+                }
+                Err(failure)
+            }
         }
-        called.map(|()| self.host.lock().outbox.records())
     }
 
     fn call(&mut self, dead_letter: &Batch) -> CallResult {

@@ -64,9 +64,14 @@ impl View {
 
     /// Something failed, at that time; `waits` when the task waits for what is outside it.
     pub(crate) fn failed(&mut self, failure: &CallFailure, waits: bool, at_ms: i64) {
-        let CallFailure { error, backtrace, .. } = failure;
         self.restarts += 1;
-        self.trouble = waits.then(|| error.clone());
+        self.trouble = waits.then(|| failure.error.clone());
+        self.failed_in_place(failure, at_ms);
+    }
+
+    /// A record failed, and the task goes on with the next one.
+    pub(crate) fn failed_in_place(&mut self, failure: &CallFailure, at_ms: i64) {
+        let CallFailure { error, backtrace, .. } = failure;
         let (code, message, backtrace) = (error.code, error.message.clone(), backtrace.clone());
         self.last_error = Some(TaskError { code, message, backtrace, at_ms });
     }

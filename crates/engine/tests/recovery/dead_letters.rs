@@ -118,6 +118,29 @@ fn a_trial_takes_turns_with_input_and_sees_what_it_wrote_before() {
 }
 
 #[test]
+fn a_trial_takes_back_what_a_failed_letter_wrote_and_nothing_else() {
+    let world = mended_after(&["x1", "x2", "x3", "x4", "x5"]);
+    // Those with an odd number fail when they have written already.
+    let program = NativeProgram::new(|| {
+        Box::new(|record, host| {
+            let mut key = store_prefix("s")?;
+            put_simple(&mut key, b"count");
+            let count = host.get(&key)?.map_or(0, |count| count.len()) + 1;
+            host.write(&key, Write::Merge(b"1".as_slice().into()))?;
+            (0..count).try_for_each(|_| host.emit(record.on(0)))?;
+            match record.bytes()[1] % 2 {
+                0 => Ok(()),
+                _ => Err(Error::new(ErrorCode::GuestTrap, "odd")),
+            }
+        })
+    });
+    let report = order(&world, &DeadLetterAction::Try(program));
+    let outcomes: Vec<_> = report.tried.into_iter().map(|tried| tried.outcome.ok()).collect();
+    assert_eq!(outcomes, [None, Some(1), None, Some(2), None]);
+    assert!(world.broker.state(TaskId::new(ID, 0)).is_empty(), "nothing is kept");
+}
+
+#[test]
 fn a_cancelled_order_leaves_the_rest() {
     for action in [DeadLetterAction::Replay, DeadLetterAction::Drop] {
         let world = mended();

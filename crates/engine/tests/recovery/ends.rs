@@ -258,7 +258,11 @@ fn one_that_cannot_be_interrupted_is_abandoned_and_its_tasks_taken_over() {
 #[test]
 fn a_request_that_was_not_begun_in_time_is_not_carried_out() {
     let world = Manual::new(fnstream_core::spec::FunctionSpec {
-        on_error: fnstream_core::spec::ErrorPolicy { retries: 100, ..Default::default() },
+        on_error: fnstream_core::spec::ErrorPolicy {
+            retries: 100,
+            backoff: Duration::from_millis(20),
+            ..Default::default()
+        },
         ..spec()
     });
     world.start(picky);

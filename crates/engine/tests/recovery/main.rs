@@ -16,5 +16,6 @@ mod planted;
 mod refusals;
 mod restarts;
 mod restores;
+mod undone;
 mod waits;
 mod world;

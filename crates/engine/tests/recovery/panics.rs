@@ -46,7 +46,7 @@ fn counting(fails: bool) -> Arc<dyn Program> {
         let failed = failed.clone();
         let process = Box::new(move |record: RecordRef<'_>, host: &mut dyn Host| {
             if !failed.swap(true, Relaxed) {
-                return Err(Error::new(ErrorCode::GuestError, "the first one fails"));
+                return Err(Error::new(ErrorCode::GuestTrap, "the first one fails"));
             }
             let count = host.get(record.bytes())?.map_or(0, |count| count.len()) + 1;
             host.write(record.bytes(), Write::Put(Bytes::from(vec![b'1'; count])))?;

@@ -1,7 +1,8 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! `functionstream:packed/progress`: which record a packed function had at hand when its call ended in a trap.
+//! `functionstream:packed/progress`: which record a packed function had at hand when its call ended in a trap, and whether anything
+//! is left of one for which it returned an error.
 //!
 //! A component's memory is closed to the host but for the values that it passes. So the function passes, once, the list of one
 //! element in which it keeps the index, and the host keeps that value: it names a place in the memory, which may be read at any
@@ -32,9 +33,20 @@ fn watch(mut cx: StoreContextMut<'_, Component>, (cell,): (Cell,)) -> wasmtime::
     Ok(())
 }
 
+/// What the cell holds when a call returned an error and nothing is left of the record that failed.
+const UNDONE: u32 = u32::MAX - 1;
+
 /// The index of the record at hand, if the function shows it and one of `records` is.
 pub(crate) fn at_hand(store: &Store<Component>, records: usize) -> Option<u32> {
+    read(store).filter(|index| (*index as usize) < records)
+}
+
+/// Reports whether the function says that nothing is left of the record for which it has just returned an error.
+pub(crate) fn is_undone(store: &Store<Component>) -> bool {
+    read(store) == Some(UNDONE)
+}
+
+fn read(store: &Store<Component>) -> Option<u32> {
     let cell = store.data().progress.as_ref()?;
-    let index = u32::from_le(*cell.as_le_slice(store).first()?);
-    ((index as usize) < records).then_some(index)
+    cell.as_le_slice(store).first().map(|index| u32::from_le(*index))
 }

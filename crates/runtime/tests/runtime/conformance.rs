@@ -31,6 +31,7 @@ impl RuntimeHarness for Packed {
         let wanted = match behaviour {
             Behaviour::Count => "count a",
             Behaviour::Fail => "fail bad data",
+            Behaviour::FailLate => "fail-late",
             Behaviour::Trap => "trap",
             Behaviour::Loop => "loop",
             Behaviour::Grow => "grow",
@@ -46,9 +47,13 @@ impl RuntimeHarness for Packed {
         Some(obey)
     }
 
+    fn undoes(&self, behaviour: Behaviour) -> bool {
+        matches!(behaviour, Behaviour::Fail | Behaviour::FailLate)
+    }
+
     /// The guest says where it returned an error; of a trap it says nothing.
     fn names_record(&self, behaviour: Behaviour) -> bool {
-        matches!(behaviour, Behaviour::Fail | Behaviour::UnknownTarget)
+        matches!(behaviour, Behaviour::Fail | Behaviour::FailLate | Behaviour::UnknownTarget)
     }
 }
 
@@ -92,9 +97,12 @@ impl RuntimeHarness for Stdio {
                     (br $more))"
             }
             Behaviour::Exit => "(call $proc_exit (i32.const 7))",
-            Behaviour::Fail | Behaviour::UnknownTarget | Behaviour::Count | Behaviour::Hooks | Behaviour::Timers => {
-                return None;
-            }
+            Behaviour::Fail
+            | Behaviour::FailLate
+            | Behaviour::UnknownTarget
+            | Behaviour::Count
+            | Behaviour::Hooks
+            | Behaviour::Timers => return None,
         };
         let before = match (self, behaviour) {
             (_, Behaviour::RefuseInit) if *self == Stdio::Fresh => return None,
@@ -108,6 +116,11 @@ impl RuntimeHarness for Stdio {
     /// The runtime calls a filter once a record, and knows at which one it is.
     fn names_record(&self, _: Behaviour) -> bool {
         true
+    }
+
+    /// A fresh instance has nothing to undo: it emits when all went well, and its memory is nobody else's.
+    fn undoes(&self, _: Behaviour) -> bool {
+        *self == Stdio::Fresh
     }
 }
 

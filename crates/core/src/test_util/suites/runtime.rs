@@ -15,8 +15,8 @@ use fnstream_frame::{HeadersBuilder, RecordRef};
 use super::runtime_failures::{
     a_call_that_never_ends_is_ended, a_failure_touches_no_other_instance, a_fault_of_the_host_is_no_records,
     a_fault_of_the_host_keeps_its_code, a_refused_init_poisons, after_a_failure_every_call_is_refused,
-    an_instance_larger_than_its_limit_does_not_run, every_way_to_fail_has_its_own_code, memory_stays_within_its_limit,
-    the_failed_record_is_named_rightly,
+    an_instance_larger_than_its_limit_does_not_run, an_undone_record_leaves_nothing_and_its_instance_goes_on,
+    every_way_to_fail_has_its_own_code, memory_stays_within_its_limit, the_failed_record_is_named_rightly,
 };
 use super::runtime_probe::{Probe, Task, batch, guest};
 use super::runtime_timers::{
@@ -39,6 +39,8 @@ pub enum Behaviour {
     Count,
     /// Returns an error.
     Fail,
+    /// Counts as `Count` does, emits, and returns an error then.
+    FailLate,
     /// Traps.
     Trap,
     /// Never ends.
@@ -62,11 +64,12 @@ pub enum Behaviour {
 
 impl Behaviour {
     /// All behaviours.
-    pub const ALL: [Behaviour; 12] = [
+    pub const ALL: [Behaviour; 13] = [
         Behaviour::Echo,
         Behaviour::PassThrough,
         Behaviour::Count,
         Behaviour::Fail,
+        Behaviour::FailLate,
         Behaviour::Trap,
         Behaviour::Loop,
         Behaviour::Grow,
@@ -104,6 +107,11 @@ pub trait RuntimeHarness {
     /// Whether a failure of that sort comes with the index of its record. Where it need not it may, but then rightly.
     fn names_record(&self, behaviour: Behaviour) -> bool;
 
+    /// Whether a failure of that sort undoes its record. Where it need not it may, but then wholly.
+    fn undoes(&self, _: Behaviour) -> bool {
+        false
+    }
+
     /// Whether guests of this kind can emit a value without bytes, empty or null. Those for which an empty output means
     /// that they emit nothing cannot.
     fn emits_values_without_bytes(&self) -> bool {
@@ -136,6 +144,7 @@ pub const CHECKS: &[Check<dyn RuntimeHarness>] = checks![
     every_way_to_fail_has_its_own_code,
     the_failed_record_is_named_rightly,
     after_a_failure_every_call_is_refused,
+    an_undone_record_leaves_nothing_and_its_instance_goes_on,
     a_failure_touches_no_other_instance,
     a_refused_init_poisons,
     a_call_that_never_ends_is_ended,

@@ -16,8 +16,9 @@ use crate::error::{Error, ErrorCode, Fault};
 use crate::runtime::{CallFailure, CallResult, Limits};
 
 /// How guests fail while they process a record, and what it is called.
-const WAYS: [(Behaviour, ErrorCode); 6] = [
+const WAYS: [(Behaviour, ErrorCode); 7] = [
     (Behaviour::Fail, ErrorCode::GuestError),
+    (Behaviour::FailLate, ErrorCode::GuestError),
     (Behaviour::Trap, ErrorCode::GuestTrap),
     (Behaviour::Loop, ErrorCode::GuestTimeout),
     (Behaviour::Grow, ErrorCode::GuestOutOfMemory),
@@ -90,8 +91,38 @@ fn is_poisoned(task: &mut Task, guest: &Guest, by: Behaviour) {
 
 pub(super) fn after_a_failure_every_call_is_refused(harness: &mut dyn RuntimeHarness) {
     for (behaviour, _, guest) in ways(harness) {
-        let (mut task, _) = misbehave(harness, start(&guest, behaviour), &guest, (1, 3));
-        is_poisoned(&mut task, &guest, behaviour);
+        let (mut task, failure) = misbehave(harness, start(&guest, behaviour), &guest, (1, 3));
+        if !failure.undone {
+            is_poisoned(&mut task, &guest, behaviour);
+        }
+    }
+}
+
+pub(super) fn an_undone_record_leaves_nothing_and_its_instance_goes_on(harness: &mut dyn RuntimeHarness) {
+    for (behaviour, _, guest) in ways(harness) {
+        for at in [0, 1, 4] {
+            let (mut task, failure) = misbehave(harness, start(&guest, behaviour), &guest, (at, 5));
+            if !failure.undone {
+                assert!(!harness.undoes(behaviour), "{behaviour:?} did not undo its record: {failure}");
+                continue;
+            }
+            assert_eq!(failure.record, Some(at as u32), "{behaviour:?} undid a record that it does not name rightly");
+            assert_eq!(task.take_values(), vec![b"fine".to_vec(); at], "emitted up to an undone record, {behaviour:?}");
+            {
+                let probe = task.probe.lock();
+                assert!(probe.state.is_empty(), "{behaviour:?} left something of an undone record in state");
+                assert!(
+                    probe.timers.is_empty() && probe.watermarks.is_empty(),
+                    "{behaviour:?} left a timer, or a watermark"
+                );
+            }
+            let again = refusal("the same record", task.process(std::slice::from_ref(&guest.wanted)));
+            assert_eq!((again.record, again.undone), (Some(0), true), "{behaviour:?} once more: {again}");
+            let said = must("echoing after an undone record", task.echo(&guest, "after"));
+            assert_eq!(said, [b"after".to_vec()], "after {behaviour:?} was undone");
+            must("a checkpoint", task.call(|instance| instance.take_checkpoint(Epoch(1))));
+            must("closing", task.call(|instance| instance.close()));
+        }
     }
 }
 

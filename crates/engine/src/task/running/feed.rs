@@ -1,23 +1,20 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! What a running task gives its instance: input, and dead letters that are replayed. And what becomes of a call that fails.
+//! What a running task gives its instance: input, and dead letters that are replayed.
 
 use std::time::Duration;
 
-use fnstream_core::batch::Batch;
 use fnstream_core::broker::{PollLimit, Polled};
-use fnstream_core::error::{Fault, Result, internal};
+use fnstream_core::error::Result;
 use fnstream_core::failpoint;
 use fnstream_core::record::TopicPartition;
-use fnstream_core::runtime::CallFailure;
-use fnstream_core::spec::ErrorAction;
-use fnstream_frame::RecordView;
 
+use super::rest::Rest;
 use super::{Cx, Running};
 use crate::dead_letters::DeadLetterAction;
-use crate::task::dead_letters::{self, DeadLetterReader, DeadLetters, Read};
-use crate::task::decide::{Recovery, after_source_failure};
+use crate::task::dead_letters::{DeadLetterReader, Read};
+use crate::task::decide::after_source_failure;
 use crate::task::failure::Failure;
 use crate::task::hunt::Suspect;
 
@@ -25,6 +22,9 @@ impl Running {
     /// Takes a batch and has it processed.
     pub(super) fn feed(&mut self, cx: &mut Cx<'_>, now: Duration) -> Result<(), Failure> {
         self.pace.input();
+        if let Some(rest) = self.rest.take() {
+            return self.work(cx, rest, now);
+        }
         let usual = cx.env.core.config.batch;
         let records =
             cx.hunt.limit(self.epoch.records).unwrap_or(usual.records).min(usual.records).min(self.guest.fitting);
@@ -46,13 +46,10 @@ impl Running {
                     return Ok(());
                 }
                 Polled::Batch(batch) => {
-                    let Some(end) = batch.end() else { return Ok(()) };
-                    self.turns.had_some();
-                    self.process(cx, &batch, None, now)?;
-                    self.epoch.consumed(&batch, end);
-                    let ahead = self.event_time.consumed(&batch, now, cx.env.core.deps.clock.unix_ms());
-                    self.note_ahead(cx, batch.from(), ahead);
-                    return Ok(());
+                    if !batch.is_empty() {
+                        self.turns.had_some();
+                    }
+                    return self.work(cx, Rest::of_input(batch), now);
                 }
             }
         }
@@ -98,123 +95,73 @@ impl Running {
                 return Ok(());
             }
         };
-        // Whatever comes of it, the place of the task in its dead letters moves, and that is committed.
-        self.epoch.urgent = true;
         let count = found.records.len() as u64;
-        match order.action {
-            DeadLetterAction::Drop => self.epoch.counts.dropped += count,
-            _ if count == 0 => {}
-            _ => {
-                let given_up = self.epoch.counts.failed_again;
-                self.process(cx, &found.records, Some(&found), now)?;
-                self.epoch.counts.replayed += count - (self.epoch.counts.failed_again - given_up);
-                self.epoch.consumed(&found.records, found.end);
-            }
+        if count > 0 && order.action.is_replay() {
+            // The place moves with the records, in an epoch like any other.
+            return self.work(cx, Rest::of_dead_letters(found), now);
         }
+        if matches!(order.action, DeadLetterAction::Drop) {
+            self.epoch.counts.dropped += count;
+        }
+        // No record tells that there is something to commit.
+        self.epoch.urgent = true;
         self.epoch.progress.positions.insert(at, found.end);
         Ok(())
     }
 
-    /// Has a batch processed; or gives its record up, when it is the one that cannot be.
-    fn process(
-        &mut self,
-        cx: &mut Cx<'_>,
-        batch: &Batch,
-        dead_letters: Option<&DeadLetters>,
-        now: Duration,
-    ) -> Result<(), Failure> {
+    /// Has the next part of a batch processed. What is left of it comes next time, before anything else is read.
+    fn work(&mut self, cx: &mut Cx<'_>, mut rest: Rest, now: Duration) -> Result<(), Failure> {
+        if !rest.is_empty() {
+            self.process(cx, &mut rest, now)?;
+        }
+        self.rest = Some(rest).filter(|rest| !rest.is_empty());
+        Ok(())
+    }
+
+    /// Has a part processed; or gives its record up, when it is the one that cannot be.
+    fn process(&mut self, cx: &mut Cx<'_>, rest: &mut Rest, now: Duration) -> Result<(), Failure> {
+        let part = rest.part();
         self.epoch.begin(now);
-        if let Some(suspect) = cx.hunt.doomed(batch) {
-            return Ok(self.give_up(cx, batch, dead_letters, suspect)?);
+        if let Some(Suspect { attempts, failure, .. }) = cx.hunt.doomed(&part) {
+            let (attempts, failure) = (*attempts, failure.clone());
+            return Ok(self.give_up(cx, rest, attempts, &failure, now)?);
         }
         let emitted_before = {
             let mut host = self.own.host.lock();
-            host.begin_call(batch.len());
+            host.begin_call(part.len());
             host.outbox.bytes()
         };
-        let outcome = self.guest.instance.process(batch);
+        let outcome = self.guest.instance.process(&part);
         cx.env.meter.call(cx.env.now().saturating_sub(now));
         failpoint!("engine.processed");
-        outcome.map_err(|failure| self.blame(cx, failure, Some(batch)))?;
+        if let Err(failure) = outcome {
+            return self.part_failed(cx, rest, &part, failure, now);
+        }
         let emitted = self.own.host.lock().outbox.bytes() - emitted_before;
-        self.guest.emitted(batch.len(), emitted, cx.env.backend.epoch.bytes);
+        self.guest.emitted(part.len(), emitted, cx.env.backend.epoch.bytes);
+        self.processed(cx, rest, part.len(), now);
+        rest.went_well();
         Ok(())
     }
 
-    /// Does with a record that cannot be processed what the policy says, in this epoch.
-    fn give_up(
-        &mut self,
-        cx: &Cx<'_>,
-        batch: &Batch,
-        dead_letters: Option<&DeadLetters>,
-        suspect: &Suspect,
-    ) -> Result<()> {
-        let (env, task) = (cx.env, self.own.assignment.task.index);
-        let Suspect { attempts, failure, .. } = suspect;
-        let (position, is_dead_letter) = (batch.position(0), dead_letters.is_some());
-        self.epoch.gave_up = true;
-        if let ErrorAction::DeadLetter { .. } = env.spec().on_error.action {
-            let source = dead_letters.map_or(batch, |found| &found.raw);
-            let found = source.iter().find(|(at, _)| *at == position);
-            let Some((_, record)) = found else {
-                return Err(internal("a record that is given up is not where it was"));
-            };
-            let place = (batch.from(), position, &record);
-            let headers = dead_letters::headers(env, place, is_dead_letter, (*attempts, failure))?;
-            let dead_letter = RecordView { headers: headers.as_headers(), ..record };
-            self.own.host.lock().outbox.push_dead_letter(dead_letter)?;
-            self.epoch.counts.dead_lettered += 1;
-            self.epoch.counts.failed_again += u64::from(is_dead_letter);
-            env.say(task, format_args!("dead letter after {attempts} attempts: {}", failure.error));
-        } else {
-            self.epoch.counts.skipped += 1;
-            self.epoch.counts.failed_again += u64::from(is_dead_letter);
-            env.say(task, format_args!("skipped after {attempts} attempts: {}", failure.error));
+    /// The first records of a batch were processed.
+    pub(super) fn processed(&mut self, cx: &Cx<'_>, rest: &mut Rest, records: usize, now: Duration) {
+        if rest.is_of_dead_letters() {
+            self.epoch.counts.replayed += records as u64;
         }
-        Ok(())
+        self.consume(cx, rest, records, now);
     }
 
-    /// Decides what a failed call leads to; the culprit is looked for among the records of the open epoch and of `batch`.
-    pub(super) fn blame(&self, cx: &mut Cx<'_>, failure: CallFailure, batch: Option<&Batch>) -> Failure {
-        let len = batch.map_or(0, Batch::len);
-        let size = self.epoch.records as usize + len;
-        // A fault of the host is no record's fault, and neither is one of a call that has no records; nor of an epoch whose
-        // record was given up without a call.
-        if failure.error.code.fault() != Fault::User || size == 0 || (self.epoch.gave_up && len == 0) {
-            return failure.into();
+    /// The first records of a batch are done with, whatever became of them.
+    pub(super) fn consume(&mut self, cx: &Cx<'_>, rest: &mut Rest, records: usize, now: Duration) {
+        if records == 0 {
+            return;
         }
-        cx.env.meter.failed();
-        let good = self.epoch.records as usize + failure.record.unwrap_or(0) as usize;
-        let known = batch.is_some() && failure.record.is_some();
-        let failure = match batch {
-            Some(batch) => located(failure, batch),
-            None => failure,
-        };
-        if size > 1 {
-            cx.hunt.failed_among(size, known.then_some(good));
-            return Failure::new(Recovery::RestartNow, failure);
+        let (taken, end) = rest.take(records);
+        self.epoch.consumed(&taken, end);
+        if !rest.is_of_dead_letters() {
+            let ahead = self.event_time.consumed(&taken, now, cx.env.core.deps.clock.unix_ms());
+            self.note_ahead(cx, taken.from(), ahead);
         }
-        let culprit = batch.map(|batch| (batch.from().clone(), batch.position(0))).or_else(|| self.epoch.last.clone());
-        let Some((from, position)) = culprit else { return failure.into() };
-        let verdict = cx.hunt.failed_alone(&from, position, &failure, &cx.env.spec().on_error);
-        Failure::new(Recovery::from(verdict), failure)
     }
-}
-
-/// The failure with the place of the record that failed, as exactly as it is known.
-fn located(failure: CallFailure, batch: &Batch) -> CallFailure {
-    let index = failure.record.map(|index| index as usize).filter(|index| *index < batch.len());
-    let place = match index.or((batch.len() == 1).then_some(0)) {
-        _ if failure.error.code.fault() != Fault::User => return failure,
-        Some(index) => format!("at position {} of {}", batch.position(index), batch.from()),
-        None => {
-            format!(
-                "between positions {} and {} of {}",
-                batch.position(0),
-                batch.position(batch.len() - 1),
-                batch.from()
-            )
-        }
-    };
-    CallFailure { error: failure.error.context(place), ..failure }
 }

@@ -5,6 +5,7 @@
 
 use fnstream_core::record::Position;
 
+use super::rest::Rest;
 use super::{Cx, Running};
 use crate::dead_letters::{DeadLetterAction, DeadLetterOrder};
 use crate::task::dead_letters::DeadLetterReader;
@@ -36,7 +37,8 @@ impl Running {
     /// Lets go of an order that moves the place in the dead letters, when it has moved for good, or is not to move further.
     pub(super) fn finish_order(&mut self, cx: &mut Cx<'_>) {
         let place = self.own.place_in_dead_letters(&self.own.committed);
-        let rests = self.own.in_flight.is_none() && place == self.place_in_dead_letters();
+        let is_reading = self.rest.as_ref().is_some_and(Rest::is_of_dead_letters);
+        let rests = self.own.in_flight.is_none() && place == self.place_in_dead_letters() && !is_reading;
         let is_over = |order: &mut DeadLetterOrder| {
             order.moves() && (place.is_none_or(|place| place >= order.until) || (order.is_cancelled() && rests))
         };

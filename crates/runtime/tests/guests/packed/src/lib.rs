@@ -33,6 +33,12 @@ impl Function for Obey {
         match command {
             "echo" => ctx.emit(0, rest.as_bytes()),
             "fail" => Err(Error::new(rest)),
+            "fail-late" => {
+                let count = self.store.get_as::<u64>(b"late")?.unwrap_or(0) + 1;
+                self.store.put_as(b"late", &count)?;
+                ctx.emit(0, count.to_string().as_bytes())?;
+                Err(Error::new("too late"))
+            }
             "trap" => panic!("as told"),
             "loop" => loop {
                 std::hint::black_box(());

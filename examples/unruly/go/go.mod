@@ -1,0 +1,10 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+module unruly/go
+
+go 1.23
+
+require github.com/functionstream/function-stream/go-sdk v0.0.0
+
+replace github.com/functionstream/function-stream/go-sdk => ../../../go-sdk
