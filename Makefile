@@ -13,7 +13,7 @@ ENV := source scripts/env.sh
 # One profile for everything, so that RocksDB and Cranelift are compiled once; never another lock than the committed one.
 CARGO_FLAGS := --release --locked
 
-.PHONY: help setup build_all build examples quickstart test bench poison crash-long soak scale neighbours crowd fuzz fmt lint doc \
+.PHONY: help setup build_all build examples quickstart test bench poison crash-long storm soak scale neighbours crowd fuzz fmt lint doc \
 	licence-check licence-fix openapi clean
 
 help: ## lists the targets
@@ -57,6 +57,11 @@ crash-long: build_all ## the crash tests with many more kills (CRASH_KILLS=2000)
 	scripts/build-failpoints.sh
 	FNSTREAM_CRASH_KILLS=$(or $(CRASH_KILLS),2000) \
 		cargo test $(CARGO_FLAGS) -p fnstream-tests --test crash --test failpoints -- --include-ignored --nocapture
+
+storm: build_all ## errors of the disk and kill -9 together, in two sorts (STORM_ROUNDS=200)
+	@$(ENV)
+	FNSTREAM_STORM_ROUNDS=$(or $(STORM_ROUNDS),200) \
+		cargo test $(CARGO_FLAGS) -p fnstream-tests --test faults storm -- --nocapture --test-threads 1
 
 soak: build_all ## the crash tests again and again, each time with another seed (SOAK_MINUTES=60)
 	@scripts/soak.sh $(or $(SOAK_MINUTES),60)

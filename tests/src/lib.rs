@@ -4,7 +4,7 @@
 //! What the tests on real processes share.
 //!
 //! Owns: finding what was built ([`binary`]), a server as a process that can be killed ([`server`]), a server that comes
-//! back on the same data folder ([`node`]), the command line ([`cli`]), what a process uses ([`usage`]), modules written by
+//! back on the same data folder ([`node`]), calls on files that fail ([`faults`]), the command line ([`cli`]), what a process uses ([`usage`]), modules written by
 //! hand ([`guests`]), how long a function takes ([`latency`]), and the chain of functions whose every record is accounted for ([`chain`]).
 //! A server is reached only as a user reaches it: by its command line, its REST interface and signals.
 //!
@@ -29,6 +29,7 @@ pub mod binary;
 pub mod cgroup;
 pub mod chain;
 pub mod cli;
+pub mod faults;
 pub mod guests;
 pub mod latency;
 pub mod node;

@@ -27,6 +27,9 @@ pub struct Node {
     last_start: Duration,
 }
 
+/// How long a client waits that was refused.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// One life of the server.
 #[derive(Debug, Clone)]
 pub struct Life {
@@ -133,6 +136,12 @@ impl Finder {
     /// A life later than this one, in which the server died.
     pub async fn next(&mut self, dead: &Life) -> Result<Life> {
         self.after(dead.number).await
+    }
+
+    /// A later life if one begins within a short time, else the same: for whoever was refused and asks again.
+    pub async fn pause(&mut self, life: &Life) -> Result<Life> {
+        let next = tokio::time::timeout(PAUSE, self.after(life.number)).await;
+        next.unwrap_or_else(|_| Ok(life.clone()))
     }
 
     async fn after(&mut self, number: u64) -> Result<Life> {

@@ -74,6 +74,8 @@ pub struct ServerSettings {
     pub durability: DurabilitySetting,
     /// Keys of committed state that a task keeps in memory, if a number was given.
     pub dirty_keys: Option<u64>,
+    /// The longest that the store tries to recover from an error of the disk, if there is a limit.
+    pub recovery_timeout: Option<Duration>,
     /// Topics drop what is older.
     pub retention_age: Option<Duration>,
     /// Topics drop the oldest as long as this many bytes are left.

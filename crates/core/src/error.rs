@@ -129,6 +129,8 @@ codes! {
     DataDirForeign = "FS-1504", User, 400, "the folder holds something that is not a Function Stream data folder", "choose an empty folder or one made by function-stream";
     DataDirNewer = "FS-1505", User, 400, "the data folder was written by a newer version", "run that version or a later one";
     DataCorrupt = "FS-1506", External, 500, "stored bytes are not what was written", "stop the server; 'function-stream check' says what is damaged and what can be done";
+    StoreRecovering = "FS-1507", External, 503, "the store recovers from an error of the disk", "try again in a moment; if it stays so, cure what the message names: the server goes on by itself";
+    StoreGaveUp = "FS-1508", External, 503, "the store could not recover in time", "cure what the message names, and start the server again";
     StrangeFile = "FS-1510", External, 500, "a symbolic link or a special file is in the place of a file of the server", "put the file or the folder itself there; see the page for what a link was good for";
     DataDirExposed = "FS-1511", User, 400, "everybody may write to the data folder", "take the right to write from others, or name a folder within it, which the server then makes";
     // 16xx: commits.

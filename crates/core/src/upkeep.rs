@@ -7,7 +7,7 @@ use crate::error::Result;
 
 /// The upkeep of a place where data is kept.
 ///
-/// Both methods may block.
+/// Methods may block, unless they say otherwise.
 pub trait Upkeep: Send + Sync {
     /// Drops what retention does not keep at that moment, in milliseconds since the Unix epoch. To be called again and again;
     /// what fails is done at the next call.
@@ -16,4 +16,18 @@ pub trait Upkeep: Send + Sync {
     /// Whether what is written now would be kept: tries it. An error, too, if any of what was kept was found damaged since the
     /// start, until somebody has looked at it and starts anew.
     fn probe(&self) -> Result<()>;
+
+    /// How the place fares. Does not block.
+    fn health(&self) -> Health;
+}
+
+/// How a place fares where data is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Health {
+    /// Nothing can be written, because of an error of the disk, until it has recovered.
+    pub is_recovering: bool,
+    /// How often an error of the disk did that since the start.
+    pub failures: u64,
+    /// How often it has recovered from one.
+    pub recoveries: u64,
 }

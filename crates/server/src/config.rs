@@ -64,6 +64,8 @@ pub struct ServerConfig {
     /// Keys of committed state that a task keeps in memory before they are written in bulk; the engine's own bound when it
     /// is not set.
     pub state_dirty_keys: Option<usize>,
+    /// The longest that the store tries to recover from an error of the disk before the server ends, if there is a limit.
+    pub recovery_timeout: Option<Duration>,
     /// What topics get that don't say otherwise.
     pub retention: Retention,
     /// Folders from which clients of other machines may name an artifact by its path.
@@ -110,6 +112,7 @@ impl ServerConfig {
             durability: Durability::default(),
             workers: None,
             state_dirty_keys: None,
+            recovery_timeout: Some(Duration::from_mins(5)),
             retention: Retention::default(),
             archive_dirs: Vec::new(),
             files_dirs: Vec::new(),

@@ -40,6 +40,9 @@ const RECORD_OVERHEAD: usize = 64 << 10;
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 
+/// How long a server that cannot commit any more waits for what is under way.
+const HASTE: Duration = Duration::from_secs(2);
+
 /// A running server.
 pub struct Server {
     app: Arc<App>,
@@ -110,11 +113,32 @@ impl Server {
         };
         let name = match name {
             Some(name) => name,
-            None => server.asked_to_end(&mut signals, reopen).await,
+            None => tokio::select! {
+                name = server.asked_to_end(&mut signals, reopen) => name,
+                error = server.store_gives_up() => {
+                    signals.exit_at_next();
+                    tracing::error!(code = %error.code, error = error.message, "shutting down without the store");
+                    if let Err(error) = server.shutdown_within(HASTE).await {
+                        tracing::debug!(%error, "as was to be expected");
+                    }
+                    return Err(error);
+                }
+            },
         };
         tracing::info!(signal = name, "shutting down");
         signals.exit_at_next();
         server.shutdown().await
+    }
+
+    /// Waits until the store cannot recover from an error of the disk.
+    async fn store_gives_up(&self) -> Error {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        // Nobody waits any more when the server ends for another reason.
+        self.kept.store.on_give_up(move |error| drop(tell.send(error)));
+        match told.await {
+            Ok(error) => error,
+            Err(_) => std::future::pending().await,
+        }
     }
 
     /// Waits for the signal that asks for an end; answers its name.
@@ -133,8 +157,12 @@ impl Server {
 
     /// Ends orderly.
     pub async fn shutdown(self) -> Result<()> {
+        let patience = self.app.config.shutdown_timeout;
+        self.shutdown_within(patience).await
+    }
+
+    async fn shutdown_within(self, patience: Duration) -> Result<()> {
         let Server { app, kept, serving, grpc_serving, background, .. } = self;
-        let patience = app.config.shutdown_timeout;
         app.close();
         let aborts = [Some(serving.abort_handle()), grpc_serving.as_ref().map(JoinHandle::abort_handle)];
         let served = async {
@@ -183,6 +211,7 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
             access: config.access,
             max_record_bytes: config.max_produce_bytes.saturating_add(RECORD_OVERHEAD),
             max_open_files: files.store,
+            recovery_timeout: config.recovery_timeout,
             clock: clock.clone(),
             ..StoreOptions::default()
         },

@@ -13,40 +13,48 @@
 //! memtables together; the number of open files and of the log's bytes are bounded too. Nothing grows with the number of
 //! records.
 
+use std::convert::Infallible;
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, Sender, bounded};
 use fnstream_core::error::internal;
 use fnstream_core::{Error, ErrorCode, Result};
-use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
-    DEFAULT_COLUMN_FAMILY_NAME, LogLevel, Options, ReadOptions, Snapshot, WriteBatch, WriteBufferManager, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DEFAULT_COLUMN_FAMILY_NAME,
+    LogLevel, Options, ReadOptions, Snapshot, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
-use crate::dir::DataDir;
-use crate::error::rocks;
+use crate::error::{is_full, recovering, rocks, stops_writes};
 use crate::formats;
+use crate::health::{Alarm, Health};
 use crate::keys;
-use crate::opening;
 use crate::options::StoreOptions;
 use crate::reach::Note;
+use crate::walk::Walk;
 
 /// The largest memtable of one column family: smaller than all of the budget, so that one busy family does not leave the
 /// others with tiny flushes.
 const MEMTABLE_SHARE: usize = 4;
 
+/// The database from one opening to the next closing. Whoever has hold of it keeps it from being closed, so nobody keeps it
+/// for longer than one operation.
 pub(crate) struct Db {
     inner: DB,
     /// How far it reaches, beside it on the disk. Dropped after the database.
     note: Note,
-    /// The first damage that was met since it was opened.
-    damage: OnceLock<Error>,
-    /// Set by tests: what every write answers, after so many that succeed.
-    fault: Mutex<Option<(u32, ErrorCode)>>,
-    /// Held by tests: writes wait meanwhile.
-    stalled: RwLock<()>,
+    /// Why nothing is written any more: RocksDB does not go on by itself.
+    broken: OnceLock<Error>,
+    /// Set while the disk is full: RocksDB goes on by itself, or so it should.
+    full: AtomicBool,
+    /// Set when it is to be closed: walks over its keys end.
+    ending: AtomicBool,
+    health: Arc<Health>,
+    closed: Receiver<Infallible>,
+    /// Dropped last: the other end learns that the database is closed.
+    _open: Sender<Infallible>,
 }
 
 /// The decision whether a write waits for the disk.
@@ -57,10 +65,11 @@ pub(crate) enum Sync {
 }
 
 impl Db {
-    /// Opens the database of a data folder, or makes it.
-    pub(crate) fn open(dir: &DataDir, options: &StoreOptions) -> Result<Self> {
-        let (inner, note) = opening::open(dir, options)?;
-        Ok(Db { inner, note, damage: OnceLock::new(), fault: Mutex::new(None), stalled: RwLock::new(()) })
+    /// A database that was opened, with its note.
+    pub(crate) fn new((inner, note): (DB, Note), health: Arc<Health>) -> Self {
+        let (open, closed) = bounded(0);
+        let (full, ending) = (AtomicBool::new(false), AtomicBool::new(false));
+        Db { inner, note, broken: OnceLock::new(), full, ending, health, closed, _open: open }
     }
 
     /// A column family. All of them are made when the database is opened.
@@ -70,17 +79,14 @@ impl Db {
 
     /// Writes all of a batch or nothing.
     pub(crate) fn write(&self, batch: WriteBatch, sync: Sync) -> Result<()> {
-        let _not_stalled = self.stalled.read();
-        match &mut *self.fault.lock() {
-            Some((0, code)) => return Err(Error::new(*code, "cannot write: a fault was injected")),
-            Some((left, _)) => *left -= 1,
-            None => {}
-        }
+        let _not_stalled = self.health.hooks.pass()?;
+        self.check_writable()?;
         let mut options = WriteOptions::default();
         options.set_sync(sync == Sync::Yes);
         // The write has the next numbers, or later ones if others write meanwhile. A sync reaches at least so far.
         let synced = self.inner.latest_sequence_number() + batch.len() as u64;
-        self.inner.write_opt(batch, &options).map_err(|e| self.failed("cannot write", &e))?;
+        self.inner.write_opt(batch, &options).map_err(|e| self.unwritten("cannot write", &e))?;
+        // Writes that failed have no numbers.
         self.note.advance(self.inner.latest_sequence_number(), (sync == Sync::Yes).then_some(synced));
         Ok(())
     }
@@ -89,31 +95,81 @@ impl Db {
         self.inner.get_cf(self.family(family), key).map_err(|e| self.failed("cannot read", &e))
     }
 
-    /// Checks an iterator that ran out: `Err` if it was not really the end.
-    pub(crate) fn ended(&self, iterator: &DBRawIterator<'_>) -> Result<()> {
-        iterator.status().map_err(|e| self.failed("cannot read", &e))
-    }
-
-    /// Checks that no damage was met since the database was opened. Whoever met it was told; this is for everybody else.
-    pub(crate) fn check_undamaged(&self) -> Result<()> {
-        self.damage.get().map_or(Ok(()), |damage| Err(damage.clone()))
+    /// Checks a walk that came to an end: `Err` if there would have been more.
+    pub(crate) fn ended(&self, walk: &Walk<'_>) -> Result<()> {
+        if self.is_ending() {
+            return Err(self.check_writable().err().unwrap_or_else(|| internal("the database is being closed")));
+        }
+        walk.status().map_err(|e| self.failed("cannot read", &e))
     }
 
     fn failed(&self, doing: &str, error: &rocksdb::Error) -> Error {
         let error = rocks(doing, error);
-        if error.code == ErrorCode::DataCorrupt && self.damage.set(error.clone()).is_ok() {
-            tracing::error!(%error, "the database is damaged");
+        if error.code == ErrorCode::DataCorrupt {
+            self.health.damaged(&error);
         }
         error
     }
 
-    /// An iterator over the keys of a family below `end`, if there is one. It sees the moment at which it was made.
-    pub(crate) fn iterate(&self, family: &str, end: impl Into<Option<Vec<u8>>>) -> DBRawIterator<'_> {
+    /// A write or a sync failed: RocksDB may refuse all that come after it.
+    fn unwritten(&self, doing: &str, error: &rocksdb::Error) -> Error {
+        let (kind, error) = (error, self.failed(doing, error));
+        if is_full(kind) {
+            if !self.full.swap(true, Ordering::AcqRel) {
+                self.health.sound(Alarm::Full);
+            }
+        } else if stops_writes(kind) {
+            self.give_up(error.clone());
+        }
+        error
+    }
+
+    /// Writes nothing any more.
+    pub(crate) fn give_up(&self, error: Error) {
+        if self.broken.set(error.clone()).is_ok() {
+            self.health.sound(Alarm::Broken(error));
+        }
+    }
+
+    /// Why nothing is written any more, if so.
+    pub(crate) fn broken(&self) -> Option<&Error> {
+        self.broken.get()
+    }
+
+    /// Whether writes are tried, and none has met a full disk since one succeeded.
+    pub(crate) fn is_well(&self) -> bool {
+        self.broken().is_none() && !self.full.load(Ordering::Acquire)
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        self.broken().map_or(Ok(()), |why| Err(recovering(why)))
+    }
+
+    /// Tries to write, after the disk was full.
+    pub(crate) fn try_again(&self) -> Result<()> {
+        self.measure_synced_write()?;
+        self.full.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Lets walks end. Answers what is disconnected when the last one who has hold of the database has let it go, and it is
+    /// closed.
+    pub(crate) fn end(&self) -> Receiver<Infallible> {
+        self.ending.store(true, Ordering::Release);
+        self.closed.clone()
+    }
+
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
+    }
+
+    /// A walk over the keys of a family below `end`, if there is one. It sees the moment at which it was made.
+    pub(crate) fn iterate(&self, family: &str, end: impl Into<Option<Vec<u8>>>) -> Walk<'_> {
         let mut options = ReadOptions::default();
         if let Some(end) = end.into() {
             options.set_iterate_upper_bound(end);
         }
-        self.inner.raw_iterator_cf_opt(self.family(family), options)
+        Walk::new(self.inner.raw_iterator_cf_opt(self.family(family), options), self)
     }
 
     /// This moment, for reading several families as they are at it.
@@ -144,8 +200,9 @@ impl Db {
 
     /// Waits until everything that was written is on the disk.
     pub(crate) fn sync(&self) -> Result<()> {
+        self.check_writable()?;
         let written = self.inner.latest_sequence_number();
-        self.inner.flush_wal(true).map_err(|e| rocks("cannot sync", &e))?;
+        self.inner.flush_wal(true).map_err(|e| self.unwritten("cannot sync", &e))?;
         self.note.advance(written, Some(written));
         self.note.sync();
         Ok(())
@@ -159,13 +216,15 @@ impl Db {
         self.write(batch, Sync::Yes)?;
         Ok(start.elapsed())
     }
+}
 
-    pub(crate) fn stall(&self) -> RwLockWriteGuard<'_, ()> {
-        self.stalled.write()
-    }
-
-    pub(crate) fn inject_fault(&self, fault: Option<(u32, ErrorCode)>) {
-        *self.fault.lock() = fault;
+/// All operations have ended by now, so what was not written never will be.
+impl Drop for Db {
+    fn drop(&mut self) {
+        self.health.closing_at(self.inner.latest_sequence_number());
+        if self.broken.get().is_some() {
+            self.note.leave();
+        }
     }
 }
 
@@ -176,18 +235,18 @@ pub(crate) struct Moment<'a> {
 }
 
 impl Moment<'_> {
-    /// An iterator over the keys of a family in a range, at its first key.
-    pub(crate) fn iterate(&self, family: &str, range: Range<Vec<u8>>) -> DBRawIterator<'_> {
+    /// A walk over the keys of a family in a range, at its first key.
+    pub(crate) fn iterate(&self, family: &str, range: Range<Vec<u8>>) -> Walk<'_> {
         let mut options = ReadOptions::default();
         options.set_iterate_upper_bound(range.end);
-        let mut iterator = self.snapshot.raw_iterator_cf_opt(self.db.family(family), options);
-        iterator.seek(range.start);
-        iterator
+        let mut walk = Walk::new(self.snapshot.raw_iterator_cf_opt(self.db.family(family), options), self.db);
+        walk.seek(range.start);
+        walk
     }
 
-    /// Checks an iterator that ran out, as [`Db::ended`] does.
-    pub(crate) fn ended(&self, iterator: &DBRawIterator<'_>) -> Result<()> {
-        self.db.ended(iterator)
+    /// Checks a walk that came to an end, as [`Db::ended`] does.
+    pub(crate) fn ended(&self, walk: &Walk<'_>) -> Result<()> {
+        self.db.ended(walk)
     }
 }
 

@@ -87,6 +87,11 @@ impl DataDir {
         &self.root
     }
 
+    /// Refuses links in the place of folders, and of the files of RocksDB.
+    pub(crate) fn refuse_links(&self) -> Result<()> {
+        refuse_links(&self.root)
+    }
+
     /// The folder of RocksDB.
     pub(crate) fn db(&self) -> PathBuf {
         self.root.path().join(DB)

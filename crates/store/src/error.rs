@@ -11,16 +11,48 @@ use fnstream_core::{Error, ErrorCode};
 
 /// RocksDB's words for a full disk; it has no kind of its own for it.
 const NO_SPACE: &str = "No space left";
+/// The system's words for a user who may not write more.
+const NO_QUOTA: &str = "quota exceeded";
 
 /// A RocksDB error with what was being done.
 pub(crate) fn rocks(doing: &str, error: &rocksdb::Error) -> Error {
     let text: &str = error.as_ref();
     let code = match error.kind() {
         rocksdb::ErrorKind::Corruption => ErrorCode::DataCorrupt,
-        _ if text.contains(NO_SPACE) => ErrorCode::StorageFull,
+        _ if text.contains(NO_SPACE) || text.contains(NO_QUOTA) => ErrorCode::StorageFull,
         _ => ErrorCode::Storage,
     };
     Error::new(code, format!("{doing}: {text}"))
+}
+
+/// Whether the disk is full, after which RocksDB goes on by itself.
+pub(crate) fn is_full(error: &rocksdb::Error) -> bool {
+    AsRef::<str>::as_ref(error).contains(NO_SPACE)
+}
+
+/// Whether RocksDB writes nothing any more after a write that failed so. It does not after damage either, but opening it
+/// anew would not help.
+pub(crate) fn stops_writes(error: &rocksdb::Error) -> bool {
+    use rocksdb::ErrorKind;
+    !matches!(
+        error.kind(),
+        ErrorKind::Corruption
+            | ErrorKind::InvalidArgument
+            | ErrorKind::NotSupported
+            | ErrorKind::NotFound
+            | ErrorKind::Busy
+            | ErrorKind::TryAgain
+            | ErrorKind::Incomplete
+            | ErrorKind::MergeInProgress
+    )
+}
+
+/// The store has to be waited for, because of that. Damage stays what it is: it does not go by itself.
+pub(crate) fn recovering(why: &Error) -> Error {
+    match why.code {
+        ErrorCode::DataCorrupt => why.clone(),
+        _ => Error::new(ErrorCode::StoreRecovering, format!("the store is recovering: {}", why.message)),
+    }
 }
 
 /// An error of the operating system with what was being done to which file.

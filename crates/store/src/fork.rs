@@ -19,7 +19,7 @@ use fnstream_core::tasks::Standing;
 use fnstream_core::{Result, failpoint};
 use rocksdb::WriteBatch;
 
-use crate::db::{Moment, Sync};
+use crate::db::{Db, Moment, Sync};
 use crate::error::corrupt;
 use crate::formats;
 use crate::inner::Inner;
@@ -52,14 +52,15 @@ impl Forks for StoreForks {
 
 impl Inner {
     pub(crate) fn fork(&self, from: FunctionId) -> Result<FunctionId> {
+        let db = &*self.db()?;
         let moment = {
             // Waits for the group that is being written; what is in the queue behind it is refused from now on.
             let mut ledger = self.ledger.lock();
             ledger.fence(from);
-            self.db.moment()
+            db.moment()
         };
         let fork = self.begin_fork()?;
-        let copied = self.copy(&moment, from, fork);
+        let copied = self.copy(db, &moment, from, fork);
         if copied.is_err() {
             // The disk may be full: then the next opening sweeps it.
             let _ = self.discard_fork(fork);
@@ -72,16 +73,17 @@ impl Inner {
     fn begin_fork(&self) -> Result<FunctionId> {
         // Ids of functions are given under the same lock.
         let _one_id = self.functions.lock();
+        let db = self.db()?;
         let mut batch = WriteBatch::default();
-        let fork = FunctionId(self.db.take_id(keys::NEXT_FUNCTION, &mut batch)?);
-        batch.put_cf(self.db.family(keys::META), keys::unclaimed(fork), formats::encode_unclaimed());
+        let fork = FunctionId(db.take_id(keys::NEXT_FUNCTION, &mut batch)?);
+        batch.put_cf(db.family(keys::META), keys::unclaimed(fork), formats::encode_unclaimed());
         // Unsynced like the copies: a power cut that takes it back takes all that comes after it too.
-        self.db.write(batch, Sync::No)?;
+        db.write(batch, Sync::No)?;
         failpoint!("fork.begun");
         Ok(fork)
     }
 
-    fn copy(&self, moment: &Moment<'_>, from: FunctionId, fork: FunctionId) -> Result<()> {
+    fn copy(&self, db: &Db, moment: &Moment<'_>, from: FunctionId, fork: FunctionId) -> Result<()> {
         let mut batch = WriteBatch::default();
         for (family, tag) in OF_TASKS {
             let mut iterator = moment.iterate(family, keys::all_of(tag, from.0));
@@ -89,16 +91,16 @@ impl Inner {
             while let Some((key, value)) = iterator.item() {
                 let mut key = key.to_vec();
                 key[id.clone()].copy_from_slice(&fork.0.to_be_bytes());
-                batch.put_cf(self.db.family(family), key, value);
+                batch.put_cf(db.family(family), key, value);
                 if batch.size_in_bytes() >= COPY_BYTES {
-                    self.db.write(std::mem::take(&mut batch), Sync::No)?;
+                    db.write(std::mem::take(&mut batch), Sync::No)?;
                     failpoint!("fork.copying");
                 }
                 iterator.next();
             }
             moment.ended(&iterator)?;
         }
-        self.db.write(batch, Sync::No)?;
+        db.write(batch, Sync::No)?;
         failpoint!("fork.copying");
         Ok(())
     }
@@ -106,7 +108,7 @@ impl Inner {
     /// The fork belongs to what the batch says, once it is written.
     pub(crate) fn claim(&self, batch: &mut WriteBatch, fork: FunctionId) -> Result<()> {
         self.check_unclaimed(fork)?;
-        batch.delete_cf(self.db.family(keys::META), keys::unclaimed(fork));
+        batch.delete_cf(self.db()?.family(keys::META), keys::unclaimed(fork));
         Ok(())
     }
 
@@ -117,37 +119,32 @@ impl Inner {
 
     /// Removes the forks that nobody has claimed: whoever made them is gone.
     pub(crate) fn sweep_forks(&self) -> Result<()> {
-        let mut iterator = self.db.iterate(keys::META, keys::after_prefix(keys::UNCLAIMED_PREFIX));
+        let db = self.db()?;
+        let mut iterator = db.iterate(keys::META, keys::after_prefix(keys::UNCLAIMED_PREFIX));
         iterator.seek(keys::UNCLAIMED_PREFIX);
         while let Some(key) = iterator.key() {
             let fork = keys::unclaimed_id(key).ok_or_else(|| corrupt("the key of a fork is truncated"))?;
             self.delete_fork(fork)?;
             iterator.next();
         }
-        self.db.ended(&iterator)
+        db.ended(&iterator)
     }
 
     fn delete_fork(&self, fork: FunctionId) -> Result<()> {
+        let db = &*self.db()?;
         let mut batch = WriteBatch::default();
-        self.delete_tasks(&mut batch, fork);
-        batch.delete_cf(self.db.family(keys::META), keys::unclaimed(fork));
-        self.db.write(batch, Sync::No)
-    }
-
-    /// Removes all that belongs to the tasks of a function or a fork.
-    pub(crate) fn delete_tasks(&self, batch: &mut WriteBatch, function: FunctionId) {
-        for (family, tag) in OF_TASKS {
-            let range = keys::all_of(tag, function.0);
-            self.db.delete_range(batch, family, range);
-        }
+        delete_tasks(db, &mut batch, fork);
+        batch.delete_cf(db.family(keys::META), keys::unclaimed(fork));
+        db.write(batch, Sync::No)
     }
 
     pub(crate) fn place_fork(&self, fork: FunctionId, progress: &Standing) -> Result<()> {
         self.check_unclaimed(fork)?;
+        let db = self.db()?;
         let mut batch = WriteBatch::default();
         for (&index, progress) in progress {
             let task = TaskId::new(fork, index);
-            let (generation, epoch) = match self.db.get(keys::META, &keys::progress(task))? {
+            let (generation, epoch) = match db.get(keys::META, &keys::progress(task))? {
                 Some(value) => formats::decode_progress(&value).map(|(of, there)| (of, there.epoch))?,
                 None => (Default::default(), Epoch(0)),
             };
@@ -157,9 +154,9 @@ impl Inner {
                 return Err(internal(format!("the state of task {task} is at epoch {}, not {wanted}", epoch.0)));
             }
             let value = formats::encode_progress(generation, progress);
-            batch.put_cf(self.db.family(keys::META), keys::progress(task), value);
+            batch.put_cf(db.family(keys::META), keys::progress(task), value);
         }
-        self.db.write(batch, Sync::No)
+        db.write(batch, Sync::No)
     }
 
     fn check_unclaimed(&self, fork: FunctionId) -> Result<()> {
@@ -170,6 +167,14 @@ impl Inner {
     }
 
     fn is_unclaimed(&self, fork: FunctionId) -> Result<bool> {
-        Ok(self.db.get(keys::META, &keys::unclaimed(fork))?.is_some())
+        Ok(self.db()?.get(keys::META, &keys::unclaimed(fork))?.is_some())
+    }
+}
+
+/// Removes all that belongs to the tasks of a function or a fork.
+pub(crate) fn delete_tasks(db: &Db, batch: &mut WriteBatch, function: FunctionId) {
+    for (family, tag) in OF_TASKS {
+        let range = keys::all_of(tag, function.0);
+        db.delete_range(batch, family, range);
     }
 }

@@ -7,15 +7,16 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
+use fnstream_core::Result;
 use fnstream_core::epoch::FunctionId;
 use fnstream_core::waker::Waker;
 use parking_lot::{Mutex, RwLock};
 
 use crate::artifacts::Folder;
+use crate::base::Base;
 use crate::commit::ledger::Ledger;
 use crate::commit::thread::Queue;
 use crate::db::{Db, Sync};
-use crate::dir::DataDir;
 use crate::log::claims::Claims;
 use crate::log::topics::Topics;
 use crate::options::{Durability, StoreOptions};
@@ -39,12 +40,16 @@ pub(crate) struct Inner {
     pub function_watchers: Mutex<Vec<Waker>>,
     pub queue: Queue,
     pub artifacts: Arc<Folder>,
-    pub db: Db,
-    /// Last, so that the folder is given up only when the database is closed.
-    pub _dir: DataDir,
+    /// Last, so that the folder is given up only when all else is.
+    pub base: Base,
 }
 
 impl Inner {
+    /// The database, for one operation; an error while it is closed.
+    pub(crate) fn db(&self) -> Result<Arc<Db>> {
+        self.base.db()
+    }
+
     /// The way to write what users were promised.
     pub(crate) fn sync(&self) -> Sync {
         if self.options.durability == Durability::Os { Sync::No } else { Sync::Yes }

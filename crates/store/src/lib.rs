@@ -50,6 +50,7 @@
 //! ```
 
 mod artifacts;
+mod base;
 mod broker;
 mod check;
 mod commit;
@@ -59,6 +60,7 @@ mod error;
 mod faults;
 mod fork;
 mod formats;
+mod health;
 mod inner;
 mod keys;
 mod log;
@@ -72,6 +74,7 @@ mod reach;
 mod standing;
 mod state;
 mod store;
+mod walk;
 
 pub use artifacts::Spool;
 pub use check::{Area, PartitionExtent, Problem, Repaired, Report, TaskExtent, check, repair};

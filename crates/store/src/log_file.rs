@@ -46,8 +46,8 @@ pub(crate) enum Flaw {
     Damaged,
 }
 
-/// Reads a file and shows each whole write.
-pub(crate) fn read(path: &Path, visit: impl FnMut(&[u8])) -> io::Result<Extent> {
+/// Reads a file and shows each whole write, with the place at which the one before it ends.
+pub(crate) fn read(path: &Path, visit: impl FnMut(u64, &[u8])) -> io::Result<Extent> {
     Reader { file: File::open(path)?, block: Vec::new(), start: 0, write: None, whole: 0, visit }.run()
 }
 
@@ -62,7 +62,7 @@ struct Reader<V> {
     visit: V,
 }
 
-impl<V: FnMut(&[u8])> Reader<V> {
+impl<V: FnMut(u64, &[u8])> Reader<V> {
     fn run(mut self) -> io::Result<Extent> {
         loop {
             self.start += self.block.len() as u64;
@@ -97,12 +97,12 @@ impl<V: FnMut(&[u8])> Reader<V> {
                 return Ok(Some(Flaw::Damaged));
             }
             match (kind, &mut self.write) {
-                (1, None) => (self.visit)(data),
+                (1, None) => (self.visit)(self.whole, data),
                 (2, None) => self.write = Some(data.to_vec()),
                 (3, Some(write)) => write.extend_from_slice(data),
                 (4, Some(write)) => {
                     write.extend_from_slice(data);
-                    (self.visit)(write);
+                    (self.visit)(self.whole, write);
                     self.write = None;
                 }
                 (kind, None) if OF_THE_FILE.contains(&kind) => {}
@@ -146,8 +146,13 @@ mod tests {
     fn read_bytes(bytes: &[u8]) -> (Vec<usize>, Extent) {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();
-        let mut lengths = Vec::new();
-        let extent = read(file.path(), |write| lengths.push(write.len())).unwrap();
+        let (mut lengths, mut end) = (Vec::new(), 0);
+        let visit = |place, write: &[u8]| {
+            assert!(place >= end, "{place} is within the write before");
+            end = place + write.len() as u64;
+            lengths.push(write.len());
+        };
+        let extent = read(file.path(), visit).unwrap();
         (lengths, extent)
     }
 

@@ -18,6 +18,8 @@ use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result, error::internal, failpoint};
 use rocksdb::WriteBatch;
 
+use crate::db::Db;
+use crate::fork::delete_tasks;
 use crate::formats;
 use crate::inner::Inner;
 use crate::keys;
@@ -34,7 +36,8 @@ impl Metadata for RocksMetadata {
 
     fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<FunctionEntry>> {
         // Names are ASCII: nothing is at or above this key.
-        let mut iterator = self.inner().db.iterate(keys::FUNCTIONS, vec![u8::MAX]);
+        let db = self.inner().db()?;
+        let mut iterator = db.iterate(keys::FUNCTIONS, vec![u8::MAX]);
         match after {
             None => iterator.seek_to_first(),
             Some(name) => iterator.seek([name.as_bytes(), &[0]].concat()),
@@ -46,12 +49,12 @@ impl Metadata for RocksMetadata {
             entries.push(formats::decode_function(value)?);
             iterator.next();
         }
-        self.inner().db.ended(&iterator)?;
+        db.ended(&iterator)?;
         Ok(entries)
     }
 
     fn get(&self, name: &str) -> Result<Option<FunctionEntry>> {
-        let value = self.inner().db.get(keys::FUNCTIONS, name.as_bytes())?;
+        let value = self.inner().db()?.get(keys::FUNCTIONS, name.as_bytes())?;
         value.map(|value| formats::decode_function(&value)).transpose()
     }
 
@@ -69,7 +72,7 @@ impl Metadata for RocksMetadata {
             return Err(Error::new(ErrorCode::FunctionExists, format!("function '{}' exists", spec.name)));
         }
         let mut batch = WriteBatch::default();
-        let id = store.db.take_id(keys::NEXT_FUNCTION, &mut batch)?;
+        let id = store.db()?.take_id(keys::NEXT_FUNCTION, &mut batch)?;
         let created_ms = store.options.clock.unix_ms();
         let entry = FunctionEntry { id: FunctionId(id), revision: 1, desired, created_ms, spec };
         store.put_entry(batch, &entry)?;
@@ -98,13 +101,13 @@ impl Metadata for RocksMetadata {
                 if let Some(fork) = snapshot {
                     store.claim(&mut batch, fork)?;
                 }
-                store.put_revision(&mut batch, history, &entry, snapshot);
+                store.put_revision(&*store.db()?, &mut batch, history, &entry, snapshot);
             }
             (None, Some(_)) => return Err(internal("a snapshot belongs to a change of the description")),
             (None, None) => {}
         }
         let no_group = store.ledger.lock();
-        let raised = store.forget_writers(&mut batch, entry.id, &entry.spec.outputs);
+        let raised = store.forget_writers(&*store.db()?, &mut batch, entry.id, &entry.spec.outputs);
         store.put_entry(batch, &entry)?;
         watermarks::done(&raised);
         drop(no_group);
@@ -163,13 +166,13 @@ impl RocksMetadata {
 impl Inner {
     fn put_entry(&self, mut batch: WriteBatch, entry: &FunctionEntry) -> Result<()> {
         let key = entry.spec.name.as_bytes();
-        batch.put_cf(self.db.family(keys::FUNCTIONS), key, formats::encode_function(entry));
+        batch.put_cf(self.db()?.family(keys::FUNCTIONS), key, formats::encode_function(entry));
         self.write_metadata(batch)
     }
 
     /// The revisions of a function. The caller holds the lock of the register.
     fn history(&self, entry: &FunctionEntry) -> Result<Vec<Revision>> {
-        let stored = self.db.get(keys::META, &keys::revisions(&entry.spec.name))?;
+        let stored = self.db()?.get(keys::META, &keys::revisions(&entry.spec.name))?;
         stored.map_or_else(|| Ok(vec![Revision::first(entry)]), |value| formats::decode_revisions(&value))
     }
 
@@ -177,6 +180,7 @@ impl Inner {
     /// not kept any more goes.
     fn put_revision(
         &self,
+        db: &Db,
         batch: &mut WriteBatch,
         mut history: Vec<Revision>,
         entry: &FunctionEntry,
@@ -185,10 +189,10 @@ impl Inner {
         let created_ms = self.options.clock.unix_ms();
         let next = Revision { revision: entry.revision, spec: entry.spec.clone(), created_ms, state: None };
         for let_go in succeed(&mut history, next, state) {
-            self.delete_tasks(batch, let_go);
+            delete_tasks(db, batch, let_go);
         }
         let key = keys::revisions(&entry.spec.name);
-        batch.put_cf(self.db.family(keys::META), key, formats::encode_revisions(&history));
+        batch.put_cf(db.family(keys::META), key, formats::encode_revisions(&history));
     }
 
     /// The entry has another id. Tasks of the one before are fenced: the committer and the appliers wait outside meanwhile,
@@ -196,10 +200,11 @@ impl Inner {
     fn switch_function(&self, entry: &FunctionEntry, before: FunctionId, history: Vec<Revision>) -> Result<()> {
         let mut ledger = self.ledger.lock();
         let mut removed = self.removed.write();
+        let db = &*self.db()?;
         let mut batch = WriteBatch::default();
         self.claim(&mut batch, entry.id)?;
-        self.put_revision(&mut batch, history, entry, Some(before));
-        let raised = self.rename_writers(&mut batch, before, entry.id, &entry.spec.outputs);
+        self.put_revision(db, &mut batch, history, entry, Some(before));
+        let raised = self.rename_writers(db, &mut batch, before, entry.id, &entry.spec.outputs);
         self.put_entry(batch, entry)?;
         watermarks::done(&raised);
         ledger.remove(before);
@@ -212,14 +217,15 @@ impl Inner {
     fn remove_function(&self, entry: &FunctionEntry) -> Result<()> {
         let mut ledger = self.ledger.lock();
         let mut removed = self.removed.write();
+        let db = &*self.db()?;
         let mut batch = WriteBatch::default();
-        batch.delete_cf(self.db.family(keys::FUNCTIONS), entry.spec.name.as_bytes());
-        batch.delete_cf(self.db.family(keys::META), keys::revisions(&entry.spec.name));
+        batch.delete_cf(db.family(keys::FUNCTIONS), entry.spec.name.as_bytes());
+        batch.delete_cf(db.family(keys::META), keys::revisions(&entry.spec.name));
         let past = self.history(entry)?.into_iter().filter_map(|revision| revision.state);
         for id in past.chain([entry.id]) {
-            self.delete_tasks(&mut batch, id);
+            delete_tasks(db, &mut batch, id);
         }
-        let raised = self.forget_writers(&mut batch, entry.id, &[]);
+        let raised = self.forget_writers(db, &mut batch, entry.id, &[]);
         self.write_metadata(batch)?;
         watermarks::done(&raised);
         ledger.remove(entry.id);
@@ -229,7 +235,7 @@ impl Inner {
 
     fn write_metadata(&self, batch: WriteBatch) -> Result<()> {
         failpoint!("metadata.before-write");
-        self.db.write(batch, self.sync())?;
+        self.db()?.write(batch, self.sync())?;
         failpoint!("metadata.after-write");
         Ok(())
     }

@@ -17,7 +17,7 @@ pub(crate) struct StoreNotes(pub Store);
 
 impl Notes for StoreNotes {
     fn list(&self) -> Result<Vec<(String, Bytes)>> {
-        let db = &self.0.inner().db;
+        let db = self.0.inner().db()?;
         let mut iterator = db.iterate(keys::META, keys::after_prefix(keys::NOTE_PREFIX));
         iterator.seek(keys::NOTE_PREFIX);
         let mut notes = Vec::new();
@@ -33,15 +33,17 @@ impl Notes for StoreNotes {
 
     fn put(&self, name: &str, note: &[u8]) -> Result<()> {
         let store = self.0.inner();
+        let db = store.db()?;
         let mut batch = WriteBatch::default();
-        batch.put_cf(store.db.family(keys::META), keys::note(name), note);
-        store.db.write(batch, store.sync())
+        batch.put_cf(db.family(keys::META), keys::note(name), note);
+        db.write(batch, store.sync())
     }
 
     fn remove(&self, name: &str) -> Result<()> {
         let store = self.0.inner();
+        let db = store.db()?;
         let mut batch = WriteBatch::default();
-        batch.delete_cf(store.db.family(keys::META), keys::note(name));
-        store.db.write(batch, store.sync())
+        batch.delete_cf(db.family(keys::META), keys::note(name));
+        db.write(batch, store.sync())
     }
 }

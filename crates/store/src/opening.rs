@@ -14,7 +14,7 @@
 //!
 //! How far the database must reach is what [`crate::reach`] knows. What is refused is not changed.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -57,29 +57,33 @@ pub(crate) enum Cut {
 /// Opens the database of a folder, or makes one in a folder that is new.
 pub(crate) fn open(dir: &DataDir, options: &StoreOptions) -> Result<(DB, Note)> {
     let db = &dir.db();
-    let (opened, demanded) = match find(dir)? {
+    match find(dir)? {
         Found::Nothing => {
             dir.make_db()?;
             let mut new = db_options(options);
             new.create_if_missing(true);
             new.create_missing_column_families(true);
-            (open_db(&new, db, options)?, Point::default())
+            with_note(dir, open_db(&new, db, options)?, 0)
         }
-        Found::Database(files) => {
-            let mut existing = db_options(options);
-            // One of which nothing is noted may have been interrupted while it was made. In all others they are there, so a
-            // missing one is damage. (A version that adds one has to make it in older folders.)
-            existing.create_missing_column_families(files.noted == Noted::Nothing);
-            let mode = match files.forgive(options)? {
-                Cut::Nothing => DBRecoveryMode::TolerateCorruptedTailRecords,
-                Cut::Rest => DBRecoveryMode::PointInTime,
-            };
-            existing.set_wal_recovery_mode(mode);
-            (open_db(&existing, db, options)?, files.demanded())
-        }
-    };
-    reaches(opened.latest_sequence_number(), demanded)?;
-    let note = Note::begin(dir.root(), db, opened.latest_sequence_number())?;
+        Found::Database(files) => files.open(dir, options, 0),
+    }
+}
+
+/// Opens the database anew after this process has closed it, with that as its last write. Writes that came later had failed,
+/// and go.
+pub(crate) fn reopen(dir: &DataDir, options: &StoreOptions, last_write: u64) -> Result<(DB, Note)> {
+    dir.refuse_links()?;
+    cut_back(&dir.db(), last_write)?;
+    match find_after(dir, true)? {
+        Found::Nothing => Err(corrupt(format_args!("the database in '{}' is missing", dir.db().display()))),
+        Found::Database(files) => files.open(dir, options, last_write),
+    }
+}
+
+/// Checks that what was opened has all that it must have, and begins its note.
+fn with_note(dir: &DataDir, opened: DB, last_write: u64) -> Result<(DB, Note)> {
+    reaches(opened.latest_sequence_number(), last_write)?;
+    let note = Note::begin(dir.root(), &dir.db(), opened.latest_sequence_number())?;
     Ok((opened, note))
 }
 
@@ -99,6 +103,10 @@ pub(crate) fn cut(dir: &DataDir, options: &StoreOptions) -> Result<()> {
 
 /// Looks at what there is, without changing anything.
 pub(crate) fn find(dir: &DataDir) -> Result<Found> {
+    find_after(dir, false)
+}
+
+fn find_after(dir: &DataDir, failure: bool) -> Result<Found> {
     let db = &dir.db();
     let noted = Noted::read(dir.root())?;
     if !exists(&db.join("CURRENT"))? {
@@ -108,11 +116,24 @@ pub(crate) fn find(dir: &DataDir) -> Result<Found> {
         return Err(corrupt(format_args!("the database in '{}' is missing: {remains}", db.display())));
     }
     let files = Files { db: db.to_owned(), noted, flaws: flaws(db)? };
-    check_manifest(db, files.demanded().manifest)?;
+    check_manifest(db, files.demanded().manifest, failure)?;
     Ok(Found::Database(files))
 }
 
 impl Files {
+    fn open(&self, dir: &DataDir, options: &StoreOptions, last_write: u64) -> Result<(DB, Note)> {
+        let mut existing = db_options(options);
+        // One of which nothing is noted may have been interrupted while it was made. In all others they are there, so a
+        // missing one is damage. (A version that adds one has to make it in older folders.)
+        existing.create_missing_column_families(self.noted == Noted::Nothing);
+        let mode = match self.forgive(options)? {
+            Cut::Nothing => DBRecoveryMode::TolerateCorruptedTailRecords,
+            Cut::Rest => DBRecoveryMode::PointInTime,
+        };
+        existing.set_wal_recovery_mode(mode);
+        with_note(dir, open_db(&existing, &self.db, options)?, self.demanded().write.max(last_write))
+    }
+
     /// How far the database has to reach.
     pub(crate) fn demanded(&self) -> Point {
         self.noted.demanded()
@@ -138,7 +159,7 @@ impl Files {
             return Err(refused(""));
         }
         let reached = self.try_open(options, DBRecoveryMode::PointInTime)?;
-        reaches(reached, self.demanded()).map_err(|e| refused(&format!(": {}", e.message)))?;
+        reaches(reached, self.demanded().write).map_err(|e| refused(&format!(": {}", e.message)))?;
         tracing::warn!(file = %path.display(), place, "the write-ahead log {what}: what was not synced is cut off");
         Ok(Cut::Rest)
     }
@@ -147,7 +168,7 @@ impl Files {
     pub(crate) fn view(&self, options: &StoreOptions) -> Result<(DB, Option<Error>)> {
         let refused = self.forgive(options).err();
         let db = self.open_unchanged(options, DBRecoveryMode::PointInTime)?;
-        let short = reaches(db.latest_sequence_number(), self.demanded()).err();
+        let short = reaches(db.latest_sequence_number(), self.demanded().write).err();
         Ok((db, refused.or(short)))
     }
 
@@ -177,11 +198,10 @@ fn unopened(error: &rocksdb::Error) -> Error {
 }
 
 /// Checks that the last write is not before the one that has to be there.
-fn reaches(last: u64, demanded: Point) -> Result<()> {
-    if last >= demanded.write {
+fn reaches(last: u64, end: u64) -> Result<()> {
+    if last >= end {
         return Ok(());
     }
-    let end = demanded.write;
     let missing = match end - last {
         1 => "the last write to the database is".to_owned(),
         missing => format!("the last {missing} writes to the database are"),
@@ -204,23 +224,58 @@ fn remains(root: &Path, db: &Path, noted: Noted) -> Result<Option<String>> {
 }
 
 /// Checks the list of the database's files.
-fn check_manifest(db: &Path, demanded: Manifest) -> Result<()> {
+fn check_manifest(db: &Path, demanded: Manifest, after_failure: bool) -> Result<()> {
     let fail = |e: &io::Error| corrupt(format_args!("the list of the database's files cannot be read: {e}"));
     let path = current_manifest(db).map_err(|e| fail(&e))?;
-    let extent = log_file::read(&path, |_| {}).map_err(|e| fail(&e))?;
+    let extent = log_file::read(&path, |_, _| {}).map_err(|e| fail(&e))?;
     let refused = |what| corrupt(format_args!("'{}' {what} at byte {}", path.display(), extent.whole));
     if extent.flaw == Some(Flaw::Damaged) {
         return Err(refused("is damaged"));
     }
-    let now = Manifest { number: manifest_number(&path).unwrap_or_default(), bytes: extent.whole };
+    // A write to it that failed may have been noted with what it had become.
+    let bytes = if after_failure { fs::metadata(&path).map_err(|e| fail(&e))?.len() } else { extent.whole };
+    let now = Manifest { number: manifest_number(&path).unwrap_or_default(), bytes };
     if now < demanded { Err(refused("was cut")) } else { Ok(()) }
+}
+
+/// Cuts the logs behind a write. What cannot be read before it is left as it is.
+fn cut_back(db: &Path, last_write: u64) -> Result<()> {
+    for path in logs(db)? {
+        let (mut cut, mut reached) = (None, false);
+        let visit = |place, write: &[u8]| match writes(write) {
+            Some((first, _)) if first > last_write => cut = cut.or(Some(place)),
+            Some((_, last)) => reached = last == last_write,
+            None => {}
+        };
+        let read = |e: &io::Error| file("cannot read", &path, e);
+        let extent = log_file::read(&path, visit).map_err(|e| read(&e))?;
+        // Behind the last write that succeeded nothing has to be readable.
+        let cut = cut.or_else(|| (reached && extent.flaw.is_some()).then_some(extent.whole));
+        if let Some(place) = cut {
+            let cutting = || {
+                let log = OpenOptions::new().write(true).open(&path)?;
+                log.set_len(place)?;
+                log.sync_all()
+            };
+            cutting().map_err(|e| file("cannot cut", &path, &e))?;
+            tracing::warn!(file = %path.display(), place, "what a failed write has left in the log is cut off");
+        }
+    }
+    Ok(())
+}
+
+/// The numbers of the first and the last change in a write of a log.
+fn writes(write: &[u8]) -> Option<(u64, u64)> {
+    let (first, rest) = write.split_first_chunk()?;
+    let (first, count) = (u64::from_le_bytes(*first), u32::from_le_bytes(*rest.first_chunk()?));
+    Some((first, (first + u64::from(count)).saturating_sub(1)))
 }
 
 /// The write-ahead logs that are not whole.
 fn flaws(db: &Path) -> Result<Vec<(PathBuf, u64, Flaw)>> {
     let (mut flaws, mut bytes, begun) = (Vec::new(), 0, Instant::now());
     for path in logs(db)? {
-        let extent = log_file::read(&path, |_| {}).map_err(|e| file("cannot read", &path, &e))?;
+        let extent = log_file::read(&path, |_, _| {}).map_err(|e| file("cannot read", &path, &e))?;
         bytes += extent.whole;
         flaws.extend(extent.flaw.map(|flaw| (path, extent.whole, flaw)));
     }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fnstream_core::clock::{Clock, SystemClock};
 use fnstream_core::dir::Access;
@@ -45,6 +46,8 @@ pub struct StoreOptions {
     pub write_buffer_bytes: usize,
     /// The most tables that are kept open.
     pub max_open_files: usize,
+    /// How long the store tries to recover from an error of the disk before it is given up, if it ever is.
+    pub recovery_timeout: Option<Duration>,
     /// Where creation times come from.
     pub clock: Arc<dyn Clock>,
 }
@@ -59,6 +62,7 @@ impl Default for StoreOptions {
             write_buffer_bytes: 64 << 20,
             // More than a log of tens of gigabytes has.
             max_open_files: 1024,
+            recovery_timeout: None,
             clock: Arc::new(SystemClock::new()),
         }
     }
@@ -73,6 +77,7 @@ impl fmt::Debug for StoreOptions {
             .field("block_cache_bytes", &self.block_cache_bytes)
             .field("write_buffer_bytes", &self.write_buffer_bytes)
             .field("max_open_files", &self.max_open_files)
+            .field("recovery_timeout", &self.recovery_timeout)
             .finish_non_exhaustive()
     }
 }

@@ -25,7 +25,8 @@ use crate::keys;
 impl Inner {
     /// Visits what a task has committed, in the order of the keys, from `start` inclusive on.
     pub(crate) fn peek(&self, task: TaskId, start: &[u8], visit: &mut Visit<'_>) -> Result<()> {
-        let moment = self.db.moment();
+        let db = self.db()?;
+        let moment = db.moment();
         let delta = unapplied(&moment, task)?;
         let prefix = keys::task(task);
         let from = [&prefix[..], start].concat();

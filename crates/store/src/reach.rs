@@ -27,6 +27,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fnstream_core::Result;
 use fnstream_core::dir::{Access, Dir, How};
@@ -134,6 +135,8 @@ impl Reach {
 pub(crate) struct Note {
     note: Mutex<(Reach, ManifestFile)>,
     file: File,
+    /// Set when the database is not closed in order.
+    left: AtomicBool,
 }
 
 impl Note {
@@ -147,7 +150,7 @@ impl Note {
             let file = root.file(NAME, How::Write)?;
             file.write_all_at(&reach.encode(), 0)?;
             file.set_len(BYTES as u64)?;
-            Ok(Note { note: Mutex::new((reach, manifest)), file })
+            Ok(Note { note: Mutex::new((reach, manifest)), file, left: AtomicBool::new(false) })
         };
         opened().map_err(|e| file("cannot write", &path, &e))
     }
@@ -164,6 +167,11 @@ impl Note {
         let _ = self.file.write_all_at(&reach.encode(), 0);
     }
 
+    /// The database does not write any more, so its manifest is perhaps not synced: the note stays as it is.
+    pub(crate) fn leave(&self) {
+        self.left.store(true, Ordering::Relaxed);
+    }
+
     /// Waits until the note is on the disk.
     pub(crate) fn sync(&self) {
         let _ = self.file.sync_data();
@@ -173,6 +181,9 @@ impl Note {
 /// Comes after the database was closed, which ends with a synced manifest.
 impl Drop for Note {
     fn drop(&mut self) {
+        if *self.left.get_mut() {
+            return;
+        }
         let (reach, manifest) = self.note.get_mut();
         if let Ok(now) = manifest.now() {
             (reach.synced.manifest, reach.written.manifest) = (now, now);

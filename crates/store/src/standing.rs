@@ -35,18 +35,19 @@ impl Tasks for CommittedTasks {
 impl Inner {
     /// Fences the tasks of a function and answers where they stand.
     pub(crate) fn fence(&self, function: FunctionId) -> Result<Standing> {
+        let db = self.db()?;
         let moment = {
             // Waits for the group that is being written: its epochs count. What is in the queue behind it is refused.
             let mut ledger = self.ledger.lock();
             ledger.fence(function);
-            self.db.moment()
+            db.moment()
         };
         standing(&moment, function)
     }
 
     /// Where the tasks of a function or a fork stand.
     pub(crate) fn progress(&self, function: FunctionId) -> Result<Standing> {
-        standing(&self.db.moment(), function)
+        standing(&self.db()?.moment(), function)
     }
 }
 

@@ -53,17 +53,17 @@ struct TaskState {
 
 impl StateStore for TaskState {
     fn marker(&self) -> Result<Option<Marker>> {
-        let value = self.db().get(keys::META, &keys::marker(self.task))?;
+        let value = self.db()?.get(keys::META, &keys::marker(self.task))?;
         value.map(|value| formats::decode_marker(&value)).transpose()
     }
 
     fn unfinished(&self) -> Result<Option<Unfinished>> {
-        let value = self.db().get(keys::META, &keys::unfinished(self.task))?;
+        let value = self.db()?.get(keys::META, &keys::unfinished(self.task))?;
         value.map(|value| formats::decode_unfinished(&value)).transpose()
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
-        Ok(self.db().get(keys::STATE, &[&self.prefix, key].concat())?.map(Bytes::from))
+        Ok(self.db()?.get(keys::STATE, &[&self.prefix, key].concat())?.map(Bytes::from))
     }
 
     fn scan(&self, start: &[u8], end: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<()> {
@@ -71,7 +71,8 @@ impl StateStore for TaskState {
         if end.as_ref().is_some_and(|end| *end <= start) {
             return Ok(());
         }
-        let mut iterator = self.db().iterate(keys::STATE, end);
+        let db = self.db()?;
+        let mut iterator = db.iterate(keys::STATE, end);
         iterator.seek(start);
         while let Some((key, value)) = iterator.item() {
             if let ControlFlow::Break(()) = visit(&key[self.prefix.len()..], value) {
@@ -79,7 +80,7 @@ impl StateStore for TaskState {
             }
             iterator.next();
         }
-        self.db().ended(&iterator)
+        db.ended(&iterator)
     }
 
     fn apply(&self, delta: &Delta, marker: &Marker) -> Result<()> {
@@ -99,22 +100,23 @@ impl StateStore for TaskState {
         loop {
             let (part, behind) = rest.split_at(part_len(rest));
             rest = behind;
+            let db = &*self.db()?;
             let mut batch = WriteBatch::default();
-            put_part(self.db(), &mut batch, self.task, std::mem::take(&mut ranges), part)?;
+            put_part(db, &mut batch, self.task, std::mem::take(&mut ranges), part)?;
             match part.last().filter(|_| !rest.is_empty()) {
                 Some((through, _)) => {
                     let begun = Unfinished { marker: marker.clone(), through: (*through).clone() };
                     let value = formats::encode_unfinished(&begun);
-                    batch.put_cf(self.db().family(keys::META), keys::unfinished(self.task), value);
+                    batch.put_cf(db.family(keys::META), keys::unfinished(self.task), value);
                 }
                 None => {
                     let value = formats::encode_marker(marker);
-                    batch.put_cf(self.db().family(keys::META), keys::marker(self.task), value);
-                    batch.delete_cf(self.db().family(keys::META), keys::unfinished(self.task));
+                    batch.put_cf(db.family(keys::META), keys::marker(self.task), value);
+                    batch.delete_cf(db.family(keys::META), keys::unfinished(self.task));
                 }
             }
             failpoint!("apply.during");
-            self.write(batch)?;
+            self.write(db, batch)?;
             if rest.is_empty() {
                 failpoint!("apply.after");
                 return Ok(());
@@ -136,17 +138,17 @@ fn part_len(rest: &[(&Bytes, &Write)]) -> usize {
 }
 
 impl TaskState {
-    fn db(&self) -> &Db {
-        &self.store.inner().db
+    fn db(&self) -> Result<Arc<Db>> {
+        self.store.inner().db()
     }
 
     /// Writes a part, unless the function was removed meanwhile.
-    fn write(&self, batch: WriteBatch) -> Result<()> {
+    fn write(&self, db: &Db, batch: WriteBatch) -> Result<()> {
         let removed = self.store.inner().removed.read();
         if removed.contains(&self.task.function) {
             return Err(Error::new(ErrorCode::Fenced, format!("the function of task {} was removed", self.task)));
         }
-        self.db().write(batch, Sync::No)
+        db.write(batch, Sync::No)
     }
 }
 

@@ -17,17 +17,18 @@ use fnstream_core::notes::Notes;
 use fnstream_core::state::StateStores;
 use fnstream_core::tasks::Tasks;
 use fnstream_core::topics::Topics;
-use fnstream_core::upkeep::Upkeep;
-use fnstream_core::{ErrorCode, Result};
+use fnstream_core::upkeep::{Health, Upkeep};
+use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::{Mutex, RwLock};
 use rocksdb::WriteBatch;
 
 use crate::artifacts::{Folder, StoreArtifacts};
+use crate::base::Base;
 use crate::broker::EmbeddedBroker;
 use crate::commit::embedded::EmbeddedCommitter;
 use crate::commit::ledger::Ledger;
 use crate::commit::thread::{Committing, Queue};
-use crate::db::{Db, Sync};
+use crate::db::Sync;
 use crate::dir::DataDir;
 use crate::fork::StoreForks;
 use crate::inner::Inner;
@@ -54,13 +55,15 @@ impl Store {
     /// [`ErrorCode::DataCorrupt`]; links in it are, with [`ErrorCode::StrangeFile`].
     pub fn open(dir: &Path, options: StoreOptions) -> Result<Store> {
         let dir = DataDir::open(dir, options.access)?;
-        let db = Db::open(&dir, &options)?;
-        let artifacts = Arc::new(Folder::open(dir.make_artifacts()?)?);
+        let base = Base::open(dir, &options)?;
+        let artifacts = Arc::new(Folder::open(base.dir().make_artifacts()?)?);
+        let db = base.db()?;
         let topics = LoadedTopics::load(&db)?;
         let mut batch = WriteBatch::default();
         let opening = db.take_id(keys::NEXT_OPENING, &mut batch)?;
         // Unsynced: a power cut takes it back only with all that this process did.
         db.write(batch, Sync::No)?;
+        drop(db);
         let (queue, jobs) = Queue::new();
         let inner = Arc::new(Inner {
             options,
@@ -73,8 +76,7 @@ impl Store {
             function_watchers: Mutex::default(),
             queue,
             artifacts,
-            db,
-            _dir: dir,
+            base,
         });
         inner.sweep_forks()?;
         Ok(Store { committing: Arc::new(Committing::start(inner, jobs)?) })
@@ -146,7 +148,7 @@ impl Store {
 
     /// Waits until everything that was written is on the disk, whatever the durability.
     pub fn flush(&self) -> Result<()> {
-        self.inner().db.sync()
+        self.inner().db()?.sync()
     }
 
     /// Answers everything that was handed in, ends the committer and waits for the disk. Reading still works; commits and
@@ -156,27 +158,32 @@ impl Store {
         self.flush()
     }
 
+    /// Has it called, once, when the store could not recover from an error of the disk within [`StoreOptions::recovery_timeout`].
+    pub fn on_give_up(&self, told: impl FnOnce(Error) + Send + 'static) {
+        self.inner().base.health().on_give_up(Box::new(told));
+    }
+
     /// The time of one small synced write: what a commit at least costs on this disk.
     pub fn measure_synced_write(&self) -> Result<Duration> {
-        self.inner().db.measure_synced_write()
+        self.inner().db()?.measure_synced_write()
     }
 
     /// For tests: while the answer lives, whoever writes waits, as at a disk that does not answer.
     #[doc(hidden)]
     pub fn stall(&self) -> impl Sized + '_ {
-        self.inner().db.stall()
+        self.inner().base.health().hooks.stall()
     }
 
     /// For tests: lets every write fail with that code until it is called with `None`.
     #[doc(hidden)]
     pub fn inject_fault(&self, code: Option<ErrorCode>) {
-        self.inner().db.inject_fault(code.map(|code| (0, code)));
+        self.inner().base.health().hooks.inject_fault(code.map(|code| (0, code)));
     }
 
     /// For tests: lets every write after the next `writes` fail, until [`Store::inject_fault`] is called with `None`.
     #[doc(hidden)]
     pub fn inject_fault_after(&self, writes: u32, code: ErrorCode) {
-        self.inner().db.inject_fault(Some((writes, code)));
+        self.inner().base.health().hooks.inject_fault(Some((writes, code)));
     }
 }
 
@@ -189,7 +196,11 @@ impl Upkeep for StoreUpkeep {
     }
 
     fn probe(&self) -> Result<()> {
-        self.0.inner().db.check_undamaged()?;
+        self.0.inner().base.health().check_undamaged()?;
         self.0.measure_synced_write().map(drop)
+    }
+
+    fn health(&self) -> Health {
+        self.0.inner().base.fares()
     }
 }

@@ -94,6 +94,7 @@ impl Producer {
                         self.load.happened(produced.count as usize);
                         break;
                     }
+                    Err(error) if is_of_disk(&error) => life = finder.pause(&life).await?,
                     Err(error) if !is_broken(&error) => bail!("producer {} was refused: {error}", self.number),
                     Err(_) if self.load.is_stopped() => break,
                     Err(_) => life = finder.next(&life).await?,
@@ -144,6 +145,11 @@ pub async fn ask_frame(client: &Client, records: &[Record]) -> Result<Produced, 
         frame.push(RecordRef::new(&record.value).with_key(Some(&record.key)));
     }
     client.produce_frame(IN, frame.to_bytes()).await
+}
+
+/// Whether it is the disk that keeps the server from doing it now.
+pub fn is_of_disk(error: &ClientError) -> bool {
+    [ErrorCode::Storage, ErrorCode::StorageFull, ErrorCode::StoreRecovering].iter().any(|code| error.is(*code))
 }
 
 /// Whether it is the server's end that ended a call.

@@ -10,7 +10,7 @@ use fnstream_api::{Client, ClientError, ConsumeOptions, ReadFrom};
 use fnstream_frame::Frame;
 
 use super::ledger::Record;
-use super::producer::{Load, is_broken};
+use super::producer::{Load, is_broken, is_of_disk};
 use crate::node::Finder;
 
 /// How long one request waits for records.
@@ -62,6 +62,7 @@ pub async fn follow(topic: &'static str, partition: u32, mut finder: Finder, loa
         let before = records.len();
         match read_more(&life.client, topic, partition, &mut records).await {
             Ok(()) => load.happened(records.len() - before),
+            Err(error) if is_of_disk(&error) => life = finder.pause(&life).await?,
             Err(error) if !is_broken(&error) => {
                 return Err(error).with_context(|| format!("reading {topic}/{partition}"));
             }

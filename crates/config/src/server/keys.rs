@@ -177,6 +177,12 @@ const STATE_STORAGE: &[Key] = &[
         "Keys of committed state that a task keeps in memory before they are written in bulk; the engine's own bound when \
          it is not given.",
     ),
+    Key::new(
+        "recovery_timeout",
+        &Kind::Duration,
+        "5m",
+        "The longest that the server tries to recover from an error of the disk; then it ends with FS-1508. `0s` sets no limit.",
+    ),
     Key::idle("rocksdb", &Kind::Any, OWN_SIZES),
 ];
 

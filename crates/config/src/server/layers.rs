@@ -248,6 +248,7 @@ fn typed(settings: &Effective, sources: &Sources<'_>) -> ServerSettings {
             _ => DurabilitySetting::Group,
         },
         dirty_keys: settings.number("state_storage.dirty_keys"),
+        recovery_timeout: settings.duration("state_storage.recovery_timeout").filter(|time| !time.is_zero()),
         retention_age: settings.duration("retention.max_age"),
         retention_bytes: settings.number("retention.max_bytes"),
         archive_dirs: settings.files("allow.archive_dirs", sources.home),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fnstream_api::{FunctionStatus, TaskStatus};
+use fnstream_core::upkeep::Health;
 use fnstream_engine::FunctionMeter;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, EncodeMetric};
@@ -31,6 +32,7 @@ pub(crate) struct Scrape {
     pub log_lines_dropped: u64,
     /// Panics that were caught in this process.
     pub panics: u64,
+    pub store: Health,
     /// What was counted of functions, by name.
     pub meters: Vec<(Arc<str>, Arc<FunctionMeter>)>,
     /// How functions fare.
@@ -135,7 +137,20 @@ impl Scrape {
         let dropped = ConstCounter::new(self.log_lines_dropped);
         single(to, "fnstream_log_lines_dropped", "Lines that functions' logs could not keep.", None, &dropped)?;
         let panics = ConstCounter::new(self.panics);
-        single(to, "fnstream_panics", "Panics in any part of the server, all of them caught.", None, &panics)
+        single(to, "fnstream_panics", "Panics in any part of the server, all of them caught.", None, &panics)?;
+        self.store(to)
+    }
+
+    fn store(&self, to: &mut DescriptorEncoder) -> Result<(), Error> {
+        let Health { is_recovering, failures, recoveries } = self.store;
+        let recovering = ConstGauge::new(u64::from(is_recovering));
+        let help = "Whether the store takes no writes because of an error of the disk.";
+        single(to, "fnstream_store_recovering", help, None, &recovering)?;
+        let failures = ConstCounter::new(failures);
+        let help = "Errors of the disk after which the store took no writes.";
+        single(to, "fnstream_store_failures", help, None, &failures)?;
+        let recoveries = ConstCounter::new(recoveries);
+        single(to, "fnstream_store_recoveries", "Times that the store was opened anew after one.", None, &recoveries)
     }
 
     fn states(&self, to: &mut DescriptorEncoder) -> Result<(), Error> {

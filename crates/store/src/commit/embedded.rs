@@ -78,25 +78,27 @@ impl Inner {
     /// Gives the task a new generation. The ledger's lock makes this come before or after a group, never within.
     fn take_over(&self, assignment: &Assignment, applied: Option<&Marker>) -> Result<Acquired> {
         let task = assignment.task;
+        let db = self.db()?;
         let mut ledger = self.ledger.lock();
         ledger.check_acquire(task, assignment.lease, applied.map(|marker| marker.epoch))?;
-        let (last, progress) = match self.db.get(keys::META, &keys::progress(task))? {
+        let (last, progress) = match db.get(keys::META, &keys::progress(task))? {
             Some(value) => formats::decode_progress(&value)?,
             None => Default::default(),
         };
         let generation = Generation(last.0 + 1);
         let mut batch = WriteBatch::default();
         let value = formats::encode_progress(generation, &progress);
-        batch.put_cf(self.db.family(keys::META), keys::progress(task), value);
+        batch.put_cf(db.family(keys::META), keys::progress(task), value);
         // Unsynced: every owner before lives in this process, and a generation that a power cut takes back took all of
         // its commits with it, since they came after it in the same log.
-        self.db.write(batch, Sync::No)?;
+        db.write(batch, Sync::No)?;
         ledger.acquired(task, assignment.lease, generation, progress.epoch);
         Ok(Acquired { generation, progress, log_end: Bytes::new() })
     }
 
     fn replay(&self, task: TaskId, after: Epoch, through: Epoch, replay: &mut Replay<'_>) -> Result<()> {
-        let mut iterator = self.db.iterate(keys::DELTAS, keys::delta(task, through.next()).to_vec());
+        let db = self.db()?;
+        let mut iterator = db.iterate(keys::DELTAS, keys::delta(task, through.next()).to_vec());
         iterator.seek(keys::delta(task, after.next()));
         while let Some((key, value)) = iterator.item() {
             let epoch = keys::delta_epoch(key).ok_or_else(|| corrupt("the key of a delta is truncated"))?;
@@ -104,7 +106,7 @@ impl Inner {
             replay(Marker { epoch, log_end: Bytes::new() }, delta)?;
             iterator.next();
         }
-        self.db.ended(&iterator)
+        db.ended(&iterator)
     }
 }
 

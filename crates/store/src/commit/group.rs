@@ -15,7 +15,7 @@ use fnstream_core::{Error, ErrorCode, Result, failpoint, panics};
 use rocksdb::WriteBatch;
 
 use super::ledger::{Ledger, Verdict};
-use crate::db::Sync;
+use crate::db::{Db, Sync};
 use crate::formats::{Floor, StoredBatch};
 use crate::inner::Inner;
 use crate::keys;
@@ -76,11 +76,14 @@ enum Answer {
 /// Jobs that are written together.
 pub(crate) struct Group<'a> {
     store: &'a Inner,
+    db: Arc<Db>,
     batch: WriteBatch,
     ends: HashMap<(u32, u32), (Arc<Topic>, Floor)>,
     /// Writers of topics to which watermarks were emitted.
     writers: HashMap<u32, (Arc<Topic>, Writers)>,
     tasks: HashSet<TaskId>,
+    /// The first epochs that are trimmed.
+    trims: Vec<(TaskId, Epoch)>,
     answers: Vec<Answer>,
     value: Vec<u8>,
     /// Set if anything is in it that somebody waits for.
@@ -88,13 +91,15 @@ pub(crate) struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    pub(crate) fn new(store: &'a Inner) -> Self {
+    pub(crate) fn new(store: &'a Inner, db: Arc<Db>) -> Self {
         Group {
             store,
+            db,
             batch: WriteBatch::default(),
             ends: HashMap::new(),
             writers: HashMap::new(),
             tasks: HashSet::new(),
+            trims: Vec::new(),
             answers: Vec::new(),
             value: Vec::new(),
             awaited: false,
@@ -125,14 +130,13 @@ impl<'a> Group<'a> {
                 topic.partitions[*partition as usize].set_end(*end);
             }
             raised.iter().for_each(Raised::written);
+        } else {
+            self.trims.iter().for_each(|(task, from)| ledger.untrim(*task, *from));
         }
         drop(ledger);
         for answer in self.answers {
             // All is done by then: one who panics at an answer must not cost the others theirs.
-            if let Err(panicked) = panics::catch(|| answer.give(&written)) {
-                let message = panicked.to_error().message;
-                tracing::error!(code = %ErrorCode::Panicked, "taking the answer of a commit {message}");
-            }
+            tell(|| answer.give(&written));
         }
         if written.is_ok() {
             for ((_, partition), (topic, _)) in &self.ends {
@@ -179,9 +183,9 @@ impl<'a> Group<'a> {
             commit.watermarks.iter().map(|said| Ok((store.topics.get(said.topic.own_name()?)?, said))).collect();
         let watermarks = watermarks?;
         if let Some(delta) = &commit.delta {
-            self.batch.put_cf(store.db.family(keys::DELTAS), keys::delta(task, commit.epoch), delta);
+            self.batch.put_cf(self.db.family(keys::DELTAS), keys::delta(task, commit.epoch), delta);
         }
-        self.batch.put_cf(store.db.family(keys::META), keys::progress(task), &commit.progress);
+        self.batch.put_cf(self.db.family(keys::META), keys::progress(task), &commit.progress);
         for (topic, part) in outbox {
             self.place(&topic, part);
         }
@@ -201,7 +205,7 @@ impl<'a> Group<'a> {
                 Some((_, end)) => end.position,
                 None => topic.partitions[partition as usize].marks().end.position,
             };
-            raised.push(Raised::stage(&self.store.db, &mut self.batch, &topic, writers, end));
+            raised.push(Raised::stage(&self.db, &mut self.batch, &topic, writers, end));
         }
         raised
     }
@@ -224,7 +228,7 @@ impl<'a> Group<'a> {
         for piece in &part.pieces {
             StoredBatch::encode(&mut self.value, end.bytes_before, &piece.frame);
             let key = keys::batch(topic.id, part.partition, end.position);
-            self.batch.put_cf(self.store.db.family(keys::TOPICS), key, &self.value);
+            self.batch.put_cf(self.db.family(keys::TOPICS), key, &self.value);
             end.position += u64::from(piece.records);
             end.bytes_before += piece.frame.len() as u64;
         }
@@ -233,8 +237,9 @@ impl<'a> Group<'a> {
 
     fn add_trim(&mut self, ledger: &mut Ledger, task: TaskId, through: Epoch) {
         if let Some((from, end)) = ledger.trim(task, through) {
+            self.trims.push((task, from));
             let range = keys::delta(task, from)..keys::delta(task, end);
-            self.store.db.delete_range(&mut self.batch, keys::DELTAS, range);
+            self.db.delete_range(&mut self.batch, keys::DELTAS, range);
         }
     }
 
@@ -245,9 +250,33 @@ impl<'a> Group<'a> {
             return Ok(());
         }
         failpoint!("commit.before-write");
-        crate::faults::write_group(&self.store.db, batch, if unsynced { Sync::No } else { Sync::Yes })?;
+        crate::faults::write_group(&self.db, batch, if unsynced { Sync::No } else { Sync::Yes })?;
         failpoint!("commit.after-write");
         Ok(())
+    }
+}
+
+/// Answers jobs that cannot be done while the database is closed. Epochs may be handed in again.
+pub(super) fn put_off(store: &Inner, jobs: Vec<Job>, closed: &Error) {
+    let failure = CommitFailure::Retriable(closed.clone());
+    for job in jobs {
+        if let Job::Commit(commit) = &job {
+            store.ledger.lock().put_off(commit.task, commit.generation, &failure);
+        }
+        // As in a group, one who panics at an answer must not cost the others theirs.
+        tell(|| match job {
+            Job::Commit(commit) => (commit.done)(Err(failure.clone())),
+            Job::Append { done, .. } => done(Err(closed.clone())),
+            // Nobody waits for it, and the next one covers it.
+            Job::Trim { .. } => {}
+        });
+    }
+}
+
+fn tell(answer: impl FnOnce()) {
+    if let Err(panicked) = panics::catch(answer) {
+        let message = panicked.to_error().message;
+        tracing::error!(code = %ErrorCode::Panicked, "taking the answer of a commit {message}");
     }
 }
 

@@ -161,6 +161,13 @@ impl Ledger {
         }
     }
 
+    /// The task's next epoch cannot be written now.
+    pub(crate) fn put_off(&mut self, task: TaskId, generation: Generation, failure: &CommitFailure) {
+        if let Some(owner) = self.owner(task).filter(|owner| owner.generation == generation) {
+            owner.failed = Some(failure.clone());
+        }
+    }
+
     /// Why the last write with an epoch of the task failed, until one succeeds.
     pub(crate) fn trouble(&self, task: TaskId) -> Option<Error> {
         let owner = self.tasks.get(&task)?.owner.as_ref()?;
@@ -174,6 +181,13 @@ impl Ledger {
         let from = known.trimmed.next();
         known.trimmed = known.trimmed.max(through);
         (through >= from).then(|| (from, through.next()))
+    }
+
+    /// A trim from that epoch on was not written.
+    pub(crate) fn untrim(&mut self, task: TaskId, from: Epoch) {
+        if let Some(known) = self.tasks.get_mut(&task) {
+            known.trimmed = known.trimmed.min(Epoch(from.0.saturating_sub(1)));
+        }
     }
 
     /// The owners of a function's tasks commit nothing more. Whoever has a task's assignment may take it over again.
@@ -282,6 +296,9 @@ mod tests {
         assert_eq!(ledger.trim(TASK, Epoch(2)), None);
         assert_eq!(ledger.trim(TASK, Epoch(5)), Some((Epoch(4), Epoch(6))));
         assert_eq!(ledger.check_acquire(TASK, 1, Some(Epoch(4))).expect_err("gone").code, ErrorCode::CommitAborted);
+        ledger.untrim(TASK, Epoch(4));
+        assert!(ledger.check_acquire(TASK, 1, Some(Epoch(4))).is_ok(), "they are there");
+        assert_eq!(ledger.trim(TASK, Epoch(5)), Some((Epoch(4), Epoch(6))), "the trim that failed is repeated");
         assert!(ledger.check_acquire(TASK, 1, Some(Epoch(5))).is_ok());
     }
 }

@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use fnstream_core::{ErrorCode, Result, panics};
 use parking_lot::{Mutex, RwLock};
 
-use super::group::{Group, Job};
+use super::group::{self, Group, Job};
 use crate::error::closed;
 use crate::inner::Inner;
 use crate::options::Durability;
@@ -111,7 +111,10 @@ fn commit(store: &Inner, jobs: &Receiver<Job>) {
         if store.options.durability != Durability::Sync {
             gather(&mut group, jobs);
         }
-        Group::new(store).run(group.into_iter());
+        match store.db() {
+            Ok(db) => Group::new(store, db).run(group.into_iter()),
+            Err(closed) => group::put_off(store, group, &closed),
+        }
     }
 }
 

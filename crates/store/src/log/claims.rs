@@ -98,7 +98,8 @@ impl LogGroups {
             let topic = store.topics.get(at.topic.own_name()?)?;
             let earliest = || Ok(topic.partition(at.partition)?.marks().earliest());
             let mut before = store.cursor(group, at)?.map_or_else(earliest, Ok)?;
-            let reading = Reading { db: &store.db, topic: &topic, partition: at, group: 0 };
+            let db = &*store.db()?;
+            let reading = Reading { db, topic: &topic, partition: at, group: 0 };
             let (read, skipped_from) = match reading.read(before, limit) {
                 Err(error) if error.code == ErrorCode::PositionDropped => {
                     let stood = mem::replace(&mut before, earliest()?);

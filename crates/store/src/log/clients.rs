@@ -29,7 +29,7 @@ impl Topics for LogTopics {
         let store = self.0.inner();
         let now_ms = store.options.clock.unix_ms();
         store.topics.create(
-            &store.db,
+            &*store.db()?,
             store.sync(),
             NewTopic { name: topic.own_name()?, partitions, retention, now_ms },
         )
@@ -52,7 +52,7 @@ impl Topics for LogTopics {
         let store = self.0.inner();
         // Held so that no group that is being written appends to it.
         let _no_group = store.ledger.lock();
-        store.topics.delete(&store.db, store.sync(), topic.own_name()?)
+        store.topics.delete(&*store.db()?, store.sync(), topic.own_name()?)
     }
 
     fn append(&self, topic: &Topic, partition: Option<u32>, frame: Bytes, done: AppendDone) {
@@ -65,7 +65,7 @@ impl Topics for LogTopics {
     fn read(&self, partition: &TopicPartition, from: Position, limit: PollLimit) -> Result<Option<Batch>> {
         let store = self.0.inner();
         let topic = store.topics.get(partition.topic.own_name()?)?;
-        Reading { db: &store.db, topic: &topic, partition, group: 0 }.read(from, limit)
+        Reading { db: &*store.db()?, topic: &topic, partition, group: 0 }.read(from, limit)
     }
 
     fn watch(&self, partition: &TopicPartition, waker: Waker) -> Result<Box<dyn Watch>> {

@@ -22,7 +22,7 @@ impl Inner {
         check_name("group", group)?;
         let topic = self.topics.get(at.topic.own_name()?)?;
         topic.partition(at.partition)?;
-        let value = self.db.get(keys::META, &keys::cursor(topic.id, at.partition, group))?;
+        let value = self.db()?.get(keys::META, &keys::cursor(topic.id, at.partition, group))?;
         value.map(|value| formats::decode_cursor(&value).map(|position| Position(position.into()))).transpose()
     }
 
@@ -36,17 +36,19 @@ impl Inner {
                     format!("{at} ends at {end}: the cursor of '{group}' cannot be at {position}"),
                 ));
             }
+            let db = self.db()?;
             let mut batch = WriteBatch::default();
             let key = keys::cursor(topic.id, at.partition, group);
-            batch.put_cf(self.db.family(keys::META), key, formats::encode_cursor(position.0 as u64));
-            self.db.write(batch, self.sync())
+            batch.put_cf(db.family(keys::META), key, formats::encode_cursor(position.0 as u64));
+            db.write(batch, self.sync())
         })
     }
 
     pub(crate) fn cursors(&self, topic: &str) -> Result<Vec<GroupPlace>> {
         let topic = self.topics.get(topic)?;
         let range = keys::all_of(b"c", topic.id);
-        let mut iterator = self.db.iterate(keys::META, range.end);
+        let db = self.db()?;
+        let mut iterator = db.iterate(keys::META, range.end);
         iterator.seek(range.start);
         let mut cursors = Vec::new();
         while let Some((key, value)) = iterator.item() {
@@ -56,7 +58,7 @@ impl Inner {
             cursors.push(GroupPlace { group: group.to_owned(), partition, position });
             iterator.next();
         }
-        self.db.ended(&iterator)?;
+        db.ended(&iterator)?;
         Ok(cursors)
     }
 }

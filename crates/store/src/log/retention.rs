@@ -68,7 +68,7 @@ impl Inner {
         }
         if dropped.bytes >= DROP_FILES_FROM {
             let (first, last) = (keys::batch(topic.id, number, 0), keys::batch(topic.id, number, floor.position - 1));
-            self.db.drop_files(keys::TOPICS, &first, &last)?;
+            self.db()?.drop_files(keys::TOPICS, &first, &last)?;
         }
         Ok(dropped)
     }
@@ -77,7 +77,8 @@ impl Inner {
     fn new_floor(&self, topic: &Topic, number: u32, partition: &Partition, now_ms: i64) -> Result<Floor> {
         let marks = partition.marks();
         let mut floor = marks.floor;
-        let mut iterator = self.db.iterate(keys::TOPICS, keys::batch(topic.id, number, marks.end.position).to_vec());
+        let db = self.db()?;
+        let mut iterator = db.iterate(keys::TOPICS, keys::batch(topic.id, number, marks.end.position).to_vec());
         iterator.seek(keys::batch(topic.id, number, floor.position));
         while let Some((key, value)) = iterator.item() {
             let base = keys::batch_base(key).ok_or_else(|| corrupt("a key of the log is truncated"))?;
@@ -90,28 +91,29 @@ impl Inner {
             floor.bytes_before = stored.bytes_before + stored.bytes.len() as u64;
             iterator.next();
         }
-        self.db.ended(&iterator)?;
+        db.ended(&iterator)?;
         Ok(floor)
     }
 
     fn write_floor(&self, topic: &Topic, number: u32, before: Floor, floor: Floor) -> Result<()> {
+        let db = &*self.db()?;
         let mut batch = WriteBatch::default();
         let (first, end) =
             (keys::batch(topic.id, number, before.position), keys::batch(topic.id, number, floor.position));
-        self.db.delete_range(&mut batch, keys::TOPICS, first..end);
-        let meta = self.db.family(keys::META);
+        db.delete_range(&mut batch, keys::TOPICS, first..end);
+        let meta = db.family(keys::META);
         batch.put_cf(meta, keys::floor(topic.id, number), floor.encode());
         // The watermark that holds at the floor stays.
-        let holds = mark_at(&self.db, topic.id, number, floor.position)?;
+        let holds = mark_at(db, topic.id, number, floor.position)?;
         let marks = keys::mark(topic.id, number, 0)..keys::mark(topic.id, number, holds.position);
-        self.db.delete_range(&mut batch, keys::META, marks);
+        db.delete_range(&mut batch, keys::META, marks);
         let drops_files = floor.bytes_before - before.bytes_before >= DROP_FILES_FROM;
         let sync = if drops_files { Sync::Yes } else { Sync::No };
         // A deletion of the topic waits, or has been: then there is nothing to write.
         match self.topics.with(
             &topic.name,
             |current| {
-                if current.id == topic.id { self.db.write(batch, sync) } else { Ok(()) }
+                if current.id == topic.id { db.write(batch, sync) } else { Ok(()) }
             },
         ) {
             Err(_) if topic.is_deleted() => Ok(()),

@@ -75,17 +75,17 @@ impl Input {
 impl Source for LogSource {
     fn poll(&mut self, group: Option<u32>, limit: PollLimit) -> Result<Polled> {
         let count = self.inputs.len();
+        let db = &*self.store.db()?;
         for step in 0..count {
             let turn = (self.turn + step) % count;
             let input = &mut self.inputs[turn];
             if group.is_some_and(|group| group != input.group) {
                 continue;
             }
-            if let Some(watermark) = input.risen(&self.store.db)? {
+            if let Some(watermark) = input.risen(db)? {
                 return Ok(Polled::Watermark { from: input.partition.clone(), watermark });
             }
-            let reading =
-                Reading { db: &self.store.db, topic: &input.topic, partition: &input.partition, group: input.group };
+            let reading = Reading { db, topic: &input.topic, partition: &input.partition, group: input.group };
             if let Some(batch) = reading.read(input.next, limit)? {
                 input.next = batch.end().unwrap_or(input.next);
                 self.turn = (turn + 1) % count;

@@ -149,11 +149,12 @@ impl Inner {
     /// back. The caller has the ledger's lock, so that no group is written meanwhile.
     pub(crate) fn forget_writers(
         &self,
+        db: &Db,
         batch: &mut WriteBatch,
         function: FunctionId,
         outputs: &[TopicRef],
     ) -> Vec<Raised> {
-        self.change_writers(batch, function, |topic, writers| {
+        self.change_writers(db, batch, function, |topic, writers| {
             if !names(outputs, topic) {
                 writers.tasks.retain(|task, _| task.function != function);
             }
@@ -163,12 +164,13 @@ impl Inner {
     /// The tasks of a function go on under another id: what they have said still holds their readers back.
     pub(crate) fn rename_writers(
         &self,
+        db: &Db,
         batch: &mut WriteBatch,
         before: FunctionId,
         after: FunctionId,
         outputs: &[TopicRef],
     ) -> Vec<Raised> {
-        self.change_writers(batch, before, |topic, writers| {
+        self.change_writers(db, batch, before, |topic, writers| {
             let own: Vec<_> = writers.of(before).map(|(task, writer)| (*task, *writer)).collect();
             for (task, writer) in own {
                 writers.tasks.remove(&task);
@@ -181,6 +183,7 @@ impl Inner {
 
     fn change_writers(
         &self,
+        db: &Db,
         batch: &mut WriteBatch,
         function: FunctionId,
         change: impl Fn(&Topic, &mut Writers),
@@ -191,7 +194,7 @@ impl Inner {
             if writers.of(function).next().is_some() {
                 change(&topic, &mut writers);
                 let end = |partition: u32| topic.partitions[partition as usize].marks().end.position;
-                raised.push(Raised::stage(&self.db, batch, &topic, writers, end));
+                raised.push(Raised::stage(db, batch, &topic, writers, end));
             }
         }
         raised

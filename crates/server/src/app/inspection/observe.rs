@@ -30,6 +30,7 @@ impl Inspection {
                 unapplied_bytes: engine.unapplied_bytes() as u64,
                 log_lines_dropped: inspection.logs.logs.lost(),
                 panics: fnstream_core::panics::count(),
+                store: inspection.upkeep.health(),
                 meters: engine.meters().all(),
                 functions,
             })
@@ -85,8 +86,8 @@ impl Inspection {
         let status = self.fellows.local().engine.status(entry.id);
         let status = status.filter(|_| entry.desired == DesiredState::Running)?;
         let refusals = status.tasks.into_iter().filter_map(|task| task.refused);
-        let mut of_the_disk =
-            refusals.filter(|error| matches!(error.code, ErrorCode::Storage | ErrorCode::StorageFull));
+        let of_disk = [ErrorCode::Storage, ErrorCode::StorageFull, ErrorCode::StoreRecovering];
+        let mut of_the_disk = refusals.filter(|error| of_disk.contains(&error.code));
         let error = of_the_disk.next()?;
         Some(error.context(format!("function '{}' cannot commit", entry.spec.name)))
     }

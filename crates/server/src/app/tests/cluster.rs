@@ -29,7 +29,7 @@ use fnstream_core::test_util::mem_metadata::MemMetadata;
 use fnstream_core::test_util::mem_notes::MemNotes;
 use fnstream_core::test_util::mem_peers::{MemPeerGroup, MemPeers};
 use fnstream_core::test_util::mem_state::MemStateStores;
-use fnstream_core::upkeep::Upkeep;
+use fnstream_core::upkeep::{Health, Upkeep};
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_engine::native::NativeProgram;
 use fnstream_engine::{Backend, Engine, EngineConfig, EngineDeps, EpochBounds};
@@ -109,6 +109,10 @@ impl Upkeep for NoUpkeep {
 
     fn probe(&self) -> Result<()> {
         Ok(())
+    }
+
+    fn health(&self) -> Health {
+        Health::default()
     }
 }
 

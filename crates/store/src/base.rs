@@ -1,0 +1,277 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The database behind one indirection, so that it is opened anew when RocksDB cannot go on.
+//!
+//! After an error of a write, of a sync or of its work in the background RocksDB refuses all writes for good, whatever has
+//! become of the cause. So one thread looks after it:
+//!
+//! ```text
+//!         a write fails                     the disk takes a file                   all let go, closed
+//!  open ────────────────► broken ────────────────────────────────────────► closing ───────────────────► closed
+//!   ▲                     reading goes on; writes: FS-1507                                               │ reads too: FS-1507
+//!   └────────────────────────── cut back to the last write that succeeded, checked, opened ──────────────┘
+//! ```
+//!
+//! Each step is tried at once, then after 1, 2, 4 … 30 s.
+//!
+//! # What a failed write leaves
+//!
+//! Nothing. A write that failed may stand in the log all the same, whole or in part: a sync that failed says nothing of
+//! what is on the disk, and the same sync repeated would succeed without having written anything, since the system has
+//! forgotten the pages by then. So nothing is synced again. When the database is closed, the log is cut back to the
+//! last write that succeeded ([`crate::opening::reopen`]); and what is opened then copies the log into new files, which are synced,
+//! before the log goes. So what is in memory (ends of partitions, owners of tasks, watermarks), which is only changed by writes that
+//! succeeded, is what is on the disk, and nothing of it has to be found out again. A log that ends before the last write that
+//! succeeded is refused, which can be only when the system has lost pages that were not synced.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use fnstream_core::error::internal;
+use fnstream_core::{Error, ErrorCode, Result, upkeep};
+use parking_lot::{Mutex, RwLock};
+
+use crate::db::Db;
+use crate::dir::DataDir;
+use crate::error::{file, recovering};
+use crate::health::{Alarm, Health};
+use crate::opening;
+use crate::options::StoreOptions;
+
+/// The longest wait between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// After so long without an error the waits begin anew.
+const CALM: Duration = Duration::from_secs(5);
+/// The database goes on by itself when a full disk has space again. When the disk takes files so often and it still does not,
+/// it is opened anew.
+const PATIENCE: u32 = 6;
+/// What is written to the disk to see whether it takes files.
+const PROBE: &str = "PROBE.tmp";
+const PROBE_BYTES: usize = 1 << 20;
+
+/// See the module.
+pub(crate) struct Base {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    state: RwLock<State>,
+    health: Arc<Health>,
+    options: StoreOptions,
+    /// Last, so that the folder is given up only when the database is closed.
+    dir: DataDir,
+}
+
+enum State {
+    Open(Arc<Db>),
+    /// Why.
+    Closed(Error),
+}
+
+impl Base {
+    /// Opens the database of a data folder, or makes it.
+    pub(crate) fn open(dir: DataDir, options: &StoreOptions) -> Result<Self> {
+        let (health, alarms) = Health::new();
+        let health = Arc::new(health);
+        let db = Db::new(opening::open(&dir, options)?, health.clone());
+        let state = RwLock::new(State::Open(Arc::new(db)));
+        let shared = Arc::new(Shared { state, health, options: options.clone(), dir });
+        let theirs = shared.clone();
+        let thread = thread::Builder::new()
+            .name("store-keeper".to_owned())
+            .spawn(move || Keeper { shared: theirs, alarms, attempts: 0, well_since: Instant::now() }.run())
+            .map_err(|e| internal(format!("cannot start the thread that looks after the database: {e}")))?;
+        Ok(Base { shared, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// The database, for one operation. An error while it is closed.
+    pub(crate) fn db(&self) -> Result<Arc<Db>> {
+        self.shared.db()
+    }
+
+    /// How it fares.
+    pub(crate) fn fares(&self) -> upkeep::Health {
+        let (failures, recoveries) = self.health().counts();
+        let is_recovering = self.db().map_or(true, |db| db.broken().is_some());
+        upkeep::Health { is_recovering, failures, recoveries }
+    }
+
+    pub(crate) fn dir(&self) -> &DataDir {
+        &self.shared.dir
+    }
+
+    pub(crate) fn health(&self) -> &Health {
+        &self.shared.health
+    }
+}
+
+impl Drop for Base {
+    fn drop(&mut self) {
+        self.shared.health.sound(Alarm::End);
+        // It ends with its present step, and so lets go of the folder.
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that looks after the database panicked");
+        }
+    }
+}
+
+impl Shared {
+    fn db(&self) -> Result<Arc<Db>> {
+        match &*self.state.read() {
+            State::Open(db) => Ok(db.clone()),
+            State::Closed(why) => Err(recovering(why)),
+        }
+    }
+
+    /// Checks that the disk takes a file where the database is.
+    fn probe(&self) -> Result<()> {
+        // By its path, as RocksDB opens its files: the folder may have been moved.
+        let path = self.dir.db().join(PROBE);
+        let written = || {
+            // What a crash has left.
+            let _ = fs::remove_file(&path);
+            let mut probe = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            probe.write_all(&vec![0; PROBE_BYTES])?;
+            probe.sync_all()?;
+            fs::remove_file(&path)
+        };
+        written().map_err(|e| file("cannot write", &path, &e))
+    }
+
+    /// Closes the database: nobody gets hold of it any more, and those who have let go.
+    fn close(&self, why: Error) {
+        let before = std::mem::replace(&mut *self.state.write(), State::Closed(why));
+        if let State::Open(db) = before {
+            let closed = db.end();
+            drop(db);
+            // Nothing is ever sent: this waits for the other end to go.
+            let _ = closed.recv();
+        }
+    }
+
+    fn reopen(&self) -> Result<()> {
+        let opened = opening::reopen(&self.dir, &self.options, self.health.last_write())?;
+        let db = Db::new(opened, self.health.clone());
+        // Whoever is told that the store has recovered may write.
+        db.measure_synced_write()?;
+        *self.state.write() = State::Open(Arc::new(db));
+        self.health.reopened();
+        Ok(())
+    }
+}
+
+/// The thread that looks after the database.
+struct Keeper {
+    shared: Arc<Shared>,
+    alarms: Receiver<Alarm>,
+    /// Attempts that failed since all was well for some time.
+    attempts: u32,
+    well_since: Instant,
+}
+
+impl Keeper {
+    fn run(mut self) {
+        while let Ok(Alarm::Broken(_) | Alarm::Full) = self.alarms.recv() {
+            if self.shared.db().is_ok_and(|db| db.is_well()) {
+                // It was told of twice.
+                continue;
+            }
+            if self.well_since.elapsed() >= CALM {
+                self.attempts = 0;
+            }
+            if !self.recover() {
+                return;
+            }
+            self.well_since = Instant::now();
+        }
+    }
+
+    /// Works until the database takes writes again; false if the store is given up by its owner meanwhile.
+    fn recover(&mut self) -> bool {
+        let begun = Instant::now();
+        let mut full = 0;
+        let mut last = String::new();
+        // After a database that broke again soon.
+        let mut pause = (self.attempts > 0).then(|| pause(self.attempts));
+        loop {
+            if let Some(pause) = pause
+                && !self.wait(pause, begun, &last)
+            {
+                return false;
+            }
+            match self.attempt(&mut full) {
+                Ok(()) => {
+                    self.attempts += 1;
+                    tracing::info!(took = ?begun.elapsed(), "the database takes writes again");
+                    return true;
+                }
+                Err(error) => {
+                    if error.message != last {
+                        tracing::warn!(%error, "the database does not take writes yet");
+                        last = error.message;
+                    }
+                }
+            }
+            self.attempts += 1;
+            pause = Some(self::pause(self.attempts));
+        }
+    }
+
+    /// Waits; gives up when it is time. False if the store's owner gives it up meanwhile.
+    fn wait(&self, pause: Duration, begun: Instant, last: &str) -> bool {
+        let until = Instant::now() + pause;
+        let give_up_at = self.shared.options.recovery_timeout.map(|after| begun + after);
+        loop {
+            let now = Instant::now();
+            if give_up_at.is_some_and(|at| at <= now) {
+                let message = format!("the database has taken no writes for {} s: {last}", begun.elapsed().as_secs());
+                self.shared.health.give_up(Error::new(ErrorCode::StoreGaveUp, message));
+            }
+            if now >= until {
+                return true;
+            }
+            let next = give_up_at.filter(|at| *at > now).map_or(until, |at| at.min(until));
+            match self.alarms.recv_deadline(next) {
+                Ok(Alarm::End) | Err(RecvTimeoutError::Disconnected) => return false,
+                // Known already, or it is time.
+                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    fn attempt(&self, full: &mut u32) -> Result<()> {
+        if let Ok(db) = self.shared.db() {
+            if db.broken().is_none() {
+                // Only full: the database may have gone on.
+                let Err(error) = db.try_again() else { return Ok(()) };
+                self.shared.probe()?;
+                *full += 1;
+                if *full < PATIENCE {
+                    return Err(error);
+                }
+                db.give_up(error);
+            }
+            // As long as the cause lasts there is something to read at least.
+            self.shared.probe()?;
+            let why = db.broken().cloned();
+            drop(db);
+            self.shared.close(why.unwrap_or_else(|| internal("the database is closed for no reason")));
+        }
+        self.shared.reopen().inspect_err(|error| *self.shared.state.write() = State::Closed(error.clone()))
+    }
+}
+
+/// The wait before an attempt, after so many others.
+fn pause(attempts: u32) -> Duration {
+    let doubled = 1_u32.checked_shl(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
+    Duration::from_secs(doubled.into()).min(LONGEST_PAUSE)
+}
