@@ -45,7 +45,10 @@ pub struct Finder(watch::Receiver<Option<Life>>);
 impl Node {
     /// A node with an empty data folder, not started yet.
     pub fn new(options: ServerOptions) -> Result<Node> {
-        let folder = tempfile::Builder::new().prefix("fnstream-test-").tempdir().context("no temporary folder")?;
+        // `FNSTREAM_KEEP` keeps the data of a test that has failed, or of any.
+        let keep = std::env::var_os("FNSTREAM_KEEP").is_some();
+        let folder = tempfile::Builder::new().prefix("fnstream-test-").disable_cleanup(keep).tempdir();
+        let folder = folder.context("no temporary folder")?;
         let (lives, _) = watch::channel(None);
         Ok(Node { folder, options, server: None, lives, starts: 0, last_start: Duration::ZERO })
     }

@@ -141,7 +141,9 @@ impl Files {
 
     /// Decides what of a log that is not whole may be cut off: an error if something would be lost.
     fn forgive(&self, options: &StoreOptions) -> Result<Cut> {
-        let Some((path, place, flaw)) = self.flaws.first() else {
+        // What is damaged says more than what was only interrupted.
+        let damaged = self.flaws.iter().find(|(.., flaw)| *flaw == Flaw::Damaged);
+        let Some((path, place, flaw)) = damaged.or(self.flaws.first()) else {
             return Ok(Cut::Nothing);
         };
         if self.try_open(options, DBRecoveryMode::AbsoluteConsistency).is_ok() {
@@ -156,7 +158,8 @@ impl Files {
         let refused =
             |why: &str| corrupt(format_args!("the write-ahead log '{}' {what} at byte {place}{why}", path.display()));
         if !explained {
-            return Err(refused(""));
+            let unreadable = self.noted == Noted::Unreadable;
+            return Err(refused(if unreadable { ", and the note of its end, 'REACH', cannot be read" } else { "" }));
         }
         let reached = self.try_open(options, DBRecoveryMode::PointInTime)?;
         reaches(reached, self.demanded().write).map_err(|e| refused(&format!(": {}", e.message)))?;

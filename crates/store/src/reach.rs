@@ -16,10 +16,14 @@
 //! a note that cannot be read               nothing is known, and something was damaged: the logs must be whole to their ends
 //! ```
 //!
+//! The note is there twice, and the two are written in turn: one that was interrupted, or that the disk took half of, leaves the one
+//! before it. Of two that can be read the later one counts.
+//!
 //! The same holds for the manifest, in which RocksDB keeps the list of its files.
 //!
 //! ```text
-//! REACH    1, boot [16], synced, written, crc32c u32 BE of all before it
+//! REACH    two notes; a single one is of an older version
+//! note     1, boot [16], synced, written, crc32c u32 BE of all before it
 //! each     sequence number of the last write u64 BE, number of the manifest u64 BE, its bytes u64 BE
 //! ```
 
@@ -39,6 +43,7 @@ use crate::log_file::crc32c;
 const NAME: &str = "REACH";
 const VERSION: u8 = 1;
 const BYTES: usize = 69;
+const NOTES: u64 = 2;
 /// The kernel's name for the time since the machine was started.
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -80,7 +85,10 @@ impl Noted {
     pub(crate) fn read(root: &Dir) -> Result<Noted> {
         match root.read(NAME) {
             Ok(bytes) if bytes.iter().all(|byte| *byte == 0) => Ok(Noted::Nothing),
-            Ok(bytes) => Ok(Reach::decode(&bytes).map_or(Noted::Unreadable, Noted::Reach)),
+            Ok(bytes) => {
+                let notes = bytes.chunks(BYTES).filter_map(Reach::decode);
+                Ok(notes.max_by_key(|note| note.written).map_or(Noted::Unreadable, Noted::Reach))
+            }
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Noted::Nothing),
             Err(e) => Err(file("cannot read", &root.path().join(NAME), &e)),
         }
@@ -131,9 +139,23 @@ impl Reach {
     }
 }
 
+/// The order in which both notes are replaced: one that cannot be read goes first, so that at each moment there is one that can.
+fn turns(before: &[u8]) -> [u64; 2] {
+    let mut turns = [0, 1];
+    turns.sort_by_key(|turn| before.chunks(BYTES).nth(*turn as usize).and_then(Reach::decode).is_some());
+    turns
+}
+
+struct State {
+    reach: Reach,
+    manifest: ManifestFile,
+    /// Which of the two notes is written next.
+    turn: u64,
+}
+
 /// The note of a database that is in use.
 pub(crate) struct Note {
-    note: Mutex<(Reach, ManifestFile)>,
+    state: Mutex<State>,
     file: File,
     /// Set when the database is not closed in order.
     left: AtomicBool,
@@ -148,23 +170,27 @@ impl Note {
             let now = Point { write, manifest: manifest.now()? };
             let reach = Reach { boot: boot(), synced: now, written: now };
             let file = root.file(NAME, How::Write)?;
-            file.write_all_at(&reach.encode(), 0)?;
-            file.set_len(BYTES as u64)?;
-            Ok(Note { note: Mutex::new((reach, manifest)), file, left: AtomicBool::new(false) })
+            for turn in turns(&root.read(NAME)?) {
+                file.write_all_at(&reach.encode(), turn * BYTES as u64)?;
+            }
+            file.set_len(NOTES * BYTES as u64)?;
+            let state = Mutex::new(State { reach, manifest, turn: 0 });
+            Ok(Note { state, file, left: AtomicBool::new(false) })
         };
         opened().map_err(|e| file("cannot write", &path, &e))
     }
 
     /// Notes that everything up to one write is in the log, and up to another one synced.
     ///
-    /// A note that cannot be written stays as it was. It is true even so.
+    /// A note that cannot be written leaves the one before it, which is true even so.
     pub(crate) fn advance(&self, written: u64, synced: Option<u64>) {
-        let (reach, manifest) = &mut *self.note.lock();
+        let state = &mut *self.state.lock();
+        let State { reach, manifest, .. } = state;
         reach.written.write = reach.written.write.max(written);
         // The manifest may be longer than what is synced of it: it counts for this boot only.
         reach.written.manifest = manifest.now().unwrap_or(reach.written.manifest);
         reach.synced.write = reach.synced.write.max(synced.unwrap_or_default());
-        let _ = self.file.write_all_at(&reach.encode(), 0);
+        state.write(&self.file);
     }
 
     /// The database does not write any more, so its manifest is perhaps not synced: the note stays as it is.
@@ -184,10 +210,19 @@ impl Drop for Note {
         if *self.left.get_mut() {
             return;
         }
-        let (reach, manifest) = self.note.get_mut();
-        if let Ok(now) = manifest.now() {
-            (reach.synced.manifest, reach.written.manifest) = (now, now);
-            let _ = self.file.write_all_at(&reach.encode(), 0);
+        let state = self.state.get_mut();
+        if let Ok(now) = state.manifest.now() {
+            (state.reach.synced.manifest, state.reach.written.manifest) = (now, now);
+            state.write(&self.file);
+        }
+    }
+}
+
+impl State {
+    fn write(&mut self, file: &File) {
+        // The same again if it fails: the other one is good.
+        if file.write_all_at(&self.reach.encode(), self.turn * BYTES as u64).is_ok() {
+            self.turn = (self.turn + 1) % NOTES;
         }
     }
 }
@@ -267,5 +302,49 @@ mod tests {
             assert_eq!(Reach::decode(&flipped), None, "bit {bit}");
         }
         assert_eq!(Reach::decode(&golden[1..]), None);
+    }
+
+    #[test]
+    fn a_note_that_can_be_read_is_replaced_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Dir::open(folder.path(), Access::Owner).unwrap();
+        fs::create_dir(folder.path().join("db")).unwrap();
+        fs::write(folder.path().join("db/CURRENT"), "MANIFEST-000001\n").unwrap();
+        fs::write(folder.path().join("db/MANIFEST-000001"), "").unwrap();
+        let path = folder.path().join(NAME);
+        let good = |write| Reach { boot: boot(), written: Point { write, ..Point::default() }, ..Reach::default() };
+        for slots in [[true, false], [false, true]] {
+            let bytes = slots.map(|whole| if whole { good(1).encode() } else { [7; BYTES] });
+            fs::write(&path, bytes.concat()).unwrap();
+            // The first of the two writes alone.
+            let order = turns(&fs::read(&path).unwrap());
+            assert!(!slots[order[0] as usize], "{slots:?}");
+            drop(Note::begin(&root, &folder.path().join("db"), 2).unwrap());
+            let now = fs::read(&path).unwrap();
+            assert!(now.chunks(BYTES).all(|note| Reach::decode(note).is_some_and(|note| note.written.write == 2)));
+        }
+    }
+
+    #[test]
+    fn the_later_of_two_notes_counts_and_one_is_enough() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Dir::open(folder.path(), Access::Owner).unwrap();
+        let at = |write| {
+            let point = Point { write, manifest: Manifest { number: 5, bytes: 300 } };
+            Reach { boot: [7; 16], synced: point, written: point }
+        };
+        let read = |bytes: &[u8]| {
+            fs::write(folder.path().join(NAME), bytes).unwrap();
+            Noted::read(&root).unwrap()
+        };
+        let (first, second) = (at(1).encode(), at(2).encode());
+        assert_eq!(read(&first), Noted::Reach(at(1)), "of an older version");
+        for both in [[first, second].concat(), [second, first].concat()] {
+            assert_eq!(read(&both), Noted::Reach(at(2)));
+        }
+        let half = [&first[..], &second[..30], &first[30..]].concat();
+        assert_eq!(read(&half), Noted::Reach(at(1)));
+        assert_eq!(read(&half[1..]), Noted::Unreadable);
+        assert_eq!(read(&[0; 2 * BYTES]), Noted::Nothing);
     }
 }

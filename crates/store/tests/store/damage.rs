@@ -208,7 +208,7 @@ fn a_folder_without_a_note_is_taken_as_it_is() {
             fs::write(dir.path().join("REACH"), note).unwrap();
         }
         assert_eq!(found(dir.path()), 5);
-        assert_eq!(fs::metadata(dir.path().join("REACH")).unwrap().len(), 69);
+        assert_eq!(fs::metadata(dir.path().join("REACH")).unwrap().len(), 138);
     }
 }
 
