@@ -201,6 +201,7 @@ pub(crate) fn server(settings: &ServerSettings) -> ServerConfig {
     config.workers = settings.workers.map(usize::from).or_else(|| multiplied(settings.worker_multiplier));
     config.state_dirty_keys = settings.dirty_keys.map(bytes);
     config.recovery_timeout = settings.recovery_timeout;
+    config.scrub_rate = settings.scrub_rate;
     config.retention = Retention { max_age: settings.retention_age, max_bytes: settings.retention_bytes };
     config.archive_dirs.clone_from(&settings.archive_dirs);
     config.files_dirs.clone_from(&settings.files_dirs);
@@ -239,7 +240,7 @@ mod tests {
 service: {port: 9090, workers: 3}
 rest: {listen: ':7400', max_produce_size: 1MiB, max_artifact_size: 2MiB}
 network: {max_connections: 100, max_waiting_consumers: 50, head_timeout: 1s, body_timeout: 2s, answer_timeout: 3s, idle_timeout: 4s}
-state_storage: {base_dir: /srv/fs, access: group, durability: sync, dirty_keys: 12, recovery_timeout: 7s}
+state_storage: {base_dir: /srv/fs, access: group, durability: sync, dirty_keys: 12, recovery_timeout: 7s, scrub_rate: 2MiB}
 retention: {max_age: 7d, max_bytes: 10GiB}
 allow: {archive_dirs: [/a], files_dirs: [/c]}
 wasm: {cache_dir: /cache, max_cache_size: 1GiB, max_compile_time: 90s}
@@ -247,7 +248,7 @@ wasm: {cache_dir: /cache, max_cache_size: 1GiB, max_compile_time: 90s}
         let config = server(&parse_server_config(text.as_bytes()).unwrap().0);
         assert_eq!((config.listen.as_str(), config.grpc_listen.as_deref()), (":7400", Some("127.0.0.1:9090")));
         assert_eq!((config.workers, config.state_dirty_keys), (Some(3), Some(12)));
-        assert_eq!(config.recovery_timeout.map(|time| time.as_secs()), Some(7));
+        assert_eq!((config.recovery_timeout.map(|time| time.as_secs()), config.scrub_rate), (Some(7), Some(2 << 20)));
         let network = &config.network;
         assert_eq!((network.max_connections, network.max_waiting), (Some(100), Some(50)));
         let times = [network.head_timeout, network.body_timeout, network.answer_timeout, network.idle_timeout];

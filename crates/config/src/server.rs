@@ -76,6 +76,8 @@ pub struct ServerSettings {
     pub dirty_keys: Option<u64>,
     /// The longest that the store tries to recover from an error of the disk, if there is a limit.
     pub recovery_timeout: Option<Duration>,
+    /// How many bytes a second are read to look for damage, if any are.
+    pub scrub_rate: Option<u64>,
     /// Topics drop what is older.
     pub retention_age: Option<Duration>,
     /// Topics drop the oldest as long as this many bytes are left.

@@ -3,7 +3,8 @@
 
 //! The seam to what is to be done from time to time where data is kept.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::spec::FunctionEntry;
 
 /// The upkeep of a place where data is kept.
 ///
@@ -16,6 +17,9 @@ pub trait Upkeep: Send + Sync {
     /// Whether what is written now would be kept: tries it. An error, too, if any of what was kept was found damaged since the
     /// start, until somebody has looked at it and starts anew.
     fn probe(&self) -> Result<()>;
+
+    /// The damage that was found since the start in what a function reads or keeps, if any was. Does not block.
+    fn damage_to(&self, function: &FunctionEntry) -> Option<Error>;
 
     /// How the place fares. Does not block.
     fn health(&self) -> Health;
@@ -30,4 +34,8 @@ pub struct Health {
     pub failures: u64,
     /// How often it has recovered from one.
     pub recoveries: u64,
+    /// Damaged places that were found since the start.
+    pub damages: u64,
+    /// What was read to look for damage.
+    pub scrubbed_bytes: u64,
 }

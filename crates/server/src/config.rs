@@ -66,6 +66,8 @@ pub struct ServerConfig {
     pub state_dirty_keys: Option<usize>,
     /// The longest that the store tries to recover from an error of the disk before the server ends, if there is a limit.
     pub recovery_timeout: Option<Duration>,
+    /// How many bytes a second the store reads to look for damage, if any.
+    pub scrub_rate: Option<u64>,
     /// What topics get that don't say otherwise.
     pub retention: Retention,
     /// Folders from which clients of other machines may name an artifact by its path.
@@ -113,6 +115,7 @@ impl ServerConfig {
             workers: None,
             state_dirty_keys: None,
             recovery_timeout: Some(Duration::from_mins(5)),
+            scrub_rate: Some(8 << 20),
             retention: Retention::default(),
             archive_dirs: Vec::new(),
             files_dirs: Vec::new(),

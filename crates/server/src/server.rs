@@ -212,6 +212,7 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
             max_record_bytes: config.max_produce_bytes.saturating_add(RECORD_OVERHEAD),
             max_open_files: files.store,
             recovery_timeout: config.recovery_timeout,
+            scrub_rate: config.scrub_rate,
             clock: clock.clone(),
             ..StoreOptions::default()
         },

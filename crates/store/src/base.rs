@@ -43,6 +43,7 @@ use crate::error::{file, recovering};
 use crate::health::{Alarm, Health};
 use crate::opening;
 use crate::options::StoreOptions;
+use crate::scrub::{self, Scrubbing};
 
 /// The longest wait between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -57,11 +58,13 @@ const PROBE_BYTES: usize = 1 << 20;
 
 /// See the module.
 pub(crate) struct Base {
+    /// Before the other thread, which outlives all who use the database.
+    scrubbing: Option<Scrubbing>,
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-struct Shared {
+pub(crate) struct Shared {
     state: RwLock<State>,
     health: Arc<Health>,
     options: StoreOptions,
@@ -88,7 +91,9 @@ impl Base {
             .name("store-keeper".to_owned())
             .spawn(move || Keeper { shared: theirs, alarms, attempts: 0, well_since: Instant::now() }.run())
             .map_err(|e| internal(format!("cannot start the thread that looks after the database: {e}")))?;
-        Ok(Base { shared, thread: Mutex::new(Some(thread)) })
+        let thread = Mutex::new(Some(thread));
+        let scrubbing = options.scrub_rate.map(|rate| Scrubbing::start(shared.clone(), rate)).transpose()?;
+        Ok(Base { scrubbing, shared, thread })
     }
 
     /// The database, for one operation. An error while it is closed.
@@ -96,11 +101,14 @@ impl Base {
         self.shared.db()
     }
 
+    /// Reads everything once, to look for damage.
+    pub(crate) fn scrub(&self) {
+        scrub::at_once(self.shared.clone());
+    }
+
     /// How it fares.
     pub(crate) fn fares(&self) -> upkeep::Health {
-        let (failures, recoveries) = self.health().counts();
-        let is_recovering = self.db().map_or(true, |db| db.broken().is_some());
-        upkeep::Health { is_recovering, failures, recoveries }
+        self.health().counts(self.db().map_or(true, |db| db.broken().is_some()))
     }
 
     pub(crate) fn dir(&self) -> &DataDir {
@@ -114,6 +122,7 @@ impl Base {
 
 impl Drop for Base {
     fn drop(&mut self) {
+        self.scrubbing = None;
         self.shared.health.sound(Alarm::End);
         // It ends with its present step, and so lets go of the folder.
         if let Some(thread) = self.thread.lock().take()
@@ -125,7 +134,11 @@ impl Drop for Base {
 }
 
 impl Shared {
-    fn db(&self) -> Result<Arc<Db>> {
+    pub(crate) fn health(&self) -> &Health {
+        &self.health
+    }
+
+    pub(crate) fn db(&self) -> Result<Arc<Db>> {
         match &*self.state.read() {
             State::Open(db) => Ok(db.clone()),
             State::Closed(why) => Err(recovering(why)),

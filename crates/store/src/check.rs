@@ -21,6 +21,7 @@ use rocksdb::DB;
 use serde::Serialize;
 
 use crate::artifacts::Folder;
+use crate::damage::Extent;
 use crate::dir::DataDir;
 use crate::error::file;
 use crate::opening::{self, Found};
@@ -205,18 +206,33 @@ fn small() -> StoreOptions {
     StoreOptions { block_cache_bytes: 8 << 20, ..StoreOptions::default() }
 }
 
-/// Reads a family from its first key on, past the cache.
-fn each(db: &DB, family: &str, mut visit: impl FnMut(&[u8], &[u8])) -> std::result::Result<(), String> {
+/// What cannot be read of a family, with the range of keys of the damaged file if it is known.
+type Unreadable = (String, Option<Extent>);
+
+/// Reads a family from its first key on, past the cache. Goes on behind damaged files.
+fn each(db: &DB, family: &str, mut visit: impl FnMut(&[u8], &[u8])) -> Vec<Unreadable> {
     let Some(handle) = db.cf_handle(family) else {
-        return Err(format!("the part '{family}' of the database is missing"));
+        return vec![(format!("the part '{family}' of the database is missing"), None)];
     };
-    let mut options = rocksdb::ReadOptions::default();
-    options.fill_cache(false);
-    let mut iterator = db.raw_iterator_cf_opt(handle, options);
-    iterator.seek_to_first();
-    while let Some((key, value)) = iterator.item() {
-        visit(key, value);
-        iterator.next();
+    let (mut unreadable, mut from) = (Vec::new(), Vec::new());
+    loop {
+        let mut options = rocksdb::ReadOptions::default();
+        options.fill_cache(false);
+        let mut iterator = db.raw_iterator_cf_opt(handle, options);
+        iterator.seek(&from);
+        while let Some((key, value)) = iterator.item() {
+            visit(key, value);
+            from = [key, &[0]].concat();
+            iterator.next();
+        }
+        let Err(e) = iterator.status() else { return unreadable };
+        let message = format!("the part '{family}' of the database cannot be read to its end: {e}");
+        let extent = Extent::find(db, e.as_ref());
+        let behind = extent.as_ref().map(|extent| [&extent.last[..], &[0]].concat());
+        unreadable.push((message, extent));
+        match behind.filter(|behind| *behind > from) {
+            Some(behind) => from = behind,
+            None => return unreadable,
+        }
     }
-    iterator.status().map_err(|e| format!("the part '{family}' of the database cannot be read to its end: {e}"))
 }

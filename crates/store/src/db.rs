@@ -27,6 +27,7 @@ use rocksdb::{
     LogLevel, Options, ReadOptions, Snapshot, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
+use crate::damage::Extent;
 use crate::error::{is_full, recovering, rocks, stops_writes};
 use crate::formats;
 use crate::health::{Alarm, Health};
@@ -106,7 +107,7 @@ impl Db {
     fn failed(&self, doing: &str, error: &rocksdb::Error) -> Error {
         let error = rocks(doing, error);
         if error.code == ErrorCode::DataCorrupt {
-            self.health.damaged(&error);
+            self.health.damaged(&error, || self.extent_of(&error));
         }
         error
     }
@@ -170,6 +171,18 @@ impl Db {
             options.set_iterate_upper_bound(end);
         }
         Walk::new(self.inner.raw_iterator_cf_opt(self.family(family), options), self)
+    }
+
+    /// A walk over all keys of a family that leaves the cache to others.
+    pub(crate) fn iterate_past_cache(&self, family: &str) -> Walk<'_> {
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        Walk::new(self.inner.raw_iterator_cf_opt(self.family(family), options), self)
+    }
+
+    /// The range of keys of the damaged file that an error names.
+    pub(crate) fn extent_of(&self, error: &Error) -> Option<Extent> {
+        Extent::find(&self.inner, &error.message)
     }
 
     /// This moment, for reading several families as they are at it.

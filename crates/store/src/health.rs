@@ -4,12 +4,16 @@
 //! How the database fares, over all its openings, and who is told.
 
 use std::fmt;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use fnstream_core::{Error, ErrorCode, Result};
+use fnstream_core::{Error, ErrorCode, Result, upkeep};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::damage::{Damage, Extent};
+
+/// Damaged files that are told apart. More of them are no more news.
+const MOST_DAMAGES: usize = 64;
 
 /// The reason to look after the database.
 #[derive(Debug)]
@@ -28,8 +32,9 @@ type GiveUp = Box<dyn FnOnce(Error) + Send>;
 /// See the module.
 pub(crate) struct Health {
     alarms: Sender<Alarm>,
-    /// The first damage that was met since the store was opened.
-    damage: OnceLock<Error>,
+    /// The damage that was met since the store was opened, each file once.
+    damages: RwLock<Vec<Damage>>,
+    scrubbed: AtomicU64,
     broken: AtomicU64,
     reopened: AtomicU64,
     /// The last write of the database that was closed last.
@@ -53,7 +58,8 @@ impl Health {
         let (alarms, heard) = unbounded();
         let health = Health {
             alarms,
-            damage: OnceLock::new(),
+            damages: RwLock::default(),
+            scrubbed: AtomicU64::new(0),
             broken: AtomicU64::new(0),
             reopened: AtomicU64::new(0),
             last_write: AtomicU64::new(0),
@@ -72,25 +78,48 @@ impl Health {
         let _ = self.alarms.send(alarm);
     }
 
-    /// Damage was met.
-    pub(crate) fn damaged(&self, error: &Error) {
-        if self.damage.set(error.clone()).is_ok() {
-            tracing::error!(%error, "the database is damaged");
+    /// Damage was met, in that range of keys if it is known.
+    pub(crate) fn damaged(&self, error: &Error, extent: impl FnOnce() -> Option<Extent>) {
+        if self.damages.read().iter().any(|known| known.error.message == error.message) {
+            return;
         }
+        let extent = extent();
+        let mut damages = self.damages.write();
+        let is_known = damages.iter().any(|known| extent.is_some() && known.extent == extent);
+        if !is_known && damages.len() < MOST_DAMAGES {
+            tracing::error!(%error, "the database is damaged");
+            damages.push(Damage { error: error.clone(), extent });
+        }
+    }
+
+    /// The damage that was met.
+    pub(crate) fn damages(&self) -> Vec<Damage> {
+        self.damages.read().clone()
+    }
+
+    /// So much was read to look for damage.
+    pub(crate) fn scrubbed(&self, bytes: u64) {
+        self.scrubbed.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Checks that no damage was met since the store was opened. Whoever met it was told; this is for everybody else.
     pub(crate) fn check_undamaged(&self) -> Result<()> {
-        self.damage.get().map_or(Ok(()), |damage| Err(damage.clone()))
+        self.damages.read().first().map_or(Ok(()), |damage| Err(damage.error.clone()))
     }
 
     pub(crate) fn reopened(&self) {
         self.reopened.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How often the database broke, and how often it was opened anew.
-    pub(crate) fn counts(&self) -> (u64, u64) {
-        (self.broken.load(Ordering::Relaxed), self.reopened.load(Ordering::Relaxed))
+    /// What was counted.
+    pub(crate) fn counts(&self, is_recovering: bool) -> upkeep::Health {
+        upkeep::Health {
+            is_recovering,
+            failures: self.broken.load(Ordering::Relaxed),
+            recoveries: self.reopened.load(Ordering::Relaxed),
+            damages: self.damages.read().len() as u64,
+            scrubbed_bytes: self.scrubbed.load(Ordering::Relaxed),
+        }
     }
 
     pub(crate) fn closing_at(&self, last_write: u64) {
@@ -133,7 +162,7 @@ impl Health {
 
 impl fmt::Debug for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Health").field("counts", &self.counts()).finish_non_exhaustive()
+        f.debug_struct("Health").field("counts", &self.counts(false)).finish_non_exhaustive()
     }
 }
 

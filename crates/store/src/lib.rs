@@ -17,12 +17,13 @@
 //!   write that was interrupted is forgiven, and after a loss of power what was not synced.
 //! - A full disk makes writes fail with [`fnstream_core::ErrorCode::StorageFull`] and changes nothing; when there is space
 //!   again, writes go on by themselves.
+//! - After any other error of the disk the database is opened anew as soon as the disk works. A write that failed is not there.
 //!
 //! # Reading order
 //!
 //! [`options`](StoreOptions), [`store`](Store) (everything that can be asked for), `keys` and `formats` (what is on the
 //! disk), `log`, `commit`, then `state`, `peek`, `standing`, `metadata`, `fork`,
-//! `artifacts`, `dir`, `check`, `opening` (what of a damaged database is forgiven), `reach`, `log_file`, `db`.
+//! `artifacts`, `dir`, `check`, `opening` (what of a damaged database is forgiven), `reach`, `log_file`, `base` (errors of the disk), `scrub`, `db`.
 //!
 //! ```
 //! use fnstream_core::broker::PollLimit;
@@ -54,6 +55,7 @@ mod base;
 mod broker;
 mod check;
 mod commit;
+mod damage;
 mod db;
 mod dir;
 mod error;
@@ -71,6 +73,7 @@ mod opening;
 mod options;
 mod peek;
 mod reach;
+mod scrub;
 mod standing;
 mod state;
 mod store;

@@ -48,6 +48,8 @@ pub struct StoreOptions {
     pub max_open_files: usize,
     /// How long the store tries to recover from an error of the disk before it is given up, if it ever is.
     pub recovery_timeout: Option<Duration>,
+    /// How many bytes a second are read to look for damage, if any are.
+    pub scrub_rate: Option<u64>,
     /// Where creation times come from.
     pub clock: Arc<dyn Clock>,
 }
@@ -63,6 +65,7 @@ impl Default for StoreOptions {
             // More than a log of tens of gigabytes has.
             max_open_files: 1024,
             recovery_timeout: None,
+            scrub_rate: None,
             clock: Arc::new(SystemClock::new()),
         }
     }
@@ -78,6 +81,7 @@ impl fmt::Debug for StoreOptions {
             .field("write_buffer_bytes", &self.write_buffer_bytes)
             .field("max_open_files", &self.max_open_files)
             .field("recovery_timeout", &self.recovery_timeout)
+            .field("scrub_rate", &self.scrub_rate)
             .finish_non_exhaustive()
     }
 }

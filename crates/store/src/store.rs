@@ -14,6 +14,7 @@ use fnstream_core::forks::Forks;
 use fnstream_core::groups::Groups;
 use fnstream_core::metadata::Metadata;
 use fnstream_core::notes::Notes;
+use fnstream_core::spec::FunctionEntry;
 use fnstream_core::state::StateStores;
 use fnstream_core::tasks::Tasks;
 use fnstream_core::topics::Topics;
@@ -168,6 +169,12 @@ impl Store {
         self.inner().db()?.measure_synced_write()
     }
 
+    /// For tests: reads everything once to look for damage, at once.
+    #[doc(hidden)]
+    pub fn scrub(&self) {
+        self.inner().base.scrub();
+    }
+
     /// For tests: while the answer lives, whoever writes waits, as at a disk that does not answer.
     #[doc(hidden)]
     pub fn stall(&self) -> impl Sized + '_ {
@@ -198,6 +205,12 @@ impl Upkeep for StoreUpkeep {
     fn probe(&self) -> Result<()> {
         self.0.inner().base.health().check_undamaged()?;
         self.0.measure_synced_write().map(drop)
+    }
+
+    fn damage_to(&self, function: &FunctionEntry) -> Option<Error> {
+        let store = self.0.inner();
+        let damages = store.base.health().damages();
+        damages.into_iter().find(|damage| damage.concerns(function, &store.topics)).map(|damage| damage.error)
     }
 
     fn health(&self) -> Health {

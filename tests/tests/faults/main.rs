@@ -8,6 +8,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::print_stdout, reason = "a test says its seed and what it did")]
 
+mod damage;
 mod end;
 mod kinds;
 mod site;

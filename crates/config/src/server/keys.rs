@@ -183,6 +183,8 @@ const STATE_STORAGE: &[Key] = &[
         "5m",
         "The longest that the server tries to recover from an error of the disk; then it ends with FS-1508. `0s` sets no limit.",
     ),
+    Key::new("scrub", &Kind::Bool, "true", "Whether everything is read once a day to look for damage."),
+    Key::new("scrub_rate", &Kind::Size(1), "8MiB", "How much of it is read a second."),
     Key::idle("rocksdb", &Kind::Any, OWN_SIZES),
 ];
 

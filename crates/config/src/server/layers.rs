@@ -249,6 +249,7 @@ fn typed(settings: &Effective, sources: &Sources<'_>) -> ServerSettings {
         },
         dirty_keys: settings.number("state_storage.dirty_keys"),
         recovery_timeout: settings.duration("state_storage.recovery_timeout").filter(|time| !time.is_zero()),
+        scrub_rate: settings.number("state_storage.scrub_rate").filter(|_| settings.is("state_storage.scrub")),
         retention_age: settings.duration("retention.max_age"),
         retention_bytes: settings.number("retention.max_bytes"),
         archive_dirs: settings.files("allow.archive_dirs", sources.home),

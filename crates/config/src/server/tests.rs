@@ -33,7 +33,7 @@ fn a_server_that_is_told_nothing_has_the_defaults() {
     assert_eq!((settings.data_dir, settings.cache_dir), (PathBuf::from("data"), Some(PathBuf::from("data/cache"))));
     assert_eq!(settings.durability, DurabilitySetting::Group);
     assert_eq!((settings.retention_age, settings.retention_bytes), (None, None));
-    assert_eq!(settings.recovery_timeout, Some(Duration::from_secs(300)));
+    assert_eq!((settings.recovery_timeout, settings.scrub_rate), (Some(Duration::from_secs(300)), Some(8 << 20)));
     assert_eq!((settings.cache_bytes, settings.compile_time), (4 << 30, Duration::from_secs(300)));
     let logging = LoggingSettings {
         level: "info".into(),
@@ -76,7 +76,7 @@ service: {host: 0.0.0.0, port: 9090, workers: 3, worker_multiplier: 2}
 rest: {listen: ':7400', max_produce_size: 1MiB, max_artifact_size: 2MiB}
 network: {max_connections: 100, max_waiting_consumers: 50, head_timeout: 1s, body_timeout: 2s, answer_timeout: 3s, idle_timeout: 4s}
 logging: {level: warn, format: json, file_path: logs/a.log, max_file_size: 7, max_files: 9}
-state_storage: {base_dir: /srv/fs, access: group, storage_type: rocksdb, durability: sync, dirty_keys: 12, recovery_timeout: 7s}
+state_storage: {base_dir: /srv/fs, access: group, storage_type: rocksdb, durability: sync, dirty_keys: 12, recovery_timeout: 7s, scrub: true, scrub_rate: 2MiB}
 retention: {max_age: 7d, max_bytes: 10GiB}
 allow: {archive_dirs: [/a, b], files_dirs: [/c]}
 wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB, max_compile_time: 90s}
@@ -109,6 +109,7 @@ wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB, max_compile_
         durability: DurabilitySetting::Sync,
         dirty_keys: Some(12),
         recovery_timeout: Some(Duration::from_secs(7)),
+        scrub_rate: Some(2 << 20),
         retention_age: Some(Duration::from_secs(7 * 86_400)),
         retention_bytes: Some(10 << 30),
         archive_dirs: vec!["/a".into(), "b".into()],
@@ -119,6 +120,7 @@ wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB, max_compile_
     };
     assert_eq!(settings, expected);
     assert_eq!(of_file("state_storage: {recovery_timeout: 0s}").recovery_timeout, None);
+    assert_eq!(of_file("state_storage: {scrub: false}").scrub_rate, None);
     assert_eq!(of_file("wasm: {enable_cache: false, cache_dir: /cache}").cache_dir, None);
     assert_eq!(of_file("service: {host: '::1'}").grpc_listen.as_deref(), Some("[::1]:8080"));
     assert_eq!(of_file("service: {grpc: false}").grpc_listen, None);

@@ -142,7 +142,7 @@ impl Scrape {
     }
 
     fn store(&self, to: &mut DescriptorEncoder) -> Result<(), Error> {
-        let Health { is_recovering, failures, recoveries } = self.store;
+        let Health { is_recovering, failures, recoveries, damages, scrubbed_bytes } = self.store;
         let recovering = ConstGauge::new(u64::from(is_recovering));
         let help = "Whether the store takes no writes because of an error of the disk.";
         single(to, "fnstream_store_recovering", help, None, &recovering)?;
@@ -150,7 +150,13 @@ impl Scrape {
         let help = "Errors of the disk after which the store took no writes.";
         single(to, "fnstream_store_failures", help, None, &failures)?;
         let recoveries = ConstCounter::new(recoveries);
-        single(to, "fnstream_store_recoveries", "Times that the store was opened anew after one.", None, &recoveries)
+        single(to, "fnstream_store_recoveries", "Times that the store was opened anew after one.", None, &recoveries)?;
+        let damages = ConstGauge::new(damages);
+        let help = "Damaged places of the data folder that were found.";
+        single(to, "fnstream_store_damages", help, None, &damages)?;
+        let scrubbed = ConstCounter::new(scrubbed_bytes);
+        let help = "What was read to look for damage.";
+        single(to, "fnstream_store_scrubbed", help, Some(Unit::Bytes), &scrubbed)
     }
 
     fn states(&self, to: &mut DescriptorEncoder) -> Result<(), Error> {

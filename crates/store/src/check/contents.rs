@@ -3,14 +3,15 @@
 
 //! Compares what is stored: batches with their partitions, positions with topics, state with progress, functions with artifacts.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use fnstream_core::Result;
 use fnstream_core::delta::Delta;
 use fnstream_core::epoch::{FunctionId, Progress, TaskId};
 use rocksdb::DB;
 
-use super::{Area, PartitionExtent, Report, TaskExtent, each};
+use super::{Area, PartitionExtent, Report, TaskExtent, Unreadable, each};
+use crate::damage::{Concerned, Extent};
 use crate::error::corrupt;
 use crate::formats::{self, Floor, StoredBatch, TopicDescriptor};
 use crate::keys;
@@ -36,12 +37,19 @@ struct Facts {
 /// Reads everything and reports what is wrong.
 pub(super) fn check(db: &DB, artifacts: &[String], report: &mut Report) {
     let mut facts = Facts::default();
-    read(db, keys::META, report, |key, value| facts.small(key, value));
-    read(db, keys::FUNCTIONS, report, |_, value| facts.function(value));
+    let mut unreadable = read(db, keys::META, report, |key, value| facts.small(key, value));
+    unreadable.extend(read(db, keys::FUNCTIONS, report, |_, value| facts.function(value)));
     let mut ends: HashMap<(u32, u32), Floor> = facts.floors.clone();
-    read(db, keys::TOPICS, report, |key, value| facts.batch(key, value, &mut ends));
-    read(db, keys::DELTAS, report, |key, value| facts.delta(key, value));
-    read(db, keys::STATE, report, |_, _| Ok(()));
+    unreadable.extend(read(db, keys::TOPICS, report, |key, value| facts.batch(key, value, &mut ends)));
+    unreadable.extend(read(db, keys::DELTAS, report, |key, value| facts.delta(key, value)));
+    unreadable.extend(read(db, keys::STATE, report, |_, _| Ok(())));
+    for (message, extent) in unreadable {
+        let lies_there = extent.and_then(|extent| facts.lies_in(&extent));
+        report.add(
+            Area::Database,
+            message + &lies_there.map_or(String::new(), |what| format!("; in that file is {what}")),
+        );
+    }
     for problem in facts.misfits(&ends) {
         report.add(Area::Database, problem);
     }
@@ -64,11 +72,16 @@ pub(super) fn check(db: &DB, artifacts: &[String], report: &mut Report) {
     }));
 }
 
-fn read(db: &DB, family: &str, report: &mut Report, mut visit: impl FnMut(&[u8], &[u8]) -> Result<()>) {
+fn read(
+    db: &DB,
+    family: &str,
+    report: &mut Report,
+    mut visit: impl FnMut(&[u8], &[u8]) -> Result<()>,
+) -> Vec<Unreadable> {
     let mut problems = Vec::new();
-    let end = each(db, family, |key, value| problems.extend(visit(key, value).err().map(|e| e.message)));
-    problems.extend(end.err());
+    let unreadable = each(db, family, |key, value| problems.extend(visit(key, value).err().map(|e| e.message)));
     problems.into_iter().for_each(|problem| report.add(Area::Database, problem));
+    unreadable
 }
 
 impl Facts {
@@ -204,6 +217,29 @@ impl Facts {
             }
         }
         problems
+    }
+
+    /// What has keys in the range of a file, as far as that is known.
+    fn lies_in(&self, extent: &Extent) -> Option<String> {
+        let list = |what: &str, names: Vec<String>| (!names.is_empty()).then(|| format!("{what} {}", names.join(", ")));
+        match extent.concerned() {
+            Concerned::All => None,
+            Concerned::Functions(ids) => {
+                let ids = FunctionId(*ids.start())..=FunctionId(*ids.end());
+                let names = self.names.iter().filter(|(id, _)| ids.contains(id));
+                let names: BTreeSet<_> = names.map(|(_, name)| format!("'{name}'")).collect();
+                list("the state of", names.into_iter().collect())
+            }
+            Concerned::Topics(ids) => {
+                let partition = |key: &[u8]| two_numbers(key).map(|(_, partition)| partition);
+                let names = self.topics.range(ids.clone()).map(|(id, topic)| {
+                    let first = partition(&extent.first).filter(|_| id == ids.start()).unwrap_or(0);
+                    let last = partition(&extent.last).filter(|_| id == ids.end()).unwrap_or(topic.partitions - 1);
+                    format!("'{}' (partitions {first} to {last})", topic.name)
+                });
+                list("topic", names.collect())
+            }
+        }
     }
 
     fn name(&self, task: TaskId) -> String {

@@ -10,6 +10,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use fnstream_core::record::Position;
+use fnstream_core::spec::{DesiredState, FunctionSpec};
+use fnstream_core::topic::{Topic, TopicRef};
 use fnstream_core::{Error, ErrorCode};
 use fnstream_store::{Area, Durability, Store, StoreOptions, check, pretend_power_loss};
 
@@ -247,4 +249,45 @@ fn damage_that_is_met_while_running_is_told_to_whoever_asks_for_readiness() {
     let met = store.read(&at("t", 0), Position::START, ALL).unwrap_err();
     assert_eq!(met.code, ErrorCode::DataCorrupt);
     assert_eq!(store.upkeep().probe().unwrap_err().message, met.message);
+}
+
+#[test]
+fn a_scrub_finds_a_damaged_block_and_says_which_functions_it_concerns() {
+    let dir = killed(50, Durability::Group);
+    // An opening writes what the log has to a sorted file.
+    let store = open(dir.path());
+    store.ensure_topic("other", 1).unwrap();
+    // Some blocks that an opening does not read, and that do not compress.
+    let mut state = 1_u64;
+    let mut random = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    for _ in 0..50 {
+        append(&store, "t", Some(0), &frame([(0..5000).map(|_| random()).collect::<Vec<u8>>()])).unwrap();
+    }
+    let create = |name: &str, input: &str| {
+        let spec = FunctionSpec { inputs: vec![vec![TopicRef::from(Topic::own(input))]], ..spec(name) };
+        store.metadata().create(spec, DesiredState::Running).unwrap()
+    };
+    let (reads_it, reads_other) = (create("f", "t"), create("g", "other"));
+    store.scrub();
+    let well = store.upkeep().health();
+    assert!(well.damages == 0 && well.scrubbed_bytes > 10_000, "{well:?}");
+    assert!(store.upkeep().probe().is_ok() && store.upkeep().damage_to(&reads_it).is_none());
+    drop(store);
+
+    drop(open(dir.path()));
+    let sorted = database_files(dir.path(), ".sst");
+    let largest = sorted.iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
+    change(largest, |bytes| bytes[100] ^= 1);
+    let store = open(dir.path());
+    store.scrub();
+    store.scrub();
+    assert_eq!(store.upkeep().health().damages, 1, "found twice, told once");
+    let told = store.upkeep().probe().unwrap_err();
+    assert_eq!(told.code, ErrorCode::DataCorrupt);
+    assert!(told.message.contains(largest.file_name().unwrap().to_str().unwrap()), "{told}");
+    assert_eq!(store.upkeep().damage_to(&reads_it).map(|e| e.message), Some(told.message));
+    assert!(store.upkeep().damage_to(&reads_other).is_none());
 }

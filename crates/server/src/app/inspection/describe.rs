@@ -25,6 +25,8 @@ use crate::app::pages::{Page, Wanted};
 struct Whole {
     part: Option<Part>,
     failure: Option<Error>,
+    /// Damage of what it reads or keeps.
+    damage: Option<Error>,
 }
 
 impl Inspection {
@@ -80,7 +82,8 @@ impl Inspection {
                 let part = Part::merged(here.into_iter().chain(elsewhere.remove(&entry.id).unwrap_or_default()));
                 let failure = inspection.reconciler.failure(&entry);
                 let failure = failure.or_else(|| failures.remove(&entry.id));
-                (entry, Whole { part, failure })
+                let damage = inspection.upkeep.damage_to(&entry);
+                (entry, Whole { part, failure, damage })
             };
             Ok(entries.into_iter().map(whole).collect())
         })
@@ -98,7 +101,7 @@ pub(super) fn word(entry: &FunctionEntry, part: Option<&Part>, failed: bool) -> 
 }
 
 fn description(entry: &FunctionEntry, whole: Whole) -> FunctionDescription {
-    let Whole { part, failure } = whole;
+    let Whole { part, failure, damage } = whole;
     let spec = &entry.spec;
     let groups = spec.inputs.iter().map(|group| group.iter().map(TopicRef::to_string).collect());
     FunctionDescription {
@@ -123,7 +126,7 @@ fn description(entry: &FunctionEntry, whole: Whole) -> FunctionDescription {
         env: spec.env.clone(),
         files: spec.files.iter().map(told_grant).collect(),
         created_ms: entry.created_ms,
-        error: failure.as_ref().map(ErrorBody::from),
+        error: failure.as_ref().or(damage.as_ref()).map(ErrorBody::from),
         tasks: part.map(|part| part.tasks).unwrap_or_default(),
     }
 }
@@ -147,9 +150,12 @@ fn summary(entry: &FunctionEntry, whole: &Whole) -> FunctionSummary {
         restarts: counters.restarts,
         lag: part.and_then(|_| total_lag(tasks.iter().map(TaskDescription::lag))),
         memory_bytes: tasks.iter().map(|task| task.memory_bytes).sum(),
-        reason: match &whole.failure {
-            Some(error) => Some(format!("it could not be started: {} ({})", error.message, error.code)),
-            None => reason(status, part),
+        reason: match (&whole.failure, &whole.damage) {
+            (Some(error), _) => Some(format!("it could not be started: {} ({})", error.message, error.code)),
+            (None, Some(error)) => {
+                Some(format!("what it reads or keeps is damaged: {} ({})", error.message, error.code))
+            }
+            (None, None) => reason(status, part),
         },
     }
 }

@@ -21,6 +21,7 @@ use fnstream_core::metadata::Metadata;
 use fnstream_core::notes::Notes;
 use fnstream_core::peers::Peers;
 use fnstream_core::runtime::{Program, Runtime};
+use fnstream_core::spec::FunctionEntry;
 use fnstream_core::state_key::{put_simple, store_prefix};
 use fnstream_core::tasks::Tasks;
 use fnstream_core::test_util::mem_artifacts::MemArtifacts;
@@ -109,6 +110,10 @@ impl Upkeep for NoUpkeep {
 
     fn probe(&self) -> Result<()> {
         Ok(())
+    }
+
+    fn damage_to(&self, _: &FunctionEntry) -> Option<Error> {
+        None
     }
 
     fn health(&self) -> Health {

@@ -64,6 +64,8 @@ fn a_damaged_block_is_found_by_a_check_and_not_by_a_repair() {
     change(largest, |bytes| bytes[100] ^= 1);
     let report = check(dir.path()).unwrap();
     assert!(report.problems.iter().any(|problem| problem.area == Area::Database), "{report:?}");
+    let named = report.problems.iter().any(|problem| problem.message.contains("topic 't' (partitions 0 to 0)"));
+    assert!(named, "{report:?}");
     assert_eq!(repair(dir.path()).unwrap_err().code, ErrorCode::DataCorrupt);
 }
 
