@@ -20,7 +20,7 @@
 //! Nothing. A write that failed may stand in the log all the same, whole or in part: a sync that failed says nothing of
 //! what is on the disk, and the same sync repeated would succeed without having written anything, since the system has
 //! forgotten the pages by then. So nothing is synced again. When the database is closed, the log is cut back to the
-//! last write that succeeded ([`crate::opening::reopen`]); and what is opened then copies the log into new files, which are synced,
+//! last write that succeeded ([`crate::tail`]); and what is opened then copies the log into new files, which are synced,
 //! before the log goes. So what is in memory (ends of partitions, owners of tasks, watermarks), which is only changed by writes that
 //! succeeded, is what is on the disk, and nothing of it has to be found out again. A log that ends before the last write that
 //! succeeded is refused, which can be only when the system has lost pages that were not synced.
@@ -108,7 +108,7 @@ impl Base {
 
     /// How it fares.
     pub(crate) fn fares(&self) -> upkeep::Health {
-        self.health().counts(self.db().map_or(true, |db| db.broken().is_some()))
+        self.health().counts(!self.db().is_ok_and(|db| db.broken().is_none()))
     }
 
     pub(crate) fn dir(&self) -> &DataDir {

@@ -77,6 +77,7 @@ mod scrub;
 mod standing;
 mod state;
 mod store;
+mod tail;
 mod walk;
 
 pub use artifacts::Spool;

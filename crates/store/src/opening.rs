@@ -14,7 +14,7 @@
 //!
 //! How far the database must reach is what [`crate::reach`] knows. What is refused is not changed.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -28,6 +28,7 @@ use crate::error::{corrupt, file, rocks};
 use crate::log_file::{self, Flaw};
 use crate::options::StoreOptions;
 use crate::reach::{Manifest, Note, Noted, Point, current_manifest, manifest_number};
+use crate::tail;
 
 /// What is found of a database before it is opened.
 pub(crate) enum Found {
@@ -73,7 +74,7 @@ pub(crate) fn open(dir: &DataDir, options: &StoreOptions) -> Result<(DB, Note)> 
 /// and go.
 pub(crate) fn reopen(dir: &DataDir, options: &StoreOptions, last_write: u64) -> Result<(DB, Note)> {
     dir.refuse_links()?;
-    cut_back(&dir.db(), last_write)?;
+    tail::cut_back(&logs(&dir.db())?, last_write)?;
     match find_after(dir, true)? {
         Found::Nothing => Err(corrupt(format_args!("the database in '{}' is missing", dir.db().display()))),
         Found::Database(files) => files.open(dir, options, last_write),
@@ -239,39 +240,6 @@ fn check_manifest(db: &Path, demanded: Manifest, after_failure: bool) -> Result<
     let bytes = if after_failure { fs::metadata(&path).map_err(|e| fail(&e))?.len() } else { extent.whole };
     let now = Manifest { number: manifest_number(&path).unwrap_or_default(), bytes };
     if now < demanded { Err(refused("was cut")) } else { Ok(()) }
-}
-
-/// Cuts the logs behind a write. What cannot be read before it is left as it is.
-fn cut_back(db: &Path, last_write: u64) -> Result<()> {
-    for path in logs(db)? {
-        let (mut cut, mut reached) = (None, false);
-        let visit = |place, write: &[u8]| match writes(write) {
-            Some((first, _)) if first > last_write => cut = cut.or(Some(place)),
-            Some((_, last)) => reached = last == last_write,
-            None => {}
-        };
-        let read = |e: &io::Error| file("cannot read", &path, e);
-        let extent = log_file::read(&path, visit).map_err(|e| read(&e))?;
-        // Behind the last write that succeeded nothing has to be readable.
-        let cut = cut.or_else(|| (reached && extent.flaw.is_some()).then_some(extent.whole));
-        if let Some(place) = cut {
-            let cutting = || {
-                let log = OpenOptions::new().write(true).open(&path)?;
-                log.set_len(place)?;
-                log.sync_all()
-            };
-            cutting().map_err(|e| file("cannot cut", &path, &e))?;
-            tracing::warn!(file = %path.display(), place, "what a failed write has left in the log is cut off");
-        }
-    }
-    Ok(())
-}
-
-/// The numbers of the first and the last change in a write of a log.
-fn writes(write: &[u8]) -> Option<(u64, u64)> {
-    let (first, rest) = write.split_first_chunk()?;
-    let (first, count) = (u64::from_le_bytes(*first), u32::from_le_bytes(*rest.first_chunk()?));
-    Some((first, (first + u64::from(count)).saturating_sub(1)))
 }
 
 /// The write-ahead logs that are not whole.

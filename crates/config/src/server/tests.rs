@@ -187,7 +187,7 @@ fn every_setting_can_be_given_as_a_variable() {
     let (_, effective, _) = server_config(&Sources::default()).unwrap();
     for setting in effective.settings() {
         let text = match setting.key.default {
-            "" | "[]" => ["7", "7s", "x"].into_iter().find(|text| {
+            "" | "[]" => ["77", "7s", "x"].into_iter().find(|text| {
                 let kind = match setting.key.kind {
                     crate::key::Kind::List(of, ..) => of,
                     kind => kind,
