@@ -39,9 +39,15 @@ pub struct ServerOptions {
 impl ServerOptions {
     /// Runs that program on an own port.
     ///
-    /// Durability is `os`: what dies here is the process, not the machine, so what the operating system has is safe.
+    /// Durability is `os`: what dies here is the process, not the machine, so what the operating system has is safe. No function is
+    /// held back after deaths in a row, which are what tests are for.
     pub fn new(binary: PathBuf) -> Self {
-        ServerOptions { binary, args: vec!["--durability".into(), "os".into()], env: Vec::new(), prelude: None }
+        ServerOptions {
+            binary,
+            args: ["--durability", "os", "--safe-start", "never"].map(str::to_owned).into(),
+            env: Vec::new(),
+            prelude: None,
+        }
     }
 
     /// With a further argument and its value.

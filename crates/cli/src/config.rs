@@ -7,6 +7,8 @@ use clap::ValueEnum;
 use fnstream_config::reference::{function_reference, server_reference};
 use fnstream_config::schema::{function_schema, server_schema};
 use fnstream_config::server::{SERVER_DEFAULTS, ServerSettings};
+use fnstream_core::budget::Budget;
+use fnstream_core::units::write_size;
 use fnstream_server::descriptors::{self, Descriptors};
 
 use crate::failure::Result;
@@ -67,10 +69,29 @@ pub(crate) fn run(args: &Args) -> Result {
     loaded.notes.iter().for_each(|note| output::complain(note));
     match args.format {
         Format::Yaml => {
-            output::line(format!("{}\n\n{}", loaded.effective.to_yaml().trim_end(), files(&loaded.settings)))
+            let shown = loaded.effective.to_yaml();
+            let (memory, files) = (memory(&loaded.settings), files(&loaded.settings));
+            output::line(format!("{}\n\n{memory}\n{files}", shown.trim_end()))
         }
         Format::Json => output::json(&loaded.effective.to_json()),
     }
+}
+
+/// How the server would share out its memory, as comments.
+fn memory(settings: &ServerSettings) -> String {
+    let config = settings::server(settings);
+    let budget = Budget::new(config.memory);
+    let mib = |bytes: usize| write_size((bytes >> 20 << 20) as u64);
+    let parts: Vec<_> = budget.parts().iter().map(|part| format!("{} {}", part.name(), mib(part.limit()))).collect();
+    format!(
+        "# Of {} of memory, the program and its caches have {}, and the rest is shared out: {}.\n\
+         # The largest event is {}, the largest artifact {}.",
+        mib(budget.total()),
+        mib(budget.own()),
+        parts.join(", "),
+        mib(config.most_produce_bytes()),
+        mib(config.most_artifact_bytes()),
+    )
 }
 
 /// How the server would share out what it may have open, as comments.

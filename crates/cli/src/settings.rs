@@ -14,12 +14,13 @@ use std::path::{Path, PathBuf};
 
 use fnstream_api::units::{parse_duration, parse_size};
 use fnstream_config::server::{
-    DurabilitySetting, Effective, Flag, GRPC_LISTEN, NetworkSettings, ServerSettings, Sources, server_config,
+    DurabilitySetting, Effective, Flag, GRPC_LISTEN, NetworkSettings, SafeStartSetting, ServerSettings, Sources,
+    server_config,
 };
 use fnstream_core::dir::Access;
 use fnstream_core::{Error, ErrorCode};
 use fnstream_runtime::Compiling;
-use fnstream_server::{Durability, Network, Retention, ServerConfig};
+use fnstream_server::{Durability, Network, Retention, SafeStart, ServerConfig};
 
 use crate::failure::{Failure, Result};
 
@@ -46,6 +47,14 @@ pub(crate) struct Args {
     /// Threads that run functions [default: one per core]
     #[arg(long, value_name = "N", value_parser = whole::<1, 1024>)]
     workers: Option<String>,
+    /// Memory of the server in all, at least 256MiB [default: three quarters of its control group's limit, or half of the
+    /// machine's memory if that is less]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    memory: Option<String>,
+    /// Whether functions are held back at the start: those that ran when the server died three times in a row soon after its
+    /// start (auto), all (always), none (never) [default: auto]
+    #[arg(long, value_name = "WHEN", value_parser = ["auto", "always", "never"])]
+    safe_start: Option<String>,
     /// Drop events older than this, such as 7d [default: keep them]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     retention: Option<String>,
@@ -144,6 +153,8 @@ impl Args {
             one("state_storage.base_dir", &self.data_dir),
             one("state_storage.durability", &self.durability),
             one("service.workers", &self.workers),
+            one("memory.budget", &self.memory),
+            one("service.safe_start", &self.safe_start),
             one("retention.max_age", &self.retention),
             one("retention.max_bytes", &self.retention_bytes),
             Flag { path: "allow.archive_dirs", values: self.archive_dirs.clone() },
@@ -206,6 +217,14 @@ pub(crate) fn server(settings: &ServerSettings) -> ServerConfig {
     config.archive_dirs.clone_from(&settings.archive_dirs);
     config.files_dirs.clone_from(&settings.files_dirs);
     config.network = network(&settings.network);
+    if let Some(memory) = settings.memory {
+        config.memory = bytes(memory);
+    }
+    config.safe_start = match settings.safe_start {
+        SafeStartSetting::Auto => SafeStart::Auto,
+        SafeStartSetting::Always => SafeStart::Always,
+        SafeStartSetting::Never => SafeStart::Never,
+    };
     config.max_produce_bytes = bytes(settings.max_produce_bytes);
     config.max_artifact_bytes = bytes(settings.max_artifact_bytes);
     config.cache_dir.clone_from(&settings.cache_dir);
@@ -231,13 +250,15 @@ mod tests {
     use std::time::Duration;
 
     use fnstream_config::server::parse_server_config;
+    use fnstream_server::memory;
 
     use super::*;
 
     #[test]
     fn every_setting_reaches_the_server() {
         let text = "
-service: {port: 9090, workers: 3}
+service: {port: 9090, workers: 3, safe_start: never}
+memory: {budget: 300MiB}
 rest: {listen: ':7400', max_produce_size: 1MiB, max_artifact_size: 2MiB}
 network: {max_connections: 100, max_waiting_consumers: 50, head_timeout: 1s, body_timeout: 2s, answer_timeout: 3s, idle_timeout: 4s}
 state_storage: {base_dir: /srv/fs, access: group, durability: sync, dirty_keys: 12, recovery_timeout: 7s, scrub_rate: 2MiB}
@@ -253,6 +274,7 @@ wasm: {cache_dir: /cache, max_cache_size: 1GiB, max_compile_time: 90s}
         assert_eq!((network.max_connections, network.max_waiting), (Some(100), Some(50)));
         let times = [network.head_timeout, network.body_timeout, network.answer_timeout, network.idle_timeout];
         assert_eq!(times.map(|time| time.as_secs()), [1, 2, 3, 4]);
+        assert_eq!((config.memory, config.safe_start), (300 << 20, SafeStart::Never));
         assert_eq!((config.max_produce_bytes, config.max_artifact_bytes), (1 << 20, 2 << 20));
         assert_eq!((config.data_dir.as_path(), config.durability), (Path::new("/srv/fs"), Durability::Sync));
         assert_eq!(
@@ -267,6 +289,11 @@ wasm: {cache_dir: /cache, max_cache_size: 1GiB, max_compile_time: 90s}
         assert_eq!(config("wasm: {enable_cache: false}").cache_dir, None);
         assert_eq!(config("service: {worker_multiplier: 2}").workers.map(|workers| workers % 2), Some(0));
         assert_eq!(config("service: {grpc: false}").grpc_listen, None);
-        assert_eq!((config("").workers, config("").access), (None, Access::Owner));
+        assert_eq!(config("service: {safe_start: always}").safe_start, SafeStart::Always);
+        assert_eq!(
+            (config("").workers, config("").access, config("").safe_start),
+            (None, Access::Owner, SafeStart::Auto)
+        );
+        assert_eq!(config("").memory, memory::usual());
     }
 }

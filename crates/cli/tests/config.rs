@@ -149,6 +149,25 @@ fn the_file_is_found_where_it_is_said_to_be() {
 }
 
 #[test]
+fn memory_is_told_with_its_parts_and_too_little_is_refused() {
+    let folder = folder(&[]);
+    let (_, shown, _) = run(folder.path(), &["config", "--memory", "1GiB"], &[]);
+    assert!(shown.contains("  budget: 1GiB ") && shown.contains("# flag --memory"), "{shown}");
+    assert!(shown.contains("# Of 1GiB of memory, the program and its caches have 240MiB, "), "{shown}");
+    assert!(shown.contains("# The largest event is 16MiB, the largest artifact "), "{shown}");
+    let least = [("FUNCTION_STREAM_MEMORY_BUDGET", "256MiB")];
+    let (_, shown, _) = run(folder.path(), &["config"], &least);
+    assert!(shown.contains("# The largest event is 8MiB, the largest artifact 24MiB."), "{shown}");
+    for (size, why) in [("255MiB", "is 255MiB, not a size of 256MiB or more"), ("0B", "is 0: nothing would fit")] {
+        let (code, _, err) = run(folder.path(), &["standalone", "--memory", size], &[]);
+        assert_eq!(code, Some(1), "{err}");
+        assert!(err.starts_with(&format!("error FS-1703: --memory: 'memory.budget' {why}")), "{err}");
+    }
+    assert_eq!(run(folder.path(), &["standalone", "--memory", "much"], &[]).0, Some(2));
+    assert!(!folder.path().join("data").exists());
+}
+
+#[test]
 fn the_defaults_and_schemas_are_printed() {
     let folder = folder(&[]);
     let (_, defaults, _) = run(folder.path(), &["config", "--defaults"], &[]);

@@ -46,6 +46,8 @@ pub enum Kind {
     Duration,
     /// A size such as `64MiB`; a number alone counts what is given here.
     Size(u64),
+    /// A size in bytes that is at least so many.
+    SizeFrom(usize),
     /// Names with texts; numbers and booleans are taken as they are written.
     Texts,
     /// A list of one kind, with the least and the most that there are of it.

@@ -4,7 +4,7 @@
 //! From a tree to values, as a table of keys says. All that does not fit is reported; what does is returned, so that whoever
 //! looks further can report more.
 
-use fnstream_core::units::{parse_duration, parse_size};
+use fnstream_core::units::{parse_duration, parse_size, write_size};
 
 use crate::hint::{self, quoted};
 use crate::key::{Key, Kind, Others, Tagged, Word};
@@ -218,8 +218,8 @@ impl Reader {
             }
             (Kind::Bool, Shape::Bool(value)) => Some(Value::Bool(value)),
             (Kind::Number(..), Shape::Whole)
-            | (Kind::Size(_), Shape::Whole)
-            | (Kind::Duration | Kind::Size(_), Shape::Text) => self.parsed(path, place, text, kind),
+            | (Kind::Size(_) | Kind::SizeFrom(_), Shape::Whole)
+            | (Kind::Duration | Kind::Size(_) | Kind::SizeFrom(_), Shape::Text) => self.parsed(path, place, text, kind),
             (Kind::Duration, Shape::Whole) => {
                 let problem = Problem::error(place, format!("'{path}' is a number without a unit"));
                 self.problems.push(problem.hint(format!("write {text}ms, {text}s, {text}m, {text}h or {text}d")));
@@ -330,6 +330,12 @@ pub(crate) fn parsed(path: &str, text: &str, kind: &'static Kind) -> Result<Valu
                 Err(why) => plain(format!("'{path}': {why}")),
             }
         }
+        Kind::SizeFrom(least) => match parsed(path, text, &Kind::Size(1))? {
+            Value::Size(bytes) if bytes < *least as u64 => {
+                plain(format!("'{path}' is {}, not {}", write_size(bytes), kind.expected()))
+            }
+            size => Ok(size),
+        },
         Kind::Any => Ok(Value::Ignored),
         Kind::Texts | Kind::List(..) | Kind::Block(_) | Kind::Tagged(_) | Kind::Either(_) => {
             plain(format!("'{path}' is {}, not {}", quoted(text), kind.expected()))
@@ -387,6 +393,7 @@ impl Kind {
             Kind::Number(least, most) => format!("a whole number of {least} to {most}"),
             Kind::Duration => "a duration such as 5s".to_owned(),
             Kind::Size(_) => "a size such as 16MiB".to_owned(),
+            Kind::SizeFrom(least) => format!("a size of {} or more", write_size(*least as u64)),
             Kind::Texts => "names with values".to_owned(),
             Kind::List(..) => "a list".to_owned(),
             Kind::Block(_) | Kind::Tagged(_) => "a block".to_owned(),

@@ -134,6 +134,7 @@ fn value(kind: &Kind) -> String {
         Kind::Number(least, most) => format!("{least} to {most}"),
         Kind::Duration => "a duration".to_owned(),
         Kind::Size(_) => "a size".to_owned(),
+        Kind::SizeFrom(_) => kind.expected(),
         Kind::List(_, least, most) if *most > 1024 => format!("a list of {least} or more"),
         Kind::List(_, least, most) => format!("a list of {least} to {most}"),
         Kind::Either(kinds) => kinds.iter().map(value).collect::<Vec<_>>().join(" or "),

@@ -46,9 +46,8 @@ fn of(kind: &Kind) -> Value {
         Kind::Number(least, u64::MAX) => json!({ "type": "integer", "minimum": least }),
         Kind::Number(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
         Kind::Duration => json!({ "type": "string", "pattern": DURATION }),
-        Kind::Size(_) => {
-            json!({ "anyOf": [{ "type": "integer", "minimum": 0 }, { "type": "string", "pattern": SIZE }] })
-        }
+        Kind::Size(_) => size_from(0),
+        Kind::SizeFrom(least) => size_from(*least),
         Kind::Texts => {
             json!({ "type": ["object", "null"], "additionalProperties": { "type": ["string", "number", "boolean"] } })
         }
@@ -134,4 +133,9 @@ fn variant(tagged: &Tagged, variant: &Variant) -> Value {
         schema["patternProperties"]["\\."] = passed;
     }
     schema
+}
+
+/// A size of so many bytes at least; a text is only looked at for its form.
+fn size_from(least: usize) -> Value {
+    json!({ "anyOf": [{ "type": "integer", "minimum": least }, { "type": "string", "pattern": SIZE }] })
 }

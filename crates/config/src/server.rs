@@ -56,10 +56,14 @@ pub struct ServerSettings {
     pub workers: Option<u16>,
     /// Threads that run functions for each core, when no number was given.
     pub worker_multiplier: u16,
+    /// The functions that a start holds back.
+    pub safe_start: SafeStartSetting,
     /// The address of the REST interface, `host:port`.
     pub rest_listen: String,
     /// How many clients there may be, and how long each may take.
     pub network: NetworkSettings,
+    /// Bytes of memory in all, if a size was given.
+    pub memory: Option<u64>,
     /// The largest body of a produce request, in bytes.
     pub max_produce_bytes: u64,
     /// The largest artifact, in bytes.
@@ -124,6 +128,17 @@ pub struct LoggingSettings {
     pub max_file_bytes: u64,
     /// The most files.
     pub max_files: u32,
+}
+
+/// The functions that a start holds back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SafeStartSetting {
+    /// Those that ran when the server died again and again soon after its start.
+    Auto,
+    /// All.
+    Always,
+    /// None.
+    Never,
 }
 
 /// The form of an event in the log.

@@ -21,8 +21,8 @@
 //!
 //! Who would rather wait than be refused awaits [`Part::take`], or is woken ([`Part::wait`]).
 //!
-//! Requests' bodies, answers, results of calls and what is small are taken so. The parts of functions, compiling and lists are only
-//! kept free for them so far: nobody takes from these.
+//! Requests' bodies, answers, results of calls, lists, compiling and what is small are taken so. The part of functions is only kept
+//! free for them so far: nobody takes from it.
 //!
 //! Parts do not lend to each other: a flood of requests cannot take what functions need. The shares are in [`Budget::new`].
 //! What is taken is what was asked for, not what the allocator makes of it; the total should therefore be somewhat less than
@@ -38,16 +38,30 @@ pub use part::{Held, Part, Taking, Waiting};
 pub const LEAST: usize = 256 << 20;
 
 /// What the program itself needs: its code, threads, connections and what is taken nowhere.
-const PROGRAM: usize = 100 << 20;
+const PROGRAM: usize = 80 << 20;
 
-/// Shares of what the server's own needs leave, in percent. Together they are 100.
-const GUESTS: usize = 50;
-const COMPILING: usize = 15;
-const SMALL: usize = 5;
-const BODIES: usize = 10;
-const ANSWERS: usize = 10;
-const RESULTS: usize = 5;
-const LISTS: usize = 5;
+/// A share of what the server's own needs leave: in percent, and the least in bytes.
+#[derive(Clone, Copy, PartialEq)]
+struct Share(usize, usize);
+
+// Together they are 100 percent. With little memory the least of the others goes before the guests' percent, so that an artifact
+// of a usual size is compiled, events of 8 MiB are taken, and those of 16 MiB given.
+const GUESTS: Share = Share(50, 0);
+const COMPILING: Share = Share(15, 48 << 20);
+const SMALL: Share = Share(5, 4 << 20);
+const BODIES: Share = Share(10, 24 << 20);
+const ANSWERS: Share = Share(10, 17 << 20);
+const RESULTS: Share = Share(5, 4 << 20);
+const LISTS: Share = Share(5, 6 << 20);
+
+const OTHERS: [Share; 6] = [COMPILING, SMALL, BODIES, ANSWERS, RESULTS, LISTS];
+
+impl Share {
+    fn of(self, rest: usize) -> usize {
+        let Share(percent, least) = self;
+        (rest / 100 * percent).max(least)
+    }
+}
 
 /// The budget of a process: one part for each use. Clones are the same budget.
 #[derive(Debug, Clone)]
@@ -76,7 +90,8 @@ impl Budget {
         let total = total.max(LEAST);
         let cache = (total / 32).clamp(8 << 20, 64 << 20);
         let rest = total - own(cache);
-        Budget::of(total, cache, |percent| rest / 100 * percent)
+        let guests = rest - OTHERS.iter().map(|share| share.of(rest)).sum::<usize>();
+        Budget::of(total, cache, |share| if share == GUESTS { guests } else { share.of(rest) })
     }
 
     /// A budget that refuses nothing, for programs that embed a part of the server and watch themselves.
@@ -84,7 +99,7 @@ impl Budget {
         Budget::of(usize::MAX, 64 << 20, |_| usize::MAX)
     }
 
-    fn of(total: usize, cache: usize, share: impl Fn(usize) -> usize) -> Self {
+    fn of(total: usize, cache: usize, share: impl Fn(Share) -> usize) -> Self {
         Budget {
             total,
             cache,

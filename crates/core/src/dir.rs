@@ -14,7 +14,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -156,6 +156,20 @@ impl Dir {
         Ok(bytes)
     }
 
+    /// Writes a file as a whole, durably: after a crash it has these bytes or those that it had.
+    pub fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let beside = format!("{name}.tmp");
+        match self.remove(&beside) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        let mut file = self.file(&beside, How::New)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        self.rename(&beside, name)?;
+        self.sync()
+    }
+
     /// The names of what is here, in no order; not those that are no Unicode, which are none of ours.
     pub fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
@@ -246,7 +260,6 @@ pub fn strange_file(error: &io::Error) -> Option<&Error> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::io::Write;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
@@ -335,5 +348,9 @@ mod tests {
         assert_eq!((dir.read("b").unwrap(), dir.names().unwrap()), (b"one two".to_vec(), vec!["b".to_owned()]));
         assert!(dir.has("b").unwrap() && !dir.has("a").unwrap());
         assert_eq!(dir.read("a").unwrap_err().kind(), io::ErrorKind::NotFound);
+        // What a crash has left beside it is in nobody's way.
+        dir.file("b.tmp", How::New).unwrap();
+        dir.put("b", b"three").unwrap();
+        assert_eq!((dir.read("b").unwrap(), dir.names().unwrap()), (b"three".to_vec(), vec!["b".to_owned()]));
     }
 }

@@ -122,6 +122,7 @@ codes! {
     Interrupted = "FS-1413", External, 503, "the function's call was interrupted because the function is being ended", "nothing: what the call did was not committed, and is done again when the function runs";
     FunctionBusy = "FS-1414", External, 503, "the function did not answer or end in time", "try again later; 'function-stream client status' shows what it is doing";
     TimersCircle = "FS-1415", User, 422, "timers of the function set timers that are due already, without end", "have the function set its timers for a time to come, or set them no more";
+    CompileMemory = "FS-1418", User, 400, "compiling the artifact takes more memory than the server has for it", "build it smaller, optimized and without generated bulk, or give the server more memory with memory.budget";
     // 15xx: storage and brokers.
     Storage = "FS-1501", External, 503, "the data folder could not be read or written", "look at the disk: space, rights, health";
     StorageFull = "FS-1502", External, 507, "the disk of the data folder is full", "free space; the server goes on by itself";
@@ -150,6 +151,7 @@ codes! {
     NotReady = "FS-1706", External, 503, "the server is not ready yet", "wait until its functions are started; 'function-stream client status' shows how far they are";
     PeerUnavailable = "FS-1707", External, 503, "another process of the server group cannot be reached", "try again; look whether all processes of the group run and reach each other";
     MemoryShort = "FS-1708", External, 503, "the server's memory for what was asked is taken by others", "try again in a moment; if it stays so, have fewer large requests at once, and read the answers";
+    HeldBack = "FS-1709", User, 409, "the function is held back by a safe start", "start, stop, update or delete it; an orderly restart of the server lets all run that are held back";
     ConnectionsFull = "FS-1721", External, 503, "all connections of the server are taken", "try again; close connections that are not needed, or raise network.max_connections and the limit of open files";
     WaitingFull = "FS-1722", External, 503, "too many consumers wait", "try again; have fewer wait, or raise network.max_waiting_consumers and the limit of open files";
     // 18xx: building.

@@ -129,6 +129,18 @@ pub trait Runtime: Send + Sync {
     ///
     /// `Err` when it is not WebAssembly, or fits none of the kinds; the message names the import or export.
     fn load(&self, artifact: &[u8]) -> Result<Arc<dyn Program>>;
+
+    /// The memory that loading an artifact probably takes while it lasts, in bytes; none if nothing has to be compiled, or can be.
+    /// Takes far less time than loading, and blocks.
+    fn memory_to_load(&self, _artifact: &[u8]) -> usize {
+        0
+    }
+
+    /// Loads an artifact with at most so many bytes of memory while it lasts, as far as the runtime can see to that. Refused with
+    /// [`ErrorCode::CompileMemory`] if they are not enough.
+    fn load_within(&self, artifact: &[u8], _memory: usize) -> Result<Arc<dyn Program>> {
+        self.load(artifact)
+    }
 }
 
 /// A loaded artifact, shared by all instances made of it.

@@ -109,17 +109,24 @@ impl CodeCache {
         cache
     }
 
-    /// The code of an artifact whose SHA-256 is `digest`.
-    pub(crate) fn load(&self, engine: &Engine, digest: &str, artifact: &[u8]) -> Result<Loaded> {
+    /// Whether the folder seems to have the code of an artifact.
+    pub(crate) fn has(&self, digest: &str) -> bool {
+        let entry = Entry::new(digest, &self.engine);
+        let folder = self.dir.as_ref().and_then(|dir| Folder::open(dir).ok());
+        folder.is_some_and(|folder| folder.dir().has(entry.name(CODE)).unwrap_or(false))
+    }
+
+    /// The code of an artifact whose SHA-256 is `digest`, compiled with at most so many bytes of memory if need be.
+    pub(crate) fn load(&self, engine: &Engine, digest: &str, artifact: &[u8], memory: usize) -> Result<Loaded> {
         let Some(dir) = &self.dir else {
-            let (kind, code) = self.compiler.compile(engine, artifact)?;
+            let (kind, code) = self.compiler.compile(engine, artifact, memory)?;
             return self.in_memory(engine, digest, artifact, kind, &code);
         };
         let entry = Entry::new(digest, &self.engine);
         if let Some(loaded) = self.stored(engine, digest, dir, &entry) {
             return Ok(loaded);
         }
-        let (kind, code) = self.compiler.compile(engine, artifact)?;
+        let (kind, code) = self.compiler.compile(engine, artifact, memory)?;
         // From the file, so that the pages are shared with the file cache and can be dropped under pressure.
         let stored = self.store(dir, &entry, artifact, kind, &code).map_err(internal_io);
         let loaded = stored.and_then(|(folder, in_use)| {

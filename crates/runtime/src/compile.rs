@@ -15,6 +15,9 @@
 //! this process ◄─ code ── standard output ───┘ exit status 0; else a message and status 1, or a signal
 //! ```
 //!
+//! The child's memory is bounded too, by the kernel. How much it needs is guessed from the artifact's size (`size`), on the safe
+//! side, so that whoever compiles several artifacts at once can see that there is memory for all of them.
+//!
 //! The same program, because code belongs to the version of the compiler that made it. It costs the start of a process
 //! beside what compiling takes. Tools and tests, whose artifacts are trusted, compile in their own process.
 
@@ -22,7 +25,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fnstream_core::{Error, ErrorCode, Result};
-use parking_lot::{Condvar, Mutex};
 use wasmtime::Engine;
 
 use crate::fault::bounded;
@@ -32,9 +34,6 @@ mod child;
 mod parent;
 
 pub use child::compile_if_asked;
-
-/// The processes that compile at once. Each uses all processors, so more of them only need more memory.
-const AT_ONCE: usize = 4;
 
 /// The process that compiles, and for how long.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,50 +61,23 @@ impl Compiling {
     }
 }
 
-/// Compiles.
+/// Compiles. How many do so at once is the caller's affair.
 #[derive(Debug)]
-pub(crate) struct Compiler {
-    compiling: Compiling,
-    free: Mutex<usize>,
-    freed: Condvar,
-}
+pub(crate) struct Compiler(Compiling);
 
 impl Compiler {
     pub(crate) fn new(compiling: Compiling) -> Self {
-        Compiler { compiling, free: Mutex::new(AT_ONCE), freed: Condvar::new() }
+        Compiler(compiling)
     }
 
-    /// The kind of an artifact and its code.
-    pub(crate) fn compile(&self, engine: &Engine, artifact: &[u8]) -> Result<(Kind, Vec<u8>)> {
+    /// The kind of an artifact and its code. A child gets at most so many bytes of memory.
+    pub(crate) fn compile(&self, engine: &Engine, artifact: &[u8], memory: usize) -> Result<(Kind, Vec<u8>)> {
         let kind = inspect(artifact)?;
-        let code = match &self.compiling {
+        let code = match &self.0 {
             Compiling::Here => compile(engine, kind, artifact).map_err(|message| refused(&message))?,
-            Compiling::Child { program, limit } => {
-                let _turn = self.turn();
-                parent::compile(program, *limit, kind, artifact)?
-            }
+            Compiling::Child { program, limit } => parent::compile(program, *limit, memory, kind, artifact)?,
         };
         Ok((kind, code))
-    }
-
-    /// Waits until one of the [`AT_ONCE`] is free.
-    fn turn(&self) -> Turn<'_> {
-        let mut free = self.free.lock();
-        while *free == 0 {
-            self.freed.wait(&mut free);
-        }
-        *free -= 1;
-        Turn(self)
-    }
-}
-
-/// The right to compile.
-struct Turn<'a>(&'a Compiler);
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        *self.0.free.lock() += 1;
-        self.0.freed.notify_one();
     }
 }
 

@@ -51,6 +51,11 @@ pub fn kind_of(artifact: &[u8]) -> Result<&'static str> {
     inspect(artifact).map(Kind::as_str)
 }
 
+/// The sizes of what looks like an artifact.
+pub(crate) fn size(artifact: &[u8]) -> wasmparser::Result<Size> {
+    read(artifact).map(|outside| outside.size)
+}
+
 /// The imports and exports of an artifact as a whole, and its size.
 #[derive(Debug, Default)]
 struct Outside {

@@ -25,7 +25,7 @@ use crate::processor::{self, ProcessorProgram};
 use crate::sandbox::Machine;
 use crate::stdio::{self, Stdio, StdioProgram};
 use crate::ticker::Ticker;
-use crate::wasi;
+use crate::{size, wasi};
 
 /// Loads WebAssembly artifacts of all kinds.
 ///
@@ -65,8 +65,8 @@ impl WasmRuntime {
         self
     }
 
-    fn make(&self, digest: &str, artifact: &[u8]) -> Result<Arc<dyn Program>> {
-        let Loaded { kind, code, artifact } = self.cache.load(&self.machine.engine, digest, artifact)?;
+    fn make(&self, digest: &str, artifact: &[u8], memory: usize) -> Result<Arc<dyn Program>> {
+        let Loaded { kind, code, artifact } = self.cache.load(&self.machine.engine, digest, artifact, memory)?;
         let machine = Machine { artifact: Arc::new(artifact), ..self.machine.clone() };
         Ok(match (kind, code) {
             (Kind::Packed, Code::Component(code)) => Arc::new(PackedProgram::new(&machine, &self.components, &code)?),
@@ -81,25 +81,41 @@ impl WasmRuntime {
     fn slot(&self, digest: &str) -> Slot {
         let mut programs = self.programs.lock();
         // Those that nobody uses or makes any more.
-        programs.retain(|_, slot| {
-            Arc::strong_count(slot) > 1 || slot.lock().as_ref().is_some_and(|weak| weak.strong_count() > 0)
-        });
+        programs.retain(|_, slot| Arc::strong_count(slot) > 1 || slot.lock().as_ref().is_some_and(is_used));
         Arc::clone(programs.entry(digest.to_owned()).or_default())
     }
 }
 
 impl Runtime for WasmRuntime {
     fn load(&self, artifact: &[u8]) -> Result<Arc<dyn Program>> {
+        self.load_within(artifact, usize::MAX)
+    }
+
+    fn memory_to_load(&self, artifact: &[u8]) -> usize {
+        let digest = digest(artifact);
+        let is_loaded = || {
+            let slot = self.programs.lock().get(&digest).cloned();
+            // While it is being made, somebody else has seen to the memory.
+            slot.is_some_and(|slot| slot.try_lock().is_none_or(|slot| slot.as_ref().is_some_and(is_used)))
+        };
+        if is_loaded() || self.cache.has(&digest) { 0 } else { size::to_compile(artifact) }
+    }
+
+    fn load_within(&self, artifact: &[u8], memory: usize) -> Result<Arc<dyn Program>> {
         let digest = digest(artifact);
         let slot = self.slot(&digest);
         let mut slot = slot.lock();
         if let Some(program) = slot.as_ref().and_then(Weak::upgrade) {
             return Ok(program);
         }
-        let program = self.make(&digest, artifact)?;
+        let program = self.make(&digest, artifact, memory)?;
         *slot = Some(Arc::downgrade(&program));
         Ok(program)
     }
+}
+
+fn is_used(program: &Weak<dyn Program>) -> bool {
+    program.strong_count() > 0
 }
 
 /// An engine of those settings; two that compile the same have the same.

@@ -10,6 +10,7 @@
 use fnstream_core::Result;
 use wasmparser::FunctionBody;
 
+use crate::inspect;
 use crate::signature::unsupported;
 
 /// The most functions of an artifact, those of nested modules included.
@@ -21,12 +22,42 @@ const LOCALS: u64 = 10_000_000;
 /// The most bytes of one function.
 const BODY: usize = 2 << 20;
 
+/// What a compiler takes that compiles nothing, its threads aside.
+const COMPILER: usize = 20 << 20;
+
+/// The stack and the workshop of each of its threads.
+const THREAD: usize = 6 << 20;
+
+/// How much of it an artifact's byte takes, as what is only kept, and as code, its function aside.
+const PER_BYTE: usize = 3;
+const PER_BYTE_OF_CODE: usize = 30;
+
+/// How much a function takes, and a local variable.
+const PER_FUNCTION: usize = 9 << 10;
+const PER_LOCAL: usize = 8;
+
+/// The memory that compiling an artifact takes: a guess on the safe side for what real compilers produce. Nothing for what is no
+/// artifact, which is refused before it is compiled.
+pub(crate) fn to_compile(artifact: &[u8]) -> usize {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let Ok(size) = inspect::size(artifact) else { return 0 };
+    let locals = usize::try_from(size.locals.min(LOCALS)).unwrap_or_default();
+    COMPILER
+        + threads * THREAD
+        + artifact.len() * PER_BYTE
+        + size.code * PER_BYTE_OF_CODE
+        + size.functions * PER_FUNCTION
+        + locals * PER_LOCAL
+}
+
 /// The sizes of an artifact as far as it was read.
 #[derive(Debug, Default)]
 pub(crate) struct Size {
     functions: usize,
     locals: u64,
     largest: usize,
+    /// Of all bodies.
+    code: usize,
 }
 
 impl Size {
@@ -34,6 +65,7 @@ impl Size {
     pub(crate) fn add(&mut self, body: &FunctionBody<'_>) -> wasmparser::Result<()> {
         self.functions += 1;
         self.largest = self.largest.max(body.as_bytes().len());
+        self.code += body.as_bytes().len();
         for group in body.get_locals_reader()? {
             self.locals = self.locals.saturating_add(group?.0.into());
         }

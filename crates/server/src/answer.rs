@@ -32,12 +32,13 @@ pub(crate) fn status_word(status: FunctionStatus) -> &'static str {
 pub(crate) async fn summaries(app: &Arc<App>, like: Option<&Pattern>, asked: &Asked) -> Result<Page<FunctionSummary>> {
     let bounds = Bounds { limit: None, most: usize::MAX, what: "functions" };
     let size = |function: &FunctionSummary| function.name.len() + function.reason.as_ref().map_or(0, String::len);
-    gather(asked, bounds, size, |wanted| async {
+    let gathered = gather(&app.net.budget, asked, bounds, size, |wanted| async {
         let mut page = app.inspection.status_page(wanted).await?;
         page.rows.retain(|function| like.is_none_or(|pattern| pattern.matches(&function.name)));
         Ok(page)
-    })
-    .await
+    });
+    // What is left of them is small.
+    Ok(gathered.await?.0)
 }
 
 /// So many of something, in words.

@@ -15,7 +15,7 @@
 //! # Reading order
 //!
 //! `functions` (what requests change), `reconcile` (who follows), `group` (the other processes), then `records`,
-//! `dead_letters` and `jobs`, `inspection`; lists come in `pages`.
+//! `dead_letters` and `jobs`, `inspection`; lists come in `pages`. `safe_start` says which functions a start leaves alone.
 
 pub(crate) mod caller;
 mod dead_letters;
@@ -35,6 +35,7 @@ mod places;
 mod programs;
 mod reconcile;
 mod records;
+mod safe_start;
 mod shelf;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -56,6 +57,7 @@ pub(crate) use jobs::Jobs;
 pub(crate) use ops::Ops;
 pub(crate) use parts::Parts;
 pub(crate) use records::{Delivered, Outcome, Reading, Records, Start, WaitingRoom};
+pub(crate) use safe_start::SafeStart;
 pub(crate) use shelf::{Archive, Incoming, Shelf};
 
 use crate::ServerConfig;
@@ -78,15 +80,20 @@ pub(crate) struct App {
     pub(crate) shelf: Arc<Shelf>,
     maintenance: Arc<Maintenance>,
     reconciler: Arc<Reconciler>,
+    pub(crate) safe_start: Arc<SafeStart>,
 }
 
 impl App {
     /// What goes on beside requests, until the server closes.
     pub(crate) fn background(&self) -> Vec<tokio::task::JoinHandle<()>> {
         let (reconciler, maintenance) = (self.reconciler.clone(), self.maintenance.clone());
+        let (start, started, ops) = (self.safe_start.clone(), self.reconciler.clone(), self.ops.clone());
         vec![
             ops::supervised("following the register", self.ops.clone(), move || reconciler.clone().run()),
             ops::supervised("maintenance", self.ops.clone(), move || maintenance.clone().run()),
+            ops::supervised("watching the start", self.ops.clone(), move || {
+                start.clone().watch(started.clone(), ops.clone())
+            }),
         ]
     }
 

@@ -6,13 +6,29 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fnstream_core::budget::Budget;
 use fnstream_core::dir::Access;
 use fnstream_core::topics::Retention;
 use fnstream_runtime::{Compiling, RuntimeOptions};
 use fnstream_store::Durability;
 
-/// The memory of a server that is not told how much it may use.
-const DEFAULT_MEMORY: usize = 2 << 30;
+use crate::memory;
+
+/// The memory that a request's body takes until what it asks for is done, as a multiple of it: the body, the records that are
+/// made of it, and their frame.
+pub(crate) const BODY_COPIES: usize = 3;
+
+/// The functions that a start holds back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SafeStart {
+    /// Those that ran when the process died, if it did so again and again soon after its start.
+    #[default]
+    Auto,
+    /// All.
+    Always,
+    /// None.
+    Never,
+}
 
 /// How many clients there may be, and how long each may take for what.
 #[derive(Debug, Clone)]
@@ -85,6 +101,10 @@ pub struct ServerConfig {
     pub network: Network,
     /// The bytes of memory that the server takes in all: see [`fnstream_core::budget`].
     pub memory: usize,
+    /// The functions that a start holds back.
+    pub safe_start: SafeStart,
+    /// How long the process has to live with all its functions until its death is not blamed on its start.
+    pub stable_after: Duration,
     /// The largest body of a produce request.
     pub max_produce_bytes: usize,
     /// The largest artifact.
@@ -120,7 +140,9 @@ impl ServerConfig {
             archive_dirs: Vec::new(),
             files_dirs: Vec::new(),
             network: Network::default(),
-            memory: DEFAULT_MEMORY,
+            memory: memory::usual(),
+            safe_start: SafeStart::default(),
+            stable_after: Duration::from_secs(30),
             max_produce_bytes: 16 << 20,
             max_artifact_bytes: 256 << 20,
             upload_grace: Duration::from_secs(3600),
@@ -128,5 +150,15 @@ impl ServerConfig {
             stop_timeout: Duration::from_secs(10),
             shutdown_timeout: Duration::from_secs(20),
         }
+    }
+
+    /// The largest body of a produce request that the memory leaves room for.
+    pub fn most_produce_bytes(&self) -> usize {
+        self.max_produce_bytes.min(Budget::new(self.memory).bodies.limit() / BODY_COPIES)
+    }
+
+    /// The largest artifact that the memory leaves room for.
+    pub fn most_artifact_bytes(&self) -> usize {
+        self.max_artifact_bytes.min(Budget::new(self.memory).bodies.limit())
     }
 }

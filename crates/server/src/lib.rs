@@ -4,7 +4,7 @@
 //! The server: puts the engine, the embedded store and the WebAssembly runtime together and serves them over REST.
 //!
 //! Owns: the wiring ([`Server`]), the lifecycle of functions, topics and artifacts (`app`, which knows no HTTP), the logs of
-//! functions (`logs`), what is counted (`metrics`), SQL (`sql`), connections and what they may take (`net`, [`descriptors`]), and
+//! functions (`logs`), what is counted (`metrics`), SQL (`sql`), connections and what they may take (`net`, [`descriptors`], [`memory`]), and
 //! the two interfaces, REST (`rest`) and gRPC (`grpc`), which hold no rules of their own. It is the only crate that names all implementations.
 //!
 //! # Reading order
@@ -34,6 +34,7 @@ mod gather;
 mod grpc;
 mod key_locks;
 mod logs;
+pub mod memory;
 mod metrics;
 mod net;
 mod rest;
@@ -41,7 +42,7 @@ pub mod server;
 mod signals;
 mod sql;
 
-pub use config::{Network, ServerConfig};
+pub use config::{Network, SafeStart, ServerConfig};
 pub use fnstream_core::topics::Retention;
 pub use fnstream_store::Durability;
 pub use rest::openapi_yaml;

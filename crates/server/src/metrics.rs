@@ -8,6 +8,7 @@
 //! functions and topics that exist, and words of ours, so there are no more series than what was created makes.
 //! `docs/metrics.md` names all families; a test compares it with what is exposed.
 
+mod memory;
 mod network;
 mod scrape;
 
@@ -18,6 +19,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+pub(crate) use self::memory::MemorySample;
 pub(crate) use self::network::NetworkSample;
 pub(crate) use self::scrape::{FunctionSample, Scrape};
 

@@ -40,6 +40,7 @@ pub(crate) use body::TooSlow;
 pub(crate) use exchange::Interface;
 pub(crate) use slots::Slots;
 
+use crate::app::pages;
 use crate::config::Network;
 use crate::descriptors::Descriptors;
 
@@ -81,6 +82,11 @@ impl Net {
     /// Memory for what is being asked or answered, within bounded time.
     pub(crate) async fn memory(&self, part: &Part, bytes: usize) -> Result<Held, Error> {
         memory(&self.budget, part, bytes).await
+    }
+
+    /// Memory for a page of a list while it is gathered, within bounded time.
+    pub(crate) async fn for_list(&self) -> Result<Held, Error> {
+        self.memory(&self.budget.lists, pages::MEMORY).await
     }
 }
 

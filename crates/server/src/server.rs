@@ -32,7 +32,7 @@ use crate::app::{App, Parts};
 use crate::descriptors::{self, Descriptors};
 use crate::logs::FunctionLogs;
 use crate::net::{self, Net};
-use crate::{Asked, ServerConfig, Signals, grpc, rest};
+use crate::{Asked, ServerConfig, Signals, grpc, memory, rest};
 
 /// What a record may have beside the body of its request: key, headers, bookkeeping.
 const RECORD_OVERHEAD: usize = 64 << 10;
@@ -163,7 +163,12 @@ impl Server {
 
     async fn shutdown_within(self, patience: Duration) -> Result<()> {
         let Server { app, kept, serving, grpc_serving, background, .. } = self;
+        let start = app.safe_start.clone();
+        let noted = tokio::task::spawn_blocking(move || start.asked_to_end()).await;
         app.close();
+        if let Err(error) = noted {
+            tracing::error!(%error, "the end was not noted");
+        }
         let aborts = [Some(serving.abort_handle()), grpc_serving.as_ref().map(JoinHandle::abort_handle)];
         let served = async {
             let _ = serving.await;
@@ -192,7 +197,7 @@ impl Server {
 }
 
 /// Opens what the server works with. Blocks.
-fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Net>)> {
+fn open(mut config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Net>)> {
     for (dirs, what) in [
         (&config.archive_dirs, "from which archives are to be read"),
         (&config.files_dirs, "which functions may be granted"),
@@ -203,7 +208,7 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
         }
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let files = shares(&config);
+    let (files, budget) = (shares(&config), memory_of(&config));
     let store = Store::open(
         &config.data_dir,
         StoreOptions {
@@ -213,10 +218,13 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
             max_open_files: files.store,
             recovery_timeout: config.recovery_timeout,
             scrub_rate: config.scrub_rate,
+            block_cache_bytes: budget.cache(),
+            write_buffer_bytes: budget.cache(),
             clock: clock.clone(),
             ..StoreOptions::default()
         },
     )?;
+    (config.max_produce_bytes, config.max_artifact_bytes) = (config.most_produce_bytes(), config.most_artifact_bytes());
     let functions = store.metadata().list()?.into_iter().map(|entry| entry.spec.name).collect();
     let data = Dir::open(&config.data_dir, config.access);
     let data = data.map_err(|e| Error::new(ErrorCode::Storage, format!("cannot open the data folder: {e}")))?;
@@ -231,7 +239,8 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
         },
     )?
     .with_log(logs.clone());
-    let mut engine = EngineConfig::default();
+    let mut engine =
+        EngineConfig { dirty_bytes: budget.cache(), cache_bytes: budget.cache(), ..EngineConfig::default() };
     if let Some(workers) = config.workers {
         engine.workers = workers;
     }
@@ -240,7 +249,7 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
     }
     let deps = EngineDeps { clock: clock.clone(), log: logs.clone() };
     let engine = Engine::start(engine, deps)?;
-    let net = Net::new(config.network.clone(), &files, Budget::new(config.memory));
+    let net = Net::new(config.network.clone(), &files, budget);
     let parts = Parts {
         config,
         register: store.metadata(),
@@ -266,6 +275,25 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
         net: net.clone(),
     };
     Ok((parts.assemble(handle), Kept { engine, store, logs }, net))
+}
+
+/// The memory and its parts, told.
+fn memory_of(config: &ServerConfig) -> Budget {
+    let budget = Budget::new(config.memory);
+    let (total, guests, cache) = (budget.total(), budget.guests.limit(), budget.cache());
+    tracing::info!(total, guests, cache, "memory is shared out");
+    if let Some(most) = memory::most().filter(|most| *most < total) {
+        tracing::warn!(setting = "memory.budget", total, most, "the system gives this process less memory");
+    }
+    for (name, wanted, got) in [
+        ("rest.max_produce_size", config.max_produce_bytes, config.most_produce_bytes()),
+        ("rest.max_artifact_size", config.max_artifact_bytes, config.most_artifact_bytes()),
+    ] {
+        if wanted > got {
+            tracing::info!(setting = name, wanted, got, "there is less memory than this setting needs");
+        }
+    }
+    budget
 }
 
 /// The shares of the limit of open files, told.

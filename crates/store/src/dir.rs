@@ -9,7 +9,7 @@
 //! REACH           how far the database reaches
 //! db/             RocksDB
 //! artifacts/      <sha256>.wasm
-//! logs/, cache/   the server's, not the store's
+//! RUN, logs/, cache/    the server's, not the store's
 //! ```
 //!
 //! It belongs to the server alone: what is made in it has the rights that [`Access`] says, the folder itself is given them when

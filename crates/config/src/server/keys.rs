@@ -3,6 +3,8 @@
 
 //! The keys of the server's file. Their defaults are in `defaults.yaml`, and a test compares.
 
+use fnstream_core::budget;
+
 use crate::key::{Key, Kind, Word};
 
 const ONE_FOLDER: &str = "functions, events and state are kept together, in state_storage.base_dir";
@@ -13,7 +15,7 @@ const OWN_SIZES: &str = "the store sizes its caches and files itself";
 
 /// The keys of the whole file.
 pub(crate) static SERVER: &[Key] = &[
-    Key::new("service", &Kind::Block(SERVICE), "", "The gRPC interface, and the threads that run functions."),
+    Key::new("service", &Kind::Block(SERVICE), "", "The gRPC interface, and how functions are run."),
     Key::new("rest", &Kind::Block(REST), "", "The REST interface."),
     Key::new(
         "network",
@@ -21,6 +23,7 @@ pub(crate) static SERVER: &[Key] = &[
         "",
         "How many clients there may be at a time, and how long each may take.",
     ),
+    Key::new("memory", &Kind::Block(MEMORY), "", "How much memory the server may use."),
     Key::new("logging", &Kind::Block(LOGGING), "", "What the server logs, and where."),
     Key::new("state_storage", &Kind::Block(STATE_STORAGE), "", "Where everything is kept."),
     Key::new("retention", &Kind::Block(RETENTION), "", "What topics drop that do not say otherwise."),
@@ -35,6 +38,8 @@ pub(crate) static SERVER: &[Key] = &[
 /// A flag of the command line for each setting that has one.
 pub(crate) static FLAGS: &[(&str, &str)] = &[
     ("service.workers", "--workers"),
+    ("service.safe_start", "--safe-start"),
+    ("memory.budget", "--memory"),
     ("rest.listen", "--listen"),
     ("rest.max_produce_size", "--max-produce-size"),
     ("rest.max_artifact_size", "--max-artifact-size"),
@@ -93,10 +98,22 @@ const SERVICE: &[Key] = &[
         "1",
         "Threads that run functions, for each core; a number of `workers` goes before it.",
     ),
+    Key::new(
+        "safe_start",
+        &Kind::Word(SAFE_STARTS),
+        "auto",
+        "Whether a start holds functions back (FS-1709). `client start` lets one run.",
+    ),
     Key::new("debug", &Kind::Bool, "false", "Log at the level `debug`, unless `logging.level` is given."),
     Key::idle("service_id", &Kind::Any, NO_NAMES),
     Key::idle("service_name", &Kind::Any, NO_NAMES),
     Key::idle("version", &Kind::Any, "the version is that of the program"),
+];
+
+const SAFE_STARTS: &[Word] = &[
+    Word::new("auto", "Those that ran when the server died three times in a row, soon after it had started them."),
+    Word::new("always", "All of them."),
+    Word::new("never", "None."),
 ];
 
 const REST: &[Key] = &[
@@ -140,6 +157,14 @@ const NETWORK: &[Key] = &[
     ),
     Key::new("idle_timeout", &Kind::Duration, "2m", "The longest that a connection may have nothing to do."),
 ];
+
+const MEMORY: &[Key] = &[Key::new(
+    "budget",
+    &Kind::SizeFrom(budget::LEAST),
+    "",
+    "The memory of the server in all: functions, compiling, requests, answers, caches. When it is not given, three quarters of \
+     the limit of its control group, or half of the machine's memory if that is less, and never less than 256MiB.",
+)];
 
 const LOGGING: &[Key] = &[
     Key::new(

@@ -7,7 +7,10 @@ use fnstream_core::ErrorCode;
 
 use super::effective::{Effective, Origin, Setting};
 use super::keys::{FLAGS, GRPC_FLAG, GRPC_LISTEN, GRPC_VARIABLE, SERVER, VARIABLES};
-use super::{DurabilitySetting, LogFormat, LoggingSettings, NetworkSettings, SERVER_DEFAULTS, ServerSettings, Sources};
+use super::{
+    DurabilitySetting, LogFormat, LoggingSettings, NetworkSettings, SERVER_DEFAULTS, SafeStartSetting, ServerSettings,
+    Sources,
+};
 use crate::hint;
 use crate::key::{Key, Kind};
 use crate::problem::{Place, Problem, Problems, Severity, in_order};
@@ -219,6 +222,11 @@ fn typed(settings: &Effective, sources: &Sources<'_>) -> ServerSettings {
         grpc_listen: settings.is("service.grpc").then(|| format!("{host}:{port}")),
         workers: settings.fitting("service.workers"),
         worker_multiplier: settings.fitting("service.worker_multiplier").unwrap_or(1),
+        safe_start: match settings.string("service.safe_start") {
+            Some("always") => SafeStartSetting::Always,
+            Some("never") => SafeStartSetting::Never,
+            _ => SafeStartSetting::Auto,
+        },
         rest_listen: text("rest.listen"),
         network: NetworkSettings {
             max_connections: settings.fitting("network.max_connections"),
@@ -228,6 +236,7 @@ fn typed(settings: &Effective, sources: &Sources<'_>) -> ServerSettings {
             answer_timeout: settings.duration("network.answer_timeout").unwrap_or_default(),
             idle_timeout: settings.duration("network.idle_timeout").unwrap_or_default(),
         },
+        memory: settings.number("memory.budget"),
         max_produce_bytes: settings.number("rest.max_produce_size").unwrap_or_default(),
         max_artifact_bytes: settings.number("rest.max_artifact_size").unwrap_or_default(),
         logging: LoggingSettings {

@@ -29,6 +29,7 @@ fn a_server_that_is_told_nothing_has_the_defaults() {
         (Some("127.0.0.1:8080"), "localhost:7300")
     );
     assert_eq!((settings.workers, settings.worker_multiplier, settings.dirty_keys), (None, 1, None));
+    assert_eq!((settings.memory, settings.safe_start), (None, SafeStartSetting::Auto));
     assert_eq!((settings.max_produce_bytes, settings.max_artifact_bytes), (16 << 20, 256 << 20));
     assert_eq!((settings.data_dir, settings.cache_dir), (PathBuf::from("data"), Some(PathBuf::from("data/cache"))));
     assert_eq!(settings.durability, DurabilitySetting::Group);
@@ -72,7 +73,8 @@ fn every_flag_and_older_variable_has_its_setting() {
 fn every_key_of_the_file_has_its_field() {
     let settings = of_file(
         "
-service: {host: 0.0.0.0, port: 9090, workers: 3, worker_multiplier: 2}
+service: {host: 0.0.0.0, port: 9090, workers: 3, worker_multiplier: 2, safe_start: always}
+memory: {budget: 300MiB}
 rest: {listen: ':7400', max_produce_size: 1MiB, max_artifact_size: 2MiB}
 network: {max_connections: 100, max_waiting_consumers: 50, head_timeout: 1s, body_timeout: 2s, answer_timeout: 3s, idle_timeout: 4s}
 logging: {level: warn, format: json, file_path: logs/a.log, max_file_size: 7, max_files: 9}
@@ -86,6 +88,7 @@ wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB, max_compile_
         grpc_listen: Some("0.0.0.0:9090".into()),
         workers: Some(3),
         worker_multiplier: 2,
+        safe_start: SafeStartSetting::Always,
         rest_listen: ":7400".into(),
         network: NetworkSettings {
             max_connections: Some(100),
@@ -95,6 +98,7 @@ wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB, max_compile_
             answer_timeout: Duration::from_secs(3),
             idle_timeout: Duration::from_secs(4),
         },
+        memory: Some(300 << 20),
         max_produce_bytes: 1 << 20,
         max_artifact_bytes: 2 << 20,
         logging: LoggingSettings {
@@ -127,6 +131,8 @@ wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB, max_compile_
     assert_eq!(of_file("logging: {format: pretty}").logging.format, LogFormat::Pretty);
     assert!(!of_file("state_storage: {access: owner}").group_reads);
     assert_eq!(of_file("state_storage: {durability: os}").durability, DurabilitySetting::Os);
+    assert_eq!(of_file("service: {safe_start: never}").safe_start, SafeStartSetting::Never);
+    assert_eq!(of_file("memory: {budget: 268435456}").memory, Some(256 << 20));
     assert_eq!(of_file("# nothing").rest_listen, "localhost:7300");
 }
 
@@ -187,7 +193,7 @@ fn every_setting_can_be_given_as_a_variable() {
     let (_, effective, _) = server_config(&Sources::default()).unwrap();
     for setting in effective.settings() {
         let text = match setting.key.default {
-            "" | "[]" => ["77", "7s", "x"].into_iter().find(|text| {
+            "" | "[]" => ["77", "7s", "7GiB", "x"].into_iter().find(|text| {
                 let kind = match setting.key.kind {
                     crate::key::Kind::List(of, ..) => of,
                     kind => kind,

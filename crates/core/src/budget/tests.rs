@@ -40,12 +40,13 @@ impl Wake for Woken {
 
 #[test]
 fn the_shares_are_the_whole_and_no_more() {
-    assert_eq!(GUESTS + COMPILING + SMALL + BODIES + ANSWERS + RESULTS + LISTS, 100);
+    assert_eq!(GUESTS.0 + OTHERS.iter().map(|share| share.0).sum::<usize>(), 100);
     for total in [0, LEAST, 512 << 20, 2 << 30, 64 << 30] {
         let budget = Budget::new(total);
         let sum: usize = budget.parts().iter().map(|part| part.limit()).sum::<usize>() + budget.own();
         assert!(sum <= budget.total() && sum + 100 >= budget.total(), "{total}: {sum} of {}", budget.total());
         assert!(budget.parts().iter().all(|part| part.limit() > 1 << 20), "{total}: {budget:?}");
+        assert!(budget.guests.limit() >= 24 << 20 && budget.answers.limit() > 16 << 20, "{total}: {budget:?}");
     }
     assert_eq!(Budget::new(0).total(), LEAST);
 }

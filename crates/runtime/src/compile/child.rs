@@ -36,26 +36,30 @@ pub fn compile_if_asked() -> Option<ExitCode> {
     if asked != ASKED {
         return None;
     }
-    let Some((kind, seconds)) = read(arguments) else { return Some(MISUSED.into()) };
-    limit(seconds);
+    let Some((kind, seconds, memory)) = read(arguments) else { return Some(MISUSED.into()) };
+    limit(seconds, memory);
     Some(match answer(kind) {
         Ok(code) => print(&code, ExitCode::SUCCESS),
         Err(message) => print(message.as_bytes(), REFUSED.into()),
     })
 }
 
-/// The arguments after the first: what kind of artifact, and how many seconds.
-fn read(arguments: &[OsString]) -> Option<(Kind, u64)> {
-    let [kind, seconds] = arguments else { return None };
-    Some((Kind::parse(kind.to_str()?)?, seconds.to_str()?.parse().ok()?))
+/// The arguments after the first: what kind of artifact, how many seconds, and how many bytes.
+fn read(arguments: &[OsString]) -> Option<(Kind, u64, u64)> {
+    let [kind, seconds, memory] = arguments else { return None };
+    Some((Kind::parse(kind.to_str()?)?, seconds.to_str()?.parse().ok()?, memory.to_str()?.parse().ok()?))
 }
 
-/// Has the kernel end this process with `SIGXCPU` when it has used so much, and before any other when memory is short. Who
-/// asked ends it by the clock too, so it goes on where the kernel refuses.
-fn limit(seconds: u64) {
+/// Has the kernel end this process with `SIGXCPU` when it has used so much time, give it no more than so much memory, and end it
+/// before any other when memory is short. Who asked ends it by the clock too, so it goes on where the kernel refuses.
+fn limit(seconds: u64, memory: u64) {
     let most = getrlimit(Resource::Cpu).maximum;
     let current = Some(most.map_or(seconds, |most| most.min(seconds)));
     let _ = setrlimit(Resource::Cpu, Rlimit { current, maximum: most });
+    // What it writes to: not the code of this program, which other processes have in memory too.
+    let most = getrlimit(Resource::Data).maximum;
+    let current = Some(most.map_or(memory, |most| most.min(memory)));
+    let _ = setrlimit(Resource::Data, Rlimit { current, maximum: most });
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     #[cfg(target_os = "linux")]
     {
@@ -87,8 +91,8 @@ mod tests {
     #[test]
     fn arguments_are_read_strictly() {
         let read = |arguments: &[&str]| read(&arguments.iter().map(OsString::from).collect::<Vec<_>>());
-        assert_eq!(read(&["packed", "300"]), Some((Kind::Packed, 300)));
-        for wrong in [&["packed"][..], &["packed", "-1"], &["other", "1"], &["packed", "1", "2"]] {
+        assert_eq!(read(&["packed", "300", "5"]), Some((Kind::Packed, 300, 5)));
+        for wrong in [&["packed", "1"][..], &["packed", "-1", "1"], &["other", "1", "1"], &["packed", "1", "2", "3"]] {
             assert_eq!(read(wrong), None, "{wrong:?}");
         }
     }

@@ -19,11 +19,13 @@ use super::child::{ASKED, REFUSED};
 use super::refused;
 use crate::inspect::Kind;
 
-/// Has a child compile an artifact of that kind.
-pub(super) fn compile(program: &Path, limit: Duration, kind: Kind, artifact: &[u8]) -> Result<Vec<u8>> {
+/// Has a child compile an artifact of that kind, within so much processor time and so many bytes of memory.
+pub(super) fn compile(program: &Path, limit: Duration, memory: usize, kind: Kind, artifact: &[u8]) -> Result<Vec<u8>> {
     let cannot = |e: io::Error| internal(format!("the compiler cannot be run: {e}"));
     let mut command = Command::new(program);
-    command.arg(ASKED).arg(kind.as_str()).arg(seconds(limit).to_string());
+    // This process has the artifact, and for whoever writes it to the child once more.
+    let childs = memory.saturating_sub(2 * artifact.len());
+    command.arg(ASKED).arg(kind.as_str()).arg(seconds(limit).to_string()).arg(childs.to_string());
     let mut child = Reaped(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(cannot)?);
     hand_over(child.0.stdin.take(), artifact.to_vec()).map_err(cannot)?;
     let answers = collect(child.0.stdout.take()).map_err(cannot)?;
@@ -40,6 +42,9 @@ pub(super) fn compile(program: &Path, limit: Duration, kind: Kind, artifact: &[u
         Err(refused(&String::from_utf8_lossy(&answer)))
     } else if status.signal() == Some(Signal::XCPU.as_raw()) {
         Err(too_slow(format!("its limit of {limit:?} of processor time")))
+    } else if memory < usize::MAX && status.signal() == Some(Signal::ABORT.as_raw()) {
+        let message = format!("compiling the artifact takes more than the {memory} bytes of memory that it was given");
+        Err(Error::new(ErrorCode::CompileMemory, message))
     } else {
         Err(died(status))
     }

@@ -18,6 +18,7 @@ use crate::Test;
 pub(crate) const TESTS: &[Test] = &[
     ("a_child_answers_as_this_process_would", a_child_answers_as_this_process_would),
     ("a_child_is_ended_at_its_limit_of_processor_time", a_child_is_ended_at_its_limit_of_processor_time),
+    ("a_child_has_the_memory_that_it_is_given_and_no_more", a_child_has_the_memory_that_it_is_given_and_no_more),
     ("a_child_that_does_nothing_is_ended_by_the_clock", a_child_that_does_nothing_is_ended_by_the_clock),
     ("a_child_that_dies_or_cannot_be_started_is_an_error", a_child_that_dies_or_cannot_be_started_is_an_error),
 ];
@@ -78,6 +79,24 @@ fn a_child_is_ended_at_its_limit_of_processor_time() {
     println!("ended after {:?}", begun.elapsed());
     // Nothing is left of it, and others are compiled.
     children.load(&module(r#"(module (func (export "_start")))"#)).unwrap();
+}
+
+fn a_child_has_the_memory_that_it_is_given_and_no_more() {
+    let children = in_children(Duration::from_secs(60));
+    let functions =
+        |count: usize| module(&format!(r#"(module {} (func (export "process")))"#, "(func) ".repeat(count)));
+    for (count, least) in [(1, 1), (3_000, 3_000 << 10)] {
+        let artifact = functions(count);
+        let guessed = children.memory_to_load(&artifact);
+        assert!(guessed > least, "{count}: {guessed}");
+        let loaded = children.load_within(&artifact, guessed).unwrap_or_else(|e| panic!("{count}, {guessed}: {e}"));
+        assert_eq!(children.memory_to_load(&artifact), 0, "it is loaded already");
+        drop(loaded);
+    }
+    let error = children.load_within(&functions(20_000), 32 << 20).err().expect("it was compiled");
+    let message = "compiling the artifact takes more than the 33554432 bytes of memory that it was given";
+    assert_eq!((error.code, &*error.message), (ErrorCode::CompileMemory, message));
+    assert_eq!(children.memory_to_load(b"no artifact"), 0, "it is refused before it is compiled");
 }
 
 /// A runtime whose compiler is a script.

@@ -19,6 +19,7 @@ use fnstream_core::upkeep::Upkeep;
 use super::group::Fellows;
 use super::logs::LocalLogs;
 use super::ops::Ops;
+use super::programs::Programs;
 use super::reconcile::Reconciler;
 use super::records::WaitingRoom;
 use crate::metrics::ServerMeter;
@@ -34,6 +35,7 @@ pub(crate) struct Inspection {
     pub(super) tasks: Arc<dyn Tasks>,
     pub(super) upkeep: Arc<dyn Upkeep>,
     pub(super) reconciler: Arc<Reconciler>,
+    pub(super) programs: Arc<Programs>,
     pub(super) fellows: Arc<Fellows>,
     pub(super) logs: Arc<LocalLogs>,
     pub(super) meter: ServerMeter,

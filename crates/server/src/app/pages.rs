@@ -8,6 +8,8 @@
 //! names a place (a name, a position, a key) and no number of rows, so a page costs the same wherever it is, and what comes or
 //! goes meanwhile moves nothing else: a row that is there all the while is given exactly once.
 //!
+//! Memory for a page is taken before it is gathered, of the budget's part for lists.
+//!
 //! A cursor is opaque to clients. It is a letter for the kind of list and the place, in base64 that a URL can hold.
 
 use base64::Engine;
@@ -19,6 +21,9 @@ pub(crate) const MOST_ROWS: usize = 1_000;
 
 /// A page is given when its rows have that many bytes. Its last row may pass it.
 pub(crate) const MOST_BYTES: usize = 4 << 20;
+
+/// The memory that is taken for a page of the budget's part for lists: its rows, and the last one.
+pub(crate) const MEMORY: usize = MOST_BYTES + (1 << 20);
 
 /// The page that is wanted.
 #[derive(Debug, Clone, Default)]

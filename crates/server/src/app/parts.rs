@@ -34,6 +34,7 @@ use super::ops::Ops;
 use super::programs::Programs;
 use super::reconcile::{Reconciler, Runner};
 use super::records::{ReadingMemory, Records, WaitingRoom};
+use super::safe_start::SafeStart;
 use super::shelf::Shelf;
 use super::topic_maker::TopicMaker;
 use crate::ServerConfig;
@@ -71,7 +72,7 @@ impl Parts {
         let Parts { config, register, topics, groups, tasks, clock, engine, net, .. } = self;
         let (config, ops, meter) = (Arc::new(config), Ops::new(), ServerMeter::new());
         let room = WaitingRoom::new(net.files.waiting);
-        let programs = Programs::new(self.artifacts.clone(), self.runtime);
+        let programs = Programs::new(self.artifacts.clone(), self.runtime, net.budget.compiling.clone(), clock.clone());
         let maker = TopicMaker::new(topics.clone(), config.retention);
         let local = Arc::new(Local { engine: engine.clone(), topics: topics.clone(), programs: programs.clone() });
         let runner = Runner {
@@ -82,8 +83,14 @@ impl Parts {
             files_dirs: config.files_dirs.clone(),
             logs: self.logs.clone(),
         };
-        let reconciler =
-            Reconciler::new(register.clone(), self.peers.clone(), runner, ops.clone(), config.stop_timeout);
+        let safe_start = Arc::new(SafeStart {
+            dir: self.data.clone(),
+            choice: config.safe_start,
+            stable_after: config.stable_after,
+            stage: Default::default(),
+        });
+        let (start, patience) = (safe_start.clone(), config.stop_timeout);
+        let reconciler = Reconciler::new(register.clone(), self.peers.clone(), runner, ops.clone(), start, patience);
         let fellows = Fellows::new(self.peers.clone(), local.clone());
         let local_logs = Arc::new(LocalLogs { ops: ops.clone(), logs: self.logs.clone() });
         self.peers.serve(Arc::new(PeerDesk {
@@ -109,6 +116,7 @@ impl Parts {
             tasks: tasks.clone(),
             upkeep: self.upkeep.clone(),
             reconciler: reconciler.clone(),
+            programs: programs.clone(),
             fellows: fellows.clone(),
             logs: local_logs,
             room: room.clone(),
@@ -172,6 +180,7 @@ impl Parts {
             net,
             shelf,
             reconciler,
+            safe_start,
             ops,
             config,
         })

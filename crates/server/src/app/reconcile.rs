@@ -37,6 +37,7 @@ use tokio::sync::{Notify, watch};
 pub(super) use runner::Runner;
 
 use super::ops::{Ops, blocking};
+use super::safe_start::SafeStart;
 use slots::Slots;
 
 /// How long until a register that could not be read is looked at again.
@@ -48,6 +49,7 @@ pub(super) struct Reconciler {
     peers: Arc<dyn Peers>,
     runner: Runner,
     ops: Arc<Ops>,
+    safe_start: Arc<SafeStart>,
     /// How long functions have that are to be replaced.
     patience: Duration,
     slots: Mutex<Slots>,
@@ -91,6 +93,7 @@ impl Reconciler {
         peers: Arc<dyn Peers>,
         runner: Runner,
         ops: Arc<Ops>,
+        safe_start: Arc<SafeStart>,
         patience: Duration,
     ) -> Arc<Self> {
         Arc::new(Reconciler {
@@ -98,6 +101,7 @@ impl Reconciler {
             peers,
             runner,
             ops,
+            safe_start,
             patience,
             slots: Mutex::default(),
             news: Mutex::default(),
@@ -124,7 +128,9 @@ impl Reconciler {
                 }
             }
         };
-        self.slots.lock().boot(&first);
+        let (start, entries) = (self.safe_start.clone(), first.clone());
+        let held = blocking(move || Ok(start.begin(&entries))).await.unwrap_or_default();
+        self.slots.lock().boot(&first, &held, &self.safe_start.reason());
         self.look_at(first.into_iter().map(|entry| (entry.spec.name.clone(), Some(entry))).collect());
         self.say_so();
         loop {

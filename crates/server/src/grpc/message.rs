@@ -10,8 +10,8 @@ use axum::body::Body as Incoming;
 use axum::http::Request;
 use bytes::Bytes;
 use fnstream_api::grpc::MAX_MESSAGE_BYTES;
-use fnstream_core::Result;
 use fnstream_core::budget::{Budget, Held};
+use fnstream_core::{Error, ErrorCode, Result};
 use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tonic::body::Body;
@@ -31,8 +31,13 @@ pub(super) async fn measured(budget: &Budget, request: Request<Incoming>) -> Res
     let data = first.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
     let prefix = data.and_then(|data| data.get(PREFIX)?.try_into().ok());
     // One that is cut within its first bytes is small so far, and those that are too large are refused by the decoder.
-    let length = prefix.map_or(0, u32::from_be_bytes) as usize;
-    let held = net::memory(budget, &budget.bodies, length.min(MAX_MESSAGE_BYTES) * COPIES).await?;
+    let length = (prefix.map_or(0, u32::from_be_bytes) as usize).min(MAX_MESSAGE_BYTES);
+    let most = budget.bodies.limit() / COPIES;
+    if length > most {
+        let message = format!("the message has more than {most} bytes, for which the server has memory");
+        return Err(Error::new(ErrorCode::BodyTooLarge, message));
+    }
+    let held = net::memory(budget, &budget.bodies, length * COPIES).await?;
     Ok((Request::from_parts(head, Body::new(Begun { first, rest: body })), held))
 }
 

@@ -20,13 +20,14 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Unit;
 
-use super::{NetworkSample, ServerMeter};
+use super::{MemorySample, NetworkSample, ServerMeter};
 
 /// Everything that is exposed, at one moment.
 #[derive(Debug)]
 pub(crate) struct Scrape {
     pub server: ServerMeter,
     pub network: NetworkSample,
+    pub memory: MemorySample,
     pub uptime: Duration,
     pub unapplied_bytes: u64,
     pub log_lines_dropped: u64,
@@ -108,6 +109,7 @@ impl Collector for Scrape {
         let to = &mut encoder;
         self.server(to)?;
         self.network.encode(to)?;
+        self.memory.encode(to)?;
         for (name, help, counter) in COUNTERS {
             let meters = self.meters.iter().map(|(function, meter)| ([("function", &**function)], counter(meter)));
             family(to, name, help, None, meters)?;

@@ -22,6 +22,7 @@ use http_body_util::BodyExt;
 
 use super::failure::{Answer, Failure};
 use crate::app::{App, Incoming};
+use crate::config::BODY_COPIES as COPIES;
 use crate::net::{self, SMALL, TooSlow};
 
 /// How long a refused client may go on sending before the connection is closed.
@@ -30,11 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The most that is set aside for a body before it came.
 const FIRST: usize = 1 << 20;
 
-/// How much memory a body takes until its request is done: it, the records that are made of it, and their frame.
-const COPIES: usize = 3;
-
-/// The whole body, of at most `limit` bytes.
+/// The whole body, of at most `limit` bytes, or as many as there is memory for.
 pub(super) async fn read(app: &App, headers: &HeaderMap, body: Body, limit: usize) -> Answer<Bytes> {
+    let limit = limit.min(app.net.budget.bodies.limit() / COPIES);
     let (announced, mut body) = announced(headers, body, limit).await?;
     // One that does not say how long it is may be small.
     let mut memory = match taken_from(app, announced.unwrap_or(SMALL / COPIES)).await {

@@ -52,6 +52,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, Name(name): Name, uri: Uri
     let query = Query::parse(&uri, &["max", "after"])?;
     let max = query.read("max", str::parse::<usize>)?.unwrap_or(SHOWN);
     let wanted = Wanted { max, after: query.text("after")?.map(str::to_owned) };
+    let _memory = app.net.for_list().await?;
     let DeadLetterPage { topic, count, rows, next } = app.dead_letters.list(name, wanted).await?;
     let dead_letters = rows.iter().map(shown).collect::<Answer<_>>()?;
     let estimated = count.is_some_and(|count| !count.exact);

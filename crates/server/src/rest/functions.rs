@@ -34,6 +34,7 @@ use crate::app::{App, NewFunction};
     ))]
 pub(super) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Answer<impl IntoResponse> {
     let query = Query::parse(&uri, &["max", "after"])?;
+    let _memory = app.net.for_list().await?;
     let page = match query.is_empty() {
         true => Page { rows: app.functions.names().await?, next: None },
         false => app.functions.names_page(query.page()?).await?,

@@ -90,6 +90,7 @@ pub(super) async fn cancel(State(app): State<Arc<App>>, Name(id): Name, uri: Uri
     ))]
 pub(super) async fn tried(State(app): State<Arc<App>>, Name(id): Name, uri: Uri) -> Answer<Json<TriedDeadLetters>> {
     let wanted = Query::parse(&uri, &["max", "after"])?.page()?;
+    let _memory = app.net.for_list().await?;
     let page = app.jobs.tried(&id, wanted).await?;
     Ok(Json(TriedDeadLetters { tried: page.rows, next: page.next }))
 }

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::{Uri, header};
 use axum::response::IntoResponse;
 use fnstream_api::{ErrorBody, FunctionSummary};
+use fnstream_core::ErrorCode;
 use fnstream_core::error::internal;
 
 use super::failure::{Answer, Failure};
@@ -36,7 +37,10 @@ pub(super) async fn status(State(app): State<Arc<App>>, uri: Uri) -> Answer<impl
     let wanted = query.page()?;
     let page = match query.text("name")? {
         Some(name) => Page { rows: vec![app.inspection.status(name.to_owned()).await?], next: None },
-        None => app.inspection.status_page(wanted).await?,
+        None => {
+            let _memory = app.net.for_list().await?;
+            app.inspection.status_page(wanted).await?
+        }
     };
     Ok(paged(page))
 }
@@ -48,8 +52,11 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Answer<impl IntoResp
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
 }
 
-/// Whether work can be given to this server.
-pub(super) async fn ready(State(app): State<Arc<App>>) -> Answer<&'static str> {
+/// Whether work can be given to this server. One that holds functions back takes all other work, so it is ready, and says so.
+pub(super) async fn ready(State(app): State<Arc<App>>) -> Answer<String> {
     app.inspection.ready().await?;
-    Ok("ready\n")
+    Ok(match app.inspection.held_back() {
+        0 => "ready\n".to_owned(),
+        count => format!("ready; functions held back by a safe start: {count} ({})\n", ErrorCode::HeldBack),
+    })
 }

@@ -32,6 +32,7 @@ const MAX_DESCRIPTION: usize = 64 << 10;
     ))]
 pub(super) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Answer<impl IntoResponse> {
     let wanted = Query::parse(&uri, &["max", "after"])?.page()?;
+    let _memory = app.net.for_list().await?;
     Ok(paged(app.records.topics(wanted).await?))
 }
 

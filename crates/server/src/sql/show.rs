@@ -105,12 +105,12 @@ pub(super) async fn topics(app: &Arc<App>, like: Option<&Pattern>, asked: &Asked
         let users = topic.read_by.iter().chain(&topic.written_by).map(String::len).sum::<usize>();
         topic.name.len() + users
     };
-    let gathered = gather(asked, bounds, size, |wanted| async {
+    let gathered = gather(&app.net.budget, asked, bounds, size, |wanted| async {
         let mut page = app.records.describe_topics(wanted).await?;
         page.rows.retain(|topic| like.is_none_or(|pattern| pattern.matches(&topic.name)));
         Ok(page)
     });
-    let Page { rows: topics, next } = gathered.await?;
+    let (Page { rows: topics, next }, _memory) = gathered.await?;
     let records = |topic: &TopicDescription| {
         // The embedded log counts records without gaps, and the description is of the same log.
         let count =
@@ -143,7 +143,7 @@ pub(super) async fn state(
     // The key is shown as text, too.
     let size = |entry: &StateEntry| 2 * entry.key().len() + entry.value.len();
     let page = |wanted| app.inspection.state(name.clone(), is_wanted.clone(), wanted);
-    let Page { rows: entries, next } = gather(asked, bounds, size, page).await?;
+    let (Page { rows: entries, next }, _memory) = gather(&app.net.budget, asked, bounds, size, page).await?;
     let part = |index: usize| entries.iter().map(move |entry| entry.complex.as_ref().map(|parts| &parts[index]));
     let rows = Rows::default()
         .u32("task", entries.iter().map(|entry| entry.task))
@@ -162,12 +162,12 @@ pub(super) async fn dead_letters(app: &Arc<App>, name: String, limit: Option<u64
     let bounds = Bounds { limit, most: MOST_DEAD_LETTERS, what: "dead letters" };
     let size = |letter: &WaitingDeadLetter| letter.batch.frame().packed_len(letter.index..letter.index + 1);
     let count = OnceLock::new();
-    let gathered = gather(asked, bounds, size, |wanted| async {
+    let gathered = gather(&app.net.budget, asked, bounds, size, |wanted| async {
         let page = app.dead_letters.list(name.clone(), wanted).await?;
         page.count.map(|told| count.set(told));
         Ok(Page { rows: page.rows, next: page.next })
     });
-    let Page { rows: dead_letters, next } = gathered.await?;
+    let (Page { rows: dead_letters, next }, _memory) = gathered.await?;
     let record = |index: usize| dead_letters[index].batch.frame().record(dead_letters[index].index);
     let of = || dead_letters.iter().map(|dead_letter| &dead_letter.dead_letter);
     let id = |dead_letter: &WaitingDeadLetter| {

@@ -21,6 +21,7 @@ mod parallel_dead_letters;
 mod produce;
 mod published;
 mod refusals;
+mod safe_start;
 mod settings;
 mod status;
 mod support;

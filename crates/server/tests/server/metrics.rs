@@ -121,6 +121,30 @@ async fn each_number_is_that_of_the_traffic() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_parts_of_the_memory_are_the_whole() {
+    let fixture = Fixture::with(|config| config.memory = 300 << 20).await;
+    let budget = fixture.server.budget();
+    let _held = budget.guests.try_take(1 << 20).unwrap();
+    let refused = budget.results.try_take(300 << 20).unwrap_err();
+    assert_eq!(refused.code.as_str(), "FS-1708");
+    let exposed = Exposed::of(&fixture).await;
+    let of = |metric: &str, part: &str| exposed.value(&format!("fnstream_memory_{metric}{{part=\"{part}\"}}"));
+    let own = of("budget_bytes", "own");
+    let parts = budget.parts().map(|part| {
+        let (used, refused) = (of("used_bytes", part.name()), of("refused_total", part.name()));
+        assert_eq!(refused, f64::from(u8::from(part.name() == "results")));
+        match part.name() {
+            "guests" => assert_eq!(used, f64::from(1 << 20)),
+            "compiling" | "lists" => assert_eq!(used, 0.0),
+            name => assert!(used >= 0.0, "{name}"),
+        }
+        of("budget_bytes", part.name())
+    });
+    assert_eq!(own + parts.iter().sum::<f64>(), f64::from(300 << 20));
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn failures_are_counted_and_what_becomes_of_the_record() {
     let fixture = Fixture::new().await;
     let function = fixture.function(trap(), "in", "out").await;

@@ -13,13 +13,14 @@ use fnstream_api::{
 use fnstream_core::error::internal;
 use fnstream_core::spec::{DesiredState, FunctionEntry, check_name};
 use fnstream_core::topic::TopicRef;
-use fnstream_core::{Error, Result};
+use fnstream_core::{Error, ErrorCode, Result};
 
 use super::Inspection;
 use crate::app::functions::told_grant;
 use crate::app::group::Part;
 use crate::app::ops::blocking;
 use crate::app::pages::{Page, Wanted};
+use crate::app::programs::Loading;
 
 /// How a function fares in all processes together.
 struct Whole {
@@ -27,6 +28,8 @@ struct Whole {
     failure: Option<Error>,
     /// Damage of what it reads or keeps.
     damage: Option<Error>,
+    /// How far its artifact is that is being loaded here.
+    loading: Option<Loading>,
 }
 
 impl Inspection {
@@ -83,7 +86,8 @@ impl Inspection {
                 let failure = inspection.reconciler.failure(&entry);
                 let failure = failure.or_else(|| failures.remove(&entry.id));
                 let damage = inspection.upkeep.damage_to(&entry);
-                (entry, Whole { part, failure, damage })
+                let loading = inspection.programs.loading(&entry.spec.artifact);
+                (entry, Whole { part, failure, damage, loading })
             };
             Ok(entries.into_iter().map(whole).collect())
         })
@@ -101,7 +105,7 @@ pub(super) fn word(entry: &FunctionEntry, part: Option<&Part>, failed: bool) -> 
 }
 
 fn description(entry: &FunctionEntry, whole: Whole) -> FunctionDescription {
-    let Whole { part, failure, damage } = whole;
+    let Whole { part, failure, damage, .. } = whole;
     let spec = &entry.spec;
     let groups = spec.inputs.iter().map(|group| group.iter().map(TopicRef::to_string).collect());
     FunctionDescription {
@@ -151,21 +155,25 @@ fn summary(entry: &FunctionEntry, whole: &Whole) -> FunctionSummary {
         lag: part.and_then(|_| total_lag(tasks.iter().map(TaskDescription::lag))),
         memory_bytes: tasks.iter().map(|task| task.memory_bytes).sum(),
         reason: match (&whole.failure, &whole.damage) {
+            (Some(error), _) if error.code == ErrorCode::HeldBack => Some(error.to_string()),
             (Some(error), _) => Some(format!("it could not be started: {} ({})", error.message, error.code)),
             (None, Some(error)) => {
                 Some(format!("what it reads or keeps is damaged: {} ({})", error.message, error.code))
             }
-            (None, None) => reason(status, part),
+            (None, None) => reason(status, part, whole.loading),
         },
     }
 }
 
 /// Why a function does not run, in the words of whoever has to do something about it.
-fn reason(status: FunctionStatus, part: Option<&Part>) -> Option<String> {
+fn reason(status: FunctionStatus, part: Option<&Part>, loading: Option<Loading>) -> Option<String> {
     let told = part.and_then(|part| part.reason.clone());
     let or = |what: &str| told.clone().or_else(|| Some(what.to_owned()));
     match status {
-        FunctionStatus::Starting => or("its code is being loaded or its tasks are coming up"),
+        FunctionStatus::Starting => match loading {
+            Some(loading) => Some(loading.to_string()),
+            None => or("its tasks are coming up"),
+        },
         FunctionStatus::Stopping => or("it finishes what it began"),
         FunctionStatus::Stopped => Some("it was told to stop; 'client start' lets it run again".to_owned()),
         FunctionStatus::BackingOff | FunctionStatus::Failed | FunctionStatus::Running => told,

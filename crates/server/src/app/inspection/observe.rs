@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::Inspection;
 use super::describe::word;
 use crate::app::ops::blocking;
-use crate::metrics::{FunctionSample, NetworkSample, Scrape};
+use crate::metrics::{FunctionSample, MemorySample, NetworkSample, Scrape};
 
 impl Inspection {
     /// Everything that is exposed to monitoring. Each process counts for itself.
@@ -26,6 +26,7 @@ impl Inspection {
             Ok(Scrape {
                 server: inspection.meter.clone(),
                 network: NetworkSample::of(&inspection.net, &inspection.room),
+                memory: MemorySample::of(&inspection.net.budget, inspection.programs.under_way()),
                 uptime: inspection.clock.now().saturating_sub(inspection.began),
                 unapplied_bytes: engine.unapplied_bytes() as u64,
                 log_lines_dropped: inspection.logs.logs.lost(),
@@ -74,6 +75,11 @@ impl Inspection {
             }
         })
         .await
+    }
+
+    /// How many functions a safe start holds back.
+    pub(crate) fn held_back(&self) -> usize {
+        self.reconciler.held_back().len()
     }
 
     /// Whether what should run was started, as it becomes so.

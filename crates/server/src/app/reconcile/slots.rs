@@ -10,10 +10,10 @@ mod slot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
-use fnstream_core::Error;
 use fnstream_core::epoch::FunctionId;
 use fnstream_core::peers::{Observed, PeerId};
 use fnstream_core::spec::{DesiredState, FunctionEntry};
+use fnstream_core::{Error, ErrorCode};
 
 pub(super) use self::slot::Slot;
 use super::plan::{At, End, Facts, Life, Step, next};
@@ -240,10 +240,22 @@ impl Slots {
         self.all.values().filter_map(observed).collect()
     }
 
-    /// These are the functions that are to run since the process was started.
-    pub(super) fn boot(&mut self, entries: &[FunctionEntry]) {
+    /// These are the functions that are to run since the process was started. Some are not to be started, for that reason: they
+    /// are as if they had been tried.
+    pub(super) fn boot(&mut self, entries: &[FunctionEntry], held: &BTreeSet<String>, reason: &Error) {
+        for entry in entries.iter().filter(|entry| held.contains(&entry.spec.name)) {
+            let slot = self.all.entry(entry.spec.name.clone()).or_insert_with(Slot::new);
+            slot.entry = Some(entry.clone());
+            (slot.life, slot.failure, slot.settled) = (Life::Failed, Some(reason.clone()), Some(At::of(entry)));
+        }
         let wanted = entries.iter().filter(|entry| entry.desired == DesiredState::Running);
         self.booting = Some(wanted.map(|entry| entry.spec.name.clone()).collect());
+    }
+
+    /// The functions that were not started since, of those that were not to be.
+    pub(super) fn held_back(&self) -> BTreeSet<String> {
+        let held = |slot: &Slot| slot.failure.as_ref().is_some_and(|error| error.code == ErrorCode::HeldBack);
+        self.all.iter().filter(|(_, slot)| held(slot)).map(|(name, _)| name.clone()).collect()
     }
 
     /// Whether it is known of all of them how they fare.

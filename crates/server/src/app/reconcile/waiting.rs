@@ -12,6 +12,7 @@
 //! | a held function to rest | the stop timeout, then [`LAST`] | its tasks are left to themselves, fenced |
 //! | a function to be started | the stop timeout and [`LAST`] | an error that says so; it goes on |
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -160,6 +161,17 @@ impl Reconciler {
     /// Whether everything that should run since the start of the process does or is known to have failed, as it becomes so.
     pub(in crate::app) fn booted(&self) -> watch::Receiver<bool> {
         self.booted.subscribe()
+    }
+
+    /// The functions that a safe start holds back.
+    pub(in crate::app) fn held_back(&self) -> BTreeSet<String> {
+        self.slots.lock().held_back()
+    }
+
+    /// Waits until it is others, or fewer.
+    pub(in crate::app) async fn until_held_back_is_not(&self, held: &BTreeSet<String>) {
+        let mut changes = self.changed.subscribe();
+        self.until(&mut changes, || self.held_back() != *held).await;
     }
 
     /// Another function has the name, or the function was changed further and is on its way there; or it was gone when it was

@@ -37,6 +37,23 @@ async fn held_bodies_stay_below_their_bound_and_small_requests_are_served_meanwh
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_could_never_fit_is_refused_with_what_would() {
+    let (fixture, budget) = fixture(|_| ()).await;
+    let most = budget.bodies.limit() / 3;
+    fixture.client.produce("t", vec![b'x'; most], &ProduceOptions::default()).await.unwrap();
+    let refused = fixture.client.produce("t", vec![b'x'; most + 1], &ProduceOptions::default()).await.unwrap_err();
+    assert_eq!(refused.code(), "FS-1003", "{refused}");
+    assert!(refused.to_string().contains(&most.to_string()), "{refused}");
+    let artifact = vec![0; budget.bodies.limit() + 1];
+    assert_eq!(fixture.client.upload_artifact(artifact).await.unwrap_err().code(), "FS-1003");
+    assert!(budget.bodies.peak() <= budget.bodies.limit());
+    // What is there is given, whatever room there is.
+    let got = fixture.client.consume("t", &group("g")).await.unwrap().unwrap();
+    assert_eq!(got.json.len(), most + 2);
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn unread_answers_stay_below_their_bound_and_small_ones_are_given_meanwhile() {
     let (fixture, budget) = fixture(|_| ()).await;
     fixture.client.produce("t", vec![b'x'; LARGE], &ProduceOptions::default()).await.unwrap();

@@ -1,0 +1,176 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! A server that dies three times in a row soon after it has started its functions comes up without them, and everything else
+//! works.
+
+use anyhow::{Context, Result, ensure};
+use fnstream_api::{Client, ConsumeOptions, FunctionStatus, FunctionSummary, ProduceOptions};
+use fnstream_tests::chain::function;
+use fnstream_tests::guests::{self, Input, Life};
+use fnstream_tests::node::Node;
+use fnstream_tests::server::ServerOptions;
+use fnstream_tests::{PATIENCE, binary};
+
+/// The last line of a start.
+const STARTED: &str = "functions started";
+
+struct Site {
+    node: Node,
+    client: Client,
+}
+
+impl Site {
+    /// A server with these functions, which dies before it has ever started one of them again.
+    async fn with(names: &[&str]) -> Result<Site> {
+        let options = ServerOptions { args: Vec::new(), ..ServerOptions::new(binary::server()?) };
+        let mut node = Node::new(options.arg("--durability", "os"))?;
+        let client = node.start().await?;
+        let mut site = Site { node, client };
+        for name in names {
+            site.create(name).await?;
+        }
+        site.node.kill()?;
+        Ok(site)
+    }
+
+    async fn create(&mut self, name: &str) -> Result<()> {
+        let path = self.node.folder().join("money.wasm");
+        std::fs::write(&path, guests::money(Life::StartThenProcess, Input::Stdin)?)?;
+        let path = path.to_str().context("a temporary folder with an odd name")?;
+        let described = function(path, &format!("{name}-in"), &format!("{name}-out"), 1);
+        self.client.create_function(name, &described).await?;
+        Ok(())
+    }
+
+    /// Starts the server, and waits until all functions are started that it starts.
+    async fn start(&mut self) -> Result<()> {
+        self.client = self.node.start().await?;
+        self.node.server()?.logged(&[STARTED]).await?;
+        Ok(())
+    }
+
+    /// So many starts that die as soon as they have started functions.
+    async fn die(&mut self, times: usize) -> Result<()> {
+        for _ in 0..times {
+            self.start().await?;
+            ensure!(!self.is_safe().await?, "it is too early for a safe start");
+            self.node.kill()?;
+        }
+        Ok(())
+    }
+
+    async fn ready(&self) -> Result<(u16, String)> {
+        let answer = reqwest::get(format!("{}/readyz", self.client.url())).await?;
+        Ok((answer.status().as_u16(), answer.text().await?))
+    }
+
+    async fn is_safe(&self) -> Result<bool> {
+        let (status, text) = self.ready().await?;
+        ensure!(status == 200, "{status}: {text}");
+        Ok(text.contains("FS-1709"))
+    }
+
+    async fn status(&self, name: &str) -> Result<FunctionSummary> {
+        self.client.status(Some(name)).await?.pop().context("no status")
+    }
+
+    async fn is_held_back(&self, name: &str) -> Result<bool> {
+        let FunctionSummary { status, reason, .. } = self.status(name).await?;
+        Ok(status == FunctionStatus::Failed && reason.is_some_and(|reason| reason.contains("(FS-1709)")))
+    }
+
+    async fn produce(&self, name: &str) -> Result<()> {
+        let event = format!(r#"{{"name":"{name}","money":1}}"#);
+        self.client.produce(&format!("{name}-in"), event, &ProduceOptions::default()).await?;
+        Ok(())
+    }
+
+    /// The function has processed what was produced.
+    async fn processes(&self, name: &str) -> Result<()> {
+        let options = ConsumeOptions { timeout: Some(PATIENCE), ..Default::default() };
+        let answer = self.client.consume(&format!("{name}-out"), &options).await?;
+        ensure!(
+            answer.is_some_and(|answer| String::from_utf8_lossy(&answer.json).contains("expected")),
+            "'{name}' does not process"
+        );
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn after_three_deaths_functions_are_held_back_until_somebody_lets_them_go() -> Result<()> {
+    let mut site = Site::with(&["bad", "good", "other"]).await?;
+    site.die(3).await?;
+    site.start().await?;
+    let told = site.node.server()?.logged(&["safe start", "FS-1709"]).await?;
+    ensure!(told.contains("WARN") && told.contains("bad, good, other"), "{told}");
+    let (status, text) = site.ready().await?;
+    ensure!((status, &*text) == (200, "ready; functions held back by a safe start: 3 (FS-1709)\n"), "{status} {text}");
+
+    // Everything else works: topics, and functions that are made now.
+    site.produce("good").await?;
+    site.create("new").await?;
+    site.produce("new").await?;
+    site.processes("new").await?;
+    let described = site.client.describe_function("bad").await?;
+    ensure!(described.error.as_ref().is_some_and(|error| error.code == "FS-1709"), "{:?}", described.error);
+
+    // Whoever dies of something else meanwhile comes up as before.
+    site.node.kill()?;
+    site.start().await?;
+    for name in ["bad", "good", "other"] {
+        ensure!(site.is_held_back(name).await?, "'{name}' is not held back: {:?}", site.status(name).await?);
+    }
+
+    // Each can be let go, and that is the end of it.
+    site.client.delete_function("bad").await?;
+    site.client.start_function("good").await?;
+    site.processes("good").await?;
+    site.client.stop_function("other").await?;
+    ensure!(site.status("other").await?.status == FunctionStatus::Stopped, "it is not stopped");
+    ensure!(!site.is_safe().await?, "nothing is held back any more");
+
+    let (ended, _) = site.node.terminate().await?;
+    ensure!(ended.success(), "{ended}");
+    site.start().await?;
+    ensure!(!site.is_safe().await?, "it was ended orderly");
+    site.produce("good").await?;
+    site.processes("good").await
+}
+
+#[tokio::test]
+async fn an_orderly_end_lets_all_go_and_forgets_what_was_before() -> Result<()> {
+    let mut site = Site::with(&["f"]).await?;
+    site.die(3).await?;
+    site.start().await?;
+    ensure!(site.is_held_back("f").await?, "it is not held back: {:?}", site.status("f").await?);
+    site.node.terminate().await?;
+    site.die(2).await?;
+    site.start().await?;
+    ensure!(!site.is_safe().await?, "it has died twice only since it was ended orderly");
+    site.node.terminate().await?;
+    site.die(2).await?;
+    site.start().await?;
+    ensure!(!site.is_safe().await?, "the same again");
+    site.produce("f").await?;
+    site.processes("f").await
+}
+
+#[tokio::test]
+async fn whoever_starts_the_server_may_choose() -> Result<()> {
+    let mut site = Site::with(&["f"]).await?;
+    let usual = site.node.options.clone();
+    site.node.options = usual.clone().arg("--safe-start", "always");
+    site.start().await?;
+    ensure!(site.is_held_back("f").await?, "it is not held back: {:?}", site.status("f").await?);
+    site.node.kill()?;
+    site.node.options = usual.clone();
+    // It was not that start which started functions.
+    site.die(3).await?;
+    site.node.options = usual.arg("--safe-start", "never");
+    site.start().await?;
+    ensure!(!site.is_safe().await?, "it was told to start all functions");
+    site.produce("f").await?;
+    site.processes("f").await
+}
