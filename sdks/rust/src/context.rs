@@ -176,3 +176,61 @@ impl Context {
 fn no_output(target: u32, outputs: usize) -> Error {
     Error::new(format!("emitted to output {target}, but the function has {outputs}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boundary::Page;
+
+    /// A host that takes no records.
+    struct Refusing;
+
+    impl Boundary for Refusing {
+        fn emit_frame(&self, _: &[u8]) -> Result<(), String> {
+            Err("too large".into())
+        }
+
+        fn emit_watermark(&self, _: u32, _: u64) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn set_timer(&self, _: TimeDomain, _: &[u8], _: i64) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn delete_timer(&self, _: TimeDomain, _: &[u8]) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn open(&self, _: &str) -> Result<u32, String> {
+            Ok(0)
+        }
+
+        fn get(&self, _: u32, _: &[u8]) -> Result<Option<Vec<u8>>, String> {
+            Ok(None)
+        }
+
+        fn write(&self, _: u32, _: &[u8]) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn scan(&self, _: u32, _: &[u8], _: Option<&[u8]>, _: u32) -> Result<Page, String> {
+            Ok((Vec::new(), None))
+        }
+    }
+
+    /// What was emitted is lost then, whatever the function makes of the error.
+    #[test]
+    fn a_refusal_that_is_swallowed_fails_the_call_and_undoes_nothing() {
+        let metadata = Metadata { outputs: vec!["out".into()], ..Metadata::default() };
+        let mut ctx = Context::new(Rc::new(Refusing), metadata);
+        ctx.begin(0);
+        ctx.emit(0, b"good").unwrap_or_else(|error| panic!("{error}"));
+        ctx.begin(1);
+        let _ = ctx.emit_watermark(0, 1);
+        ctx.begin(2);
+        assert!(!ctx.undo());
+        let error = ctx.finish().err().map(Error::into_message);
+        assert_eq!(error.as_deref(), Some("too large"));
+    }
+}

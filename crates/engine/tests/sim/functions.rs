@@ -124,7 +124,7 @@ pub(crate) fn is_poison(id: u64) -> bool {
 
 /// Whether nothing is left of a record at which the relay returns an error: such a one is dealt with where it is.
 pub(crate) fn is_early(id: u64) -> bool {
-    id % 3 > 0
+    !id.is_multiple_of(3)
 }
 
 /// Whether a record is one that the relay makes something too large of until it is mended.
