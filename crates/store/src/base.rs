@@ -51,7 +51,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const CALM: Duration = Duration::from_secs(5);
 /// The database goes on by itself when a full disk has space again. When the disk takes files so often and it still does not,
 /// it is opened anew.
-const PATIENCE: u32 = 6;
+const PATIENCE: u32 = 4;
 /// What is written to the disk to see whether it takes files.
 const PROBE: &str = "PROBE.tmp";
 const PROBE_BYTES: usize = 1 << 20;

@@ -90,7 +90,8 @@ impl Site {
     }
 }
 
-fn last_words(node: &Node) -> String {
+/// The end of the server's log.
+pub(crate) fn last_words(node: &Node) -> String {
     node.server().map(|server| server.last_words()).unwrap_or_default()
 }
 

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use fnstream_tests::faults::{Fault, Manner, calls};
 use fnstream_tests::seed::{Seed, number};
 use fnstream_tests::within;
@@ -13,7 +13,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use rustix::io::Errno;
 
-use super::site::{Site, until_accepted};
+use super::site::{Site, last_words, until_accepted};
 
 const ERRORS: [Errno; 7] =
     [Errno::IO, Errno::MFILE, Errno::ROFS, Errno::ACCESS, Errno::DQUOT, Errno::NOMEM, Errno::NOSPC];
@@ -65,7 +65,8 @@ async fn storm(name: &str, durability: &str) -> Result<()> {
             kills += 1;
             site.node.start().await?;
         }
-        until_accepted(&mut site.node.finder()).await?;
+        let accepted = until_accepted(&mut site.node.finder()).await;
+        accepted.with_context(|| format!("round {round}, {fault:?}\n{}", last_words(&site.node)))?;
         let enough = *site.load.events.borrow() + rng.random_range(1..=300);
         within("records to flow", site.load.events.subscribe().wait_for(|events| *events >= enough)).await??;
         if (round + 1) % 25 == 0 {

@@ -84,7 +84,7 @@ impl SmallDisk {
     /// Takes all space.
     pub(super) fn fill(&self) -> Result<()> {
         if self.kind == Kind::Limited {
-            return self.limit();
+            return self.limit(Some(FULL));
         }
         let mut filler = File::create(self.filler())?;
         let block = [0; 64 << 10];
@@ -94,32 +94,26 @@ impl SmallDisk {
         Ok(())
     }
 
-    /// Gives the space back; answers a client when the server had to be started again.
-    pub(super) async fn free(&mut self) -> Result<Option<Client>> {
+    /// Gives the space back.
+    pub(super) fn free(&self) -> Result<()> {
         match self.kind {
-            Kind::Mounted => {
-                std::fs::remove_file(self.filler())?;
-                Ok(None)
-            }
-            Kind::Limited => {
-                self.server.take().context("the server does not run")?.kill()?;
-                self.start().await.map(Some)
-            }
+            Kind::Mounted => std::fs::remove_file(self.filler()).context("cannot remove the filler"),
+            Kind::Limited => self.limit(None),
         }
     }
 
-    /// With which code a write is refused while there is no space.
-    pub(super) fn code(&self) -> ErrorCode {
+    /// With which codes events are refused while there is no space.
+    pub(super) fn codes(&self) -> &'static [ErrorCode] {
         match self.kind {
-            Kind::Mounted => ErrorCode::StorageFull,
-            Kind::Limited => ErrorCode::Storage,
+            Kind::Mounted => &[ErrorCode::StorageFull],
+            Kind::Limited => &[ErrorCode::Storage, ErrorCode::StoreRecovering],
         }
     }
 
-    fn limit(&self) -> Result<()> {
+    fn limit(&self, bytes: Option<u64>) -> Result<()> {
         let server = self.server.as_ref().context("the server does not run")?;
         let pid = i32::try_from(server.pid()).ok().and_then(Pid::from_raw).context("the server has no number")?;
-        prlimit(Some(pid), Resource::Fsize, Rlimit { current: Some(FULL), maximum: None })?;
+        prlimit(Some(pid), Resource::Fsize, Rlimit { current: bytes, maximum: None })?;
         Ok(())
     }
 
