@@ -124,8 +124,10 @@ impl Drop for Base {
     fn drop(&mut self) {
         self.scrubbing = None;
         self.shared.health.sound(Alarm::End);
-        // It ends with its present step, and so lets go of the folder.
+        // It ends with its present step, and so lets go of the folder. The last handle may be dropped by whoever is told there that
+        // the store is given up: the thread cannot wait for itself.
         if let Some(thread) = self.thread.lock().take()
+            && thread.thread().id() != thread::current().id()
             && thread.join().is_err()
         {
             tracing::error!("the thread that looks after the database panicked");
@@ -287,4 +289,15 @@ impl Keeper {
 fn pause(attempts: u32) -> Duration {
     let doubled = 1_u32.checked_shl(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
     Duration::from_secs(doubled.into()).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_longest() {
+        let waits: Vec<_> = [1, 2, 3, 4, 5, 6, 7, u32::MAX].map(|attempts| pause(attempts).as_secs()).into();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30, 30]);
+    }
 }

@@ -69,7 +69,7 @@ mod wrong {
     use crate::db::Db;
     use crate::keys;
 
-    /// The numbers of column families, which RocksDB gives in the order in which [`Db::open`] names them.
+    /// The numbers of column families, which RocksDB gives in the order in which [`crate::db::descriptors`] names them.
     const TOPICS_ID: u32 = 1;
     const META_ID: u32 = 4;
 

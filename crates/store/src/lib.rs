@@ -23,7 +23,8 @@
 //!
 //! [`options`](StoreOptions), [`store`](Store) (everything that can be asked for), `keys` and `formats` (what is on the
 //! disk), `log`, `commit`, then `state`, `peek`, `standing`, `metadata`, `fork`,
-//! `artifacts`, `dir`, `check`, `opening` (what of a damaged database is forgiven), `reach`, `log_file`, `base` (errors of the disk), `scrub`, `db`.
+//! `artifacts`, `dir`, `check`, `opening` (what of a damaged database is forgiven), `reach`, `log_file`, `base` (errors of the disk), `health`,
+//! `tail`, `scrub`, `damage`, `db`, `walk`.
 //!
 //! ```
 //! use fnstream_core::broker::PollLimit;
