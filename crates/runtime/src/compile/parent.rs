@@ -26,8 +26,8 @@ pub(super) fn compile(program: &Path, limit: Duration, memory: usize, kind: Kind
     // This process has the artifact, and for whoever writes it to the child once more.
     let childs = memory.saturating_sub(2 * artifact.len());
     command.arg(ASKED).arg(kind.as_str()).arg(seconds(limit).to_string()).arg(childs.to_string());
-    // Threads that the allocator has for later would have stacks, which count, and complain at length when there is no room.
-    command.env("MALLOC_CONF", "background_thread:false");
+    // What the allocator keeps for later would count, and so would the stacks of threads that it has for that.
+    command.env("MALLOC_CONF", "background_thread:false,retain:false,dirty_decay_ms:0,muzzy_decay_ms:0");
     let mut child = Reaped(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(cannot)?);
     hand_over(child.0.stdin.take(), artifact.to_vec()).map_err(cannot)?;
     let answers = collect(child.0.stdout.take()).map_err(cannot)?;

@@ -22,8 +22,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// The most that is reserved.
 const RESERVED: usize = 128 << 20;
 
-/// Half of less is not enough for most artifacts.
-const WORTH_DIVIDING: usize = 128 << 20;
+/// A quarter of less is not enough for most artifacts.
+const WORTH_DIVIDING: usize = 160 << 20;
 
 /// See the module.
 pub(super) struct Lanes {
@@ -46,7 +46,7 @@ pub(super) struct Share {
 impl Lanes {
     pub(super) fn new(memory: Part) -> Self {
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
-        let reserved = if memory.limit() < WORTH_DIVIDING { 0 } else { (memory.limit() / 2).min(RESERVED) };
+        let reserved = if memory.limit() < WORTH_DIVIDING { 0 } else { (memory.limit() / 4).min(RESERVED) };
         let (small, large) = (Arc::new(Semaphore::new(processors)), Arc::new(Semaphore::new(1)));
         Lanes { memory, reserved, small, large }
     }
