@@ -38,7 +38,9 @@ type Driver interface {
 	// CheckHeartbeat reports whether the instance is well. If it returns false, a new instance goes on from the last commit.
 	CheckHeartbeat(ctx Context) bool
 
-	// Close is called once, when the function stops, and no call comes after it. It is not called if the process dies.
+	// Close is the last call of an instance. It comes when the function stops, and when the instance has been idle for a while and
+	// has much memory: the runtime then gives its memory back, and initializes a new instance for the next record or timer. Close
+	// is not called if the process dies.
 	Close(ctx Context) error
 
 	// Exec receives modules, which are code or data, from a user of the function.

@@ -244,7 +244,7 @@ pub struct TaskDescription {
     /// What went wrong last, also when it was overcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<TaskError>,
-    /// Why it waits for the broker now. It goes on by itself when it can.
+    /// Why it waits now, for the broker or for memory. It goes on by itself when it can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<ErrorBody>,
     /// While it rebuilds its state: how many changes of the log it has read.

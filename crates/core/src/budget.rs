@@ -21,13 +21,14 @@
 //!
 //! Who would rather wait than be refused awaits [`Part::take`], or is woken ([`Part::wait`]).
 //!
-//! Requests' bodies, answers, results of calls, lists, compiling and what is small are taken so. The part of functions is only kept
-//! free for them so far: nobody takes from it.
+//! Requests' bodies, answers, results of calls, lists, compiling and what is small are taken so. The part of functions is shared out
+//! by [`guests`].
 //!
 //! Parts do not lend to each other: a flood of requests cannot take what functions need. The shares are in [`Budget::new`].
 //! What is taken is what was asked for, not what the allocator makes of it; the total should therefore be somewhat less than
 //! what the process may really have.
 
+pub mod guests;
 mod part;
 #[cfg(test)]
 mod tests;
@@ -68,7 +69,7 @@ impl Share {
 pub struct Budget {
     total: usize,
     cache: usize,
-    /// Memories and tables of functions' instances.
+    /// Memories and tables of functions' instances, shared out by [`guests::Guests`].
     pub guests: Part,
     /// The processes that compile artifacts.
     pub compiling: Part,

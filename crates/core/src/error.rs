@@ -122,6 +122,7 @@ codes! {
     Interrupted = "FS-1413", External, 503, "the function's call was interrupted because the function is being ended", "nothing: what the call did was not committed, and is done again when the function runs";
     FunctionBusy = "FS-1414", External, 503, "the function did not answer or end in time", "try again later; 'function-stream client status' shows what it is doing";
     TimersCircle = "FS-1415", User, 422, "timers of the function set timers that are due already, without end", "have the function set its timers for a time to come, or set them no more";
+    GuestMemoryShort = "FS-1417", External, 503, "the server's memory for functions is used up", "nothing: it is tried again by itself; if it stays so, give the server more memory, or the functions that take most a lower limit 'memory'";
     CompileMemory = "FS-1418", User, 400, "compiling the artifact takes more memory than the server has for it", "build it smaller, optimized and without generated bulk, or give the server more memory with memory.budget";
     // 15xx: storage and brokers.
     Storage = "FS-1501", External, 503, "the data folder could not be read or written", "look at the disk: space, rights, health";

@@ -11,6 +11,7 @@ use fnstream_frame::RecordRef;
 use parking_lot::Mutex;
 
 use crate::batch::Batch;
+use crate::budget::guests::Account;
 use crate::delta::Write;
 use crate::epoch::{Epoch, FunctionId};
 use crate::error::{Error, Fault, Result, internal};
@@ -44,6 +45,8 @@ pub struct InstanceSpec {
     pub files: Vec<FileGrant>,
     /// Ends its calls when the task is to end.
     pub interrupt: Interrupt,
+    /// Where its memory comes from.
+    pub memory: Account,
 }
 
 /// What a call of user code reaches. It is the task's side of the boundary: the engine implements it, the runtime calls
@@ -168,6 +171,8 @@ pub trait Program: Send + Sync {
 /// - **Limits** hold in every method and in [`Program::instantiate`].
 /// - **Interrupt**: once [`InstanceSpec::interrupt`] is set, the call that runs ends soon, wherever it computes or waits, and one
 ///   that has not begun is not made. Both fail with [`crate::ErrorCode::Interrupted`], which is nobody's record's fault.
+/// - **Memory**: what it has in memories and tables is in [`InstanceSpec::memory`] until it is dropped. If that refuses more, or the
+///   instance has to give way, the call that runs ends with [`crate::ErrorCode::GuestMemoryShort`], which is nobody's record's fault.
 pub trait Instance: Send {
     /// Called once, before anything else.
     fn init(&mut self) -> CallResult;

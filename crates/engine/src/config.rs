@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use fnstream_core::broker::PollLimit;
+use fnstream_core::budget::guests::{Guests, SMALL_GUEST};
 
 /// When an open epoch ends although there is more input. It ends earlier as soon as the input is drained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +41,12 @@ pub struct EngineConfig {
     pub dirty_age: Duration,
     /// Bytes of memory for recently read state, of all tasks together.
     pub cache_bytes: usize,
+    /// The memory of all instances together.
+    pub guests: Guests,
+    /// Instances with that many bytes of memory are closed when they have been idle for `rest_after`; when memory is short, others too.
+    pub rest_bytes: usize,
+    /// See `rest_bytes`. One that took long to start rests later, see [`Self::REST_PER_START`].
+    pub rest_after: Duration,
     /// The time between two checks of an instance's health.
     pub heartbeat: Duration,
     /// The wait after a first failure; it doubles with each further one.
@@ -54,6 +61,10 @@ pub struct EngineConfig {
 }
 
 impl EngineConfig {
+    /// An idle instance is closed after that many times what it took to start it, at least: starting it again is to cost little beside
+    /// what its rest has saved.
+    pub const REST_PER_START: u32 = 1000;
+
     /// The most things that a task does in a slice, for clocks that stand still.
     pub(crate) fn slice_batches(&self) -> usize {
         64
@@ -69,6 +80,9 @@ impl Default for EngineConfig {
             dirty_keys: 200_000,
             dirty_age: Duration::from_secs(10),
             cache_bytes: 64 << 20,
+            guests: Guests::default(),
+            rest_bytes: SMALL_GUEST,
+            rest_after: Duration::from_secs(10),
             heartbeat: Duration::from_secs(30),
             backoff_min: Duration::from_millis(100),
             backoff_max: Duration::from_secs(30),

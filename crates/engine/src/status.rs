@@ -121,7 +121,8 @@ pub struct TaskStatus {
     pub last_error: Option<TaskError>,
     /// Why what it has done cannot be committed now; it is handed in again until it can.
     pub refused: Option<Error>,
-    /// Why it waits for its broker now: inputs or topics cannot be reached, or nothing can be committed. It goes on by itself.
+    /// Why it waits now: inputs or topics cannot be reached, nothing can be committed, or there is no memory for its instance. It goes
+    /// on by itself.
     pub trouble: Option<Error>,
     /// What is the matter when its timers set each other without end, while it goes on running.
     pub circling: Option<Error>,

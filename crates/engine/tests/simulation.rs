@@ -91,6 +91,22 @@ fn instances_are_closed_also_in_the_middle_of_their_work() {
     assert!(closed >= 50 && checkpointed >= 10, "{closed} closed, {checkpointed} with an open epoch");
 }
 
+/// The same for memory: that instances rest and start again, and that there is none at times.
+#[test]
+fn instances_rest_and_start_again_and_are_refused_memory() {
+    let (mut born, mut closed, mut refused) = (0, 0, 0);
+    for seed in 0..20 {
+        let mut world = World::new(seed, Faults::NONE);
+        world.live(400);
+        world.heal();
+        born += world.chain.lives.born.load(Relaxed);
+        closed += world.chain.lives.closed.load(Relaxed);
+        refused += world.chain.lives.refused.load(Relaxed);
+    }
+    // Without faults no task ends, so whatever is closed rests.
+    assert!(closed >= 100 && born >= closed && refused >= 30, "{born} made, {closed} rested, {refused} refusals");
+}
+
 #[test]
 fn nothing_is_lost_or_doubled_when_processes_crash_and_sleep() {
     run_seeds(Faults { crashes: true, pauses: true, ..Faults::NONE }, RUNS / 2);

@@ -6,7 +6,7 @@
 //! ```text
 //! what ended the call                                        code
 //! an error that a host function raised (HostFault)           its own
-//! the epoch deadline                                         GuestTimeout, with the bound that was reached
+//! the epoch deadline                                         GuestTimeout, with the bound that was reached; GuestMemoryShort
 //! anything, after memory was refused in this call            GuestOutOfMemory
 //! exit, proc_exit                                            GuestExit
 //! any other trap                                             GuestTrap, with the wasm backtrace
@@ -89,7 +89,7 @@ fn classify(error: &wasmtime::Error, meter: &Meter) -> Error {
     }
     let trap = error.downcast_ref::<Trap>();
     if trap == Some(&Trap::Interrupt) {
-        return meter.timer().over();
+        return meter.over();
     }
     if meter.denied() {
         return Error::new(

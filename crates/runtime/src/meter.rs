@@ -10,12 +10,17 @@
 //! emitted records and written state                           handed         the next entry
 //! ```
 //!
-//! Each of the three is bounded by the limit by itself, the last by no less than [`LEAST_HANDED`].
+//! Each of the three is bounded by the limit by itself, the last by no less than [`LEAST_HANDED`]. The first is also taken from what
+//! there is for all guests ([`fnstream_core::budget::guests`]).
 
+use std::time::Duration;
+
+use fnstream_core::budget::guests::Account;
 use fnstream_core::runtime::InstanceSpec;
 use fnstream_core::{Error, ErrorCode};
 use wasmtime::{ResourceLimiter, Result};
 
+use crate::fault::raise;
 use crate::timer::Timer;
 
 /// Bytes of one table element.
@@ -38,12 +43,24 @@ pub(crate) struct Meter {
     handed: usize,
     denied: bool,
     timer: Timer,
+    account: Account,
 }
 
 impl Meter {
     pub(crate) fn new(spec: &InstanceSpec) -> Self {
         let timer = Timer::call(&spec.limits).ended_by(&spec.interrupt);
-        Meter { limit: spec.limits.memory, memory: 0, tables: 0, held: 0, handed: 0, denied: false, timer }
+        let (limit, account) = (spec.limits.memory, spec.memory.clone());
+        Meter { limit, memory: 0, tables: 0, held: 0, handed: 0, denied: false, timer, account }
+    }
+
+    /// The time by the clock after which it is worth looking again whether the call has to end; `None` when it has.
+    pub(crate) fn look(&self) -> Option<Duration> {
+        self.account.check().ok().and_then(|()| self.timer.look())
+    }
+
+    /// The failure of a guest whose call had to end.
+    pub(crate) fn over(&self) -> Error {
+        self.account.check().err().unwrap_or_else(|| self.timer.over())
     }
 
     /// Bytes of linear memory.
@@ -103,10 +120,21 @@ impl Meter {
         self.held = self.held.saturating_sub(bytes);
     }
 
-    fn admit(&mut self, more: usize) -> bool {
+    /// Whether it may have so much more. `Err` ends the call: that there is nothing left for any guest is not to be taken for the
+    /// failure of a record.
+    fn admit(&mut self, more: usize) -> Result<bool> {
         let fits = (self.memory + self.tables).checked_add(more).is_some_and(|sum| sum <= self.limit);
         self.denied |= !fits;
-        fits
+        if fits {
+            self.account.grow(more).map_err(raise)?;
+        }
+        Ok(fits)
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.account.give_back(self.memory + self.tables);
     }
 }
 
@@ -117,7 +145,7 @@ impl ResourceLimiter for Meter {
             // The guest's own bound: it gets the refusal, and no limit of ours was met.
             return Ok(false);
         }
-        let fits = self.admit(more);
+        let fits = self.admit(more)?;
         if fits {
             self.memory += more;
         }
@@ -135,7 +163,7 @@ impl ResourceLimiter for Meter {
         if maximum.is_some_and(|most| desired > most) {
             return Ok(false);
         }
-        let fits = self.admit(more);
+        let fits = self.admit(more)?;
         if fits {
             self.tables += more;
         }

@@ -64,7 +64,7 @@ impl<T: Guest> Sandbox<T> {
         let mut store = Store::new(&machine.engine, data);
         store.limiter(|data| data.meter());
         store.epoch_deadline_callback(|mut cx| {
-            Ok(match cx.data_mut().meter().timer().look() {
+            Ok(match cx.data_mut().meter().look() {
                 // However far its bounds are, its task may have to end meanwhile.
                 Some(left) => UpdateDeadline::Continue(Ticker::ticks(left.min(TICK))),
                 None => UpdateDeadline::Interrupt,

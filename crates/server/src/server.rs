@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fnstream_core::budget::Budget;
+use fnstream_core::budget::guests::Guests;
 use fnstream_core::clock::{Clock, SystemClock};
 use fnstream_core::dir::Dir;
 use fnstream_core::error::internal;
@@ -239,8 +240,12 @@ fn open(mut config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Ar
         },
     )?
     .with_log(logs.clone());
-    let mut engine =
-        EngineConfig { dirty_bytes: budget.cache(), cache_bytes: budget.cache(), ..EngineConfig::default() };
+    let mut engine = EngineConfig {
+        guests: Guests::new(budget.guests.clone()),
+        dirty_bytes: budget.cache(),
+        cache_bytes: budget.cache(),
+        ..EngineConfig::default()
+    };
     if let Some(workers) = config.workers {
         engine.workers = workers;
     }

@@ -45,7 +45,8 @@ pub trait Function: Sized + 'static {
         true
     }
 
-    /// Called once when the function stops.
+    /// The last call of a value: when the function stops, and when it has been idle for a while and has much memory. In the latter
+    /// case a new value goes on as soon as there is something to do.
     fn close(&mut self, _ctx: &mut Context) -> Result<(), Error> {
         Ok(())
     }

@@ -63,6 +63,11 @@ impl Part {
         Ok(Held { part: self.clone(), bytes })
     }
 
+    /// Takes no bytes, to grow later.
+    pub(super) fn nothing(&self) -> Held {
+        Held { part: self.clone(), bytes: 0 }
+    }
+
     /// Takes bytes as soon as they are free and those who waited before have theirs. Dropping the future leaves the queue.
     ///
     /// Refused with [`ErrorCode::MemoryShort`] only if the whole part is smaller.
@@ -188,6 +193,11 @@ impl Held {
         }
         self.bytes += more;
         Ok(())
+    }
+
+    /// Counts a refusal by somebody who shares out what this holds.
+    pub(super) fn refused(&self) {
+        self.part.0.state.lock().refused += 1;
     }
 
     /// Gives back all but that many bytes; holds no more afterwards than before.

@@ -3,7 +3,7 @@
 
 //! A failure of a task, with what it leads to.
 
-use fnstream_core::error::{Error, Fault};
+use fnstream_core::error::{Error, ErrorCode, Fault};
 use fnstream_core::runtime::CallFailure;
 
 use super::decide::{Recovery, after_call_failure};
@@ -23,7 +23,8 @@ impl Failure {
 
     /// Reports whether the task waits for something outside it that may come to work again.
     pub(super) fn waits(&self) -> bool {
-        self.recovery == Recovery::TakeOver && self.cause.error.code.fault() != Fault::Internal
+        let code = self.cause.error.code;
+        code == ErrorCode::GuestMemoryShort || (self.recovery == Recovery::TakeOver && code.fault() != Fault::Internal)
     }
 
     /// Counts and logs it.

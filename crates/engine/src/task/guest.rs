@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! The instance of a running task, with what is known of its health.
+//!
+//! An instance that has been idle for a while may *rest*: it is closed, and another one is started when there is something to do. The
+//! task stays as it is, and so does everything that it knows.
 
 mod closed;
 
@@ -13,11 +16,16 @@ use fnstream_core::runtime::{CallFailure, CallResult, Instance, InstanceSpec};
 use self::closed::Closed;
 use super::env::TaskEnv;
 use super::host::SharedTaskHost;
+use crate::config::EngineConfig;
 
 /// An instance and its health.
 pub(super) struct Guest {
     /// After it was closed a placeholder, so that nothing can call it any more.
     pub(super) instance: Box<dyn Instance>,
+    /// It was closed because it was idle.
+    resting: bool,
+    /// How long it took to start it.
+    started_in: Duration,
     /// Bytes of the instance's memory when it was new.
     memory_when_new: usize,
     /// When it is next asked whether it is well.
@@ -29,13 +37,17 @@ pub(super) struct Guest {
 impl Guest {
     /// Makes an instance and starts it.
     pub(super) fn start(env: &TaskEnv, spec: &InstanceSpec, host: &SharedTaskHost) -> CallResult<Self> {
+        let begun = env.now();
         host.lock().begin_call(1);
         let mut instance = env.program.instantiate(spec, host.clone())?;
         instance.init()?;
+        let now = env.now();
         Ok(Guest {
             memory_when_new: instance.memory_bytes(),
             instance,
-            heartbeat_at: env.now() + env.core.config.heartbeat,
+            resting: false,
+            started_in: now.saturating_sub(begun),
+            heartbeat_at: now + env.core.config.heartbeat,
             fitting: usize::MAX,
         })
     }
@@ -46,6 +58,31 @@ impl Guest {
         std::mem::replace(&mut self.instance, Box::new(Closed)).close()
     }
 
+    /// Closes an instance that is idle, until [`Self::wake`].
+    pub(super) fn rest(&mut self, host: &SharedTaskHost) -> CallResult {
+        self.resting = true;
+        self.close(host)
+    }
+
+    /// Reports whether it rests.
+    pub(super) fn is_resting(&self) -> bool {
+        self.resting
+    }
+
+    /// Starts another instance, if it rests.
+    pub(super) fn wake(&mut self, env: &TaskEnv, spec: &InstanceSpec, host: &SharedTaskHost) -> CallResult {
+        if self.resting {
+            *self = Guest { fitting: self.fitting, ..Guest::start(env, spec, host)? };
+        }
+        Ok(())
+    }
+
+    /// How long it is to be idle before it rests, if others do not need its memory before; `None` if it has too little to matter.
+    pub(super) fn rests_after(&self, config: &EngineConfig) -> Option<Duration> {
+        let least = self.started_in.saturating_mul(EngineConfig::REST_PER_START);
+        (self.instance.memory_bytes() >= config.rest_bytes).then(|| config.rest_after.max(least))
+    }
+
     /// Reports whether the instance has come so near to its limit of memory that the next record might end it: memory only grows.
     pub(super) fn is_worn(&self, limit: usize) -> bool {
         is_worn(self.memory_when_new, self.instance.memory_bytes(), limit)
@@ -53,7 +90,7 @@ impl Guest {
 
     /// Asks the instance whether it is well, when it is time.
     pub(super) fn check_heartbeat(&mut self, env: &TaskEnv, host: &SharedTaskHost, now: Duration) -> CallResult {
-        if now < self.heartbeat_at {
+        if now < self.heartbeat_at || self.resting {
             return Ok(());
         }
         self.heartbeat_at = now + env.core.config.heartbeat;

@@ -82,6 +82,16 @@ impl TaskHost {
         }
     }
 
+    /// Empties the open epoch.
+    pub(crate) fn clear(&mut self) {
+        self.layers.clear_overlay();
+        self.outbox.clear();
+        self.timers.forget();
+        if let Some(state) = &mut self.state {
+            state.clear();
+        }
+    }
+
     /// Keeps what the call of a trial wrote, for its later calls to see.
     pub(crate) fn keep_writes(&mut self) {
         self.layers.keep_overlay();
@@ -106,12 +116,7 @@ impl TaskHost {
     pub(crate) fn set_aside(&mut self) -> Aside {
         let growth = self.state.as_ref().map(StateAccount::growth);
         let kept = self.layers.swap_kept(Delta::new());
-        self.layers.clear_overlay();
-        self.outbox.clear();
-        self.timers.forget();
-        if let Some(state) = &mut self.state {
-            state.clear();
-        }
+        self.clear();
         Aside { kept, growth }
     }
 

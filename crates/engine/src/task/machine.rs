@@ -48,6 +48,8 @@ enum Phase {
     /// It waits; a task that is still owned starts an instance then, another one is taken over anew.
     BackingOff {
         until: Duration,
+        /// It need not wait longer than that if it waits for memory alone, and there is enough.
+        least: Duration,
         owned: Option<Box<Ownership>>,
     },
     Failed,
@@ -147,8 +149,11 @@ impl Machine {
                 self.requests.clear();
                 Next::Wait(None)
             }
-            Phase::BackingOff { until, .. } if now < *until => Next::Wait(Some(*until)),
-            Phase::BackingOff { owned, .. } => {
+            Phase::BackingOff { until, least, owned } => {
+                let until = if has_memory(owned.as_deref()) { *least } else { *until };
+                if now < until {
+                    return Next::Wait(Some(until));
+                }
                 let next = owned.take().map_or(Phase::Opening, Phase::Starting);
                 self.enter(next);
                 Next::Again
@@ -263,7 +268,7 @@ impl Machine {
         let at_ms = panics::catch(|| env.core.deps.clock.unix_ms()).unwrap_or_default();
         let now = panics::catch(|| env.now()).unwrap_or_default();
         self.view.lock().failed(&CallFailure::from(error.clone()), false, at_ms);
-        self.enter(Phase::BackingOff { until: now + wait, owned: None });
+        self.enter(Phase::BackingOff { until: now + wait, least: now + wait, owned: None });
         Next::Again
     }
 
@@ -279,6 +284,10 @@ impl Machine {
             // The broker has given it to another, and tells us so; or it was to end anyway.
             tracing::info!(task = %self.assignment.task, error = %cause.error, "task was taken over");
             return self.ended();
+        }
+        if let Some(own) = owned.as_ref().filter(|_| cause.error.code != ErrorCode::GuestMemoryShort) {
+            // It had memory enough to fail otherwise, and waits for what that asks for.
+            own.spec.memory.content();
         }
         failure.report(env, self.assignment.task.index);
         self.view.lock().failed(cause, failure.waits(), env.core.deps.clock.unix_ms());
@@ -306,8 +315,9 @@ impl Machine {
     }
 
     fn back_off(&mut self, env: &TaskEnv, wait: Duration, owned: Option<Box<Ownership>>) -> Next {
-        let until = env.now() + wait;
-        self.enter(Phase::BackingOff { until, owned });
+        let now = env.now();
+        let (until, least) = (now + wait, now + wait.min(env.core.config.backoff_min));
+        self.enter(Phase::BackingOff { until, least, owned });
         // An epoch in flight may have been answered already.
         Next::Again
     }
@@ -330,4 +340,9 @@ impl Machine {
         });
         self.phase = phase;
     }
+}
+
+/// Reports whether a task waits for the memory of its instance, and there is enough by now.
+fn has_memory(owned: Option<&Ownership>) -> bool {
+    owned.is_some_and(|own| own.spec.memory.is_granted())
 }

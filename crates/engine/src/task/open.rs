@@ -74,7 +74,7 @@ pub(super) fn take_over(
         assignment: assignment.clone(),
         generation: acquired.generation,
         host,
-        spec: instance_spec(env, assignment, interrupt),
+        spec: instance_spec(env, assignment, interrupt, waker),
         source,
         polled: false,
         base,
@@ -102,7 +102,7 @@ fn outbox(env: &TaskEnv, assignment: &Assignment) -> Result<Outbox> {
     Ok(Outbox::new(outputs, dead_letters, assignment.task.index))
 }
 
-fn instance_spec(env: &TaskEnv, assignment: &Assignment, interrupt: &Interrupt) -> InstanceSpec {
+fn instance_spec(env: &TaskEnv, assignment: &Assignment, interrupt: &Interrupt, waker: &Waker) -> InstanceSpec {
     let spec = env.spec();
     InstanceSpec {
         id: env.entry.id,
@@ -115,6 +115,7 @@ fn instance_spec(env: &TaskEnv, assignment: &Assignment, interrupt: &Interrupt) 
         env: spec.env.clone(),
         files: spec.files.clone(),
         interrupt: interrupt.clone(),
+        memory: env.core.config.guests.open(waker.clone()),
     }
 }
 

@@ -4,12 +4,13 @@
 //! A task that processes: one turn after the other, each about a slice of time long.
 //!
 //! `feed` gives the instance its records, `blame` says who is to blame when a call fails, `time` tells it what time it is,
-//! `serve` answers what users ask, `freeze` ends epochs.
+//! `serve` answers what users ask, `freeze` ends epochs, `resting` lets go of an instance that has nothing to do.
 
 mod blame;
 mod feed;
 mod freeze;
 mod rest;
+mod resting;
 mod serve;
 mod time;
 
@@ -82,6 +83,8 @@ pub(super) struct Running {
     drained: bool,
     /// The instance was told that it ends.
     closed: bool,
+    /// Since when there has been nothing to do, as far as the instance goes.
+    idle_since: Option<Duration>,
     /// How calls of time and input take turns.
     pace: Pace,
     /// What is done of the way to where the watermark rises.
@@ -129,6 +132,7 @@ impl Running {
             failed: None,
             drained: false,
             closed: false,
+            idle_since: None,
             pace: Pace::default(),
             climb: Climb::default(),
             last_kind: 0,
@@ -141,6 +145,7 @@ impl Running {
     /// Works for about a slice of time.
     pub(super) fn turn(&mut self, cx: &mut Cx<'_>) -> Result<Turn, Failure> {
         let core = cx.env.core.clone();
+        self.own.spec.memory.check().map_err(CallFailure::from)?;
         let begun = cx.env.now();
         let mut now = begun;
         // Whatever woke us may have been input.
@@ -149,6 +154,7 @@ impl Running {
         for _ in 0..core.config.slice_batches() {
             if self.own.settle_commit(cx.env, cx.waker, cx.hunt, cx.order.as_ref(), now)? {
                 self.finish_order(cx);
+                self.own.spec.memory.content();
                 self.own.apply_if_due(cx.env, cx.waker, now)?;
                 return Ok(Turn::Committed);
             }
@@ -172,6 +178,8 @@ impl Running {
                 Action::Close => self.close(cx)?,
                 Action::End => return Ok(Turn::End),
                 Action::Wait if self.is_trying() && !cx.ending && self.is_between_epochs() => return Ok(Turn::Again),
+                // What closing adds is committed.
+                Action::Wait if self.rest_if_due(cx, now)? => {}
                 Action::Wait => {
                     if !cx.ending {
                         self.guest.check_heartbeat(cx.env, &self.own.host, now)?;
@@ -270,10 +278,11 @@ impl Running {
 
     /// When to look again although nobody wakes us.
     fn next_alarm(&self, env: &TaskEnv, ending: bool, now: Duration) -> Option<Duration> {
-        let heartbeat = (!ending).then_some(self.guest.heartbeat_at);
+        let heartbeat = (!ending && !self.guest.is_resting()).then_some(self.guest.heartbeat_at);
+        let rest = self.rest_at(env, now).filter(|_| !ending);
         // What is due already waits for a commit or the store, which wake the task.
         let time = self.next_due(env).filter(|at| !ending && *at > now);
         let skips = self.skips_due().filter(|at| *at > now);
-        [heartbeat, self.own.next_alarm(env), time, skips].into_iter().flatten().min()
+        [heartbeat, rest, self.own.next_alarm(env), time, skips].into_iter().flatten().min()
     }
 }

@@ -1,17 +1,25 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Programs whose instances are watched: in which order their calls may come.
+//! Programs whose instances are watched: in which order their calls may come. They take memory like guests, more with each batch, and
+//! sometimes there is none.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use fnstream_core::batch::Batch;
+use fnstream_core::budget::guests::Account;
 use fnstream_core::epoch::Epoch;
 use fnstream_core::runtime::{CallResult, Instance, InstanceSpec, Program, SharedHost};
 use fnstream_core::timer::Timer;
 use fnstream_engine::native::NativeProgram;
 use parking_lot::Mutex;
+
+/// Bytes of memory of a new instance.
+pub(crate) const BORN: usize = 8 << 20;
+
+/// What it takes with each batch.
+const GROWTH: usize = 1 << 20;
 
 /// What was seen of all instances of a run.
 #[derive(Default)]
@@ -19,6 +27,10 @@ pub(crate) struct Lives {
     pub closed: AtomicU64,
     /// Checkpoints that came right before a close.
     pub checkpointed: AtomicU64,
+    /// Instances that were made.
+    pub born: AtomicU64,
+    /// Refusals of memory.
+    pub refused: AtomicU64,
     pub violations: Mutex<Vec<String>>,
 }
 
@@ -39,7 +51,11 @@ impl Program for Watched {
 
     fn instantiate(&self, spec: &InstanceSpec, host: SharedHost) -> CallResult<Box<dyn Instance>> {
         let instance = self.program.instantiate(spec, host)?;
-        Ok(Box::new(Life { instance, lives: self.lives.clone(), last: "nothing" }))
+        let mut life =
+            Life { instance, lives: self.lives.clone(), last: "nothing", account: spec.memory.clone(), bytes: 0 };
+        life.grow(BORN)?;
+        life.lives.born.fetch_add(1, Relaxed);
+        Ok(Box::new(life))
     }
 }
 
@@ -48,9 +64,25 @@ struct Life {
     lives: Arc<Lives>,
     /// The call that came last.
     last: &'static str,
+    account: Account,
+    bytes: usize,
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.account.give_back(self.bytes);
+    }
 }
 
 impl Life {
+    fn grow(&mut self, more: usize) -> CallResult {
+        self.account.grow(more).inspect_err(|_| {
+            self.lives.refused.fetch_add(1, Relaxed);
+        })?;
+        self.bytes += more;
+        Ok(())
+    }
+
     fn called(&mut self, call: &'static str) -> &mut dyn Instance {
         match (self.last, call) {
             ("close", _) => self.lives.violations.lock().push(format!("{call} after close")),
@@ -74,7 +106,8 @@ impl Instance for Life {
     }
 
     fn process(&mut self, batch: &Batch) -> CallResult {
-        self.called("process").process(batch)
+        self.called("process").process(batch)?;
+        self.grow(GROWTH)
     }
 
     fn process_watermark(&mut self, source: u32, watermark: u64) -> CallResult {
@@ -106,6 +139,6 @@ impl Instance for Life {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.instance.memory_bytes()
+        self.bytes
     }
 }

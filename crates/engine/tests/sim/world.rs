@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fnstream_core::broker::PollLimit;
+use fnstream_core::budget::Part;
+use fnstream_core::budget::guests::Guests;
 use fnstream_core::epoch::{FunctionId, TaskId};
 use fnstream_core::function_log::ProcessLog;
 use fnstream_core::record::{Position, TopicPartition};
@@ -22,6 +24,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::functions::{ALL, Chain, RELAY};
+use crate::lifecycle;
 use crate::planted::{self, Bomb, Planted};
 use crate::restless::Restless;
 
@@ -166,6 +169,8 @@ impl World {
             batch: PollLimit { records: rng.random_range(1..8), bytes: 1 << 16 },
             dirty_keys: rng.random_range(1..12),
             cache_bytes: 1 << 14,
+            rest_bytes: if rng.random_bool(0.5) { 0 } else { usize::MAX },
+            rest_after: Duration::from_millis(rng.random_range(1..100)),
             ..EngineConfig::default()
         };
         let fail_every = if rng.random_bool(0.5) { rng.random_range(5..40) } else { 0 };
@@ -241,7 +246,9 @@ impl World {
             epoch: self.epoch,
         };
         let backend = planted::backend(bomb, backend);
-        let (engine, driver) = Engine::manual(self.config.clone(), deps);
+        // Too little for all that its instances would like.
+        let guests = Guests::new(Part::new("guests", "functions' memories", 5 * lifecycle::BORN));
+        let (engine, driver) = Engine::manual(EngineConfig { guests, ..self.config.clone() }, deps);
         for function in ALL {
             let program = Arc::new(Planted(self.chain.program(function), bomb.clone()));
             let entry = self.chain.entry(function);

@@ -18,5 +18,6 @@ mod memory;
 mod packed;
 mod processor;
 mod stdio;
+mod sum;
 mod support;
 mod timers;

@@ -14,6 +14,7 @@ mod jobs;
 mod lifecycle;
 mod lists;
 mod logs;
+mod memory;
 mod metrics;
 mod names;
 mod network;

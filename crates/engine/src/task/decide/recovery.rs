@@ -34,9 +34,10 @@ pub(crate) enum Recovery {
 
 /// A call of user code failed, and no record is to blame.
 pub(crate) fn after_call_failure(error: &Error) -> Recovery {
-    match error.code.fault() {
-        Fault::User => Recovery::RestartLater,
-        Fault::External | Fault::Internal => Recovery::TakeOver,
+    match (error.code, error.code.fault()) {
+        // Only the instance is in doubt.
+        (ErrorCode::GuestMemoryShort, _) | (_, Fault::User) => Recovery::RestartLater,
+        (_, Fault::External | Fault::Internal) => Recovery::TakeOver,
     }
 }
 
@@ -53,8 +54,8 @@ pub(crate) fn after_commit_failure(failure: &CommitFailure) -> Recovery {
 pub(crate) fn after_open_failure(error: &Error) -> Recovery {
     match (error.code, error.code.fault()) {
         (ErrorCode::Fenced, _) => Recovery::GiveUp,
-        // A busy machine, perhaps.
-        (ErrorCode::GuestTimeout, _) => Recovery::RestartLater,
+        // A busy machine, perhaps; or others have the memory.
+        (ErrorCode::GuestTimeout | ErrorCode::GuestMemoryShort, _) => Recovery::RestartLater,
         // Somebody may make the topic yet, or the broker does not know it yet.
         (ErrorCode::TopicNotFound | ErrorCode::PartitionNotFound | ErrorCode::PositionUnknown, _) => Recovery::TakeOver,
         (_, Fault::User) => Recovery::Fail,

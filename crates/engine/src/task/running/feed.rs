@@ -126,6 +126,7 @@ impl Running {
             let (attempts, failure) = (*attempts, failure.clone());
             return Ok(self.give_up(cx, rest, attempts, &failure, now)?);
         }
+        self.wake(cx.env)?;
         let emitted_before = {
             let mut host = self.own.host.lock();
             host.begin_call(part.len());

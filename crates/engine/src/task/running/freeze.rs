@@ -8,7 +8,8 @@
 //! the last    calls ──► take_checkpoint ──► close ──► frozen, handed in
 //! ```
 //!
-//! Closing is the last call of all: an instance that was closed gets no checkpoint, no request and nothing else.
+//! Closing is the last call of all: an instance that was closed gets no checkpoint, no request and nothing else. One that rests was
+//! closed already (see [`resting`](super::resting)).
 
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ impl Running {
     /// Ends the open epoch and hands it in.
     pub(super) fn freeze(&mut self, cx: &mut Cx<'_>, now: Duration) -> Result<(), Failure> {
         let number = self.number();
-        if !self.closed {
+        if !self.closed && !self.guest.is_resting() {
             self.take_checkpoint(cx, number)?;
         }
         failpoint!("engine.before-freeze");
@@ -45,10 +46,12 @@ impl Running {
 
     /// Closes the instance. What is in the open epoch gets its checkpoint before; what closing adds belongs to that epoch too.
     pub(super) fn close(&mut self, cx: &mut Cx<'_>) -> Result<(), Failure> {
-        if !self.is_between_epochs() {
-            self.take_checkpoint(cx, self.number())?;
+        if !self.guest.is_resting() {
+            if !self.is_between_epochs() {
+                self.take_checkpoint(cx, self.number())?;
+            }
+            self.guest.close(&self.own.host)?;
         }
-        self.guest.close(&self.own.host)?;
         self.closed = true;
         Ok(())
     }

@@ -21,6 +21,9 @@ impl Running {
             cx.requests.clear();
             return Ok(());
         }
+        if !cx.requests.is_empty() {
+            self.wake(cx.env)?;
+        }
         while let Some(asked) = cx.requests.pop_front() {
             self.own.host.lock().begin_call(1);
             asked.ask(&mut *self.guest.instance, cx.env.now())?;

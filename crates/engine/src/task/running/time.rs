@@ -145,6 +145,7 @@ impl Running {
 
     /// Makes it.
     pub(super) fn call_time(&mut self, cx: &mut Cx<'_>, due: Due, now: Duration) -> Result<(), Failure> {
+        self.wake(cx.env)?;
         self.epoch.begin(now);
         self.pace.call(now);
         self.last_kind = self.next_kind;
