@@ -13,6 +13,7 @@ use fnstream_core::error::{Error, ErrorCode, Result};
 use fnstream_core::record::Position;
 use fnstream_core::runtime::Program;
 use fnstream_core::spec::FunctionEntry;
+use fnstream_core::waker::Waker;
 use parking_lot::{Condvar, Mutex};
 
 use crate::config::EngineConfig;
@@ -127,6 +128,12 @@ impl Engine {
     /// of that may wait too.
     pub fn abandon(&self, id: FunctionId) -> Abandoned {
         Abandoned { _function: self.functions.lock().remove(&id) }
+    }
+
+    /// Wakes once, as soon as it is known of all tasks that were assigned how they fare: an instance has started, something has
+    /// failed, or they restore their state.
+    pub fn when_up(&self, waker: Waker) {
+        self.core.coming_up.when_none(waker);
     }
 
     /// The state of a function that runs here.

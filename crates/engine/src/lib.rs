@@ -24,7 +24,8 @@
 //! engine.shutdown(std::time::Duration::from_secs(10));
 //! ```
 
-pub mod config;
+pub mod coming_up;
+mod config;
 mod dead_letters;
 pub mod engine;
 mod function;

@@ -12,6 +12,7 @@ use fnstream_core::committer::Committer;
 use fnstream_core::function_log::FunctionLog;
 use fnstream_core::state::StateStores;
 
+use crate::coming_up::ComingUp;
 use crate::config::{EngineConfig, EpochBounds};
 use crate::metrics::Meters;
 use crate::scheduler::Scheduler;
@@ -50,6 +51,7 @@ pub(crate) struct EngineCore {
     pub(crate) cache: Arc<ReadCache>,
     pub(crate) meters: Meters,
     pub(crate) dirty: Arc<DirtyGauge>,
+    pub(crate) coming_up: Arc<ComingUp>,
 }
 
 impl EngineCore {
@@ -60,6 +62,7 @@ impl EngineCore {
             cache: Arc::new(ReadCache::new(config.cache_bytes)),
             meters: Meters::default(),
             dirty: Arc::default(),
+            coming_up: Arc::default(),
             config,
             deps,
         })

@@ -9,6 +9,7 @@ use fnstream_core::epoch::{Progress, TaskId};
 use fnstream_core::record::{Position, Positions, TopicPartition};
 use fnstream_core::runtime::CallFailure;
 
+use crate::coming_up::OneComingUp;
 use crate::status::{PartitionStatus, TaskError, TaskState, TaskStatus};
 
 /// The last known state of a task.
@@ -25,16 +26,18 @@ pub(crate) struct View {
     pub(crate) last_error: Option<TaskError>,
     /// Why the epoch in flight was refused when it was last handed in.
     pub(crate) refused: Option<Error>,
-    /// Why the task waits for its broker, as its source or its opening says.
+    /// Why the task waits for what is outside it, as its source, its opening or its instance says.
     pub(crate) trouble: Option<Error>,
     /// Timers set each other without end.
     pub(crate) circling: Option<Error>,
+    /// Until it is known how the task fares.
+    coming_up: Option<OneComingUp>,
     /// Deltas that were replayed since the task is being taken over.
     restored: u64,
 }
 
 impl View {
-    pub(crate) fn new(assignment: &Assignment) -> Self {
+    pub(crate) fn new(assignment: &Assignment, coming_up: OneComingUp) -> Self {
         View {
             task: assignment.task,
             state: TaskState::Opening,
@@ -48,6 +51,7 @@ impl View {
             refused: None,
             trouble: None,
             circling: None,
+            coming_up: Some(coming_up),
             restored: 0,
         }
     }
@@ -57,6 +61,9 @@ impl View {
         self.state = state;
         self.restored = 0;
         self.circling = None;
+        if state != TaskState::Opening {
+            self.coming_up = None;
+        }
         if state == TaskState::Running {
             self.trouble = None;
         }
@@ -79,6 +86,7 @@ impl View {
     /// One more delta was replayed.
     pub(crate) fn restored_one(&mut self) {
         self.state = TaskState::Restoring;
+        self.coming_up = None;
         self.restored += 1;
     }
 

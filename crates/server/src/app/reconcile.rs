@@ -22,7 +22,7 @@ mod waiting;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use fnstream_core::Result;
@@ -61,6 +61,9 @@ pub(super) struct Reconciler {
     told: Mutex<Option<BTreeMap<FunctionId, Observed>>>,
     /// Counts the changes of the slots.
     changed: watch::Sender<u64>,
+    /// All that should run was given to the engine, or could not be.
+    started: AtomicBool,
+    /// The same, and it is known of all tasks how they fare.
     booted: watch::Sender<bool>,
 }
 
@@ -109,6 +112,7 @@ impl Reconciler {
             looked: AtomicU64::new(0),
             told: Mutex::default(),
             changed: watch::Sender::new(0),
+            started: AtomicBool::new(false),
             booted: watch::Sender::new(false),
         })
     }
@@ -251,13 +255,16 @@ impl Reconciler {
     }
 
     fn say_so(&self) {
-        let booted = {
+        let started = {
             let slots = self.slots.lock();
             slots.has_booted().then(|| slots.count())
         };
-        let first = || self.booted.send_if_modified(|booted| !std::mem::replace(booted, true));
-        if let Some((started, failed)) = booted.filter(|_| first()) {
+        if let Some((started, failed)) = started.filter(|_| !self.started.swap(true, Ordering::Relaxed)) {
             tracing::info!(started, failed, "functions started");
+            let booted = self.booted.clone();
+            self.runner.engine.when_up(Waker::new(move || {
+                booted.send_replace(true);
+            }));
         }
         self.changed.send_modify(|changes| *changes = changes.wrapping_add(1));
     }
