@@ -13,8 +13,8 @@ ENV := source scripts/env.sh
 # One profile for everything, so that RocksDB and Cranelift are compiled once; never another lock than the committed one.
 CARGO_FLAGS := --release --locked
 
-.PHONY: help setup build_all build examples quickstart test bench poison crash-long storm soak scale neighbours crowd fuzz fmt lint doc \
-	licence-check licence-fix openapi clean
+.PHONY: help setup build_all build examples quickstart test bench poison crash-long storm soak scale many neighbours crowd fuzz fmt \
+	lint doc licence-check licence-fix openapi clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z_-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -69,6 +69,11 @@ soak: build_all ## the crash tests again and again, each time with another seed 
 scale: build_all ## millions of records and a thousand functions in one process; needs minutes and some GB of disk
 	@$(ENV)
 	cargo test $(CARGO_FLAGS) -p fnstream-tests --test scale --test idle -- --include-ignored --nocapture
+
+many: build_all ## 200 idle partitions of a Go function, and a start with many functions after kill -9 (MANY=1000)
+	@$(ENV)
+	FNSTREAM_MANY=$(or $(MANY),1000) \
+		cargo test $(CARGO_FLAGS) -p fnstream-tests --test many -- --nocapture --test-threads 1
 
 neighbours: build_all ## one good function beside four bad ones for minutes (NEIGHBOURS_SECONDS=600)
 	@$(ENV)
