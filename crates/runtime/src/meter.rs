@@ -11,7 +11,9 @@
 //! ```
 //!
 //! Each of the three is bounded by the limit by itself, the last by no less than [`LEAST_HANDED`]. The first is also taken from what
-//! there is for all guests ([`fnstream_core::budget::guests`]).
+//! there is for all guests ([`fnstream_core::budget::guests`]); but of the [`BEGINNING`] of an instance's memory only an eighth: what it
+//! does not touch of that belongs to all instances of the artifact, and most touch less. A thousand idle functions are not to count
+//! twenty times what they have.
 
 use std::time::Duration;
 
@@ -30,6 +32,9 @@ const ELEMENT: usize = std::mem::size_of::<usize>();
 /// address space or host memory that is counted nowhere else.
 const MOST: usize = 1_000;
 
+/// Bytes that an instance's first memory begins with of which an eighth counts.
+const BEGINNING: usize = 1 << 20;
+
 /// A batch of a thousand records may make some output also where each record's own memory is small.
 const LEAST_HANDED: usize = 64 << 20;
 
@@ -39,6 +44,8 @@ pub(crate) struct Meter {
     limit: usize,
     memory: usize,
     tables: usize,
+    /// Bytes of memory that are not taken from what there is for all.
+    spared: usize,
     held: usize,
     handed: usize,
     denied: bool,
@@ -50,7 +57,7 @@ impl Meter {
     pub(crate) fn new(spec: &InstanceSpec) -> Self {
         let timer = Timer::call(&spec.limits).ended_by(&spec.interrupt);
         let (limit, account) = (spec.limits.memory, spec.memory.clone());
-        Meter { limit, memory: 0, tables: 0, held: 0, handed: 0, denied: false, timer, account }
+        Meter { limit, memory: 0, tables: 0, spared: 0, held: 0, handed: 0, denied: false, timer, account }
     }
 
     /// The time by the clock after which it is worth looking again whether the call has to end; `None` when it has.
@@ -122,11 +129,12 @@ impl Meter {
 
     /// Whether it may have so much more. `Err` ends the call: that there is nothing left for any guest is not to be taken for the
     /// failure of a record.
-    fn admit(&mut self, more: usize) -> Result<bool> {
+    fn admit(&mut self, more: usize, spared: usize) -> Result<bool> {
         let fits = (self.memory + self.tables).checked_add(more).is_some_and(|sum| sum <= self.limit);
         self.denied |= !fits;
         if fits {
-            self.account.grow(more).map_err(raise)?;
+            self.account.grow(more - spared).map_err(raise)?;
+            self.spared += spared;
         }
         Ok(fits)
     }
@@ -134,7 +142,7 @@ impl Meter {
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        self.account.give_back(self.memory + self.tables);
+        self.account.give_back(self.memory + self.tables - self.spared);
     }
 }
 
@@ -145,7 +153,8 @@ impl ResourceLimiter for Meter {
             // The guest's own bound: it gets the refusal, and no limit of ours was met.
             return Ok(false);
         }
-        let fits = self.admit(more)?;
+        let spared = if self.memory == 0 && current == 0 { more.min(BEGINNING) / 8 * 7 } else { 0 };
+        let fits = self.admit(more, spared)?;
         if fits {
             self.memory += more;
         }
@@ -163,7 +172,7 @@ impl ResourceLimiter for Meter {
         if maximum.is_some_and(|most| desired > most) {
             return Ok(false);
         }
-        let fits = self.admit(more)?;
+        let fits = self.admit(more, 0)?;
         if fits {
             self.tables += more;
         }
