@@ -186,3 +186,28 @@ fn malformed_lists_are_refused_with_their_reason() {
     assert_eq!(KeyList::read(b"\x01\0\0\0\xff\xff\xff\xff", |_| ()), Err(FrameError::Offsets), "an absent key");
     assert_eq!(PairList::read(b"\x01\0\0\0\0\0\0\0", |_, _| ()), Err(FrameError::Truncated));
 }
+
+#[test]
+fn what_is_cut_off_leaves_what_was_there_before() {
+    for len in 0..=4 {
+        let mut cut = build();
+        cut.truncate(len);
+        let mut whole = FrameBuilder::new();
+        whole.extend(&Frame::parse(FRAME).unwrap(), 0..len, None);
+        assert_eq!(cut.to_bytes(), whole.to_bytes(), "{len} records");
+        cut.push(RecordRef::new(b"more"));
+        whole.push(RecordRef::new(b"more"));
+        assert_eq!(cut.to_bytes(), whole.to_bytes(), "{len} records and another one");
+    }
+    let mut ops = OpList::new();
+    let mut lists = vec![ops.clone()];
+    for op in [StateOp::Put(b"a", b"1"), StateOp::Delete(b"b"), StateOp::Merge(b"c", b"22")] {
+        ops.push(op);
+        lists.push(ops.clone());
+    }
+    for list in lists {
+        let mut cut = ops.clone();
+        cut.truncate(list.len(), list.as_bytes().len());
+        assert_eq!(cut.as_bytes(), list.as_bytes());
+    }
+}
