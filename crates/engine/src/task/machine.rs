@@ -136,10 +136,7 @@ impl Machine {
         match self.settle(env, now) {
             Ok(Answered::Yes) => {}
             Ok(Answered::Not(until)) => return Next::Wait(until),
-            Err(failure) => {
-                let owned = self.take_owned();
-                return self.failed(env, &failure, owned);
-            }
+            Err(failure) => return self.failed(env, &failure),
         }
         match &mut self.phase {
             _ if end.is_some() => self.ended(),
@@ -181,10 +178,7 @@ impl Machine {
                 Next::Again
             }
             Ok(Turn::End) => self.ended(),
-            Err(failure) => {
-                let owned = self.take_owned();
-                self.failed(env, &failure, owned)
-            }
+            Err(failure) => self.failed(env, &failure),
         }
     }
 
@@ -216,7 +210,7 @@ impl Machine {
             }
             Ok(Opened::NotYet) => Next::Wait(None),
             Err(error) if error.code == ErrorCode::Cancelled && is_cancelled() => Next::Again,
-            Err(error) => self.failed(env, &Failure::new(after_open_failure(&error), error), None),
+            Err(error) => self.failed(env, &Failure::new(after_open_failure(&error), error)),
         }
     }
 
@@ -235,7 +229,10 @@ impl Machine {
                 self.enter(Phase::Running(Box::new(Running::new(own, start))));
                 Next::Again
             }
-            Err(failure) => self.failed(env, &failure, Some(own)),
+            Err(failure) => {
+                self.enter(Phase::Starting(own));
+                self.failed(env, &failure)
+            }
         }
     }
 
@@ -272,11 +269,13 @@ impl Machine {
         Next::Again
     }
 
-    /// Something failed, in a task that was owned or not.
-    fn failed(&mut self, env: &TaskEnv, failure: &Failure, mut owned: Option<Box<Ownership>>) -> Next {
+    /// Something failed, in a task that is owned or not. What it owns stays in the phase until this is told: telling may panic, and
+    /// an epoch in flight is not to be forgotten then.
+    fn failed(&mut self, env: &TaskEnv, failure: &Failure) -> Next {
         let Failure { recovery, cause } = failure;
         if cause.error.code == ErrorCode::Interrupted && self.interrupt.is_set() {
             // It is to end, and does so in the next step. What was handed in before may still be waited for.
+            let owned = self.take_owned();
             self.enter(owned.map_or(Phase::Opening, Phase::Starting));
             return Next::Again;
         }
@@ -285,12 +284,14 @@ impl Machine {
             tracing::info!(task = %self.assignment.task, error = %cause.error, "task was taken over");
             return self.ended();
         }
+        failure.report(env, self.assignment.task.index);
+        let at_ms = env.core.deps.clock.unix_ms();
+        self.view.lock().failed(cause, failure.waits(), at_ms);
+        let mut owned = self.take_owned();
         if let Some(own) = owned.as_ref().filter(|_| cause.error.code != ErrorCode::GuestMemoryShort) {
             // It had memory enough to fail otherwise, and waits for what that asks for.
             own.spec.memory.content();
         }
-        failure.report(env, self.assignment.task.index);
-        self.view.lock().failed(cause, failure.waits(), env.core.deps.clock.unix_ms());
         if matches!(recovery, Recovery::Fail | Recovery::TakeOver)
             && let Some(mut given_up) = owned.take()
         {

@@ -7,11 +7,10 @@
 use std::time::{Duration, Instant};
 
 use fnstream_api::{Function, FunctionDescription, ProduceOptions};
-use fnstream_core::budget::LEAST;
 
 use crate::support::{Fixture, function, within_long};
 
-/// Pages of memory of a hog, and of the good function. There are 928 of them: one hog fits, and nobody beside it.
+/// Pages of memory of a hog, and of the good function. There are about 925 of them: one hog fits, and nobody beside it.
 const HOG: u32 = 640;
 const GOOD: u32 = 300;
 
@@ -42,7 +41,7 @@ fn growing(pages: u32, then: &str) -> Vec<u8> {
 
 /// A server with little memory, and hogs on it.
 async fn with_hogs(hogs: usize, then: &str) -> Fixture {
-    let fixture = Fixture::with(|config| config.memory = LEAST).await;
+    let fixture = Fixture::with(|config| config.memory = 300 << 20).await;
     let digest = fixture.client.upload_artifact(growing(HOG, then)).await.unwrap().digest;
     for hog in 0..hogs {
         let hungry =
