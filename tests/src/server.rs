@@ -39,15 +39,16 @@ pub struct ServerOptions {
 impl ServerOptions {
     /// Runs that program on an own port.
     ///
-    /// Durability is `os`: what dies here is the process, not the machine, so what the operating system has is safe. No function is
-    /// held back after deaths in a row, which are what tests are for.
+    /// Durability is `os`: what dies here is the process, not the machine, so what the operating system has is safe. A start never
+    /// holds functions back: tests kill servers soon after their start, as often as they like.
     pub fn new(binary: PathBuf) -> Self {
-        ServerOptions {
-            binary,
-            args: ["--durability", "os", "--safe-start", "never"].map(str::to_owned).into(),
-            env: Vec::new(),
-            prelude: None,
-        }
+        ServerOptions::durable(binary).arg("--durability", "os")
+    }
+
+    /// The same with the durability that users have who choose none.
+    pub fn durable(binary: PathBuf) -> Self {
+        let options = ServerOptions { binary, args: Vec::new(), env: Vec::new(), prelude: None };
+        options.arg("--safe-start", "never")
     }
 
     /// With a further argument and its value.

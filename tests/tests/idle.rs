@@ -47,9 +47,7 @@ async fn a_thousand_idle_functions_cost_next_to_nothing_for_minutes() -> Result<
 
 async fn run(window: Duration) -> Result<()> {
     let mut rng = seed::Seed::of("idle")?.rng(0);
-    let mut options = ServerOptions::new(binary::server()?);
-    options.args.clear();
-    let mut node = Node::new(options)?;
+    let mut node = Node::new(ServerOptions::durable(binary::server()?))?;
 
     let client = node.start().await?;
     node.server()?.logged(&["functions started"]).await?;

@@ -4,13 +4,15 @@
 //! A server that dies three times in a row soon after it has started its functions comes up without them, and everything else
 //! works.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use fnstream_api::{Client, ConsumeOptions, FunctionStatus, FunctionSummary, ProduceOptions};
 use fnstream_tests::chain::function;
 use fnstream_tests::guests::{self, Input, Life};
 use fnstream_tests::node::Node;
 use fnstream_tests::server::ServerOptions;
-use fnstream_tests::{PATIENCE, binary};
+use fnstream_tests::{PATIENCE, binary, within};
 
 /// The last line of a start.
 const STARTED: &str = "functions started";
@@ -23,7 +25,7 @@ struct Site {
 impl Site {
     /// A server with these functions, which dies before it has ever started one of them again.
     async fn with(names: &[&str]) -> Result<Site> {
-        let options = ServerOptions { args: Vec::new(), ..ServerOptions::new(binary::server()?) };
+        let options = ServerOptions { args: Vec::new(), ..ServerOptions::durable(binary::server()?) };
         let mut node = Node::new(options.arg("--durability", "os"))?;
         let client = node.start().await?;
         let mut site = Site { node, client };
@@ -47,7 +49,14 @@ impl Site {
     async fn start(&mut self) -> Result<()> {
         self.client = self.node.start().await?;
         self.node.server()?.logged(&[STARTED]).await?;
-        Ok(())
+        let up = async {
+            let mut looks = tokio::time::interval(Duration::from_millis(5));
+            while self.ready().await?.0 == 503 {
+                looks.tick().await;
+            }
+            anyhow::Ok(())
+        };
+        within("the functions to come up", up).await?
     }
 
     /// So many starts that die as soon as they have started functions.

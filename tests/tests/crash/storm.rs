@@ -45,9 +45,8 @@ async fn storm(name: &str, chain: Chain, durability: &str) -> Result<()> {
     let begun = Instant::now();
     let seed = Seed::of(name)?;
     // Few keys may be unapplied, so that the bulk apply runs all the time.
-    let options = ServerOptions { args: Vec::new(), ..ServerOptions::new(binary::server()?) };
-    let mut node =
-        Node::new(options.arg("--safe-start", "never").arg("--durability", durability).arg("--state-dirty-keys", 16))?;
+    let options = ServerOptions::durable(binary::server()?);
+    let mut node = Node::new(options.arg("--durability", durability).arg("--state-dirty-keys", 16))?;
     let client = node.start().await?;
     chain.create(&client).await?;
 

@@ -37,7 +37,7 @@ impl Hogs {
         let mut producers = JoinSet::new();
         for number in 0..count {
             let input = format!("hog-in-{number}");
-            let function = Function::new(&digest, vec![input.clone()], "hog-out");
+            let function = Function::new(&digest, vec![input.as_str().into()], "hog-out");
             client.create_function(&format!("hog-{number}"), &function).await?;
             producers.spawn(feed(client.clone(), input));
         }

@@ -61,10 +61,7 @@ async fn a_good_function_keeps_its_pace_in_a_crowd_and_the_server_its_bounds() -
     let seconds = Duration::from_secs(number("FNSTREAM_SECONDS", SECONDS)? as u64);
     let slow = number("FNSTREAM_CROWD", SLOW)?;
     let hogs = number("FNSTREAM_HOGS", HOGS)?;
-    let mut options = ServerOptions::new(binary::server()?);
-    // As users run it.
-    options.args = vec!["--durability".into(), "group".into()];
-    let mut options = options.arg("--memory", MEMORY);
+    let mut options = ServerOptions::durable(binary::server()?).arg("--memory", MEMORY);
     let group = MemoryGroup::new(GROUP);
     match &group {
         Some(group) => options = group.with(options),

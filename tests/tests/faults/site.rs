@@ -36,7 +36,7 @@ pub(crate) struct Site {
 impl Site {
     /// Starts it, and sets the load off.
     pub(crate) async fn new(durability: &str, seed: Seed) -> Result<Self> {
-        let options = ServerOptions { args: Vec::new(), ..ServerOptions::new(binary::server()?) };
+        let options = ServerOptions::durable(binary::server()?);
         let mut node = Node::new(options.arg("--durability", durability).arg("--state-dirty-keys", 16))?;
         let faults = Faults::new(node.folder())?;
         node.options = faults.preload(node.options.clone(), &node.data_dir());

@@ -33,10 +33,7 @@ const SAMPLE: Duration = Duration::from_millis(5);
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_with_many_functions_is_ready_soon_after_a_kill() -> Result<()> {
     let functions = number("FNSTREAM_MANY", FUNCTIONS)?;
-    let mut options = ServerOptions::new(binary::server()?);
-    // As users run it.
-    options.args.clear();
-    let mut node = Node::new(options)?;
+    let mut node = Node::new(ServerOptions::durable(binary::server()?))?;
     let mut client = node.start().await?;
     deploy(&client, functions).await?;
     let mut took = Vec::new();

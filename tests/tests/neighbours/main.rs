@@ -55,10 +55,7 @@ async fn upload(client: &Client) -> Result<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_good_function_keeps_its_pace_beside_bad_ones_and_every_record_is_accounted_for() -> Result<()> {
     let seconds = Duration::from_secs(number("FNSTREAM_SECONDS", SECONDS)? as u64);
-    let mut options = ServerOptions::new(binary::server()?);
-    // As users run it.
-    options.args = vec!["--durability".into(), "group".into()];
-    let mut node = Node::new(options)?;
+    let mut node = Node::new(ServerOptions::durable(binary::server()?))?;
     let client = node.start().await?;
     let digest = upload(&client).await?;
     create(&client, Kind::Good, &digest).await?;

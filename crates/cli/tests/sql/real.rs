@@ -36,6 +36,8 @@ impl Server {
     fn start(data: &Path) -> Self {
         let mut process = Command::new(BINARY)
             .args(["standalone", "--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--durability", "os"])
+            // It is killed soon after its start, again and again.
+            .args(["--safe-start", "never"])
             .arg("--data-dir")
             .arg(data)
             .env_remove("RUST_LOG")

@@ -277,6 +277,10 @@ impl World {
         let engines = self.processes.values().filter_map(|p| p.running.as_ref());
         engines
             .flat_map(|(engine, _)| ALL.map(|f| format!("{:?}", engine.status(f))))
+            .chain(ALL.into_iter().flat_map(|function| self.broker.tasks(function)).map(|task| {
+                let (holder, revoking) = (self.broker.holder(task), self.broker.is_being_revoked(task));
+                format!("task {task} is held by {holder:?}, revoking: {revoking}")
+            }))
             .chain([format!("time {:?}", fnstream_core::clock::Clock::now(&*self.clock))])
             .collect()
     }

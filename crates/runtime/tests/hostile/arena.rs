@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use fnstream_core::runtime::{CallFailure, InstanceSpec, Limits, Runtime};
 use fnstream_core::{Error, ErrorCode};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::support::{TestHost, batch, runtime, spec, start};
 
@@ -63,11 +63,16 @@ fn worded(error: Error) -> Error {
     error
 }
 
+/// Keeps others from what makes the process grow meanwhile.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock()
+}
+
 /// Lets an artifact live beside a good function, and compares how it ended. A second way to end may be given after `|`.
 #[track_caller]
 pub(crate) fn harmless(name: &str, artifact: &[u8], expected: &str) {
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock();
+    let _alone = alone();
     let good = wat::parse_str(GOOD).unwrap();
     let mut good = start(&runtime().load(&good).unwrap(), &spec());
     let (over, begun) = (AtomicBool::new(false), Instant::now());

@@ -11,7 +11,7 @@ use fnstream_core::ErrorCode;
 use fnstream_core::runtime::Limits;
 use fnstream_runtime::kind_of;
 
-use crate::arena::{limits, live_within};
+use crate::arena::{alone, limits, live_within};
 use crate::components::{Parts, component};
 use crate::support::{filter, guest};
 
@@ -99,6 +99,7 @@ fn small_artifacts_that_were_changed_are_refused_or_run() {
     for _ in 0..RUN {
         let mut artifact = seeds[random.below(seeds.len())].clone();
         mutate(&mut artifact, &seeds[random.below(seeds.len())], &mut random);
+        let _alone = alone();
         *ends.entry(live_within(&artifact, limits)).or_default() += 1;
     }
     println!("{ends:?}");
@@ -116,6 +117,7 @@ fn large_artifacts_that_were_changed_are_told_apart_or_refused() {
     for _ in 0..LOOKED_AT {
         let mut artifact = seeds[random.below(seeds.len())].clone();
         mutate(&mut artifact, &seeds[random.below(seeds.len())], &mut random);
+        let _alone = alone();
         match kind_of(&artifact) {
             Ok(_) => taken += 1,
             Err(e) => assert!(matches!(e.code, ErrorCode::ArtifactInvalid | ErrorCode::ArtifactUnsupported), "{e}"),

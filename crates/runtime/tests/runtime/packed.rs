@@ -37,10 +37,12 @@ fn init_can_refuse() {
 }
 
 #[test]
-fn a_returned_error_names_its_record_and_poisons() {
+fn a_returned_error_names_its_record_and_leaves_the_instance_well() {
     let mut task = obey();
-    assert_eq!(said(&task.fail(&["echo a", "fail bad data", "echo b"])), (ErrorCode::GuestError, "bad data", Some(1)));
-    assert_eq!(said(&task.fail(&["echo a"])), (ErrorCode::GuestPoisoned, "the instance failed before", None));
+    let failure = task.fail(&["echo a", "fail bad data", "echo b"]);
+    assert_eq!((said(&failure), failure.undone), ((ErrorCode::GuestError, "bad data", Some(1)), true));
+    // What the record before it did is there.
+    assert_eq!(task.run(&["echo c"]).unwrap(), ["a", "c"]);
 }
 
 #[test]

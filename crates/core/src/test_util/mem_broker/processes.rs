@@ -104,11 +104,20 @@ impl Processes {
     }
 }
 
-/// Makes the calls that wait, without the lock: what is called may call the broker.
+/// Makes the calls that wait, without the lock: what is called may call the broker, and may panic, which costs no later call.
 pub(super) fn make_calls<S>(state: &Mutex<S>, processes: impl Fn(&mut S) -> &mut Processes, process: u32) {
     loop {
         let Some(call) = processes(&mut state.lock()).next_call(process) else { return };
+        let _called = Called(|| processes(&mut state.lock()).get(process).calling = false);
         call.make();
-        processes(&mut state.lock()).get(process).calling = false;
+    }
+}
+
+/// Does something when it is dropped.
+struct Called<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for Called<F> {
+    fn drop(&mut self) {
+        (self.0)();
     }
 }

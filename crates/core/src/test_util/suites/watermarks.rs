@@ -132,7 +132,7 @@ pub(super) fn a_source_that_was_sought_gives_the_watermark_of_its_position_again
     let owner = start(harness);
     let positions = emit_between_records(harness, &owner);
     let mut reader = reader(harness, &owner.assignment, &Positions::new());
-    read(harness, &mut reader, 6);
+    read(harness, &mut reader, 5);
     for (position, seen) in [
         (positions[2], &["watermark 60", "3"][..]),
         (positions[1], &["watermark 50", "2", "watermark 60", "3"]),

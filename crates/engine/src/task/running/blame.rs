@@ -63,6 +63,9 @@ impl Running {
                 return Err(Failure::new(among(verdict), failure));
             }
         }
+        let (function, task) = (&cx.env.spec().name, self.own.assignment.task.index);
+        let (code, message) = (failure.error.code, &failure.error.message);
+        tracing::debug!(function, task, %code, message, "a record failed, nothing of it is kept");
         self.failed = Some((failure, cx.env.core.deps.clock.unix_ms()));
         Ok(())
     }
