@@ -222,7 +222,6 @@ fn open(mut config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Ar
             block_cache_bytes: budget.cache(),
             write_buffer_bytes: budget.cache(),
             clock: clock.clone(),
-            ..StoreOptions::default()
         },
     )?;
     (config.max_produce_bytes, config.max_artifact_bytes) = (config.most_produce_bytes(), config.most_artifact_bytes());
