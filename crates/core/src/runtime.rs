@@ -140,7 +140,7 @@ pub trait Runtime: Send + Sync {
     }
 
     /// Loads an artifact with at most so many bytes of memory while it lasts, as far as the runtime can see to that. Refused with
-    /// [`ErrorCode::CompileMemory`] if they are not enough.
+    /// [`crate::ErrorCode::CompileMemory`] if they are not enough.
     fn load_within(&self, artifact: &[u8], _memory: usize) -> Result<Arc<dyn Program>> {
         self.load(artifact)
     }
