@@ -50,6 +50,28 @@ fn the_index_lists_every_code_once_with_its_summary() {
 }
 
 #[test]
+fn commands_of_pages_name_functions_by_the_flag() {
+    let problems: Vec<_> = ErrorCode::ALL
+        .iter()
+        .map(|code| format!("docs/errors/{code}.md"))
+        .filter(|path| std::fs::read_to_string(root().join(path)).is_ok_and(|page| names_without_flag(&page)))
+        .collect();
+    assert_none("pages with commands that are refused", &problems);
+    assert!(names_without_flag("`function-stream client stop NAME`") && names_without_flag("client dlq replay NAME."));
+    assert!(!names_without_flag("`client stop -n NAME`, `client dlq job ID`"));
+}
+
+/// Whether a command gives its name as a word of its own.
+fn names_without_flag(page: &str) -> bool {
+    page.split("client ").skip(1).any(|command| {
+        let mut words = command.split(|c: char| c.is_whitespace() || c == '`');
+        let verbs = words.by_ref().take(2).take_while(|word| word.chars().all(|c| c.is_ascii_lowercase())).count();
+        let first = command.split_whitespace().nth(verbs).unwrap_or_default();
+        verbs > 0 && first.starts_with("NAME")
+    })
+}
+
+#[test]
 fn a_page_that_lacks_something_is_found() {
     let code = ErrorCode::NotFound;
     let good = format!("# {code}: {}\n\n## What happened\na\n## Why\nb\n## What to do\nc\n", code.summary());
