@@ -27,6 +27,10 @@ use super::refuse::refuse;
 /// How long the loop waits when nothing helps.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// The least time between two connections that take the places of others. A crowd that comes back as soon as it is cut cannot
+/// have the server do nothing but that: it waits in the system's queue.
+const TURN: Duration = Duration::from_millis(2);
+
 /// How long a new connection waits for the place of one that was asked to leave.
 const DOOR_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -40,6 +44,7 @@ pub(crate) async fn serve<I: Interface>(
     let serving = Arc::new(Serving { net, interface, closing });
     let mut connections = JoinSet::new();
     let mut spare = File::open("/dev/null").ok();
+    let mut turn = Instant::now();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -48,7 +53,7 @@ pub(crate) async fn serve<I: Interface>(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, client)) => serving.admit(&mut connections, stream, client).await,
+            Ok((stream, client)) => serving.admit(&mut connections, stream, client, &mut turn).await,
             Err(error) if is_of_the_client(&error) => {}
             Err(error) => serving.shed(&listener, &mut spare, &error).await,
         }
@@ -64,15 +69,28 @@ fn is_of_the_client(error: &io::Error) -> bool {
 }
 
 impl<I: Interface> Serving<I> {
-    async fn admit(self: &Arc<Self>, connections: &mut JoinSet<()>, stream: TcpStream, client: SocketAddr) {
+    /// Serves a connection, or has it take the place of another one, when its turn has come.
+    async fn admit(
+        self: &Arc<Self>,
+        connections: &mut JoinSet<()>,
+        stream: TcpStream,
+        client: SocketAddr,
+        turn: &mut Instant,
+    ) {
         let (slots, origin) = (&self.net.slots, client.ip().into());
         let watch = Watch::new(self.net.network.clone(), self.net.budget.small.clone(), Instant::now());
-        if let Some(slot) = slots.enter(&watch, origin) {
+        let mut slot = slots.enter(&watch, origin);
+        if slot.is_none() {
+            slots.tell_full();
+            // Those behind it wait in the system's queue.
+            tokio::time::sleep_until(*turn).await;
+            slot = slots.enter(&watch, origin);
+        }
+        if let Some(slot) = slot {
             connections.spawn(self.clone().connection(stream, client, watch, slot));
             return;
         }
-        slots.tell_full();
-        // Those behind it wait in the system's queue.
+        *turn = Instant::now() + TURN;
         let Some(door) = slots.door().await else { return };
         let serving = self.clone();
         connections.spawn(async move {
