@@ -72,7 +72,7 @@ scale: build_all ## millions of records and a thousand functions in one process;
 
 many: build_all ## 200 idle partitions of a Go function, and a start with many functions after kill -9 (MANY=1000)
 	@$(ENV)
-	FNSTREAM_MANY=$(or $(MANY),1000) \
+	FNSTREAM_MANY=$(or $(MANY),1000) FNSTREAM_IDLE_MIB=64 \
 		cargo test $(CARGO_FLAGS) -p fnstream-tests --test many -- --nocapture --test-threads 1
 
 neighbours: build_all ## one good function beside four bad ones for minutes (NEIGHBOURS_SECONDS=600)
