@@ -5,12 +5,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 
 use fnstream_core::ErrorCode;
-use fnstream_core::broker::{Assignment, Broker, Membership, PollLimit, Polled, Source, Subscription};
+use fnstream_core::broker::{
+    Assignment, AssignmentListener, Broker, Membership, PollLimit, Polled, RevokeDone, Source, Subscription,
+};
 use fnstream_core::committer::{Acquired, CommitFailure, CommitResult, Committer};
 use fnstream_core::delta::Delta;
 use fnstream_core::epoch::{Epoch, FrozenEpoch, FunctionId, Generation, Progress, TaskId};
@@ -38,14 +41,45 @@ struct Process {
 fn join(broker: &MemBroker, process: u32) -> Process {
     let client = broker.connect(process);
     let listener = RecordingListener::new();
-    let subscription = Subscription {
+    let membership = client.join(subscription(), listener.clone()).unwrap();
+    Process { client, listener, _membership: membership }
+}
+
+fn subscription() -> Subscription {
+    Subscription {
         function: FUNCTION,
         name: "f".into(),
         groups: vec![vec!["in".into()], vec!["side".into()]],
         selector: InputSelector::default(),
-    };
-    let membership = client.join(subscription, listener.clone()).unwrap();
-    Process { client, listener, _membership: membership }
+    }
+}
+
+/// Panics when it is given the first task.
+struct Shaky(Arc<RecordingListener>);
+
+impl AssignmentListener for Shaky {
+    fn assigned(&self, assignment: Assignment) {
+        assert_ne!(assignment.task, task(0), "planted");
+        self.0.assigned(assignment);
+    }
+
+    fn revoked(&self, task: TaskId, done: RevokeDone) {
+        self.0.revoked(task, done);
+    }
+
+    fn lost(&self, task: TaskId) {
+        self.0.lost(task);
+    }
+}
+
+#[test]
+fn a_process_that_panics_in_a_call_hears_the_next_one() {
+    let broker = broker();
+    let listener = RecordingListener::new();
+    let _membership = broker.connect(1).join(subscription(), Arc::new(Shaky(listener.clone()))).unwrap();
+    catch_unwind(AssertUnwindSafe(|| broker.assign(task(0), 1))).unwrap_err();
+    broker.assign(task(1), 1);
+    assert_eq!(listener.assignment(task(1)).unwrap().task, task(1));
 }
 
 impl Process {
