@@ -8,7 +8,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use crate::error::Result;
+use crate::error::{Error, ErrorCode, Result};
 
 /// The digest of an artifact: the SHA-256 of its bytes in lowercase hexadecimal.
 pub fn digest(bytes: &[u8]) -> String {
@@ -72,6 +72,14 @@ pub trait Artifacts: Send + Sync {
 
     /// The bytes of an artifact.
     fn get(&self, digest: &str) -> Result<Vec<u8>>;
+
+    /// The bytes of an artifact that the register needs: one that is not there is damage, too.
+    fn get_needed(&self, digest: &str) -> Result<Vec<u8>> {
+        self.get(digest).map_err(|error| match error.code {
+            ErrorCode::ArtifactNotFound => Error::new(ErrorCode::ArtifactCorrupt, error.message),
+            _ => error,
+        })
+    }
 
     /// The digests of all artifacts, in order.
     fn list(&self) -> Result<Vec<String>>;

@@ -19,7 +19,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, fchmod, fstat, mkdirat, openat, renameat, statat, unlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fchmod, fstat, mkdirat, openat, renameat, stat, statat, unlinkat};
 
 use crate::{Error, ErrorCode};
 
@@ -197,6 +197,17 @@ impl Dir {
         }
     }
 
+    /// Reports whether its path still leads to this folder. It does not when the folder was moved or removed, and when another
+    /// one was mounted over it.
+    pub fn is_in_place(&self) -> io::Result<bool> {
+        let here = fstat(&self.fd)?;
+        match stat(&self.path) {
+            Ok(there) => Ok((there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)),
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(false),
+            Err(e) => Err(e.into()),
+        }
+    }
+
     /// Gives a file another name, and removes what had that name.
     pub fn rename(&self, from: impl AsRef<OsStr>, to: impl AsRef<OsStr>) -> io::Result<()> {
         Ok(renameat(&self.fd, from.as_ref(), &self.fd, to.as_ref())?)
@@ -310,6 +321,27 @@ mod tests {
         dir.remove_all("sub").unwrap();
         assert_eq!(std::fs::read_to_string(outside.join("file")).unwrap(), "theirs");
         assert!(outside.join("folder").exists() && !outside.join("none").exists());
+    }
+
+    #[test]
+    fn a_folder_that_was_moved_is_not_in_place_until_it_is_back() {
+        let place = tempfile::tempdir().unwrap();
+        let (above, away) = (place.path().join("above"), place.path().join("away"));
+        let dir = Dir::make(&above.join("own"), Access::Owner).unwrap();
+        let sub = dir.make_sub("sub").unwrap();
+        let in_place = || (dir.is_in_place().unwrap(), sub.is_in_place().unwrap());
+        assert_eq!(in_place(), (true, true));
+        std::fs::rename(&above, &away).unwrap();
+        assert_eq!(in_place(), (false, false));
+        // Another one of the name is not this one.
+        std::fs::create_dir_all(above.join("own/sub")).unwrap();
+        assert_eq!(in_place(), (false, false));
+        std::fs::remove_dir_all(&above).unwrap();
+        std::fs::write(&above, "in the way").unwrap();
+        assert_eq!(in_place(), (false, false));
+        std::fs::remove_file(&above).unwrap();
+        std::fs::rename(&away, &above).unwrap();
+        assert_eq!(in_place(), (true, true));
     }
 
     #[test]

@@ -94,7 +94,7 @@ codes! {
     ArtifactNotFound = "FS-1201", User, 400, "the artifact is neither uploaded nor a file that the server may read", "upload the artifact, or give a path on the server that it is allowed to read";
     ArtifactInvalid = "FS-1202", User, 400, "the artifact is not a valid WebAssembly module or component", "rebuild the artifact; the message has the place where it stops being valid";
     ArtifactUnsupported = "FS-1203", User, 400, "the artifact fits none of the kinds that can be run", "build it for one of the worlds in wit/ or as a WASI preview 1 module; the message names the import or export that does not fit";
-    ArtifactCorrupt = "FS-1204", External, 500, "a stored artifact is missing or was changed on disk", "restore the file in the data folder, or delete the function and create it again";
+    ArtifactCorrupt = "FS-1204", External, 500, "a stored artifact is missing or was changed on disk", "upload the artifact with 'function-stream client update', the same one or a newer one";
     CompileTimeout = "FS-1205", User, 400, "the artifact takes longer to compile than the server allows", "build it smaller, optimized and without generated bulk, or raise the server's setting wasm.max_compile_time";
     // 13xx: topics and positions.
     TopicNotFound = "FS-1301", User, 404, "there is no topic of this name", "create it with 'function-stream client topic create', or produce to it";
@@ -164,6 +164,21 @@ codes! {
     Panicked = "FS-1902", Internal, 500, "a part of the server failed in a way that it should not", "please report it with the line of the server's log that names the place";
 }
 
+impl ErrorCode {
+    /// After how many seconds a request that was refused so may be tried again, if what refuses it passes by itself.
+    pub fn retry_after(self) -> Option<u16> {
+        use ErrorCode::*;
+        match self {
+            // The time of a restart.
+            ShuttingDown => Some(5),
+            Interrupted | FunctionBusy | GuestMemoryShort | Storage | StoreRecovering | CommitRetriable
+            | CommitAborted | CommitFatal | NotReady | PeerUnavailable | MemoryShort | ConnectionsFull
+            | WaitingFull => Some(1),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for ErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -206,6 +221,16 @@ pub fn internal(message: impl Into<String>) -> Error {
 mod tests {
     use super::*;
     use std::collections::HashSet;
+
+    #[test]
+    fn what_is_unavailable_for_a_while_says_when_to_come_back() {
+        // Those that end the process, or answer nobody who could try again.
+        let no_use = [ErrorCode::StoreGaveUp, ErrorCode::Cancelled, ErrorCode::JobInterrupted, ErrorCode::Unavailable];
+        for code in ErrorCode::ALL {
+            let passes = matches!(code.http_status(), 429 | 503) && !no_use.contains(code);
+            assert_eq!(code.retry_after().is_some(), passes, "{code}");
+        }
+    }
 
     #[test]
     fn codes_are_unique() {

@@ -18,7 +18,7 @@ pub trait Upkeep: Send + Sync {
     /// start, until somebody has looked at it and starts anew.
     fn probe(&self) -> Result<()>;
 
-    /// The damage that was found since the start in what a function reads or keeps, if any was. Does not block.
+    /// The damage that was found since the start in what a function reads, keeps or runs, if any was. Does not block.
     fn damage_to(&self, function: &FunctionEntry) -> Option<Error>;
 
     /// How the place fares. Does not block.
@@ -34,7 +34,7 @@ pub struct Health {
     pub failures: u64,
     /// How often it has recovered from one.
     pub recoveries: u64,
-    /// Damaged places that were found since the start.
+    /// Damaged places that were found since the start, artifacts not among them.
     pub damages: u64,
     /// What was read to look for damage.
     pub scrubbed_bytes: u64,

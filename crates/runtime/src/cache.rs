@@ -57,9 +57,11 @@ use crate::options::RuntimeOptions;
 
 mod entry;
 mod key;
+mod place;
 mod prune;
 
 use entry::{ARTIFACT, CODE, Entry, Folder, Found};
+use place::Place;
 
 /// Compiled code.
 pub(crate) enum Code {
@@ -86,7 +88,7 @@ pub(crate) struct Artifact {
 /// Compiles, and remembers in a folder.
 #[derive(Debug)]
 pub(crate) struct CodeCache {
-    dir: Option<PathBuf>,
+    place: Option<Place>,
     max_bytes: u64,
     engine: String,
     compiler: Compiler,
@@ -94,12 +96,19 @@ pub(crate) struct CodeCache {
 }
 
 impl CodeCache {
-    /// A cache in that folder, which is made when needed; without one, everything is compiled.
+    /// A cache in that folder, which is made when needed, those above it at once; without one, everything is compiled.
     pub(crate) fn new(dir: Option<PathBuf>, options: &RuntimeOptions, engine: &Engine) -> Self {
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
+        let place = dir.and_then(|dir| {
+            let found = Place::find(&dir);
+            let warn = |error: &io::Error| {
+                tracing::warn!(path = %dir.display(), %error, "compiled code cannot be kept, the next start compiles again");
+            };
+            found.inspect_err(warn).ok()
+        });
         let cache = CodeCache {
-            dir,
+            place,
             max_bytes: options.cache_bytes,
             engine: format!("{:016x}", hasher.finish()),
             compiler: Compiler::new(options.compiling.clone()),
@@ -112,43 +121,40 @@ impl CodeCache {
     /// Whether the folder seems to have the code of an artifact.
     pub(crate) fn has(&self, digest: &str) -> bool {
         let entry = Entry::new(digest, &self.engine);
-        let folder = self.dir.as_ref().and_then(|dir| Folder::open(dir).ok());
+        let folder = self.place.as_ref().and_then(|place| place.open().ok()?);
         folder.is_some_and(|folder| folder.dir().has(entry.name(CODE)).unwrap_or(false))
     }
 
     /// The code of an artifact whose SHA-256 is `digest`, compiled with at most so many bytes of memory if need be.
     pub(crate) fn load(&self, engine: &Engine, digest: &str, artifact: &[u8], memory: usize) -> Result<Loaded> {
-        let Some(dir) = &self.dir else {
+        let Some(place) = &self.place else {
             let (kind, code) = self.compiler.compile(engine, artifact, memory)?;
             return self.in_memory(engine, digest, artifact, kind, &code);
         };
         let entry = Entry::new(digest, &self.engine);
-        if let Some(loaded) = self.stored(engine, digest, dir, &entry) {
+        if let Some(loaded) = self.stored(engine, digest, place, &entry) {
             return Ok(loaded);
         }
         let (kind, code) = self.compiler.compile(engine, artifact, memory)?;
         // From the file, so that the pages are shared with the file cache and can be dropped under pressure.
-        let stored = self.store(dir, &entry, artifact, kind, &code).map_err(internal_io);
+        let stored = self.store(place, &entry, artifact, kind, &code).map_err(internal_io);
         let loaded = stored.and_then(|(folder, in_use)| {
             let found = Found { kind, in_use };
             self.use_stored(engine, digest, &folder, &entry, found)
         });
         self.prune();
         loaded.or_else(|error| {
-            tracing::warn!(path = %dir.display(), artifact = digest, %error, "compiled code cannot be kept, the next start compiles again");
+            tracing::warn!(path = %place.path().display(), artifact = digest, %error, "compiled code cannot be kept, the next start compiles again");
             self.in_memory(engine, digest, artifact, kind, &code)
         })
     }
 
     /// Finds the artifact in the folder, if it can be used.
-    fn stored(&self, engine: &Engine, digest: &str, dir: &Path, entry: &Entry) -> Option<Loaded> {
+    fn stored(&self, engine: &Engine, digest: &str, place: &Place, entry: &Entry) -> Option<Loaded> {
         let warn = |reason: &dyn std::fmt::Display| {
-            tracing::warn!(path = %dir.display(), artifact = digest, %reason, "compiled code cannot be used, compiling again");
+            tracing::warn!(path = %place.path().display(), artifact = digest, %reason, "compiled code cannot be used, compiling again");
         };
-        let folder = match Folder::open(dir) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
-            folder => folder.map_err(|error| warn(&error)).ok()?,
-        };
+        let folder = place.open().map_err(|error| warn(&error)).ok()??;
         let found = entry.find(&folder).map_err(|reason| warn(&reason)).ok()??;
         entry.used(&folder);
         // Code of this very engine that it will not take back is as good as damaged.
@@ -171,8 +177,15 @@ impl CodeCache {
     }
 
     /// Gives the lock of what is in the folder then.
-    fn store(&self, dir: &Path, entry: &Entry, artifact: &[u8], kind: Kind, code: &[u8]) -> io::Result<(Folder, File)> {
-        let folder = Folder::make(dir)?;
+    fn store(
+        &self,
+        place: &Place,
+        entry: &Entry,
+        artifact: &[u8],
+        kind: Kind,
+        code: &[u8],
+    ) -> io::Result<(Folder, File)> {
+        let folder = place.make()?;
         let tables = has_tables(artifact).then_some(artifact);
         let in_use = entry.put(&folder, tables, kind, code)?;
         Ok((folder, in_use))
@@ -189,10 +202,10 @@ impl CodeCache {
     }
 
     fn prune(&self) {
-        if let Some(dir) = &self.dir
-            && let Err(error) = prune::prune(dir, self.max_bytes)
+        if let Some(place) = &self.place
+            && let Err(error) = prune::prune(place, self.max_bytes)
         {
-            tracing::warn!(path = %dir.display(), %error, "compiled code cannot be kept within its bound");
+            tracing::warn!(path = %place.path().display(), %error, "compiled code cannot be kept within its bound");
         }
     }
 }

@@ -53,7 +53,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         // Bodies are bounded where they are read, with an error of ours.
         .layer(DefaultBodyLimit::disable())
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(TraceLayer::new_for_http())
+        // A failure is noted where it becomes an answer.
+        .layer(TraceLayer::new_for_http().on_failure(()))
         .with_state(app)
 }
 

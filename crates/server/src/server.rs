@@ -332,11 +332,24 @@ struct Kept {
 impl Kept {
     /// Lets functions finish, and closes what they worked with. Blocks.
     fn close(&self, patience: Duration) -> Result<()> {
-        self.engine.shutdown(patience);
+        // What cannot be committed cannot be finished.
+        let recovers = self.store.upkeep().health().is_recovering;
+        self.engine.shutdown(if recovers { patience.min(HASTE) } else { patience });
         self.logs.close();
-        self.store.close()?;
+        let closed = match self.store.close() {
+            // Whoever was answered has what is in the log; nothing was written after it.
+            Err(error) if error.code == ErrorCode::StoreRecovering => {
+                tracing::warn!(
+                    code = %error.code, error = error.message,
+                    "the server ends before the store has recovered: what was acknowledged is as safe as its durability promises, and \
+                     what was not committed is done again at the next start"
+                );
+                Ok(())
+            }
+            closed => closed,
+        };
         tracing::info!("stopped");
-        Ok(())
+        closed
     }
 }
 

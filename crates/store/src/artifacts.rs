@@ -5,7 +5,8 @@
 //!
 //! A file appears under its name only when all of its bytes are on the disk, so a crash leaves at most a temporary file,
 //! which the next start removes. Reading checks the bytes against the name: a disk that lost or changed some of them
-//! never hands a function something that nobody uploaded.
+//! never hands a function something that nobody uploaded. What does not match, or is missing though it is needed, is remembered as
+//! damage until it is made whole or swept.
 //!
 //! The gate makes sure that a sweep sees either no file and no pin, or the pin: pins come before files, and files are written
 //! under the shared gate, sweeps done under the exclusive one.
@@ -14,6 +15,7 @@ mod spool;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,7 +24,7 @@ use fnstream_core::dir::Dir;
 use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::{Mutex, RwLock};
 
-use crate::dir::write_durably;
+use crate::dir::{check_in_place, write_durably};
 use crate::error::file;
 pub use spool::Spool;
 
@@ -36,6 +38,8 @@ pub(crate) struct Folder {
     /// Two uploads of the same bytes at once need two temporary files.
     next_tmp: AtomicU64,
     gate: RwLock<()>,
+    /// What was found damaged or missing, by digest.
+    damages: Mutex<HashMap<String, Error>>,
     /// How many pins each artifact has.
     pins: Arc<Mutex<HashMap<String, usize>>>,
 }
@@ -53,6 +57,13 @@ impl Artifacts for StoreArtifacts {
 
     fn get(&self, digest: &str) -> Result<Vec<u8>> {
         self.0.get(digest)
+    }
+
+    fn get_needed(&self, digest: &str) -> Result<Vec<u8>> {
+        self.0.get(digest).map_err(|error| match error.code {
+            ErrorCode::ArtifactNotFound => self.0.missing(digest),
+            _ => error,
+        })
     }
 
     fn list(&self) -> Result<Vec<String>> {
@@ -78,7 +89,9 @@ impl Artifacts for StoreArtifacts {
         // Pins before the register: an operation lets go of its pin when the register has what it was for. The other way
         // around, one that registers in between would be in neither.
         let mut keep: HashSet<String> = self.0.pins.lock().keys().cloned().collect();
-        keep.extend(in_use()?);
+        let needed = in_use()?;
+        self.0.miss(&needed)?;
+        keep.extend(needed);
         self.0.sweep(&keep)
     }
 }
@@ -86,7 +99,42 @@ impl Artifacts for StoreArtifacts {
 impl Folder {
     /// The folder as it is.
     pub(crate) fn at(folder: Dir) -> Self {
-        Folder { folder, next_tmp: AtomicU64::new(0), gate: RwLock::new(()), pins: Arc::default() }
+        let (next_tmp, damages, pins) = (AtomicU64::new(0), Mutex::default(), Arc::default());
+        Folder { folder, next_tmp, gate: RwLock::new(()), damages, pins }
+    }
+
+    /// Checks that the folder is where the next start looks for it.
+    pub(crate) fn check_in_place(&self) -> Result<()> {
+        check_in_place(&self.folder)
+    }
+
+    /// The damage of an artifact, if any was found.
+    pub(crate) fn damage_to(&self, digest: &str) -> Option<Error> {
+        self.damages.lock().get(digest).cloned()
+    }
+
+    /// An artifact is missing that is needed.
+    fn missing(&self, digest: &str) -> Error {
+        let path = self.path(&format!("{digest}{SUFFIX}"));
+        let message = format!("the artifact '{}' is missing", path.display());
+        self.damaged(digest, Error::new(ErrorCode::ArtifactCorrupt, message))
+    }
+
+    /// Looks which of those are missing, and whether any that was damaged is whole again.
+    fn miss(&self, needed: &HashSet<String>) -> Result<()> {
+        let there: HashSet<String> = self.digests()?.into_iter().collect();
+        needed.difference(&there).for_each(|digest| _ = self.missing(digest));
+        let damaged: Vec<_> = self.damages.lock().keys().cloned().collect();
+        damaged.iter().filter(|digest| there.contains(*digest)).for_each(|digest| _ = self.get(digest));
+        Ok(())
+    }
+
+    /// Remembers damage, and tells of it once.
+    fn damaged(&self, digest: &str, error: Error) -> Error {
+        if self.damages.lock().insert(digest.to_owned(), error.clone()).is_none() {
+            tracing::error!(%error, "an artifact is damaged");
+        }
+        error
     }
 
     /// The digests of what is stored, in order.
@@ -118,9 +166,11 @@ impl Folder {
             Err(e) => return Err(e),
         };
         if !whole {
+            self.check_in_place()?;
             let tmp = format!("{digest}.{}{TMP_SUFFIX}", self.next_tmp.fetch_add(1, Ordering::Relaxed));
             let steps = ["artifact.before-rename", "artifact.after-rename"];
             write_durably(&self.folder, &tmp, &format!("{digest}{SUFFIX}"), bytes, steps)?;
+            self.damages.lock().remove(&digest);
         }
         Ok(digest)
     }
@@ -133,15 +183,20 @@ impl Folder {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 return Err(Error::new(ErrorCode::ArtifactNotFound, format!("artifact {digest} is not stored")));
             }
-            Err(e) => return Err(file("cannot read", &self.folder.path().join(name), &e)),
+            Err(e) => return Err(file("cannot read", &self.path(&name), &e)),
         };
         if fnstream_core::artifacts::digest(&bytes) != digest {
-            return Err(Error::new(
-                ErrorCode::ArtifactCorrupt,
-                format!("artifact {digest} has {} bytes on disk that do not match its digest", bytes.len()),
-            ));
+            let (path, len) = (self.path(&name), bytes.len());
+            let message = format!("the artifact '{}' has {len} bytes that do not match its digest", path.display());
+            return Err(self.damaged(digest, Error::new(ErrorCode::ArtifactCorrupt, message)));
         }
+        // Somebody may have put it back.
+        self.damages.lock().remove(digest);
         Ok(bytes)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     /// Removes the artifacts that are not in `keep`; answers how many.
@@ -153,6 +208,7 @@ impl Folder {
                 removed += 1;
             }
         }
+        self.damages.lock().retain(|digest, _| keep.contains(digest));
         if removed > 0 {
             self.folder.sync().map_err(|e| file("cannot sync", self.folder.path(), &e))?;
         }
@@ -164,7 +220,7 @@ impl Folder {
     }
 
     fn remove(&self, name: &str) -> Result<()> {
-        self.folder.remove(name).map_err(|e| file("cannot remove", &self.folder.path().join(name), &e))
+        self.folder.remove(name).map_err(|e| file("cannot remove", &self.path(name), &e))
     }
 }
 

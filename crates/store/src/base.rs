@@ -15,6 +15,9 @@
 //!
 //! Each step is tried at once, then after 1, 2, 4 … 30 s.
 //!
+//! A folder that somebody moves away fails no write as long as RocksDB needs no new file. So the thread looks each second whether
+//! the folders are still in their places, and `/readyz` does whenever it is asked. One that is not breaks the database until it is back.
+//!
 //! # What a failed write leaves
 //!
 //! Nothing. A write that failed may stand in the log all the same, whole or in part: a sync that failed says nothing of
@@ -33,12 +36,14 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use fnstream_core::dir::Dir;
 use fnstream_core::error::internal;
 use fnstream_core::{Error, ErrorCode, Result, upkeep};
 use parking_lot::{Mutex, RwLock};
 
+use crate::artifacts::Folder;
 use crate::db::Db;
-use crate::dir::DataDir;
+use crate::dir::{self, DataDir};
 use crate::error::{file, recovering};
 use crate::health::{Alarm, Health};
 use crate::opening;
@@ -54,6 +59,8 @@ const CALM: Duration = Duration::from_secs(5);
 const PATIENCE: u32 = 4;
 /// What is written to the disk to see whether it takes files.
 const PROBE: &str = "PROBE.tmp";
+/// How often it is looked whether the folders are in their places.
+const LOOK: Duration = Duration::from_secs(1);
 const PROBE_BYTES: usize = 1 << 20;
 
 /// See the module.
@@ -68,6 +75,9 @@ pub(crate) struct Shared {
     state: RwLock<State>,
     health: Arc<Health>,
     options: StoreOptions,
+    artifacts: Arc<Folder>,
+    /// The folder of RocksDB, as it was opened first.
+    db_folder: Dir,
     /// Last, so that the folder is given up only when the database is closed.
     dir: DataDir,
 }
@@ -84,8 +94,10 @@ impl Base {
         let (health, alarms) = Health::new();
         let health = Arc::new(health);
         let db = Db::new(opening::open(&dir, options)?, health.clone());
+        let artifacts = Arc::new(Folder::open(dir.make_artifacts()?)?);
+        let db_folder = dir.open_db()?;
         let state = RwLock::new(State::Open(Arc::new(db)));
-        let shared = Arc::new(Shared { state, health, options: options.clone(), dir });
+        let shared = Arc::new(Shared { state, health, options: options.clone(), artifacts, db_folder, dir });
         let theirs = shared.clone();
         let thread = thread::Builder::new()
             .name("store-keeper".to_owned())
@@ -111,8 +123,13 @@ impl Base {
         self.health().counts(!self.db().is_ok_and(|db| db.broken().is_none()))
     }
 
-    pub(crate) fn dir(&self) -> &DataDir {
-        &self.shared.dir
+    pub(crate) fn artifacts(&self) -> &Arc<Folder> {
+        &self.shared.artifacts
+    }
+
+    /// Checks that the data folder is where it was. If not, nothing is written until it is back.
+    pub(crate) fn check_in_place(&self) -> Result<()> {
+        self.shared.look().map_err(|why| recovering(&why))
     }
 
     pub(crate) fn health(&self) -> &Health {
@@ -147,8 +164,26 @@ impl Shared {
         }
     }
 
+    pub(crate) fn artifacts(&self) -> &Folder {
+        &self.artifacts
+    }
+
+    fn check_in_place(&self) -> Result<()> {
+        [self.dir.root(), &self.db_folder].into_iter().try_for_each(dir::check_in_place)
+    }
+
+    /// Looks whether the folders are in their places. A database that is not where its files are to be made is broken.
+    fn look(&self) -> Result<()> {
+        self.check_in_place().inspect_err(|why| {
+            if let Ok(db) = self.db() {
+                db.give_up(why.clone());
+            }
+        })
+    }
+
     /// Checks that the disk takes a file where the database is.
     fn probe(&self) -> Result<()> {
+        self.check_in_place()?;
         // By its path, as RocksDB opens its files: the folder may have been moved.
         let path = self.dir.db().join(PROBE);
         let written = || {
@@ -174,6 +209,8 @@ impl Shared {
     }
 
     fn reopen(&self) -> Result<()> {
+        // Or what is missing would seem to be lost.
+        self.check_in_place()?;
         let opened = opening::reopen(&self.dir, &self.options, self.health.last_write())?;
         let db = Db::new(opened, self.health.clone());
         // Whoever is told that the store has recovered may write.
@@ -195,7 +232,16 @@ struct Keeper {
 
 impl Keeper {
     fn run(mut self) {
-        while let Ok(Alarm::Broken(_) | Alarm::Full) = self.alarms.recv() {
+        loop {
+            match self.alarms.recv_timeout(LOOK) {
+                Ok(Alarm::Broken(_) | Alarm::Full) => {}
+                Ok(Alarm::End) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {
+                    // What is not in place sounds the alarm.
+                    let _ = self.shared.look();
+                    continue;
+                }
+            }
             if self.shared.db().is_ok_and(|db| db.is_well()) {
                 // It was told of twice.
                 continue;

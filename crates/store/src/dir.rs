@@ -102,6 +102,11 @@ impl DataDir {
         self.root.make_sub(DB).map(drop).map_err(|e| file("cannot make", &self.db(), &e))
     }
 
+    /// The folder of RocksDB, which is there.
+    pub(crate) fn open_db(&self) -> Result<Dir> {
+        self.root.sub(DB).map_err(|e| file("cannot open", &self.db(), &e))
+    }
+
     /// The folder of the artifacts, made if it is not there.
     pub(crate) fn make_artifacts(&self) -> Result<Dir> {
         self.root.make_sub(ARTIFACTS).map_err(|e| file("cannot make", &self.root.path().join(ARTIFACTS), &e))
@@ -125,6 +130,19 @@ fn create_durably(root: &Path, access: Access) -> Result<Dir> {
         File::open(parent).and_then(|dir| dir.sync_all()).map_err(|e| file("cannot sync", parent, &e))?;
     }
     Ok(made)
+}
+
+/// Checks that a folder is still what its path leads to.
+pub(crate) fn check_in_place(dir: &Dir) -> Result<()> {
+    let path = dir.path();
+    if dir.is_in_place().map_err(|e| file("cannot find", path, &e))? {
+        return Ok(());
+    }
+    let what = match path.symlink_metadata() {
+        Ok(_) => "something else is in the place of the folder",
+        Err(_) => "the folder is gone from its place",
+    };
+    Err(Error::new(ErrorCode::Storage, format!("{what} '{}'", path.display())))
 }
 
 fn lock(root: &Dir) -> Result<File> {

@@ -12,7 +12,6 @@ use fnstream_core::epoch::FunctionId;
 use fnstream_core::waker::Waker;
 use parking_lot::{Mutex, RwLock};
 
-use crate::artifacts::Folder;
 use crate::base::Base;
 use crate::commit::ledger::Ledger;
 use crate::commit::thread::Queue;
@@ -39,7 +38,6 @@ pub(crate) struct Inner {
     /// The watchers of the register of functions.
     pub function_watchers: Mutex<Vec<Waker>>,
     pub queue: Queue,
-    pub artifacts: Arc<Folder>,
     /// Last, so that the folder is given up only when all else is.
     pub base: Base,
 }

@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Reads everything that is in sorted files once a day, slowly, so that damage is found before somebody needs what is damaged.
+//! Reads everything that is in sorted files, and all artifacts, once a day, slowly, so that damage is found before somebody needs what is damaged.
 //!
 //! Each block has a checksum, which is compared whenever the block is read from the disk. What is in the cache is not read again, and
 //! what nothing refers to any more is passed over. A thread reads a piece, lets go of the database, and waits for as long as
@@ -91,7 +91,23 @@ impl Scrub {
                 next = self.piece(family, from)?;
             }
         }
+        self.artifacts()
+    }
+
+    /// Reads the artifacts, each as a whole. The folder remembers those that are damaged. One that is gone by its turn was swept, or is
+    /// missed by the function that needs it.
+    fn artifacts(&self) -> Result<(), Ended> {
+        for digest in self.shared.artifacts().digests().unwrap_or_default() {
+            let bytes = self.shared.artifacts().get(&digest).map_or(0, |bytes| bytes.len() as u64);
+            self.shared.health().scrubbed(bytes);
+            self.wait(self.time_of(bytes))?;
+        }
         Ok(())
+    }
+
+    /// As long as the rate asks for.
+    fn time_of(&self, bytes: u64) -> Duration {
+        Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64)
     }
 
     /// Reads a piece, and answers from where to go on.
@@ -125,7 +141,7 @@ impl Scrub {
         drop(walk);
         drop(db);
         self.shared.health().scrubbed(bytes);
-        self.wait(if failed { AGAIN } else { Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64) })?;
+        self.wait(if failed { AGAIN } else { self.time_of(bytes) })?;
         Ok(next)
     }
 

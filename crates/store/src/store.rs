@@ -23,7 +23,7 @@ use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::{Mutex, RwLock};
 use rocksdb::WriteBatch;
 
-use crate::artifacts::{Folder, StoreArtifacts};
+use crate::artifacts::StoreArtifacts;
 use crate::base::Base;
 use crate::broker::EmbeddedBroker;
 use crate::commit::embedded::EmbeddedCommitter;
@@ -57,7 +57,6 @@ impl Store {
     pub fn open(dir: &Path, options: StoreOptions) -> Result<Store> {
         let dir = DataDir::open(dir, options.access)?;
         let base = Base::open(dir, &options)?;
-        let artifacts = Arc::new(Folder::open(base.dir().make_artifacts()?)?);
         let db = base.db()?;
         let topics = LoadedTopics::load(&db)?;
         let mut batch = WriteBatch::default();
@@ -76,7 +75,6 @@ impl Store {
             removed: RwLock::default(),
             function_watchers: Mutex::default(),
             queue,
-            artifacts,
             base,
         });
         inner.sweep_forks()?;
@@ -134,7 +132,7 @@ impl Store {
 
     /// The artifacts.
     pub fn artifacts(&self) -> Arc<dyn Artifacts> {
-        Arc::new(StoreArtifacts(self.inner().artifacts.clone()))
+        Arc::new(StoreArtifacts(self.inner().base.artifacts().clone()))
     }
 
     /// The process's notes.
@@ -204,13 +202,16 @@ impl Upkeep for StoreUpkeep {
 
     fn probe(&self) -> Result<()> {
         self.0.inner().base.health().check_undamaged()?;
+        self.0.inner().base.check_in_place()?;
+        self.0.inner().base.artifacts().check_in_place()?;
         self.0.measure_synced_write().map(drop)
     }
 
     fn damage_to(&self, function: &FunctionEntry) -> Option<Error> {
         let store = self.0.inner();
         let damages = store.base.health().damages();
-        damages.into_iter().find(|damage| damage.concerns(function, &store.topics)).map(|damage| damage.error)
+        let damage = damages.into_iter().find(|damage| damage.concerns(function, &store.topics));
+        damage.map(|damage| damage.error).or_else(|| store.base.artifacts().damage_to(&function.spec.artifact))
     }
 
     fn health(&self) -> Health {

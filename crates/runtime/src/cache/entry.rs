@@ -11,10 +11,9 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use fnstream_core::dir::{Access, Dir, How, strange_file};
+use fnstream_core::dir::{Dir, How, strange_file};
 use rustix::fs::{FlockOperation, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, flock, futimens};
 use rustix::process::geteuid;
 use sha2::{Digest, Sha256};
@@ -48,18 +47,8 @@ pub(super) struct Found {
 pub(super) struct Folder(Dir);
 
 impl Folder {
-    /// The folder, made if it is not there, with nobody else adding or removing while it is [locked](Folder::lock).
-    pub(super) fn make(dir: &Path) -> io::Result<Self> {
-        Folder::trusted(Dir::make(dir, Access::Owner)?)
-    }
-
-    /// The folder, if it is there.
-    pub(super) fn open(dir: &Path) -> io::Result<Self> {
-        Folder::trusted(Dir::open(dir, Access::Owner)?)
-    }
-
-    /// The folder, if nobody else can put files in it.
-    fn trusted(dir: Dir) -> io::Result<Self> {
+    /// The folder, if nobody else can put files in it. Nobody adds or removes any while it is [locked](Folder::lock).
+    pub(super) fn trusted(dir: Dir) -> io::Result<Self> {
         let stat = rustix::fs::fstat(dir.as_file())?;
         if stat.st_uid != geteuid().as_raw() || u32::from(stat.st_mode as u16) & OTHERS_WRITE != 0 {
             return Err(io::Error::other("others than the server's user may write to the folder"));

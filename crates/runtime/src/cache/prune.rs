@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
 use std::time::SystemTime;
 
 use super::entry::{ARTIFACT, CODE, Entry, Folder, SUM, UNFINISHED, remove_unfinished};
+use super::place::Place;
 
 /// The facts about an artifact's files.
 #[derive(Debug, Default)]
@@ -21,11 +21,8 @@ struct Files {
 
 /// Removes what is incomplete, and then what was used longest ago until the rest is within the bound. Files in use stay, and
 /// so do files of other names.
-pub(super) fn prune(dir: &Path, max_bytes: u64) -> io::Result<()> {
-    let folder = match Folder::open(dir) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        folder => folder?,
-    };
+pub(super) fn prune(place: &Place, max_bytes: u64) -> io::Result<()> {
+    let Some(folder) = place.open()? else { return Ok(()) };
     let _locked = folder.lock()?;
     let mut complete = Vec::new();
     let mut bytes = 0;

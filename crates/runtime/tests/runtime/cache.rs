@@ -188,6 +188,28 @@ fn a_folder_that_cannot_be_written_only_costs_time() {
     load_and_run(&file, &guest("packed"));
 }
 
+#[test]
+fn a_folder_above_that_was_moved_away_is_not_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, away) = (dir.path().join("data"), dir.path().join("away"));
+    let runtime = WasmRuntime::new(Some(data.join("cache")), RuntimeOptions::default()).unwrap();
+    fs::rename(&data, &away).unwrap();
+    runtime.load(&numbered(1)).unwrap();
+    assert!(!data.exists() && fs::read_dir(&away).unwrap().count() == 0);
+    // Something else in its place is not it.
+    fs::create_dir(&data).unwrap();
+    runtime.load(&numbered(2)).unwrap();
+    assert!(fs::read_dir(&data).unwrap().count() == 0 && fs::read_dir(&away).unwrap().count() == 0);
+    fs::remove_dir(&data).unwrap();
+    fs::rename(&away, &data).unwrap();
+    runtime.load(&numbered(3)).unwrap();
+    assert_eq!(files(&data.join("cache")).len(), 2);
+    // The cache itself may go at any time.
+    fs::remove_dir_all(data.join("cache")).unwrap();
+    runtime.load(&numbered(4)).unwrap();
+    assert_eq!(files(&data.join("cache")).len(), 2);
+}
+
 /// A folder with code of small modules, which differ by a number.
 struct Shelf {
     dir: tempfile::TempDir,

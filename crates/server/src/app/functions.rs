@@ -249,15 +249,17 @@ impl Functions {
                 if entry.desired != DesiredState::Running {
                     entry = functions.desire(entry, DesiredState::Running).await?;
                 }
-                functions.reconciler.again(&entry.spec.name);
-                functions
-                    .fellows
-                    .ask_others::<()>(Ask::Again(entry.spec.name.clone()), Some(functions.patience))
-                    .await?;
-                functions.reconciler.started(&entry).await?;
-                functions.inspection.describe_entry(entry).await
+                functions.run_again(entry).await
             })
             .await
+    }
+
+    /// Has a function tried anew that should run, in all processes.
+    async fn run_again(&self, entry: FunctionEntry) -> Result<FunctionDescription> {
+        self.reconciler.again(&entry.spec.name);
+        self.fellows.ask_others::<()>(Ask::Again(entry.spec.name.clone()), Some(self.patience)).await?;
+        self.reconciler.started(&entry).await?;
+        self.inspection.describe_entry(entry).await
     }
 
     /// Stores what the user wants of a function.

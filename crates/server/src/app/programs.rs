@@ -20,7 +20,7 @@ use fnstream_core::artifacts::Artifacts;
 use fnstream_core::budget::Part;
 use fnstream_core::clock::Clock;
 use fnstream_core::runtime::{Program, Runtime};
-use fnstream_core::{Error, ErrorCode, Result};
+use fnstream_core::{ErrorCode, Result};
 use parking_lot::Mutex;
 
 use self::lanes::{Lanes, Share};
@@ -140,7 +140,7 @@ impl Programs {
             return Ok(artifact);
         }
         let (artifacts, wanted) = (self.artifacts.clone(), digest.to_owned());
-        blocking(move || artifacts.get(&wanted)).await.map_err(lost)
+        blocking(move || artifacts.get_needed(&wanted)).await
     }
 
     async fn begin(&self, under_way: &UnderWay<'_>, artifact: Vec<u8>, share: Share) -> Result<Arc<dyn Program>> {
@@ -182,14 +182,6 @@ impl<'a> UnderWay<'a> {
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         self.programs.under_way.lock().remove(self.digest);
-    }
-}
-
-/// An artifact that a registered function needs was there once: its absence is the disk's fault, not the caller's.
-fn lost(error: Error) -> Error {
-    match error.code {
-        ErrorCode::ArtifactNotFound => Error::new(ErrorCode::ArtifactCorrupt, error.message),
-        _ => error,
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fnstream_api::{FunctionStatus, TaskStatus};
+use fnstream_core::ErrorCode;
 use fnstream_core::upkeep::Health;
 use fnstream_engine::FunctionMeter;
 use prometheus_client::collector::Collector;
@@ -33,6 +34,8 @@ pub(crate) struct Scrape {
     pub log_lines_dropped: u64,
     /// Panics that were caught in this process.
     pub panics: u64,
+    /// Requests that failed in it and were not to blame, by code.
+    pub failed: Vec<(ErrorCode, u64)>,
     pub store: Health,
     /// What was counted of functions, by name.
     pub meters: Vec<(Arc<str>, Arc<FunctionMeter>)>,
@@ -140,6 +143,9 @@ impl Scrape {
         single(to, "fnstream_log_lines_dropped", "Lines that functions' logs could not keep.", None, &dropped)?;
         let panics = ConstCounter::new(self.panics);
         single(to, "fnstream_panics", "Panics in any part of the server, all of them caught.", None, &panics)?;
+        let failed: Vec<_> = self.failed.iter().map(|(code, count)| (code, ConstCounter::new(*count))).collect();
+        let failed = failed.iter().map(|(code, count)| ([("code", code.as_str())], count));
+        family(to, "fnstream_requests_failed", "Requests that failed, not by their fault.", None, failed)?;
         self.store(to)
     }
 

@@ -42,8 +42,8 @@ impl IntoResponse for Failure {
         failure::note(&error);
         let status = StatusCode::from_u16(error.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut answer = (status, Json(ErrorBody::from(&error))).into_response();
-        if matches!(error.code, ErrorCode::MemoryShort | ErrorCode::ConnectionsFull | ErrorCode::WaitingFull) {
-            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = error.code.retry_after() {
+            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         answer
     }

@@ -7,6 +7,7 @@
 
 mod changes;
 mod consume;
+mod damage;
 mod dead_letters;
 mod functions;
 mod grpc;

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::fs;
 
 use fnstream_core::ErrorCode;
+use fnstream_core::spec::{DesiredState, FunctionSpec};
 
 use crate::support::*;
 
@@ -39,6 +40,41 @@ fn a_damaged_artifact_is_never_handed_out_and_is_healed_by_its_upload() {
     }
     store.artifacts().put(b"abc").unwrap();
     assert_eq!(store.artifacts().get(ABC).unwrap(), b"abc");
+}
+
+#[test]
+fn damage_to_an_artifact_is_known_until_it_is_whole_again_or_swept() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let pin = store.artifacts().put(b"abc").unwrap();
+    let entry =
+        store.metadata().create(FunctionSpec { artifact: ABC.into(), ..spec("f") }, DesiredState::Running).unwrap();
+    let path = dir.path().join("artifacts").join(format!("{ABC}.wasm"));
+    let known = || store.upkeep().damage_to(&entry);
+    // Nobody asks for it: whoever reads everything finds it.
+    store.scrub();
+    assert!(known().is_none());
+    fs::write(&path, b"abd").unwrap();
+    store.scrub();
+    let found = known().unwrap();
+    assert!(found.code == ErrorCode::ArtifactCorrupt && found.message.contains(path.to_str().unwrap()), "{found}");
+    // Somebody puts the right file back.
+    fs::write(&path, b"abc").unwrap();
+    store.artifacts().sweep(&mut || Ok(HashSet::from([ABC.to_owned()]))).unwrap();
+    assert!(known().is_none());
+    fs::remove_file(&path).unwrap();
+    assert_eq!(store.artifacts().get(ABC).unwrap_err().code, ErrorCode::ArtifactNotFound);
+    assert!(known().is_none(), "whoever asks for what was never there is no witness");
+    store.artifacts().sweep(&mut || Ok(HashSet::from([ABC.to_owned()]))).unwrap();
+    assert!(known().unwrap().message.contains("is missing"));
+    store.artifacts().put(b"abc").unwrap();
+    assert!(known().is_none());
+    fs::remove_file(&path).unwrap();
+    let error = store.artifacts().get_needed(ABC).unwrap_err();
+    assert!(error.code == ErrorCode::ArtifactCorrupt && known().is_some(), "{error}");
+    drop(pin);
+    store.artifacts().sweep(&mut || Ok(HashSet::new())).unwrap();
+    assert!(known().is_none());
 }
 
 #[test]

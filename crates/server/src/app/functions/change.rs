@@ -31,7 +31,8 @@ use crate::app::ops::blocking;
 use crate::app::shelf::Archive;
 
 impl Functions {
-    /// Changes a function's description. When nothing changes nothing is done, and the revision stays.
+    /// Changes a function's description. When nothing changes the revision stays, and nothing is done, except that a function which
+    /// could not be started and is given its artifact again is tried anew.
     pub(crate) async fn update(
         self: &Arc<Self>,
         name: String,
@@ -70,6 +71,10 @@ impl Functions {
         })
         .await?;
         if spec == entry.spec {
+            // What kept it from running may be mended by the very artifact that it has.
+            if obtained.is_some() && self.reconciler.failure(&entry).is_some() {
+                return self.run_again(entry).await;
+            }
             return self.inspection.describe_entry(entry).await;
         }
         let (_pin, artifact) = obtained.unzip();

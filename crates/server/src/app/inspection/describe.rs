@@ -158,7 +158,7 @@ fn summary(entry: &FunctionEntry, whole: &Whole) -> FunctionSummary {
             (Some(error), _) if error.code == ErrorCode::HeldBack => Some(error.to_string()),
             (Some(error), _) => Some(format!("it could not be started: {} ({})", error.message, error.code)),
             (None, Some(error)) => {
-                Some(format!("what it reads or keeps is damaged: {} ({})", error.message, error.code))
+                Some(format!("what it reads, keeps or runs is damaged: {} ({})", error.message, error.code))
             }
             (None, None) => reason(status, part, whole.loading),
         },

@@ -3,7 +3,7 @@
 
 //! How this process fares: what was counted in it, whether it is ready.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fnstream_api::function::total_lag;
@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::Inspection;
 use super::describe::word;
 use crate::app::ops::blocking;
+use crate::failure;
 use crate::metrics::{FunctionSample, MemorySample, NetworkSample, Scrape};
 
 impl Inspection {
@@ -21,7 +22,10 @@ impl Inspection {
     pub(crate) async fn scrape(self: &Arc<Self>) -> Result<Scrape> {
         let inspection = self.clone();
         blocking(move || {
-            let functions = inspection.register.list()?.iter().map(|entry| inspection.sample(entry)).collect();
+            let entries = inspection.register.list()?;
+            let functions = entries.iter().map(|entry| inspection.sample(entry)).collect();
+            let mut store = inspection.upkeep.health();
+            store.damages += inspection.damaged_artifacts(&entries);
             let engine = &inspection.fellows.local().engine;
             Ok(Scrape {
                 server: inspection.meter.clone(),
@@ -31,7 +35,8 @@ impl Inspection {
                 unapplied_bytes: engine.unapplied_bytes() as u64,
                 log_lines_dropped: inspection.logs.logs.lost(),
                 panics: fnstream_core::panics::count(),
-                store: inspection.upkeep.health(),
+                failed: failure::counts(),
+                store,
                 meters: engine.meters().all(),
                 functions,
             })
@@ -58,7 +63,8 @@ impl Inspection {
         }
     }
 
-    /// Whether work can be given to this process: what should run was started, and the disk takes what is written. It looks
+    /// Whether work can be given to this process: what should run was started, the disk takes what is written, and nothing that a
+    /// function needs was found damaged. It looks
     /// anew each time, so a disk that has space again is noticed without anybody's doing.
     pub(crate) async fn ready(self: &Arc<Self>) -> Result<()> {
         self.ops.check_open()?;
@@ -68,13 +74,27 @@ impl Inspection {
         let inspection = self.clone();
         blocking(move || {
             inspection.upkeep.probe()?;
+            let entries = inspection.register.list()?;
+            let damage = |entry: &FunctionEntry| {
+                let error = inspection.upkeep.damage_to(entry)?;
+                Some(error.context(format_args!("function '{}'", entry.spec.name)))
+            };
             // A disk may have room for a word and none for what was really to be committed.
-            match inspection.register.list()?.iter().find_map(|entry| inspection.refused(entry)) {
+            let refused = |entry| inspection.refused(entry);
+            match entries.iter().find_map(damage).or_else(|| entries.iter().find_map(refused)) {
                 Some(error) => Err(error),
                 None => Ok(()),
             }
         })
         .await
+    }
+
+    /// How many artifacts are damaged that functions have now. Kept revisions may have others.
+    fn damaged_artifacts(&self, entries: &[FunctionEntry]) -> u64 {
+        let damaged = entries
+            .iter()
+            .filter(|entry| self.upkeep.damage_to(entry).is_some_and(|error| error.code == ErrorCode::ArtifactCorrupt));
+        damaged.map(|entry| &entry.spec.artifact).collect::<BTreeSet<_>>().len() as u64
     }
 
     /// How many functions a safe start holds back.
