@@ -97,3 +97,45 @@ fn what_is_no_data_folder_is_refused() {
     assert!(code == Some(1) && told.starts_with("error FS-1504: "), "{told}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_repair_that_loses_everything_wants_to_be_told() {
+    let dir = folder();
+    let log = log(dir.path());
+    let zeros = vec![0; fs::read(&log).unwrap().len()];
+    fs::write(&log, &zeros).unwrap();
+    for (flags, code) in [(&[][..], 1), (&["--repair"], 3)] {
+        let (exit, told, _) = check(dir.path(), flags);
+        assert_eq!(exit, Some(code), "{told}");
+        let place = format!("log: the write-ahead log '{}' cannot be read from byte 0 on: the last ", log.display());
+        assert!(told.starts_with(&place), "{told}");
+        assert!(told.contains("warning: a repair loses everything: no topic and no function is left"), "{told}");
+        assert_eq!(told.contains("nothing was changed: 'function-stream check --repair --accept-loss'"), code == 3);
+    }
+    let (exit, told, _) = check(dir.path(), &["--repair", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((exit, &told["needs"]), (Some(3), &"--accept-loss".into()));
+    assert!(fs::read(&log).unwrap() == zeros && !dir.path().join("damaged-1").exists(), "something was changed");
+    assert_eq!(check(dir.path(), &["--accept-loss"]).0, Some(2));
+
+    let (exit, told, _) = check(dir.path(), &["--repair", "--accept-loss"]);
+    assert_eq!(exit, Some(0), "{told}");
+    assert!(told.contains("  no topic and no function is left"), "{told}");
+    assert_eq!(fs::read(dir.path().join("damaged-1").join(log.file_name().unwrap())).unwrap(), zeros);
+}
+
+#[test]
+fn a_folder_that_is_not_there_and_one_without_its_mark_are_told_apart() {
+    let dir = folder();
+    let (exit, _, told) = check(&dir.path().join("nowhere"), &[]);
+    assert!(exit == Some(1) && told.starts_with("error FS-1512: there is no folder '"), "{told}");
+    let mark = dir.path().join("FORMAT");
+    let right = fs::read(&mark).unwrap();
+    fs::write(&mark, "x").unwrap();
+    let (exit, told, _) = check(dir.path(), &[]);
+    let line = format!("mark: the mark of the data folder, '{}', is damaged\n", mark.display());
+    assert!(exit == Some(1) && told.starts_with(&line) && told.contains("marks the folder again"), "{told}");
+    let (exit, told, _) = check(dir.path(), &["--repair"]);
+    assert!(exit == Some(0) && told.starts_with("repaired: the mark"), "{told}");
+    assert_eq!(fs::read(&mark).unwrap(), right);
+}

@@ -208,6 +208,12 @@ impl Dir {
         }
     }
 
+    /// Moves a file to another folder of the same file system, under the same name.
+    pub fn move_to(&self, name: impl AsRef<OsStr>, to: &Dir) -> io::Result<()> {
+        let name = name.as_ref();
+        Ok(renameat(&self.fd, name, &to.fd, name)?)
+    }
+
     /// Gives a file another name, and removes what had that name.
     pub fn rename(&self, from: impl AsRef<OsStr>, to: impl AsRef<OsStr>) -> io::Result<()> {
         Ok(renameat(&self.fd, from.as_ref(), &self.fd, to.as_ref())?)
@@ -342,6 +348,9 @@ mod tests {
         std::fs::remove_file(&above).unwrap();
         std::fs::rename(&away, &above).unwrap();
         assert_eq!(in_place(), (true, true));
+        dir.file("file", How::New).unwrap();
+        dir.move_to("file", &sub).unwrap();
+        assert_eq!((dir.names().unwrap(), sub.names().unwrap()), (vec!["sub".to_owned()], vec!["file".to_owned()]));
     }
 
     #[test]

@@ -135,6 +135,7 @@ codes! {
     StoreGaveUp = "FS-1508", External, 503, "the store could not recover in time", "cure what the message names, and start the server again";
     StrangeFile = "FS-1510", External, 500, "a symbolic link or a special file is in the place of a file of the server", "put the file or the folder itself there; see the page for what a link was good for";
     DataDirExposed = "FS-1511", User, 400, "everybody may write to the data folder", "take the right to write from others, or name a folder within it, which the server then makes";
+    DataDirMissing = "FS-1512", User, 404, "there is no data folder at this path", "name the data folder of the server, with --data-dir or --config";
     // 16xx: commits.
     CommitRetriable = "FS-1601", External, 503, "a commit could not be made now", "nothing: the engine repeats it";
     CommitAborted = "FS-1602", External, 503, "a commit was aborted", "nothing: the engine replays from the last commit";

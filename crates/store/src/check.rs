@@ -9,6 +9,9 @@
 //! A repair is for a log that cannot be read to its end, or that ends too early. RocksDB takes back all writes from the
 //! first bad one on, of all topics and functions alike, so what is left is one moment of the past: positions, state, outputs
 //! and the register fit each other. What is damaged in other ways cannot be taken back, and is refused.
+//!
+//! Nothing that a repair takes away is deleted: the logs as they were, and the artifacts that no function has any more, are kept in a
+//! folder of their own. If nothing would be left, or if functions would go, it wants to be told so.
 
 mod contents;
 
@@ -36,8 +39,12 @@ pub struct Report {
     pub partitions: Vec<PartitionExtent>,
     /// The tasks of functions, as far as they can be read.
     pub tasks: Vec<TaskExtent>,
+    /// The functions that are registered, as far as can be read.
+    pub functions: Vec<String>,
     /// Artifacts that were read.
     pub artifacts: usize,
+    /// The digests of those that no function and no kept revision has, as far as can be read.
+    pub unused_artifacts: Vec<String>,
     /// The last write that can be read, by its number.
     pub last_write: u64,
     /// How many writes are known to be missing after it.
@@ -57,6 +64,8 @@ pub struct Problem {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Area {
+    /// The file that marks a data folder: a repair writes it anew.
+    Mark,
     /// The write-ahead log: a repair can cut it back.
     Log,
     /// Other files of the database, or what is stored in it.
@@ -100,12 +109,38 @@ impl Report {
     pub fn is_good(&self) -> bool {
         self.problems.is_empty()
     }
+
+    /// Whether something is wrong in an area.
+    pub fn is_damaged(&self, area: Area) -> bool {
+        self.problems.iter().any(|problem| problem.area == area)
+    }
+
+    /// Whether nothing that users have made can be read.
+    pub fn is_empty(&self) -> bool {
+        self.partitions.is_empty() && self.tasks.is_empty() && self.functions.is_empty()
+    }
+
+    /// Whether cutting the log back loses more than the last events: all that there is, or functions.
+    pub fn loses_much(&self) -> bool {
+        self.is_damaged(Area::Log) && (self.is_empty() || !self.unused_artifacts.is_empty())
+    }
 }
 
 /// Checks the data folder. An error if it cannot be checked at all: it is none, or somebody uses it.
 pub fn check(root: &Path) -> Result<Report> {
-    let dir = DataDir::open_existing(root)?;
-    examine(&dir)
+    let (dir, flaw) = DataDir::open_existing(root)?;
+    examine(&dir, flaw)
+}
+
+/// What has become of a repair.
+#[derive(Debug)]
+pub enum Repair {
+    /// There is nothing that it mends.
+    Unneeded(Report),
+    /// It loses much, and nobody has accepted that. Nothing was changed.
+    Unaccepted(Report),
+    /// It is done.
+    Done(Repaired),
 }
 
 /// What a repair has done.
@@ -115,30 +150,43 @@ pub struct Repaired {
     pub before: Report,
     /// What is there now.
     pub after: Report,
-    /// The folder with the logs as they were.
-    pub kept: PathBuf,
+    /// The folder with the logs as they were and the artifacts that no function has any more, if the log was cut.
+    pub kept: Option<PathBuf>,
 }
 
-/// Cuts a damaged log back to a consistent point; `None` if nothing is wrong with it. An error, and nothing is changed, if
-/// there is damage that this does not mend.
-pub fn repair(root: &Path) -> Result<Option<Repaired>> {
-    let dir = DataDir::open_existing(root)?;
-    let before = examine(&dir)?;
+/// Cuts a damaged log back to a consistent point, and marks a data folder again whose mark is damaged. If [`Report::loses_much`],
+/// only if that is accepted. An error, and nothing is changed, if there is damage that this does not mend.
+pub fn repair(root: &Path, accept_loss: bool) -> Result<Repair> {
+    let (dir, flaw) = DataDir::open_existing(root)?;
+    let before = examine(&dir, flaw)?;
     if let Some(problem) = before.problems.iter().find(|problem| problem.area == Area::Database) {
         let message = format!("the data folder cannot be repaired: {}", problem.message);
         return Err(Error::new(ErrorCode::DataCorrupt, message));
     }
-    if before.problems.iter().all(|problem| problem.area != Area::Log) {
-        return Ok(None);
+    if !before.is_damaged(Area::Log) && !before.is_damaged(Area::Mark) {
+        return Ok(Repair::Unneeded(before));
     }
-    let kept = keep_logs(&dir)?;
-    opening::cut(&dir, &small())?;
-    let after = examine(&dir)?;
-    Ok(Some(Repaired { before, after, kept }))
+    if before.loses_much() && !accept_loss {
+        return Ok(Repair::Unaccepted(before));
+    }
+    let mut kept = None;
+    if before.is_damaged(Area::Log) {
+        // Before the cut: the next start removes artifacts that nobody has.
+        kept = Some(keep(&dir, &before.unused_artifacts)?);
+        opening::cut(&dir, &small())?;
+    }
+    if before.is_damaged(Area::Mark) {
+        dir.mark()?;
+    }
+    let after = examine(&dir, None)?;
+    Ok(Repair::Done(Repaired { before, after, kept }))
 }
 
-fn examine(dir: &DataDir) -> Result<Report> {
+fn examine(dir: &DataDir, flaw: Option<Error>) -> Result<Report> {
     let mut report = Report::default();
+    if let Some(flaw) = flaw {
+        report.add(Area::Mark, flaw.message);
+    }
     let artifacts = check_artifacts(dir, &mut report)?;
     let files = match opening::find(dir) {
         Ok(Found::Nothing) => return Ok(report),
@@ -180,8 +228,8 @@ fn check_artifacts(dir: &DataDir, report: &mut Report) -> Result<Vec<String>> {
     Ok(digests)
 }
 
-/// Copies the logs, and the note of how far they should reach, to a new folder within the data folder.
-fn keep_logs(dir: &DataDir) -> Result<PathBuf> {
+/// Copies the logs, and the note of how far they should reach, to a new folder within the data folder, and moves those artifacts there.
+fn keep(dir: &DataDir, artifacts: &[String]) -> Result<PathBuf> {
     let root = dir.root();
     let name = (1..).map(|number| format!("damaged-{number}")).find(|name| !root.has(name).unwrap_or(false));
     let name = name.unwrap_or_else(|| "damaged".to_owned());
@@ -194,6 +242,13 @@ fn keep_logs(dir: &DataDir) -> Result<PathBuf> {
             to.sync_all()
         };
         copy().map_err(|e| file("cannot copy", &from, &e))?;
+    }
+    if let Some(folder) = dir.artifacts()? {
+        for digest in artifacts {
+            let name = format!("{digest}.wasm");
+            folder.move_to(&name, &kept).map_err(|e| file("cannot move", &folder.path().join(&name), &e))?;
+        }
+        folder.sync().map_err(|e| file("cannot sync", folder.path(), &e))?;
     }
     for dir in [&kept, root] {
         dir.sync().map_err(|e| file("cannot sync", dir.path(), &e))?;

@@ -28,7 +28,8 @@ use fnstream_core::dir::{Access, Dir, How};
 use fnstream_core::{Error, ErrorCode, Result};
 use rustix::fs::{FlockOperation, flock};
 
-use crate::error::file;
+use crate::error::{corrupt, file};
+use crate::reach::NAME as REACH;
 
 const FORMAT: &str = "FORMAT";
 const FORMAT_TMP: &str = "FORMAT.tmp";
@@ -61,25 +62,42 @@ impl DataDir {
         refuse_newer(&root, version)?;
         rights::keep(&root)?;
         if version.is_none() {
-            let text = format!("{TITLE}\nformat {VERSION}\n");
-            let steps = ["format.before-rename", "format.after-rename"];
-            write_durably(&root, FORMAT_TMP, FORMAT, text.as_bytes(), steps)?;
+            mark(&root)?;
         }
         refuse_links(&root)?;
         Ok(DataDir { root, _lock: lock })
     }
 
-    /// Takes a folder that is there, and changes nothing in it.
-    pub(crate) fn open_existing(root: &Path) -> Result<Self> {
+    /// Takes a folder that is there, and changes nothing in it. One whose mark is damaged or missing is taken too, with what is wrong
+    /// with it.
+    pub(crate) fn open_existing(root: &Path) -> Result<(Self, Option<Error>)> {
         let root = match Dir::open(root, Access::Owner) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(no_data_folder(root)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let message = format!("there is no folder '{}'", root.display());
+                return Err(Error::new(ErrorCode::DataDirMissing, message));
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotADirectory => {
+                let message = format!("'{}' is not a folder", root.display());
+                return Err(Error::new(ErrorCode::DataDirForeign, message));
+            }
             opened => opened.map_err(|e| file("cannot open", root, &e))?,
         };
-        let version = read_version(&root)?.ok_or_else(|| no_data_folder(root.path()))?;
+        let (version, flaw) = match read_version(&root) {
+            Ok(Some(version)) => (version, None),
+            Ok(None) if !is_ours(&root)? => return Err(no_data_folder(root.path())),
+            Ok(None) => (VERSION, Some(unmarked(&root))),
+            Err(e) if e.code == ErrorCode::DataCorrupt => (VERSION, Some(e)),
+            Err(e) => return Err(e),
+        };
         let lock = lock(&root)?;
         refuse_newer(&root, Some(version))?;
         refuse_links(&root)?;
-        Ok(DataDir { root, _lock: lock })
+        Ok((DataDir { root, _lock: lock }, flaw))
+    }
+
+    /// Writes the mark of a data folder.
+    pub(crate) fn mark(&self) -> Result<()> {
+        mark(&self.root)
     }
 
     /// The folder itself.
@@ -161,15 +179,35 @@ fn lock(root: &Dir) -> Result<File> {
 /// The version of the layout; `None` when there is no `FORMAT`.
 fn read_version(root: &Dir) -> Result<Option<u32>> {
     let text = match root.read(FORMAT) {
-        Ok(text) => String::from_utf8(text).map_err(|_| foreign(root, FORMAT))?,
+        Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(file("cannot read", &root.path().join(FORMAT), &e)),
     };
-    text.strip_prefix(TITLE)
-        .and_then(|rest| rest.trim().strip_prefix("format "))
-        .and_then(|version| version.parse().ok())
-        .map(Some)
-        .ok_or_else(|| foreign(root, FORMAT))
+    let version = || str::from_utf8(&text).ok()?.strip_prefix(TITLE)?.trim().strip_prefix("format ")?.parse().ok();
+    match version() {
+        Some(version) => Ok(Some(version)),
+        None if is_ours(root)? => {
+            let path = root.path().join(FORMAT);
+            Err(corrupt(format_args!("the mark of the data folder, '{}', is damaged", path.display())))
+        }
+        None => Err(foreign(root, FORMAT)),
+    }
+}
+
+/// Whether a folder has what only a data folder has, its mark aside.
+fn is_ours(root: &Dir) -> Result<bool> {
+    let has = |name| root.has(name).map_err(|e| file("cannot read", root.path(), &e));
+    Ok(has(LOCK)? && (has(REACH)? || has(DB)?))
+}
+
+fn unmarked(root: &Dir) -> Error {
+    corrupt(format_args!("the mark of the data folder, '{}', is missing", root.path().join(FORMAT).display()))
+}
+
+fn mark(root: &Dir) -> Result<()> {
+    let text = format!("{TITLE}\nformat {VERSION}\n");
+    let steps = ["format.before-rename", "format.after-rename"];
+    write_durably(root, FORMAT_TMP, FORMAT, text.as_bytes(), steps)
 }
 
 fn refuse_newer(root: &Dir, version: Option<u32>) -> Result<()> {
@@ -184,6 +222,9 @@ fn refuse_newer(root: &Dir, version: Option<u32>) -> Result<()> {
 }
 
 fn refuse_foreign(root: &Dir) -> Result<()> {
+    if is_ours(root)? {
+        return Err(unmarked(root));
+    }
     for entry in fs::read_dir(root.path()).map_err(|e| file("cannot list", root.path(), &e))? {
         let name = entry.map_err(|e| file("cannot list", root.path(), &e))?.file_name();
         // Ours before `FORMAT` was there, or what a new file system begins with.

@@ -82,7 +82,7 @@ mod tail;
 mod walk;
 
 pub use artifacts::Spool;
-pub use check::{Area, PartitionExtent, Problem, Repaired, Report, TaskExtent, check, repair};
+pub use check::{Area, PartitionExtent, Problem, Repair, Repaired, Report, TaskExtent, check, repair};
 pub use faults::{FAILPOINTS, NEW_FOLDER_FAILPOINTS};
 #[cfg(feature = "failpoints")]
 pub use faults::{WRONG_COMMITTER, WRONG_COMMITTER_FAILPOINT};

@@ -114,7 +114,13 @@ fn find_after(dir: &DataDir, failure: bool) -> Result<Found> {
         let Some(remains) = remains(dir.root().path(), db, noted)? else {
             return Ok(Found::Nothing);
         };
-        return Err(corrupt(format_args!("the database in '{}' is missing: {remains}", db.display())));
+        let missing = match names(db)?.is_empty() {
+            true => format!("the database in '{}' is missing", db.display()),
+            false => {
+                format!("'{}' is missing, without which the database cannot be read", db.join("CURRENT").display())
+            }
+        };
+        return Err(corrupt(format_args!("{missing}: {remains}")));
     }
     let files = Files { db: db.to_owned(), noted, flaws: flaws(db)? };
     check_manifest(db, files.demanded().manifest, failure)?;
@@ -173,7 +179,20 @@ impl Files {
         let refused = self.forgive(options).err();
         let db = self.open_unchanged(options, DBRecoveryMode::PointInTime)?;
         let short = reaches(db.latest_sequence_number(), self.demanded().write).err();
-        Ok((db, refused.or(short)))
+        Ok((db, refused.or(short.map(|short| self.too_short(&short)))))
+    }
+
+    /// What is said of logs that end before the last write, with the file that it was in, as far as that is known.
+    fn too_short(&self, short: &Error) -> Error {
+        let newest = logs(&self.db).ok().and_then(|logs| logs.into_iter().last());
+        let which = match (self.flaws.first(), newest) {
+            (Some((path, place, _)), _) => {
+                format!("the write-ahead log '{}' cannot be read from byte {place} on", path.display())
+            }
+            (None, Some(path)) => format!("the write-ahead log '{}' ends too early", path.display()),
+            (None, None) => format!("there is no write-ahead log in '{}'", self.db.display()),
+        };
+        corrupt(format_args!("{which}: {}", short.message))
     }
 
     /// Opens the database without changing it, and answers how far it reaches.
@@ -229,8 +248,13 @@ fn remains(root: &Path, db: &Path, noted: Noted) -> Result<Option<String>> {
 
 /// Checks the list of the database's files.
 fn check_manifest(db: &Path, demanded: Manifest, after_failure: bool) -> Result<()> {
-    let fail = |e: &io::Error| corrupt(format_args!("the list of the database's files cannot be read: {e}"));
-    let path = current_manifest(db).map_err(|e| fail(&e))?;
+    let path = current_manifest(db).map_err(|e| {
+        let path = db.join("CURRENT");
+        corrupt(format_args!("'{}', which names the list of the database's files, is damaged: {e}", path.display()))
+    })?;
+    let fail = |e: &io::Error| {
+        corrupt(format_args!("'{}', the list of the database's files, cannot be read: {e}", path.display()))
+    };
     let extent = log_file::read(&path, |_, _| {}).map_err(|e| fail(&e))?;
     let refused = |what| corrupt(format_args!("'{}' {what} at byte {}", path.display(), extent.whole));
     if extent.flaw == Some(Flaw::Damaged) {

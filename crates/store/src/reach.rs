@@ -40,7 +40,8 @@ use parking_lot::Mutex;
 use crate::error::file;
 use crate::log_file::crc32c;
 
-const NAME: &str = "REACH";
+/// The name of the file.
+pub(crate) const NAME: &str = "REACH";
 const VERSION: u8 = 1;
 const BYTES: usize = 69;
 const NOTES: u64 = 2;
@@ -254,7 +255,10 @@ impl ManifestFile {
 
 /// The manifest that the file `CURRENT` names.
 pub(crate) fn current_manifest(db: &Path) -> io::Result<PathBuf> {
-    Ok(db.join(fs::read_to_string(db.join("CURRENT"))?.trim_end()))
+    let named = fs::read(db.join("CURRENT"))?;
+    let path = str::from_utf8(&named).ok().map(|name| db.join(name.trim_end()));
+    let path = path.filter(|path| path.parent() == Some(db) && manifest_number(path).is_some());
+    path.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it names no list of files"))
 }
 
 /// The number in the name of a manifest.

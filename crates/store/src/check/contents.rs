@@ -32,6 +32,8 @@ struct Facts {
     current: HashSet<FunctionId>,
     /// Which function needs which artifact.
     artifacts: Vec<(String, String)>,
+    /// The artifacts of kept revisions.
+    of_revisions: HashSet<String>,
 }
 
 /// Reads everything and reports what is wrong.
@@ -58,6 +60,9 @@ pub(super) fn check(db: &DB, artifacts: &[String], report: &mut Report) {
             report.add(Area::Artifact, format!("function '{function}' needs the artifact {digest}, which is missing"));
         }
     }
+    let used: HashSet<_> = facts.artifacts.iter().map(|(_, digest)| digest).chain(&facts.of_revisions).collect();
+    report.unused_artifacts.extend(artifacts.iter().filter(|digest| !used.contains(digest)).cloned());
+    report.functions.extend(facts.artifacts.iter().map(|(function, _)| function.clone()));
     for (id, topic) in &facts.topics {
         report.partitions.extend((0..topic.partitions).map(|partition| PartitionExtent {
             topic: topic.name.clone(),
@@ -116,6 +121,7 @@ impl Facts {
                     if let Some(id) = revision.state {
                         self.names.insert(id, format!("{}, revision {}", revision.spec.name, revision.revision));
                     }
+                    self.of_revisions.insert(revision.spec.artifact);
                 }
             }
             b'w' => drop(formats::decode_watermark(value)?),
