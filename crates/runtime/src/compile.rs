@@ -12,7 +12,8 @@
 //! ```text
 //! this process ── artifact ─► standard input ┐
 //!                                            │ child: the same program, with "compile-artifact" as its first argument
-//! this process ◄─ code ── standard output ───┘ exit status 0; else a message and status 1, or a signal
+//! this process ◄─ code ── standard output ───┤ exit status 0; else a message and status 1, or a signal (`end`)
+//! this process ◄─ words ─ standard error ────┘ little of which is kept, for the error or the log
 //! ```
 //!
 //! The child's memory is bounded too, by the kernel. How much it needs is guessed from the artifact's size (`size`), on the safe
@@ -31,6 +32,7 @@ use crate::fault::bounded;
 use crate::inspect::{Kind, inspect};
 
 mod child;
+mod end;
 mod parent;
 
 pub use child::compile_if_asked;

@@ -78,7 +78,7 @@ pub(crate) fn with_last_words(failure: CallFailure, words: Option<String>) -> Ca
 }
 
 /// The words without what no human reads, if there are any.
-fn readable(words: &str) -> Option<String> {
+pub(crate) fn readable(words: &str) -> Option<String> {
     let kept: String = words.chars().filter(|char| !char.is_control() || matches!(char, '\n' | '\t')).collect();
     (!kept.trim().is_empty()).then_some(kept)
 }

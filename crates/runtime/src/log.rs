@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-use self::last_words::LastWords;
+pub(crate) use self::last_words::LastWords;
 use crate::sandbox::Machine;
 
 /// The end of a line that was cut.

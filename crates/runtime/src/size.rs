@@ -36,14 +36,26 @@ const PER_BYTE_OF_CODE: usize = 30;
 const PER_FUNCTION: usize = 9 << 10;
 const PER_LOCAL: usize = 8;
 
+/// The most threads of a compiler that has little to do: more make it no faster.
+const FEW: usize = 4;
+
+/// The threads that a compiler with so much memory has: as many as there are processors, but they are not to take more than an
+/// eighth of it. In a small container of a large machine they would take all.
+pub(crate) fn threads(memory: usize) -> usize {
+    processors().min(memory / 8 / THREAD).max(1)
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// The memory that compiling an artifact takes: a guess on the safe side for what real compilers produce. Nothing for what is no
 /// artifact, which is refused before it is compiled.
 pub(crate) fn to_compile(artifact: &[u8]) -> usize {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let Ok(size) = inspect::size(artifact) else { return 0 };
     let locals = usize::try_from(size.locals.min(LOCALS)).unwrap_or_default();
     COMPILER
-        + threads * THREAD
+        + processors().min(FEW) * THREAD
         + artifact.len() * PER_BYTE
         + size.code * PER_BYTE_OF_CODE
         + size.functions * PER_FUNCTION

@@ -4,20 +4,23 @@
 //! The process that wants an artifact compiled, and waits for its child.
 
 use std::io::{self, Read, Write};
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
 use fnstream_core::runtime::Limits;
-use fnstream_core::{Error, ErrorCode, Result, error::internal};
-use rustix::process::Signal;
+use fnstream_core::{Result, error::internal};
 
-use super::child::{ASKED, REFUSED};
-use super::refused;
+use super::child::ASKED;
+use super::end::{End, Given};
 use crate::inspect::Kind;
+use crate::log::LastWords;
+use crate::size;
+
+/// How long a child that has ended may keep its standard error open: nobody else has it.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Has a child compile an artifact of that kind, within so much processor time and so many bytes of memory.
 pub(super) fn compile(program: &Path, limit: Duration, memory: usize, kind: Kind, artifact: &[u8]) -> Result<Vec<u8>> {
@@ -28,28 +31,25 @@ pub(super) fn compile(program: &Path, limit: Duration, memory: usize, kind: Kind
     command.arg(ASKED).arg(kind.as_str()).arg(seconds(limit).to_string()).arg(childs.to_string());
     // What the allocator keeps for later would count, and so would the stacks of threads that it has for that.
     command.env("MALLOC_CONF", "background_thread:false,retain:false,dirty_decay_ms:0,muzzy_decay_ms:0");
-    let mut child = Reaped(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(cannot)?);
+    command.env("RAYON_NUM_THREADS", size::threads(childs).to_string());
+    // Its last words are few, and a backtrace takes memory that it does not have.
+    command.env("RUST_BACKTRACE", "0");
+    // What it writes is not for this process's standard error, of which each line may have to be JSON.
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = Reaped(command.spawn().map_err(cannot)?);
     hand_over(child.0.stdin.take(), artifact.to_vec()).map_err(cannot)?;
+    let words = hear(child.0.stderr.take()).map_err(cannot)?;
     let answers = collect(child.0.stdout.take()).map_err(cannot)?;
-    let wall = Limits::wall_time(limit);
-    let Ok(answer) = answers.recv_timeout(wall) else {
-        return Err(too_slow(format!("{wall:?} by the clock, the most with a limit of {limit:?} of processor time")));
+    let given = Given { limit, wall: Limits::wall_time(limit), memory };
+    let answer = answers.recv_timeout(given.wall);
+    let status = match &answer {
+        // It has closed its output, so it is about to end.
+        Ok(_) => Some(child.0.wait().map_err(cannot)?),
+        Err(_) => None,
     };
-    // It has closed its output, so it is about to end.
-    let status = child.0.wait().map_err(cannot)?;
-    let answer = answer.map_err(cannot)?;
-    if status.success() {
-        Ok(answer)
-    } else if status.code() == Some(REFUSED.into()) {
-        Err(refused(&String::from_utf8_lossy(&answer)))
-    } else if status.signal() == Some(Signal::XCPU.as_raw()) {
-        Err(too_slow(format!("its limit of {limit:?} of processor time")))
-    } else if memory < usize::MAX && status.signal() == Some(Signal::ABORT.as_raw()) {
-        let message = format!("compiling the artifact takes more than the {memory} bytes of memory that it was given");
-        Err(Error::new(ErrorCode::CompileMemory, message))
-    } else {
-        Err(died(status))
-    }
+    drop(child);
+    let words = words.recv_timeout(LAST_WORDS).ok().flatten();
+    End { status, answer: answer.unwrap_or_else(|_| Ok(Vec::new())).map_err(cannot)?, words }.told(&given)
 }
 
 /// A child that does not outlive who waits for it.
@@ -84,17 +84,26 @@ fn collect(output: Option<ChildStdout>) -> io::Result<Receiver<io::Result<Vec<u8
     Ok(answers)
 }
 
+/// Hears what the child says of itself, in a thread of its own, which ends when the child does. However much that is, little of it
+/// is kept.
+fn hear(errors: Option<ChildStderr>) -> io::Result<Receiver<Option<String>>> {
+    let (sender, words) = mpsc::channel();
+    let read = move || {
+        let (mut last, mut piece) = (LastWords::default(), [0; 1 << 10]);
+        if let Some(mut errors) = errors {
+            while let Ok(read @ 1..) = errors.read(&mut piece) {
+                last.write(&piece[..read]);
+            }
+        }
+        let _ = sender.send(last.take());
+    };
+    thread::Builder::new().name("compiler-errors".into()).spawn(read)?;
+    Ok(words)
+}
+
 /// The kernel counts whole seconds.
 fn seconds(limit: Duration) -> u64 {
     limit.as_secs() + u64::from(limit.subsec_nanos() > 0)
-}
-
-fn too_slow(reached: String) -> Error {
-    Error::new(ErrorCode::CompileTimeout, format!("compiling the artifact was ended at {reached}"))
-}
-
-fn died(status: ExitStatus) -> Error {
-    internal(format!("the compiler died of the artifact, or for lack of memory: {status}"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! What a guest has written last in a call: why it dies is mostly there, and nowhere else.
+//! What a guest has written last in a call, or a process that compiles: why it dies is mostly there, and nowhere else.
 //!
 //! The end is kept. But languages that tell how they came to die begin with the reason, and a long stack comes behind it: from a
 //! line on that begins like that, the beginning is kept. Either is bounded, and cut at a line where that can be.
@@ -17,7 +17,7 @@ const LONGEST: usize = 13;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct LastWords {
+pub(crate) struct LastWords {
     kept: Vec<u8>,
     /// The first bytes of the present line.
     beginning: Vec<u8>,
@@ -28,7 +28,7 @@ pub(super) struct LastWords {
 }
 
 impl LastWords {
-    pub(super) fn write(&mut self, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             let known = self.beginning.len();
             if known < LONGEST {
@@ -61,7 +61,7 @@ impl LastWords {
     }
 
     /// Answers them, if there are any, and forgets them.
-    pub(super) fn take(&mut self) -> Option<String> {
+    pub(crate) fn take(&mut self) -> Option<String> {
         let LastWords { kept, reason, cut, .. } = std::mem::take(self);
         let text = String::from_utf8_lossy(match (reason, kept.len().checked_sub(MOST)) {
             // The last line is not whole; unless it is the only one.

@@ -94,8 +94,10 @@ fn a_child_has_the_memory_that_it_is_given_and_no_more() {
         drop(loaded);
     }
     let error = children.load_within(&functions(20_000), 32 << 20).err().expect("it was compiled");
-    let message = "compiling the artifact takes more than the 33554432 bytes of memory that it was given";
-    assert_eq!((error.code, &*error.message), (ErrorCode::CompileMemory, message));
+    let message = "compiling the artifact takes more than the 33554432 bytes of memory that it was given; it last wrote: memory \
+                   allocation of ";
+    assert_eq!(error.code, ErrorCode::CompileMemory, "{error}");
+    assert!(error.message.starts_with(message), "{error}");
     assert_eq!(children.memory_to_load(b"no artifact"), 0, "it is refused before it is compiled");
 }
 
@@ -139,9 +141,23 @@ fn custom_section(len: u32) -> Vec<u8> {
 fn a_child_that_dies_or_cannot_be_started_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let artifact = module(r#"(module (func (export "process")))"#);
-    let error = failure(&with_script(&dir, Duration::from_secs(60), "kill -9 $$"), &artifact);
-    assert_eq!(error.code, ErrorCode::Internal);
-    assert!(error.message.starts_with("the compiler died of the artifact") && error.message.contains("signal: 9"));
+    // More than is kept, and than a pipe holds.
+    let chatty = "i=0; while [ $i -lt 20000 ]; do echo nothing of importance; i=$((i+1)); done >&2; echo 'the end' >&2";
+    for (end, code, message) in [
+        (
+            "kill -9 $$",
+            ErrorCode::MemoryShort,
+            "the system ended the compiler, most likely for want of memory: signal: 9",
+        ),
+        ("kill -11 $$", ErrorCode::Internal, "the compiler died of the artifact: signal: 11"),
+        ("exit 3", ErrorCode::Internal, "the compiler died of the artifact: exit status: 3"),
+    ] {
+        let script = format!("{chatty}\n{end}");
+        let error = failure(&with_script(&dir, Duration::from_secs(60), &script), &artifact);
+        assert_eq!(error.code, code, "{error}");
+        assert!(error.message.starts_with(message) && error.message.ends_with("; the end"), "{error}");
+        assert!(error.message.contains("; it last wrote: nothing") && error.message.len() < 2048, "{error}");
+    }
     let program = dir.path().join("not-there");
     let missing = runtime(Compiling::Child { program, limit: Duration::from_secs(60) });
     let error = failure(&missing, &artifact);
