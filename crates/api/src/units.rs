@@ -3,9 +3,11 @@
 
 //! Durations, sizes and times as people write them: `500ms`, `5s`, `7d`, `16MiB`, `2026-01-31T12:00:00.000Z`.
 
+use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use fnstream_core::units::{write_duration, write_size};
@@ -14,8 +16,8 @@ pub use fnstream_core::units::{parse_duration, parse_size};
 
 /// A duration or a size in a description: a number of milliseconds or bytes, or text with a unit. Whether the text can be
 /// read is told when it is, so that all problems of a description are told together.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(untagged, expecting = "neither a whole number nor text with a unit, such as \"10s\" or \"64MiB\"")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(untagged)]
 pub enum Quantity {
     /// Milliseconds or bytes.
     Number(u64),
@@ -51,8 +53,41 @@ impl Quantity {
     }
 }
 
-impl std::fmt::Display for Quantity {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// By hand, since a number that is too large is not to be told as something that is no number.
+impl<'de> Deserialize<'de> for Quantity {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Reading;
+
+        impl Visitor<'_> for Reading {
+            type Value = Quantity;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number or text with a unit, such as \"10s\" or \"64MiB\"")
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Quantity, E> {
+                Ok(Quantity::Number(number))
+            }
+
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Quantity, E> {
+                // What JSON writes as a whole number and is more than can be counted arrives so.
+                match number >= u64::MAX as f64 {
+                    true => Err(E::custom(format_args!("the number is too large: the most is {}", u64::MAX))),
+                    false => Err(E::invalid_type(de::Unexpected::Float(number), &self)),
+                }
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Quantity, E> {
+                Ok(Quantity::Text(text.to_owned()))
+            }
+        }
+
+        from.deserialize_any(Reading)
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Quantity::Number(number) => number.fmt(f),
             Quantity::Text(text) => text.fmt(f),
@@ -113,7 +148,12 @@ mod tests {
         let read = |json: &str| serde_json::from_str::<Quantity>(json).map_err(|e| e.to_string());
         assert_eq!(read("1500").unwrap().to_duration().unwrap(), Duration::from_millis(1500));
         assert_eq!(read(r#""64MiB""#).unwrap().to_size().unwrap(), 64 << 20);
-        assert!(read("-1").unwrap_err().contains("neither a whole number nor text with a unit"));
+        for wrong in ["-1", "1.5", "null", "[1]"] {
+            let told = read(wrong).unwrap_err();
+            assert!(told.contains("expected a whole number or text with a unit, such as \"10s\""), "{told}");
+        }
+        let told = read("99999999999999999999").unwrap_err();
+        assert!(told.starts_with("the number is too large: the most is 18446744073709551615"), "{told}");
         for (time, text) in [(0, "0ms"), (1500, "1500ms"), (90_000, "90s"), (86_400_000, "1d")] {
             assert_eq!(Quantity::duration(Duration::from_millis(time)).to_string(), text);
         }

@@ -24,22 +24,33 @@ const BINARY_SIZES: usize = 5;
 
 /// Reads a duration such as `500ms`, `5s`, `2m`, `1h` or `7d`.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let ms = scaled(text, &DURATIONS).ok_or_else(|| {
-        format!(
-            "'{}' is not a duration: write a whole number with its unit ms, s, m, h or d, such as 5s",
-            text.escape_debug()
-        )
+    let ms = scaled(text, &DURATIONS, None).map_err(|unread| {
+        let text = text.escape_debug();
+        match unread {
+            Unread::TooMuch(most) => format!("'{text}' is too long: the most is {most}"),
+            Unread::Malformed => {
+                format!("'{text}' is not a duration: write a whole number with its unit ms, s, m, h or d, such as 5s")
+            }
+        }
     })?;
     Ok(Duration::from_millis(ms))
 }
 
 /// Reads a size such as `4096B`, `16MiB` or `1GB`; a number alone is bytes.
 pub fn parse_size(text: &str) -> Result<u64, String> {
-    text.parse().ok().or_else(|| scaled(text, &SIZES)).ok_or_else(|| {
-        format!(
-            "'{}' is not a size: write a whole number with its unit B, KiB, MiB, GiB, TiB, kB, MB or GB, such as 16MiB",
-            text.escape_debug()
-        )
+    parse_size_in(text, 1)
+}
+
+/// The same, where a number alone counts that many bytes.
+pub fn parse_size_in(text: &str, unit: u64) -> Result<u64, String> {
+    scaled(text, &SIZES, Some(unit)).map_err(|unread| {
+        let text = text.escape_debug();
+        match unread {
+            Unread::TooMuch(most) => format!("'{text}' is too large: the most is {most}"),
+            Unread::Malformed => format!(
+                "'{text}' is not a size: write a whole number with its unit B, KiB, MiB, GiB, TiB, kB, MB or GB, such as 16MiB"
+            ),
+        }
     })
 }
 
@@ -59,11 +70,27 @@ fn exact(number: u64, units: &[(&str, u64)]) -> String {
     format!("{}{name}", number / unit)
 }
 
-fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let at = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(at);
-    let factor = units.iter().find(|(name, _)| *name == unit)?.1;
-    number.parse::<u64>().ok()?.checked_mul(factor)
+/// Why a number with its unit cannot be read.
+enum Unread {
+    /// It is none.
+    Malformed,
+    /// It is more than can be counted, which is this.
+    TooMuch(String),
+}
+
+/// The number that is written, in the smallest unit. `alone` is how much a number without a unit counts, where one may stand.
+fn scaled(text: &str, units: &[(&str, u64)], alone: Option<u64>) -> Result<u64, Unread> {
+    // As numbers are read elsewhere.
+    let digits = text.strip_prefix('+').filter(|rest| rest.bytes().all(|byte| byte.is_ascii_digit())).unwrap_or(text);
+    let (number, unit) = digits.split_at(digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len()));
+    if number.is_empty() {
+        return Err(Unread::Malformed);
+    }
+    let named = units.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
+    let factor = if unit.is_empty() { alone } else { named }.ok_or(Unread::Malformed)?;
+    // Of digits alone, what cannot be read is too much.
+    let scaled = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    scaled.ok_or_else(|| Unread::TooMuch(format!("{}{unit}", u64::MAX / factor)))
 }
 
 #[cfg(test)]
@@ -91,11 +118,39 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_with_an_example() {
-        for bad in ["", "5", "s", "-5s", "5 s", "1.5s", "99999999999999999999d", "5x"] {
+        for bad in ["", "5", "s", "-5s", "5 s", "1.5s", "99999999999999999999x", "5x", "+5s"] {
             assert!(parse_duration(bad).unwrap_err().contains("such as 5s"), "{bad}");
         }
-        for bad in ["", "MiB", "1.5MiB", "99999999999GiB"] {
+        for bad in ["", "+", "MiB", "1.5MiB", "99999999999999999999XiB", "+5MiB", "-1"] {
             assert!(parse_size(bad).unwrap_err().contains("such as 16MiB"), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_counted_is_told_with_the_most_that_can() {
+        for (text, most) in [
+            ("99999999999999GiB", "17179869183GiB"),
+            ("99999999999999999999999GiB", "17179869183GiB"),
+            ("18446744073709551616", "18446744073709551615"),
+            ("18446744073709551616B", "18446744073709551615B"),
+            ("18446744073709552000kB", "18446744073709551kB"),
+        ] {
+            let told = parse_size(text).unwrap_err();
+            assert_eq!(told, format!("'{text}' is too large: the most is {most}"));
+            assert_eq!(parse_size(most).map(|_| ()), Ok(()), "{most} is one");
+        }
+        for (text, most) in [("99999999999999999999d", "213503982334d"), ("213503982335d", "213503982334d")] {
+            let told = parse_duration(text).unwrap_err();
+            assert_eq!(told, format!("'{text}' is too long: the most is {most}"));
+            assert_eq!(parse_duration(most).map(|_| ()), Ok(()), "{most} is one");
+        }
+    }
+
+    #[test]
+    fn a_number_alone_counts_what_it_is_said_to() {
+        assert_eq!((parse_size_in("3", 1 << 20), parse_size_in("3B", 1 << 20)), (Ok(3 << 20), Ok(3)));
+        assert_eq!(parse_size("+7"), Ok(7));
+        let told = parse_size_in("18446744073709551615", 1 << 20).unwrap_err();
+        assert_eq!(told, "'18446744073709551615' is too large: the most is 17592186044415");
     }
 }
