@@ -210,6 +210,9 @@ pub struct FunctionDescription {
     pub env: BTreeMap<String, String>,
     /// The folders of the server that it may read.
     pub files: Vec<FileGrant>,
+    /// The memory that its instances hold, and what there is for all functions.
+    #[serde(default)]
+    pub memory: FunctionMemory,
     /// When it was created, in milliseconds since the Unix epoch.
     pub created_ms: i64,
     /// Why the function as a whole does not run.
@@ -217,6 +220,20 @@ pub struct FunctionDescription {
     pub error: Option<ErrorBody>,
     /// Its tasks.
     pub tasks: Vec<TaskDescription>,
+}
+
+/// The memory of a function's instances beside that of all functions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FunctionMemory {
+    /// Bytes that its instances hold now.
+    pub used_bytes: u64,
+    /// Bytes that the instances of all functions of the process hold now, as they count in its memory budget.
+    pub all_used_bytes: u64,
+    /// Bytes that the instances of all functions of the process may hold together.
+    pub all_limit_bytes: u64,
+    /// Says that the function's own limit cannot be reached, since it is more than all functions may hold together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
 }
 
 /// One task of a function: the unit of order, state and commit.

@@ -46,9 +46,9 @@ pub use dead_letter::{
 };
 pub use failure::ErrorBody;
 pub use function::{
-    Emitted, FileGrant, Function, FunctionDescription, FunctionStatus, FunctionUpdate, Limits, OnError, OnErrorAction,
-    PartitionDescription, RevisionDescription, RollbackRequest, RolledBack, Selector, Strategy, TaskDescription,
-    TaskError, TaskStatus, Watermark,
+    Emitted, FileGrant, Function, FunctionDescription, FunctionMemory, FunctionStatus, FunctionUpdate, Limits, OnError,
+    OnErrorAction, PartitionDescription, RevisionDescription, RollbackRequest, RolledBack, Selector, Strategy,
+    TaskDescription, TaskError, TaskStatus, Watermark,
 };
 pub use job::{Job, JobKind, JobState};
 pub use logs::{LogLine, LogPage};

@@ -185,6 +185,11 @@ impl Engine {
         self.core.dirty.bytes()
     }
 
+    /// The most bytes that the instances of all functions may hold together.
+    pub fn memory_of_all(&self) -> usize {
+        self.core.config.guests.limit()
+    }
+
     /// Stops all functions orderly, those that take longer than `timeout` at once, then the threads.
     pub fn shutdown(&self, timeout: Duration) {
         if !self.stop_all(StopMode::Drain, timeout) {

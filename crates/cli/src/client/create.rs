@@ -3,7 +3,7 @@
 
 //! `client create`: reads the artifact here and uploads it, so that client and server need not share a disk.
 
-use fnstream_api::{Client, Function};
+use fnstream_api::{Client, Function, FunctionDescription};
 use fnstream_core::ErrorCode;
 use fnstream_core::topic::TopicRef;
 
@@ -44,8 +44,16 @@ pub(super) async fn run(client: &Client, args: Args) -> Result {
         files: args.settings.files,
         ..Function::new(archive, args.inputs, args.output)
     };
-    client.create_function(&args.name, &function).await?;
+    let made = client.create_function(&args.name, &function).await?;
+    warn(&made);
     output::line(format!("Function created: {}", args.name))
+}
+
+/// Tells what was accepted and is probably not meant.
+pub(super) fn warn(function: &FunctionDescription) {
+    if let Some(warning) = &function.memory.warning {
+        output::complain(&format!("warning: {warning}"));
+    }
 }
 
 /// Uploads the artifact at a path; answers how the server names it. What is named so already stays as it is.

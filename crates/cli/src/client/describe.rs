@@ -6,8 +6,10 @@
 use std::fmt::Write;
 
 use comfy_table::Table;
-use fnstream_api::units::Quantity;
-use fnstream_api::{Client, FileGrant, FunctionDescription, Limits, OnError, OnErrorAction, TaskDescription};
+use fnstream_api::units::{Quantity, format_size};
+use fnstream_api::{
+    Client, FileGrant, FunctionDescription, FunctionMemory, Limits, OnError, OnErrorAction, TaskDescription,
+};
 
 use crate::failure::Result;
 use crate::output;
@@ -49,6 +51,8 @@ fn text(function: &FunctionDescription) -> String {
     rows.extend(function.env.iter().map(|(name, value)| ("env", format!("{name}={value}"))));
     rows.extend(function.files.iter().map(|grant| ("files", files(grant))));
     rows.push(("limits", limits(&function.limits)));
+    rows.push(("memory", memory(&function.memory)));
+    rows.extend(function.memory.warning.iter().map(|warning| ("warning", warning.clone())));
     rows.push(("on-error", on_error(&function.on_error)));
     if let Some(error) = &function.error {
         rows.push(("error", format!("{}: {}", error.code, error.message)));
@@ -63,7 +67,7 @@ fn text(function: &FunctionDescription) -> String {
     }
     for task in &function.tasks {
         if let Some(error) = &task.trouble {
-            let _ = write!(out, "\ntask {} is waiting for the broker: {}: {}", task.index, error.code, error.message);
+            let _ = write!(out, "\ntask {} is waiting: {}: {}", task.index, error.code, error.message);
         }
         if let Some(changes) = task.restored {
             let _ = write!(out, "\ntask {} rebuilds its state: {changes} changes read", task.index);
@@ -99,6 +103,12 @@ fn limits(limits: &Limits) -> String {
         shown("state", of(&limits.state)),
     ];
     all.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+fn memory(memory: &FunctionMemory) -> String {
+    let FunctionMemory { used_bytes, all_used_bytes, all_limit_bytes, .. } = *memory;
+    let [used, all_used, all_limit] = [used_bytes, all_used_bytes, all_limit_bytes].map(format_size);
+    format!("{used}; all functions hold {all_used} of {all_limit}")
 }
 
 fn on_error(policy: &OnError) -> String {

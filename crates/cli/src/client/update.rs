@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use fnstream_api::{Client, FunctionUpdate};
 use fnstream_core::topic::TopicRef;
 
-use super::create::upload;
+use super::create::{upload, warn};
 use super::settings::Settings;
 use crate::failure::{Failure, Result};
 use crate::output;
@@ -85,5 +85,6 @@ pub(super) async fn run(client: &Client, args: Args) -> Result {
         None => None,
     };
     let function = client.update_function(&args.name, &FunctionUpdate { archive, ..update }).await?;
+    warn(&function);
     output::line(format!("Function {} is at revision {}", function.name, function.revision))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Field, SpecProblem, millis};
+use crate::units::write_size;
 
 /// What one instance, which serves one task, may use. Whoever passes one of these fails the record at hand, nothing else.
 ///
@@ -72,6 +73,20 @@ impl Limits {
     /// much, and at most half an hour. Guests that wait use no processor time.
     pub fn wall_time(limit: Duration) -> Duration {
         limit.saturating_mul(Self::WALL_TIMES).min(Self::MOST_WALL_TIME)
+    }
+
+    /// Says that the limit of memory cannot be reached where all functions together may have only so much. That is no reason to
+    /// refuse it: the description may be right on another machine, and most functions need less than they may have. The
+    /// default is nobody's wish.
+    pub fn beyond(&self, all: usize) -> Option<String> {
+        let is_beyond = self.memory > all && self.memory != Limits::default().memory;
+        is_beyond.then(|| {
+            let [own, all] = [self.memory, all >> 20 << 20].map(|bytes| write_size(bytes as u64));
+            format!(
+                "the limit memory, {own}, is more than the {all} that the server has for all functions: an instance that needs \
+                 more than these waits (FS-1417)"
+            )
+        })
     }
 
     pub(super) fn check(&self, problems: &mut Vec<SpecProblem>) {

@@ -64,6 +64,10 @@ impl View {
         if state != TaskState::Opening {
             self.coming_up = None;
         }
+        if state != TaskState::Running {
+            // It has no instance then.
+            self.memory_bytes = 0;
+        }
         if state == TaskState::Running {
             self.trouble = None;
         }

@@ -69,6 +69,7 @@ fn properties(function: &FunctionDescription, reason: Option<String>) -> Vec<(St
             .map(|grant| (format!("files.{}", grant.guest.as_ref().unwrap_or(&grant.host)), grant.host.clone())),
     );
     all.extend(fields("limits", &function.limits));
+    all.extend(fields("memory", &function.memory));
     all.extend(fields("on-error", &function.on_error));
     all.extend(function.tasks.iter().map(|of| (format!("task.{}", of.index), task(of))));
     all
@@ -91,7 +92,7 @@ fn task(task: &TaskDescription) -> String {
         told.push_str(&format!(", watermark {watermark}"));
     }
     if let Some(error) = &task.trouble {
-        told.push_str(&format!(", waiting for the broker: {}: {}", error.code, error.message));
+        told.push_str(&format!(", waiting: {}: {}", error.code, error.message));
     }
     if let Some(error) = &task.last_error {
         told.push_str(&format!(", last error {}: {}", error.code, error.message));

@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 use fnstream_api::function::total_lag;
 use fnstream_api::{
-    ErrorBody, FunctionDescription, FunctionStatus, FunctionSummary, OnError, TaskDescription, Watermark,
+    ErrorBody, FunctionDescription, FunctionMemory, FunctionStatus, FunctionSummary, OnError, TaskDescription,
+    Watermark,
 };
+use fnstream_core::budget;
 use fnstream_core::error::internal;
-use fnstream_core::spec::{DesiredState, FunctionEntry, check_name};
+use fnstream_core::spec::{DesiredState, FunctionEntry, Limits, check_name};
 use fnstream_core::topic::TopicRef;
 use fnstream_core::{Error, ErrorCode, Result};
 
@@ -32,6 +34,13 @@ struct Whole {
     loading: Option<Loading>,
 }
 
+impl Whole {
+    /// Bytes of memory that the instances of all its tasks hold.
+    fn held(&self) -> u64 {
+        self.part.iter().flat_map(|part| &part.tasks).map(|task| task.memory_bytes).sum()
+    }
+}
+
 impl Inspection {
     /// What a function is and how it fares.
     pub(crate) async fn describe(self: &Arc<Self>, name: String) -> Result<FunctionDescription> {
@@ -43,7 +52,9 @@ impl Inspection {
 
     /// The same of a function whose entry is known.
     pub(in crate::app) async fn describe_entry(self: &Arc<Self>, entry: FunctionEntry) -> Result<FunctionDescription> {
-        let described = self.whole(vec![entry]).await?.into_iter().map(|(entry, whole)| description(&entry, whole));
+        let guests = &self.net.budget.guests;
+        let described = self.whole(vec![entry]).await?.into_iter();
+        let described = described.map(|(entry, whole)| description(&entry, whole, guests));
         described.last().ok_or_else(|| internal("a function was lost while it was described"))
     }
 
@@ -104,7 +115,8 @@ pub(super) fn word(entry: &FunctionEntry, part: Option<&Part>, failed: bool) -> 
     }
 }
 
-fn description(entry: &FunctionEntry, whole: Whole) -> FunctionDescription {
+fn description(entry: &FunctionEntry, whole: Whole, guests: &budget::Part) -> FunctionDescription {
+    let memory = memory(&whole, &entry.spec.limits, guests);
     let Whole { part, failure, damage, .. } = whole;
     let spec = &entry.spec;
     let groups = spec.inputs.iter().map(|group| group.iter().map(TopicRef::to_string).collect());
@@ -129,9 +141,19 @@ fn description(entry: &FunctionEntry, whole: Whole) -> FunctionDescription {
         on_error: OnError::told(&spec.on_error, spec.dead_letter_topic().as_ref()),
         env: spec.env.clone(),
         files: spec.files.iter().map(told_grant).collect(),
+        memory,
         created_ms: entry.created_ms,
         error: failure.as_ref().or(damage.as_ref()).map(ErrorBody::from),
         tasks: part.map(|part| part.tasks).unwrap_or_default(),
+    }
+}
+
+fn memory(whole: &Whole, limits: &Limits, guests: &budget::Part) -> FunctionMemory {
+    FunctionMemory {
+        used_bytes: whole.held(),
+        all_used_bytes: guests.used() as u64,
+        all_limit_bytes: guests.limit() as u64,
+        warning: limits.beyond(guests.limit()),
     }
 }
 
@@ -153,7 +175,7 @@ fn summary(entry: &FunctionEntry, whole: &Whole) -> FunctionSummary {
         ahead: counters.ahead,
         restarts: counters.restarts,
         lag: part.and_then(|_| total_lag(tasks.iter().map(TaskDescription::lag))),
-        memory_bytes: tasks.iter().map(|task| task.memory_bytes).sum(),
+        memory_bytes: whole.held(),
         reason: match (&whole.failure, &whole.damage) {
             (Some(error), _) if error.code == ErrorCode::HeldBack => Some(error.to_string()),
             (Some(error), _) => Some(format!("it could not be started: {} ({})", error.message, error.code)),

@@ -42,6 +42,10 @@ impl Runner {
         let granted = grants::granted(&self.files_dirs, entry)?;
         self.engine.start_function(&granted, program, self.backend.clone())?;
         tracing::info!(function = entry.spec.name, id = entry.id.0, revision = entry.revision, "function started");
+        if let Some(warning) = entry.spec.limits.beyond(self.engine.memory_of_all()) {
+            tracing::warn!(function = entry.spec.name, limit = entry.spec.limits.memory, "{warning}");
+            self.logs.note(entry.id, &entry.spec.name, &warning);
+        }
         if !quiet {
             self.logs.note(entry.id, &entry.spec.name, &format!("started, revision {}", entry.revision));
         }
