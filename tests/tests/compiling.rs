@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use fnstream_api::{Client, ClientError, ConsumeOptions, ProduceOptions};
-use fnstream_core::ErrorCode;
+use fnstream_core::{ErrorCode, budget};
+use fnstream_tests::cgroup::MemoryGroup;
 use fnstream_tests::chain::function;
 use fnstream_tests::guests::{self, Input, Life};
 use fnstream_tests::node::Node;
@@ -53,6 +54,11 @@ async fn create(client: &Client, name: &str, artifact: Vec<u8>) -> Result<(), Cl
     let digest = client.upload_artifact(artifact).await?.digest;
     let described = function(&format!("sha256:{digest}"), &format!("{name}-in"), &format!("{name}-out"), 1);
     client.create_function(name, &described).await.map(drop)
+}
+
+/// The example of the README, as Go's own compiler makes it.
+fn go() -> Result<Vec<u8>> {
+    Ok(std::fs::read(binary::example("basic")?)?)
 }
 
 fn ordinary() -> Result<Vec<u8>> {
@@ -101,22 +107,42 @@ async fn an_ordinary_function_is_made_while_monsters_wait() -> Result<()> {
 
 #[tokio::test]
 async fn with_the_least_memory_a_monster_is_refused_and_the_rest_works() -> Result<()> {
-    let mut node = Node::new(ServerOptions::new(binary::server()?).arg("--memory", "256MiB"))?;
+    let mut node = Node::new(ServerOptions::new(binary::server()?).arg("--memory", "384MiB"))?;
     let client = node.start().await?;
     create(&client, "before", ordinary()?).await?;
+    create(&client, "go", go()?).await?;
     let refused = create(&client, "monster", monster(0)).await;
     ensure!(refused.as_ref().is_err_and(|e| e.is(ErrorCode::CompileMemory)), "{refused:?}");
     create(&client, "after", [ordinary()?, section(0, b"\x04name")].concat()).await?;
-    for name in ["before", "after"] {
+    for name in ["before", "go", "after"] {
         processes(&client, name).await.context(name)?;
     }
+    let metrics = reqwest::get(format!("{}/metrics", client.url())).await?.text().await?;
+    ensure!(metrics.contains("\nfnstream_memory_refused_total{part=\"compiling\"} 1\n"), "{metrics}");
     client.produce("large", vec![b'x'; 8 << 20], &ProduceOptions::default()).await?;
     let options = ConsumeOptions { timeout: Some(PATIENCE), ..Default::default() };
     let large = client.consume("large", &options).await?.context("it is not there")?;
     ensure!(large.json.len() == (8 << 20) + 2, "{} bytes", large.json.len());
     let peak = usage::memory(node.server()?.pid())?.peak;
-    ensure!(peak < 256 << 20, "the server took {:.0} MiB", usage::mib(peak));
+    ensure!(peak < 384 << 20, "the server took {:.0} MiB", usage::mib(peak));
     node.kill()?;
     let client = node.start().await?;
     processes(&client, "after").await
+}
+
+/// A container of 512 MiB, and a server that is told nothing.
+#[tokio::test]
+async fn the_first_function_of_the_readme_runs_in_a_small_container() -> Result<()> {
+    let Some(group) = MemoryGroup::new(512 << 20) else {
+        println!("no control group can be made here");
+        return Ok(());
+    };
+    let mut node = Node::new(group.with(ServerOptions::new(binary::server()?)))?;
+    let client = node.start().await?;
+    node.server()?.logged(&["memory is shared out", &format!("total={}", budget::LEAST)]).await?;
+    create(&client, "go", go()?).await?;
+    processes(&client, "go").await?;
+    ensure!(group.kills()? == 0, "the memory killer was there");
+    node.kill()?;
+    Ok(())
 }

@@ -6,13 +6,17 @@
 use clap::ValueEnum;
 use fnstream_config::reference::{function_reference, server_reference};
 use fnstream_config::schema::{function_schema, server_schema};
-use fnstream_config::server::{SERVER_DEFAULTS, ServerSettings};
+use fnstream_config::server::{Bound, SERVER_DEFAULTS};
 use fnstream_core::budget::Budget;
 use fnstream_core::units::write_size;
+use fnstream_server::ServerConfig;
 use fnstream_server::descriptors::{self, Descriptors};
 
 use crate::failure::Result;
 use crate::{output, settings};
+
+/// The setting that bounds how many consumers wait.
+const CONNECTIONS: &str = "network.max_connections";
 
 /// Print the settings that a server would have, each with its origin. Takes the flags of 'standalone'.
 #[derive(clap::Args)]
@@ -65,22 +69,44 @@ pub(crate) fn run(args: &Args) -> Result {
         Some(Kind::Server) => return output::line(server_reference().trim_end()),
         None => {}
     }
-    let loaded = settings::load(&args.settings)?;
+    let mut loaded = settings::load(&args.settings)?;
+    let config = settings::server(&loaded.settings);
+    let (budget, files) = (Budget::new(config.memory), shares(&config));
+    for (path, bound) in bounds(&config, &files) {
+        loaded.effective.bind(path, bound);
+    }
     loaded.notes.iter().for_each(|note| output::complain(note));
     match args.format {
         Format::Yaml => {
             let shown = loaded.effective.to_yaml();
-            let (memory, files) = (memory(&loaded.settings), files(&loaded.settings));
-            output::line(format!("{}\n\n{memory}\n{files}", shown.trim_end()))
+            output::line(format!("{}\n\n{}\n{}", shown.trim_end(), memory(&config, &budget), told(&files)))
         }
         Format::Json => output::json(&loaded.effective.to_json()),
     }
 }
 
+/// The settings that ask for more than there is, with what is in force of them.
+fn bounds(config: &ServerConfig, files: &Descriptors) -> Vec<(&'static str, Bound)> {
+    const FILES: &str = "the limit of open files";
+    let network = &config.network;
+    let sizes = [
+        ("rest.max_produce_size", config.max_produce_bytes, config.most_produced()),
+        ("rest.max_artifact_size", config.max_artifact_bytes, config.most_artifact()),
+    ];
+    let sizes = sizes.into_iter().filter(|(_, wanted, most)| most.bytes < *wanted).filter_map(|(path, _, most)| {
+        Some((path, Bound { in_force: write_size(most.bytes as u64), by: most.setting? }))
+    });
+    let waiting = if files.connections < network.max_connections.unwrap_or_default() { FILES } else { CONNECTIONS };
+    let numbers = [
+        (CONNECTIONS, network.max_connections, files.connections, FILES),
+        ("network.max_waiting_consumers", network.max_waiting, files.waiting, waiting),
+    ];
+    let numbers = numbers.into_iter().filter(|(_, wanted, most, _)| wanted.is_some_and(|wanted| *most < wanted));
+    sizes.chain(numbers.map(|(path, _, most, by)| (path, Bound { in_force: most.to_string(), by }))).collect()
+}
+
 /// How the server would share out its memory, as comments.
-fn memory(settings: &ServerSettings) -> String {
-    let config = settings::server(settings);
-    let budget = Budget::new(config.memory);
+fn memory(config: &ServerConfig, budget: &Budget) -> String {
     let mib = |bytes: usize| write_size((bytes >> 20 << 20) as u64);
     let parts: Vec<_> = budget.parts().iter().map(|part| format!("{} {}", part.name(), mib(part.limit()))).collect();
     format!(
@@ -89,17 +115,20 @@ fn memory(settings: &ServerSettings) -> String {
         mib(budget.total()),
         mib(budget.own()),
         parts.join(", "),
-        mib(config.most_produce_bytes()),
-        mib(config.most_artifact_bytes()),
+        write_size(config.most_produced().bytes as u64),
+        write_size(config.most_artifact().bytes as u64),
     )
 }
 
-/// How the server would share out what it may have open, as comments.
-fn files(settings: &ServerSettings) -> String {
-    let config = settings::server(settings);
-    let (network, limit) = (&config.network, descriptors::raise_limit());
-    let shares = Descriptors::divide(limit, config.memory, network.max_connections, network.max_waiting);
-    let Descriptors { limit, store, connections, waiting, .. } = shares;
+/// How the server would share out what it may have open.
+fn shares(config: &ServerConfig) -> Descriptors {
+    let network = &config.network;
+    Descriptors::divide(descriptors::raise_limit(), config.memory, network.max_connections, network.max_waiting)
+}
+
+/// The same, as comments.
+fn told(files: &Descriptors) -> String {
+    let Descriptors { limit, store, connections, waiting, .. } = files;
     format!(
         "# Of {limit} open files (ulimit -Hn), the store has {store} and connections {connections}, of which {waiting} may wait for events."
     )

@@ -47,7 +47,7 @@ pub(crate) struct Args {
     /// Threads that run functions [default: one per core]
     #[arg(long, value_name = "N", value_parser = whole::<1, 1024>)]
     workers: Option<String>,
-    /// Memory of the server in all, at least 256MiB [default: three quarters of its control group's limit, or half of the
+    /// Memory of the server in all, at least 384MiB [default: three quarters of its control group's limit, or half of the
     /// machine's memory if that is less]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     memory: Option<String>,
@@ -258,7 +258,7 @@ mod tests {
     fn every_setting_reaches_the_server() {
         let text = "
 service: {port: 9090, workers: 3, safe_start: never}
-memory: {budget: 300MiB}
+memory: {budget: 400MiB}
 rest: {listen: ':7400', max_produce_size: 1MiB, max_artifact_size: 2MiB}
 network: {max_connections: 100, max_waiting_consumers: 50, head_timeout: 1s, body_timeout: 2s, answer_timeout: 3s, idle_timeout: 4s}
 state_storage: {base_dir: /srv/fs, access: group, durability: sync, dirty_keys: 12, recovery_timeout: 7s, scrub_rate: 2MiB}
@@ -274,7 +274,7 @@ wasm: {cache_dir: /cache, max_cache_size: 1GiB, max_compile_time: 90s}
         assert_eq!((network.max_connections, network.max_waiting), (Some(100), Some(50)));
         let times = [network.head_timeout, network.body_timeout, network.answer_timeout, network.idle_timeout];
         assert_eq!(times.map(|time| time.as_secs()), [1, 2, 3, 4]);
-        assert_eq!((config.memory, config.safe_start), (300 << 20, SafeStart::Never));
+        assert_eq!((config.memory, config.safe_start), (400 << 20, SafeStart::Never));
         assert_eq!((config.max_produce_bytes, config.max_artifact_bytes), (1 << 20, 2 << 20));
         assert_eq!((config.data_dir.as_path(), config.durability), (Path::new("/srv/fs"), Durability::Sync));
         assert_eq!(

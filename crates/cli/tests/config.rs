@@ -153,18 +153,54 @@ fn memory_is_told_with_its_parts_and_too_little_is_refused() {
     let folder = folder(&[]);
     let (_, shown, _) = run(folder.path(), &["config", "--memory", "1GiB"], &[]);
     assert!(shown.contains("  budget: 1GiB ") && shown.contains("# flag --memory"), "{shown}");
-    assert!(shown.contains("# Of 1GiB of memory, the program and its caches have 240MiB, "), "{shown}");
+    assert!(shown.contains("# Of 1GiB of memory, the program and its caches have 215MiB, "), "{shown}");
     assert!(shown.contains("# The largest event is 16MiB, the largest artifact "), "{shown}");
-    let least = [("FUNCTION_STREAM_MEMORY_BUDGET", "256MiB")];
+    let least = [("FUNCTION_STREAM_MEMORY_BUDGET", "384MiB")];
     let (_, shown, _) = run(folder.path(), &["config"], &least);
     assert!(shown.contains("# The largest event is 8MiB, the largest artifact 24MiB."), "{shown}");
-    for (size, why) in [("255MiB", "is 255MiB, not a size of 256MiB or more"), ("0B", "is 0: nothing would fit")] {
+    for (size, is) in [("383MiB", "383MiB"), ("0", "0B"), ("0B", "0B")] {
+        let why = format!("'memory.budget' is {is}, not a size of 384MiB or more");
         let (code, _, err) = run(folder.path(), &["standalone", "--memory", size], &[]);
         assert_eq!(code, Some(1), "{err}");
-        assert!(err.starts_with(&format!("error FS-1703: --memory: 'memory.budget' {why}")), "{err}");
+        assert!(err.starts_with(&format!("error FS-1703: --memory: {why}")), "{err}");
+        let variable = "FUNCTION_STREAM_MEMORY_BUDGET";
+        let (code, _, err) = run(folder.path(), &["standalone"], &[(variable, size)]);
+        assert_eq!(code, Some(1), "{err}");
+        assert!(err.starts_with(&format!("error FS-1703: {variable}: {why}")), "{err}");
     }
-    assert_eq!(run(folder.path(), &["standalone", "--memory", "much"], &[]).0, Some(2));
+    for (size, why) in [("much", "'much' is not a size"), (TOO_LARGE, TOO_LARGE_WHY)] {
+        let (code, _, err) = run(folder.path(), &["standalone", "--memory", size], &[]);
+        assert!(code == Some(2) && err.contains(why), "{err}");
+        let (code, _, err) = run(folder.path(), &["standalone"], &[("FUNCTION_STREAM_MEMORY_BUDGET", size)]);
+        assert!(code == Some(1) && err.contains(&format!("'memory.budget': {why}")), "{err}");
+    }
     assert!(!folder.path().join("data").exists());
+}
+
+const TOO_LARGE: &str = "99999999999999GiB";
+const TOO_LARGE_WHY: &str = "'99999999999999GiB' is too large: the most is 17179869183GiB";
+
+#[test]
+fn what_is_in_force_is_told_with_what_bounds_it() {
+    let folder = folder(&[("c.yaml", "rest: {max_artifact_size: 20MiB}\nnetwork: {max_waiting_consumers: 3000}\n")]);
+    let run = |args: &[&str]| {
+        let args = [&["config", "--config", "c.yaml", "--memory", "384MiB"], args].concat();
+        let (code, out, err) = run(folder.path(), &args, &[("FUNCTION_STREAM_NETWORK_MAX_CONNECTIONS", "2000")]);
+        assert_eq!(code, Some(0), "{err}");
+        out
+    };
+    let shown = run(&[]);
+    let line = |key: &str| shown.lines().find(|line| line.trim_start().starts_with(key)).unwrap();
+    assert!(line("max_produce_size: 16MiB").ends_with(" # default; memory.budget bounds it to 8MiB"), "{shown}");
+    assert!(line("max_artifact_size: 20MiB").ends_with(" # c.yaml:1"), "{shown}");
+    let waiting = line("max_waiting_consumers: 3000");
+    assert!(waiting.ends_with(" # c.yaml:2; network.max_connections bounds it to 1800"), "{shown}");
+    let json: Value = serde_json::from_str(&run(&["--format", "json"])).unwrap();
+    let produce = serde_json::json!({
+        "value": "16MiB", "origin": "default", "in_force": "8MiB", "bounded_by": "memory.budget"
+    });
+    assert_eq!(json["rest.max_produce_size"], produce);
+    assert_eq!(json["rest.max_artifact_size"], serde_json::json!({ "value": "20MiB", "origin": "c.yaml:1" }));
 }
 
 #[test]
@@ -275,6 +311,31 @@ wasm: {cache_dir: code}
     assert!(!folder.path().join("kept/cache").exists());
     assert_eq!(server.end(), "", "everything is in the file");
     assert!(fs::read_to_string(&log).unwrap().contains("\"stopped\""));
+}
+
+#[test]
+fn a_compiler_that_dies_writes_nothing_into_a_log_of_json() {
+    let file = "
+service: {grpc: false}
+memory: {budget: 384MiB}
+rest: {listen: '127.0.0.1:0'}
+logging: {format: json, file_path: server.log}
+state_storage: {durability: os}
+";
+    let folder = folder(&[("conf/config.yaml", file)]);
+    let functions = "(func (drop (i32.add (i32.const 1) (i32.const 2))))".repeat(95_000);
+    let artifact = wat::parse_str(format!(r#"(module (func (export "process")) {functions})"#)).unwrap();
+    fs::write(folder.path().join("f.wasm"), artifact).unwrap();
+    let server = Server::start(folder.path(), &[]);
+    let text = wait_for(&folder.path().join("server.log"), "\"listening\"");
+    let events = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let listening = events.into_iter().find(|event| event["message"] == "listening").unwrap();
+    let url = format!("http://{}", listening["fields"]["address"].as_str().unwrap());
+    let args = ["client", "-s", &url, "create", "-n", "f", "-a", "f.wasm", "-i", "i", "-o", "o"];
+    let (code, _, err) = run(folder.path(), &args, &[]);
+    assert!(code == Some(1) && err.contains("FS-1418"), "{err}");
+    assert!(err.contains("bytes of memory that it was given; it last wrote: memory allocation of "), "{err}");
+    assert_eq!(server.end(), "", "nobody writes past the log");
 }
 
 #[test]

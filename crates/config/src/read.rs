@@ -4,7 +4,7 @@
 //! From a tree to values, as a table of keys says. All that does not fit is reported; what does is returned, so that whoever
 //! looks further can report more.
 
-use fnstream_core::units::{parse_duration, parse_size, write_size};
+use fnstream_core::units::{parse_duration, parse_size, parse_size_in, write_size};
 
 use crate::hint::{self, quoted};
 use crate::key::{Key, Kind, Others, Tagged, Word};
@@ -322,19 +322,17 @@ pub(crate) fn parsed(path: &str, text: &str, kind: &'static Kind) -> Result<Valu
             Ok(time) => Ok(Value::Duration(time)),
             Err(why) => plain(format!("'{path}': {why}")),
         },
-        Kind::Size(unit) => {
-            let number = text.parse::<u64>().ok().and_then(|number| number.checked_mul(*unit));
-            match number.map_or_else(|| parse_size(text), Ok) {
-                Ok(0) => plain(format!("'{path}' is 0: nothing would fit")),
-                Ok(bytes) => Ok(Value::Size(bytes)),
-                Err(why) => plain(format!("'{path}': {why}")),
-            }
-        }
-        Kind::SizeFrom(least) => match parsed(path, text, &Kind::Size(1))? {
-            Value::Size(bytes) if bytes < *least as u64 => {
+        Kind::Size(unit) => match parse_size_in(text, *unit) {
+            Ok(0) => plain(format!("'{path}' is 0: nothing would fit")),
+            Ok(bytes) => Ok(Value::Size(bytes)),
+            Err(why) => plain(format!("'{path}': {why}")),
+        },
+        Kind::SizeFrom(least) => match parse_size(text) {
+            Ok(bytes) if bytes < *least as u64 => {
                 plain(format!("'{path}' is {}, not {}", write_size(bytes), kind.expected()))
             }
-            size => Ok(size),
+            Ok(bytes) => Ok(Value::Size(bytes)),
+            Err(why) => plain(format!("'{path}': {why}")),
         },
         Kind::Any => Ok(Value::Ignored),
         Kind::Texts | Kind::List(..) | Kind::Block(_) | Kind::Tagged(_) | Kind::Either(_) => {

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use crate::problem::{Problem, Problems};
 
-pub use effective::{Effective, Origin, Setting};
+pub use effective::{Bound, Effective, Origin, Setting};
 pub use keys::GRPC_LISTEN;
 
 /// The defaults as a commented file.

@@ -25,6 +25,13 @@
 //! by [`guests`].
 //!
 //! Parts do not lend to each other: a flood of requests cannot take what functions need. The shares are in [`Budget::new`].
+//!
+//! Compiling has a least share that is large: the compiler of Go makes no artifact of less than 3 MB, and such a one takes 105 to
+//! 145 MiB to compile, for a few seconds. It could borrow that from the functions instead, of which idle ones give back. Then they
+//! would have more of a small budget for most of the time; but to create one function would end the calls of others, a function
+//! that keeps what it has would let nobody be created, and a server that starts with a cold cache would have its functions wait
+//! for each other. So compiling keeps its share, and a server that is too small for it does not start.
+//!
 //! What is taken is what was asked for, not what the allocator makes of it; the total should therefore be somewhat less than
 //! what the process may really have.
 
@@ -35,27 +42,29 @@ mod tests;
 
 pub use part::{Held, Part, Taking, Waiting};
 
-/// The least that a server can be given.
-pub const LEAST: usize = 256 << 20;
+/// The least that a server can be given: three quarters of a container of 512 MiB.
+pub const LEAST: usize = 384 << 20;
 
 /// What the program itself needs: its code, threads, connections and what is taken nowhere.
 const PROGRAM: usize = 80 << 20;
 
-/// A share of what the server's own needs leave: in percent, and the least in bytes.
+/// A share of something: in percent, and the least in bytes.
 #[derive(Clone, Copy, PartialEq)]
 struct Share(usize, usize);
 
-// Together they are 100 percent. With little memory the least of the others goes before the guests' percent, so that an artifact
-// of a usual size is compiled, events of 8 MiB are taken, and those of 16 MiB given.
-const GUESTS: Share = Share(50, 0);
-const COMPILING: Share = Share(15, 48 << 20);
-const SMALL: Share = Share(5, 4 << 20);
-const BODIES: Share = Share(10, 24 << 20);
-const ANSWERS: Share = Share(10, 17 << 20);
-const RESULTS: Share = Share(5, 4 << 20);
-const LISTS: Share = Share(5, 6 << 20);
+/// Of what the server's own needs leave: see the module for the least.
+const COMPILING: Share = Share(15, 160 << 20);
 
-const OTHERS: [Share; 6] = [COMPILING, SMALL, BODIES, ANSWERS, RESULTS, LISTS];
+// Of what compiling leaves; together they are 100 percent. With little memory the least of the others goes before the guests'
+// percent, so that events of 8 MiB are taken, and those of 16 MiB given.
+const GUESTS: Share = Share(59, 0);
+const SMALL: Share = Share(6, 4 << 20);
+const BODIES: Share = Share(12, 24 << 20);
+const ANSWERS: Share = Share(11, 17 << 20);
+const RESULTS: Share = Share(6, 4 << 20);
+const LISTS: Share = Share(6, 6 << 20);
+
+const OTHERS: [Share; 5] = [SMALL, BODIES, ANSWERS, RESULTS, LISTS];
 
 impl Share {
     fn of(self, rest: usize) -> usize {
@@ -89,10 +98,15 @@ impl Budget {
     /// A budget of that many bytes; less than [`LEAST`] is taken for [`LEAST`].
     pub fn new(total: usize) -> Self {
         let total = total.max(LEAST);
-        let cache = (total / 32).clamp(8 << 20, 64 << 20);
-        let rest = total - own(cache);
+        let cache = ((total - COMPILING.1) / 32).clamp(8 << 20, 64 << 20);
+        let compiling = COMPILING.of(total - own(cache));
+        let rest = total - own(cache) - compiling;
         let guests = rest - OTHERS.iter().map(|share| share.of(rest)).sum::<usize>();
-        Budget::of(total, cache, |share| if share == GUESTS { guests } else { share.of(rest) })
+        Budget::of(total, cache, |share| match share {
+            COMPILING => compiling,
+            GUESTS => guests,
+            other => other.of(rest),
+        })
     }
 
     /// A budget that refuses nothing, for programs that embed a part of the server and watch themselves.

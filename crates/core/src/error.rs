@@ -67,7 +67,7 @@ codes! {
     // 10xx: the request itself.
     InvalidRequest = "FS-1001", User, 400, "the request is not well formed", "correct the request as the message says; the API is described at /openapi.json";
     EmptyBody = "FS-1002", User, 400, "the request has no body", "send the event or the function description as the request's body";
-    BodyTooLarge = "FS-1003", User, 413, "the request is larger than the server accepts", "send smaller events, or raise the server's limit";
+    BodyTooLarge = "FS-1003", User, 413, "the request is larger than the server accepts", "send something smaller, or raise the setting that the message names";
     InvalidName = "FS-1004", User, 400, "a name has a form that is not allowed", "use 1 to 255 ASCII letters, digits, '.', '_' and '-', beginning with a letter, digit or '_'; a topic may also be named tenant/namespace/topic, in parts of that form";
     NotFound = "FS-1005", User, 404, "nothing is served at this path", "see /openapi.json for the paths of this server";
     MethodNotAllowed = "FS-1006", User, 405, "the path does not take this method", "see /openapi.json for the methods of this path";

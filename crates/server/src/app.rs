@@ -61,6 +61,7 @@ pub(crate) use safe_start::SafeStart;
 pub(crate) use shelf::{Archive, Incoming, Shelf};
 
 use crate::ServerConfig;
+use crate::most::Most;
 use crate::net::Net;
 use maintenance::Maintenance;
 use pages::{List, Page, Wanted};
@@ -84,6 +85,16 @@ pub(crate) struct App {
 }
 
 impl App {
+    /// The largest body of a produce request.
+    pub(crate) fn most_produced(&self) -> Most {
+        Most::produced(&self.config, &self.net.budget)
+    }
+
+    /// The largest artifact.
+    pub(crate) fn most_artifact(&self) -> Most {
+        Most::artifact(&self.config, &self.net.budget)
+    }
+
     /// What goes on beside requests, until the server closes.
     pub(crate) fn background(&self) -> Vec<tokio::task::JoinHandle<()>> {
         let (reconciler, maintenance) = (self.reconciler.clone(), self.maintenance.clone());

@@ -13,6 +13,7 @@ use fnstream_runtime::{Compiling, RuntimeOptions};
 use fnstream_store::Durability;
 
 use crate::memory;
+use crate::most::Most;
 
 /// The memory that a request's body takes until what it asks for is done, as a multiple of it: the body, the records that are
 /// made of it, and their frame.
@@ -152,13 +153,13 @@ impl ServerConfig {
         }
     }
 
-    /// The largest body of a produce request that the memory leaves room for.
-    pub fn most_produce_bytes(&self) -> usize {
-        self.max_produce_bytes.min(Budget::new(self.memory).bodies.limit() / BODY_COPIES)
+    /// The largest body of a produce request: as set, or what the memory leaves room for.
+    pub fn most_produced(&self) -> Most {
+        Most::produced(self, &Budget::new(self.memory))
     }
 
-    /// The largest artifact that the memory leaves room for.
-    pub fn most_artifact_bytes(&self) -> usize {
-        self.max_artifact_bytes.min(Budget::new(self.memory).bodies.limit())
+    /// The largest artifact: as set, or what the memory leaves room for.
+    pub fn most_artifact(&self) -> Most {
+        Most::artifact(self, &Budget::new(self.memory))
     }
 }

@@ -198,7 +198,7 @@ impl Server {
 }
 
 /// Opens what the server works with. Blocks.
-fn open(mut config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Net>)> {
+fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Net>)> {
     for (dirs, what) in [
         (&config.archive_dirs, "from which archives are to be read"),
         (&config.files_dirs, "which functions may be granted"),
@@ -224,7 +224,6 @@ fn open(mut config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Ar
             clock: clock.clone(),
         },
     )?;
-    (config.max_produce_bytes, config.max_artifact_bytes) = (config.most_produce_bytes(), config.most_artifact_bytes());
     let functions = store.metadata().list()?.into_iter().map(|entry| entry.spec.name).collect();
     let data = Dir::open(&config.data_dir, config.access);
     let data = data.map_err(|e| Error::new(ErrorCode::Storage, format!("cannot open the data folder: {e}")))?;
@@ -290,8 +289,8 @@ fn memory_of(config: &ServerConfig) -> Budget {
         tracing::warn!(setting = "memory.budget", total, most, "the system gives this process less memory");
     }
     for (name, wanted, got) in [
-        ("rest.max_produce_size", config.max_produce_bytes, config.most_produce_bytes()),
-        ("rest.max_artifact_size", config.max_artifact_bytes, config.most_artifact_bytes()),
+        ("rest.max_produce_size", config.max_produce_bytes, config.most_produced().bytes),
+        ("rest.max_artifact_size", config.max_artifact_bytes, config.most_artifact().bytes),
     ] {
         if wanted > got {
             tracing::info!(setting = name, wanted, got, "there is less memory than this setting needs");

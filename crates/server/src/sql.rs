@@ -23,6 +23,7 @@ use crate::answer::{create, drop_function, start, stop};
 use crate::app::{App, CreateMode, Deadline};
 use crate::failure;
 use crate::gather::Asked;
+use crate::most::Most;
 use rows::Rows;
 
 /// The largest description of a function.
@@ -114,9 +115,8 @@ async fn run(app: &Arc<App>, statement: Statement, asked: &Asked) -> Result<Done
                 OnExisting::Keep => CreateMode::IfNotExists,
                 OnExisting::Replace => CreateMode::OrReplace,
             };
-            let config = app.shelf.read_allowed(config_path, MAX_DESCRIPTION).await?;
-            let most = app.config.max_artifact_bytes;
-            let artifact = app.shelf.read_allowed(function_path, most).await?;
+            let config = app.shelf.read_allowed(config_path, Most::always(MAX_DESCRIPTION)).await?;
+            let artifact = app.shelf.read_allowed(function_path, app.most_artifact()).await?;
             create(app, config, artifact, mode).await.map(|(status, message)| Done { status, ..Done::new(message) })
         }
         Statement::StartFunction { name } => start(app, name).await.map(Done::new),

@@ -28,6 +28,16 @@ pub struct Setting {
     pub(super) key: &'static Key,
     pub(super) value: Option<Value>,
     pub(super) origin: Origin,
+    pub(super) bound: Option<Bound>,
+}
+
+/// What is in force of a setting that asks for more than there is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bound {
+    /// What is in force, as in a file.
+    pub in_force: String,
+    /// What bounds it: the name of another setting, or a limit of the system.
+    pub by: &'static str,
 }
 
 /// The origin of a value.
@@ -88,7 +98,15 @@ impl Effective {
         &self.settings
     }
 
-    /// As a file that a server could be started with, with the origin of each value beside it.
+    /// Notes that less of a setting is in force than it asks for.
+    pub fn bind(&mut self, path: &str, bound: Bound) {
+        if let Some(setting) = self.settings.iter_mut().find(|setting| setting.path() == path) {
+            setting.bound = Some(bound);
+        }
+    }
+
+    /// As a file that a server could be started with, with the origin of each value beside it, and what is in force of one that asks
+    /// for more than there is.
     pub fn to_yaml(&self) -> String {
         let mut out = String::new();
         let mut section = "";
@@ -102,7 +120,9 @@ impl Effective {
                 Some(text) => format!("  {}: {text}", setting.key.name),
                 None => format!("  #{}:", setting.key.name),
             };
-            out += &format!("{entry:<40} # {}\n", setting.origin);
+            let bound = setting.bound.as_ref();
+            let bound = bound.map(|bound| format!("; {} bounds it to {}", bound.by, bound.in_force));
+            out += &format!("{entry:<40} # {}{}\n", setting.origin, bound.unwrap_or_default());
         }
         out
     }
@@ -111,7 +131,12 @@ impl Effective {
     pub fn to_json(&self) -> Json {
         let entry = |setting: &Setting| {
             let value = setting.value.as_ref().map_or(Json::Null, as_json);
-            (setting.path(), json!({ "value": value, "origin": setting.origin.to_string() }))
+            let mut entry = json!({ "value": value, "origin": setting.origin.to_string() });
+            if let Some(bound) = &setting.bound {
+                entry["in_force"] = Json::from(bound.in_force.as_str());
+                entry["bounded_by"] = Json::from(bound.by);
+            }
+            (setting.path(), entry)
         };
         Json::Object(self.settings.iter().map(entry).collect())
     }

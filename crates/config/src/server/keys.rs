@@ -163,7 +163,7 @@ const MEMORY: &[Key] = &[Key::new(
     &Kind::SizeFrom(budget::LEAST),
     "",
     "The memory of the server in all: functions, compiling, requests, answers, caches. When it is not given, three quarters of \
-     the limit of its control group, or half of the machine's memory if that is less, and never less than 256MiB.",
+     the limit of its control group, or half of the machine's memory if that is less, and never less than 384MiB.",
 )];
 
 const LOGGING: &[Key] = &[

@@ -64,7 +64,13 @@ fn defaults() -> Result<Effective, Problems> {
         keys.map(move |key| (section, key))
     });
     let settings = settings
-        .map(|(section, key)| Setting { section, key, value: value(section, key), origin: Origin::Default })
+        .map(|(section, key)| Setting {
+            section,
+            key,
+            value: value(section, key),
+            origin: Origin::Default,
+            bound: None,
+        })
         .collect();
     Ok(Effective { settings })
 }

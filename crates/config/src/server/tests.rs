@@ -74,7 +74,7 @@ fn every_key_of_the_file_has_its_field() {
     let settings = of_file(
         "
 service: {host: 0.0.0.0, port: 9090, workers: 3, worker_multiplier: 2, safe_start: always}
-memory: {budget: 300MiB}
+memory: {budget: 400MiB}
 rest: {listen: ':7400', max_produce_size: 1MiB, max_artifact_size: 2MiB}
 network: {max_connections: 100, max_waiting_consumers: 50, head_timeout: 1s, body_timeout: 2s, answer_timeout: 3s, idle_timeout: 4s}
 logging: {level: warn, format: json, file_path: logs/a.log, max_file_size: 7, max_files: 9}
@@ -132,7 +132,7 @@ wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB, max_compile_
     assert!(!of_file("state_storage: {access: owner}").group_reads);
     assert_eq!(of_file("state_storage: {durability: os}").durability, DurabilitySetting::Os);
     assert_eq!(of_file("service: {safe_start: never}").safe_start, SafeStartSetting::Never);
-    assert_eq!(of_file("memory: {budget: 268435456}").memory, Some(256 << 20));
+    assert_eq!(of_file("memory: {budget: 402653184}").memory, Some(384 << 20));
     assert_eq!(of_file("# nothing").rest_listen, "localhost:7300");
 }
 

@@ -20,6 +20,8 @@
 //! much and has asked later. When there is enough it is woken. What somebody needs is what it was refused last, so one that needs much
 //! does not pass for one that needs little while it starts again.
 //!
+//! One that wants more than there is for all is refused without a claim, and nobody gives way to it.
+//!
 //! So of n instances that all want something at once, each gets what it asks for up to `sum / 2n`: if one with w were refused for
 //! good, all others would have less than 2 w, and together less than the sum. Whoever is refused for good is itself among the
 //! largest. A neighbour that takes much can hold up others that take much, and none that takes little.
@@ -167,8 +169,8 @@ struct Owner {
 }
 
 impl Account {
-    /// Takes that many bytes more. Refused with [`ErrorCode::GuestMemoryShort`] if there are none, or with
-    /// [`ErrorCode::GuestOutOfMemory`] if it would be more than there is for all.
+    /// Takes that many bytes more. Refused with [`ErrorCode::GuestMemoryShort`] if there are none, also if it would be more than
+    /// there is for all: how much that is says nothing about the function.
     pub fn grow(&self, more: usize) -> Result<()> {
         let Owner { guests, entry, .. } = &*self.0;
         let mut woken = Vec::new();
@@ -283,14 +285,15 @@ impl State {
     fn grow(&mut self, entry: &Arc<Entry>, more: usize, limit: usize, woken: &mut Vec<Arc<Entry>>) -> Result<()> {
         let had = entry.bytes();
         let wanted = had.saturating_add(more);
-        if wanted > limit {
-            let why = format!(
-                "the instance asked for {wanted} bytes of memory, and the server has {limit} for all functions"
-            );
-            return Err(Error::new(ErrorCode::GuestOutOfMemory, why));
-        }
         if entry.revoked.load(Ordering::Relaxed) {
             return Err(gives_way(entry, limit));
+        }
+        if wanted > limit {
+            // There will never be enough, so nothing is kept for it.
+            entry.claims_nothing();
+            woken.extend(self.given_back(0, limit));
+            self.held.count_refusal();
+            return Err(never(wanted, limit));
         }
         let is_modest = wanted <= limit / MODEST;
         let claimed = self.claimed(entry, wanted.max(entry.claim()));
@@ -313,7 +316,7 @@ impl State {
         let covered = lacking == 0 || self.revoke(entry, wanted, woken);
         self.ticket += 1;
         entry.claims(wanted.max(entry.claim()), self.ticket);
-        self.held.refused();
+        self.held.count_refusal();
         let used = self.held.bytes();
         let then = match covered {
             true => "others give way to it",
@@ -393,6 +396,7 @@ impl State {
         let Some(entry) = largest else { return false };
         entry.revoked.store(true, Ordering::Relaxed);
         entry.granted.store(false, Ordering::Relaxed);
+        self.held.count_refusal();
         woken.push(entry.clone());
         true
     }
@@ -403,6 +407,15 @@ fn gives_way(entry: &Entry, limit: usize) -> Error {
     let why = format!(
         "the server's memory for functions, {limit} bytes, is used up: this instance has {had} and gives way to one that \
          asked for less than half of that"
+    );
+    Error::new(ErrorCode::GuestMemoryShort, why)
+}
+
+/// What is said of an instance that wants more than there is for all. Its limit may be right on a larger machine.
+fn never(wanted: usize, limit: usize) -> Error {
+    let why = format!(
+        "the server's memory for functions is too small for this one: its instance asked for {wanted} bytes in all, and there are \
+         {limit} for all functions together"
     );
     Error::new(ErrorCode::GuestMemoryShort, why)
 }

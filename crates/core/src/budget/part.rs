@@ -119,6 +119,11 @@ impl Part {
         self.0.state.lock().queue.len()
     }
 
+    /// Counts a refusal by somebody who takes part in sharing it out, or of somebody for whom all of it was not enough.
+    pub fn count_refusal(&self) {
+        self.0.state.lock().refused += 1;
+    }
+
     fn refuse(&self, state: &mut State, bytes: usize) -> Error {
         state.refused += 1;
         Error::new(ErrorCode::MemoryShort, short(self.0.what, self.0.limit, state.used, bytes))
@@ -195,14 +200,14 @@ impl Held {
         Ok(())
     }
 
-    /// Counts a refusal by somebody who shares out what this holds.
-    pub(super) fn refused(&self) {
-        self.part.0.state.lock().refused += 1;
-    }
-
     /// Gives back all but that many bytes; holds no more afterwards than before.
     pub fn shrink_to(&mut self, bytes: usize) {
         drop(self.split(self.bytes.saturating_sub(bytes)));
+    }
+
+    /// Counts a refusal by who shares out what this holds.
+    pub(super) fn count_refusal(&self) {
+        self.part.count_refusal();
     }
 
     /// Takes that many bytes out of it, or all if it has less, to be held and given back on their own.

@@ -41,14 +41,25 @@ impl Wake for Woken {
 #[test]
 fn the_shares_are_the_whole_and_no_more() {
     assert_eq!(GUESTS.0 + OTHERS.iter().map(|share| share.0).sum::<usize>(), 100);
-    for total in [0, LEAST, 512 << 20, 2 << 30, 64 << 30] {
+    for total in [0, LEAST, LEAST + (1 << 20), 512 << 20, 1 << 30, 2 << 30, 64 << 30] {
         let budget = Budget::new(total);
         let sum: usize = budget.parts().iter().map(|part| part.limit()).sum::<usize>() + budget.own();
         assert!(sum <= budget.total() && sum + 100 >= budget.total(), "{total}: {sum} of {}", budget.total());
         assert!(budget.parts().iter().all(|part| part.limit() > 1 << 20), "{total}: {budget:?}");
-        assert!(budget.guests.limit() >= 24 << 20 && budget.answers.limit() > 16 << 20, "{total}: {budget:?}");
+        assert!(budget.guests.limit() >= 40 << 20 && budget.answers.limit() > 16 << 20, "{total}: {budget:?}");
+        assert!(budget.compiling.limit() >= 160 << 20, "{total}: {budget:?}");
     }
     assert_eq!(Budget::new(0).total(), LEAST);
+}
+
+#[test]
+fn more_in_all_is_never_less_for_anybody() {
+    let budgets: Vec<_> = (384..8192).step_by(16).map(|mib| Budget::new(mib << 20)).collect();
+    for pair in budgets.windows(2) {
+        for (less, more) in pair[0].parts().iter().zip(pair[1].parts()) {
+            assert!(less.limit() <= more.limit(), "{}: {less:?} of {}, {more:?}", more.name(), pair[0].total());
+        }
+    }
 }
 
 #[test]

@@ -94,11 +94,25 @@ fn an_instance_for_which_there_is_no_memory_is_not_made() {
 }
 
 #[test]
-fn more_than_there_is_for_all_is_the_functions_own_mistake() {
-    let (guests, _) = guests(20);
+fn more_than_there_is_for_all_is_no_records_fault_and_more_than_its_own_limit_is() {
+    let (guests, part) = guests(20);
     let mut task = start(&growing(), &taking(&guests.open(Waker::noop())));
     let failure = task.fail(&["a", "b"]);
+    assert_eq!((failure.error.code, failure.record), (ErrorCode::GuestMemoryShort, None));
+    assert!(failure.error.message.contains("is too small for this one"), "{failure}");
+    assert_eq!(part.refused(), 1);
+    drop(task);
+
+    let mut spec = taking(&guests.open(Waker::noop()));
+    spec.limits.memory = 15 * PAGE;
+    let trapping = load(
+        r#"(module (memory (export "memory") 2)
+            (func (export "process")
+              (if (i32.eq (memory.grow (i32.const 10)) (i32.const -1)) (then unreachable))))"#,
+    );
+    let failure = start(&trapping, &spec).fail(&["a", "b"]);
     assert_eq!((failure.error.code, failure.record), (ErrorCode::GuestOutOfMemory, Some(1)));
+    assert_eq!(part.refused(), 1);
 }
 
 #[test]

@@ -41,6 +41,7 @@ use crate::ServerConfig;
 use crate::key_locks::KeyLocks;
 use crate::logs::FunctionLogs;
 use crate::metrics::ServerMeter;
+use crate::most::Most;
 use crate::net::Net;
 
 /// What an application works on: an implementation of each seam, and what is this process's own.
@@ -106,7 +107,7 @@ impl Parts {
             clock: clock.clone(),
             spool_dir: self.data,
             archive_dirs: config.archive_dirs.clone(),
-            most_bytes: config.max_artifact_bytes,
+            most: Most::artifact(&config, &net.budget),
             upload_grace: config.upload_grace,
             uploads: Default::default(),
         });
@@ -154,7 +155,7 @@ impl Parts {
                 turn: AtomicU32::new(0),
                 waiting: Default::default(),
                 room: room.clone(),
-                memory: ReadingMemory::new(net.budget.clone(), config.max_produce_bytes),
+                memory: ReadingMemory::new(net.budget.clone(), Most::produced(&config, &net.budget).bytes),
             }),
             jobs: Arc::new(Jobs {
                 ops: ops.clone(),

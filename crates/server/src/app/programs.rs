@@ -114,7 +114,7 @@ impl Programs {
             match self.begin(&under_way, artifact, share).await {
                 // More than was guessed.
                 Err(error) if error.code == ErrorCode::CompileMemory => under_way.note(false),
-                done => return done,
+                done => return done.inspect_err(|error| self.count(error)),
             }
         } else {
             drop((room, artifact));
@@ -122,7 +122,14 @@ impl Programs {
         tracing::info!(artifact = digest, memory, "a large artifact is to be compiled, alone");
         let share = self.lanes.large().await?;
         let artifact = self.bytes(digest, None).await?;
-        self.begin(&under_way, artifact, share).await
+        self.begin(&under_way, artifact, share).await.inspect_err(|error| self.count(error))
+    }
+
+    /// Counts an artifact for which there was not memory enough: it had its share, and needed more, or the system had none.
+    fn count(&self, error: &Error) {
+        if matches!(error.code, ErrorCode::CompileMemory | ErrorCode::MemoryShort) {
+            self.lanes.count_refusal();
+        }
     }
 
     /// An artifact, and the memory that loading it probably takes.

@@ -25,6 +25,7 @@ use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::Mutex;
 
 use super::ops::{Ops, blocking};
+use crate::most::Most;
 
 pub(crate) use incoming::Incoming;
 
@@ -55,7 +56,7 @@ pub(crate) struct Shelf {
     /// Folders from which clients of other machines may name an artifact by its path.
     pub(super) archive_dirs: Vec<PathBuf>,
     /// The largest artifact.
-    pub(super) most_bytes: usize,
+    pub(super) most: Most,
     /// How long an upload is kept before a function uses it.
     pub(super) upload_grace: Duration,
     /// Uploads, with the steady time at which they came.
@@ -124,10 +125,10 @@ impl Shelf {
     }
 
     fn put(&self, bytes: &[u8]) -> Result<Pin> {
-        if bytes.len() > self.most_bytes {
+        if bytes.len() > self.most.bytes {
             return Err(Error::new(
                 ErrorCode::BodyTooLarge,
-                format!("the artifact has {} bytes, more than {}", bytes.len(), self.most_bytes),
+                format!("the artifact has {} bytes, more than {}", bytes.len(), self.most),
             ));
         }
         self.artifacts.put(bytes)
@@ -146,10 +147,10 @@ impl Shelf {
         if !meta.is_file() {
             return Err(refused("not a file".into()));
         }
-        if meta.len() > self.most_bytes as u64 {
+        if meta.len() > self.most.bytes as u64 {
             return Err(Error::new(
                 ErrorCode::BodyTooLarge,
-                format!("archive '{shown}' has {} bytes, more than {}", meta.len(), self.most_bytes),
+                format!("archive '{shown}' has {} bytes, more than {}", meta.len(), self.most),
             ));
         }
         std::fs::read(&real).map_err(|e| refused(e.to_string()))

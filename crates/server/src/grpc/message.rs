@@ -16,6 +16,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tonic::body::Body;
 
+use crate::most::Most;
 use crate::net;
 
 /// The memory that a message takes: as it comes, and decoded.
@@ -32,9 +33,9 @@ pub(super) async fn measured(budget: &Budget, request: Request<Incoming>) -> Res
     let prefix = data.and_then(|data| data.get(PREFIX)?.try_into().ok());
     // One that is cut within its first bytes is small so far, and those that are too large are refused by the decoder.
     let length = (prefix.map_or(0, u32::from_be_bytes) as usize).min(MAX_MESSAGE_BYTES);
-    let most = budget.bodies.limit() / COPIES;
-    if length > most {
-        let message = format!("the message has more than {most} bytes, for which the server has memory");
+    let most = Most::of_budget(budget.bodies.limit() / COPIES);
+    if length > most.bytes {
+        let message = format!("the message has more than {most}");
         return Err(Error::new(ErrorCode::BodyTooLarge, message));
     }
     let held = net::memory(budget, &budget.bodies, length * COPIES).await?;

@@ -23,6 +23,7 @@ use http_body_util::BodyExt;
 use super::failure::{Answer, Failure};
 use crate::app::{App, Incoming};
 use crate::config::BODY_COPIES as COPIES;
+use crate::most::Most;
 use crate::net::{self, SMALL, TooSlow};
 
 /// How long a refused client may go on sending before the connection is closed.
@@ -31,10 +32,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The most that is set aside for a body before it came.
 const FIRST: usize = 1 << 20;
 
-/// The whole body, of at most `limit` bytes, or as many as there is memory for.
-pub(super) async fn read(app: &App, headers: &HeaderMap, body: Body, limit: usize) -> Answer<Bytes> {
-    let limit = limit.min(app.net.budget.bodies.limit() / COPIES);
-    let (announced, mut body) = announced(headers, body, limit).await?;
+/// The whole body, of at most so many bytes, or as many as there is memory for.
+pub(super) async fn read(app: &App, headers: &HeaderMap, body: Body, most: Most) -> Answer<Bytes> {
+    let most = most.or_less(Most::of_budget(app.net.budget.bodies.limit() / COPIES));
+    let (announced, mut body) = announced(headers, body, most).await?;
     // One that does not say how long it is may be small.
     let mut memory = match taken_from(app, announced.unwrap_or(SMALL / COPIES)).await {
         Ok(memory) => memory,
@@ -46,14 +47,14 @@ pub(super) async fn read(app: &App, headers: &HeaderMap, body: Body, limit: usiz
     let mut taken = BytesMut::with_capacity(announced.unwrap_or_default().min(FIRST));
     while let Some(data) = next(&mut body).await? {
         let length = taken.len() + data.len();
-        if length > limit {
+        if length > most.bytes {
             drop((taken, memory));
             discard(body).await;
-            return Err(too_large(limit));
+            return Err(too_large(most));
         }
         if announced.is_none() && length * COPIES > memory.bytes() {
             // It is not, so it is taken for as long as it may be: see above. What there is of it is little.
-            memory = taken_from(app, limit).await?;
+            memory = taken_from(app, most.bytes).await?;
         }
         taken.extend_from_slice(&data);
     }
@@ -79,14 +80,14 @@ fn keeping(bytes: Bytes, memory: Held) -> Bytes {
 
 /// The same for an artifact, which is kept on the disk until it is known not to be too large.
 pub(super) async fn read_artifact(app: &Arc<App>, headers: &HeaderMap, body: Body) -> Answer<Bytes> {
-    let limit = app.config.max_artifact_bytes;
-    let (_, mut body) = announced(headers, body, limit).await?;
+    let most = app.most_artifact();
+    let (_, mut body) = announced(headers, body, most).await?;
     let mut taken = Incoming::new(&app.shelf);
     while let Some(data) = next(&mut body).await? {
-        if taken.len() + data.len() > limit {
+        if taken.len() + data.len() > most.bytes {
             drop(taken);
             discard(body).await;
-            return Err(too_large(limit));
+            return Err(too_large(most));
         }
         taken.add(&data).await?;
     }
@@ -100,11 +101,11 @@ pub(super) async fn finish(app: &App, taken: Incoming) -> Answer<Bytes> {
 }
 
 /// How long the body says it is, if it does; refuses one that says too much.
-async fn announced(headers: &HeaderMap, body: Body, limit: usize) -> Answer<(Option<usize>, Body)> {
+async fn announced(headers: &HeaderMap, body: Body, most: Most) -> Answer<(Option<usize>, Body)> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
-    if announced.is_some_and(|announced: u64| announced > limit as u64) {
+    if announced.is_some_and(|announced: u64| announced > most.bytes as u64) {
         refuse(headers, body).await;
-        return Err(too_large(limit));
+        return Err(too_large(most));
     }
     let announced = announced.map(|announced| announced as usize);
     // One that is not there says nothing.
@@ -146,8 +147,8 @@ pub(super) async fn hear_out(reading: impl Future<Output = ()>) {
     let _ = tokio::time::timeout(PATIENCE, reading).await;
 }
 
-fn too_large(limit: usize) -> Failure {
-    Failure(Error::new(ErrorCode::BodyTooLarge, format!("the body has more than {limit} bytes")))
+fn too_large(most: Most) -> Failure {
+    Failure(Error::new(ErrorCode::BodyTooLarge, format!("the body has more than {most}")))
 }
 
 /// A body that is JSON; what is wrong is named with its place.

@@ -24,6 +24,7 @@ use super::params::{Name, NameAndId, Query};
 use super::{body, openapi};
 use crate::app::pages::Wanted;
 use crate::app::{App, Archive, DeadLetterPage, WaitingDeadLetter};
+use crate::most::Most;
 
 /// The largest body of these requests.
 const MAX_BODY: usize = 64 << 10;
@@ -125,7 +126,7 @@ pub(super) async fn replay(State(app): State<Arc<App>>, Name(name): Name, reques
 pub(super) async fn discard(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<Began> {
     let wait = wait(request.uri())?;
     let (head, body) = request.into_parts();
-    let which: DeadLetterDrop = body::json(&body::read(&app, &head.headers, body, MAX_BODY).await?)?;
+    let which: DeadLetterDrop = body::json(&body::read(&app, &head.headers, body, Most::always(MAX_BODY)).await?)?;
     // It cannot be undone: nobody is to do it by leaving something out.
     if which.all == which.count.is_some() || which.count == Some(0) {
         return Err(Failure::invalid("say which dead letters are to be dropped: either a count of at least 1, or all"));
@@ -159,7 +160,7 @@ pub(super) async fn attempt(
 ) -> Answer<Began> {
     let wait = wait(request.uri())?;
     let (head, body) = request.into_parts();
-    let trial: DeadLetterTrial = body::json(&body::read(&app, &head.headers, body, MAX_BODY).await?)?;
+    let trial: DeadLetterTrial = body::json(&body::read(&app, &head.headers, body, Most::always(MAX_BODY)).await?)?;
     let archive = Archive::Named { text: trial.archive, local: client.ip().to_canonical().is_loopback() };
     let job = app.jobs.try_out(name, trial.count, archive).await?;
     began(&app, job, wait).await
@@ -167,7 +168,7 @@ pub(super) async fn attempt(
 
 async fn selection(app: &App, request: Request) -> Answer<DeadLetterSelection> {
     let (head, body) = request.into_parts();
-    let body = body::read(app, &head.headers, body, MAX_BODY).await?;
+    let body = body::read(app, &head.headers, body, Most::always(MAX_BODY)).await?;
     let selection: DeadLetterSelection =
         if body.is_empty() { DeadLetterSelection::default() } else { body::json(&body)? };
     if selection.count == Some(0) {

@@ -66,7 +66,7 @@ pub(super) async fn produce(
     let timestamp = query.read("timestamp", str::parse)?;
     let is_null = query.read("null", str::parse::<bool>)?.unwrap_or(false);
     let labels = payload::Labels::read(&head.headers, query.bytes("key"), timestamp)?;
-    let body = body::read(&app, &head.headers, body, app.config.max_produce_bytes).await?;
+    let body = body::read(&app, &head.headers, body, app.most_produced()).await?;
     let records = match (is_null, body.is_empty()) {
         (true, _) => payload::null(&head.headers, &body, &labels, app.records.now_ms())?,
         (false, true) => return Err(Failure::new(ErrorCode::EmptyBody, "the request has no body")),

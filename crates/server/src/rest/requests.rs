@@ -37,7 +37,7 @@ use crate::net::{self, Counted};
 pub(super) async fn custom(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<Response> {
     let task = Query::parse(request.uri(), &["task"])?.read("task", str::parse::<u32>)?.unwrap_or(0);
     let (head, body) = request.into_parts();
-    let payload = body::read(&app, &head.headers, body, app.config.max_produce_bytes).await?;
+    let payload = body::read(&app, &head.headers, body, app.most_produced()).await?;
     let answer = app.instances.custom(name, task, payload.to_vec()).await?;
     let budget = &app.net.budget;
     let memory = net::memory(budget, &budget.results, answer.len()).await?;
@@ -61,7 +61,7 @@ pub(super) async fn custom(State(app): State<Arc<App>>, Name(name): Name, reques
 pub(super) async fn exec(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<()> {
     Query::parse(request.uri(), &[])?;
     let (head, body) = request.into_parts();
-    let body = body::read(&app, &head.headers, body, app.config.max_artifact_bytes).await?;
+    let body = body::read(&app, &head.headers, body, app.most_artifact()).await?;
     let request: ExecRequest = body::json(&body)?;
     let modules = request.modules.into_iter().map(|module| {
         let bytes = STANDARD.decode(&module.bytes).map_err(|e| {

@@ -17,6 +17,7 @@ use super::params::{Name, Query};
 use super::upload::{UpdateUpload, asked, check_named};
 use super::{body, openapi};
 use crate::app::App;
+use crate::most::Most;
 
 /// The largest request for a rollback.
 const MAX_ROLLBACK: usize = 4 << 10;
@@ -103,6 +104,7 @@ pub(super) async fn rollback(
 ) -> Answer<Json<RolledBack>> {
     Query::parse(request.uri(), &[])?;
     let (head, body) = request.into_parts();
-    let rollback: RollbackRequest = body::json(&body::read(&app, &head.headers, body, MAX_ROLLBACK).await?)?;
+    let rollback: RollbackRequest =
+        body::json(&body::read(&app, &head.headers, body, Most::always(MAX_ROLLBACK)).await?)?;
     Ok(Json(app.functions.rollback(name, rollback).await?))
 }

@@ -15,6 +15,7 @@ use super::failure::Answer;
 use super::params::{Name, Query, paged};
 use super::{body, openapi};
 use crate::app::App;
+use crate::most::Most;
 
 /// The largest description of a topic.
 const MAX_DESCRIPTION: usize = 64 << 10;
@@ -52,7 +53,7 @@ pub(super) async fn create(
 ) -> Answer<Json<TopicDescription>> {
     Query::parse(request.uri(), &[])?;
     let (head, body) = request.into_parts();
-    let body = body::read(&app, &head.headers, body, MAX_DESCRIPTION).await?;
+    let body = body::read(&app, &head.headers, body, Most::always(MAX_DESCRIPTION)).await?;
     let topic = if body.is_empty() { TopicRequest::default() } else { body::json(&body)? };
     Ok(Json(app.records.create_topic(name, topic).await?))
 }

@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 use super::failure::{Answer, Failure};
 use super::{body, openapi};
 use crate::app::{App, Archive, Incoming};
+use crate::most::Most;
 
 /// The largest description of a function.
 const MAX_DESCRIPTION: usize = 1 << 20;
@@ -54,7 +55,7 @@ pub(super) async fn asked<T: DeserializeOwned>(
         return Ok((asked, Some(Archive::Bytes(archive))));
     }
     let (head, body) = request.into_parts();
-    let asked = body::json(&body::read(app, &head.headers, body, MAX_DESCRIPTION).await?)?;
+    let asked = body::json(&body::read(app, &head.headers, body, Most::always(MAX_DESCRIPTION)).await?)?;
     let local = client.ip().to_canonical().is_loopback();
     let archive = named(&asked).map(|text| Archive::Named { text: text.clone(), local });
     Ok((asked, archive))
@@ -76,9 +77,9 @@ async fn parts<T: DeserializeOwned>(app: &Arc<App>, request: Request) -> Answer<
     let mut form = Multipart::from_request(request, &()).await.map_err(|e| broken(&e))?;
     let (mut function, mut archive) = (None, None);
     while let Some(mut field) = form.next_field().await.map_err(|e| body::slow_or(&e, || broken(&e)))? {
-        let (slot, limit) = match field.name() {
-            Some("function") => (&mut function, MAX_DESCRIPTION),
-            Some("archive") => (&mut archive, app.config.max_artifact_bytes),
+        let (slot, most) = match field.name() {
+            Some("function") => (&mut function, Most::always(MAX_DESCRIPTION)),
+            Some("archive") => (&mut archive, app.most_artifact()),
             other => {
                 let other = other.unwrap_or_default().escape_debug().to_string();
                 return Err(broken(&format!("part '{other}' is neither 'function' nor 'archive'")));
@@ -86,9 +87,9 @@ async fn parts<T: DeserializeOwned>(app: &Arc<App>, request: Request) -> Answer<
         };
         let mut part = Incoming::new(&app.shelf);
         while let Some(chunk) = field.chunk().await.map_err(|e| body::slow_or(&e, || broken(&e)))? {
-            if part.len() + chunk.len() > limit {
+            if part.len() + chunk.len() > most.bytes {
                 body::hear_out(async { while let Ok(Some(_)) = field.chunk().await {} }).await;
-                let message = format!("a part of the body has more than {limit} bytes");
+                let message = format!("a part of the body has more than {most}");
                 return Err(Failure(Error::new(ErrorCode::BodyTooLarge, message)));
             }
             part.add(&chunk).await?;

@@ -10,7 +10,10 @@ use fnstream_api::{Function, FunctionDescription, ProduceOptions};
 
 use crate::support::{Fixture, function, within_long};
 
-/// Pages of memory of a hog, and of the good function. There are about 925 of them: one hog fits, and nobody beside it.
+/// Of which functions have about 57 MiB.
+const MEMORY: usize = 400 << 20;
+
+/// Pages of memory of a hog, and of the good function. There are about 918 of them: one hog fits, and nobody beside it.
 const HOG: u32 = 640;
 const GOOD: u32 = 300;
 
@@ -41,7 +44,7 @@ fn growing(pages: u32, then: &str) -> Vec<u8> {
 
 /// A server with little memory, and hogs on it.
 async fn with_hogs(hogs: usize, then: &str) -> Fixture {
-    let fixture = Fixture::with(|config| config.memory = 300 << 20).await;
+    let fixture = Fixture::with(|config| config.memory = MEMORY).await;
     let digest = fixture.client.upload_artifact(growing(HOG, then)).await.unwrap().digest;
     for hog in 0..hogs {
         let hungry =
@@ -127,5 +130,71 @@ async fn one_that_never_ends_gives_way_to_a_smaller_one_and_says_why_it_waits() 
     let heir = fixture.function(growing(2, ""), "hog-0-in", "heir-out").await;
     fixture.client.create_function("heir", &heir).await.unwrap();
     assert_eq!(fixture.client.consume("heir-out", &within_long()).await.unwrap().unwrap().json, "\"kept\"");
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_above_all_that_there_is_is_accepted_with_a_warning_and_no_record_is_blamed() {
+    let fixture = Fixture::with(|config| config.memory = MEMORY).await;
+    let all = fixture.server.budget().guests.limit();
+    let mut large = fixture.function(growing(1_000, ""), "large-in", "large-out").await;
+    large.limits.set("memory", "512MiB").unwrap();
+    let made = fixture.client.create_function("large", &large).await.unwrap();
+    let warning = made.memory.warning.unwrap();
+    assert!(warning.starts_with("the limit memory, 512MiB, is more than the 57MiB that the server has"), "{warning}");
+    assert_eq!(made.memory.all_limit_bytes, all as u64);
+    let lines = fixture.client.function_logs("large", &Default::default()).await.unwrap();
+    assert!(format!("{lines:?}").contains(&warning), "{lines:?}");
+
+    fixture.client.produce("large-in", "kept", &ProduceOptions::default()).await.unwrap();
+    let described = fixture.described("large", is_short).await;
+    let error = described.tasks[0].last_error.as_ref().unwrap();
+    assert!(error.message.contains("is too small for this one"), "{error:?}");
+    let dead = fixture.values("large.dlq").await;
+    assert_eq!((dead, described.tasks[0].records_in), (vec![], 0), "nobody's record is to blame");
+    let counted = reqwest::get(fixture.url("/metrics")).await.unwrap().text().await.unwrap();
+    let refused = counted.lines().find_map(|line| line.strip_prefix("fnstream_memory_refused_total{part=\"guests\"} "));
+    assert!(refused.unwrap().parse::<u64>().unwrap() > 0, "{counted}");
+
+    // What passes its own limit is the record's fault, and nobody is warned.
+    let mut small = fixture
+        .function(
+            growing(1_000, "(if (i32.lt_u (memory.size) (i32.const 1000)) (then unreachable))"),
+            "small-in",
+            "small-out",
+        )
+        .await;
+    small.limits.set("memory", "32MiB").unwrap();
+    assert_eq!(fixture.client.create_function("small", &small).await.unwrap().memory.warning, None);
+    fixture.client.produce("small-in", "x", &ProduceOptions::default()).await.unwrap();
+    let blamed = fixture.described("small", |small| small.tasks[0].records_in == 1).await;
+    assert_eq!(blamed.tasks[0].last_error.as_ref().unwrap().code, "FS-1404");
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_description_tells_what_its_instances_hold_and_what_all_do() {
+    let fixture = Fixture::with(|config| config.memory = MEMORY).await;
+    let create = async |name: &str, pages| {
+        let function = fixture.function(growing(pages, ""), &format!("{name}-in"), &format!("{name}-out")).await;
+        fixture.client.create_function(name, &function).await.unwrap();
+        fixture.client.produce(&format!("{name}-in"), "x", &ProduceOptions::default()).await.unwrap();
+        fixture.client.consume(&format!("{name}-out"), &within_long()).await.unwrap().unwrap();
+    };
+    create("a", 100).await;
+    create("b", 20).await;
+    let (a, b) = (100 << 16, 20 << 16);
+    let described = fixture.described("a", |function| function.memory.used_bytes == a).await;
+    let guests = &fixture.server.budget().guests;
+    assert_eq!(described.memory.all_limit_bytes, guests.limit() as u64);
+    // Of what an instance begins with less counts.
+    let counted = a - (1 << 16)..=a + b;
+    assert!(counted.contains(&described.memory.all_used_bytes), "{:?}", described.memory);
+    assert_eq!(fixture.described("b", |function| function.memory.used_bytes == b).await.memory.warning, None);
+
+    fixture.client.stop_function("a").await.unwrap();
+    let stopped = fixture.client.describe_function("a").await.unwrap().memory;
+    assert_eq!(stopped.used_bytes, 0);
+    assert!(stopped.all_used_bytes <= b, "{stopped:?}");
     fixture.server.shutdown().await.unwrap();
 }

@@ -122,10 +122,10 @@ async fn each_number_is_that_of_the_traffic() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_parts_of_the_memory_are_the_whole() {
-    let fixture = Fixture::with(|config| config.memory = 300 << 20).await;
+    let fixture = Fixture::with(|config| config.memory = 400 << 20).await;
     let budget = fixture.server.budget();
     let _held = budget.guests.try_take(1 << 20).unwrap();
-    let refused = budget.results.try_take(300 << 20).unwrap_err();
+    let refused = budget.results.try_take(400 << 20).unwrap_err();
     assert_eq!(refused.code.as_str(), "FS-1708");
     let exposed = Exposed::of(&fixture).await;
     let of = |metric: &str, part: &str| exposed.value(&format!("fnstream_memory_{metric}{{part=\"{part}\"}}"));
@@ -140,7 +140,7 @@ async fn the_parts_of_the_memory_are_the_whole() {
         }
         of("budget_bytes", part.name())
     });
-    assert_eq!(own + parts.iter().sum::<f64>(), f64::from(300 << 20));
+    assert_eq!(own + parts.iter().sum::<f64>(), f64::from(400 << 20));
     fixture.server.shutdown().await.unwrap();
 }
 

@@ -46,12 +46,26 @@ fn what_instances_have_is_taken_from_the_part_and_comes_back() {
 }
 
 #[test]
-fn who_wants_more_than_there_is_for_all_has_met_its_limit() {
+fn who_wants_more_than_there_is_for_all_is_refused_and_keeps_nothing_from_others() {
     let (guests, part) = guests(100 * MIB);
-    let (one, _) = with(&guests, 60 * MIB);
-    let (_other, woken) = with(&guests, 20 * MIB);
-    assert_eq!(one.grow(41 * MIB).unwrap_err().code, ErrorCode::GuestOutOfMemory);
-    assert_eq!((woken.load(Ordering::Relaxed), part.refused()), (0, 0));
+    let (one, _) = with(&guests, 30 * MIB);
+    let (other, woken) = with(&guests, 40 * MIB);
+    let (waiting, granted) = with(&guests, MIB);
+    // It has a claim, before that of another.
+    assert!(short(&one, 30 * MIB).contains("is used up"));
+    assert!(short(&waiting, 65 * MIB).contains("is used up"));
+    let refused = short(&one, 71 * MIB);
+    assert_eq!(
+        refused,
+        "the server's memory for functions is too small for this one: its instance asked for 105906176 bytes in all, and \
+         there are 104857600 for all functions together"
+    );
+    assert_eq!(part.refused(), 3);
+    assert_eq!(woken.load(Ordering::Relaxed), 0, "nobody gives way to it");
+    other.grow(22 * MIB).unwrap();
+    assert!(!one.is_granted() && granted.load(Ordering::Relaxed) == 0);
+    drop((one, other));
+    assert!(waiting.is_granted());
 }
 
 #[test]

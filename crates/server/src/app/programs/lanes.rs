@@ -9,8 +9,8 @@
 //! large: one at a time, may take all of that            small: as many as there are processors, and memory
 //! ```
 //!
-//! With little memory nothing is reserved, and everything is large. Large is what probably takes more memory than is reserved for the small ones, and what was found to take more than was guessed.
-//! One at a time is enough, since a compiler uses all processors.
+//! With little memory nothing is reserved, and everything is large. Large is what probably takes more memory than is reserved for
+//! the small ones, and what was found to take more than was guessed. One at a time is enough, since a compiler uses all processors.
 
 use std::sync::Arc;
 
@@ -22,8 +22,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// The most that is reserved.
 const RESERVED: usize = 128 << 20;
 
-/// A quarter of less is not enough for most artifacts.
-const WORTH_DIVIDING: usize = 160 << 20;
+/// What has to be left for the large ones: what the programs of Go's compiler take.
+const ENOUGH: usize = 150 << 20;
 
 /// See the module.
 pub(super) struct Lanes {
@@ -46,7 +46,8 @@ pub(super) struct Share {
 impl Lanes {
     pub(super) fn new(memory: Part) -> Self {
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
-        let reserved = if memory.limit() < WORTH_DIVIDING { 0 } else { (memory.limit() / 4).min(RESERVED) };
+        let quarter = (memory.limit() / 4).min(RESERVED);
+        let reserved = if memory.limit() - quarter < ENOUGH { 0 } else { quarter };
         let (small, large) = (Arc::new(Semaphore::new(processors)), Arc::new(Semaphore::new(1)));
         Lanes { memory, reserved, small, large }
     }
@@ -64,6 +65,11 @@ impl Lanes {
     /// Memory for a small one.
     pub(super) async fn share(&self, room: Room, bytes: usize) -> Result<Share> {
         Ok(Share { bytes, _held: self.memory.take(bytes).await?, _room: room })
+    }
+
+    /// Counts a refusal of the memory for compiling by whoever compiles.
+    pub(super) fn count_refusal(&self) {
+        self.memory.count_refusal();
     }
 
     /// A place among the large ones, and all the memory that they may have.

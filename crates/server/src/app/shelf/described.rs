@@ -13,6 +13,7 @@ use fnstream_core::{Error, ErrorCode, Result};
 
 use super::{Shelf, allowed};
 use crate::app::ops::blocking;
+use crate::most::Most;
 
 impl Shelf {
     /// What a config.yaml describes, without its artifact; and what in it has no effect. All of its problems are told at
@@ -28,7 +29,7 @@ impl Shelf {
 
     /// Reads a file of this machine that a statement names, of at most so many bytes: only from the folders that are open
     /// to clients.
-    pub(crate) async fn read_allowed(self: &Arc<Self>, path: String, most: usize) -> Result<Bytes> {
+    pub(crate) async fn read_allowed(self: &Arc<Self>, path: String, most: Most) -> Result<Bytes> {
         let shelf = self.clone();
         blocking(move || {
             let shown = path.escape_debug().to_string();
@@ -43,7 +44,7 @@ impl Shelf {
             if !meta.is_file() {
                 return Err(refused("not a file"));
             }
-            if meta.len() > most as u64 {
+            if meta.len() > most.bytes as u64 {
                 let message = format!("file '{shown}' has {} bytes, more than {most}", meta.len());
                 return Err(Error::new(ErrorCode::BodyTooLarge, message));
             }
