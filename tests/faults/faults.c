@@ -141,88 +141,62 @@ OPENS(open64)
 OPENS_AT(openat)
 OPENS_AT(openat64)
 
-FILE *fopen(const char *path, const char *how) {
-    REAL(FILE *, "fopen", const char *, const char *);
-    if (is_meant(OPEN) && path_is_below(AT_FDCWD, path) && fails(deal())) return NULL;
-    return real(path, how);
-}
-
-FILE *fopen64(const char *path, const char *how) {
-    REAL(FILE *, "fopen64", const char *, const char *);
-    if (is_meant(OPEN) && path_is_below(AT_FDCWD, path) && fails(deal())) return NULL;
-    return real(path, how);
-}
-
-// A write of `length` bytes, of which `some` are done by `call(some)`.
-#define WRITES(length, call) \
-    if (is_meant(WRITE) && fd_is_below(fd)) { \
-        int manner = deal(); \
-        if ((manner == SHORT || manner == TORN) && length > 1) { \
-            size_t some = length / 2; \
-            ssize_t done = call(some); \
-            if (manner == SHORT || done < 0) return done; \
-        } \
-        if (fails(manner)) return -1; \
+#define OPENS_STREAM(symbol) \
+    FILE *symbol(const char *path, const char *how) { \
+        REAL(FILE *, #symbol, const char *, const char *); \
+        if (is_meant(OPEN) && path_is_below(AT_FDCWD, path) && fails(deal())) return NULL; \
+        return real(path, how); \
     }
 
-ssize_t write(int fd, const void *bytes, size_t length) {
-    REAL(ssize_t, "write", int, const void *, size_t);
-#define CALL(some) real(fd, bytes, some)
-    WRITES(length, CALL)
-    return CALL(length);
-#undef CALL
-}
+OPENS_STREAM(fopen)
+OPENS_STREAM(fopen64)
 
-ssize_t pwrite(int fd, const void *bytes, size_t length, off_t at) {
-    REAL(ssize_t, "pwrite", int, const void *, size_t, off_t);
-#define CALL(some) real(fd, bytes, some, at)
-    WRITES(length, CALL)
-    return CALL(length);
-#undef CALL
-}
-
-ssize_t pwrite64(int fd, const void *bytes, size_t length, off64_t at) {
-    REAL(ssize_t, "pwrite64", int, const void *, size_t, off64_t);
-#define CALL(some) real(fd, bytes, some, at)
-    WRITES(length, CALL)
-    return CALL(length);
-#undef CALL
-}
-
-ssize_t writev(int fd, const struct iovec *parts, int count) {
-    REAL(ssize_t, "writev", int, const struct iovec *, int);
-    if (is_meant(WRITE) && fd_is_below(fd) && fails(deal())) return -1;
-    return real(fd, parts, count);
-}
-
-ssize_t pread(int fd, void *bytes, size_t length, off_t at) {
-    REAL(ssize_t, "pread", int, void *, size_t, off_t);
-    if (is_meant(READ) && fd_is_below(fd) && fails(deal())) return -1;
-    return real(fd, bytes, length, at);
-}
-
-ssize_t pread64(int fd, void *bytes, size_t length, off64_t at) {
-    REAL(ssize_t, "pread64", int, void *, size_t, off64_t);
-    if (is_meant(READ) && fd_is_below(fd) && fails(deal())) return -1;
-    return real(fd, bytes, length, at);
-}
-
-#define ON_FILE(call, symbol, parameters, types, ...) \
-    int symbol parameters { \
-        REAL(int, #symbol, types); \
-        if (is_meant(call) && fd_is_below(fd) && fails(deal())) return -1; \
+// A write of `length` bytes at a place, if the call has one.
+#define WRITES(symbol, parameters, types, ...) \
+    ssize_t symbol parameters { \
+        REAL(ssize_t, #symbol, types); \
+        if (is_meant(WRITE) && fd_is_below(fd)) { \
+            int manner = deal(); \
+            if ((manner == SHORT || manner == TORN) && length > 1) { \
+                size_t whole = length; \
+                length = whole / 2; \
+                ssize_t done = real(__VA_ARGS__); \
+                if (manner == SHORT || done < 0) return done; \
+                length = whole; \
+            } \
+            if (fails(manner)) return -1; \
+        } \
         return real(__VA_ARGS__); \
     }
 #define TYPES(...) __VA_ARGS__
 
-ON_FILE(SYNC, fsync, (int fd), TYPES(int), fd)
-ON_FILE(SYNC, fdatasync, (int fd), TYPES(int), fd)
-ON_FILE(SYNC, sync_file_range, (int fd, off64_t from, off64_t length, unsigned how),
+WRITES(write, (int fd, const void *bytes, size_t length), TYPES(int, const void *, size_t), fd, bytes, length)
+WRITES(pwrite, (int fd, const void *bytes, size_t length, off_t at), TYPES(int, const void *, size_t, off_t), fd, bytes, length, at)
+WRITES(pwrite64, (int fd, const void *bytes, size_t length, off64_t at), TYPES(int, const void *, size_t, off64_t), fd, bytes,
+       length, at)
+
+#define ON_FILE(answer, call, symbol, parameters, types, ...) \
+    answer symbol parameters { \
+        REAL(answer, #symbol, types); \
+        if (is_meant(call) && fd_is_below(fd) && fails(deal())) return -1; \
+        return real(__VA_ARGS__); \
+    }
+
+ON_FILE(ssize_t, WRITE, writev, (int fd, const struct iovec *parts, int count), TYPES(int, const struct iovec *, int), fd, parts,
+        count)
+ON_FILE(ssize_t, READ, pread, (int fd, void *bytes, size_t length, off_t at), TYPES(int, void *, size_t, off_t), fd, bytes,
+        length, at)
+ON_FILE(ssize_t, READ, pread64, (int fd, void *bytes, size_t length, off64_t at), TYPES(int, void *, size_t, off64_t), fd, bytes,
+        length, at)
+ON_FILE(int, SYNC, fsync, (int fd), TYPES(int), fd)
+ON_FILE(int, SYNC, fdatasync, (int fd), TYPES(int), fd)
+ON_FILE(int, SYNC, sync_file_range, (int fd, off64_t from, off64_t length, unsigned how),
         TYPES(int, off64_t, off64_t, unsigned), fd, from, length, how)
-ON_FILE(TRUNCATE, ftruncate, (int fd, off_t length), TYPES(int, off_t), fd, length)
-ON_FILE(TRUNCATE, ftruncate64, (int fd, off64_t length), TYPES(int, off64_t), fd, length)
-ON_FILE(ALLOCATE, fallocate, (int fd, int how, off_t from, off_t length), TYPES(int, int, off_t, off_t), fd, how, from, length)
-ON_FILE(ALLOCATE, fallocate64, (int fd, int how, off64_t from, off64_t length), TYPES(int, int, off64_t, off64_t), fd, how,
+ON_FILE(int, TRUNCATE, ftruncate, (int fd, off_t length), TYPES(int, off_t), fd, length)
+ON_FILE(int, TRUNCATE, ftruncate64, (int fd, off64_t length), TYPES(int, off64_t), fd, length)
+ON_FILE(int, ALLOCATE, fallocate, (int fd, int how, off_t from, off_t length), TYPES(int, int, off_t, off_t), fd, how, from,
+        length)
+ON_FILE(int, ALLOCATE, fallocate64, (int fd, int how, off64_t from, off64_t length), TYPES(int, int, off64_t, off64_t), fd, how,
         from, length)
 
 int rename(const char *from, const char *to) {
@@ -231,14 +205,12 @@ int rename(const char *from, const char *to) {
     return real(from, to);
 }
 
-int unlink(const char *path) {
-    REAL(int, "unlink", const char *);
-    if (is_meant(REMOVE) && path_is_below(AT_FDCWD, path) && fails(deal())) return -1;
-    return real(path);
-}
+#define ON_PATH(call, symbol, parameters, types, ...) \
+    int symbol parameters { \
+        REAL(int, #symbol, types); \
+        if (is_meant(call) && path_is_below(AT_FDCWD, path) && fails(deal())) return -1; \
+        return real(__VA_ARGS__); \
+    }
 
-int mkdir(const char *path, mode_t mode) {
-    REAL(int, "mkdir", const char *, mode_t);
-    if (is_meant(OPEN) && path_is_below(AT_FDCWD, path) && fails(deal())) return -1;
-    return real(path, mode);
-}
+ON_PATH(REMOVE, unlink, (const char *path), TYPES(const char *), path)
+ON_PATH(OPEN, mkdir, (const char *path, mode_t mode), TYPES(const char *, mode_t), path, mode)

@@ -7,7 +7,8 @@
 //! # Reading order
 //!
 //! [`clock`]; [`model`]: what state writes mean; [`mem_state`], [`mem_metadata`], [`mem_broker`], [`mem_artifacts`],
-//! [`mem_peers`]: implementations that a test drives by hand; [`emitted`]: what a host of a test was given. [`suites`]: the
+//! [`mem_peers`]: implementations that a test drives by hand; [`emitted`]: what a host of a test was given; [`waits`]: a program that takes its
+//! time. [`suites`]: the
 //! contract of each seam as code; every implementation runs them.
 
 pub mod clock;
@@ -22,3 +23,4 @@ pub mod model;
 pub mod rng;
 pub mod suites;
 pub mod support;
+pub mod waits;

@@ -210,10 +210,9 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_long_line_is_cut_once_and_the_next_is_whole() {
-        let lines = Arc::new(Lines::default());
-        let mut log = LineLog {
+    /// A log whose lines have four bytes at most.
+    fn short(lines: &Arc<Lines>) -> LineLog {
+        LineLog {
             log: lines.clone(),
             function: FunctionId(1),
             name: "f".into(),
@@ -223,7 +222,13 @@ mod tests {
             line: Vec::new(),
             cut: false,
             last: LastWords::default(),
-        };
+        }
+    }
+
+    #[test]
+    fn a_long_line_is_cut_once_and_the_next_is_whole() {
+        let lines = Arc::new(Lines::default());
+        let mut log = short(&lines);
         log.write(b"abc");
         log.write(b"def");
         log.write(b"gh\nxy");
@@ -236,17 +241,7 @@ mod tests {
     #[test]
     fn a_line_that_is_open_when_a_call_ends_is_not_glued_to_the_next() {
         let lines = Arc::new(Lines::default());
-        let mut log = LineLog {
-            log: lines.clone(),
-            function: FunctionId(1),
-            name: "f".into(),
-            task: 0,
-            speaker: Speaker::Stdout,
-            longest: 4,
-            line: Vec::new(),
-            cut: false,
-            last: LastWords::default(),
-        };
+        let mut log = short(&lines);
         for text in ["a", "b\nc", "longer", "d\n", ""] {
             log.begin();
             log.write(text.as_bytes());

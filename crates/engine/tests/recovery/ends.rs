@@ -7,15 +7,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use fnstream_core::batch::Batch;
 use fnstream_core::clock::SystemClock;
-use fnstream_core::epoch::Epoch;
 use fnstream_core::function_log::ProcessLog;
-use fnstream_core::interrupt::Interrupt;
-use fnstream_core::runtime::{CallResult, Instance, InstanceSpec, Program, SharedHost};
+use fnstream_core::runtime::Program;
 use fnstream_core::spec::{DesiredState, FunctionEntry};
 use fnstream_core::test_util::mem_broker::MemBroker;
 use fnstream_core::test_util::mem_state::MemStateStores;
+use fnstream_core::test_util::waits::Waits;
 use fnstream_core::{ErrorCode, Result};
 use fnstream_engine::native::NativeProgram;
 use fnstream_engine::{Backend, Engine, EngineConfig, EngineDeps, EpochBounds, Request, StopMode, Stopped};
@@ -26,84 +24,20 @@ use crate::world::{ID, World as Manual, picky, spec};
 /// How long a test waits for what must come.
 const LONG: Duration = Duration::from_secs(60);
 
-/// A program whose calls wait until they are let go or interrupted, and then emit their records.
-struct Waits {
-    /// Told when a call begins to wait.
-    entered: Sender<()>,
-    let_go: Arc<Mutex<Receiver<()>>>,
-    /// Interrupts do not reach it.
-    deaf: bool,
-}
-
-struct Waiting {
-    entered: Sender<()>,
-    let_go: Arc<Mutex<Receiver<()>>>,
-    interrupt: Interrupt,
-    host: SharedHost,
-    deaf: bool,
-}
-
-impl Program for Waits {
-    fn kind(&self) -> &'static str {
-        "waits"
-    }
-
-    fn instantiate(&self, spec: &InstanceSpec, host: SharedHost) -> CallResult<Box<dyn Instance>> {
-        let (entered, let_go) = (self.entered.clone(), self.let_go.clone());
-        Ok(Box::new(Waiting { entered, let_go, interrupt: spec.interrupt.clone(), host, deaf: self.deaf }))
-    }
-}
-
-impl Waiting {
-    fn wait(&self) -> CallResult {
-        self.entered.send(()).unwrap();
-        let let_go = self.let_go.lock();
-        while self.deaf || !self.interrupt.wait(Duration::from_millis(1)) {
+/// A program whose calls wait until they are let go or interrupted, and then emit their records. It tells when a call begins to
+/// wait; interrupts do not reach a deaf one.
+fn waits(entered: Sender<()>, let_go: Receiver<()>, deaf: bool) -> Arc<dyn Program> {
+    let let_go = Mutex::new(let_go);
+    Arc::new(Waits::new(move |interrupt| {
+        entered.send(()).unwrap();
+        let let_go = let_go.lock();
+        while deaf || !interrupt.wait(Duration::from_millis(1)) {
             if let_go.recv_timeout(Duration::from_millis(1)).is_ok() {
                 return Ok(());
             }
         }
-        Err(self.interrupt.error().into())
-    }
-}
-
-impl Instance for Waiting {
-    fn init(&mut self) -> CallResult {
-        Ok(())
-    }
-
-    fn process(&mut self, batch: &Batch) -> CallResult {
-        self.wait()?;
-        batch.frame().iter().try_for_each(|record| Ok(self.host.lock().emit(record)?))
-    }
-
-    fn process_watermark(&mut self, _: u32, _: u64) -> CallResult {
-        Ok(())
-    }
-
-    fn take_checkpoint(&mut self, _: Epoch) -> CallResult {
-        Ok(())
-    }
-
-    fn check_heartbeat(&mut self) -> CallResult<bool> {
-        Ok(true)
-    }
-
-    fn close(&mut self) -> CallResult {
-        Ok(())
-    }
-
-    fn exec(&mut self, _: &str, _: &[(String, Vec<u8>)]) -> CallResult {
-        Ok(())
-    }
-
-    fn custom(&mut self, payload: &[u8]) -> CallResult<Vec<u8>> {
-        self.wait().map(|()| payload.to_vec())
-    }
-
-    fn memory_bytes(&self) -> usize {
-        0
-    }
+        Err(interrupt.error().into())
+    }))
 }
 
 struct World {
@@ -112,7 +46,7 @@ struct World {
     backend: Backend,
     entered: Receiver<()>,
     let_go: Sender<()>,
-    waits: Arc<Waits>,
+    waits: Arc<dyn Program>,
 }
 
 impl World {
@@ -131,8 +65,7 @@ impl World {
             epoch: EpochBounds::default(),
         };
         let ((entered, enters), (let_go, goes)) = (mpsc::channel(), mpsc::channel());
-        let waits = Arc::new(Waits { entered, let_go: Arc::new(Mutex::new(goes)), deaf });
-        World { broker, engine, backend, entered: enters, let_go, waits }
+        World { broker, engine, backend, entered: enters, let_go, waits: waits(entered, goes, deaf) }
     }
 
     fn start(&self, program: Arc<dyn Program>) {

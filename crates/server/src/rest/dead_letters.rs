@@ -20,7 +20,7 @@ use fnstream_frame::RecordView;
 
 use super::failure::{Answer, Failure};
 use super::jobs::{Began, began, wait};
-use super::params::{Name, NameAndId, Query};
+use super::params::{BEHIND_NEXT, Name, NameAndId, Query};
 use super::{body, openapi};
 use crate::app::pages::Wanted;
 use crate::app::{App, Archive, DeadLetterPage, WaitingDeadLetter};
@@ -41,7 +41,7 @@ const SHOWN: usize = 100;
     params(
         ("name" = String, Path, description = "the function's name"),
         ("max" = Option<usize>, Query, description = "at most so many dead letters, 100 when it is not given and never more than 1000; 0 only counts them"),
-        ("after" = Option<String>, Query, description = "the page behind this cursor, the 'next' of an earlier answer"),
+        ("after" = Option<String>, Query, description = BEHIND_NEXT),
     ),
     responses(
         (status = 200, description = "the dead letters", body = DeadLetters),

@@ -15,7 +15,7 @@ use fnstream_core::ErrorCode;
 use fnstream_core::spec::check_name;
 
 use super::failure::{Answer, Failure};
-use super::params::{Name, Query, paged};
+use super::params::{BEHIND_HEADER, Name, Query, paged};
 use super::upload::{FunctionUpload, asked, check_named};
 use super::{body, openapi};
 use crate::app::pages::Page;
@@ -25,7 +25,7 @@ use crate::app::{App, NewFunction};
 #[utoipa::path(get, path = "/api/v1/functions", operation_id = "list_functions", tag = openapi::FUNCTIONS,
     params(
         ("max" = Option<usize>, Query, description = "a page of at most so many, never more than 1000; all when neither this nor 'after' is given"),
-        ("after" = Option<String>, Query, description = "the page behind this cursor, the header 'fs-next' of an earlier answer"),
+        ("after" = Option<String>, Query, description = BEHIND_HEADER),
     ),
     responses(
         (status = 200, description = "the names in order", body = Vec<String>,

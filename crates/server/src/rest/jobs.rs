@@ -14,7 +14,7 @@ use fnstream_api::{ErrorBody, Job, TriedDeadLetters};
 
 use super::failure::Answer;
 use super::openapi;
-use super::params::{Name, Query};
+use super::params::{BEHIND_NEXT, MAX_ROWS, Name, Query};
 use crate::app::App;
 
 /// The longest time that a request waits for a job: whoever waits longer asks again.
@@ -79,8 +79,8 @@ pub(super) async fn cancel(State(app): State<Arc<App>>, Name(id): Name, uri: Uri
 #[utoipa::path(get, path = "/api/v1/job/{id}/tried", operation_id = "tried_dead_letters", tag = openapi::FUNCTIONS,
     params(
         ("id" = String, Path, description = "the job's id"),
-        ("max" = Option<usize>, Query, description = "at most so many, 500 when it is not given and never more than 1000"),
-        ("after" = Option<String>, Query, description = "the page behind this cursor, the 'next' of an earlier answer"),
+        ("max" = Option<usize>, Query, description = MAX_ROWS),
+        ("after" = Option<String>, Query, description = BEHIND_NEXT),
     ),
     responses(
         (status = 200, description = "a page of them", body = TriedDeadLetters),

@@ -14,7 +14,7 @@ use fnstream_core::error::internal;
 
 use super::failure::{Answer, Failure};
 use super::openapi;
-use super::params::{Query, paged};
+use super::params::{BEHIND_HEADER, MAX_ROWS, Query, paged};
 use crate::app::App;
 use crate::app::pages::Page;
 use crate::metrics;
@@ -23,8 +23,8 @@ use crate::metrics;
 #[utoipa::path(get, path = "/api/v1/status", operation_id = "status", tag = openapi::FUNCTIONS,
     params(
         ("name" = Option<String>, Query, description = "this function only"),
-        ("max" = Option<usize>, Query, description = "at most so many, 500 when it is not given and never more than 1000"),
-        ("after" = Option<String>, Query, description = "the page behind this cursor, the header 'fs-next' of an earlier answer"),
+        ("max" = Option<usize>, Query, description = MAX_ROWS),
+        ("after" = Option<String>, Query, description = BEHIND_HEADER),
     ),
     responses(
         (status = 200, description = "the functions in the order of their names", body = Vec<FunctionSummary>,

@@ -18,6 +18,13 @@ use crate::app::pages::{Page, Wanted};
 /// How many rows a page has when nothing is said.
 const PAGE: usize = 500;
 
+/// The parameter `max` of most lists, as it is described.
+pub(super) const MAX_ROWS: &str = "at most so many, 500 when it is not given and never more than 1000";
+/// The parameter `after` of lists that are an array.
+pub(super) const BEHIND_HEADER: &str = "the page behind this cursor, the header 'fs-next' of an earlier answer";
+/// The same of lists that are an object.
+pub(super) const BEHIND_NEXT: &str = "the page behind this cursor, the 'next' of an earlier answer";
+
 /// A page of a list as an answer: an array, and the cursor of the next page in a header.
 pub(super) fn paged<T: Serialize>(page: Page<T>) -> impl IntoResponse {
     // A cursor is of letters that a header can hold.

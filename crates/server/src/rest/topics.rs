@@ -12,7 +12,7 @@ use axum::response::IntoResponse;
 use fnstream_api::{ErrorBody, TopicDescription, TopicRequest};
 
 use super::failure::Answer;
-use super::params::{Name, Query, paged};
+use super::params::{BEHIND_HEADER, MAX_ROWS, Name, Query, paged};
 use super::{body, openapi};
 use crate::app::App;
 use crate::most::Most;
@@ -23,8 +23,8 @@ const MAX_DESCRIPTION: usize = 64 << 10;
 /// The names of topics, in pages.
 #[utoipa::path(get, path = "/api/v1/topics", operation_id = "list_topics", tag = openapi::TOPICS,
     params(
-        ("max" = Option<usize>, Query, description = "at most so many, 500 when it is not given and never more than 1000"),
-        ("after" = Option<String>, Query, description = "the page behind this cursor, the header 'fs-next' of an earlier answer"),
+        ("max" = Option<usize>, Query, description = MAX_ROWS),
+        ("after" = Option<String>, Query, description = BEHIND_HEADER),
     ),
     responses(
         (status = 200, description = "the names in order", body = Vec<String>,

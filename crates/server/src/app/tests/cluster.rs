@@ -40,7 +40,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::guarded::{Away, Guarded};
-use super::stuck::Stuck;
+use super::stuck::stuck;
 use crate::ServerConfig;
 use crate::app::pages::Wanted;
 use crate::app::{App, Parts, StateEntry};
@@ -93,8 +93,8 @@ impl Runtime for ByName {
                     host.emit(record)
                 })
             })),
-            b"stuck" => Ok(Arc::new(Stuck { deaf: false })),
-            b"stuck for good" => Ok(Arc::new(Stuck { deaf: true })),
+            b"stuck" => Ok(Arc::new(stuck(false))),
+            b"stuck for good" => Ok(Arc::new(stuck(true))),
             _ => Err(Error::new(ErrorCode::ArtifactInvalid, "not an artifact of this test")),
         }
     }

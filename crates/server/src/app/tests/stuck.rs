@@ -5,72 +5,16 @@
 
 use std::time::Duration;
 
-use fnstream_core::batch::Batch;
-use fnstream_core::epoch::Epoch;
 use fnstream_core::interrupt::Interrupt;
-use fnstream_core::runtime::{CallResult, Instance, InstanceSpec, Program, SharedHost};
+use fnstream_core::test_util::waits::Waits;
 
-/// See the module.
-pub(super) struct Stuck {
-    /// Interrupts do not reach it.
-    pub(super) deaf: bool,
-}
-
-struct Waiting(Interrupt);
-
-impl Program for Stuck {
-    fn kind(&self) -> &'static str {
-        "stuck"
-    }
-
-    fn instantiate(&self, spec: &InstanceSpec, _: SharedHost) -> CallResult<Box<dyn Instance>> {
-        let interrupt = if self.deaf { Interrupt::default() } else { spec.interrupt.clone() };
-        Ok(Box::new(Waiting(interrupt)))
-    }
-}
-
-impl Waiting {
-    fn wait(&self) -> CallResult {
+/// See the module. Interrupts do not reach a deaf one.
+pub(super) fn stuck(deaf: bool) -> Waits {
+    let never = Interrupt::default();
+    Waits::new(move |interrupt| {
+        let interrupt = if deaf { &never } else { interrupt };
         // No test takes longer.
-        self.0.wait(Duration::from_secs(600));
-        Err(self.0.error().into())
-    }
-}
-
-impl Instance for Waiting {
-    fn init(&mut self) -> CallResult {
-        Ok(())
-    }
-
-    fn process(&mut self, _: &Batch) -> CallResult {
-        self.wait()
-    }
-
-    fn process_watermark(&mut self, _: u32, _: u64) -> CallResult {
-        Ok(())
-    }
-
-    fn take_checkpoint(&mut self, _: Epoch) -> CallResult {
-        Ok(())
-    }
-
-    fn check_heartbeat(&mut self) -> CallResult<bool> {
-        Ok(true)
-    }
-
-    fn close(&mut self) -> CallResult {
-        Ok(())
-    }
-
-    fn exec(&mut self, _: &str, _: &[(String, Vec<u8>)]) -> CallResult {
-        Ok(())
-    }
-
-    fn custom(&mut self, _: &[u8]) -> CallResult<Vec<u8>> {
-        self.wait().map(|()| Vec::new())
-    }
-
-    fn memory_bytes(&self) -> usize {
-        0
-    }
+        interrupt.wait(Duration::from_secs(600));
+        Err(interrupt.error().into())
+    })
 }
