@@ -149,6 +149,29 @@ async fn after_three_deaths_functions_are_held_back_until_somebody_lets_them_go(
 }
 
 #[tokio::test]
+async fn a_safe_start_that_dies_too_holds_back_all_and_says_of_each_how_often_it_was_to_start() -> Result<()> {
+    let mut site = Site::with(&["bad"]).await?;
+    site.die(3).await?;
+    site.start().await?;
+    site.create("late").await?;
+    site.node.kill()?;
+    // This one starts a function beside those that are held back, and dies too.
+    site.start().await?;
+    ensure!(site.is_held_back("bad").await? && !site.is_held_back("late").await?, "it did not run each time");
+    site.node.kill()?;
+    site.start().await?;
+    let server = site.node.server()?;
+    server.logged(&["safe start", "bad, late", "the server died soon after 4 starts"]).await?;
+    server.logged(&[STARTED, "started=0", "failed=0", "held=2"]).await?;
+    for (name, times) in [("bad", "3 of which were to start it"), ("late", "1 of which was to start it")] {
+        ensure!(site.is_held_back(name).await?, "'{name}' is not held back");
+        let reason = site.status(name).await?.reason.unwrap_or_default();
+        ensure!(reason.contains(&format!("the server died soon after 4 starts, {times}")), "{reason}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_orderly_end_lets_all_go_and_forgets_what_was_before() -> Result<()> {
     let mut site = Site::with(&["f"]).await?;
     site.die(3).await?;

@@ -174,7 +174,7 @@ impl Functions {
         // Kept until the function runs, so that it need not be loaded again.
         let _program = self.programs.compile(pin.digest(), artifact).await?;
         Deadline::of_caller().check()?;
-        let expected = self.reconciler.expect(&spec.name).await?;
+        let mut expected = self.reconciler.expect(&spec.name).await?;
         let (register, topics) = (self.register.clone(), self.topics.clone());
         let entry = blocking(move || {
             let _using = topics.in_use();
@@ -184,8 +184,10 @@ impl Functions {
             Ok(entry)
         })
         .await?;
+        expected.is_made();
+        let settled = self.reconciler.settled(&entry).await;
         drop(expected);
-        if let Err(error) = self.reconciler.settled(&entry).await {
+        if let Err(error) = settled {
             self.unregister(entry).await?;
             return Err(error);
         }

@@ -38,7 +38,7 @@ pub(super) use runner::Runner;
 
 use super::ops::{Ops, blocking};
 use super::safe_start::SafeStart;
-use slots::Slots;
+use slots::{Count, Slots};
 
 /// How long until a register that could not be read is looked at again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -82,6 +82,26 @@ pub(super) struct Hold {
     reconciler: Arc<Reconciler>,
     name: String,
     by: PeerId,
+}
+
+/// A function that is about to be made, while it lives.
+pub(super) struct Expected {
+    reconciler: Arc<Reconciler>,
+    name: String,
+    hold: Option<Hold>,
+}
+
+impl Expected {
+    /// It is registered: it may run.
+    pub(super) fn is_made(&mut self) {
+        self.hold = None;
+    }
+}
+
+impl Drop for Expected {
+    fn drop(&mut self) {
+        self.reconciler.slots.lock().expect_no_more(&self.name);
+    }
 }
 
 impl Drop for Hold {
@@ -134,7 +154,7 @@ impl Reconciler {
         };
         let (start, entries) = (self.safe_start.clone(), first.clone());
         let held = blocking(move || Ok(start.begin(&entries))).await.unwrap_or_default();
-        self.slots.lock().boot(&first, &held, &self.safe_start.reason());
+        self.slots.lock().boot(&first, &held);
         self.look_at(first.into_iter().map(|entry| (entry.spec.name.clone(), Some(entry))).collect());
         self.say_so();
         loop {
@@ -259,8 +279,8 @@ impl Reconciler {
             let slots = self.slots.lock();
             slots.has_booted().then(|| slots.count())
         };
-        if let Some((started, failed)) = started.filter(|_| !self.started.swap(true, Ordering::Relaxed)) {
-            tracing::info!(started, failed, "functions started");
+        if let Some(Count { started, failed, held }) = started.filter(|_| !self.started.swap(true, Ordering::Relaxed)) {
+            tracing::info!(started, failed, held, "functions started");
             let booted = self.booted.clone();
             self.runner.engine.when_up(Waker::new(move || {
                 booted.send_replace(true);

@@ -13,19 +13,22 @@
 //! no note ──────────► 1 death ─────────► no deaths ──────────────► no note
 //!                        │ dies: the next start makes it 2, 3
 //!                        ▼
-//!                     3 deaths: the next start holds back those that ran each time
+//!                     3 deaths: the next start holds back those that were started each time
+//!                        │ dies too: the next start holds back all
 //!                        │ start, stop, delete, update of one: it is held back no more; 30 s later that is noted
 //!                        ▼
 //!                     none is held back: as any other server
 //! ```
 //!
-//! What is held back looks like a function that could not be started, with FS-1709. A process that dies while some are
-//! held back holds back the same ones at its next start; one that is ended orderly lets all of them run.
+//! What is held back looks like a function that could not be started, with FS-1709 and with what is known of it ([`words`]).
+//! After a safe start that has lived on for a while, the next one holds back the same functions, those excepted that were let
+//! go; a server that is ended orderly lets all of them run.
 
 mod note;
 mod plan;
+mod words;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,27 +60,27 @@ pub(crate) struct SafeStart {
 }
 
 /// How far this process is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) enum Stage {
     /// No function was started.
     #[default]
     Opening,
-    /// Functions were started.
-    Running,
+    /// Functions were started, and this note was found before.
+    Running(Note),
     /// It was asked to end: nothing is to be noted any more.
     Ending,
 }
 
 impl SafeStart {
-    /// Notes which functions are about to be started, the first time that it is called; answers those that are not to be. Blocks.
-    pub(super) fn begin(&self, entries: &[FunctionEntry]) -> BTreeSet<String> {
+    /// Notes which functions are about to be started, the first time that it is called; answers those that are not to be, each
+    /// with the reason. Blocks.
+    pub(super) fn begin(&self, entries: &[FunctionEntry]) -> BTreeMap<String, Error> {
         let mut stage = self.stage.lock();
         if *stage != Stage::Opening {
-            return BTreeSet::new();
+            return BTreeMap::new();
         }
-        *stage = Stage::Running;
         let running = entries.iter().filter(|entry| entry.desired == DesiredState::Running);
-        let wanted = running.map(|entry| entry.spec.name.clone()).collect();
+        let wanted: BTreeSet<_> = running.map(|entry| entry.spec.name.clone()).collect();
         let found = self.found();
         let Plan { held, note } = plan(self.choice, &found, &wanted);
         if let Some(note) = note {
@@ -87,18 +90,24 @@ impl SafeStart {
             let (count, functions) = (held.len(), listed(&held));
             let why = match self.choice {
                 Choice::Always => "service.safe_start is 'always'".to_owned(),
-                _ => format!("the server died {} times in a row soon after it had started these", found.deaths),
+                _ => words::died(&found),
             };
             tracing::warn!(code = %ErrorCode::HeldBack, count, functions, "safe start, functions are held back: {why}");
         }
-        held
+        let reasons = held.into_iter().map(|name| {
+            let reason = self.reason(&found, &name);
+            (name, reason)
+        });
+        let reasons = reasons.collect();
+        *stage = Stage::Running(found);
+        reasons
     }
 
     /// Why a function is held back.
-    pub(super) fn reason(&self) -> Error {
+    fn reason(&self, found: &Note, name: &str) -> Error {
         let why = match self.choice {
-            Choice::Always => "the server was started so",
-            _ => "it ran each time when the server died soon after its start",
+            Choice::Always => "the server was started so".to_owned(),
+            _ => words::reason(found, name),
         };
         let message = format!("it is held back, since {why}: start, stop, update or delete it");
         Error::new(ErrorCode::HeldBack, message)
@@ -136,10 +145,11 @@ impl SafeStart {
     async fn settle(self: &Arc<Self>, held: BTreeSet<String>) {
         let start = self.clone();
         let noted = blocking(move || {
-            let stage = start.stage.lock();
             // Nothing was counted, or nothing is to be any more.
-            if *stage == Stage::Running && start.choice != Choice::Always {
-                start.put(&settled(held));
+            if let Stage::Running(found) = &*start.stage.lock()
+                && start.choice != Choice::Always
+            {
+                start.put(&settled(found, held));
             }
             Ok(())
         });

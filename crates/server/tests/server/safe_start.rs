@@ -51,7 +51,12 @@ impl Fixture {
     }
 }
 
-const NONE: &str = "\x01{\"deaths\":0,\"functions\":[]}";
+const NONE: &str = "\x02{\"deaths\":0,\"functions\":{},\"hold\":[]}";
+
+/// A note of four deaths, each of which was to start `a` and one of which `b`.
+fn noted(hold: &[&str]) -> String {
+    format!("\x02{{\"deaths\":4,\"functions\":{{\"a\":4,\"b\":1}},\"hold\":{hold:?}}}").replace(", ", ",")
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_lives_on_notes_that_and_one_that_ends_leaves_nothing() {
@@ -65,16 +70,19 @@ async fn a_process_that_lives_on_notes_that_and_one_that_ends_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_held_back_is_noted_until_it_is_let_go() {
-    let fixture = with(&["a", "b", "c"]).await.restart_with(b"\x01{\"deaths\":3,\"functions\":[\"a\",\"b\"]}").await;
-    assert_eq!(fixture.status("c").await, FunctionStatus::Running, "it did not run each time");
-    for name in ["a", "b"] {
+    let fixture = with(&["a", "b", "c"]).await.restart_with(noted(&["a", "b"]).as_bytes()).await;
+    assert_eq!(fixture.status("c").await, FunctionStatus::Running, "it is not to be held back");
+    for (name, times) in [("a", "each of which was to start it"), ("b", "1 of which was to start it")] {
         let held = fixture.described(name, |f| f.error.is_some()).await;
-        assert_eq!((held.status, held.error.unwrap().code.as_str()), (FunctionStatus::Failed, "FS-1709"));
+        let error = held.error.unwrap();
+        assert_eq!((held.status, error.code.as_str()), (FunctionStatus::Failed, "FS-1709"));
+        let reason = format!("the server died soon after 4 starts, {times}: ");
+        assert!(error.message.contains(&reason), "{}", error.message);
     }
-    fixture.noted("\x01{\"deaths\":3,\"functions\":[\"a\",\"b\"]}").await;
+    fixture.noted(&noted(&["a", "b"])).await;
     fixture.client.start_function("a").await.unwrap();
     assert_eq!(fixture.status("a").await, FunctionStatus::Running);
-    fixture.noted("\x01{\"deaths\":3,\"functions\":[\"b\"]}").await;
+    fixture.noted(&noted(&["b"])).await;
     let update = fnstream_api::FunctionUpdate { replicas: Some(2), ..Default::default() };
     fixture.client.update_function("b", &update).await.unwrap();
     assert_eq!(fixture.status("b").await, FunctionStatus::Running);
@@ -84,7 +92,7 @@ async fn what_is_held_back_is_noted_until_it_is_let_go() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_note_that_is_damaged_holds_nothing_back() {
-    for note in [&b""[..], b"\x01{", b"\x07{}"] {
+    for note in [&b""[..], b"\x02{", b"\x07{}"] {
         let fixture = with(&["a"]).await.restart_with(note).await;
         assert_eq!(fixture.status("a").await, FunctionStatus::Running);
         fixture.noted(NONE).await;

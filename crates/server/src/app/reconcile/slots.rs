@@ -10,10 +10,10 @@ mod slot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
+use fnstream_core::Error;
 use fnstream_core::epoch::FunctionId;
 use fnstream_core::peers::{Observed, PeerId};
 use fnstream_core::spec::{DesiredState, FunctionEntry};
-use fnstream_core::{Error, ErrorCode};
 
 pub(super) use self::slot::Slot;
 use super::plan::{At, End, Facts, Life, Step, next};
@@ -37,9 +37,23 @@ pub(super) enum Act {
 #[derive(Default)]
 pub(super) struct Slots {
     all: BTreeMap<String, Slot>,
+    /// Functions that are about to be made, by somebody who writes into their logs that they were started. What is looked up
+    /// meanwhile may be from before they were there, and have them forgotten: this is not a matter of their slots.
+    expected: BTreeSet<String>,
     last_ticket: u64,
     /// Functions that are to run since the process was started and of which it is not known yet whether they do.
     booting: Option<BTreeSet<String>>,
+}
+
+/// How many functions fare how.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Count {
+    /// Those that run.
+    pub(super) started: usize,
+    /// Those that could not be started.
+    pub(super) failed: usize,
+    /// Those that a safe start holds back.
+    pub(super) held: usize,
 }
 
 impl Slots {
@@ -84,7 +98,7 @@ impl Slots {
                     slot.ticket = self.last_ticket;
                     slot.again = false;
                     slot.life = Life::Loading(At::of(entry));
-                    acts.push(Act::Load(entry.clone(), slot.ticket, mem::take(&mut slot.quiet)));
+                    acts.push(Act::Load(entry.clone(), slot.ticket, self.expected.contains(name)));
                     break;
                 }
                 (Step::GiveUp, _) => {
@@ -198,13 +212,6 @@ impl Slots {
         *slot.holds.entry(by.clone()).or_default() += 1;
     }
 
-    /// The function is about to be made, by somebody who writes into its log that it was started.
-    pub(super) fn expect(&mut self, name: &str) {
-        if let Some(slot) = self.all.get_mut(name) {
-            slot.quiet = true;
-        }
-    }
-
     /// It does so no more.
     pub(super) fn release(&mut self, name: &str, by: &PeerId) {
         let Some(slot) = self.all.get_mut(name) else { return };
@@ -214,6 +221,16 @@ impl Slots {
                 slot.holds.remove(by);
             }
         }
+    }
+
+    /// The function is about to be made, by somebody who writes into its log that it was started.
+    pub(super) fn expect(&mut self, name: &str) {
+        self.expected.insert(name.to_owned());
+    }
+
+    /// It is made, or could not be.
+    pub(super) fn expect_no_more(&mut self, name: &str) {
+        self.expected.remove(name);
     }
 
     /// Releases what processes held that are gone; answers the functions.
@@ -240,10 +257,11 @@ impl Slots {
         self.all.values().filter_map(observed).collect()
     }
 
-    /// These are the functions that are to run since the process was started. Some are not to be started, for that reason: they
-    /// are as if they had been tried.
-    pub(super) fn boot(&mut self, entries: &[FunctionEntry], held: &BTreeSet<String>, reason: &Error) {
-        for entry in entries.iter().filter(|entry| held.contains(&entry.spec.name)) {
+    /// These are the functions that are to run since the process was started. Some are not to be started, for these reasons:
+    /// they are as if they had been tried.
+    pub(super) fn boot(&mut self, entries: &[FunctionEntry], held: &BTreeMap<String, Error>) {
+        let reasons = entries.iter().filter_map(|entry| Some((entry, held.get(&entry.spec.name)?)));
+        for (entry, reason) in reasons {
             let slot = self.all.entry(entry.spec.name.clone()).or_insert_with(Slot::new);
             slot.entry = Some(entry.clone());
             (slot.life, slot.failure, slot.settled) = (Life::Failed, Some(reason.clone()), Some(At::of(entry)));
@@ -254,8 +272,7 @@ impl Slots {
 
     /// The functions that were not started since, of those that were not to be.
     pub(super) fn held_back(&self) -> BTreeSet<String> {
-        let held = |slot: &Slot| slot.failure.as_ref().is_some_and(|error| error.code == ErrorCode::HeldBack);
-        self.all.iter().filter(|(_, slot)| held(slot)).map(|(name, _)| name.clone()).collect()
+        self.all.iter().filter(|(_, slot)| slot.is_held_back()).map(|(name, _)| name.clone()).collect()
     }
 
     /// Whether it is known of all of them how they fare.
@@ -263,10 +280,18 @@ impl Slots {
         self.booting.as_ref().is_some_and(BTreeSet::is_empty)
     }
 
-    /// How many run and how many failed.
-    pub(super) fn count(&self) -> (usize, usize) {
-        let count = |which: fn(&Life) -> bool| self.all.values().filter(|slot| which(&slot.life)).count();
-        (count(|life| matches!(life, Life::Running { .. })), count(|life| *life == Life::Failed))
+    /// How they fare.
+    pub(super) fn count(&self) -> Count {
+        let mut count = Count::default();
+        for slot in self.all.values() {
+            match slot.life {
+                Life::Running { .. } => count.started += 1,
+                Life::Failed if slot.is_held_back() => count.held += 1,
+                Life::Failed => count.failed += 1,
+                _ => {}
+            }
+        }
+        count
     }
 
     fn note_booted(&mut self, name: &str) {
@@ -274,5 +299,48 @@ impl Slots {
         if let Some(booting) = self.booting.as_mut().filter(|_| !self.all.get(name).is_some_and(under_way)) {
             booting.remove(name);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fnstream_core::ErrorCode;
+    use fnstream_core::spec::FunctionSpec;
+
+    use super::*;
+
+    fn entry(name: &str) -> FunctionEntry {
+        let spec = FunctionSpec { name: name.into(), ..FunctionSpec::default() };
+        FunctionEntry { id: FunctionId(1), revision: 1, desired: DesiredState::Running, created_ms: 1, spec }
+    }
+
+    #[test]
+    fn what_was_looked_up_before_a_function_was_made_does_not_have_its_start_told_twice() {
+        let entry = entry("f");
+        let (mut slots, me) = (Slots::default(), PeerId("me".into()));
+        slots.hold("f", &me);
+        slots.expect("f");
+        assert_eq!(slots.look("f", None), [], "who holds it is about to register it");
+        slots.release("f", &me);
+        assert_eq!(slots.look("f", None), []);
+        assert_eq!(slots.look("f", Some(&entry)), [Act::Load(entry.clone(), 1, true)]);
+        // Another one of the name, or a later start, is told.
+        slots.expect_no_more("f");
+        slots.outdated("f");
+        assert_eq!(slots.look("f", Some(&entry)), [Act::Load(entry, 2, false)]);
+    }
+
+    #[test]
+    fn those_that_are_held_back_did_not_fail() {
+        let mut slots = Slots::default();
+        let held = Error::new(ErrorCode::HeldBack, "it is held back");
+        slots.boot(&[entry("a"), entry("b"), entry("c")], &[("a".to_owned(), held)].into());
+        for name in ["a", "b", "c"] {
+            slots.look(name, Some(&entry(name)));
+        }
+        slots.started(&entry("b"));
+        slots.failed(&entry("c"), Error::new(ErrorCode::ArtifactInvalid, "it is none"));
+        assert_eq!(slots.count(), Count { started: 1, failed: 1, held: 1 });
+        assert_eq!(slots.held_back(), ["a".to_owned()].into());
     }
 }

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 
 use super::plan::At;
 use super::slots::Slots;
-use super::{Hold, Reconciler};
+use super::{Expected, Hold, Reconciler};
 
 /// How long a function has that was told to end at once: its calls are interrupted, so it is done in a moment.
 const LAST: Duration = Duration::from_secs(5);
@@ -99,12 +99,12 @@ impl Reconciler {
         Ok(hold)
     }
 
-    /// Keeps the name of a function that is about to be made, until the hold is dropped. Whoever makes it writes into its log
-    /// that it was started.
-    pub(in crate::app) async fn expect(self: &Arc<Self>, name: &str) -> Result<Hold> {
+    /// Keeps the name of a function that is about to be made, and knows that whoever makes it writes into its log that it was
+    /// started.
+    pub(in crate::app) async fn expect(self: &Arc<Self>, name: &str) -> Result<Expected> {
         let hold = self.hold(name).await?;
         self.slots.lock().expect(name);
-        Ok(hold)
+        Ok(Expected { reconciler: self.clone(), name: name.to_owned(), hold: Some(hold) })
     }
 
     /// The same on behalf of another process, until it releases the function or is gone.

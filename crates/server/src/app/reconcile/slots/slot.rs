@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use fnstream_core::Error;
 use fnstream_core::epoch::FunctionId;
 use fnstream_core::peers::PeerId;
 use fnstream_core::spec::{DesiredState, FunctionEntry};
+use fnstream_core::{Error, ErrorCode};
 
 use super::super::plan::{At, Life};
 
@@ -23,8 +23,6 @@ pub(in super::super) struct Slot {
     /// Who keeps it from running, and how often.
     pub(super) holds: BTreeMap<PeerId, usize>,
     pub(super) again: bool,
-    /// Whoever makes it writes into its log that it was started.
-    pub(super) quiet: bool,
     /// Which loading is the latest.
     pub(super) ticket: u64,
     /// How often one after the other it could not be started.
@@ -40,7 +38,6 @@ impl Slot {
             failure: None,
             holds: BTreeMap::new(),
             again: false,
-            quiet: false,
             ticket: 0,
             failures: 0,
         }
@@ -71,6 +68,11 @@ impl Slot {
     /// Whether nothing of it runs here, nor is about to.
     pub(in super::super) fn rests(&self) -> bool {
         matches!(self.life, Life::Resting | Life::Failed)
+    }
+
+    /// Whether a safe start holds it back, and nobody has let it go.
+    pub(super) fn is_held_back(&self) -> bool {
+        self.failure.as_ref().is_some_and(|error| error.code == ErrorCode::HeldBack)
     }
 
     /// Things are as this entry wants them, if that can be said already.
