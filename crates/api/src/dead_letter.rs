@@ -53,6 +53,10 @@ pub struct RecordHeader {
     pub value: String,
 }
 
+pub(crate) fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 /// The dead letters of a function that wait, the oldest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeadLetters {
@@ -67,6 +71,10 @@ pub struct DeadLetters {
     pub estimated: bool,
     /// Those of this page.
     pub dead_letters: Vec<DeadLetter>,
+    /// How many records of the topic retention has dropped since the page before, or while this one was read: they may have been
+    /// dead letters that waited. Only when there were any, and not on every log.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropped: u64,
     /// The cursor with which the next page is asked for; none on the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,

@@ -105,7 +105,7 @@ pub trait Topics: Send + Sync {
     /// Has the waker called when there is something to read in a partition, for as long as the guard lives.
     fn watch(&self, partition: &TopicPartition, waker: Waker) -> Result<Box<dyn Watch>>;
 
-    /// The number of records from a position to the end; `None` when the log does not know it, since the difference of two
-    /// positions is no number of records.
+    /// The number of records from a position to the end, those included that retention has dropped since; `None` when the log
+    /// does not know it, since the difference of two positions is no number of records.
     fn lag(&self, partition: &TopicPartition, from: Position) -> Result<Option<u64>>;
 }

@@ -10,7 +10,7 @@ use fnstream_core::batch::{Batch, BatchPositions};
 use fnstream_core::broker::{Assignment, PollLimit, Polled, Source, TaskInput};
 use fnstream_core::dead_letter::DeadLetter;
 use fnstream_core::epoch::TaskId;
-use fnstream_core::error::{Error, Result};
+use fnstream_core::error::{Error, ErrorCode, Result};
 use fnstream_core::record::{Position, Positions, TopicPartition};
 use fnstream_core::runtime::CallFailure;
 use fnstream_core::spec::FunctionSpec;
@@ -87,10 +87,17 @@ impl DeadLetterReader {
         self.source.trouble()
     }
 
-    /// The next dead letters below `until`.
+    /// The next dead letters below `until`, of those that retention has left.
     pub(super) fn next(&mut self, limit: PollLimit, until: Position) -> Result<Read> {
         while self.position < until {
-            match self.source.poll(None, limit)? {
+            let polled = match self.source.poll(None, limit) {
+                Err(error) if error.code == ErrorCode::PositionDropped => {
+                    self.pass_over_dropped(error)?;
+                    continue;
+                }
+                polled => polled?,
+            };
+            match polled {
                 Polled::Batch(raw) => {
                     self.position = raw.end().unwrap_or(self.position);
                     return self.own(raw, until);
@@ -102,6 +109,16 @@ impl DeadLetterReader {
             }
         }
         Ok(Read::End)
+    }
+
+    /// Goes on at the first that retention has left; with the error when there is none behind the place.
+    fn pass_over_dropped(&mut self, error: Error) -> Result<()> {
+        let earliest = self.env.backend.broker.earliest(&self.at)?;
+        if earliest <= self.position {
+            return Err(error);
+        }
+        self.position = earliest;
+        self.source.seek(&Positions::from([(self.at.clone(), earliest)]))
     }
 
     /// The task's own dead letters below `until`. Functions may share a topic of dead letters, and tasks a partition of it.

@@ -62,6 +62,25 @@ fn a_source_that_is_not_ready_does_not_end_a_replay() {
 }
 
 #[test]
+fn a_replay_goes_on_past_what_retention_drops_under_its_reader() {
+    let world = mended();
+    world.fake.hesitates.store(true, Relaxed);
+    let letters: Vec<_> = world.broker.read("f.dlq", 0).iter().map(|letter| letter.position).collect();
+    let (until, report) = (BTreeMap::from([(0, letters[2].next())]), Arc::new(Mutex::new(None)));
+    let told = report.clone();
+    let done = Box::new(move |done| *told.lock().unwrap() = Some(done));
+    let meter = world.engine.meters().of("f");
+    let restarts = meter.restarts.get();
+    world.engine.dead_letters(ID, &DeadLetterAction::Replay, &until, done).unwrap();
+    assert!(world.driver.run(0), "the reader stands at the first one");
+    world.broker.drop_before("f.dlq", 0, letters[2]);
+    world.settle_now();
+    let report: DeadLetterReport = report.lock().unwrap().take().expect("it is over");
+    assert_eq!((report.replayed, report.unfinished_tasks), (1, 0));
+    assert_eq!((world.outputs().as_str(), meter.restarts.get()), ("a b x3", restarts));
+}
+
+#[test]
 fn a_source_that_is_not_ready_does_not_end_a_trial() {
     let world = mended();
     world.fake.hesitates.store(true, Relaxed);

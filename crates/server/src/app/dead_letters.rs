@@ -35,6 +35,8 @@ pub(crate) struct DeadLetterPage {
     pub(crate) count: Option<Count>,
     /// Those of the page.
     pub(crate) rows: Vec<WaitingDeadLetter>,
+    /// How many records of the topic retention has dropped since the page before, or while this one was read, if the log knows it.
+    pub(crate) dropped: u64,
     /// The cursor of the next page.
     pub(crate) next: Option<String>,
 }
@@ -75,7 +77,7 @@ impl DeadLetters {
                 List::DeadLetters.cursor(&[&partition.to_be_bytes()[..], &position.0.to_be_bytes()].concat())
             });
             let count = is_first.then(|| waiting.count()).transpose()?;
-            Ok(DeadLetterPage { topic: waiting.topic().to_string(), count, rows, next })
+            Ok(DeadLetterPage { topic: waiting.topic().to_string(), count, rows, dropped: budget.dropped, next })
         })
         .await
     }

@@ -54,10 +54,10 @@ pub(super) async fn list(State(app): State<Arc<App>>, Name(name): Name, uri: Uri
     let max = query.read("max", str::parse::<usize>)?.unwrap_or(SHOWN);
     let wanted = Wanted { max, after: query.text("after")?.map(str::to_owned) };
     let _memory = app.net.for_list().await?;
-    let DeadLetterPage { topic, count, rows, next } = app.dead_letters.list(name, wanted).await?;
+    let DeadLetterPage { topic, count, rows, dropped, next } = app.dead_letters.list(name, wanted).await?;
     let dead_letters = rows.iter().map(shown).collect::<Answer<_>>()?;
     let estimated = count.is_some_and(|count| !count.exact);
-    Ok(Json(DeadLetters { topic, waiting: count.map(|count| count.waiting), estimated, dead_letters, next }))
+    Ok(Json(DeadLetters { topic, waiting: count.map(|count| count.waiting), estimated, dead_letters, dropped, next }))
 }
 
 /// One dead letter that waits.

@@ -14,7 +14,7 @@ use crate::output::{self, Rows};
 const PAGE: usize = 1_000;
 
 pub(super) async fn run(client: &Client, name: &str, max: usize, after: Option<String>, json: bool) -> Result {
-    let (mut shown, mut rows, is_whole) = (0, Rows::indented(1), after.is_none());
+    let (mut shown, mut dropped, mut rows, is_whole) = (0, 0, Rows::indented(1), after.is_none());
     let mut page = page(client, name, max, after).await?;
     let DeadLetters { topic, waiting, estimated, .. } = page.clone();
     if json {
@@ -26,19 +26,25 @@ pub(super) async fn run(client: &Client, name: &str, max: usize, after: Option<S
             false => table(&page.dead_letters, shown == 0)?,
         }
         shown += page.dead_letters.len();
+        dropped += page.dropped;
         match page.next.take_if(|_| shown < max) {
             Some(next) => page = self::page(client, name, max - shown, Some(next)).await?,
             None => break,
         }
     }
     match (json, page.next) {
-        (true, next) => end_json(&rows, next.as_deref()),
+        (true, next) => end_json(&rows, dropped, next.as_deref()),
         (false, next) => {
             if let Some(waiting) = waiting {
                 let about = if estimated { "about " } else { "" };
                 let part =
                     if !is_whole || (shown as u64) < waiting { format!(", {shown} shown") } else { String::new() };
                 output::line(format!("{about}{waiting} waiting in {topic}{part}"))?;
+            }
+            if dropped > 0 {
+                output::complain(&format!(
+                    "note: retention dropped {dropped} records of {topic} before they could be shown"
+                ));
             }
             if let Some(next) = next.filter(|_| max > 0) {
                 output::complain(&format!("note: there are more, behind '--after {next}'"));
@@ -86,9 +92,10 @@ fn begin_json(topic: &str, waiting: Option<u64>, estimated: bool) -> Result {
     output::part(&(begin + "  \"dead_letters\": "))
 }
 
-fn end_json(rows: &Rows, next: Option<&str>) -> Result {
+fn end_json(rows: &Rows, dropped: u64, next: Option<&str>) -> Result {
+    let dropped = if dropped > 0 { format!(",\n  \"dropped\": {dropped}") } else { String::new() };
     let next = next.map(|next| Ok::<_, Failure>(format!(",\n  \"next\": {}", text(next)?))).transpose()?;
-    output::line(format!("{}{}\n}}", rows.closing(), next.unwrap_or_default()))
+    output::line(format!("{}{dropped}{}\n}}", rows.closing(), next.unwrap_or_default()))
 }
 
 fn text(text: &str) -> Result<String> {

@@ -65,15 +65,17 @@ pub(super) type Place = (u32, Position);
 /// Before the first of them.
 pub(super) const START: Place = (0, Position::START);
 
-/// How much may be read for one answer.
+/// How much may be read for one answer, and what was missed on the way.
 pub(super) struct Budget {
     records: usize,
     bytes: usize,
+    /// Records that retention dropped before they were read.
+    pub(super) dropped: u64,
 }
 
 impl Budget {
     pub(super) fn new() -> Self {
-        Budget { records: 10_000, bytes: 16 << 20 }
+        Budget { records: 10_000, bytes: 16 << 20, dropped: 0 }
     }
 
     fn take(&mut self, batch: &Batch) {
@@ -152,7 +154,7 @@ impl<'a> Waiting<'a> {
     }
 
     /// Visits the dead letters that wait from a place on, partition by partition in order, until the visitor breaks off or the
-    /// budget is spent. Answers where it goes on; nothing when there are no more.
+    /// budget is spent. Answers where it goes on; nothing when there are no more. What retention drops meanwhile is passed over.
     pub(super) fn visit(
         &self,
         from: Place,
@@ -162,12 +164,24 @@ impl<'a> Waiting<'a> {
         for marks in &self.topics.describe(&self.topic)?.partitions {
             let Some(mut position) = self.first(marks, from) else { continue };
             let at = TopicPartition::new(self.topic.clone(), marks.partition);
+            if marks.partition == from.0 && from.1 > Position::START {
+                budget.dropped += self.between(&at, from.1, marks.earliest)?;
+            }
             while position < marks.end {
                 if budget.is_spent() {
                     return Ok(Some((marks.partition, position)));
                 }
                 let limit = PollLimit { records: READ.records.min(budget.records), ..READ };
-                let Some(batch) = self.topics.read(&at, position, limit)? else { break };
+                let batch = match self.topics.read(&at, position, limit) {
+                    Err(error) if error.code == ErrorCode::PositionDropped => {
+                        let earliest = self.earliest(marks.partition)?.max(position.next());
+                        budget.dropped += self.between(&at, position, earliest)?;
+                        position = earliest;
+                        continue;
+                    }
+                    read => read?,
+                };
+                let Some(batch) = batch else { break };
                 budget.take(&batch);
                 for (index, (found_at, record)) in batch.iter().enumerate() {
                     position = found_at.next();
@@ -192,7 +206,11 @@ impl<'a> Waiting<'a> {
             return Ok(None);
         }
         let at = TopicPartition::new(self.topic.clone(), partition);
-        let Some(batch) = self.topics.read(&at, position, PollLimit { records: 1, ..READ })? else { return Ok(None) };
+        let batch = match self.topics.read(&at, position, PollLimit { records: 1, ..READ }) {
+            Err(error) if error.code == ErrorCode::PositionDropped => None,
+            read => read?,
+        };
+        let Some(batch) = batch else { return Ok(None) };
         let Some((found_at, record)) = batch.iter().next() else { return Ok(None) };
         let dead_letter = DeadLetter::read(record.headers).filter(|_| found_at == position);
         let dead_letter = dead_letter.filter(|of| self.places.waits(&self.entry.spec, of, position));
@@ -232,6 +250,22 @@ impl<'a> Waiting<'a> {
             sum = sum.zip(lag).map(|(sum, lag): (u64, u64)| sum.saturating_add(lag));
         }
         Ok(sum)
+    }
+
+    /// The first position of a partition that retention has left.
+    fn earliest(&self, partition: u32) -> Result<Position> {
+        let info = self.topics.describe(&self.topic)?;
+        let marks = info.partitions.iter().find(|marks| marks.partition == partition);
+        Ok(marks.map_or(Position::START, |marks| marks.earliest))
+    }
+
+    /// The number of records from one position to a later one; 0 when the log does not know it.
+    fn between(&self, at: &TopicPartition, from: Position, to: Position) -> Result<u64> {
+        if to <= from {
+            return Ok(0);
+        }
+        let lags = self.topics.lag(at, from)?.zip(self.topics.lag(at, to)?);
+        Ok(lags.map_or(0, |(from, to)| from.saturating_sub(to)))
     }
 
     /// The first place of each partition at which a letter may wait.

@@ -118,7 +118,8 @@ impl Records {
             start => {
                 let partition = &partitions[0];
                 let at = position(&topic, partition, &start);
-                let read = |_, allowance| async { self.read_at(partition, at, most, allowance).await };
+                let is_earliest = matches!(start, Start::Earliest);
+                let read = |_, allowance| async { self.read_at(partition, (at, is_earliest), most, allowance).await };
                 let delivered = self.wait(&partitions, reading.timeout, read).await?;
                 Ok(delivered.map_or(Outcome::Nothing(Some(at)), Outcome::Delivered))
             }
@@ -192,17 +193,26 @@ impl Records {
         }
     }
 
+    /// Reads from a position, or from the earliest record: that one may have been another when it was looked up.
     async fn read_at(
         &self,
         partition: &TopicPartition,
-        from: Position,
+        (mut from, is_earliest): (Position, bool),
         most: usize,
         allowance: Allowance,
     ) -> Result<Attempt> {
         let (topics, partition) = (self.topics.topics.clone(), partition.clone());
         blocking(move || {
             let limit = PollLimit { records: most, bytes: allowance.bytes };
-            let Some(batch) = topics.read(&partition, from, limit)? else { return Ok(Attempt::Nothing) };
+            let batch = loop {
+                match topics.read(&partition, from, limit) {
+                    Err(error) if is_earliest && error.code == ErrorCode::PositionDropped => {
+                        from = position(&topics.describe(&partition.topic)?, &partition, &Start::Earliest);
+                    }
+                    read => break read?,
+                }
+            };
+            let Some(batch) = batch else { return Ok(Attempt::Nothing) };
             let Some(next) = batch.end() else { return Ok(Attempt::Nothing) };
             Ok(match allowance.measure(&batch) {
                 Measured::Fits(memory) => Attempt::Delivered(Delivered { batch, next, skipped_from: None, memory }),

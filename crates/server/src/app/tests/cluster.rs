@@ -5,7 +5,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -39,7 +38,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::guarded::{Away, Guarded};
+use super::guarded::{Guarded, Happening, Happens};
 use super::stuck::stuck;
 use crate::ServerConfig;
 use crate::app::pages::Wanted;
@@ -54,8 +53,8 @@ pub(super) const LONG: Duration = Duration::from_secs(60);
 /// What outlives each server.
 pub(super) struct Cluster {
     pub(super) broker: MemBroker,
-    /// So many of the next calls that look a topic up find no broker.
-    pub(super) away: Arc<AtomicU32>,
+    /// What happens to the topics.
+    pub(super) happens: Arc<Happens>,
     register: Arc<MemMetadata>,
     artifacts: MemArtifacts,
     peers: MemPeerGroup,
@@ -125,7 +124,7 @@ impl Cluster {
     pub(super) fn new() -> Self {
         Cluster {
             broker: MemBroker::on_autopilot(),
-            away: Arc::default(),
+            happens: Arc::default(),
             register: Arc::default(),
             artifacts: MemArtifacts::default(),
             peers: MemPeerGroup::default(),
@@ -156,7 +155,7 @@ impl Cluster {
         let parts = Parts {
             config,
             register: Arc::new(Guarded::<dyn Metadata>(self.register.clone())),
-            topics: Arc::new(Away(Guarded(Arc::new(self.broker.clone())), self.away.clone())),
+            topics: Arc::new(Happening(Guarded(Arc::new(self.broker.clone())), self.happens.clone())),
             groups: Arc::new(Guarded::<dyn Groups>(Arc::new(MemGroups::new(&self.broker, number)))),
             tasks: Arc::new(Guarded::<dyn Tasks>(Arc::new(self.broker.clone()))),
             forks: Some(Arc::new(Guarded::<dyn Forks>(Arc::new(forks)))),

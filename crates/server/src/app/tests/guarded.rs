@@ -24,25 +24,35 @@ use fnstream_core::topic::Topic;
 use fnstream_core::topics::{AppendDone, Retention, TopicInfo, Topics, Watch};
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
+use parking_lot::Mutex;
 
 use crate::app::ops::on_blocking_thread;
 
 /// A seam whose blocking methods panic on any thread but those for blocking work.
 pub(super) struct Guarded<T: ?Sized>(pub(super) Arc<T>);
 
-/// Topics of a broker that is away for the next so many calls that look one up.
-pub(super) struct Away(pub(super) Guarded<dyn Topics>, pub(super) Arc<AtomicU32>);
+/// What a test has happen to topics.
+#[derive(Default)]
+pub(super) struct Happens {
+    /// So many of the next calls that look a topic up find no broker.
+    pub(super) away: AtomicU32,
+    /// What happens right before the next reads, the last one first.
+    pub(super) before_reads: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
+}
 
-impl Away {
+/// Topics to which something happens.
+pub(super) struct Happening(pub(super) Guarded<dyn Topics>, pub(super) Arc<Happens>);
+
+impl Happening {
     fn look_up(&self) -> Result<&Guarded<dyn Topics>> {
-        match self.1.try_update(Relaxed, Relaxed, |left| left.checked_sub(1)) {
+        match self.1.away.try_update(Relaxed, Relaxed, |left| left.checked_sub(1)) {
             Ok(_) => Err(Error::new(ErrorCode::Unavailable, "no broker answers")),
             Err(_) => Ok(&self.0),
         }
     }
 }
 
-impl Topics for Away {
+impl Topics for Happening {
     fn create(&self, topic: &Topic, partitions: u32, retention: Retention) -> Result<()> {
         self.look_up()?.create(topic, partitions, retention)
     }
@@ -68,6 +78,10 @@ impl Topics for Away {
     }
 
     fn read(&self, partition: &TopicPartition, from: Position, limit: PollLimit) -> Result<Option<Batch>> {
+        let before = self.1.before_reads.lock().pop();
+        if let Some(before) = before {
+            before();
+        }
         self.0.read(partition, from, limit)
     }
 

@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
-use fnstream_api::{Function, ProduceOptions, TopicRequest};
+use fnstream_api::{ConsumeOptions, Function, ProduceOptions, ReadFrom, TopicRequest};
 use fnstream_core::ErrorCode;
+use fnstream_core::record::Position;
 
-use super::cluster::{Cluster, Process};
+use super::cluster::{Cluster, LONG, Process};
 use crate::app::WantedEntry;
 use crate::app::pages::Wanted;
 use crate::gather::Asked;
@@ -57,6 +58,75 @@ async fn state_is_given_once_and_in_order_while_it_changes() {
     assert!(seen.is_sorted_by(|a, b| a < b), "in order and once");
     let keys = seen.iter().filter(|(_, key)| key.starts_with('k')).count();
     assert_eq!(keys, KEYS, "what is there all the while is given");
+    server.end().await;
+}
+
+/// A server with a function of one task that has so many dead letters, `poison 0` and so on.
+async fn poisoned(cluster: &Cluster, letters: u64) -> Process {
+    let server = cluster.start(1).await;
+    let digest = server.client.upload_artifact("count").await.unwrap().digest;
+    let function = Function::new(format!("sha256:{digest}"), vec!["in".into()], "out");
+    server.client.create_function("f", &function).await.unwrap();
+    let lines: Vec<_> = (0..letters).map(|number| format!("poison {number}")).collect();
+    server.client.produce_lines("in", lines.join("\n"), &ProduceOptions::default()).await.unwrap();
+    let all = |f: &fnstream_api::FunctionDescription| f.tasks.iter().map(|task| task.records_in).sum::<u64>();
+    server.described("f", "all dead letters", |f| all(f) == letters).await;
+    server
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_dead_letters_goes_on_past_what_retention_drops_meanwhile_and_says_so() {
+    let cluster = Cluster::new();
+    let server = poisoned(&cluster, 8).await;
+    let drops = |before: u128| {
+        let broker = cluster.broker.clone();
+        let drop = move || broker.drop_before("f.dlq", 0, Position(before));
+        cluster.happens.before_reads.lock().push(Box::new(drop));
+    };
+    let page = async |max: usize, after: Option<String>| {
+        let wanted = fnstream_api::PageOptions { max: Some(max), after };
+        let page = server.client.dead_letters_page("f", &wanted).await.unwrap();
+        let ids: Vec<_> = page.dead_letters.iter().map(|letter| letter.id.clone()).collect();
+        (ids, page.dropped, page.next)
+    };
+    // While a page is read.
+    drops(2);
+    let (ids, dropped, next) = page(2, None).await;
+    assert_eq!((ids, dropped), (vec!["0:2".to_owned(), "0:3".to_owned()], 2));
+    // Between two pages, and while the second one is read.
+    cluster.broker.drop_before("f.dlq", 0, Position(5));
+    drops(6);
+    let (ids, dropped, next) = page(1, next).await;
+    assert_eq!((ids, dropped), (vec!["0:6".to_owned()], 2));
+    // All that is left of them.
+    drops(8);
+    assert_eq!(page(9, next).await, (vec![], 1, None));
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_retention_drops_while_it_is_looked_for_is_not_there() {
+    let cluster = Cluster::new();
+    let server = poisoned(&cluster, 3).await;
+    let drops = |topic: &'static str, before: u128| {
+        let broker = cluster.broker.clone();
+        let drop = move || broker.drop_before(topic, 0, Position(before));
+        cluster.happens.before_reads.lock().push(Box::new(drop));
+    };
+    drops("f.dlq", 1);
+    assert_eq!(server.client.show_dead_letter("f", "0:0").await.unwrap_err().code(), "FS-1308");
+    // An order about the others is carried out.
+    drops("f.dlq", 2);
+    let done = server.client.replay_dead_letters("f", &Default::default()).await.unwrap();
+    assert_eq!((done.failed_again, done.finished), (1, true));
+    // Whoever reads from the earliest record gets the one that is it now; whoever names a position is told.
+    let from = |from| ConsumeOptions { from: Some(from), timeout: Some(LONG), ..ConsumeOptions::default() };
+    drops("in", 1);
+    let event = server.client.consume("in", &from(ReadFrom::Earliest)).await.unwrap().unwrap();
+    assert_eq!(String::from_utf8_lossy(&event.json), "\"poison 1\"");
+    drops("in", 2);
+    let refused = server.client.consume("in", &from(ReadFrom::Position("1".into()))).await.unwrap_err();
+    assert_eq!(refused.code(), "FS-1304");
     server.end().await;
 }
 

@@ -24,12 +24,12 @@ async fn a_function_that_found_no_broker_at_the_start_is_tried_again_by_itself()
     create(&before).await;
     cluster.kill(&before);
     // The first try fails, and the second; two looks are one try.
-    cluster.away.store(2, Relaxed);
+    cluster.happens.away.store(2, Relaxed);
     let server = cluster.start(2).await;
     let failed = server.client.describe_function("f").await.unwrap();
     assert_eq!((failed.status, failed.error.unwrap().code.as_str()), (FunctionStatus::Failed, "FS-1704"));
     let runs = server.described("f", "running", |f| f.status == FunctionStatus::Running).await;
-    assert!(runs.error.is_none() && cluster.away.load(Relaxed) == 0);
+    assert!(runs.error.is_none() && cluster.happens.away.load(Relaxed) == 0);
     server.end().await;
     drop(before);
 }
