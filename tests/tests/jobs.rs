@@ -41,6 +41,12 @@ const SLOW: &str = r#"(module
       (i32.store (i32.const 4) (i32.load (i32.const 8)))
       (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 12)))))"#;
 
+/// A module that traps at each record.
+const TRAP: &str = r#"(module
+    (memory (export "memory") 2)
+    (func (export "_initialize"))
+    (func (export "process") unreachable))"#;
+
 /// A server with a slow function `f` that has dead letters. They are made as anybody can make them.
 async fn with_letters(node: &mut Node, letters: usize) -> Result<Client> {
     let client = node.start().await?;
@@ -167,8 +173,36 @@ async fn the_command_line_goes_through_pages_and_watches_jobs() -> Result<()> {
     std::fs::write(node.folder().join("slow.wasm"), wat::parse_str(SLOW)?)?;
     let trial = cli.prints(&["dlq", "replay", "-n", "f", "--count", "3", "--with-archive", "slow.wasm"])?;
     ensure!(trial.ends_with("3 of 3 would succeed; nothing was kept\n") && trial.lines().count() == 4, "{trial}");
+
+    // What failed again is no success, for a script either.
+    std::fs::write(node.folder().join("trap.wasm"), wat::parse_str(TRAP)?)?;
+    let trial = cli.run(&["dlq", "replay", "-n", "f", "--count", "2", "--with-archive", "trap.wasm"])?;
+    let told = String::from_utf8(trial.stdout)?;
+    ensure!(trial.status.code() == Some(1) && told.ends_with("0 of 2 would succeed; nothing was kept\n"), "{told}");
+    cli.prints(&["update", "-n", "f", "-a", "trap.wasm"])?;
+    let waiting = 1_490 - job.replayed;
+    let replay = cli.run(&["dlq", "replay", "-n", "f", "--count", "2"])?;
+    let told = (replay.status.code(), String::from_utf8(replay.stdout)?);
+    ensure!(told == (Some(1), format!("0 replayed, 2 failed again, {waiting} waiting\n")), "{told:?}");
+    let replay = cli.run(&["dlq", "replay", "-n", "f", "--count", "2", "--json"])?;
+    let told: fnstream_api::DeadLetterResult = serde_json::from_slice(&replay.stdout)?;
+    ensure!(replay.status.code() == Some(1) && (told.replayed, told.failed_again) == (0, 2), "{told:?}");
+    let id = cli.prints(&["dlq", "replay", "-n", "f", "--count", "2", "--no-wait"])?.trim().to_owned();
+    let waited = cli.run(&["dlq", "job", &id, "--wait"])?;
+    let told = (waited.status.code(), String::from_utf8(waited.stdout)?);
+    ensure!(told.0 == Some(1) && told.1.contains("failed     2 again"), "{told:?}");
+    cli.prints(&["dlq", "job", &id])?;
+
+    let listed = client.list_dead_letters("f", 2).await?.dead_letters;
+    let printed = cli.prints(&["dlq", "drop", "-n", "f", &listed[0].id, &listed[1].id])?;
+    ensure!(printed == format!("2 dropped, {} waiting\n", waiting - 2), "{printed}");
+    let listed = client.list_dead_letters("f", 2).await?.dead_letters;
+    let printed = cli.prints(&["dlq", "drop", "-n", "f", &listed[1].id, "--json"])?;
+    let told: fnstream_api::DeadLetterResult = serde_json::from_str(&printed)?;
+    ensure!((told.dropped, told.moved, told.waiting) == (1, waiting - 3, waiting - 3), "{told:?}");
+    cli.refuses(&["dlq", "drop", "-n", "f", &listed[1].id], "FS-1308")?;
     let printed = cli.prints(&["dlq", "drop", "-n", "f", "--all"])?;
-    ensure!(printed == format!("{} dropped, 0 waiting\n", 1_490 - job.replayed), "{printed}");
+    ensure!(printed == format!("{} dropped, 0 waiting\n", waiting - 3), "{printed}");
     cli.refuses(&["dlq", "job", "none"], "FS-1115")?;
 
     // Names in pages, in the form that they always had.

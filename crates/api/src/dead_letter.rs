@@ -90,10 +90,14 @@ pub struct DeadLetterSelection {
     pub count: Option<u64>,
 }
 
-/// Which of the waiting dead letters are to be dropped: a count, or all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+/// Which of the waiting dead letters are to be dropped: some by their ids, a count, or all.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeadLetterDrop {
+    /// These, each as `PARTITION:POSITION`; at most 1,000. Nothing is dropped when one of them does not wait.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 1000)]
+    pub ids: Vec<String>,
     /// The oldest so many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
@@ -112,6 +116,9 @@ pub struct DeadLetterResult {
     pub failed_again: u64,
     /// Letters that were dropped.
     pub dropped: u64,
+    /// Letters that moved to the end and got new ids, because one behind them was dropped by its id.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub moved: u64,
     /// How many wait now.
     pub waiting: u64,
     /// False when it was cancelled or interrupted: `waiting` says how many are left.

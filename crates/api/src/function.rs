@@ -245,7 +245,7 @@ pub struct TaskDescription {
     pub status: TaskStatus,
     /// The number of its last commit.
     pub epoch: u64,
-    /// Records consumed and committed since the task exists.
+    /// Records of the input consumed and committed since the task exists. Replays of their dead letters do not count here.
     pub records_in: u64,
     /// Records emitted and committed since the task exists.
     pub records_out: u64,

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::dead_letter::DeadLetterResult;
+use crate::dead_letter::{DeadLetterResult, is_zero};
 use crate::failure::ErrorBody;
 
 /// The work that a job does.
@@ -102,6 +102,9 @@ pub struct Job {
     pub failed_again: u64,
     /// Letters that were dropped.
     pub dropped: u64,
+    /// Letters that moved to the end and got new ids, because one behind them was dropped by its id.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub moved: u64,
     /// Letters that the tried artifact would process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub would_succeed: Option<u64>,
@@ -120,6 +123,7 @@ impl Job {
             replayed: self.replayed,
             failed_again: self.failed_again,
             dropped: self.dropped,
+            moved: self.moved,
             waiting: self.waiting.unwrap_or_default(),
             finished: self.state == JobState::Done,
         }

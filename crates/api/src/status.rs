@@ -17,13 +17,13 @@ pub struct FunctionSummary {
     pub status: FunctionStatus,
     /// Counts the changes, from 1.
     pub revision: u64,
-    /// Records consumed and committed since the server was started.
+    /// Records of the input consumed and committed since the server was started. Replays of their dead letters do not count here.
     pub records_in: u64,
     /// Records emitted and committed since the server was started.
     pub records_out: u64,
     /// Attempts at a record that failed since the server was started.
     pub failed: u64,
-    /// Records that went to the dead letters since the server was started.
+    /// Records that went to the dead letters since the server was started; one that fails again in a replay is counted once.
     pub dead_lettered: u64,
     /// Records that were given up and not kept since the server was started.
     pub skipped: u64,

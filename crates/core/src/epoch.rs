@@ -73,7 +73,7 @@ pub struct Progress {
     pub epoch: Epoch,
     /// The next records to read.
     pub positions: Positions,
-    /// Records consumed since the task exists.
+    /// Records of the input consumed since the task exists; replays of their dead letters are not.
     pub records_in: u64,
     /// Records emitted since the task exists, dead letters included. Brokers that drop repeats by a sequence number count from here.
     pub records_out: u64,

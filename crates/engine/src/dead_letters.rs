@@ -7,6 +7,7 @@
 //! dropped, and it moves in the epoch that does so. So a dead letter is replayed exactly once, whatever dies meanwhile. One
 //! that fails again goes to the end of the topic, behind the place up to which the order reads.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -24,6 +25,9 @@ pub enum DeadLetterAction {
     Replay,
     /// They are passed over.
     Drop,
+    /// Those at these positions are passed over. The others move to the end of the topic, as they are and in their order, since a
+    /// task has one place in its dead letters.
+    DropOnly(Arc<BTreeSet<Position>>),
     /// Another program is given them, and only what it makes of them is reported: nothing that it emits or writes is kept,
     /// and the dead letters stay.
     Try(Arc<dyn Program>),
@@ -40,6 +44,7 @@ impl fmt::Debug for DeadLetterAction {
         f.write_str(match self {
             DeadLetterAction::Replay => "Replay",
             DeadLetterAction::Drop => "Drop",
+            DeadLetterAction::DropOnly(_) => "DropOnly",
             DeadLetterAction::Try(_) => "Try",
         })
     }
@@ -54,6 +59,8 @@ pub struct DeadLetterReport {
     pub failed_again: u64,
     /// Dead letters that were passed over.
     pub dropped: u64,
+    /// Dead letters that went to the end, because others were passed over.
+    pub moved: u64,
     /// The outcome for each dead letter that another program was given.
     pub tried: Vec<TriedDeadLetter>,
     /// Tasks that ended or stopped before they had done it all.
@@ -158,7 +165,7 @@ pub(crate) struct DeadLetterOrder {
 impl DeadLetterOrder {
     /// Reports whether carrying it out moves the task's place in its dead letters.
     pub(crate) fn moves(&self) -> bool {
-        matches!(self.action, DeadLetterAction::Replay | DeadLetterAction::Drop)
+        !matches!(self.action, DeadLetterAction::Try(_))
     }
 
     /// Reports whether nothing more is to be begun for it.

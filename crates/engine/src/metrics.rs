@@ -29,14 +29,18 @@ const EPOCH_BUCKETS: [f64; 10] = [0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01,
 /// The counters of one function. Cheap enough for each batch, and free of waiting: any number of tasks share one.
 #[derive(Debug)]
 pub struct FunctionMeter {
-    /// Records consumed and committed.
+    /// Records of the input consumed and committed. A dead letter that is replayed is not one more.
     pub records_in: Counter,
     /// Records emitted and committed.
     pub records_out: Counter,
     /// Attempts at a record that failed.
     pub records_failed: Counter,
-    /// Records that went to the dead letters.
+    /// Records that went to the dead letters. One that fails again in a replay is not one more.
     pub records_dead_lettered: Counter,
+    /// Dead letters that were replayed and processed.
+    pub records_replayed: Counter,
+    /// Dead letters that were replayed and failed again.
+    pub records_failed_again: Counter,
     /// Records that were consumed without being processed, because the error policy says so.
     pub records_skipped: Counter,
     /// Records whose timestamps were too far ahead of the clock to move the watermark.
@@ -64,6 +68,8 @@ impl Default for FunctionMeter {
             records_out: Counter::default(),
             records_failed: Counter::default(),
             records_dead_lettered: Counter::default(),
+            records_replayed: Counter::default(),
+            records_failed_again: Counter::default(),
             records_skipped: Counter::default(),
             records_ahead: Counter::default(),
             timers_set_due: Counter::default(),
@@ -111,6 +117,12 @@ impl FunctionMeter {
     /// So many records went to the dead letters; to be called with the commit that did so.
     pub fn dead_lettered(&self, records: u64) {
         self.records_dead_lettered.inc_by(records);
+    }
+
+    /// So many dead letters were replayed, and so many of them failed again; to be called with the commit that did so.
+    pub fn replayed(&self, processed: u64, failed_again: u64) {
+        self.records_replayed.inc_by(processed);
+        self.records_failed_again.inc_by(failed_again);
     }
 
     /// So many records were skipped; to be called with the commit that did so.

@@ -48,7 +48,7 @@ use fnstream_core::metadata::Metadata;
 use fnstream_core::spec::FunctionEntry;
 use fnstream_core::{Error, ErrorCode, Result};
 
-pub(crate) use dead_letters::{Count, DeadLetterPage, DeadLetters, WaitingDeadLetter};
+pub(crate) use dead_letters::{Chosen, Count, DeadLetterPage, DeadLetters, WaitingDeadLetter};
 pub(crate) use deadline::Deadline;
 pub(crate) use functions::{CreateMode, Functions, Made, NewFunction};
 pub(crate) use inspection::{Inspection, LogReading, StateEntry, WantedEntry};

@@ -49,6 +49,8 @@ enum Verb {
         json: bool,
     },
     /// Have the function process its dead letters again, in their order, each exactly once
+    ///
+    /// Exits with 1 when one of them failed again, and a trial when one would.
     Replay {
         /// Name of the function
         #[arg(short, long)]
@@ -67,11 +69,17 @@ enum Verb {
         json: bool,
     },
     /// Drop dead letters: they are not shown or replayed any more
-    #[command(group = clap::ArgGroup::new("which").required(true).args(["count", "all"]))]
+    ///
+    /// A letter that is dropped by its id while older ones wait moves all others of its partition to the end. They keep their
+    /// order and get new ids.
+    #[command(group = clap::ArgGroup::new("which").required(true).args(["ids", "count", "all"]))]
     Drop {
         /// Name of the function
         #[arg(short, long)]
         name: String,
+        /// These, as `dlq ls` shows them: PARTITION:POSITION
+        #[arg(value_name = "ID")]
+        ids: Vec<String>,
         /// The oldest so many
         #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
         count: Option<u64>,
@@ -81,12 +89,15 @@ enum Verb {
         /// Print the id of the job and don't wait for it
         #[arg(long)]
         no_wait: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Show what a replay, a drop or a trial has done so far
     Job {
         /// The job's id
         id: String,
-        /// Wait until it is over
+        /// Wait until it is over; exits with 1 when it has not done all it was for, as if it had been waited for at once
         #[arg(short, long)]
         wait: bool,
         /// Have it begin nothing more; what it did stays done
@@ -122,9 +133,9 @@ pub(super) async fn run(client: &Client, args: Args) -> Result {
             let job = client.start_replay(&name, &DeadLetterSelection { count }).await?;
             jobs::begun(client, job, no_wait, json).await
         }
-        Verb::Drop { name, count, all, no_wait } => {
-            let job = client.start_drop(&name, &DeadLetterDrop { count, all }).await?;
-            jobs::begun(client, job, no_wait, false).await
+        Verb::Drop { name, ids, count, all, no_wait, json } => {
+            let job = client.start_drop(&name, &DeadLetterDrop { ids, count, all }).await?;
+            jobs::begun(client, job, no_wait, json).await
         }
         Verb::Job { id, wait, cancel, json } => jobs::show(client, &id, wait, cancel, json).await,
         Verb::Jobs { name, json } => jobs::list(client, name.as_deref(), json).await,

@@ -22,6 +22,8 @@ pub(super) struct Counts {
     pub(super) failed_again: u64,
     /// Dead letters that were passed over.
     pub(super) dropped: u64,
+    /// Dead letters that went to the end as they are.
+    pub(super) moved: u64,
     /// Records whose timestamps were too far ahead of the clock to move the watermark.
     pub(super) ahead: u64,
 }
@@ -64,6 +66,11 @@ impl OpenEpoch {
     /// Time since the first record or timer.
     pub(super) fn age(&self, now: Duration) -> Duration {
         self.begun.map_or(Duration::ZERO, |begun| now.saturating_sub(begun))
+    }
+
+    /// Records of the input that it consumed: each counts once, whatever is done with its dead letter later.
+    pub(super) fn input_records(&self) -> u64 {
+        self.records - self.counts.replayed - self.counts.failed_again
     }
 
     /// Reports whether all its records were given up: what fails in it is none of theirs.

@@ -134,16 +134,20 @@ impl InFlight {
     /// Adds the epoch's numbers to those who keep them, now that it is committed.
     pub(super) fn count(&self, env: &TaskEnv, order: Option<&DeadLetterOrder>, now: Duration) {
         let OpenEpoch { records, counts, .. } = &self.ended;
+        let (input, dead_letters) =
+            (self.ended.input_records(), counts.dead_lettered.saturating_sub(counts.failed_again));
         if let Some(order) = order {
             order.tally.note(|report| {
                 report.replayed += counts.replayed;
                 report.failed_again += counts.failed_again;
                 report.dropped += counts.dropped;
+                report.moved += counts.moved;
             });
         }
         let age = (*records > 0).then(|| self.ended.age(self.handed_in));
-        env.meter.committed(*records, counts.emitted, age, now.saturating_sub(self.handed_in));
-        env.meter.dead_lettered(counts.dead_lettered);
+        env.meter.committed(input, counts.emitted, age, now.saturating_sub(self.handed_in));
+        env.meter.dead_lettered(dead_letters);
+        env.meter.replayed(counts.replayed, counts.failed_again);
         env.meter.skipped(counts.skipped);
         env.meter.ahead(counts.ahead);
     }

@@ -160,8 +160,40 @@ fn a_trial_takes_back_what_a_failed_letter_wrote_and_nothing_else() {
 }
 
 #[test]
+fn one_that_is_dropped_from_among_others_has_them_move_to_the_end_in_their_order() {
+    let world = mended();
+    world.fake.hesitates.store(true, Relaxed);
+    let second = world.broker.read("f.dlq", 0)[1].position;
+    let report = order(&world, &DeadLetterAction::DropOnly(Arc::new([second].into())));
+    assert_eq!((report.dropped, report.moved, report.unfinished_tasks), (1, 2, 0));
+    assert_eq!(world.dead_letters().len(), 5, "two were written anew");
+    assert_eq!(order(&world, &DeadLetterAction::Replay).replayed, 2);
+    assert_eq!(world.outputs(), "a b x1 x3");
+}
+
+#[test]
+fn a_record_counts_once_however_often_its_dead_letter_is_replayed() {
+    let world = World::new(spec());
+    world.produce(&["a", "x1", "x2"]);
+    world.start(picky);
+    world.settle();
+    let meter = world.engine.meters().of("f");
+    for round in 0..3 {
+        assert_eq!((meter.records_in.get(), meter.records_dead_lettered.get()), (3, 2));
+        assert_eq!((meter.records_replayed.get(), meter.records_failed_again.get()), (0, 2 * round));
+        let report = order(&world, &DeadLetterAction::Replay);
+        assert_eq!((report.replayed, report.failed_again), (0, 2));
+    }
+    let world = mended();
+    let meter = world.engine.meters().of("f");
+    assert_eq!(order(&world, &DeadLetterAction::Replay).replayed, 3);
+    assert_eq!((meter.records_in.get(), meter.records_out.get(), meter.records_dead_lettered.get()), (5, 5, 3));
+    assert_eq!((meter.records_replayed.get(), meter.records_failed_again.get()), (3, 0));
+}
+
+#[test]
 fn a_cancelled_order_leaves_the_rest() {
-    for action in [DeadLetterAction::Replay, DeadLetterAction::Drop] {
+    for action in [DeadLetterAction::Replay, DeadLetterAction::Drop, DeadLetterAction::DropOnly(Arc::default())] {
         let world = mended();
         let (end, report) = (world.broker.read("f.dlq", 0).last().unwrap().position.next(), Arc::new(Mutex::new(None)));
         let told = report.clone();
@@ -170,7 +202,8 @@ fn a_cancelled_order_leaves_the_rest() {
         order.cancel();
         world.settle_now();
         let report: DeadLetterReport = report.lock().unwrap().take().expect("it is over");
-        assert_eq!((report.replayed, report.dropped, report.unfinished_tasks), (0, 0, 0), "{action:?}");
+        let done = (report.replayed, report.dropped, report.moved, report.unfinished_tasks);
+        assert_eq!(done, (0, 0, 0, 0), "{action:?}");
         world.produce(&["c"]);
         world.settle_now();
         assert_eq!(world.outputs(), "a b c");

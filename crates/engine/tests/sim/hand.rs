@@ -187,11 +187,13 @@ impl World {
         self.broker.resume(process);
     }
 
-    /// Has the relay replay its dead letters, or try another program on them, which must leave no trace.
+    /// Has the relay replay its dead letters, or move them all to the end since none of those that are to be dropped is there, or
+    /// try another program on them, which must leave no trace.
     fn order_dead_letters(&mut self) {
-        let action = match self.rng.random_bool(0.7) {
-            true => DeadLetterAction::Replay,
-            false => DeadLetterAction::Try(relay(2, false, self.chain.mended.clone())),
+        let action = match self.rng.random_range(0..10) {
+            0..5 => DeadLetterAction::Replay,
+            5..7 => DeadLetterAction::DropOnly(Arc::default()),
+            _ => DeadLetterAction::Try(relay(2, false, self.chain.mended.clone())),
         };
         let until = self.dead_letter_ends();
         let process = self.rng.random_range(0..PROCESSES);

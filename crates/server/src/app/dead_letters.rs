@@ -24,6 +24,7 @@ use super::ops::blocking;
 use super::pages::{List, MOST_BYTES, Wanted, stray};
 use waiting::{Budget, START, Waiting};
 
+pub(crate) use parts::Chosen;
 pub(super) use parts::{Extent, Part};
 pub(crate) use waiting::{Count, WaitingDeadLetter};
 
@@ -89,14 +90,7 @@ impl DeadLetters {
 
     /// One dead letter that waits.
     pub(crate) async fn show(self: &Arc<Self>, name: String, at: (u32, Position)) -> Result<WaitingDeadLetter> {
-        self.with(name.clone(), move |waiting| {
-            waiting.at(at)?.ok_or_else(|| {
-                let (partition, position) = at;
-                let message = format!("no dead letter of function '{name}' waits at {partition}:{position}");
-                Error::new(ErrorCode::DeadLetterNotFound, message)
-            })
-        })
-        .await
+        self.with(name.clone(), move |waiting| waiting.at(at)?.ok_or_else(|| not_found(&name, at))).await
     }
 
     async fn with<T: Send + 'static>(
@@ -112,6 +106,11 @@ impl DeadLetters {
         })
         .await
     }
+}
+
+fn not_found(name: &str, (partition, position): (u32, Position)) -> Error {
+    let message = format!("no dead letter of function '{name}' waits at {partition}:{position}");
+    Error::new(ErrorCode::DeadLetterNotFound, message)
 }
 
 /// The place of a cursor.

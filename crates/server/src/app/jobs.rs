@@ -32,7 +32,7 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 use super::caller;
-use super::dead_letters::{DeadLetters, Extent};
+use super::dead_letters::{Chosen, DeadLetters, Extent};
 use super::group::Fellows;
 use super::ops::{Ops, blocking};
 use super::pages::{List, MOST_BYTES, Page, Wanted, stray};
@@ -71,6 +71,12 @@ impl Jobs {
     /// Begins to drop the oldest `count` dead letters, all that wait now without a count.
     pub(crate) async fn discard(self: &Arc<Self>, name: String, count: Option<u64>) -> Result<Job> {
         self.start(name, count, Work::Drop).await
+    }
+
+    /// Begins to drop these dead letters, all of which have to wait now.
+    pub(crate) async fn discard_only(self: &Arc<Self>, name: String, chosen: Chosen) -> Result<Job> {
+        self.dead_letters.check(&name, chosen.clone()).await?;
+        self.start(name, None, Work::DropOnly(chosen)).await
     }
 
     /// Begins to try another artifact on dead letters; nothing of it is kept.
@@ -153,7 +159,11 @@ impl Jobs {
         self.recall().await?;
         let extent = self.dead_letters.extent(name.clone()).await?;
         let (kind, started_ms) = (work.kind(), self.clock.unix_ms());
-        let letters = extent.records.map(|records| count.map_or(records, |count| count.min(records)));
+        let letters = match work {
+            // How many others have to move is not known yet.
+            Work::DropOnly(_) => None,
+            _ => extent.records.map(|records| count.map_or(records, |count| count.min(records))),
+        };
         let job = self.table.lock().admit(&name, kind, letters, started_ms)?;
         let noted = Note { job: job.now(), from: extent.from.clone() };
         if let Err(error) = self.put(noted).await {

@@ -76,7 +76,7 @@ const TASK_STATES: [TaskStatus; 6] = [
 
 type Family<M> = (&'static str, &'static str, fn(&FunctionMeter) -> &M);
 
-const COUNTERS: [Family<Counter>; 10] = [
+const COUNTERS: [Family<Counter>; 12] = [
     ("fnstream_function_records_in", "Records consumed and committed.", |meter| &meter.records_in),
     ("fnstream_function_records_out", "Records emitted and committed.", |meter| &meter.records_out),
     (
@@ -86,6 +86,12 @@ const COUNTERS: [Family<Counter>; 10] = [
     ),
     ("fnstream_function_records_dead_lettered", "Records that went to the dead letters.", |meter| {
         &meter.records_dead_lettered
+    }),
+    ("fnstream_function_records_replayed", "Dead letters that were replayed and processed.", |meter| {
+        &meter.records_replayed
+    }),
+    ("fnstream_function_records_failed_again", "Dead letters that were replayed and failed again.", |meter| {
+        &meter.records_failed_again
     }),
     ("fnstream_function_records_skipped", "Records that were given up and not kept.", |meter| &meter.records_skipped),
     (

@@ -23,11 +23,14 @@ use super::jobs::{Began, began, wait};
 use super::params::{BEHIND_NEXT, Name, NameAndId, Query};
 use super::{body, openapi};
 use crate::app::pages::Wanted;
-use crate::app::{App, Archive, DeadLetterPage, WaitingDeadLetter};
+use crate::app::{App, Archive, Chosen, DeadLetterPage, WaitingDeadLetter};
 use crate::most::Most;
 
 /// The largest body of these requests.
 const MAX_BODY: usize = 64 << 10;
+
+/// The most dead letters that are dropped by their ids at once.
+const MOST_IDS: usize = 1_000;
 
 /// How many dead letters a page has when nothing is said.
 const SHOWN: usize = 100;
@@ -77,11 +80,7 @@ pub(super) async fn show(
     uri: Uri,
 ) -> Answer<Json<DeadLetter>> {
     Query::parse(&uri, &[])?;
-    let at = id.split_once(':').and_then(|(partition, position)| {
-        Some((partition.parse::<u32>().ok()?, Position(position.parse::<u128>().ok()?)))
-    });
-    let at = at.ok_or_else(|| Failure::invalid(format!("'{}' is not PARTITION:POSITION", id.escape_debug())))?;
-    Ok(Json(shown(&app.dead_letters.show(name, at).await?)?))
+    Ok(Json(shown(&app.dead_letters.show(name, place(&id)?).await?)?))
 }
 
 /// Begins to have a function process its dead letters again, in their order, each exactly once.
@@ -109,6 +108,9 @@ pub(super) async fn replay(State(app): State<Arc<App>>, Name(name): Name, reques
 }
 
 /// Begins to drop dead letters of a function: a job, as a replay is.
+///
+/// A letter that is dropped by its id while older ones wait moves all others of its partition to the end. They keep their order
+/// and get new ids.
 #[utoipa::path(post, path = "/api/v1/function/{name}/dead-letters/drop", operation_id = "drop_dead_letters",
     tag = openapi::FUNCTIONS,
     params(
@@ -119,8 +121,8 @@ pub(super) async fn replay(State(app): State<Arc<App>>, Name(name): Name, reques
     responses(
         (status = 200, description = "it is over", body = Job),
         (status = 202, description = "it is under way", body = Job),
-        (status = 400, description = "neither a count nor all is named", body = ErrorBody),
-        (status = 404, description = "there is no function of this name", body = ErrorBody),
+        (status = 400, description = "not exactly one of ids, count and all is given, or an id is not well formed", body = ErrorBody),
+        (status = 404, description = "there is no function of this name, or one of the dead letters does not wait", body = ErrorBody),
         (status = 409, description = "the function keeps no dead letters, or another job is under way", body = ErrorBody),
     ))]
 pub(super) async fn discard(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<Began> {
@@ -128,10 +130,23 @@ pub(super) async fn discard(State(app): State<Arc<App>>, Name(name): Name, reque
     let (head, body) = request.into_parts();
     let which: DeadLetterDrop = body::json(&body::read(&app, &head.headers, body, Most::always(MAX_BODY)).await?)?;
     // It cannot be undone: nobody is to do it by leaving something out.
-    if which.all == which.count.is_some() || which.count == Some(0) {
-        return Err(Failure::invalid("say which dead letters are to be dropped: either a count of at least 1, or all"));
-    }
-    let job = app.jobs.discard(name, which.count).await?;
+    let DeadLetterDrop { ids, count, all } = which;
+    let job = match (&*ids, count, all) {
+        ([], Some(1..), false) | ([], None, true) => app.jobs.discard(name, count).await?,
+        ([_, ..], None, false) if ids.len() <= MOST_IDS => {
+            let mut chosen = Chosen::new();
+            for id in &ids {
+                let (partition, position) = place(id)?;
+                chosen.entry(partition).or_default().insert(position);
+            }
+            app.jobs.discard_only(name, chosen).await?
+        }
+        _ => {
+            return Err(Failure::invalid(format!(
+                "say which dead letters are to be dropped: up to {MOST_IDS} ids, or a count of at least 1, or all"
+            )));
+        }
+    };
     began(&app, job, wait).await
 }
 
@@ -164,6 +179,14 @@ pub(super) async fn attempt(
     let archive = Archive::Named { text: trial.archive, local: client.ip().to_canonical().is_loopback() };
     let job = app.jobs.try_out(name, trial.count, archive).await?;
     began(&app, job, wait).await
+}
+
+/// The place that an id names.
+fn place(id: &str) -> Answer<(u32, Position)> {
+    let at = id.split_once(':').and_then(|(partition, position)| {
+        Some((partition.parse::<u32>().ok()?, Position(position.parse::<u128>().ok()?)))
+    });
+    at.ok_or_else(|| Failure::invalid(format!("'{}' is not PARTITION:POSITION", id.escape_debug())))
 }
 
 async fn selection(app: &App, request: Request) -> Answer<DeadLetterSelection> {

@@ -4,8 +4,8 @@
 //! Records that a function fails at: found, given up, seen, tried, replayed, dropped.
 
 use fnstream_api::{
-    ConsumeOptions, DeadLetter, DeadLetterDrop, DeadLetterSelection, DeadLetterTrial, FunctionStatus, ProduceOptions,
-    ReadFrom,
+    ConsumeOptions, DeadLetter, DeadLetterDrop, DeadLetterSelection, DeadLetterTrial, FunctionStatus, FunctionUpdate,
+    OnError, ProduceOptions, ReadFrom,
 };
 
 use crate::support::{Fixture, LONG, echo, poison, trap};
@@ -115,7 +115,11 @@ async fn an_artifact_that_is_tried_leaves_no_trace() {
 async fn dropped_dead_letters_are_gone_also_after_a_restart() {
     let fixture = Fixture::new().await;
     thousand(&fixture).await;
-    let done = fixture.client.drop_dead_letters("f", &DeadLetterDrop { count: Some(3), all: false }).await.unwrap();
+    let done = fixture
+        .client
+        .drop_dead_letters("f", &DeadLetterDrop { count: Some(3), ..DeadLetterDrop::default() })
+        .await
+        .unwrap();
     assert_eq!((done.dropped, done.waiting, done.finished), (3, 2, true));
     let fixture = fixture.restart().await;
     let dead_letters = fixture.client.list_dead_letters("f", 100).await.unwrap();
@@ -125,10 +129,68 @@ async fn dropped_dead_letters_are_gone_also_after_a_restart() {
     );
     assert_eq!(fixture.client.show_dead_letter("f", "0:0").await.unwrap_err().code(), "FS-1308");
     fixture.described("f", |f| f.tasks.first().is_some_and(|task| task.epoch > 0)).await;
-    let done = fixture.client.drop_dead_letters("f", &DeadLetterDrop { count: None, all: true }).await.unwrap();
+    let done = fixture
+        .client
+        .drop_dead_letters("f", &DeadLetterDrop { all: true, ..DeadLetterDrop::default() })
+        .await
+        .unwrap();
     assert_eq!((done.dropped, done.waiting), (2, 0));
     let done = fixture.client.replay_dead_letters("f", &DeadLetterSelection::default()).await.unwrap();
     assert_eq!((done.replayed, done.waiting, done.finished), (0, 0, true));
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_dropped_by_their_ids_and_the_others_stay_in_order() {
+    let fixture = Fixture::new().await;
+    thousand(&fixture).await;
+    let client = &fixture.client;
+    let values = async || -> Vec<String> {
+        let letters = client.list_dead_letters("f", 100).await.unwrap().dead_letters;
+        letters.into_iter().filter_map(|letter| letter.value).collect()
+    };
+    let drop = async |ids: &[&str]| {
+        let ids = ids.iter().map(|&id| id.to_owned()).collect();
+        client.drop_dead_letters("f", &DeadLetterDrop { ids, ..DeadLetterDrop::default() }).await
+    };
+    // The oldest ones go by themselves.
+    let done = drop(&["0:1", "0:0"]).await.unwrap();
+    assert_eq!((done.dropped, done.moved, done.waiting, done.finished), (2, 0, 3, true));
+    assert_eq!(client.list_dead_letters("f", 1).await.unwrap().dead_letters[0].id, "0:2");
+    // Nothing is dropped when one of them does not wait.
+    for gone in ["0:0", "0:5", "9:0"] {
+        let refused = drop(&["0:3", gone]).await.unwrap_err();
+        assert_eq!(refused.code(), "FS-1308");
+        assert!(refused.to_string().contains(gone), "{refused}");
+    }
+    assert_eq!(values().await, ["x499", "x998", "x999"]);
+    let done = drop(&["0:3", "0:3"]).await.unwrap();
+    assert_eq!((done.dropped, done.moved, done.waiting, done.finished), (1, 2, 2, true));
+    assert_eq!(values().await, ["x499", "x999"]);
+    let fixture = fixture.restart().await;
+    let kept = fixture.client.list_dead_letters("f", 100).await.unwrap().dead_letters;
+    assert_eq!(kept.iter().map(|letter| &*letter.id).collect::<Vec<_>>(), ["0:5", "0:6"]);
+    assert_eq!(
+        kept.iter().map(brief).collect::<Vec<_>>(),
+        [499, 999].map(|i| (line(i), i.to_string(), "FS-1402".to_owned(), 2)),
+        "they are as they were"
+    );
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_in_a_former_topic_wait_until_it_is_named_again() {
+    let fixture = Fixture::new().await;
+    thousand(&fixture).await;
+    for (topic, waiting) in [("other", 0), ("f.dlq", 5)] {
+        let on_error = OnError { dead_letter_topic: Some(topic.into()), ..OnError::default() };
+        let update = FunctionUpdate { on_error: Some(on_error), ..FunctionUpdate::default() };
+        fixture.client.update_function("f", &update).await.unwrap();
+        let listed = fixture.client.list_dead_letters("f", 9).await.unwrap();
+        assert_eq!((&*listed.topic, listed.waiting), (topic, Some(waiting)));
+    }
+    let done = fixture.client.replay_dead_letters("f", &DeadLetterSelection::default()).await.unwrap();
+    assert_eq!((done.failed_again, done.waiting), (5, 5));
     fixture.server.shutdown().await.unwrap();
 }
 
@@ -154,7 +216,15 @@ async fn wrong_requests_about_dead_letters_are_refused() {
     assert_eq!(client.show_dead_letter("f", "9:0").await.unwrap_err().code(), "FS-1308");
     let none = DeadLetterSelection { count: Some(0) };
     assert_eq!(client.replay_dead_letters("f", &none).await.unwrap_err().code(), "FS-1001");
-    for unclear in [DeadLetterDrop { count: None, all: false }, DeadLetterDrop { count: Some(1), all: true }] {
+    let unclear = [
+        DeadLetterDrop::default(),
+        DeadLetterDrop { count: Some(1), all: true, ..DeadLetterDrop::default() },
+        DeadLetterDrop { count: Some(0), ..DeadLetterDrop::default() },
+        DeadLetterDrop { ids: vec!["0:0".to_owned()], all: true, ..DeadLetterDrop::default() },
+        DeadLetterDrop { ids: vec!["0".to_owned()], ..DeadLetterDrop::default() },
+        DeadLetterDrop { ids: vec!["0:0".to_owned(); 1_001], ..DeadLetterDrop::default() },
+    ];
+    for unclear in unclear {
         assert_eq!(client.drop_dead_letters("f", &unclear).await.unwrap_err().code(), "FS-1001");
     }
     let digest = client.upload_artifact(&b"no wasm"[..]).await.unwrap().digest;

@@ -116,7 +116,7 @@ async fn a_function_has_one_job_at_a_time() {
     fixture.with_letters("f", slow(), LETTERS).await;
     fixture.with_letters("g", echo(), 5).await;
     let job = fixture.client.start_replay("f", &ALL).await.unwrap();
-    let drop = DeadLetterDrop { count: None, all: true };
+    let drop = DeadLetterDrop { all: true, ..DeadLetterDrop::default() };
     for refused in [fixture.client.start_replay("f", &ALL).await, fixture.client.start_drop("f", &drop).await] {
         let error = refused.unwrap_err();
         assert_eq!(error.code(), "FS-1116");

@@ -62,7 +62,7 @@ async fn dead_letters_wait_for_the_task_that_wrote_them_and_no_other() {
     produce(&fixture, "right", "x3").await;
     fixture.described("f", |f| f.tasks.iter().any(|task| task.index == 1 && task.last_error.is_some())).await;
     let client = fixture.client.clone();
-    let order = DeadLetterDrop { count: None, all: true };
+    let order = DeadLetterDrop { all: true, ..DeadLetterDrop::default() };
     let dropping = tokio::spawn(async move { client.drop_dead_letters("f", &order).await });
     assert_eq!(waiting(&fixture, |count| count < 2).await, ["x2"], "its own task has not gone past it");
 
@@ -104,7 +104,11 @@ async fn dead_letters_of_every_task_are_found_in_a_topic_of_many_partitions() {
     let done = fixture.client.replay_dead_letters("f", &DeadLetterSelection { count: Some(2) }).await.unwrap();
     assert_eq!((done.replayed, done.waiting, done.finished), (2, 1, true));
     assert_eq!(waiting(&fixture, |count| count == 1).await, ["x1"], "the oldest go first, partition by partition");
-    let done = fixture.client.drop_dead_letters("f", &DeadLetterDrop { count: None, all: true }).await.unwrap();
+    let done = fixture
+        .client
+        .drop_dead_letters("f", &DeadLetterDrop { all: true, ..DeadLetterDrop::default() })
+        .await
+        .unwrap();
     assert_eq!((done.dropped, done.waiting, done.finished), (1, 0, true));
     fixture.server.shutdown().await.unwrap();
 }

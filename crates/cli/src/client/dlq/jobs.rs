@@ -35,7 +35,19 @@ pub(super) async fn show(client: &Client, id: &str, wait: bool, cancel: bool, js
     if wait {
         job = over(client, job).await?;
     }
-    if json { output::json(&job) } else { output::line(text(&job).trim_end()) }
+    match json {
+        true => output::json(&job)?,
+        false => output::line(text(&job).trim_end())?,
+    }
+    // Who cancels it does not ask what came of it.
+    if !wait || cancel {
+        return Ok(());
+    }
+    let failed = match job.would_succeed {
+        Some(good) => job.processed.saturating_sub(good),
+        None => job.failed_again,
+    };
+    verdict(&job.finished()?, failed)
 }
 
 /// Lists jobs, the newest first.
@@ -96,9 +108,9 @@ fn progress(job: &Job) -> String {
 /// Prints what came of a job, in the form of its kind.
 async fn tell(client: &Client, job: Job, json: bool) -> Result {
     let job = job.finished()?;
-    let id = &job.id;
+    let mut failed = job.failed_again;
     match job.kind {
-        JobKind::Trial if job.state == JobState::Done => tell_trial(client, id, json).await?,
+        JobKind::Trial if job.state == JobState::Done => failed = tell_trial(client, &job.id, json).await?,
         JobKind::Trial => {}
         _ if json => output::json(&job.result())?,
         JobKind::Replay => {
@@ -106,17 +118,25 @@ async fn tell(client: &Client, job: Job, json: bool) -> Result {
             output::line(format!("{replayed} replayed, {failed_again} failed again, {waiting} waiting"))?;
         }
         JobKind::Drop => {
-            let DeadLetterResult { dropped, waiting, .. } = job.result();
-            output::line(format!("{dropped} dropped, {waiting} waiting"))?;
+            let DeadLetterResult { dropped, moved, waiting, .. } = job.result();
+            let moved = if moved > 0 { format!(", {moved} moved to the end") } else { String::new() };
+            output::line(format!("{dropped} dropped{moved}, {waiting} waiting"))?;
         }
     }
+    verdict(&job, failed)
+}
+
+/// Scripts are told by the exit code what the text says: a job of which letters failed, or would fail, is no success.
+fn verdict(job: &Job, failed: u64) -> Result {
     match job.state {
-        JobState::Cancelled => Err(Failure::Plain(format!("job '{id}' was cancelled"))),
+        JobState::Cancelled => Err(Failure::Plain(format!("job '{}' was cancelled", job.id))),
+        _ if failed > 0 => Err(Failure::Told(1)),
         _ => Ok(()),
     }
 }
 
-async fn tell_trial(client: &Client, id: &str, json: bool) -> Result {
+/// Prints what a trial made of each letter; answers how many would fail.
+async fn tell_trial(client: &Client, id: &str, json: bool) -> Result<u64> {
     let (mut options, mut rows, mut good, mut all) = (PageOptions::default(), Rows::indented(0), 0, 0);
     loop {
         let page = client.tried_page(id, &options).await?;
@@ -130,10 +150,14 @@ async fn tell_trial(client: &Client, id: &str, json: bool) -> Result {
         }
         match page.next {
             Some(next) => options.after = Some(next),
-            None if json => return rows.end(),
-            None => return output::line(format!("{good} of {all} would succeed; nothing was kept")),
+            None => break,
         }
     }
+    match json {
+        true => rows.end()?,
+        false => output::line(format!("{good} of {all} would succeed; nothing was kept"))?,
+    }
+    Ok(all - good)
 }
 
 fn tried(dead_letter: &TriedDeadLetter) -> String {
@@ -165,6 +189,12 @@ fn text(job: &Job) -> String {
             out += &format!("replayed   {}\nfailed     {} again\n", job.replayed, job.failed_again);
         }
         JobKind::Trial => out += &job.would_succeed.map(|good| format!("succeed    {good}\n")).unwrap_or_default(),
+        JobKind::Drop if job.state != JobState::Interrupted => {
+            out += &format!("dropped    {}\n", job.dropped);
+            if job.moved > 0 {
+                out += &format!("moved      {} to the end\n", job.moved);
+            }
+        }
         _ => {}
     }
     if let Some(waiting) = job.waiting {

@@ -3,17 +3,18 @@
 
 //! What a running task gives its instance: input, and dead letters that are replayed.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fnstream_core::broker::{PollLimit, Polled};
-use fnstream_core::error::Result;
+use fnstream_core::error::{Result, internal};
 use fnstream_core::failpoint;
-use fnstream_core::record::TopicPartition;
+use fnstream_core::record::{Position, TopicPartition};
 
 use super::rest::Rest;
 use super::{Cx, Running};
 use crate::dead_letters::DeadLetterAction;
-use crate::task::dead_letters::{DeadLetterReader, Read};
+use crate::task::dead_letters::{DeadLetterReader, DeadLetters, Read};
 use crate::task::decide::after_source_failure;
 use crate::task::failure::Failure;
 use crate::task::hunt::Suspect;
@@ -100,12 +101,29 @@ impl Running {
             // The place moves with the records, in an epoch like any other.
             return self.work(cx, Rest::of_dead_letters(found), now);
         }
-        if matches!(order.action, DeadLetterAction::Drop) {
-            self.epoch.counts.dropped += count;
+        match &order.action {
+            DeadLetterAction::Drop => self.epoch.counts.dropped += count,
+            DeadLetterAction::DropOnly(chosen) => self.drop_only(chosen, &found)?,
+            DeadLetterAction::Replay | DeadLetterAction::Try(_) => {}
         }
         // No record tells that there is something to commit.
         self.epoch.urgent = true;
         self.epoch.progress.positions.insert(at, found.end);
+        Ok(())
+    }
+
+    /// Passes over the chosen ones, and writes the others to the end as they are, in the epoch that moves the place past them.
+    fn drop_only(&mut self, chosen: &BTreeSet<Position>, found: &DeadLetters) -> Result<(), Failure> {
+        let mut host = self.own.host.lock();
+        for (position, _) in found.records.iter() {
+            if chosen.contains(&position) {
+                self.epoch.counts.dropped += 1;
+                continue;
+            }
+            let kept = found.raw.record_at(position).ok_or_else(|| internal("a dead letter is not where it was"))?;
+            host.outbox.push_dead_letter(kept)?;
+            self.epoch.counts.moved += 1;
+        }
         Ok(())
     }
 

@@ -32,7 +32,7 @@ impl Running {
             let epoch = &mut self.epoch;
             epoch.counts.emitted = host.outbox.records();
             epoch.progress.epoch = number;
-            epoch.progress.records_in += epoch.records;
+            epoch.progress.records_in += epoch.input_records();
             epoch.progress.records_out += host.outbox.all_records();
             epoch.progress.time = self.event_time.keep();
             let (idle, news) = self.event_time.tell_idle();

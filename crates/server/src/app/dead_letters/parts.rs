@@ -3,7 +3,7 @@
 
 //! The parts in which jobs go through dead letters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use fnstream_core::record::Position;
 use fnstream_core::spec::FunctionEntry;
 use fnstream_core::{Error, ErrorCode, Result};
 
-use super::DeadLetters;
 use super::waiting::{Budget, START};
+use super::{DeadLetters, not_found};
 
 /// What a job is about.
 pub(in crate::app) struct Extent {
@@ -25,6 +25,9 @@ pub(in crate::app) struct Extent {
     /// How many records that are, if the log knows it.
     pub(in crate::app) records: Option<u64>,
 }
+
+/// Letters, by partition.
+pub(crate) type Chosen = BTreeMap<u32, BTreeSet<Position>>;
 
 /// A part of the letters of one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +99,48 @@ impl DeadLetters {
             })
         })
         .await
+    }
+
+    /// Refused when one of these letters does not wait.
+    pub(in crate::app) async fn check(self: &Arc<Self>, name: &str, chosen: Chosen) -> Result<()> {
+        let function = name.to_owned();
+        self.with(name.to_owned(), move |waiting| {
+            for (partition, positions) in &chosen {
+                for position in positions {
+                    if waiting.at((*partition, *position))?.is_none() {
+                        return Err(not_found(&function, (*partition, *position)));
+                    }
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// The end of these letters of a partition, if they are the oldest that wait there.
+    pub(in crate::app) async fn oldest_are(
+        self: &Arc<Self>,
+        name: &str,
+        partition: u32,
+        chosen: BTreeSet<Position>,
+    ) -> Result<Option<Position>> {
+        let Some(end) = chosen.last().map(|last| last.next()) else { return Ok(None) };
+        let (mut chosen, mut alone, mut from) = (chosen, true, Some((partition, Position::START)));
+        while let Some(place) = from.filter(|place| alone && place.0 == partition && place.1 < end) {
+            let visited = self.with(name.to_owned(), move |waiting| {
+                let next = waiting.visit(place, &mut Budget::new(), |found| {
+                    let (at, position) = found.at();
+                    if at != partition || position >= end {
+                        return ControlFlow::Break(());
+                    }
+                    alone = chosen.contains(&position);
+                    if alone { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                })?;
+                Ok((chosen, alone, next))
+            });
+            (chosen, alone, from) = visited.await?;
+        }
+        Ok(Some(end).filter(|_| alone))
     }
 
     /// How many records of a job's extent its tasks have gone past, if the log knows it.

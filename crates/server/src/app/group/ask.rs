@@ -3,7 +3,7 @@
 
 //! What processes of a group ask each other, as it travels.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -86,6 +86,8 @@ pub(in crate::app) enum Action {
     Replay,
     /// They are passed over.
     Drop,
+    /// Those at these positions are passed over, the others move to the end.
+    DropOnly(BTreeSet<Position>),
     /// The artifact of this digest is tried on them.
     Try(String),
 }
@@ -113,6 +115,8 @@ pub(in crate::app) struct Report {
     replayed: u64,
     failed_again: u64,
     dropped: u64,
+    #[serde(default)]
+    moved: u64,
     unfinished_tasks: u32,
     tried: Vec<Tried>,
 }
@@ -137,6 +141,7 @@ impl From<DeadLetterReport> for Report {
             replayed: report.replayed,
             failed_again: report.failed_again,
             dropped: report.dropped,
+            moved: report.moved,
             unfinished_tasks: report.unfinished_tasks,
             tried: report.tried.into_iter().map(tried).collect(),
         }
@@ -149,6 +154,7 @@ impl Report {
         whole.replayed += self.replayed;
         whole.failed_again += self.failed_again;
         whole.dropped += self.dropped;
+        whole.moved += self.moved;
         whole.unfinished_tasks += self.unfinished_tasks;
         whole.tried.extend(self.tried.into_iter().map(|tried| TriedDeadLetter {
             at: tried.at,

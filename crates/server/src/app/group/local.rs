@@ -88,6 +88,7 @@ impl Local {
         let action = match action {
             Action::Replay => DeadLetterAction::Replay,
             Action::Drop => DeadLetterAction::Drop,
+            Action::DropOnly(chosen) => DeadLetterAction::DropOnly(Arc::new(chosen.clone())),
             Action::Try(digest) => DeadLetterAction::Try(self.programs.load(digest).await?),
         };
         let (send, receive) = oneshot::channel();

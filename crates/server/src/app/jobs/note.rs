@@ -79,6 +79,7 @@ mod tests {
             replayed: 0,
             failed_again: 0,
             dropped: 0,
+            moved: 0,
             would_succeed: None,
             waiting: None,
             error: None,

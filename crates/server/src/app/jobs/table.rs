@@ -74,6 +74,7 @@ impl Table {
             replayed: 0,
             failed_again: 0,
             dropped: 0,
+            moved: 0,
             would_succeed: None,
             waiting: None,
             error: None,
@@ -198,7 +199,8 @@ impl UnderWay {
             job.replayed += report.replayed;
             job.failed_again += report.failed_again;
             job.dropped += report.dropped;
-            job.processed += report.replayed + report.failed_again + report.dropped;
+            job.moved += report.moved;
+            job.processed += report.replayed + report.failed_again + report.dropped + report.moved;
         });
     }
 

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::Jobs;
 use super::table::UnderWay;
 use crate::app::caller;
-use crate::app::dead_letters::{Extent, Part};
+use crate::app::dead_letters::{Chosen, Extent, Part};
 use crate::app::group::ask::Action;
 
 /// How many letters the first part of a partition has.
@@ -46,6 +46,8 @@ const ABREAST: usize = 32;
 pub(super) enum Work {
     Replay,
     Drop,
+    /// To drop these alone.
+    DropOnly(Chosen),
     /// The artifact, which stays while the job has it.
     Trial(Pin, Vec<u8>),
 }
@@ -54,7 +56,7 @@ impl Work {
     pub(super) fn kind(&self) -> JobKind {
         match self {
             Work::Replay => JobKind::Replay,
-            Work::Drop => JobKind::Drop,
+            Work::Drop | Work::DropOnly(_) => JobKind::Drop,
             Work::Trial(..) => JobKind::Trial,
         }
     }
@@ -74,8 +76,12 @@ impl Jobs {
             until = self.dead_letters.oldest(&entry.spec.name, count).await?;
         }
         match work {
-            Work::Replay => self.in_parts(job, entry, Action::Replay, until).await,
-            Work::Drop => self.in_parts(job, entry, Action::Drop, until).await,
+            Work::Replay => self.in_parts(job, entry, all(until, &Action::Replay)).await,
+            Work::Drop => self.in_parts(job, entry, all(until, &Action::Drop)).await,
+            Work::DropOnly(chosen) => {
+                let ways = self.drop_only(&entry.spec.name, chosen, &until).await?;
+                self.in_parts(job, entry, ways).await
+            }
             Work::Trial(pin, artifact) => {
                 let _program = self.programs.compile(pin.digest(), artifact).await?;
                 if until.is_empty() {
@@ -93,23 +99,15 @@ impl Jobs {
         }
     }
 
-    async fn in_parts(
-        self: &Arc<Self>,
-        job: &Arc<UnderWay>,
-        entry: FunctionEntry,
-        action: Action,
-        until: BTreeMap<u32, Position>,
-    ) -> Result<()> {
+    async fn in_parts(self: &Arc<Self>, job: &Arc<UnderWay>, entry: FunctionEntry, ways: Vec<Way>) -> Result<()> {
         let (room, stop) = (Arc::new(Semaphore::new(ABREAST)), job.cancelled().child_token());
         let mut partitions = JoinSet::new();
-        for (partition, until) in until {
+        for way in ways {
             let through = Through {
                 jobs: self.clone(),
                 job: job.clone(),
                 entry: entry.clone(),
-                action: action.clone(),
-                partition,
-                until,
+                way,
                 room: room.clone(),
                 stop: stop.clone(),
             };
@@ -126,6 +124,22 @@ impl Jobs {
             }
         }
         outcome
+    }
+
+    /// What drops these letters alone. A task has one place in its letters: where others wait before the last of these, all that
+    /// are behind them have to move as well, so that they keep their order.
+    async fn drop_only(&self, name: &str, chosen: Chosen, ends: &BTreeMap<u32, Position>) -> Result<Vec<Way>> {
+        let mut ways = Vec::new();
+        for (partition, positions) in chosen {
+            // Nothing waits there any more.
+            let Some(end) = ends.get(&partition) else { continue };
+            let (until, action) = match self.dead_letters.oldest_are(name, partition, positions.clone()).await? {
+                Some(until) => (until, Action::Drop),
+                None => (*end, Action::DropOnly(positions)),
+            };
+            ways.push(Way { partition, until, action });
+        }
+        Ok(ways)
     }
 
     /// Has the tasks carry an order out, and tells what came of it.
@@ -147,29 +161,40 @@ impl Jobs {
     }
 }
 
+/// What is to be done with the letters of a partition.
+struct Way {
+    partition: u32,
+    until: Position,
+    action: Action,
+}
+
+/// The same with all of them.
+fn all(until: BTreeMap<u32, Position>, action: &Action) -> Vec<Way> {
+    until.into_iter().map(|(partition, until)| Way { partition, until, action: action.clone() }).collect()
+}
+
 /// The way through the letters of a partition.
 struct Through {
     jobs: Arc<Jobs>,
     job: Arc<UnderWay>,
     entry: FunctionEntry,
-    action: Action,
-    partition: u32,
-    until: Position,
+    way: Way,
     room: Arc<Semaphore>,
     stop: CancellationToken,
 }
 
 impl Through {
     async fn all_parts(self) -> Result<()> {
+        let Way { partition, until, ref action } = self.way;
         let (mut from, mut most) = (Position::START, FIRST_PART);
         while !self.stop.is_cancelled() {
             let _room = self.room.acquire().await.map_err(|e| fnstream_core::error::internal(e.to_string()))?;
-            let found = self.jobs.dead_letters.part(&self.entry, self.partition, (from, self.until), most).await?;
+            let found = self.jobs.dead_letters.part(&self.entry, partition, (from, until), most).await?;
             let Some(Part { end, letters }) = found else { break };
             if letters > 0 {
                 let begun = self.jobs.clock.now();
-                let until = BTreeMap::from([(self.partition, end)]);
-                let report = self.jobs.have_done(&self.job, &self.entry, self.action.clone(), until).await?;
+                let order = BTreeMap::from([(partition, end)]);
+                let report = self.jobs.have_done(&self.job, &self.entry, action.clone(), order).await?;
                 self.job.add(&report);
                 check_finished(&report)?;
                 most = next_part(most, self.jobs.clock.now().saturating_sub(begun));
