@@ -30,7 +30,8 @@ pub struct OnError {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "10s")]
     pub max_backoff: Option<Quantity>,
-    /// Where dead letters go; the function's name with `.dlq` by default.
+    /// Where dead letters go; the function's name with `.dlq` by default. Those that wait in another topic are not seen while this
+    /// one is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letter_topic: Option<String>,
 }

@@ -241,7 +241,12 @@ const ON_ERROR: &[Key] = &[
     Key::new("retries", &Kind::Number(0, MAX_RETRIES as u64), "1", "How often the event is tried again before that."),
     Key::new("backoff", &Kind::Duration, "0ms", "The wait before the first retry; it doubles with each further one."),
     Key::new("max-backoff", &Kind::Duration, "10s", "The longest wait."),
-    Key::new("dead-letter-topic", &Kind::Text, "the name with `.dlq`", "Where dead letters go."),
+    Key::new(
+        "dead-letter-topic",
+        &Kind::Text,
+        "the name with `.dlq`",
+        "Where dead letters go. Those that wait in another topic are not seen while this one is named.",
+    ),
 ];
 
 const ACTIONS: &[Word] = &[

@@ -69,7 +69,11 @@ pub(super) async fn produce(
     let body = body::read(&app, &head.headers, body, app.most_produced()).await?;
     let records = match (is_null, body.is_empty()) {
         (true, _) => payload::null(&head.headers, &body, &labels, app.records.now_ms())?,
-        (false, true) => return Err(Failure::new(ErrorCode::EmptyBody, "the request has no body")),
+        (false, true) => {
+            let message =
+                "the request has no body: 'null=true' appends an event whose value is null, a frame one that is empty";
+            return Err(Failure::new(ErrorCode::EmptyBody, message));
+        }
         (false, false) => payload::records(&head.headers, &body, &labels, app.records.now_ms())?,
     };
     Ok(Json(app.records.produce(&topic, partition, records).await?))
