@@ -45,7 +45,7 @@ pub struct EngineConfig {
     pub guests: Guests,
     /// Instances with that many bytes of memory are closed when they have been idle for `rest_after`; when memory is short, others too.
     pub rest_bytes: usize,
-    /// See `rest_bytes`. One that took long to start rests later, see [`Self::REST_PER_START`].
+    /// See `rest_bytes`. Those of a function that takes long to start rest later, see [`Self::REST_PER_START`].
     pub rest_after: Duration,
     /// The time between two checks of an instance's health.
     pub heartbeat: Duration,
@@ -61,7 +61,7 @@ pub struct EngineConfig {
 }
 
 impl EngineConfig {
-    /// An idle instance is closed after that many times what it took to start it, at least: starting it again is to cost little beside
+    /// An idle instance is closed after that many times what starting one of the function takes, at least: starting it again is to cost little beside
     /// what its rest has saved.
     pub const REST_PER_START: u32 = 1000;
 

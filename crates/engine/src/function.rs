@@ -23,7 +23,7 @@ use crate::scheduler::Job;
 use crate::shared::{Backend, EngineCore};
 use crate::status::Stopped;
 use crate::status::{FunctionState, FunctionStatus, TaskState, TaskStatus};
-use crate::task::{End, Probe, TaskEnv, TaskHandle};
+use crate::task::{End, Probe, ShortestStart, TaskEnv, TaskHandle};
 
 /// Called when a function has stopped.
 pub type StopDone = Box<dyn FnOnce(Stopped) + Send>;
@@ -63,7 +63,7 @@ impl Function {
         };
         let permits = Arc::new(Permits::new(entry.spec.replicas.saturating_mul(parallel)));
         let meter = core.meters.of(&entry.spec.name);
-        let env = Arc::new(TaskEnv { entry, program, backend, meter, core });
+        let env = Arc::new(TaskEnv { entry, program, backend, meter, core, shortest_start: ShortestStart::default() });
         Arc::new(Function { env, permits, inner: Mutex::default() })
     }
 

@@ -42,7 +42,7 @@ mod trial;
 mod turns;
 mod view;
 
-pub(crate) use self::env::TaskEnv;
+pub(crate) use self::env::{ShortestStart, TaskEnv};
 pub(crate) use self::handle::TaskHandle;
 pub(crate) use self::in_flight::Probe;
 

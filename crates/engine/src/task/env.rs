@@ -10,9 +10,28 @@ use std::time::Duration;
 use fnstream_core::function_log::{LogLine, Speaker};
 use fnstream_core::runtime::Program;
 use fnstream_core::spec::{FunctionEntry, FunctionSpec};
+use parking_lot::Mutex;
 
 use crate::metrics::FunctionMeter;
 use crate::shared::{Backend, EngineCore};
+
+/// The shortest time in which an instance of a function was started: what a start costs. Others had to wait for a processor, too,
+/// as when hundreds start at once.
+#[derive(Debug, Default)]
+pub(crate) struct ShortestStart(Mutex<Option<Duration>>);
+
+impl ShortestStart {
+    /// An instance was started in that time.
+    pub(crate) fn note(&self, took: Duration) {
+        let mut shortest = self.0.lock();
+        *shortest = Some(shortest.map_or(took, |shortest| shortest.min(took)));
+    }
+
+    /// Zero as long as none was started.
+    pub(crate) fn get(&self) -> Duration {
+        self.0.lock().unwrap_or_default()
+    }
+}
 
 /// The same for all tasks of a function.
 pub(crate) struct TaskEnv {
@@ -21,6 +40,7 @@ pub(crate) struct TaskEnv {
     pub(crate) backend: Backend,
     pub(crate) meter: Arc<FunctionMeter>,
     pub(crate) core: Arc<EngineCore>,
+    pub(crate) shortest_start: ShortestStart,
 }
 
 impl TaskEnv {

@@ -24,8 +24,6 @@ pub(super) struct Guest {
     pub(super) instance: Box<dyn Instance>,
     /// It was closed because it was idle.
     resting: bool,
-    /// How long it took to start it.
-    started_in: Duration,
     /// Bytes of the instance's memory when it was new.
     memory_when_new: usize,
     /// When it is next asked whether it is well.
@@ -42,11 +40,11 @@ impl Guest {
         let mut instance = env.program.instantiate(spec, host.clone())?;
         instance.init()?;
         let now = env.now();
+        env.shortest_start.note(now.saturating_sub(begun));
         Ok(Guest {
             memory_when_new: instance.memory_bytes(),
             instance,
             resting: false,
-            started_in: now.saturating_sub(begun),
             heartbeat_at: now + env.core.config.heartbeat,
             fitting: usize::MAX,
         })
@@ -78,8 +76,9 @@ impl Guest {
     }
 
     /// How long it is to be idle before it rests, if others do not need its memory before; `None` if it has too little to matter.
-    pub(super) fn rests_after(&self, config: &EngineConfig) -> Option<Duration> {
-        let least = self.started_in.saturating_mul(EngineConfig::REST_PER_START);
+    pub(super) fn rests_after(&self, env: &TaskEnv) -> Option<Duration> {
+        let config = &env.core.config;
+        let least = env.shortest_start.get().saturating_mul(EngineConfig::REST_PER_START);
         (self.instance.memory_bytes() >= config.rest_bytes).then(|| config.rest_after.max(least))
     }
 

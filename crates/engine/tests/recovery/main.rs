@@ -16,6 +16,7 @@ mod planted;
 mod refusals;
 mod restarts;
 mod restores;
+mod rests;
 mod undone;
 mod waits;
 mod world;

@@ -66,9 +66,13 @@ impl World {
     }
 
     pub(crate) fn over(spec: FunctionSpec, broker: MemBroker) -> World {
+        Self::with(spec, broker, EngineConfig::default())
+    }
+
+    pub(crate) fn with(spec: FunctionSpec, broker: MemBroker, config: EngineConfig) -> World {
         let clock = Arc::new(ManualClock::new(0));
         let deps = EngineDeps { clock: clock.clone(), log: Arc::new(ProcessLog) };
-        let (engine, driver) = Engine::manual(EngineConfig::default(), deps);
+        let (engine, driver) = Engine::manual(config, deps);
         let fake = Fake::new(broker.connect(0));
         let stores = Arc::new(MemStateStores::new());
         World { broker, fake, engine, driver: Arc::new(driver), clock, stores, spec }

@@ -41,7 +41,7 @@ impl Running {
             return Ok(false);
         }
         memory.idle();
-        let is_time = self.guest.rests_after(&cx.env.core.config).is_some_and(|after| now >= since + after);
+        let is_time = self.guest.rests_after(cx.env).is_some_and(|after| now >= since + after);
         if !is_time && !memory.is_asked() {
             return Ok(false);
         }
@@ -54,7 +54,7 @@ impl Running {
     /// When the instance offers its memory or rests, if nothing happens until then.
     pub(super) fn rest_at(&self, env: &TaskEnv, now: Duration) -> Option<Duration> {
         let since = self.idle_since.filter(|_| !self.guest.is_resting())?;
-        let rest = self.guest.rests_after(&env.core.config).map(|after| since + after);
+        let rest = self.guest.rests_after(env).map(|after| since + after);
         [Some(since + OFFER), rest].into_iter().flatten().filter(|at| *at > now).min()
     }
 
