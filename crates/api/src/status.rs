@@ -30,7 +30,7 @@ pub struct FunctionSummary {
     /// Records whose timestamps were too far ahead of the clock to move the watermark, since the server was started.
     #[serde(default)]
     pub ahead: u64,
-    /// Times that a task was opened again after a failure, since the server was started.
+    /// Times that a task was opened again, or its instance replaced, after a failure, since the server was started.
     pub restarts: u64,
     /// Records of its inputs that it has not committed yet; not known while it does not run, or when a broker does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]

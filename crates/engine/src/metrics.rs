@@ -47,7 +47,7 @@ pub struct FunctionMeter {
     pub records_ahead: Counter,
     /// Timers that timers have set for a time that had come already.
     pub timers_set_due: Counter,
-    /// Times that a task was opened again after a failure.
+    /// Times that a task was opened again, or its instance replaced, after a failure.
     pub restarts: Counter,
     /// Steps of its tasks that panicked.
     pub panics: Counter,
@@ -145,7 +145,7 @@ impl FunctionMeter {
         self.panics.inc();
     }
 
-    /// A task is opened again after a failure.
+    /// A task is opened again, or its instance replaced, after a failure.
     pub fn restarted(&self) {
         self.restarts.inc();
     }

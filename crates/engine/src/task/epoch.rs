@@ -46,6 +46,8 @@ pub(super) struct OpenEpoch {
     pub(super) last: Option<(TopicPartition, Position)>,
     /// Records of it that were given up.
     pub(super) given_up: u64,
+    /// An instance failed in it and was replaced: what comes before is dear to do again.
+    pub(super) replaced: bool,
     /// It is to be committed soon, whatever is in it.
     pub(super) urgent: bool,
     /// When a gap was first passed over; that alone is worth a commit after a while only.
@@ -76,6 +78,11 @@ impl OpenEpoch {
     /// Reports whether all its records were given up: what fails in it is none of theirs.
     pub(super) fn gave_up_all(&self) -> bool {
         self.given_up > 0 && self.given_up == self.records
+    }
+
+    /// Reports whether a record that is processed now is as good as alone: all before it were given up.
+    pub(super) fn is_at_first_call(&self) -> bool {
+        self.time_calls == 0 && self.records == self.given_up
     }
 
     /// A call begins.

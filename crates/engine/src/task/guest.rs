@@ -3,8 +3,9 @@
 
 //! The instance of a running task, with what is known of its health.
 //!
-//! An instance that has been idle for a while may *rest*: it is closed, and another one is started when there is something to do. The
-//! task stays as it is, and so does everything that it knows.
+//! An instance that has been idle for a while may *rest*: it is closed, and another one is started when there is something to do. So
+//! is one after an instance that failed at the first record of an epoch. The task stays as it is, and so does everything that it
+//! knows.
 
 mod closed;
 
@@ -22,7 +23,7 @@ use crate::config::EngineConfig;
 pub(super) struct Guest {
     /// After it was closed a placeholder, so that nothing can call it any more.
     pub(super) instance: Box<dyn Instance>,
-    /// It was closed because it was idle.
+    /// It was closed because it was idle, or discarded because it failed.
     resting: bool,
     /// Bytes of the instance's memory when it was new.
     memory_when_new: usize,
@@ -62,12 +63,18 @@ impl Guest {
         self.close(host)
     }
 
-    /// Reports whether it rests.
+    /// Lets go of an instance that failed, which is not called again, until [`Self::wake`].
+    pub(super) fn discard(&mut self) {
+        self.resting = true;
+        self.instance = Box::new(Closed);
+    }
+
+    /// Reports whether there is no instance until it is woken.
     pub(super) fn is_resting(&self) -> bool {
         self.resting
     }
 
-    /// Starts another instance, if it rests.
+    /// Starts another instance, if there is none.
     pub(super) fn wake(&mut self, env: &TaskEnv, spec: &InstanceSpec, host: &SharedTaskHost) -> CallResult {
         if self.resting {
             *self = Guest { fitting: self.fitting, ..Guest::start(env, spec, host)? };

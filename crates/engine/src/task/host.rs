@@ -84,8 +84,14 @@ impl TaskHost {
 
     /// Empties the open epoch.
     pub(crate) fn clear(&mut self) {
-        self.layers.clear_overlay();
+        self.clear_calls();
         self.outbox.clear();
+    }
+
+    /// Empties the open epoch of what the instance did in it; dead letters stay.
+    pub(crate) fn clear_calls(&mut self) {
+        self.layers.clear_overlay();
+        self.outbox.clear_emitted();
         self.timers.forget();
         if let Some(state) = &mut self.state {
             state.clear();

@@ -11,8 +11,8 @@
 //! ```
 //!
 //! A failed call that left nothing of its record needs no search: the record is tried again and given up where it is, and its
-//! tries are counted here. A trap names its record, but an earlier record may be the cause of it. So it counts as a try, but never
-//! as the last one: that is alone.
+//! tries are counted here. Neither does one in whose epoch no other record was processed, see `replace`. A trap names its record,
+//! but an earlier record may be the cause of it. So it counts as a try, but never as the last one: that is alone.
 //!
 //! What is known here outlives the instance and the opening of the task, but not the process: after a crash the culprit
 //! is looked for anew, and what was given up is committed, so nothing is given up twice.
@@ -185,6 +185,11 @@ impl Hunt {
             }
             Verdict::GiveUpRecord | Verdict::StopTask => None,
         }
+    }
+
+    /// What is to become of a record if it fails once more, alone.
+    pub(crate) fn next_verdict(&self, from: &TopicPartition, position: Position, policy: &ErrorPolicy) -> Verdict {
+        after_lone_failure(policy, self.attempts(from, position).saturating_add(1))
     }
 
     fn attempts(&self, from: &TopicPartition, position: Position) -> u32 {

@@ -38,6 +38,8 @@ pub(crate) struct Outbox {
     records: u64,
     dead_letters: u64,
     bytes: usize,
+    /// Those of the dead letters.
+    dead_letter_bytes: usize,
 }
 
 impl Outbox {
@@ -55,6 +57,7 @@ impl Outbox {
             records: 0,
             dead_letters: 0,
             bytes: 0,
+            dead_letter_bytes: 0,
         }
     }
 
@@ -157,6 +160,7 @@ impl Outbox {
         }
         self.dead_letters += 1;
         self.bytes += dead_letter.packed_len();
+        self.dead_letter_bytes += dead_letter.packed_len();
         self.builder(self.targets as u32, None).push(dead_letter.on(0));
         Ok(())
     }
@@ -180,7 +184,18 @@ impl Outbox {
     pub(crate) fn clear(&mut self) {
         self.watermarks.fill(0);
         self.batches.iter_mut().flatten().for_each(FrameBuilder::clear);
-        (self.records, self.dead_letters, self.bytes) = (0, 0, 0);
+        self.count_nothing();
+    }
+
+    /// Forgets what the function emitted; dead letters stay.
+    pub(crate) fn clear_emitted(&mut self) {
+        self.watermarks.fill(0);
+        self.batches[..self.targets].iter_mut().flatten().for_each(FrameBuilder::clear);
+        (self.records, self.bytes) = (0, self.dead_letter_bytes);
+    }
+
+    fn count_nothing(&mut self) {
+        (self.records, self.dead_letters, self.bytes, self.dead_letter_bytes) = (0, 0, 0, 0);
     }
 
     /// Ends the epoch: its records, by output and partition in order.
@@ -197,7 +212,7 @@ impl Outbox {
                 builder.clear();
             }
         }
-        (self.records, self.dead_letters, self.bytes) = (0, 0, 0);
+        self.count_nothing();
         taken
     }
 

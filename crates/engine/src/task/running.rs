@@ -3,12 +3,13 @@
 
 //! A task that processes: one turn after the other, each about a slice of time long.
 //!
-//! `feed` gives the instance its records, `blame` says who is to blame when a call fails, `time` tells it what time it is,
-//! `serve` answers what users ask, `freeze` ends epochs, `resting` lets go of an instance that has nothing to do.
+//! `feed` gives the instance its records, `blame` says who is to blame when a call fails, `replace` goes on with another instance
+//! where that is enough, `time` tells it what time it is, `serve` answers what users ask, `freeze` ends epochs, `resting` lets go of an instance that has nothing to do.
 
 mod blame;
 mod feed;
 mod freeze;
+mod replace;
 mod rest;
 mod resting;
 mod serve;
@@ -79,6 +80,8 @@ pub(super) struct Running {
     rest: Option<Rest>,
     /// The last record that failed and was dealt with where it is, and when, until that is shown.
     failed: Option<(CallFailure, i64)>,
+    /// How often the instance was replaced where it failed, until that is shown.
+    replaced: u64,
     /// There was no more input when the source was last asked.
     drained: bool,
     /// The instance was told that it ends.
@@ -130,6 +133,7 @@ impl Running {
             event_time,
             rest: None,
             failed: None,
+            replaced: 0,
             drained: false,
             closed: false,
             idle_since: None,
@@ -205,6 +209,7 @@ impl Running {
         if let Some((failure, at_ms)) = self.failed.take() {
             view.failed_in_place(&failure, at_ms);
         }
+        view.restarts += std::mem::take(&mut self.replaced);
         view.state = if ending { TaskState::Draining } else { TaskState::Running };
         view.watermark = self.event_time.told();
         view.circling = self.circling(now);

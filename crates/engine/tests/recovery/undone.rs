@@ -19,7 +19,8 @@ use fnstream_frame::{Headers, RecordRef};
 
 use crate::world::{ID, World, spec};
 
-/// The function returns an error at records that begin with an x, before it does anything, and traps at those that begin with a t.
+/// The function returns an error at records that begin with an x, before it does anything, and traps at those that begin with a t, which
+/// it has emitted then.
 struct Picky {
     world: World,
     /// How many instances were made, and how many records they were given.
@@ -48,7 +49,10 @@ impl Picky {
                     Some(b'x') if !mended.load(Relaxed) => {
                         Err(Error::new(ErrorCode::GuestError, "it does not like it"))
                     }
-                    Some(b't') => Err(Error::new(ErrorCode::GuestTrap, "unreachable")),
+                    Some(b't') => {
+                        host.emit(record.on(0))?;
+                        Err(Error::new(ErrorCode::GuestTrap, "unreachable"))
+                    }
                     _ => host.emit(record.on(0)),
                 }
             })
@@ -163,6 +167,34 @@ fn a_trap_costs_one_instance_for_each_try() {
     let picky = Picky::start(ErrorPolicy::default(), &records);
     assert_eq!(picky.letters().iter().map(|(_, tries)| *tries).collect::<Vec<_>>(), [2; 30]);
     assert_eq!(picky.instances(), 1 + 2 * 30);
+    // Nothing is done again for the sake of another.
+    assert_eq!(picky.given.load(Relaxed), 30 + 2 * 30);
+}
+
+#[test]
+fn a_backlog_of_traps_costs_no_epoch_for_each_and_nothing_of_them_is_kept() {
+    let records: Vec<_> = (0..2_000).map(|i| format!("t{i}")).collect();
+    let picky = Picky::start(ErrorPolicy::default(), &records);
+    picky.world.broker.produce("in", b"k", b"good");
+    picky.world.settle_now();
+    assert_eq!(picky.letters(), records.iter().map(|value| (value.clone(), 2)).collect::<Vec<_>>());
+    assert_eq!(picky.world.outputs(), "good");
+    // An instance for each try, and the one that took the good record.
+    assert_eq!((picky.instances(), picky.given.load(Relaxed)), (2 * 2_000 + 1, 2 * 2_000 + 1));
+    assert!(picky.epoch() < 20, "{} epochs", picky.epoch());
+    let meter = picky.world.engine.meters().of("f");
+    assert_eq!((meter.records_failed.get(), meter.records_dead_lettered.get()), (4_000, 2_000));
+    assert_eq!((meter.restarts.get(), picky.world.task().restarts), (4_000, 4_000));
+}
+
+#[test]
+fn traps_without_retries_are_tried_alone_once() {
+    let records: Vec<_> = (0..200).map(|i| format!("t{i}")).collect();
+    let picky = Picky::start(policy(ErrorAction::Skip, 0), &records);
+    // The first one failed in front of others before, which does not count.
+    assert_eq!((picky.instances(), picky.given.load(Relaxed)), (201, 201));
+    assert_eq!(picky.world.engine.meters().of("f").records_skipped.get(), 200);
+    assert_eq!(picky.world.outputs(), "");
 }
 
 #[test]

@@ -102,7 +102,11 @@ const COUNTERS: [Family<Counter>; 12] = [
     ("fnstream_function_timers_set_due", "Timers that timers have set for a time that had come already.", |meter| {
         &meter.timers_set_due
     }),
-    ("fnstream_function_restarts", "Times that a task was opened again after a failure.", |meter| &meter.restarts),
+    (
+        "fnstream_function_restarts",
+        "Times that a task was opened again, or its instance replaced, after a failure.",
+        |meter| &meter.restarts,
+    ),
     ("fnstream_function_panics", "Steps of its tasks that panicked.", |meter| &meter.panics),
     ("fnstream_function_commits", "Epochs committed.", |meter| &meter.commits),
 ];

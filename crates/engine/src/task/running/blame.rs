@@ -5,10 +5,11 @@
 //!
 //! ```text
 //! an error, nothing left of its record ──► the epoch and the instance stay; the record is tried again or given up here
+//! the first record that was called in its epoch ──► the epoch stays, the instance is replaced: see `replace`
 //! anything else ──► the epoch and the instance are dropped, and the record is looked for: see `hunt`
 //! ```
 //!
-//! Waits and stops are the machine's, so a record that is to wait before it is tried again takes the second way, too.
+//! Waits and stops are the machine's, so a record that is to wait before it is tried again takes the last way, too.
 
 use std::time::Duration;
 
@@ -37,7 +38,10 @@ impl Running {
     ) -> Result<(), Failure> {
         let undone = failure.record.filter(|_| failure.undone).map(|index| index as usize);
         let Some(index) = undone.filter(|index| *index < part.len()) else {
-            return Err(self.blame(cx, failure, Some(part)));
+            return match self.replace_if_first(cx, rest, part, failure, now)? {
+                Some(failure) => Err(self.blame(cx, failure, Some(part))),
+                None => Ok(()),
+            };
         };
         cx.env.meter.failed();
         let failure = located(failure, part);
@@ -46,7 +50,7 @@ impl Running {
         match verdict {
             Verdict::Retry(Duration::ZERO) => {
                 self.processed(cx, rest, index, now);
-                rest.retry();
+                rest.one();
             }
             Verdict::GiveUpRecord => {
                 self.processed(cx, rest, index, now);
@@ -63,11 +67,16 @@ impl Running {
                 return Err(Failure::new(among(verdict), failure));
             }
         }
+        self.note_failure(cx, failure);
+        Ok(())
+    }
+
+    /// A record failed and was dealt with where it is.
+    pub(super) fn note_failure(&mut self, cx: &Cx<'_>, failure: CallFailure) {
         let (function, task) = (&cx.env.spec().name, self.own.assignment.task.index);
         let (code, message) = (failure.error.code, &failure.error.message);
         tracing::debug!(function, task, %code, message, "a record failed, nothing of it is kept");
         self.failed = Some((failure, cx.env.core.deps.clock.unix_ms()));
-        Ok(())
     }
 
     /// Does with the next record, which cannot be processed, what the policy says, in this epoch.
@@ -142,14 +151,14 @@ fn among(verdict: Verdict) -> Recovery {
 }
 
 /// The record at which a call ended by itself. At a limit it may be that others before it have used up what there was.
-fn named(failure: &CallFailure, batch: &Batch) -> Option<(TopicPartition, Position)> {
+pub(super) fn named(failure: &CallFailure, batch: &Batch) -> Option<(TopicPartition, Position)> {
     let by_itself = matches!(failure.error.code, ErrorCode::GuestError | ErrorCode::GuestTrap | ErrorCode::GuestExit);
     let index = failure.record.filter(|index| by_itself && (*index as usize) < batch.len())?;
     Some((batch.from().clone(), batch.position(index as usize)))
 }
 
 /// The failure with the place of the record that failed, as exactly as it is known.
-fn located(failure: CallFailure, batch: &Batch) -> CallFailure {
+pub(super) fn located(failure: CallFailure, batch: &Batch) -> CallFailure {
     let index = failure.record.map(|index| index as usize).filter(|index| *index < batch.len());
     let place = match index.or((batch.len() == 1).then_some(0)) {
         _ if failure.error.code.fault() != Fault::User => return failure,

@@ -138,6 +138,10 @@ impl Running {
 
     /// Has a part processed; or gives its record up, when it is the one that cannot be.
     fn process(&mut self, cx: &mut Cx<'_>, rest: &mut Rest, now: Duration) -> Result<(), Failure> {
+        if self.epoch.replaced {
+            // Only one that fails first can be dealt with without doing again what comes before it.
+            rest.one();
+        }
         let part = rest.part();
         self.epoch.begin(now);
         if let Some(Suspect { attempts, failure, .. }) = cx.hunt.doomed(&part) {
@@ -160,6 +164,8 @@ impl Running {
         self.guest.emitted(part.len(), emitted, cx.env.backend.epoch.bytes);
         self.processed(cx, rest, part.len(), now);
         rest.went_well();
+        // The next one that fails would take back what was given up before.
+        self.epoch.urgent |= self.epoch.replaced;
         Ok(())
     }
 

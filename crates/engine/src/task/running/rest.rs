@@ -73,8 +73,8 @@ impl Rest {
         self.most = good.saturating_mul(2).max(1);
     }
 
-    /// The next record failed, and is tried again.
-    pub(super) fn retry(&mut self) {
+    /// The next record is processed alone: it failed and is tried again, or the one before it did.
+    pub(super) fn one(&mut self) {
         self.most = 1;
     }
 }
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(rest.part().len(), 100);
         let (good, end) = rest.take(3);
         assert_eq!((good.len(), end), (3, Position(13)));
-        rest.retry();
+        rest.one();
         assert_eq!((rest.part().len(), rest.part().position(0)), (1, Position(13)));
         rest.take(1);
         rest.gave_up_after(3);
