@@ -98,6 +98,14 @@ impl TaskHost {
         }
     }
 
+    /// Gives back the memory that an empty epoch keeps for what comes into it: after a rush that may be as much as an epoch holds.
+    pub(crate) fn shrink(&mut self) {
+        if self.layers.is_clean() {
+            self.layers.clear_overlay();
+        }
+        self.outbox.shrink();
+    }
+
     /// Keeps what the call of a trial wrote, for its later calls to see.
     pub(crate) fn keep_writes(&mut self) {
         self.layers.keep_overlay();

@@ -194,6 +194,13 @@ impl Outbox {
         (self.records, self.bytes) = (0, self.dead_letter_bytes);
     }
 
+    /// Gives back the memory that it keeps for records to come, if there are none.
+    pub(crate) fn shrink(&mut self) {
+        if self.all_records() == 0 {
+            self.batches.iter_mut().for_each(|builders| *builders = Vec::new());
+        }
+    }
+
     fn count_nothing(&mut self) {
         (self.records, self.dead_letters, self.bytes, self.dead_letter_bytes) = (0, 0, 0, 0);
     }
@@ -228,5 +235,45 @@ impl Outbox {
             builders.resize_with(partitions as usize, FrameBuilder::new);
         }
         &mut builders[partition as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outbox() -> Outbox {
+        let output = |name: &str| Output { topic: Topic::from(name), partitions: 1, max_record_bytes: None };
+        Outbox::new(vec![output("out")], Some(output("f.dlq")), 0)
+    }
+
+    fn taken(outbox: &mut Outbox) -> Vec<(String, u32)> {
+        outbox.take().into_iter().map(|batch| (batch.topic.name.to_string(), batch.records)).collect()
+    }
+
+    #[test]
+    fn dead_letters_stay_when_what_was_emitted_is_dropped() {
+        let mut outbox = outbox();
+        outbox.push(RecordRef::new(b"good"));
+        outbox.push_dead_letter(RecordRef::new(b"bad")).expect("it has a topic for them");
+        let letter = RecordRef::new(b"bad").packed_len();
+        assert!(outbox.bytes() > letter);
+        outbox.push_watermark(0, 7);
+        outbox.clear_emitted();
+        assert_eq!((outbox.records(), outbox.all_records(), outbox.bytes()), (0, 1, letter));
+        assert!(outbox.take_watermarks(false, false).is_empty());
+        assert_eq!(taken(&mut outbox), [("f.dlq".to_owned(), 1)]);
+        assert_eq!((outbox.bytes(), outbox.is_empty()), (0, true));
+    }
+
+    #[test]
+    fn an_outbox_keeps_memory_for_the_next_epoch_until_it_shrinks() {
+        let mut outbox = outbox();
+        outbox.push(RecordRef::new(&[0; 1000]));
+        outbox.shrink();
+        assert_eq!(taken(&mut outbox), [("out".to_owned(), 1)]);
+        assert_eq!(outbox.batches[0].len(), 1);
+        outbox.shrink();
+        assert!(outbox.batches.iter().all(Vec::is_empty));
     }
 }

@@ -48,6 +48,7 @@ impl Running {
         if let Err(failure) = self.guest.rest(&self.own.host) {
             self.not_closed(cx.env, failure)?;
         }
+        self.own.host.lock().shrink();
         Ok(true)
     }
 
