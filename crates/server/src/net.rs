@@ -7,13 +7,16 @@
 //! whatever it holds is the server's:
 //!
 //! ```text
-//! accepted ── first byte ──► head ──► body ──► handler ──► answer ──► idle ──► next head
-//!     │   head_timeout    head_timeout  │  as long as       │       idle_timeout
-//!     │                          body_timeout  it takes  answer_timeout
+//! accepted ── first head ──► body ──► handler ──► answer ──► idle ──► next head
+//!     │      head_timeout        │    as long as      │    idle_timeout   head_timeout
+//!     │                    body_timeout  it takes  answer_timeout
 //!     └── too many: one that is idle goes ([`slots`]); if none is, the new one is refused with FS-1721
 //! ```
 //!
 //! Times of body and answer are those without progress: a client that goes on, however slowly above [`LEAST_RATE`], is not cut.
+//! Until its first head is there a connection stays at the door, a thread of its own ([`door`]): those who ask nothing are in
+//! nobody's way.
+//!
 //! A handler may take as long as it likes, so that who waits for events is left alone. Of HTTP/2 each stream is looked at by
 //! itself, since a client that reads one answer may leave another ([`streams`]).
 
@@ -21,11 +24,13 @@ mod accept;
 mod answer;
 mod body;
 mod connection;
+mod door;
 mod exchange;
 mod io;
 mod refuse;
 mod slots;
 mod streams;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +48,7 @@ pub(crate) use slots::Slots;
 use crate::app::pages;
 use crate::config::Network;
 use crate::descriptors::Descriptors;
+use turns::Turns;
 
 /// The slowest that a client may send or read, in bytes a second, over the time without progress that it has.
 const LEAST_RATE: u64 = 1 << 10;
@@ -53,6 +59,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// What is at most so large is small: it never waits behind something that is not.
 pub(crate) const SMALL: usize = 64 << 10;
 
+/// Bodies that were refused are read and thrown away at this pace, all of them together: 128 MiB a second.
+const HEARD: usize = 256 << 10;
+const HEARING: Duration = Duration::from_millis(2);
+
 /// What all connections have in common.
 pub(crate) struct Net {
     pub(crate) network: Network,
@@ -60,6 +70,8 @@ pub(crate) struct Net {
     pub(crate) budget: Budget,
     pub(crate) files: Descriptors,
     pub(crate) meter: NetMeter,
+    /// For bodies that were refused.
+    pub(crate) hearing: Turns,
 }
 
 /// What is counted of connections.
@@ -76,7 +88,8 @@ pub(crate) struct NetMeter {
 impl Net {
     pub(crate) fn new(network: Network, files: &Descriptors, budget: Budget) -> Arc<Self> {
         let slots = Slots::new(files.connections, files.refused);
-        Arc::new(Net { network, slots, budget, files: *files, meter: NetMeter::default() })
+        let hearing = Turns::new(HEARD, HEARING);
+        Arc::new(Net { network, slots, budget, files: *files, meter: NetMeter::default(), hearing })
     }
 
     /// Memory for what is being asked or answered, within bounded time.

@@ -68,9 +68,9 @@ impl Server {
         let (app, kept, net) = opened.map_err(|e| internal(format!("opening ended abnormally: {e}")))??;
         let closing = || app.ops.closing().clone();
         let rest = rest::Rest(rest::router(app.clone()));
-        let serving = tokio::spawn(net::serve(net.clone(), listener, rest, closing()));
+        let serving = tokio::spawn(net::serve(net.clone(), listener, rest, closing())?);
         let grpc_serving = match grpc_listener {
-            Some(listener) => Some(tokio::spawn(net::serve(net, listener, grpc::Grpc::new(&app)?, closing()))),
+            Some(listener) => Some(tokio::spawn(net::serve(net, listener, grpc::Grpc::new(&app)?, closing())?)),
             None => None,
         };
         let background = app.background();

@@ -14,15 +14,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fnstream_core::Result;
+use fnstream_core::error::internal;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Net;
 use super::connection::Watch;
 use super::exchange::{Interface, Serving};
 use super::refuse::refuse;
+use super::{Net, door};
 
 /// How long the loop waits when nothing helps.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -35,31 +38,18 @@ const TURN: Duration = Duration::from_millis(2);
 const DOOR_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Serves until `closing`, then until the requests that came before have been answered. Dropping it cuts all connections.
-pub(crate) async fn serve<I: Interface>(
+///
+/// Connections arrive at a thread of their own ([`door`]); from the head of their first request on they are served where this is
+/// called.
+pub(crate) fn serve<I: Interface>(
     net: Arc<Net>,
     listener: TcpListener,
     interface: I,
     closing: CancellationToken,
-) {
-    let serving = Arc::new(Serving { net, interface, closing });
-    let mut connections = JoinSet::new();
-    let mut spare = File::open("/dev/null").ok();
-    let mut turn = Instant::now();
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = serving.closing.cancelled() => break,
-            Some(_) = connections.join_next() => continue,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, client)) => serving.admit(&mut connections, stream, client, &mut turn).await,
-            Err(error) if is_of_the_client(&error) => {}
-            Err(error) => serving.shed(&listener, &mut spare, &error).await,
-        }
-    }
-    drop(listener);
-    while connections.join_next().await.is_some() {}
+) -> Result<impl Future<Output = ()>> {
+    let serving = Arc::new(Serving { net, interface, closing, runtime: Handle::current() });
+    let opened = listener.into_std().and_then(|listener| door::open(|| serving.accept(listener)));
+    opened.map_err(|error| internal(format!("connections cannot be accepted: {error}")))
 }
 
 /// Whether a connection went away before it was accepted.
@@ -69,6 +59,34 @@ fn is_of_the_client(error: &io::Error) -> bool {
 }
 
 impl<I: Interface> Serving<I> {
+    async fn accept(self: Arc<Self>, listener: std::net::TcpListener) {
+        let listener = match TcpListener::from_std(listener) {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::error!(%error, "connections cannot be accepted");
+                return;
+            }
+        };
+        let mut connections = JoinSet::new();
+        let mut spare = File::open("/dev/null").ok();
+        let mut turn = Instant::now();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = self.closing.cancelled() => break,
+                Some(_) = connections.join_next() => continue,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, client)) => self.admit(&mut connections, stream, client, &mut turn).await,
+                Err(error) if is_of_the_client(&error) => {}
+                Err(error) => self.shed(&listener, &mut spare, &error).await,
+            }
+        }
+        drop(listener);
+        while connections.join_next().await.is_some() {}
+    }
+
     /// Serves a connection, or has it take the place of another one, when its turn has come.
     async fn admit(
         self: &Arc<Self>,

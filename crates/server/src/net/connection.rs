@@ -14,12 +14,15 @@ use super::SMALL;
 use super::slots::Place;
 use crate::config::Network;
 
-/// The first bytes of a client of HTTP/2 that knows that the server speaks it, and those of the frame that has to follow.
-const PREFACE: &[u8] = b"PRI";
-const HANDSHAKE: u64 = 24 + 9;
+/// The first bytes of a client of HTTP/2 that knows that the server speaks it. So many of them tell it from all other methods.
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const TELLING: usize = 5;
+
+/// Those, and the head of the frame that has to follow.
+const HANDSHAKE: u64 = PREFACE.len() as u64 + 9;
 
 /// A head up to this size takes no memory of the budget: every connection may have one.
-const FREE_HEAD: u64 = 8 << 10;
+pub(super) const FREE_HEAD: u64 = 8 << 10;
 
 /// What a connection is at.
 pub(super) struct Watch {
@@ -181,7 +184,7 @@ impl Protocol {
     fn seen(self, bytes: &[u8]) -> Self {
         match self {
             Protocol::Unknown(seen) => {
-                let wanted = &PREFACE[seen..];
+                let wanted = &PREFACE[seen..TELLING];
                 let common = wanted.len().min(bytes.len());
                 if wanted[..common] != bytes[..common] {
                     Protocol::One

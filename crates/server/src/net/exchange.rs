@@ -19,6 +19,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +30,7 @@ use super::connection::{Busy, MOST_HEAD, Overdue, Watch};
 use super::io::Watched;
 use super::slots::Slot;
 use super::streams::{Sending, Streams};
-use super::{Net, SMALL};
+use super::{Net, SMALL, door};
 
 /// How often a connection of HTTP/2 is asked whether its client is still there, and how long that may take.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -68,10 +70,12 @@ pub(super) struct Serving<I> {
     pub(super) net: Arc<Net>,
     pub(super) interface: I,
     pub(super) closing: CancellationToken,
+    /// Where requests are answered.
+    pub(super) runtime: Handle,
 }
 
 impl<I: Interface> Serving<I> {
-    /// Serves a connection to its end.
+    /// Serves a connection to its end; at the door until it asks something.
     pub(super) async fn connection(
         self: Arc<Self>,
         stream: TcpStream,
@@ -80,35 +84,45 @@ impl<I: Interface> Serving<I> {
         slot: Slot,
     ) {
         let _slot = slot;
-        if self.says_something(&stream, &watch).await {
-            self.serve(stream, client, watch).await;
-        }
+        let Some(head) = self.first_head(&stream, &watch).await else { return };
+        let Ok(stream) = stream.into_std() else { return };
+        let runtime = self.runtime.clone();
+        let serve = async move {
+            if let Ok(stream) = TcpStream::from_std(stream) {
+                self.serve(stream, head, client, watch).await;
+            }
+        };
+        // It is cut when this is.
+        let mut served = JoinSet::new();
+        served.spawn_on(serve, &runtime);
+        served.join_next().await;
     }
 
-    /// Waits for the first byte: a connection that says nothing takes no more than this.
-    async fn says_something(&self, stream: &TcpStream, watch: &Watch) -> bool {
-        let mut first = [0];
+    /// Waits for the head of the first request: as long as there is none, this is all that a connection takes.
+    async fn first_head(&self, stream: &TcpStream, watch: &Watch) -> Option<Bytes> {
+        let mut head = pin!(door::first_head(stream, watch));
         loop {
             tokio::select! {
                 biased;
-                _ = stream.peek(&mut first) => return true,
-                () = self.closing.cancelled() => return false,
+                head = &mut head => return head,
+                () = self.closing.cancelled() => return None,
                 () = watch.asked_to_leave() => {
                     self.net.meter.idle.inc();
-                    return false;
+                    return None;
                 }
                 () = tokio::time::sleep_until(watch.next_look()) => if watch.overdue(Instant::now()).is_some() {
                     self.net.meter.slow_heads.inc();
-                    return false;
+                    return None;
                 }
             }
         }
     }
 
-    async fn serve(self: Arc<Self>, stream: TcpStream, client: SocketAddr, watch: Arc<Watch>) {
+    /// Serves one that has sent this already.
+    async fn serve(self: Arc<Self>, stream: TcpStream, head: Bytes, client: SocketAddr, watch: Arc<Watch>) {
         let timeout = self.net.network.answer_timeout;
         let slow = self.net.meter.slow_readers.clone();
-        let io = TokioIo::new(Watched::new(stream, watch.clone(), timeout, slow.clone()));
+        let io = TokioIo::new(Watched::new(stream, head, watch.clone(), timeout, slow.clone()));
         let builder = builder(Streams { timeout, slow }, I::HTTP_2_ONLY);
         let service = service_fn(|request| {
             let exchange = self.clone().exchange(request, client, watch.begin());

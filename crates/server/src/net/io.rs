@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -20,6 +21,8 @@ use super::connection::Watch;
 /// A socket under watch.
 pub(super) struct Watched {
     stream: TcpStream,
+    /// What was read of it already, under watch too.
+    first: Bytes,
     watch: Arc<Watch>,
     /// How long a client may read nothing, or next to nothing.
     timeout: Duration,
@@ -28,18 +31,38 @@ pub(super) struct Watched {
     stalled: Option<Pin<Box<Sleep>>>,
     /// What it took since that began.
     taken: u64,
+    /// What was read and written since others had their turn.
+    moved: usize,
 }
 
+/// The most that is read and written at a stretch: a connection whose client is as fast as the server would otherwise go on for
+/// many MiB, and those of others wait as long.
+const STRETCH: usize = 128 << 10;
+
 impl Watched {
-    pub(super) fn new(stream: TcpStream, watch: Arc<Watch>, timeout: Duration, slow: Counter) -> Self {
-        Watched { stream, watch, timeout, slow, stalled: None, taken: 0 }
+    pub(super) fn new(stream: TcpStream, first: Bytes, watch: Arc<Watch>, timeout: Duration, slow: Counter) -> Self {
+        Watched { stream, first, watch, timeout, slow, stalled: None, taken: 0, moved: 0 }
+    }
+
+    /// Whether others have their turn first. What asked is woken after them.
+    fn yields(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.moved < STRETCH {
+            return Poll::Ready(());
+        }
+        self.moved = 0;
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn wrote(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match written {
-            Poll::Ready(Ok(bytes)) => self.taken += bytes as u64,
+            Poll::Ready(Ok(bytes)) => {
+                self.taken += bytes as u64;
+                self.moved += bytes;
+            }
             Poll::Ready(Err(_)) => {}
             Poll::Pending => {
+                self.moved = 0;
                 let timeout = self.timeout;
                 let timer =
                     self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + timeout)));
@@ -59,14 +82,27 @@ impl Watched {
 
 impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.first.is_empty() {
+            let bytes = self.first.len().min(buf.remaining());
+            buf.put_slice(&self.first.split_to(bytes));
+            return Poll::Ready(Ok(()));
+        }
+        ready!(self.yields(cx));
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        Poll::Ready(self.watch.received(&buf.filled()[before..], Instant::now()))
+        let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, buf) else {
+            self.moved = 0;
+            return Poll::Pending;
+        };
+        read?;
+        let came = &buf.filled()[before..];
+        self.moved += came.len();
+        Poll::Ready(self.watch.received(came, Instant::now()))
     }
 }
 
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.yields(cx));
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.wrote(cx, written)
     }
@@ -76,6 +112,7 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.yields(cx));
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.wrote(cx, written)
     }

@@ -35,12 +35,12 @@ const FIRST: usize = 1 << 20;
 /// The whole body, of at most so many bytes, or as many as there is memory for.
 pub(super) async fn read(app: &App, headers: &HeaderMap, body: Body, most: Most) -> Answer<Bytes> {
     let most = most.or_less(Most::of_budget(app.net.budget.bodies.limit() / COPIES));
-    let (announced, mut body) = announced(headers, body, most).await?;
+    let (announced, mut body) = announced(app, headers, body, most).await?;
     // One that does not say how long it is may be small.
     let mut memory = match taken_from(app, announced.unwrap_or(SMALL / COPIES)).await {
         Ok(memory) => memory,
         Err(refused) => {
-            refuse(headers, body).await;
+            refuse(app, headers, body).await;
             return Err(refused);
         }
     };
@@ -49,7 +49,7 @@ pub(super) async fn read(app: &App, headers: &HeaderMap, body: Body, most: Most)
         let length = taken.len() + data.len();
         if length > most.bytes {
             drop((taken, memory));
-            discard(body).await;
+            discard(app, body).await;
             return Err(too_large(most));
         }
         if announced.is_none() && length * COPIES > memory.bytes() {
@@ -81,12 +81,12 @@ fn keeping(bytes: Bytes, memory: Held) -> Bytes {
 /// The same for an artifact, which is kept on the disk until it is known not to be too large.
 pub(super) async fn read_artifact(app: &Arc<App>, headers: &HeaderMap, body: Body) -> Answer<Bytes> {
     let most = app.most_artifact();
-    let (_, mut body) = announced(headers, body, most).await?;
+    let (_, mut body) = announced(app, headers, body, most).await?;
     let mut taken = Incoming::new(&app.shelf);
     while let Some(data) = next(&mut body).await? {
         if taken.len() + data.len() > most.bytes {
             drop(taken);
-            discard(body).await;
+            discard(app, body).await;
             return Err(too_large(most));
         }
         taken.add(&data).await?;
@@ -101,10 +101,10 @@ pub(super) async fn finish(app: &App, taken: Incoming) -> Answer<Bytes> {
 }
 
 /// How long the body says it is, if it does; refuses one that says too much.
-async fn announced(headers: &HeaderMap, body: Body, most: Most) -> Answer<(Option<usize>, Body)> {
+async fn announced(app: &App, headers: &HeaderMap, body: Body, most: Most) -> Answer<(Option<usize>, Body)> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
     if announced.is_some_and(|announced: u64| announced > most.bytes as u64) {
-        refuse(headers, body).await;
+        refuse(app, headers, body).await;
         return Err(too_large(most));
     }
     let announced = announced.map(|announced| announced as usize);
@@ -132,14 +132,20 @@ pub(super) fn slow_or(error: &(dyn std::error::Error + 'static), other: impl FnO
 }
 
 /// Who asks before sending has not begun to send; all others are heard out.
-async fn refuse(headers: &HeaderMap, body: Body) {
+async fn refuse(app: &App, headers: &HeaderMap, body: Body) {
     if !headers.contains_key(header::EXPECT) {
-        discard(body).await;
+        discard(app, body).await;
     }
 }
 
-async fn discard(mut body: Body) {
-    hear_out(async { while let Some(Ok(_)) = body.frame().await {} }).await;
+async fn discard(app: &App, mut body: Body) {
+    let mut pace = app.net.hearing.pace();
+    hear_out(async {
+        while let Some(Ok(frame)) = body.frame().await {
+            pace.took(frame.data_ref().map_or(0, Bytes::len)).await;
+        }
+    })
+    .await;
 }
 
 /// Lets a refused client go on sending for a while.

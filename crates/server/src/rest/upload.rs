@@ -88,7 +88,13 @@ async fn parts<T: DeserializeOwned>(app: &Arc<App>, request: Request) -> Answer<
         let mut part = Incoming::new(&app.shelf);
         while let Some(chunk) = field.chunk().await.map_err(|e| body::slow_or(&e, || broken(&e)))? {
             if part.len() + chunk.len() > most.bytes {
-                body::hear_out(async { while let Ok(Some(_)) = field.chunk().await {} }).await;
+                let mut pace = app.net.hearing.pace();
+                body::hear_out(async {
+                    while let Ok(Some(chunk)) = field.chunk().await {
+                        pace.took(chunk.len()).await;
+                    }
+                })
+                .await;
                 let message = format!("a part of the body has more than {most}");
                 return Err(Failure(Error::new(ErrorCode::BodyTooLarge, message)));
             }

@@ -176,7 +176,7 @@ impl Cluster {
         let client = Client::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
         let rest = crate::rest::Rest(crate::rest::router(app.clone()));
         let mut tasks = app.background();
-        tasks.push(tokio::spawn(net::serve(net, listener, rest, CancellationToken::new())));
+        tasks.push(tokio::spawn(net::serve(net, listener, rest, CancellationToken::new()).unwrap()));
         let groups = MemGroups::new(&self.broker, number);
         app.inspection.booted().wait_for(|booted| *booted).await.unwrap();
         Process { app, client, engine, number, peers, artifacts, groups, logs, tasks, _folder: folder }
