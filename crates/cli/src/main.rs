@@ -4,7 +4,7 @@
 //! The binary `function-stream`: one file per verb.
 //!
 //! Owns the command line: flags, texts and exit codes (0 = done, 1 = failed, with message, code and advice on standard
-//! error, 2 = wrong usage; `sql` also 3 = no server was reached). What a verb does is the server's or the client library's; the bench alone does its own work.
+//! error, 2 = wrong usage; `sql` also 3 = no server was reached, and `check` 3 = a repair loses too much to be done unasked). What a verb does is the server's or the client library's; the bench alone does its own work.
 //!
 //! # Reading order
 //!
