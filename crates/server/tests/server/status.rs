@@ -51,8 +51,9 @@ async fn a_function_that_cannot_be_started_says_why() {
     std::fs::write(fixture.folder.path().join(format!("data/artifacts/{digest}.wasm")), "changed").unwrap();
     let fixture = fixture.restart().await;
     let until = Instant::now() + LONG;
-    while reqwest::get(fixture.url("/readyz")).await.unwrap().status() != 200 {
-        assert!(Instant::now() < until, "it does not become ready");
+    // Not ready, and then damaged.
+    while reqwest::get(fixture.url("/readyz")).await.unwrap().status() != 500 {
+        assert!(Instant::now() < until, "it does not come up");
     }
     let f = &fixture.client.status(None).await.unwrap()[0];
     assert_eq!(f.status, FunctionStatus::Failed);
