@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use fnstream_core::Error;
 use fnstream_core::clock::SystemClock;
 use fnstream_core::test_util::mem_artifacts::MemArtifacts;
 use fnstream_engine::native::NativeProgram;
