@@ -184,7 +184,7 @@ async fn dead_letters_in_a_former_topic_wait_until_it_is_named_again() {
     thousand(&fixture).await;
     for (topic, waiting) in [("other", 0), ("f.dlq", 5)] {
         let on_error = OnError { dead_letter_topic: Some(topic.into()), ..OnError::default() };
-        let update = FunctionUpdate { on_error: Some(on_error), ..FunctionUpdate::default() };
+        let update = FunctionUpdate { on_error, ..FunctionUpdate::default() };
         fixture.client.update_function("f", &update).await.unwrap();
         let listed = fixture.client.list_dead_letters("f", 9).await.unwrap();
         assert_eq!((&*listed.topic, listed.waiting), (topic, Some(waiting)));
