@@ -99,7 +99,8 @@ impl FunctionLogs {
     pub(crate) fn open(data: Arc<Dir>, clock: Arc<dyn Clock>, functions: HashSet<String>) -> Result<Arc<Self>> {
         let queue = Arc::new(Queue::default());
         queue.push(Work::Retain(functions));
-        let (taken, writer) = (queue.clone(), Writer { data: data.clone(), segments: HashMap::new(), failing: false });
+        let (taken, writer) =
+            (queue.clone(), Writer { data: data.clone(), segments: HashMap::new(), last: None, failing: false });
         let thread = std::thread::Builder::new()
             .name("function-logs".to_owned())
             .spawn(move || writer.run(&taken))

@@ -174,3 +174,15 @@ async fn what_was_moved_away_is_begun_anew_when_logs_are_opened_again() {
     let begun = folder.join(format!("{:020}.jsonl", 0));
     assert!(std::fs::read_to_string(begun).unwrap().contains(r#""text":"b""#));
 }
+
+#[tokio::test]
+async fn a_folder_that_is_removed_while_it_is_written_is_made_again() {
+    let fixture = Fixture::new();
+    fixture.say(1, "f", "a");
+    assert_eq!(fixture.tail("f").await, ["a"]);
+    std::fs::remove_dir_all(fixture.folder.path().join("logs/f")).unwrap();
+    fixture.say(1, "f", "b");
+    fixture.say(2, "g", "c");
+    assert_eq!((fixture.tail("f").await, fixture.tail("g").await), (vec!["b".to_owned()], vec!["c".to_owned()]));
+    assert_eq!(fixture.logs.lost(), 0);
+}

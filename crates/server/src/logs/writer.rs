@@ -2,12 +2,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! The one thread that writes the logs of all functions, and the queue before it.
+//!
+//! Lines that come fast are written together: after each write the thread pauses, and nobody has to wake it for the lines that come
+//! meanwhile. Whoever reads a log, or changes which there are, ends the pause.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use fnstream_core::dir::Dir;
 use fnstream_core::{ErrorCode, panics};
@@ -19,6 +23,9 @@ use super::segments::{Segments, make_folder, root};
 
 /// The most bytes that wait to be written, of all functions together.
 const MAX_QUEUED: usize = 4 << 20;
+
+/// The pause after a write: so late a line may be in its file.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// What the thread is asked to do, in order.
 pub(super) enum Work {
@@ -35,16 +42,26 @@ pub(super) enum Work {
 }
 
 /// What waits to be written.
-#[derive(Default)]
 pub(super) struct Queue {
     inner: Mutex<Inner>,
     ready: Condvar,
+    pause: Duration,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Queue { inner: Mutex::default(), ready: Condvar::new(), pause: PAUSE }
+    }
 }
 
 #[derive(Default)]
 struct Inner {
     work: VecDeque<Work>,
     bytes: usize,
+    /// The thread pauses: lines need not wake it.
+    pausing: bool,
+    /// There is work that is not to wait for the end of a pause.
+    urgent: bool,
     closed: bool,
 }
 
@@ -57,9 +74,14 @@ impl Queue {
                 return false;
             }
             inner.bytes += line.len();
+            inner.urgent |= inner.bytes > MAX_QUEUED / 2;
+        } else {
+            inner.urgent = true;
         }
         inner.work.push_back(work);
-        self.ready.notify_one();
+        if !inner.pausing || inner.urgent {
+            self.ready.notify_one();
+        }
         true
     }
 
@@ -69,16 +91,19 @@ impl Queue {
         self.ready.notify_one();
     }
 
-    /// All that waits; `None` at the end.
+    /// All that waits, after a pause; `None` at the end.
     fn take(&self) -> Option<VecDeque<Work>> {
         let mut inner = self.inner.lock();
+        inner.pausing = true;
+        self.ready.wait_while_for(&mut inner, |inner| !inner.urgent && !inner.closed, self.pause);
+        inner.pausing = false;
         while inner.work.is_empty() {
             if inner.closed {
                 return None;
             }
             self.ready.wait(&mut inner);
         }
-        inner.bytes = 0;
+        (inner.bytes, inner.urgent) = (0, false);
         Some(mem::take(&mut inner.work))
     }
 }
@@ -88,6 +113,9 @@ pub(super) struct Writer {
     /// The data folder.
     pub(super) data: Arc<Dir>,
     pub(super) segments: HashMap<String, Segments>,
+    /// The folder that was written last, with its function: one that says much is not looked for with each line. Only one, since
+    /// each takes a descriptor.
+    pub(super) last: Option<(String, Dir)>,
     /// The disk takes nothing at the moment.
     pub(super) failing: bool,
 }
@@ -109,8 +137,13 @@ impl Writer {
             let message = panicked.to_error().message;
             tracing::error!(code = %ErrorCode::Panicked, "writing the logs of functions {message}, it goes on");
             // What is known of the files may not be true any more.
-            self.segments.clear();
+            self.forget();
         }
+    }
+
+    fn forget(&mut self) {
+        self.segments.clear();
+        self.last = None;
     }
 
     fn work(&mut self, queue: &Queue) {
@@ -136,11 +169,12 @@ impl Writer {
                     Work::Remove(log) => {
                         pending.remove(&log.name);
                         self.segments.remove(&log.name);
+                        self.last.take_if(|(function, _)| *function == log.name);
                         self.remove(&log.name);
                     }
                     Work::Reopen => {
                         self.write(&mut pending);
-                        self.segments.clear();
+                        self.forget();
                     }
                     Work::Retain(names) => self.retain(&names),
                 }
@@ -151,9 +185,7 @@ impl Writer {
 
     fn write(&mut self, pending: &mut HashMap<String, Pending>) {
         for (name, Pending { log, bytes, lines, tells_of }) in pending.drain() {
-            let folder = make_folder(&self.data, &name);
-            let segments = self.segments.entry(name).or_default();
-            match folder.and_then(|folder| segments.append(&folder, &bytes)) {
+            match self.append(name, &bytes) {
                 Ok(end) => {
                     self.failing = false;
                     log.end.send_replace(end);
@@ -168,6 +200,24 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// Adds whole lines to a function's log; answers the offset behind them.
+    fn append(&mut self, name: String, lines: &[u8]) -> io::Result<u64> {
+        let segments = self.segments.entry(name.clone()).or_default();
+        let known = self.last.take().filter(|(function, _)| *function == name);
+        let appended = known.map(|(_, folder)| segments.append(&folder, lines).map(|end| (end, folder)));
+        let (end, folder) = match appended {
+            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Some(Ok(appended)) => appended,
+            // Unknown, or removed meanwhile: then nothing was written.
+            None | Some(Err(_)) => {
+                let folder = make_folder(&self.data, &name)?;
+                (segments.append(&folder, lines)?, folder)
+            }
+        };
+        self.last = Some((name, folder));
+        Ok(end)
     }
 
     fn retain(&self, names: &HashSet<String>) {
@@ -210,6 +260,18 @@ mod tests {
         assert!(queue.push(Work::Remove(log.clone())));
         assert_eq!(queue.take().map(|work| work.len()), Some(5));
         assert!(queue.push(line()), "there is room again");
+    }
+
+    #[test]
+    fn readers_and_the_end_do_not_wait_for_a_pause() {
+        let (queue, log) = (Queue { pause: Duration::from_secs(3600), ..Queue::default() }, log());
+        let (done, _flushed) = oneshot::channel();
+        queue.push(Work::Line(log.clone(), b"a".to_vec(), 0));
+        queue.push(Work::Flush(done));
+        assert_eq!(queue.take().map(|work| work.len()), Some(2));
+        queue.push(Work::Line(log, b"b".to_vec(), 0));
+        queue.close();
+        assert_eq!(queue.take().map(|work| work.len()), Some(1));
     }
 
     #[test]
