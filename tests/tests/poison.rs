@@ -6,8 +6,8 @@
 //!
 //! `make poison` prints how many records the server processes in a second of processor time, by how many are bad, by how they
 //! fail, and in Rust and Go. It takes any build (`POISON_BIN=path`), so that two of them can be compared, also on a busy machine;
-//! `POISON_SHARE=10` takes a tenth of the records where all are bad, for builds that take long for each. `make test` has small
-//! backlogs.
+//! `POISON_SHARE=10` takes a tenth of the records where all are bad, for builds that take long for each, and `POISON_ONLY=traps` the
+//! backlogs alone whose name has this in it. `make test` has small backlogs.
 #![allow(clippy::print_stdout, reason = "what was measured is part of the result")]
 
 use std::time::{Duration, Instant};
@@ -116,6 +116,7 @@ async fn bad_records_are_dead_letters_the_rest_goes_on_and_a_replay_brings_them_
 async fn backlogs_with_poison_among_them() -> Result<()> {
     println!("{}", binary::server()?.display());
     let share = std::env::var("POISON_SHARE").ok().and_then(|share| share.parse::<u64>().ok()).unwrap_or(1);
+    let only = std::env::var("POISON_ONLY").unwrap_or_default();
     for language in [Language::Rust, Language::Go] {
         let all = |records: u64, way| Backlog { language, records: records / share, way, one_in: 1, retries: None };
         let some = |records, way, one_in| Backlog { language, records, way, one_in, retries: Some(0) };
@@ -126,8 +127,13 @@ async fn backlogs_with_poison_among_them() -> Result<()> {
             ("all errors", all(20_000, Way::Error)),
             ("all traps", all(1_000, Way::Trap)),
         ] {
-            let drained = drain(backlog).await.with_context(|| format!("{backlog:?}"))?;
-            drained.cost.tell(language, what, backlog.records);
+            if what.contains(&only) {
+                let drained = drain(backlog).await.with_context(|| format!("{backlog:?}"))?;
+                drained.cost.tell(language, what, backlog.records);
+            }
+        }
+        if !"replays".contains(&only) {
+            continue;
         }
         let backlog = all(10_000, Way::Error);
         let mut drained = drain(backlog).await.with_context(|| format!("{backlog:?}"))?;
