@@ -51,8 +51,8 @@ pub(crate) struct Args {
     /// machine's memory if that is less]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     memory: Option<String>,
-    /// Whether functions are held back at the start: those that ran when the server died three times in a row soon after its
-    /// start (auto), all (always), none (never) [default: auto]
+    /// Whether functions are held back at the start: those that were to start each time, after the server died three
+    /// times in a row soon after its start (auto), all (always), none (never) [default: auto]
     #[arg(long, value_name = "WHEN", value_parser = ["auto", "always", "never"])]
     safe_start: Option<String>,
     /// Drop events older than this, such as 7d [default: keep them]

@@ -133,7 +133,7 @@ pub struct LoggingSettings {
 /// The functions that a start holds back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SafeStartSetting {
-    /// Those that ran when the server died again and again soon after its start.
+    /// Those that were to start each time, if the server died again and again soon after its start.
     Auto,
     /// All.
     Always,

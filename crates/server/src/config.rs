@@ -22,7 +22,7 @@ pub(crate) const BODY_COPIES: usize = 3;
 /// The functions that a start holds back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SafeStart {
-    /// Those that ran when the process died, if it did so again and again soon after its start.
+    /// Those that were to start each time, if the process died again and again soon after its start.
     #[default]
     Auto,
     /// All.

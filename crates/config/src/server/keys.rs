@@ -111,7 +111,10 @@ const SERVICE: &[Key] = &[
 ];
 
 const SAFE_STARTS: &[Word] = &[
-    Word::new("auto", "Those that ran when the server died three times in a row, soon after it had started them."),
+    Word::new(
+        "auto",
+        "Those that were to start each time, after the server died three times in a row soon after its start.",
+    ),
     Word::new("always", "All of them."),
     Word::new("never", "None."),
 ];

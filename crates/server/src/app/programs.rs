@@ -20,7 +20,7 @@ use fnstream_core::artifacts::Artifacts;
 use fnstream_core::budget::Part;
 use fnstream_core::clock::Clock;
 use fnstream_core::runtime::{Program, Runtime};
-use fnstream_core::{ErrorCode, Result};
+use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::Mutex;
 
 use self::lanes::{Lanes, Share};
