@@ -98,7 +98,7 @@ wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB, max_compile_
             answer_timeout: Duration::from_secs(3),
             idle_timeout: Duration::from_secs(4),
         },
-        memory: Some(300 << 20),
+        memory: Some(400 << 20),
         max_produce_bytes: 1 << 20,
         max_artifact_bytes: 2 << 20,
         logging: LoggingSettings {

@@ -117,7 +117,7 @@ mod tests {
     fn what_is_no_head_is_not_waited_for() {
         // The first bytes of TLS; a protocol of another kind; what has too many headers; and a large head.
         assert!(is_enough(b"\x16\x03\x01", b"\x16\x03\x01"));
-        assert_eq!(waits_for(b"SSH-2.0-client\r\nGET / HTTP/1.1\r\n\r\n", 1), Some(15));
+        assert_eq!(waits_for(b"SSH-2.0-client\r\nGET / HTTP/1.1\r\n\r\n", 1), Some(16));
         let many = format!("GET / HTTP/1.1\r\n{}", "a: b\r\n".repeat(HEADERS + 1));
         assert!(waits_for(many.as_bytes(), 7).is_some());
         let large = format!("GET / HTTP/1.1\r\na: {}", "b".repeat(FREE_HEAD as usize));
