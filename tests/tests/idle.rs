@@ -24,6 +24,9 @@ const FUNCTIONS: usize = 1000;
 const ASKED: usize = 40;
 /// How many requests are under way when order does not matter.
 const AT_ONCE: usize = 32;
+/// In how many windows of time it is looked how much they use: in one of them it is no more than they may.
+const WINDOWS: usize = 2;
+
 /// How much of one core they may use together.
 const SHARE: f64 = 0.01;
 /// What each may add to the server's memory.
@@ -80,12 +83,18 @@ async fn run(window: Duration) -> Result<()> {
     );
     ensure!(each < MEMORY, "each function takes {each} bytes");
 
-    let (before, begun) = (usage::cpu(server.pid())?, Instant::now());
-    usage::window(window);
-    let used = usage::cpu(server.pid())?.saturating_sub(before);
-    let share = used.as_secs_f64() / begun.elapsed().as_secs_f64();
-    println!("idle for {window:?}: {used:?} of processor time, {:.2} % of one core", share * 100.0);
-    ensure!(share < SHARE, "idle functions use {:.2} % of one core", share * 100.0);
+    // What the answers left to be done (commits applied, memory given back) ends in the first window at the latest.
+    for left in (0..WINDOWS).rev() {
+        let (before, begun) = (usage::cpu(server.pid())?, Instant::now());
+        usage::window(window);
+        let used = usage::cpu(server.pid())?.saturating_sub(before);
+        let share = used.as_secs_f64() / begun.elapsed().as_secs_f64();
+        println!("idle for {window:?}: {used:?} of processor time, {:.2} % of one core", share * 100.0);
+        if share < SHARE {
+            break;
+        }
+        ensure!(left > 0, "idle functions use {:.2} % of one core", share * 100.0);
+    }
 
     let mut answers = Vec::new();
     for number in sample(&mut rng, FUNCTIONS, ASKED) {
