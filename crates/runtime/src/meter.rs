@@ -56,7 +56,8 @@ pub(crate) struct Meter {
 impl Meter {
     pub(crate) fn new(spec: &InstanceSpec) -> Self {
         let timer = Timer::call(&spec.limits).ended_by(&spec.interrupt);
-        let (limit, account) = (spec.limits.memory, spec.memory.clone());
+        let account = spec.memory.clone();
+        let limit = spec.limits.memory_within(account.most());
         Meter { limit, memory: 0, tables: 0, spared: 0, held: 0, handed: 0, denied: false, timer, account }
     }
 

@@ -207,7 +207,12 @@ const STRATEGIES: &[Word] = &[
 ];
 
 const LIMITS: &[Key] = &[
-    Key::new("memory", &Kind::Size(1), "256MiB", "Linear memory and tables of an instance."),
+    Key::new(
+        "memory",
+        &Kind::Size(1),
+        "256MiB",
+        "Linear memory and tables of an instance. The default is less where the server has less for all functions.",
+    ),
     Key::new(
         "call-time",
         &Kind::Duration,

@@ -200,6 +200,11 @@ impl Account {
         self.0.entry.bytes()
     }
 
+    /// The most that all accounts may have together.
+    pub fn most(&self) -> usize {
+        self.0.guests.limit()
+    }
+
     /// The task has something to do.
     pub fn busy(&self) {
         let entry = &*self.0.entry;

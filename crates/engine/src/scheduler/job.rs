@@ -47,9 +47,10 @@ const RUNNING: u8 = 2;
 const WOKEN: u8 = 3;
 const DONE: u8 = 4;
 
-/// After how many quick steps in a row a hog is let into the quick lane again. More than a task needs to fail and to be
-/// opened anew: most hogs are so at each attempt.
-pub(super) const PENANCE: u8 = 16;
+/// After how many quick steps in a row a hog is let into the quick lane again. Far more than a task needs to fail and to be
+/// opened anew, or for some records between two at which it computes for long: until it is found out each time it takes a
+/// thread from the quick ones.
+pub(super) const PENANCE: u8 = 200;
 
 /// How long a job waits that panicked.
 const PANIC_PAUSE: Duration = Duration::from_secs(1);

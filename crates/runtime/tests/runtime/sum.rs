@@ -10,6 +10,7 @@ use fnstream_core::ErrorCode;
 use fnstream_core::budget::Part;
 use fnstream_core::budget::guests::{Account, Guests};
 use fnstream_core::runtime::{InstanceSpec, Program, Runtime};
+use fnstream_core::spec::Limits;
 use fnstream_core::waker::Waker;
 
 use crate::support::{refusal, runtime, spec, start};
@@ -96,23 +97,28 @@ fn an_instance_for_which_there_is_no_memory_is_not_made() {
 #[test]
 fn more_than_there_is_for_all_is_no_records_fault_and_more_than_its_own_limit_is() {
     let (guests, part) = guests(20);
-    let mut task = start(&growing(), &taking(&guests.open(Waker::noop())));
+    let mut spec = taking(&guests.open(Waker::noop()));
+    spec.limits.memory = 30 * PAGE;
+    let mut task = start(&growing(), &spec);
     let failure = task.fail(&["a", "b"]);
     assert_eq!((failure.error.code, failure.record), (ErrorCode::GuestMemoryShort, None));
     assert!(failure.error.message.contains("is too small for this one"), "{failure}");
     assert_eq!(part.refused(), 1);
     drop(task);
 
-    let mut spec = taking(&guests.open(Waker::noop()));
-    spec.limits.memory = 15 * PAGE;
     let trapping = load(
         r#"(module (memory (export "memory") 2)
             (func (export "process")
               (if (i32.eq (memory.grow (i32.const 10)) (i32.const -1)) (then unreachable))))"#,
     );
-    let failure = start(&trapping, &spec).fail(&["a", "b"]);
-    assert_eq!((failure.error.code, failure.record), (ErrorCode::GuestOutOfMemory, Some(1)));
-    assert_eq!(part.refused(), 1);
+    // The default is what there is for all, if that is less.
+    for limit in [15 * PAGE, Limits::default().memory] {
+        let mut spec = taking(&guests.open(Waker::noop()));
+        spec.limits.memory = limit;
+        let failure = start(&trapping, &spec).fail(&["a", "b"]);
+        assert_eq!((failure.error.code, failure.record), (ErrorCode::GuestOutOfMemory, Some(1)));
+        assert_eq!(part.refused(), 1);
+    }
 }
 
 #[test]

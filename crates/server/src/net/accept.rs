@@ -30,9 +30,13 @@ use super::{Net, door};
 /// How long the loop waits when nothing helps.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The least time between two connections that take the places of others. A crowd that comes back as soon as it is cut cannot
-/// have the server do nothing but that: it waits in the system's queue.
-const TURN: Duration = Duration::from_millis(2);
+/// The time from one connection that takes the place of another to the next, on average. A crowd that comes back as soon as it is
+/// cut cannot have the server do nothing but that: it waits in the system's queue. Much more time would keep that queue full, and
+/// have the system drop whoever comes.
+const TURN: Duration = Duration::from_micros(500);
+
+/// So long after its turn one may come at once: timers tell milliseconds apart.
+const LATE: Duration = Duration::from_millis(4);
 
 /// How long a new connection waits for the place of one that was asked to leave.
 const DOOR_PATIENCE: Duration = Duration::from_secs(2);
@@ -108,7 +112,8 @@ impl<I: Interface> Serving<I> {
             connections.spawn(self.clone().connection(stream, client, watch, slot));
             return;
         }
-        *turn = Instant::now() + TURN;
+        let now = Instant::now();
+        *turn = now.checked_sub(LATE).unwrap_or(now).max(*turn) + TURN;
         let Some(door) = slots.door().await else { return };
         let serving = self.clone();
         connections.spawn(async move {
