@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use fnstream_config::server::{LogFormat, LoggingSettings};
 use fnstream_core::dir::Access;
 use fnstream_server::{Server, ServerConfig, Signals, descriptors};
 use rustix::fs::Mode;
@@ -42,7 +43,18 @@ pub(crate) fn run(args: &Args) -> Result {
     });
     // A blocking call that hangs, on a disk that does not answer, must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(5));
-    ran
+    ran.map_err(|failure| told_in_log(failure, &loaded.settings.logging))
+}
+
+/// Has the log say why the server ended, where it is not the terminal's: a collector that reads JSON sees nothing else, and a
+/// file would end without a reason.
+fn told_in_log(failure: Failure, logging: &LoggingSettings) -> Failure {
+    let Failure::Coded { code, message, advice } = &failure else { return failure };
+    if logging.file.is_none() && logging.format != LogFormat::Json || !tracing::enabled!(tracing::Level::ERROR) {
+        return failure;
+    }
+    tracing::error!(code, advice, "{message}");
+    if logging.file.is_some() { failure } else { Failure::Told(1) }
 }
 
 /// Lets whatever this process makes from now on, also by libraries that know no rights, be made for those alone who may read

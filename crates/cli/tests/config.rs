@@ -339,6 +339,22 @@ state_storage: {durability: os}
 }
 
 #[test]
+fn why_a_server_ended_is_in_its_log_in_the_form_of_the_log() {
+    let file = "service: {grpc: false}\nrest: {listen: '127.0.0.1:0'}\nlogging: {format: json}\n";
+    let folder = folder(&[("c.yaml", file), ("data/foreign", "")]);
+    let args = ["standalone", "--config", "c.yaml", "--data-dir", "data"];
+    let last = |text: &str| text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).last().unwrap();
+    let (code, _, err) = run(folder.path(), &args, &[]);
+    let event = last(&err);
+    assert_eq!((code, &event["level"], &event["fields"]["code"]), (Some(1), &"ERROR".into(), &"FS-1504".into()));
+    // With a file for the log, also for who stands at the terminal.
+    let (code, _, err) = run(folder.path(), &args, &[("FUNCTION_STREAM_LOGGING_FILE_PATH", "s.log")]);
+    assert!(code == Some(1) && err.starts_with("error FS-1504: "), "{err}");
+    let event = last(&fs::read_to_string(folder.path().join("s.log")).unwrap());
+    assert_eq!(event["fields"]["code"], "FS-1504");
+}
+
+#[test]
 fn logs_are_kept_within_bounds_and_code_is_not_kept_unless_it_may() {
     let file = "
 service: {grpc: false, debug: true}
