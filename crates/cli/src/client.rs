@@ -27,6 +27,7 @@ use clap::Subcommand;
 use fnstream_api::Client;
 
 use crate::failure::Result;
+use crate::output;
 
 /// Manage functions and topics, produce and consume events.
 #[derive(clap::Args)]
@@ -34,6 +35,9 @@ pub(crate) struct Args {
     /// Server to talk to
     #[arg(short = 's', long, global = true, value_name = "URL", default_value = fnstream_api::DEFAULT_URL)]
     service_url: String,
+    /// Show values and messages in full length, which are cut otherwise
+    #[arg(long, global = true)]
+    full: bool,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -79,6 +83,9 @@ enum Verb {
 }
 
 pub(crate) fn run(args: Args) -> Result {
+    if args.full {
+        output::escape::show_in_full();
+    }
     let client = Client::new(&args.service_url)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

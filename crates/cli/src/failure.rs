@@ -8,6 +8,8 @@ use std::fmt;
 use fnstream_api::ClientError;
 use fnstream_core::{Error, ErrorCode};
 
+use crate::output::escape;
+
 /// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -38,13 +40,29 @@ impl Failure {
     pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Error::new(code, message).into()
     }
+
+    /// A failure as a server tells it, whose words may be a guest's and of any length.
+    pub(crate) fn of_server(code: String, message: &str, advice: &str) -> Self {
+        Failure::Coded {
+            code,
+            message: escape::shortened(message).into_owned(),
+            advice: escape::shortened(advice).into_owned(),
+        }
+    }
+}
+
+/// A part of what is told: what follows its first line is indented, so that a message does not forge an advice.
+fn told(text: &str) -> String {
+    escape::indented(text, 2)
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Coded { code, message, advice } => write!(f, "error {code}: {message}\nadvice: {advice}"),
-            Failure::Plain(message) | Failure::Usage(message) => write!(f, "error: {message}"),
+            Failure::Coded { code, message, advice } => {
+                write!(f, "error {}: {}\nadvice: {}", escape::one_line(code), told(message), told(advice))
+            }
+            Failure::Plain(message) | Failure::Usage(message) => write!(f, "error: {}", told(message)),
             Failure::Quiet | Failure::Told(_) => Ok(()),
         }
     }
@@ -70,7 +88,7 @@ impl From<ClientError> for Failure {
             | ClientError::Name { message }
             | ClientError::Invalid { message } => message,
         };
-        Failure::Coded { code, message, advice }
+        Failure::of_server(code, &message, &advice)
     }
 }
 
@@ -80,5 +98,18 @@ impl From<std::io::Error> for Failure {
             std::io::ErrorKind::BrokenPipe => Failure::Quiet,
             _ => Failure::Plain(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_forges_no_advice_and_is_cut() {
+        let message = format!("broken\nadvice: run this {}", "x".repeat(1 << 20));
+        let told = Failure::of_server("FS-1402".into(), &message, "mend it").to_string();
+        assert!(told.starts_with("error FS-1402: broken\n  advice: run this x"), "{told}");
+        assert!(told.ends_with(" bytes more: --full)\nadvice: mend it") && told.len() < 5_000, "{told}");
     }
 }

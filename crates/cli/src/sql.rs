@@ -25,6 +25,7 @@ use clap::ArgAction;
 use fnstream_sql::MAX_BYTES;
 
 use crate::failure::{Failure, Result};
+use crate::output;
 use script::Source;
 use session::Session;
 use show::Format;
@@ -65,9 +66,15 @@ pub(crate) struct Args {
     /// Go on with the next statement after one that failed; the exit code is 1 all the same
     #[arg(long)]
     keep_going: bool,
+    /// Show the values of tables and messages in full length, which are cut otherwise
+    #[arg(long)]
+    full: bool,
 }
 
 pub(crate) fn run(args: Args) -> Result {
+    if args.full {
+        output::escape::show_in_full();
+    }
     // The worker drives the connection while the prompt waits for a key, so that a server's end is noticed.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let session = Arc::new(Session::new(&args.host, args.port));

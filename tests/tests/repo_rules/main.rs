@@ -12,6 +12,7 @@ mod documents;
 mod error_pages;
 mod files;
 mod licences;
+mod printing;
 mod transcript;
 
 use std::path::{Path, PathBuf};

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::machine::Machine;
 use super::workload::{Verdict, Workload};
 use super::{Args, Variant};
+use crate::output::Listing;
 
 /// The outcome of one run.
 #[derive(Debug, Clone, Serialize)]
@@ -178,14 +179,12 @@ impl fmt::Display for Report {
 
 /// How the variants of a comparison relate to the first.
 pub(super) fn ratios(reports: &[Report]) -> String {
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(["VARIANT", "RECORDS/S", "RATIO", "CPU S/M", "RATIO"]);
+    let mut table = Listing::new(["VARIANT", "RECORDS/S", "RATIO", "CPU S/M", "RATIO"]);
     let ratio = |value: f64, base: f64| if base > 0.0 { format!("{:.2}", value / base) } else { "-".into() };
     let Some(first) = reports.first() else { return String::new() };
     for report in reports {
         let cpu = report.cpu_seconds_per_million.unwrap_or_default();
-        table.add_row([
+        table.row([
             report.variant.clone(),
             format!("{:.0}", report.records_per_second),
             ratio(report.records_per_second, first.records_per_second),

@@ -1,7 +1,8 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! `client consume`: waits for events and prints each as one JSON string, or as `null` when its value is null.
+//! `client consume`: waits for events and prints each as one JSON string, as `null` when its value is null, and as
+//! `{"base64":"…"}` when it is not text.
 
 use std::time::Duration;
 
@@ -46,10 +47,12 @@ pub(super) async fn run(client: &Client, args: Args) -> Result {
                 "warning: events from position {position} on were dropped by retention before they were consumed"
             ));
         }
-        if event.base64 {
-            output::complain("note: the event is not UTF-8, its base64 is shown");
+        let json = String::from_utf8_lossy(&event.json);
+        match event.base64 {
+            // Not a text of the same letters.
+            true => output::json_text(&format!("{{\"base64\":{json}}}"), "\n")?,
+            false => output::json_text(&json, "\n")?,
         }
-        output::line(&event.json)?;
         if options.from.is_some() {
             options.from = Some(ReadFrom::Position(event.next_position));
             options.partition = Some(event.partition);

@@ -23,5 +23,5 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(client: &Client, args: Args) -> Result {
-    output::line(client.custom(&args.name, args.task, args.content).await?)
+    output::exact(&client.custom(&args.name, args.task, args.content).await?)
 }

@@ -3,16 +3,13 @@
 
 //! `client describe`: a function's description as text for people or JSON for programs.
 
-use std::fmt::Write;
-
-use comfy_table::Table;
 use fnstream_api::units::{Quantity, format_size};
 use fnstream_api::{
     Client, FileGrant, FunctionDescription, FunctionMemory, Limits, OnError, OnErrorAction, TaskDescription,
 };
 
 use crate::failure::Result;
-use crate::output;
+use crate::output::{self, Fields, Listing, escape};
 
 /// Show what a function is and how it fares.
 #[derive(clap::Args)]
@@ -58,19 +55,19 @@ fn text(function: &FunctionDescription) -> String {
         rows.push(("error", format!("{}: {}", error.code, error.message)));
         rows.push(("advice", error.advice.clone()));
     }
-    let mut out = String::new();
-    for (name, value) in rows {
-        let _ = writeln!(out, "{name:<9} {value}");
-    }
+    let mut fields = Fields::new(10);
+    rows.into_iter().for_each(|(name, value)| fields.push(name, value));
+    let mut out = fields.to_string();
     if !function.tasks.is_empty() {
-        let _ = write!(out, "\n{}", tasks(&function.tasks));
+        out += &format!("\n{}", tasks(&function.tasks));
     }
     for task in &function.tasks {
         if let Some(error) = &task.trouble {
-            let _ = write!(out, "\ntask {} is waiting: {}: {}", task.index, error.code, error.message);
+            let message = escape::field(&error.message, 2);
+            out += &format!("\ntask {} is waiting: {}: {message}", task.index, escape::cell(&error.code));
         }
         if let Some(changes) = task.restored {
-            let _ = write!(out, "\ntask {} rebuilds its state: {changes} changes read", task.index);
+            out += &format!("\ntask {} rebuilds its state: {changes} changes read", task.index);
         }
     }
     out
@@ -122,13 +119,11 @@ fn on_error(policy: &OnError) -> String {
     }
 }
 
-fn tasks(tasks: &[TaskDescription]) -> Table {
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(["TASK", "STATUS", "EPOCH", "IN", "OUT", "LAG", "RESTARTS", "LAST ERROR"]);
+fn tasks(tasks: &[TaskDescription]) -> Listing {
+    let mut table = Listing::new(["TASK", "STATUS", "EPOCH", "IN", "OUT", "LAG", "RESTARTS", "LAST ERROR"]);
     for task in tasks {
         let error = task.last_error.as_ref().map(|e| format!("{}: {}", e.code, e.message));
-        table.add_row([
+        table.row([
             task.index.to_string(),
             task.status.as_str().to_owned(),
             task.epoch.to_string(),

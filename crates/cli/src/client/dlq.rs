@@ -6,12 +6,14 @@
 mod jobs;
 mod list;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use clap::Subcommand;
 use fnstream_api::{Client, DeadLetter, DeadLetterDrop, DeadLetterSelection, DeadLetterTrial};
 
 use super::create::upload;
 use crate::failure::Result;
-use crate::output;
+use crate::output::{self, Fields, escape};
 
 /// See, replay and drop dead letters.
 #[derive(clap::Args)]
@@ -147,30 +149,86 @@ fn source(dead_letter: &DeadLetter) -> String {
 }
 
 fn text(dead_letter: &DeadLetter) -> String {
-    let mut out = format!(
-        "id        {}\nfrom      {}\ncode      {}\nmessage   {}\nrevision  {}\nattempts  {}\n",
-        dead_letter.id,
-        source(dead_letter),
-        dead_letter.code,
-        dead_letter.message,
-        dead_letter.revision,
-        dead_letter.attempts
-    );
-    if dead_letter.encoding != "utf-8" {
-        out += "encoding  base64\n";
-    }
+    let DeadLetter { id, code, message, revision, attempts, encoding, .. } = dead_letter;
+    let shown = |text: &String| bytes_of(text, encoding);
+    let mut out = Fields::new(10);
+    out.push("id", id);
+    out.push("from", source(dead_letter));
+    out.push("code", code);
+    out.push("message", message);
+    out.push("revision", revision.to_string());
+    out.push("attempts", attempts.to_string());
     if let Some(key) = &dead_letter.key {
-        out += &format!("key       {key}\n");
+        out.push("key", shown(key));
     }
     for header in &dead_letter.headers {
-        out += &format!("header    {}: {}\n", header.name, header.value);
+        out.push("header", format!("{}: {}", escape::one_line(&header.name), shown(&header.value)));
     }
     match &dead_letter.value {
-        Some(value) => out += &format!("value     {value}\n"),
-        None => out += "no value  it is null\n",
+        Some(value) => out.push("value", shown(value)),
+        None => out.push("no value", "it is null"),
     }
-    if let Some(backtrace) = &dead_letter.backtrace {
-        out += &format!("\n{backtrace}\n");
+    match &dead_letter.backtrace {
+        Some(backtrace) => format!("{out}\n  {}\n", escape::field(backtrace, 2)),
+        None => out.to_string(),
     }
-    out
+}
+
+/// A part of a record, whose encoding is that of the whole, as text or as hexadecimal digits.
+fn bytes_of(text: &str, encoding: &str) -> String {
+    let bytes = match encoding {
+        "base64" => STANDARD.decode(text).ok(),
+        _ => Some(text.as_bytes().to_vec()),
+    };
+    bytes.map_or_else(|| text.to_owned(), |bytes| escape::bytes(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use fnstream_api::RecordHeader;
+
+    use super::*;
+
+    fn dead_letter() -> DeadLetter {
+        DeadLetter {
+            id: "0:7".into(),
+            code: "FS-1402".into(),
+            message: "no\u{1b}[2J\nvalue     forged".into(),
+            backtrace: Some("at a\nat b".into()),
+            revision: 2,
+            topic: "in".into(),
+            partition: 0,
+            position: "9".into(),
+            attempts: 3,
+            failed_at_ms: 0,
+            timestamp_ms: 0,
+            key: None,
+            headers: Vec::new(),
+            value: Some("/w==".into()),
+            encoding: "utf-8".into(),
+        }
+    }
+
+    #[test]
+    fn a_dead_letter_forges_no_line_of_its_own() {
+        let expected = "id        0:7\nfrom      in-0:9\ncode      FS-1402\nmessage   no\u{1b}[2J\n          value     forged\n\
+                        revision  2\nattempts  3\nvalue     /w==\n\n  at a\n  at b\n";
+        assert_eq!(text(&dead_letter()), expected);
+    }
+
+    #[test]
+    fn what_is_no_text_is_shown_in_digits_and_what_is_text_beside_it_as_text() {
+        let header = RecordHeader { name: "h".into(), value: "/w==".into() };
+        let letter =
+            DeadLetter { key: Some("azE=".into()), headers: vec![header], encoding: "base64".into(), ..dead_letter() };
+        let shown = text(&letter);
+        assert!(shown.contains("key       k1\nheader    h: \\xff\nvalue     \\xff\n"), "{shown}");
+    }
+
+    #[test]
+    fn a_record_of_megabytes_is_cut() {
+        let letter = DeadLetter { value: Some("x".repeat(5 << 20)), ..dead_letter() };
+        let shown = text(&letter);
+        assert!(shown.len() < 10_000 && shown.contains(" bytes more: --full)"), "{}", shown.len());
+    }
 }

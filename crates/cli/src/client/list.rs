@@ -6,7 +6,7 @@
 use fnstream_api::{Client, ClientError, Page, PageOptions};
 
 use crate::failure::Result;
-use crate::output::{self, Rows};
+use crate::output::{self, Rows, escape::one_line};
 
 /// List the functions.
 #[derive(clap::Args)]
@@ -30,7 +30,7 @@ pub(super) async fn names(
         let Page { rows: names, next } = page(options).await?;
         match json {
             true => names.iter().try_for_each(|name| rows.push(name))?,
-            false => names.iter().try_for_each(output::line)?,
+            false => names.iter().try_for_each(|name| output::line(one_line(name)))?,
         }
         if next.is_none() {
             return if json { rows.end() } else { Ok(()) };

@@ -8,8 +8,8 @@ use std::time::Duration;
 use fnstream_api::units::format_time;
 use fnstream_api::{Client, LogLine, LogOptions};
 
-use crate::failure::{Failure, Result};
-use crate::output;
+use crate::failure::Result;
+use crate::output::{self, escape::one_line};
 
 /// How long one request waits for lines; then the next one does.
 const WAIT: Duration = Duration::from_secs(30);
@@ -37,7 +37,7 @@ pub(super) async fn run(client: &Client, args: Args) -> Result {
         let page = client.function_logs(&args.name, &options).await?;
         for line in &page.lines {
             match args.json {
-                true => output::line(serde_json::to_vec(line).map_err(|e| Failure::Plain(e.to_string()))?)?,
+                true => output::json_line(line)?,
                 false => output::line(text(line))?,
             }
         }
@@ -50,20 +50,7 @@ pub(super) async fn run(client: &Client, args: Args) -> Result {
 
 fn text(line: &LogLine) -> String {
     let task = line.task.map(|task| format!("task {task} ")).unwrap_or_default();
-    format!("{} {task}{} | {}", format_time(line.ms), line.speaker, harmless(&line.text))
-}
-
-/// What a function prints must not move the cursor of whoever looks.
-fn harmless(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\t' => shown.push(c),
-            c if c.is_control() => shown.extend(c.escape_default()),
-            c => shown.push(c),
-        }
-    }
-    shown
+    format!("{} {task}{} | {}", format_time(line.ms), one_line(&line.speaker), one_line(&line.text))
 }
 
 #[cfg(test)]

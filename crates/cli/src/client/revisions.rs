@@ -3,12 +3,11 @@
 
 //! `client revisions`: what a function was, and whether one can go back to it.
 
-use comfy_table::Table;
 use fnstream_api::units::format_time;
 use fnstream_api::{Client, RevisionDescription};
 
 use crate::failure::Result;
-use crate::output;
+use crate::output::{self, Listing};
 
 /// Characters of a digest that tell artifacts apart for people.
 const SHORT_DIGEST: usize = "sha256:".len() + 12;
@@ -32,10 +31,8 @@ pub(super) async fn run(client: &Client, args: &Args) -> Result {
     output::line(table(&revisions).to_string())
 }
 
-fn table(revisions: &[RevisionDescription]) -> Table {
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(["REVISION", "SINCE", "ARTIFACT", "CHANGED", "STATE"]);
+fn table(revisions: &[RevisionDescription]) -> Listing {
+    let mut table = Listing::new(["REVISION", "SINCE", "ARTIFACT", "CHANGED", "STATE"]);
     for of in revisions {
         let changed = if of.changed.is_empty() { "-".to_owned() } else { of.changed.join(", ") };
         let state = match (of.current, of.state) {
@@ -44,7 +41,7 @@ fn table(revisions: &[RevisionDescription]) -> Table {
             (false, false) => "not kept",
         };
         let archive = of.archive.chars().take(SHORT_DIGEST).collect();
-        table.add_row([of.revision.to_string(), format_time(of.created_ms), archive, changed, state.to_owned()]);
+        table.row([of.revision.to_string(), format_time(of.created_ms), archive, changed, state.to_owned()]);
     }
     table
 }

@@ -3,12 +3,11 @@
 
 //! `client status`: a line for each function, and in plain words why what does not run does not.
 
-use comfy_table::Table;
 use fnstream_api::units::format_size;
 use fnstream_api::{Client, FunctionSummary, PageOptions};
 
 use crate::failure::Result;
-use crate::output::{self, Rows};
+use crate::output::{self, Listing, Rows, escape};
 
 /// Show how all functions fare, and why what does not run does not.
 #[derive(clap::Args)]
@@ -47,13 +46,11 @@ fn text(functions: &[FunctionSummary]) -> String {
     if functions.is_empty() {
         return "there are no functions".to_owned();
     }
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    table.set_header([
+    let mut table = Listing::new([
         "NAME", "STATUS", "REVISION", "IN", "OUT", "FAILED", "DEAD", "SKIPPED", "LAG", "RESTARTS", "MEMORY",
     ]);
     for function in functions {
-        table.add_row([
+        table.row([
             function.name.clone(),
             function.status.as_str().to_owned(),
             function.revision.to_string(),
@@ -69,7 +66,10 @@ fn text(functions: &[FunctionSummary]) -> String {
     }
     // Below the table: in a column of it they would be cut or folded.
     let reasons = functions.iter().filter_map(|function| Some((function, function.reason.as_ref()?)));
-    let reasons: String = reasons.map(|(function, reason)| format!("\n{}: {reason}", function.name)).collect();
+    let reason = |(function, reason): (&FunctionSummary, &String)| {
+        format!("\n{}: {}", escape::one_line(&function.name), escape::field(reason, 2))
+    };
+    let reasons: String = reasons.map(reason).collect();
     let gap = if reasons.is_empty() { "" } else { "\n" };
     format!("{table}{gap}{reasons}")
 }

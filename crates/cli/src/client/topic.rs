@@ -6,13 +6,12 @@
 use std::time::Duration;
 
 use clap::Subcommand;
-use comfy_table::Table;
 use fnstream_api::units::{format_size, parse_duration, parse_size};
 use fnstream_api::{Client, TopicDescription, TopicRequest};
 
 use super::list::names;
 use crate::failure::Result;
-use crate::output;
+use crate::output::{self, Fields, Listing};
 
 /// Manage topics.
 #[derive(clap::Args)]
@@ -89,17 +88,15 @@ fn text(topic: &TopicDescription) -> String {
     let size =
         topic.retention_bytes.map_or("without bound".to_owned(), |bytes| format!("{} a partition", format_size(bytes)));
     let users = |names: &[String]| if names.is_empty() { "-".to_owned() } else { names.join(", ") };
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(["PARTITION", "EARLIEST", "END", "SIZE"]);
+    let mut fields = Fields::new(11);
+    fields.push("name", &topic.name);
+    fields.push("kept", format!("{age}, {size}"));
+    fields.push("read by", users(&topic.read_by));
+    fields.push("written by", users(&topic.written_by));
+    fields.push("waiting", format!("{} consumer(s)", topic.waiting_consumers));
+    let mut table = Listing::new(["PARTITION", "EARLIEST", "END", "SIZE"]);
     for p in &topic.partitions {
-        table.add_row([p.partition.to_string(), p.earliest.clone(), p.end.clone(), format_size(p.bytes)]);
+        table.row([p.partition.to_string(), p.earliest.clone(), p.end.clone(), format_size(p.bytes)]);
     }
-    format!(
-        "name       {}\nkept       {age}, {size}\nread by    {}\nwritten by {}\nwaiting    {} consumer(s)\n\n{table}",
-        topic.name,
-        users(&topic.read_by),
-        users(&topic.written_by),
-        topic.waiting_consumers
-    )
+    format!("{fields}\n{table}")
 }

@@ -21,6 +21,7 @@ use rustyline::{Context, Helper};
 use tokio::runtime::Handle;
 
 use super::session::{Session, Trouble};
+use crate::output::escape::is_harmless;
 
 /// How long names are waited for.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -65,7 +66,8 @@ impl Words {
         ask: impl Future<Output = Result<Vec<String>, Trouble>>,
     ) -> Vec<String> {
         if let Ok(Ok(names)) = self.handle.block_on(async { tokio::time::timeout(PATIENCE, ask).await }) {
-            *known.lock() = names;
+            // Others cannot be typed, and would steer the terminal when they are listed.
+            *known.lock() = names.into_iter().filter(|name| is_harmless(name)).collect();
         }
         known.lock().clone()
     }

@@ -10,7 +10,6 @@ use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
 use rustyline::{Editor, Helper};
 
-use super::show::harmless;
 use crate::output;
 
 /// The file, if there is one. What goes wrong with it is said once, and is no reason not to work.
@@ -48,7 +47,7 @@ impl History {
         if let Err(error) = done
             && let Some(path) = self.path.take()
         {
-            output::complain(&harmless(&format!("history is not kept in '{}': {error}", path.display())));
+            output::complain(&format!("history is not kept in '{}': {error}", path.display()));
         }
     }
 }

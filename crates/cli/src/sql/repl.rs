@@ -26,9 +26,9 @@ use super::NOT_REACHED;
 use super::completer::Words;
 use super::history::History;
 use super::session::{Answer, Session, Trouble};
-use super::show::{Format, Show, harmless};
+use super::show::{Format, Show};
 use crate::failure::{Failure, Result};
-use crate::output;
+use crate::output::{self, Exact};
 
 const PROMPT: &str = "function-stream> ";
 const CONTINUATION: &str = "  -> ";
@@ -78,7 +78,7 @@ pub(super) fn run(runtime: &Runtime, session: &Arc<Session>, format: Format) -> 
     editor.set_helper(Some(Words::new(runtime.handle().clone(), Arc::clone(session))));
     let mut history = History::load(&mut editor);
     output::line(format!("Connected to {}. Statements end with ';'; 'help' tells more.", session.address()))?;
-    let mut show = Show::new(std::io::stdout(), format);
+    let mut show = Show::new(Exact::stdout(), format);
     loop {
         match ask(&mut editor)? {
             Wish::End => return Ok(()),
@@ -130,7 +130,7 @@ fn carry_out(
     session: &Session,
     text: &str,
     statements: &[Located<Statement>],
-    show: &mut Show<std::io::Stdout>,
+    show: &mut Show<Exact>,
 ) -> Result {
     for statement in statements {
         let (begun, mut after) = (Instant::now(), None);
@@ -181,7 +181,7 @@ fn interrupts() -> Result<Signal> {
 
 fn complain(trouble: &Trouble) {
     let (Trouble::Unreachable(failure) | Trouble::Refused(failure)) = trouble;
-    output::complain(&harmless(&failure.to_string()));
+    output::complain(&failure.to_string());
 }
 
 fn broken(error: ReadlineError) -> Failure {

@@ -18,6 +18,7 @@ use fnstream_core::ErrorCode;
 use serde_json::Value;
 
 use crate::failure::{Failure, Result};
+use crate::output::escape;
 
 /// A table.
 #[derive(Debug, PartialEq)]
@@ -104,10 +105,8 @@ where
 }
 
 fn bytes(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
-        _ => bytes.iter().fold(r"\x".to_owned(), |hex, byte| format!("{hex}{byte:02x}")),
-    }
+    let text = escape::bytes(bytes);
+    if text.chars().any(char::is_control) { escape::hex(bytes) } else { text.into_owned() }
 }
 
 #[cfg(test)]

@@ -12,10 +12,10 @@ use std::path::Path;
 use fnstream_sql::{Located, SqlError, Statement, parse_each};
 
 use super::session::{Session, Trouble};
-use super::show::{Format, Show, harmless};
+use super::show::{Format, Show};
 use super::{FAILED, NOT_REACHED};
 use crate::failure::{Failure, Result};
-use crate::output;
+use crate::output::{self, Exact};
 
 /// So much of a statement says which one it is.
 const SHOWN: usize = 60;
@@ -52,7 +52,7 @@ pub(super) async fn run(session: &Session, sources: &[Source], format: Format, k
         return Err(Failure::Told(FAILED));
     }
 
-    let mut show = Show::new(std::io::stdout().lock(), format);
+    let mut show = Show::new(Exact::stdout(), format);
     let (mut failed, several) = (false, pieces.len() > 1);
     for (source, piece) in &pieces {
         let statement = match piece {
@@ -73,10 +73,10 @@ pub(super) async fn run(session: &Session, sources: &[Source], format: Format, k
                 match trouble {
                     // Without a server the others would fail as well.
                     Trouble::Unreachable(failure) => {
-                        output::complain(&harmless(&failure.to_string()));
+                        output::complain(&failure.to_string());
                         return Err(Failure::Told(NOT_REACHED));
                     }
-                    Trouble::Refused(failure) => output::complain(&harmless(&failure.to_string())),
+                    Trouble::Refused(failure) => output::complain(&failure.to_string()),
                 }
                 failed = true;
                 if !keep_going {
@@ -125,5 +125,5 @@ fn which(source: &Source, statement: &Located<Statement>) -> String {
     let text: String = whole.lines().next().unwrap_or_default().chars().take(SHOWN).collect();
     let cut = if text.len() < whole.len() { " …" } else { "" };
     let file = source.file.iter().map(|file| format!("'{file}', ")).next().unwrap_or_default();
-    harmless(&format!("{file}line {line}: {text}{cut}"))
+    format!("{file}line {line}: {text}{cut}")
 }

@@ -107,11 +107,7 @@ impl Session {
     fn answer(&self, response: Result<Response, ClientError>) -> Result<Answer, Trouble> {
         let response = response.map_err(|e| self.trouble(e))?;
         if let Some(body) = response.failure() {
-            return Err(Trouble::Refused(Failure::Coded {
-                code: body.code,
-                message: body.message,
-                advice: body.advice,
-            }));
+            return Err(Trouble::Refused(Failure::of_server(body.code, &body.message, &body.advice)));
         }
         let rows = response.data.as_deref().map(Rows::decode).transpose().map_err(Trouble::Refused)?;
         let next = Some(response.next).filter(|next| !next.is_empty());

@@ -15,14 +15,13 @@
 use std::io::{Result, Write};
 use std::time::Duration;
 
-use comfy_table::presets::ASCII_FULL_CONDENSED;
-use comfy_table::{CellAlignment, Table};
 use serde::Serializer;
 use serde_json::Value;
 
 use super::rows::Rows;
 use super::session::Answer;
-use crate::output;
+use crate::output::escape::{self, visible};
+use crate::output::{self, Listing};
 
 /// How rows are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -56,7 +55,7 @@ impl<W: Write> Show<W> {
         let before = self.open.take().unwrap_or_default();
         let took = took.map(|took| format!(" ({:.3} s)", took.as_secs_f64())).unwrap_or_default();
         match (self.format, &answer.rows) {
-            (Format::Table, None) => writeln!(self.out, "{}{took}", harmless(&answer.message))?,
+            (Format::Table, None) => writeln!(self.out, "{}{took}", visible(&answer.message))?,
             (Format::Table, Some(rows)) => {
                 let count = before + rows.rows.len();
                 if !rows.rows.is_empty() || (is_last && before == 0) {
@@ -67,7 +66,10 @@ impl<W: Write> Show<W> {
                     writeln!(self.out, "{count} {rows_}{took}")?;
                 }
             }
-            (Format::Json, None) => writeln!(self.out, "{}", serde_json::json!({ "message": answer.message }))?,
+            (Format::Json, None) => {
+                let text = serde_json::json!({ "message": answer.message }).to_string();
+                writeln!(self.out, "{}", escape::json(&text))?;
+            }
             (Format::Json, Some(rows)) => {
                 if is_first {
                     write!(self.out, "[")?;
@@ -77,7 +79,7 @@ impl<W: Write> Show<W> {
                     writeln!(self.out, "]")?;
                 }
             }
-            (Format::Csv, None) => output::complain(&harmless(&answer.message)),
+            (Format::Csv, None) => output::complain(&answer.message),
             (Format::Csv, Some(rows)) => {
                 if is_first && self.results > 0 {
                     writeln!(self.out)?;
@@ -104,32 +106,14 @@ impl<W: Write> Show<W> {
     }
 }
 
-/// The text with what could steer a terminal made visible.
-pub(super) fn harmless(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' => shown.push(c),
-            c if c.is_control()
-                || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
-            {
-                shown.extend(c.escape_default());
-            }
-            c => shown.push(c),
-        }
-    }
-    shown
-}
-
-fn table(rows: &Rows) -> Table {
-    let mut table = Table::new();
-    table.load_style(ASCII_FULL_CONDENSED).set_header(rows.columns.iter().map(|name| harmless(name)));
+fn table(rows: &Rows) -> Listing {
+    let mut table = Listing::framed(&rows.columns);
     for row in &rows.rows {
-        table.add_row(row.iter().map(|value| harmless(&plain(value, "NULL"))));
+        table.row(row.iter().map(|value| plain(value, "NULL")));
     }
-    for (column, numeric) in table.column_iter_mut().zip(&rows.numeric) {
+    for (column, numeric) in rows.numeric.iter().enumerate() {
         if *numeric {
-            column.set_cell_alignment(CellAlignment::Right);
+            table.align_right(column);
         }
     }
     table
@@ -150,7 +134,8 @@ fn json(out: &mut impl Write, rows: &Rows, before: usize) -> Result<()> {
         if before + number > 0 {
             write!(out, ",")?;
         }
-        serde_json::to_writer(&mut *out, &Object { columns: &rows.columns, row })?;
+        let text = serde_json::to_string(&Object { columns: &rows.columns, row })?;
+        out.write_all(escape::json(&text).as_bytes())?;
     }
     Ok(())
 }
@@ -223,14 +208,13 @@ mod tests {
     #[test]
     fn a_table_is_for_people() {
         let expected = r#"
-+------------+-------+
-| name       | count |
-+====================+
-| word-count |    12 |
-| a "b",     |  NULL |
-| c\u{1b}[2J |       |
-|            |    -3 |
-+------------+-------+
++--------------------+-------+
+| name               | count |
++============================+
+| word-count         |    12 |
+| a "b",\nc\u{1b}[2J |  NULL |
+|                    |    -3 |
++--------------------+-------+
 3 rows
 function 'a' stopped
 +------+-------+

@@ -1,10 +1,12 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! The binary as a process among others: what signals ask of it, and who may read and write its files.
+//! The binary as a process among others: what signals ask of it, and who may read and write its files; and a client of
+//! servers that mean it no good.
 
 #![allow(clippy::unwrap_used)]
 
 mod files;
+mod shown;
 mod signals;
 mod support;

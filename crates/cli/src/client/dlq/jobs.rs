@@ -6,13 +6,12 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use comfy_table::Table;
 use fnstream_api::units::format_time;
 use fnstream_api::{Client, DeadLetterResult, Job, JobKind, JobState, PageOptions, TriedDeadLetter};
 use fnstream_core::ErrorCode;
 
 use crate::failure::{Failure, Result};
-use crate::output::{self, Rows};
+use crate::output::{self, Fields, Listing, Rows, escape};
 
 /// How often the progress is shown.
 const PROGRESS: Duration = Duration::from_secs(1);
@@ -23,7 +22,7 @@ const WAIT: Duration = Duration::from_secs(30);
 /// Waits for a job that was begun and prints what came of it; or only its id.
 pub(super) async fn begun(client: &Client, job: Job, no_wait: bool, json: bool) -> Result {
     if no_wait {
-        return if json { output::json(&job) } else { output::line(&job.id) };
+        return if json { output::json(&job) } else { output::line(escape::one_line(&job.id)) };
     }
     let job = over(client, job).await?;
     tell(client, job, json).await
@@ -59,11 +58,9 @@ pub(super) async fn list(client: &Client, function: Option<&str>, json: bool) ->
     if jobs.is_empty() {
         return output::line("there are no jobs");
     }
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(["ID", "FUNCTION", "KIND", "STATE", "STARTED", "PROCESSED", "LETTERS"]);
+    let mut table = Listing::new(["ID", "FUNCTION", "KIND", "STATE", "STARTED", "PROCESSED", "LETTERS"]);
     for job in &jobs {
-        table.add_row([
+        table.row([
             job.id.clone(),
             job.function.clone(),
             job.kind.as_str().to_owned(),
@@ -164,47 +161,47 @@ fn tried(dead_letter: &TriedDeadLetter) -> String {
     let outcome = match (&dead_letter.emitted, &dead_letter.code, &dead_letter.message) {
         (Some(emitted), ..) => format!("ok, {emitted} emitted"),
         (None, code, message) => {
-            format!("{} {}", code.as_deref().unwrap_or_default(), message.as_deref().unwrap_or_default())
+            let message = escape::field(message.as_deref().unwrap_or_default(), 2);
+            format!("{} {message}", escape::cell(code.as_deref().unwrap_or_default()))
         }
     };
-    format!("{}  {outcome}", dead_letter.id)
+    format!("{}  {outcome}", escape::cell(&dead_letter.id))
 }
 
 fn text(job: &Job) -> String {
-    let mut out = format!(
-        "id         {}\nfunction   {}\nkind       {}\nstate      {}\nstarted    {}\n",
-        job.id,
-        job.function,
-        job.kind.as_str(),
-        job.state.as_str(),
-        format_time(job.started_ms)
-    );
+    let mut out = Fields::new(11);
+    out.push("id", &job.id);
+    out.push("function", &job.function);
+    out.push("kind", job.kind.as_str());
+    out.push("state", job.state.as_str());
+    out.push("started", format_time(job.started_ms));
     if let Some(ended) = job.ended_ms {
-        out += &format!("ended      {}\n", format_time(ended));
+        out.push("ended", format_time(ended));
     }
     let of = job.letters.map(|letters| format!(" of {letters}")).unwrap_or_default();
-    out += &format!("processed  {}{of}\n", job.processed);
+    out.push("processed", format!("{}{of}", job.processed));
     match job.kind {
         JobKind::Replay if job.state != JobState::Interrupted => {
-            out += &format!("replayed   {}\nfailed     {} again\n", job.replayed, job.failed_again);
+            out.push("replayed", job.replayed.to_string());
+            out.push("failed", format!("{} again", job.failed_again));
         }
-        JobKind::Trial => out += &job.would_succeed.map(|good| format!("succeed    {good}\n")).unwrap_or_default(),
+        JobKind::Trial => job.would_succeed.iter().for_each(|good| out.push("succeed", good.to_string())),
         JobKind::Drop if job.state != JobState::Interrupted => {
-            out += &format!("dropped    {}\n", job.dropped);
+            out.push("dropped", job.dropped.to_string());
             if job.moved > 0 {
-                out += &format!("moved      {} to the end\n", job.moved);
+                out.push("moved", format!("{} to the end", job.moved));
             }
         }
         _ => {}
     }
     if let Some(waiting) = job.waiting {
-        out += &format!("waiting    {waiting}\n");
+        out.push("waiting", waiting.to_string());
     }
     if let Some(error) = &job.error {
-        out += &format!("error      {}: {}\n", error.code, error.message);
+        out.push("error", format!("{}: {}", error.code, error.message));
     }
     if job.state == JobState::Interrupted {
-        out += &format!("note       {}\n", ErrorCode::JobInterrupted.advice());
+        out.push("note", ErrorCode::JobInterrupted.advice());
     }
-    out
+    out.to_string()
 }

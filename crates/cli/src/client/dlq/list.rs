@@ -3,12 +3,11 @@
 
 //! `client dlq ls`: page by page, printed as they come.
 
-use comfy_table::Table;
 use fnstream_api::{Client, DeadLetter, DeadLetters, PageOptions};
 
 use super::source;
 use crate::failure::{Failure, Result};
-use crate::output::{self, Rows};
+use crate::output::{self, Listing, Rows, escape::one_line};
 
 /// How many dead letters are asked for at once.
 const PAGE: usize = 1_000;
@@ -39,15 +38,16 @@ pub(super) async fn run(client: &Client, name: &str, max: usize, after: Option<S
                 let about = if estimated { "about " } else { "" };
                 let part =
                     if !is_whole || (shown as u64) < waiting { format!(", {shown} shown") } else { String::new() };
-                output::line(format!("{about}{waiting} waiting in {topic}{part}"))?;
+                output::line(format!("{about}{waiting} waiting in {}{part}", one_line(&topic)))?;
             }
             if dropped > 0 {
                 output::complain(&format!(
-                    "note: retention dropped {dropped} records of {topic} before they could be shown"
+                    "note: retention dropped {dropped} records of {} before they could be shown",
+                    one_line(&topic)
                 ));
             }
             if let Some(next) = next.filter(|_| max > 0) {
-                output::complain(&format!("note: there are more, behind '--after {next}'"));
+                output::complain(&format!("note: there are more, behind '--after {}'", one_line(&next)));
             }
             Ok(())
         }
@@ -62,13 +62,12 @@ fn table(dead_letters: &[DeadLetter], with_header: bool) -> Result {
     if dead_letters.is_empty() {
         return Ok(());
     }
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    if with_header {
-        table.set_header(["ID", "FROM", "REVISION", "ATTEMPTS", "CODE", "MESSAGE"]);
-    }
+    let mut table = match with_header {
+        true => Listing::new(["ID", "FROM", "REVISION", "ATTEMPTS", "CODE", "MESSAGE"]),
+        false => Listing::without_header(),
+    };
     for dead_letter in dead_letters {
-        table.add_row([
+        table.row([
             dead_letter.id.clone(),
             source(dead_letter),
             dead_letter.revision.to_string(),
@@ -89,13 +88,13 @@ fn begin_json(topic: &str, waiting: Option<u64>, estimated: bool) -> Result {
     if estimated {
         begin += "  \"estimated\": true,\n";
     }
-    output::part(&(begin + "  \"dead_letters\": "))
+    output::json_text(&(begin + "  \"dead_letters\": "), "")
 }
 
 fn end_json(rows: &Rows, dropped: u64, next: Option<&str>) -> Result {
     let dropped = if dropped > 0 { format!(",\n  \"dropped\": {dropped}") } else { String::new() };
     let next = next.map(|next| Ok::<_, Failure>(format!(",\n  \"next\": {}", text(next)?))).transpose()?;
-    output::line(format!("{}{dropped}{}\n}}", rows.closing(), next.unwrap_or_default()))
+    output::json_text(&format!("{}{dropped}{}\n}}", rows.closing(), next.unwrap_or_default()), "\n")
 }
 
 fn text(text: &str) -> Result<String> {

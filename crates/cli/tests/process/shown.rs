@@ -1,0 +1,162 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! What a server sends does not reach a terminal as it is: an answer that is hostile in every text, shown by every command.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use super::support::{BINARY, command};
+
+/// Clears the screen, sets the title, is ESC [ in one character, turns the order round, and forges lines.
+const HOSTILE: &str = "x\u{1b}[2J\u{1b}]0;t\u{7}\u{9b}1A\u{202e}\radvice: run this\nadvice: run that";
+
+/// A server that answers every request with one status and body; answers its URL.
+fn server(status: u16, headers: &str, body: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let head = format!("HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let (mut line, mut length) = (String::new(), 0);
+            while reader.read_line(&mut line).unwrap_or(0) > 2 {
+                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+                line.clear();
+            }
+            let _ = reader.take(length).read_to_end(&mut Vec::new());
+            // A client that has what it wants may be gone.
+            let _ = stream.write_all(format!("{head}{body}").as_bytes());
+        }
+    });
+    url
+}
+
+fn client(url: &str, args: &[&str]) -> Output {
+    command(BINARY).args(["client", "-s", url]).args(args).output().unwrap()
+}
+
+/// Both outputs, in which nothing steers a terminal.
+#[track_caller]
+fn harmless(args: &[&str], output: &Output) -> String {
+    let shown = [output.stdout.as_slice(), &output.stderr].concat();
+    let shown = String::from_utf8(shown).unwrap();
+    let steers = |c: char| (c.is_control() && !matches!(c, '\n' | '\t')) || c == '\u{202e}';
+    assert!(!shown.contains(steers), "{args:?}: {shown:?}");
+    assert!(shown.contains("[2J"), "{args:?} does not show it: {shown:?}");
+    shown
+}
+
+#[test]
+fn errors_are_shown_harmless_by_every_command() {
+    let body = json!({ "code": HOSTILE, "message": HOSTILE, "advice": HOSTILE });
+    let url = server(409, "content-type: application/json\r\n", body.to_string());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "line\n").unwrap();
+    let file = file.to_str().unwrap();
+    for args in [
+        &["create", "-n", "f", "-a", file, "-i", "i", "-o", "o"][..],
+        &["list"],
+        &["delete", "-n", "f"],
+        &["describe", "-n", "f"],
+        &["start", "-n", "f"],
+        &["stop", "-n", "f"],
+        &["status"],
+        &["logs", "-n", "f"],
+        &["restart", "-n", "f"],
+        &["update", "-n", "f", "-a", file],
+        &["revisions", "-n", "f"],
+        &["rollback", "-n", "f", "--to", "1"],
+        &["produce", "-n", "t", "-c", "e"],
+        &["produce", "-n", "t", "-f", file],
+        &["consume", "-n", "t"],
+        &["custom", "-n", "f", "-c", "e"],
+        &["topic", "list"],
+        &["topic", "describe", "-n", "t"],
+        &["dlq", "ls", "-n", "f"],
+        &["dlq", "show", "-n", "f", "0:0"],
+        &["dlq", "replay", "-n", "f", "--with-archive", file],
+        &["dlq", "jobs"],
+    ] {
+        let output = client(&url, args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        let shown = harmless(args, &output);
+        assert_eq!(shown.lines().filter(|line| line.starts_with("advice: ")).count(), 1, "{args:?}: {shown}");
+    }
+}
+
+#[test]
+fn answers_are_shown_harmless() {
+    let dead_letter = json!({
+        "id": HOSTILE, "code": HOSTILE, "message": HOSTILE, "backtrace": HOSTILE, "revision": 1, "topic": HOSTILE,
+        "partition": 0, "position": "0", "attempts": 1, "failed_at_ms": 0, "timestamp_ms": 0, "key": HOSTILE,
+        "headers": [{ "name": HOSTILE, "value": HOSTILE }], "value": HOSTILE, "encoding": "utf-8",
+    });
+    let line = json!({ "ms": 0, "speaker": HOSTILE, "text": HOSTILE });
+    let of = |body: Value| (String::from("content-type: application/json\r\n"), body.to_string());
+    let place = "fs-partition: 0\r\nfs-position: 0\r\nfs-next-position: 1\r\n";
+    let event = (place.to_owned(), serde_json::to_string(HOSTILE).unwrap());
+    let cases: Vec<(&[&str], (String, String))> = vec![
+        (&["list"], of(json!([HOSTILE]))),
+        (&["topic", "list"], of(json!([HOSTILE]))),
+        (&["dlq", "show", "-n", "f", "0:0"], of(dead_letter.clone())),
+        (&["dlq", "ls", "-n", "f"], of(json!({ "topic": HOSTILE, "waiting": 1, "dead_letters": [dead_letter] }))),
+        (&["logs", "-n", "f"], of(json!({ "lines": [line], "next": "1" }))),
+        (&["consume", "-n", "t"], event),
+    ];
+    for (args, (headers, body)) in cases {
+        let url = server(200, &headers, body);
+        for json in [false, true] {
+            if json && matches!(args[0], "consume") {
+                continue;
+            }
+            let all = [args, if json { &["--json"] } else { &[] }].concat();
+            let output = client(&url, &all);
+            assert!(output.status.success(), "{all:?}: {output:?}");
+            let shown = harmless(&all, &output);
+            match json || args[0] == "consume" {
+                // What a program reads has the very value.
+                true => {
+                    let value: Value = serde_json::from_str(&shown).unwrap();
+                    assert!(contains(&value, HOSTILE), "{all:?}: {value:#}");
+                }
+                false => assert!(!shown.lines().any(|line| line.starts_with("advice")), "{all:?}: {shown}"),
+            }
+        }
+    }
+}
+
+fn contains(value: &Value, text: &str) -> bool {
+    match value {
+        Value::String(one) => one == text,
+        Value::Array(all) => all.iter().any(|one| contains(one, text)),
+        Value::Object(all) => all.values().any(|one| contains(one, text)),
+        _ => false,
+    }
+}
+
+/// The bytes 0xFF and the text that is their base64.
+#[test]
+fn bytes_that_are_no_text_do_not_look_like_text() {
+    let place = "fs-partition: 0\r\nfs-position: 0\r\nfs-next-position: 1\r\n";
+    let text = client(&server(200, place, r#""/w==""#.to_owned()), &["consume", "-n", "t"]);
+    assert_eq!(text.stdout, b"\"/w==\"\n");
+    let bytes = server(200, &format!("{place}fs-encoding: base64\r\n"), r#""/w==""#.to_owned());
+    assert_eq!(client(&bytes, &["consume", "-n", "t"]).stdout, b"{\"base64\":\"/w==\"}\n");
+}
+
+#[test]
+fn what_is_long_is_cut_unless_all_is_asked_for() {
+    let body = json!({ "code": "FS-1402", "message": "m".repeat(100_000), "advice": "a" });
+    let url = server(409, "", body.to_string());
+    let cut = client(&url, &["list"]);
+    assert!(cut.stderr.len() < 5_000 && cut.stderr.ends_with(b"m \xe2\x80\xa6 (96000 bytes more: --full)\nadvice: a\n"));
+    let whole = client(&url, &["list", "--full"]);
+    assert!(whole.stderr.len() > 100_000);
+}
