@@ -36,13 +36,13 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the server at `url`, such as `http://localhost:7300`. Does not connect yet.
+    /// A client of the server at `url`, such as `http://localhost:7300` or, for short, `localhost:7300`. Does not connect yet.
     pub fn new(url: &str) -> Result<Self, ClientError> {
-        let invalid = |why: &str| ClientError::invalid(format!("service url '{url}': {why}"));
-        let base = Url::parse(url).map_err(|e| invalid(&e.to_string()))?;
-        if base.scheme() != "http" {
-            return Err(invalid("this client speaks http only"));
-        }
+        let base = base(url).map_err(|why| {
+            let message =
+                format!("service url '{url}': {why}; give it as http://HOST:PORT, such as {}", crate::DEFAULT_URL);
+            ClientError::invalid(message)
+        })?;
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
@@ -89,5 +89,52 @@ impl Client {
 
     async fn done(&self, request: RequestBuilder) -> Result<(), ClientError> {
         self.send(request).await.map(drop)
+    }
+}
+
+/// Reads the URL of a server, whose scheme may be missing.
+fn base(url: &str) -> Result<Url, String> {
+    let base = match url.contains("://") {
+        _ if url.is_empty() => return Err("it is empty".to_owned()),
+        true => Url::parse(url),
+        false => Url::parse(&format!("http://{url}")),
+    };
+    let base = base.map_err(|e| e.to_string())?;
+    match base.scheme() {
+        "http" => Ok(base),
+        other => Err(format!("this client speaks http, not {other}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_may_lack_its_scheme() {
+        for (url, shown) in [
+            ("localhost:7300", "http://localhost:7300"),
+            ("127.0.0.1:7300", "http://127.0.0.1:7300"),
+            ("[::1]:7300/", "http://[::1]:7300"),
+            ("example", "http://example"),
+            ("http://example:1/below", "http://example:1/below"),
+        ] {
+            assert_eq!(Client::new(url).unwrap().url(), shown);
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_says_what_to_give() {
+        for (url, why) in [
+            ("", "it is empty"),
+            (":7300", "empty host"),
+            ("https://example", "this client speaks http, not https"),
+            ("localhost:port", "invalid port number"),
+        ] {
+            let error = Client::new(url).unwrap_err().to_string();
+            let expected =
+                format!("service url '{url}': {why}; give it as http://HOST:PORT, such as http://localhost:7300");
+            assert!(error.starts_with(&expected), "{error}");
+        }
     }
 }

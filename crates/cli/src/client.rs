@@ -32,9 +32,9 @@ use crate::output;
 /// Manage functions and topics, produce and consume events.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Server to talk to
-    #[arg(short = 's', long, global = true, value_name = "URL", default_value = fnstream_api::DEFAULT_URL)]
-    service_url: String,
+    /// Server to talk to; 'http://' may be left out [env: FUNCTION_STREAM_URL] [default: http://localhost:7300]
+    #[arg(short = 's', long, global = true, value_name = "URL")]
+    service_url: Option<String>,
     /// Show values and messages in full length, which are cut otherwise
     #[arg(long, global = true)]
     full: bool,
@@ -86,7 +86,7 @@ pub(crate) fn run(args: Args) -> Result {
     if args.full {
         output::escape::show_in_full();
     }
-    let client = Client::new(&args.service_url)?;
+    let client = Client::new(&url(args.service_url))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match args.verb {
@@ -110,6 +110,12 @@ pub(crate) fn run(args: Args) -> Result {
             Verb::Dlq(args) => dlq::run(&client, args).await,
         }
     })
+}
+
+/// The server that is named on the command line, in the environment, or by nobody. A variable that is empty is none.
+fn url(given: Option<String>) -> String {
+    let named = || std::env::var("FUNCTION_STREAM_URL").ok().filter(|url| !url.is_empty());
+    given.or_else(named).unwrap_or_else(|| fnstream_api::DEFAULT_URL.to_owned())
 }
 
 /// Reads `name=value`.

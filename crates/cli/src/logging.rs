@@ -21,7 +21,10 @@ use self::json::Json;
 /// Begins to log; answers the file, if it goes to one.
 pub(crate) fn init(settings: &LoggingSettings) -> Result<Option<LogFile>> {
     match &settings.file {
-        None => begin(settings, std::io::stderr, std::io::stderr().is_terminal()).map(|()| None),
+        None => {
+            let colours = std::io::stderr().is_terminal() && !is_set("NO_COLOR");
+            begin(settings, std::io::stderr, colours).map(|()| None)
+        }
         Some(path) => {
             let file = LogFile::open(path, settings.max_file_bytes, settings.max_files).map_err(|error| {
                 let message = format!("the log file '{}' cannot be written: {error}", path.display());
@@ -30,6 +33,11 @@ pub(crate) fn init(settings: &LoggingSettings) -> Result<Option<LogFile>> {
             begin(settings, file.clone(), false).map(|()| Some(file))
         }
     }
+}
+
+/// Whether a variable of the environment has a value, which is what https://no-color.org asks.
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| !value.is_empty())
 }
 
 fn begin<W>(settings: &LoggingSettings, writer: W, colours: bool) -> Result

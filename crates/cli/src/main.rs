@@ -12,6 +12,7 @@
 //! `validate` and `config` look at configurations; `check` looks at data folders; `build` makes artifacts; `bench` measures; `openapi` prints the description
 //! of the REST interface that the server publishes.
 
+mod arguments;
 mod bench;
 mod build;
 mod check;
@@ -30,7 +31,7 @@ mod validate;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::failure::Failure;
 
@@ -93,7 +94,8 @@ fn command_line() -> Cli {
     if named && arguments.len() == 1 {
         arguments.push("standalone".into());
     }
-    Cli::parse_from(arguments)
+    let matches = arguments::with_hyphens(Cli::command()).get_matches_from(arguments);
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
 fn main() -> ExitCode {

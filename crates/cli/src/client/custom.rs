@@ -15,7 +15,7 @@ pub(super) struct Args {
     #[arg(short, long)]
     name: String,
     /// What is asked, as it is
-    #[arg(short, long, value_name = "PAYLOAD")]
+    #[arg(short, long, value_name = "PAYLOAD", allow_hyphen_values = true)]
     content: String,
     /// Index of the task that is asked
     #[arg(long, value_name = "N", default_value_t = 0)]

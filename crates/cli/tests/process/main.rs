@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod files;
+mod manners;
 mod shown;
 mod signals;
 mod support;

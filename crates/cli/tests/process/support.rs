@@ -25,7 +25,14 @@ pub(crate) fn flags(data: &Path) -> Vec<String> {
 /// A command without the settings of whoever runs the tests.
 pub(crate) fn command(program: &str) -> Command {
     let mut command = Command::new(program);
-    for name in ["FUNCTION_STREAM_CONF", "FUNCTION_STREAM_HOME", "LISTEN_ADDR", "GRPC_LISTEN_ADDR", "RUST_LOG"] {
+    for name in [
+        "FUNCTION_STREAM_CONF",
+        "FUNCTION_STREAM_HOME",
+        "LISTEN_ADDR",
+        "GRPC_LISTEN_ADDR",
+        "FUNCTION_STREAM_URL",
+        "RUST_LOG",
+    ] {
         command.env_remove(name);
     }
     command

@@ -20,8 +20,8 @@ use crate::value::{At, Block, Value};
 
 /// The prefix of the names of variables.
 const PREFIX: &str = "FUNCTION_STREAM_";
-/// Variables that are no settings: they say where settings are.
-const NOT_SETTINGS: [&str; 2] = ["FUNCTION_STREAM_CONF", "FUNCTION_STREAM_HOME"];
+/// Variables that are no settings of a server: they say where settings are, and which server a client talks to.
+const NOT_SETTINGS: [&str; 3] = ["FUNCTION_STREAM_CONF", "FUNCTION_STREAM_HOME", "FUNCTION_STREAM_URL"];
 /// Goes before everything, as wherever it is known.
 const RUST_LOG: &str = "RUST_LOG";
 

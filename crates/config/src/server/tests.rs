@@ -253,6 +253,7 @@ wasm:
         ("FUNCTION_STREAM_PYTHON_WASM_PATH", "p"),
         ("FUNCTION_STREAM_SERVICE_PROT", "1"),
         ("FUNCTION_STREAM_HOME", "/h"),
+        ("FUNCTION_STREAM_URL", "localhost:7300"),
     ]);
     let sources = Sources { file: Some(("c", file.as_bytes())), variables: &given, ..Sources::default() };
     let (_, _, notes) = server_config(&sources).unwrap();
