@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 pub use error::ClientError;
 pub use logs::LogOptions;
 pub use page::{Page, PageOptions};
-pub use records::{ConsumeOptions, Consumed, ProduceOptions, ReadFrom};
+pub use records::{ConsumeOptions, Consumed, ConsumedBatch, ProduceOptions, ReadFrom};
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -38,7 +38,8 @@ pub mod topic;
 pub mod units;
 
 pub use client::{
-    Client, ClientError, ConsumeOptions, Consumed, LogOptions, Page, PageOptions, ProduceOptions, ReadFrom,
+    Client, ClientError, ConsumeOptions, Consumed, ConsumedBatch, LogOptions, Page, PageOptions, ProduceOptions,
+    ReadFrom,
 };
 pub use dead_letter::{
     DeadLetter, DeadLetterDrop, DeadLetterResult, DeadLetterSelection, DeadLetterTrial, DeadLetters, RecordHeader,

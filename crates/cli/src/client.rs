@@ -10,6 +10,7 @@ mod delete;
 mod describe;
 mod dlq;
 mod exec;
+mod follow;
 mod list;
 mod logs;
 mod produce;

@@ -83,7 +83,7 @@ impl From<ClientError> for Failure {
         let (code, advice) = (error.code().to_owned(), error.advice().to_owned());
         let message = match error {
             ClientError::Server { body, .. } => body.message,
-            ClientError::Unreachable { message }
+            ClientError::Unreachable { message, .. }
             | ClientError::Protocol { message }
             | ClientError::Name { message }
             | ClientError::Invalid { message } => message,

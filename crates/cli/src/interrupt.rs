@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use crate::failure::Result;
 
 /// The exit code after a signal: 128 + SIGINT.
-const INTERRUPTED: i32 = 130;
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// The folders that go.
 static FOLDERS: Mutex<Option<Vec<PathBuf>>> = Mutex::new(None);
@@ -69,5 +69,5 @@ fn end(folders: Vec<PathBuf>) -> ! {
         // What is made in it meanwhile stays.
         let _ = std::fs::remove_dir_all(folder);
     }
-    std::process::exit(INTERRUPTED)
+    std::process::exit(INTERRUPTED.into())
 }

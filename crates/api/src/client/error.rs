@@ -23,6 +23,8 @@ pub enum ClientError {
     Unreachable {
         /// What happened, with the server's URL.
         message: String,
+        /// Whether the request may have been sent, and may therefore be done.
+        sent: bool,
     },
     /// What answered does not speak this interface.
     #[error("{message} ({})", ErrorCode::Unavailable)]
@@ -70,6 +72,15 @@ impl ClientError {
         self.code() == code.as_str()
     }
 
+    /// Whether what was asked for may be done all the same: it was sent, and no answer that can be read came.
+    pub fn may_be_done(&self) -> bool {
+        match self {
+            ClientError::Unreachable { sent, .. } => *sent,
+            ClientError::Protocol { .. } => true,
+            _ => false,
+        }
+    }
+
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         ClientError::Invalid { message: message.into() }
     }
@@ -79,14 +90,15 @@ impl ClientError {
     }
 
     pub(crate) fn from_send(url: &str, error: &reqwest::Error) -> Self {
-        let what =
-            if error.is_connect() { "cannot reach the server at" } else { "the connection broke to the server at" };
-        ClientError::Unreachable { message: format!("{what} {url}: {}", root_cause(error)) }
+        let sent = !error.is_connect();
+        let what = if sent { "the connection broke to the server at" } else { "cannot reach the server at" };
+        ClientError::Unreachable { message: format!("{what} {url}: {}", root_cause(error)), sent }
     }
 
     pub(crate) fn broken(url: &str, error: &reqwest::Error) -> Self {
         ClientError::Unreachable {
             message: format!("the connection broke to the server at {url}: {}", root_cause(error)),
+            sent: true,
         }
     }
 

@@ -97,6 +97,21 @@ pub struct Consumed {
     pub skipped_from: Option<String>,
 }
 
+/// Events of one partition that follow each other, in a packed frame with their keys, headers and times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumedBatch {
+    /// The records, not checked yet.
+    pub frame: Bytes,
+    /// The partition.
+    pub partition: u32,
+    /// The position of the first.
+    pub position: String,
+    /// Where reading goes on.
+    pub next_position: String,
+    /// Where the group stood, when retention dropped events that it had not consumed.
+    pub skipped_from: Option<String>,
+}
+
 impl Client {
     /// Appends one event and waits until it is durable.
     pub async fn produce(
@@ -125,7 +140,17 @@ impl Client {
 
     /// Appends the records of a packed frame, with keys, headers and times of their own, and waits until all are durable.
     pub async fn produce_frame(&self, topic: &str, frame: impl Into<Body>) -> Result<Produced, ClientError> {
-        let request = self.producing(topic, &ProduceOptions::default())?;
+        self.produce_frame_to(topic, None, frame).await
+    }
+
+    /// The same to one partition, if one is given.
+    pub async fn produce_frame_to(
+        &self,
+        topic: &str,
+        partition: Option<u32>,
+        frame: impl Into<Body>,
+    ) -> Result<Produced, ClientError> {
+        let request = self.producing(topic, &ProduceOptions { partition, ..ProduceOptions::default() })?;
         self.json(request.header("content-type", header::FRAME).body(frame)).await
     }
 
@@ -166,13 +191,27 @@ impl Client {
         options: &ConsumeOptions,
         max: u32,
     ) -> Result<Option<(Bytes, String)>, ClientError> {
+        let polled = self.poll(topic, options, max).await?;
+        Ok(polled.ok().map(|batch| (batch.frame, batch.next_position)))
+    }
+
+    /// The same, with all that the server says of the place; when the time ran out, where reading from a position goes on.
+    pub async fn poll(
+        &self,
+        topic: &str,
+        options: &ConsumeOptions,
+        max: u32,
+    ) -> Result<Result<ConsumedBatch, Option<String>>, ClientError> {
         let request = self.consuming(topic, options)?.query(&[("format", "frame"), ("max", &max.to_string())]);
         let response = self.send(request).await?;
+        let text = |name| response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
         if response.status() == StatusCode::NO_CONTENT {
-            return Ok(None);
+            return Ok(Err(text(header::NEXT_POSITION)));
         }
-        let (_, _, next) = place(self.url(), &response)?;
-        Ok(Some((response.bytes().await.map_err(|e| ClientError::broken(self.url(), &e))?, next)))
+        let (partition, position, next_position) = place(self.url(), &response)?;
+        let skipped_from = text(header::SKIPPED_FROM);
+        let frame = response.bytes().await.map_err(|e| ClientError::broken(self.url(), &e))?;
+        Ok(Ok(ConsumedBatch { frame, partition, position, next_position, skipped_from }))
     }
 
     fn producing(&self, topic: &str, options: &ProduceOptions) -> Result<RequestBuilder, ClientError> {

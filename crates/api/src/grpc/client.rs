@@ -56,6 +56,7 @@ impl GrpcClient {
             .tcp_nodelay(true);
         let channel = endpoint.connect().await.map_err(|e| ClientError::Unreachable {
             message: format!("cannot reach the server at {url}: {}", root_cause(&e)),
+            sent: false,
         })?;
         let service = FunctionStreamServiceClient::new(channel)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
@@ -146,9 +147,10 @@ impl GrpcClient {
                     "{url} does not know the call: it may not be the gRPC address of a function-stream server"
                 ),
             },
-            Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded => {
-                ClientError::Unreachable { message: format!("the connection broke to the server at {url}: {message}") }
-            }
+            Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded => ClientError::Unreachable {
+                message: format!("the connection broke to the server at {url}: {message}"),
+                sent: true,
+            },
             _ => ClientError::Protocol { message: format!("unexpected answer of {url}: {message}") },
         }
     }

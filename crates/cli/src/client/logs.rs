@@ -3,16 +3,12 @@
 
 //! `client logs`: what a function printed and what happened to it.
 
-use std::time::Duration;
-
 use fnstream_api::units::format_time;
 use fnstream_api::{Client, LogLine, LogOptions};
 
+use super::follow::{Follow, WAIT};
 use crate::failure::Result;
 use crate::output::{self, escape::one_line};
-
-/// How long one request waits for lines; then the next one does.
-const WAIT: Duration = Duration::from_secs(30);
 
 /// Show what a function printed and what happened to it.
 #[derive(clap::Args)]
@@ -23,7 +19,7 @@ pub(super) struct Args {
     /// Number of lines to begin with
     #[arg(short, long, value_name = "N", default_value_t = 100)]
     tail: u64,
-    /// Go on with what comes, until it is interrupted
+    /// Go on with what comes, until it is interrupted; waits for a server that restarts
     #[arg(short, long)]
     follow: bool,
     /// Print each line as JSON
@@ -33,15 +29,19 @@ pub(super) struct Args {
 
 pub(super) async fn run(client: &Client, args: Args) -> Result {
     let mut options = LogOptions { tail: Some(args.tail), ..LogOptions::default() };
+    let mut follow = args.follow.then(Follow::begin).transpose()?;
     loop {
-        let page = client.function_logs(&args.name, &options).await?;
+        let page = match &mut follow {
+            Some(follow) => follow.ask(async || client.function_logs(&args.name, &options).await).await?,
+            None => client.function_logs(&args.name, &options).await?,
+        };
         for line in &page.lines {
             match args.json {
                 true => output::json_line(line)?,
                 false => output::line(text(line))?,
             }
         }
-        if !args.follow {
+        if follow.is_none() {
             return Ok(());
         }
         options = LogOptions { tail: None, after: Some(page.next), wait: Some(WAIT) };

@@ -116,7 +116,7 @@ impl Session {
 
     pub(super) fn trouble(&self, error: ClientError) -> Trouble {
         match error {
-            ClientError::Unreachable { message } => {
+            ClientError::Unreachable { message, .. } => {
                 *self.client.lock() = None;
                 Trouble::Unreachable(Failure::Coded {
                     code: ErrorCode::Unavailable.as_str().to_owned(),

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod events;
 mod files;
 mod manners;
 mod shown;

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::Output;
 
+use fnstream_frame::{FrameBuilder, RecordRef};
 use serde_json::{Value, json};
 
 use super::support::{BINARY, command};
@@ -15,7 +16,8 @@ use super::support::{BINARY, command};
 const HOSTILE: &str = "x\u{1b}[2J\u{1b}]0;t\u{7}\u{9b}1A\u{202e}\radvice: run this\nadvice: run that";
 
 /// A server that answers every request with one status and body; answers its URL.
-fn server(status: u16, headers: &str, body: String) -> String {
+fn server(status: u16, headers: &str, body: impl Into<Vec<u8>>) -> String {
+    let body = body.into();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let head = format!("HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n", body.len());
@@ -31,7 +33,7 @@ fn server(status: u16, headers: &str, body: String) -> String {
             }
             let _ = reader.take(length).read_to_end(&mut Vec::new());
             // A client that has what it wants may be gone.
-            let _ = stream.write_all(format!("{head}{body}").as_bytes());
+            let _ = stream.write_all(&[head.as_bytes(), &body].concat());
         }
     });
     url
@@ -99,23 +101,18 @@ fn answers_are_shown_harmless() {
         "headers": [{ "name": HOSTILE, "value": HOSTILE }], "value": HOSTILE, "encoding": "utf-8",
     });
     let line = json!({ "ms": 0, "speaker": HOSTILE, "text": HOSTILE });
-    let of = |body: Value| (String::from("content-type: application/json\r\n"), body.to_string());
-    let place = "fs-partition: 0\r\nfs-position: 0\r\nfs-next-position: 1\r\n";
-    let event = (place.to_owned(), serde_json::to_string(HOSTILE).unwrap());
-    let cases: Vec<(&[&str], (String, String))> = vec![
-        (&["list"], of(json!([HOSTILE]))),
+    let of = |body: Value| ("content-type: application/json\r\n", body.to_string().into_bytes());
+    let cases = [
+        (&["list"][..], of(json!([HOSTILE]))),
         (&["topic", "list"], of(json!([HOSTILE]))),
         (&["dlq", "show", "-n", "f", "0:0"], of(dead_letter.clone())),
         (&["dlq", "ls", "-n", "f"], of(json!({ "topic": HOSTILE, "waiting": 1, "dead_letters": [dead_letter] }))),
         (&["logs", "-n", "f"], of(json!({ "lines": [line], "next": "1" }))),
-        (&["consume", "-n", "t"], event),
+        (&["consume", "-n", "t"], (PLACE, event(HOSTILE.as_bytes()))),
     ];
     for (args, (headers, body)) in cases {
-        let url = server(200, &headers, body);
+        let url = server(200, headers, body);
         for json in [false, true] {
-            if json && matches!(args[0], "consume") {
-                continue;
-            }
             let all = [args, if json { &["--json"] } else { &[] }].concat();
             let output = client(&url, &all);
             assert!(output.status.success(), "{all:?}: {output:?}");
@@ -141,14 +138,24 @@ fn contains(value: &Value, text: &str) -> bool {
     }
 }
 
-/// The bytes 0xFF and the text that is their base64.
+/// The headers of an answer with one event.
+const PLACE: &str = "fs-partition: 0\r\nfs-position: 0\r\nfs-next-position: 1\r\n";
+
+fn event(value: &[u8]) -> Vec<u8> {
+    let mut frame = FrameBuilder::new();
+    frame.push(RecordRef::new(value).with_key(Some(value)));
+    frame.to_bytes()
+}
+
+/// The bytes 0xFF and the text that is their base64; what is asked for byte by byte is exact.
 #[test]
 fn bytes_that_are_no_text_do_not_look_like_text() {
-    let place = "fs-partition: 0\r\nfs-position: 0\r\nfs-next-position: 1\r\n";
-    let text = client(&server(200, place, r#""/w==""#.to_owned()), &["consume", "-n", "t"]);
-    assert_eq!(text.stdout, b"\"/w==\"\n");
-    let bytes = server(200, &format!("{place}fs-encoding: base64\r\n"), r#""/w==""#.to_owned());
-    assert_eq!(client(&bytes, &["consume", "-n", "t"]).stdout, b"{\"base64\":\"/w==\"}\n");
+    let shown = |value: &[u8], args: &[&str]| {
+        client(&server(200, PLACE, event(value)), &[&["consume", "-n", "t"], args].concat()).stdout
+    };
+    assert_eq!(shown(b"/w==", &[]), b"\"/w==\"\n");
+    assert_eq!(shown(&[0xff], &[]), b"{\"base64\":\"/w==\"}\n");
+    assert_eq!(shown(&[0xff, 0x1b], &["--raw"]), [0xff, 0x1b]);
 }
 
 #[test]
@@ -156,7 +163,9 @@ fn what_is_long_is_cut_unless_all_is_asked_for() {
     let body = json!({ "code": "FS-1402", "message": "m".repeat(100_000), "advice": "a" });
     let url = server(409, "", body.to_string());
     let cut = client(&url, &["list"]);
-    assert!(cut.stderr.len() < 5_000 && cut.stderr.ends_with(b"m \xe2\x80\xa6 (96000 bytes more: --full)\nadvice: a\n"));
+    assert!(
+        cut.stderr.len() < 5_000 && cut.stderr.ends_with(b"m \xe2\x80\xa6 (96000 bytes more: --full)\nadvice: a\n")
+    );
     let whole = client(&url, &["list", "--full"]);
     assert!(whole.stderr.len() > 100_000);
 }

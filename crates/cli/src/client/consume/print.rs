@@ -1,0 +1,196 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! How events look.
+//!
+//! | form | an event | null | bytes that are no text |
+//! | --- | --- | --- | --- |
+//! | text | `"a"` | `null` | `{"base64":"/w=="}` |
+//! | object | `{"partition":0,"position":"7","timestamp":1,"key":null,"headers":[],"value":"a"}` | `"value":null` | `"value":{"base64":"/w=="}` |
+//! | raw | `a` | nothing | the bytes |
+
+use std::io::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use fnstream_api::ConsumedBatch;
+use fnstream_core::ErrorCode;
+use fnstream_frame::{Frame, RecordView};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::failure::{Failure, Result};
+use crate::output::{self, Exact};
+
+/// How events are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// The value as one JSON string.
+    Text,
+    /// All of the event as a JSON object.
+    Object,
+    /// The bytes of the value.
+    Raw {
+        /// Whether a line end follows each.
+        lines: bool,
+    },
+}
+
+/// Prints batches.
+pub(super) struct Printer {
+    form: Form,
+    /// What is written at once.
+    text: Vec<u8>,
+}
+
+impl Printer {
+    pub(super) fn new(form: Form) -> Self {
+        Printer { form, text: Vec::new() }
+    }
+
+    /// Prints the events of a batch; answers how many there are.
+    pub(super) fn print(&mut self, batch: &ConsumedBatch) -> Result<u64> {
+        let frame = Frame::parse(&batch.frame).map_err(|e| odd(&e))?;
+        self.text.clear();
+        let place = Place::of(batch, frame.len());
+        for (index, record) in frame.iter().enumerate() {
+            push(&mut self.text, self.form, &place, index, &record)?;
+        }
+        match self.form {
+            Form::Raw { .. } => {
+                let mut out = Exact::stdout();
+                out.write_all(&self.text)?;
+                out.flush()?;
+            }
+            _ => output::json_text(&String::from_utf8_lossy(&self.text), "")?,
+        }
+        Ok(frame.len() as u64)
+    }
+}
+
+fn odd(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(ErrorCode::Internal, format!("the server sent events that cannot be read: {error}"))
+}
+
+fn push(out: &mut Vec<u8>, form: Form, place: &Place, index: usize, record: &RecordView<'_>) -> Result {
+    let value = record.value.map(Data);
+    match form {
+        Form::Text => serde_json::to_writer(&mut *out, &value).map_err(|e| odd(&e))?,
+        Form::Object => {
+            let event = Event {
+                partition: place.partition,
+                position: place.position(index),
+                timestamp: record.timestamp,
+                key: record.key.map(Data),
+                headers: record.headers.iter().map(|(name, value)| Header { name, value: Data(value) }).collect(),
+                value,
+            };
+            serde_json::to_writer(&mut *out, &event).map_err(|e| odd(&e))?;
+        }
+        Form::Raw { lines } => {
+            out.extend_from_slice(record.bytes());
+            if !lines {
+                return Ok(());
+            }
+        }
+    }
+    out.push(b'\n');
+    Ok(())
+}
+
+/// Where the events of a batch are.
+struct Place {
+    partition: u32,
+    first: Option<u128>,
+    /// Whether positions follow each other without a gap.
+    is_dense: bool,
+}
+
+impl Place {
+    fn of(batch: &ConsumedBatch, len: usize) -> Self {
+        let (first, next) = (batch.position.parse::<u128>().ok(), batch.next_position.parse::<u128>().ok());
+        let is_dense = first.zip(next).is_some_and(|(first, next)| next.checked_sub(first) == Some(len as u128));
+        Place { partition: batch.partition, first, is_dense }
+    }
+
+    /// The position of an event, as far as the batch says it.
+    fn position(&self, index: usize) -> Option<String> {
+        self.first.filter(|_| self.is_dense || index == 0).map(|first| (first + index as u128).to_string())
+    }
+}
+
+/// An event with all that belongs to it.
+#[derive(serde::Serialize)]
+struct Event<'a> {
+    partition: u32,
+    position: Option<String>,
+    timestamp: i64,
+    key: Option<Data<'a>>,
+    headers: Vec<Header<'a>>,
+    value: Option<Data<'a>>,
+}
+
+#[derive(serde::Serialize)]
+struct Header<'a> {
+    name: &'a str,
+    value: Data<'a>,
+}
+
+/// Bytes as a text if they are one, and otherwise as their base64 in an object, which no text looks like.
+struct Data<'a>(&'a [u8]);
+
+impl Serialize for Data<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        match std::str::from_utf8(self.0) {
+            Ok(text) => serializer.serialize_str(text),
+            Err(_) => {
+                let mut object = serializer.serialize_map(Some(1))?;
+                object.serialize_entry("base64", &STANDARD.encode(self.0))?;
+                object.end()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fnstream_frame::{HeadersBuilder, RecordRef};
+
+    use super::*;
+
+    fn shown(form: Form, record: RecordRef<'_>) -> String {
+        let (mut out, place) = (Vec::new(), Place { partition: 2, first: Some(7), is_dense: true });
+        push(&mut out, form, &place, 1, &record).unwrap();
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[test]
+    fn each_form_tells_null_empty_text_and_bytes_apart() {
+        let values = [None, Some(&b""[..]), Some(b"a\"\n"), Some(b"/w=="), Some(&[0xff])];
+        let text = ["null\n", "\"\"\n", "\"a\\\"\\n\"\n", "\"/w==\"\n", "{\"base64\":\"/w==\"}\n"];
+        for (value, text) in values.into_iter().zip(text) {
+            let record = RecordRef { value, ..RecordRef::null() };
+            assert_eq!(shown(Form::Text, record), text);
+            let object = shown(Form::Object, record.at(5));
+            let expected = r#"{"partition":2,"position":"8","timestamp":5,"key":null,"headers":[],"value":"#;
+            assert_eq!(object, format!("{expected}{}}}\n", text.trim_end()));
+        }
+        assert_eq!(shown(Form::Raw { lines: true }, RecordRef::new(b"a")), "a\n");
+        assert_eq!(shown(Form::Raw { lines: false }, RecordRef::new(b"a")), "a");
+    }
+
+    #[test]
+    fn an_object_has_all_of_an_event() {
+        let mut headers = HeadersBuilder::new();
+        headers.push("h", b"1").unwrap();
+        headers.push("h", &[0xff]).unwrap();
+        let record = RecordRef::new(b"v").with_key(Some(b"")).with_headers(headers.as_headers()).at(-1);
+        let expected = r#"{"partition":2,"position":"8","timestamp":-1,"key":"","headers":[{"name":"h","value":"1"},{"name":"h","value":{"base64":"/w=="}}],"value":"v"}"#;
+        assert_eq!(shown(Form::Object, record), format!("{expected}\n"));
+    }
+
+    #[test]
+    fn a_position_that_the_batch_does_not_say_is_not_guessed() {
+        let place = Place { partition: 0, first: Some(7), is_dense: false };
+        assert_eq!((place.position(0).as_deref(), place.position(1)), (Some("7"), None));
+    }
+}
