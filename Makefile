@@ -13,7 +13,7 @@ ENV := source scripts/env.sh
 # One profile for everything, so that RocksDB and Cranelift are compiled once; never another lock than the committed one.
 CARGO_FLAGS := --release --locked
 
-.PHONY: help setup build_all build examples quickstart test bench poison crash-long storm soak scale many neighbours crowd fuzz fmt \
+.PHONY: help setup build_all build examples quickstart test bench poison crash-long storm soak scale many neighbours crowd browser fuzz fmt \
 	lint doc licence-check licence-fix openapi clean
 
 help: ## lists the targets
@@ -85,6 +85,11 @@ crowd: build_all ## one good function among greedy functions and clients that ho
 	@$(ENV)
 	FNSTREAM_SECONDS=$(or $(CROWD_SECONDS),600) FNSTREAM_CROWD=$(or $(CROWD),20000) FNSTREAM_HOGS=$(or $(HOGS),50) \
 		FNSTREAM_P99_TIMES=5 cargo test $(CARGO_FLAGS) -p fnstream-tests --test crowd -- --nocapture --test-threads 1
+
+browser: build_all ## a real browser (Chromium) with pages of other sites, which neither read nor change anything
+	@$(ENV)
+	FNSTREAM_BIN=$(CURDIR)/bin/function-stream FNSTREAM_EXAMPLES=$(CURDIR)/bin \
+		cargo test $(CARGO_FLAGS) -p fnstream-tests --test browser -- --ignored --test-threads 1
 
 fuzz: ## fuzzes each parser of guests' bytes for a while (FUZZ_SECONDS=60); needs nightly Rust and cargo-fuzz
 	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: cargo install cargo-fuzz" >&2; exit 1; }

@@ -61,6 +61,12 @@ pub(crate) struct Args {
     /// Drop the oldest events of a partition as long as this much is left, such as 10GiB [default: keep them]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     retention_bytes: Option<String>,
+    /// Name by which clients may also call the server, without a port; '*' is any; may be repeated
+    #[arg(long = "allow-host", value_name = "HOST")]
+    allowed_hosts: Vec<String>,
+    /// Site whose pages may use the server from a browser, such as https://console.example.com; may be repeated
+    #[arg(long = "allow-origin", value_name = "ORIGIN")]
+    allowed_origins: Vec<String>,
     /// Folder from which clients of other machines, and SQL statements, may name files by their paths; may be repeated
     #[arg(long = "allow-archive-dir", value_name = "DIR")]
     archive_dirs: Vec<String>,
@@ -157,6 +163,8 @@ impl Args {
             one("service.safe_start", &self.safe_start),
             one("retention.max_age", &self.retention),
             one("retention.max_bytes", &self.retention_bytes),
+            Flag { path: "service.allowed_hosts", values: self.allowed_hosts.clone() },
+            Flag { path: "service.allowed_origins", values: self.allowed_origins.clone() },
             Flag { path: "allow.archive_dirs", values: self.archive_dirs.clone() },
             Flag { path: "allow.files_dirs", values: self.files_dirs.clone() },
             one("rest.max_produce_size", &self.max_produce_size),
@@ -214,6 +222,8 @@ pub(crate) fn server(settings: &ServerSettings) -> ServerConfig {
     config.recovery_timeout = settings.recovery_timeout;
     config.scrub_rate = settings.scrub_rate;
     config.retention = Retention { max_age: settings.retention_age, max_bytes: settings.retention_bytes };
+    config.allowed_hosts.clone_from(&settings.allowed_hosts);
+    config.allowed_origins.clone_from(&settings.allowed_origins);
     config.archive_dirs.clone_from(&settings.archive_dirs);
     config.files_dirs.clone_from(&settings.files_dirs);
     config.network = network(&settings.network);
@@ -257,7 +267,7 @@ mod tests {
     #[test]
     fn every_setting_reaches_the_server() {
         let text = "
-service: {port: 9090, workers: 3, safe_start: never}
+service: {port: 9090, workers: 3, safe_start: never, allowed_hosts: [a.example], allowed_origins: ['https://b.example']}
 memory: {budget: 400MiB}
 rest: {listen: ':7400', max_produce_size: 1MiB, max_artifact_size: 2MiB}
 network: {max_connections: 100, max_waiting_consumers: 50, head_timeout: 1s, body_timeout: 2s, answer_timeout: 3s, idle_timeout: 4s}
@@ -281,6 +291,7 @@ wasm: {cache_dir: /cache, max_cache_size: 1GiB, max_compile_time: 90s}
             (config.retention.max_age.map(|age| age.as_secs()), config.retention.max_bytes),
             (Some(604_800), Some(10 << 30))
         );
+        assert_eq!((config.allowed_hosts[0].as_str(), config.allowed_origins[0].as_str()), ("a.example", "https://b.example"));
         assert_eq!((config.archive_dirs, config.files_dirs), (vec![PathBuf::from("/a")], vec![PathBuf::from("/c")]));
         assert_eq!((config.cache_dir, config.cache_bytes), (Some(PathBuf::from("/cache")), 1 << 30));
         assert_eq!(config.compiling, Compiling::in_children(Duration::from_secs(90)));

@@ -58,6 +58,10 @@ pub struct ServerSettings {
     pub worker_multiplier: u16,
     /// The functions that a start holds back.
     pub safe_start: SafeStartSetting,
+    /// Names by which clients may call the server.
+    pub allowed_hosts: Vec<String>,
+    /// Sites whose pages may use the server.
+    pub allowed_origins: Vec<String>,
     /// The address of the REST interface, `host:port`.
     pub rest_listen: String,
     /// How many clients there may be, and how long each may take.

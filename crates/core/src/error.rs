@@ -74,6 +74,9 @@ codes! {
     InvalidSql = "FS-1007", User, 400, "the SQL text is not valid", "correct the text at the place that is marked; docs/sql.md has the statements";
     DeadlinePassed = "FS-1008", User, 408, "the caller's deadline passed", "look whether it was done, and give more time";
     RequestTooSlow = "FS-1009", User, 408, "the request's body stopped coming", "send it again over a better connection, or in smaller parts";
+    HostRefused = "FS-1010", User, 403, "the request names a host that this server does not answer to", "use the address or the name that the server listens at, or add the name to its setting service.allowed_hosts";
+    OriginRefused = "FS-1011", User, 403, "a page of another site asks", "use a client that is no browser, or add the page's origin to the server's setting service.allowed_origins";
+    ContentTypeRefused = "FS-1012", User, 415, "the content type is not one that is taken here", "name the type of the body: application/json for JSON, application/octet-stream for bytes, application/grpc for gRPC";
     // 11xx: functions.
     FunctionExists = "FS-1101", User, 409, "a function of this name exists", "choose another name, or delete the function first";
     FunctionNotFound = "FS-1102", User, 404, "there is no function of this name", "see 'function-stream client list' for the names";

@@ -69,6 +69,10 @@ pub struct ServerConfig {
     pub listen: String,
     /// The address to listen on for gRPC, in the same form; without one there is no gRPC.
     pub grpc_listen: Option<String>,
+    /// Names by which clients may call the server, beside localhost, its addresses and the name that it listens at; `*` is any.
+    pub allowed_hosts: Vec<String>,
+    /// Sites whose pages may use the server: `scheme://host` or `scheme://host:port`.
+    pub allowed_origins: Vec<String>,
     /// Where everything is kept.
     pub data_dir: PathBuf,
     /// Who may read it, beside the user that the process runs as. What the process makes with RocksDB has the rights that its
@@ -127,6 +131,8 @@ impl ServerConfig {
         ServerConfig {
             listen: fnstream_api::DEFAULT_ADDRESS.to_owned(),
             grpc_listen: Some(fnstream_api::grpc::DEFAULT_GRPC_ADDRESS.to_owned()),
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
             cache_dir: Some(data_dir.join("cache")),
             cache_bytes: RuntimeOptions::CACHE_BYTES,
             compiling: Compiling::default(),

@@ -17,12 +17,12 @@ mod transport;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, StatusCode, header};
 use fnstream_api::grpc::proto::function_stream_service_server::FunctionStreamServiceServer;
 use fnstream_api::grpc::{FILE_DESCRIPTOR_SET, MAX_MESSAGE_BYTES, error_message};
 use fnstream_core::budget::Budget;
 use fnstream_core::error::internal;
-use fnstream_core::{Error, Result};
+use fnstream_core::{Error, ErrorCode, Result};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::Service;
@@ -30,19 +30,44 @@ use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 
 use crate::app::App;
+use crate::failure;
+use crate::gate::Gate;
 use crate::net::Interface;
 use transport::{Guarded, Transport};
+
+/// The one content type of gRPC; how messages are written may follow it.
+const CONTENT_TYPE: &str = "application/grpc";
 
 /// The interface as the network serves it.
 pub(crate) struct Grpc {
     services: Guarded<Transport<Routes>>,
+    gate: Arc<Gate>,
     budget: Budget,
 }
 
 impl Grpc {
-    pub(crate) fn new(app: &Arc<App>) -> Result<Self> {
+    pub(crate) fn new(app: &Arc<App>, gate: Arc<Gate>) -> Result<Self> {
         let services = transport::guarded(Transport::new(routes(app)?));
-        Ok(Grpc { services, budget: app.net.budget.clone() })
+        Ok(Grpc { services, gate, budget: app.net.budget.clone() })
+    }
+
+    /// The answer to a caller that may not ask, or does not ask in gRPC: gRPC-Web, which pages could speak, is not served.
+    fn refused(&self, request: &Request<axum::body::Body>) -> Option<Response<Body>> {
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        if let Err(error) = self.gate.check(method, uri, headers) {
+            failure::note(&error);
+            return Some(Status::permission_denied(error_message(&error)).into_http());
+        }
+        let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if content_type.strip_prefix(CONTENT_TYPE).is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';'])) {
+            return None;
+        }
+        let message = format!("a call's content type is {CONTENT_TYPE}, not '{}'", content_type.escape_debug());
+        let error = Error::new(ErrorCode::ContentTypeRefused, message);
+        let mut answer = Status::invalid_argument(error_message(&error)).into_http();
+        // As the protocol says, so that what is no gRPC client sees a refusal, too.
+        *answer.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        Some(answer)
     }
 }
 
@@ -56,7 +81,11 @@ impl Interface for Grpc {
         _: SocketAddr,
     ) -> impl Future<Output = Response<Body>> + Send + 'static {
         let (mut services, budget) = (self.services.clone(), self.budget.clone());
+        let refused = self.refused(&request);
         async move {
+            if let Some(refused) = refused {
+                return refused;
+            }
             let (request, _memory) = match message::measured(&budget, request).await {
                 Ok(measured) => measured,
                 Err(error) => return Self::refuse(error),

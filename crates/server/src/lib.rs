@@ -30,6 +30,7 @@ mod app;
 pub mod config;
 pub mod descriptors;
 mod failure;
+mod gate;
 mod gather;
 mod grpc;
 mod key_locks;

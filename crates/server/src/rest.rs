@@ -35,12 +35,13 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
 use crate::app::App;
+use crate::gate::Gate;
 use crate::net::Interface;
 use failure::Failure;
 pub use openapi::openapi_yaml;
 
 /// The whole interface.
-pub(crate) fn router(app: Arc<App>) -> Router {
+fn router(app: Arc<App>) -> Router {
     let (router, description) = openapi::parts();
     let published = axum::Json(description);
     router
@@ -59,7 +60,17 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 }
 
 /// The interface as the network serves it.
-pub(crate) struct Rest(pub(crate) Router);
+pub(crate) struct Rest {
+    app: Arc<App>,
+    gate: Arc<Gate>,
+    router: Router,
+}
+
+impl Rest {
+    pub(crate) fn new(app: &Arc<App>, gate: Arc<Gate>) -> Self {
+        Rest { app: app.clone(), gate, router: router(app.clone()) }
+    }
+}
 
 impl Interface for Rest {
     type Body = Body;
@@ -67,8 +78,28 @@ impl Interface for Rest {
 
     fn answer(&self, mut request: Request, client: SocketAddr) -> impl Future<Output = Response> + Send + 'static {
         request.extensions_mut().insert(ConnectInfo(client));
-        let answer = self.0.clone().call(request);
-        async { answer.await.unwrap_or_else(|never| match never {}) }
+        let (app, gate, mut router) = (self.app.clone(), self.gate.clone(), self.router.clone());
+        async move {
+            let (head, body) = request.into_parts();
+            let page = match gate.check(&head.method, &head.uri, &head.headers) {
+                Ok(page) => page,
+                Err(error) => {
+                    body::refuse(&app, &head.headers, body).await;
+                    return Self::refuse(error);
+                }
+            };
+            match page {
+                Some(page) if page.asks_first(&head) => page.may_ask(&head),
+                page => {
+                    let answer = router.call(Request::from_parts(head, body)).await;
+                    let answer = answer.unwrap_or_else(|never| match never {});
+                    match page {
+                        Some(page) => page.may_read(answer),
+                        None => answer,
+                    }
+                }
+            }
+        }
     }
 
     fn refuse(error: Error) -> Response {

@@ -31,6 +31,7 @@ use tokio::task::JoinHandle;
 
 use crate::app::{App, Parts};
 use crate::descriptors::{self, Descriptors};
+use crate::gate::Gate;
 use crate::logs::FunctionLogs;
 use crate::net::{self, Net};
 use crate::{Asked, ServerConfig, Signals, grpc, memory, rest};
@@ -63,14 +64,20 @@ impl Server {
             Some(listen) => Some(bind(listen, "--grpc-listen").await?).unzip(),
             None => (None, None),
         };
+        let gate = |listen: &str, address: SocketAddr| Gate::new(&config, listen, address).map(Arc::new);
+        let rest_gate = gate(&config.listen, address)?;
+        let grpc_gate = config.grpc_listen.as_deref().zip(grpc_address).map(|(listen, address)| gate(listen, address));
+        let grpc_gate = grpc_gate.transpose()?;
         let handle = Handle::current();
         let opened = tokio::task::spawn_blocking(move || open(config, &handle)).await;
         let (app, kept, net) = opened.map_err(|e| internal(format!("opening ended abnormally: {e}")))??;
         let closing = || app.ops.closing().clone();
-        let rest = rest::Rest(rest::router(app.clone()));
+        let rest = rest::Rest::new(&app, rest_gate);
         let serving = tokio::spawn(net::serve(net.clone(), listener, rest, closing())?);
-        let grpc_serving = match grpc_listener {
-            Some(listener) => Some(tokio::spawn(net::serve(net, listener, grpc::Grpc::new(&app)?, closing())?)),
+        let grpc_serving = match grpc_listener.zip(grpc_gate) {
+            Some((listener, gate)) => {
+                Some(tokio::spawn(net::serve(net, listener, grpc::Grpc::new(&app, gate)?, closing())?))
+            }
             None => None,
         };
         let background = app.background();

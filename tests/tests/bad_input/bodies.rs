@@ -75,7 +75,7 @@ async fn send(url: &str, method: &str, path: &str, begin: &str, length: Length) 
     };
     let kind = if begin.is_empty() { "application/octet-stream" } else { "multipart/form-data; boundary=edge" };
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-type: {kind}\r\n{size}\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: {kind}\r\n{size}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await?;
     // A server that has answered may stop reading: then its answer is there, and the rest needs not be sent.

@@ -20,7 +20,7 @@ pub(crate) struct Answer {
 /// Sends a request with a body and its length, and reads the answer.
 pub(crate) async fn send(url: &str, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Result<Answer> {
     let mut stream = connect(url).await?;
-    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
+    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
     for header in headers {
         head += &format!("{header}\r\n");
     }

@@ -135,7 +135,9 @@ async fn noise_on_the_wire_harms_nobody() -> Result<()> {
     }
     // Half a body, then gone.
     let mut stream = http::connect(site.client.url()).await?;
-    stream.write_all(b"PUT /api/v1/produce/half HTTP/1.1\r\nhost: test\r\ncontent-length: 100\r\n\r\nhalf").await?;
+    stream
+        .write_all(b"PUT /api/v1/produce/half HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nhalf")
+        .await?;
     drop(stream);
     site.still_processes().await?;
     let topics = site.client.list_topics().await?;

@@ -38,7 +38,7 @@ async fn more_clients_than_files_take_nothing_from_the_store() -> Result<()> {
     produce("t", 10).await?;
     let mut crowd = Vec::new();
     for i in 0..CLIENTS {
-        let says = format!("GET /api/v1/consume/idle{}?group=g HTTP/1.1\r\nhost: x\r\n\r\n", i % 50);
+        let says = format!("GET /api/v1/consume/idle{}?group=g HTTP/1.1\r\nhost: localhost\r\n\r\n", i % 50);
         crowd.push(connect(&client, &says).await?);
         crowd.push(connect(&client, "").await?);
     }

@@ -123,7 +123,7 @@ async fn connect(server: SocketAddr, count: &AtomicUsize) -> TcpStream {
 async fn unread(server: SocketAddr, opened: Arc<Opened>) {
     loop {
         let mut stream = connect(server, &opened.unread).await;
-        let request = "GET /api/v1/consume/large?from=earliest&format=raw HTTP/1.1\r\nhost: x\r\n\r\n";
+        let request = "GET /api/v1/consume/large?from=earliest&format=raw HTTP/1.1\r\nhost: localhost\r\n\r\n";
         let _ = stream.write_all(request.as_bytes()).await;
         // Nothing is read, so that nothing tells when it was cut.
         let _ = timeout(HOLD, std::future::pending::<()>()).await;
@@ -134,7 +134,7 @@ async fn body(server: SocketAddr, opened: Arc<Opened>) {
     let piece = vec![b'x'; 64 << 10];
     loop {
         let mut stream = connect(server, &opened.bodies).await;
-        let head = format!("PUT /api/v1/produce/held HTTP/1.1\r\nhost: x\r\ncontent-length: {BODY}\r\n\r\n");
+        let head = format!("PUT /api/v1/produce/held HTTP/1.1\r\nhost: localhost\r\ncontent-length: {BODY}\r\n\r\n");
         let mut sent = stream.write_all(head.as_bytes()).await;
         for _ in 1..BODY / piece.len() {
             if sent.is_err() {

@@ -99,7 +99,7 @@ fn the_second_signal_ends_at_once() {
     let data = tempfile::tempdir().unwrap();
     let mut server = Server::start(data.path());
     let mut held = TcpStream::connect(server.address()).unwrap();
-    held.write_all(b"PUT /api/v1/produce/t HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nhalf").unwrap();
+    held.write_all(b"PUT /api/v1/produce/t HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nhalf").unwrap();
     // One answer later the server has it.
     server.must(&["produce", "-n", "t", "-c", "x"]);
     server.signal(INT);

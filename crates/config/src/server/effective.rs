@@ -187,9 +187,13 @@ impl Effective {
     pub(super) fn files(&self, path: &str, home: Option<&Path>) -> Vec<PathBuf> {
         let setting = self.find(path);
         let home = home.filter(|_| !matches!(setting.origin, Origin::Flag(_)));
-        let Some(Value::List(list)) = &setting.value else { return Vec::new() };
+        self.texts(path).iter().map(|text| under(home, text)).collect()
+    }
+
+    pub(super) fn texts(&self, path: &str) -> Vec<String> {
+        let Some(Value::List(list)) = &self.find(path).value else { return Vec::new() };
         let texts = list.iter().filter_map(|at| match &at.value {
-            Value::Text(text) => Some(under(home, text)),
+            Value::Text(text) => Some(text.clone()),
             _ => None,
         });
         texts.collect()

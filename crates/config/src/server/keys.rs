@@ -40,6 +40,8 @@ pub(crate) static FLAGS: &[(&str, &str)] = &[
     ("service.workers", "--workers"),
     ("service.safe_start", "--safe-start"),
     ("memory.budget", "--memory"),
+    ("service.allowed_hosts", "--allow-host"),
+    ("service.allowed_origins", "--allow-origin"),
     ("rest.listen", "--listen"),
     ("rest.max_produce_size", "--max-produce-size"),
     ("rest.max_artifact_size", "--max-artifact-size"),
@@ -103,6 +105,20 @@ const SERVICE: &[Key] = &[
         &Kind::Word(SAFE_STARTS),
         "auto",
         "Whether a start holds functions back (FS-1709). `client start` lets one run.",
+    ),
+    Key::new(
+        "allowed_hosts",
+        &Kind::List(&Kind::Text, 0, 1024),
+        "[]",
+        "Names without a port by which clients of both interfaces may also call the server; `*` is any. Another name is refused \
+         (FS-1010).",
+    ),
+    Key::new(
+        "allowed_origins",
+        &Kind::List(&Kind::Text, 0, 1024),
+        "[]",
+        "Sites whose pages may use the server from a browser, such as `https://console.example.com`. Pages of others are \
+         refused (FS-1011).",
     ),
     Key::new("debug", &Kind::Bool, "false", "Log at the level `debug`, unless `logging.level` is given."),
     Key::idle("service_id", &Kind::Any, NO_NAMES),

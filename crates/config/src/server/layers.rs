@@ -138,11 +138,15 @@ impl Layers {
             let message = format!("'{path}' has no effect: {why}");
             return self.problems.push(Problem::note(Place::START, message).of(name));
         }
-        let is_list = matches!(self.effective.find(path).key.kind, Kind::List(..));
-        let values: Vec<_> = if is_list {
-            text.split(':').filter(|part| !part.is_empty()).map(str::to_owned).collect()
-        } else {
-            vec![text.to_owned()]
+        let separator = match self.effective.find(path).key.kind {
+            Kind::List(Kind::Path, ..) => Some(':'),
+            // Addresses have colons of their own.
+            Kind::List(..) => Some(','),
+            _ => None,
+        };
+        let values: Vec<_> = match separator {
+            Some(separator) => text.split(separator).filter(|part| !part.is_empty()).map(str::to_owned).collect(),
+            None => vec![text.to_owned()],
         };
         self.given(path, &values, Origin::Variable(name.to_owned()));
     }
@@ -233,6 +237,8 @@ fn typed(settings: &Effective, sources: &Sources<'_>) -> ServerSettings {
             Some("never") => SafeStartSetting::Never,
             _ => SafeStartSetting::Auto,
         },
+        allowed_hosts: settings.texts("service.allowed_hosts"),
+        allowed_origins: settings.texts("service.allowed_origins"),
         rest_listen: text("rest.listen"),
         network: NetworkSettings {
             max_connections: settings.fitting("network.max_connections"),

@@ -132,7 +132,7 @@ pub(super) fn slow_or(error: &(dyn std::error::Error + 'static), other: impl FnO
 }
 
 /// Who asks before sending has not begun to send; all others are heard out.
-async fn refuse(app: &App, headers: &HeaderMap, body: Body) {
+pub(super) async fn refuse(app: &App, headers: &HeaderMap, body: Body) {
     if !headers.contains_key(header::EXPECT) {
         discard(app, body).await;
     }

@@ -93,9 +93,9 @@ async fn a_consumer_that_goes_away_while_it_waits_takes_no_event() {
     fixture.client.create_topic("t", &TopicRequest::default()).await.unwrap();
     for i in 0..20 {
         let mut gone = fixture.connect();
-        gone.write_all(b"GET /api/v1/consume/t HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        gone.write_all(b"GET /api/v1/consume/t HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
         let mut half = fixture.connect();
-        half.write_all(b"GET /api/v1/consume/t HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        half.write_all(b"GET /api/v1/consume/t HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
         fixture.waiting("t", 2).await;
         drop(gone);
         half.shutdown(std::net::Shutdown::Both).unwrap();
@@ -112,7 +112,7 @@ async fn deleting_a_topic_ends_the_waiting_for_it() {
     let fixture = Fixture::new().await;
     fixture.client.create_topic("t", &TopicRequest::default()).await.unwrap();
     let mut waiting = fixture.connect();
-    waiting.write_all(b"GET /api/v1/consume/t HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    waiting.write_all(b"GET /api/v1/consume/t HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
     fixture.waiting("t", 1).await;
     fixture.client.delete_topic("t").await.unwrap();
     // Whether it finds the topic gone or made anew is a matter of who is faster; what it must not do is wait on.

@@ -16,7 +16,7 @@ async fn a_shutdown_ends_the_waiting_and_says_why() {
     let fixture = Fixture::new().await;
     fixture.client.create_topic("t", &Default::default()).await.unwrap();
     let mut waiting = fixture.connect();
-    waiting.write_all(b"GET /api/v1/consume/t HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    waiting.write_all(b"GET /api/v1/consume/t HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
     fixture.waiting("t", 1).await;
     fixture.server.shutdown().await.unwrap();
     let (status, body) = answer(&mut waiting);

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod browsers;
 mod changes;
 mod consume;
 mod damage;

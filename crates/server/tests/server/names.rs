@@ -37,7 +37,7 @@ async fn odd_names_are_refused_and_reach_no_file() {
             let body = r#"{"archive":"a","inputs":["i"],"output":"o"}"#;
             let body = if matches!(path, "topic") { "" } else { body };
             let request = format!(
-                "{method} /api/v1/{path}/{name} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                "{method} /api/v1/{path}/{name} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
                 body.len()
             );
             let (status, body) = fixture.raw(request.as_bytes());

@@ -57,14 +57,15 @@ async fn closed(mut stream: TcpStream) -> String {
 /// Asks something on a connection of its own and does not look at the answer.
 fn ask(fixture: &Fixture, target: &str) -> TcpStream {
     let mut stream = fixture.connect();
-    write!(stream, "GET {target} HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    write!(stream, "GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     stream
 }
 
 /// Begins to send an event of that length.
 fn begin_to_send(fixture: &Fixture, topic: &str, length: usize, sent: usize) -> TcpStream {
     let mut stream = fixture.connect();
-    write!(stream, "PUT /api/v1/produce/{topic} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n").unwrap();
+    write!(stream, "PUT /api/v1/produce/{topic} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n")
+        .unwrap();
     stream.write_all(&vec![b'x'; sent]).unwrap();
     stream
 }

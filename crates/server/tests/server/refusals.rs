@@ -139,7 +139,7 @@ async fn an_artifact_that_is_no_function_is_refused_and_leaves_nothing() {
 async fn a_body_that_is_too_large_is_refused_without_being_taken() {
     let fixture = Fixture::new().await;
     // A gibibyte is announced; nothing of it is sent, since the client asks first.
-    let asks = "PUT /api/v1/produce/t HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 1073741824\r\nexpect: 100-continue\r\n\r\n";
+    let asks = "PUT /api/v1/produce/t HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 1073741824\r\nexpect: 100-continue\r\n\r\n";
     let (status, body) = fixture.raw(asks.as_bytes());
     assert_eq!((status, code(&body).as_str()), (413, "FS-1003"));
 
@@ -153,7 +153,7 @@ async fn a_body_that_is_too_large_is_refused_without_being_taken() {
     let mut stream = fixture.connect();
     stream
         .write_all(
-            b"PUT /api/v1/produce/t HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n",
+            b"PUT /api/v1/produce/t HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n",
         )
         .unwrap();
     let chunk = vec![b'x'; 1 << 20];

@@ -37,7 +37,7 @@ impl NoRoom {
         // From HPACK's table: GET, http; then path and authority in words.
         let mut block = vec![0x82, 0x86, 0x04, u8::try_from(path.len()).unwrap()];
         block.extend_from_slice(path.as_bytes());
-        block.extend_from_slice(&[0x01, 1, b'x']);
+        block.extend_from_slice(b"\x01\x09localhost");
         self.send(HEADERS, END_STREAM_AND_HEADERS, stream, &block);
     }
 

@@ -20,7 +20,7 @@ async fn a_client_that_says_nothing_or_half_a_head_is_cut_and_one_that_waits_is_
     let (fixture, _) = fixture(|config| config.network.head_timeout = SHORT).await;
     fixture.client.create_topic("t", &Default::default()).await.unwrap();
     let mut waiting = fixture.connect();
-    let request = "GET /api/v1/consume/t HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let request = "GET /api/v1/consume/t HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     waiting.write_all(request.as_bytes()).unwrap();
     fixture.waiting("t", 1).await;
 
@@ -58,7 +58,7 @@ async fn a_body_that_stops_coming_is_refused_with_its_reason() {
         assert_eq!(code(said.split_once("\r\n\r\n").unwrap().1), "FS-1009");
     }
     let mut upload = fixture.connect();
-    upload.write_all(b"POST /api/v1/artifacts HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nasm").unwrap();
+    upload.write_all(b"POST /api/v1/artifacts HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nasm").unwrap();
     assert!(closed(upload).await.contains("FS-1009"));
     until("the memory of bodies is free", || budget.bodies.used() + budget.small.used() == 0).await;
     fixture.server.shutdown().await.unwrap();
