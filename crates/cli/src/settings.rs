@@ -67,7 +67,7 @@ pub(crate) struct Args {
     /// Site whose pages may use the server from a browser, such as https://console.example.com; may be repeated
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     allowed_origins: Vec<String>,
-    /// Folder from which clients of other machines, and SQL statements, may name files by their paths; may be repeated
+    /// Folder from which all clients, and SQL statements, may name files by their paths; may be repeated
     #[arg(long = "allow-archive-dir", value_name = "DIR")]
     archive_dirs: Vec<String>,
     /// Folder that functions may be granted to read with --files, with those in it; may be repeated
@@ -224,6 +224,7 @@ pub(crate) fn server(settings: &ServerSettings) -> ServerConfig {
     config.retention = Retention { max_age: settings.retention_age, max_bytes: settings.retention_bytes };
     config.allowed_hosts.clone_from(&settings.allowed_hosts);
     config.allowed_origins.clone_from(&settings.allowed_origins);
+    config.local_paths = settings.local_paths;
     config.archive_dirs.clone_from(&settings.archive_dirs);
     config.files_dirs.clone_from(&settings.files_dirs);
     config.network = network(&settings.network);
@@ -267,7 +268,7 @@ mod tests {
     #[test]
     fn every_setting_reaches_the_server() {
         let text = "
-service: {port: 9090, workers: 3, safe_start: never, allowed_hosts: [a.example], allowed_origins: ['https://b.example']}
+service: {port: 9090, workers: 3, safe_start: never, allowed_hosts: [a.example], allowed_origins: ['https://b.example'], local_paths: false}
 memory: {budget: 400MiB}
 rest: {listen: ':7400', max_produce_size: 1MiB, max_artifact_size: 2MiB}
 network: {max_connections: 100, max_waiting_consumers: 50, head_timeout: 1s, body_timeout: 2s, answer_timeout: 3s, idle_timeout: 4s}
@@ -291,7 +292,11 @@ wasm: {cache_dir: /cache, max_cache_size: 1GiB, max_compile_time: 90s}
             (config.retention.max_age.map(|age| age.as_secs()), config.retention.max_bytes),
             (Some(604_800), Some(10 << 30))
         );
-        assert_eq!((config.allowed_hosts[0].as_str(), config.allowed_origins[0].as_str()), ("a.example", "https://b.example"));
+        assert_eq!(
+            (config.allowed_hosts[0].as_str(), config.allowed_origins[0].as_str()),
+            ("a.example", "https://b.example")
+        );
+        assert!(!config.local_paths);
         assert_eq!((config.archive_dirs, config.files_dirs), (vec![PathBuf::from("/a")], vec![PathBuf::from("/c")]));
         assert_eq!((config.cache_dir, config.cache_bytes), (Some(PathBuf::from("/cache")), 1 << 30));
         assert_eq!(config.compiling, Compiling::in_children(Duration::from_secs(90)));

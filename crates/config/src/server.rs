@@ -62,6 +62,8 @@ pub struct ServerSettings {
     pub allowed_hosts: Vec<String>,
     /// Sites whose pages may use the server.
     pub allowed_origins: Vec<String>,
+    /// Whether clients on this machine may name any artifact by its path.
+    pub local_paths: bool,
     /// The address of the REST interface, `host:port`.
     pub rest_listen: String,
     /// How many clients there may be, and how long each may take.

@@ -94,7 +94,7 @@ limits: {state: 1GiB}
 const SERVERS: &[&str] = &[
     SERVER_DEFAULTS,
     r#"
-service: {service_id: 1, service_name: a, version: 1.0.0, host: 0.0.0.0, port: 9090, workers: 3, worker_multiplier: 2, allowed_hosts: ["*"], allowed_origins: ["https://a:1"], debug: true}
+service: {service_id: 1, service_name: a, version: 1.0.0, host: 0.0.0.0, port: 9090, workers: 3, worker_multiplier: 2, allowed_hosts: ["*"], allowed_origins: ["https://a:1"], local_paths: false, debug: true}
 rest: {listen: ':7400', max_produce_size: 1MiB, max_artifact_size: 2000}
 logging: {level: warn, format: json, file_path: logs/a.log, max_file_size: 7, max_files: 9}
 python: {wasm_path: a, cache_dir: b, enable_cache: true}

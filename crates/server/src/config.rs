@@ -91,7 +91,9 @@ pub struct ServerConfig {
     pub scrub_rate: Option<u64>,
     /// What topics get that don't say otherwise.
     pub retention: Retention,
-    /// Folders from which clients of other machines may name an artifact by its path.
+    /// Whether a client on this machine may name any WebAssembly file of it as an artifact.
+    pub local_paths: bool,
+    /// Folders from which all clients may name an artifact by its path.
     pub archive_dirs: Vec<PathBuf>,
     /// Folders that functions may be granted to read, with those in them.
     pub files_dirs: Vec<PathBuf>,
@@ -144,6 +146,7 @@ impl ServerConfig {
             recovery_timeout: Some(Duration::from_mins(5)),
             scrub_rate: Some(8 << 20),
             retention: Retention::default(),
+            local_paths: true,
             archive_dirs: Vec::new(),
             files_dirs: Vec::new(),
             network: Network::default(),

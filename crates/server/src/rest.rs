@@ -11,6 +11,7 @@ mod dead_letters;
 mod failure;
 mod functions;
 mod jobs;
+mod local;
 mod logs;
 mod observe;
 mod openapi;

@@ -60,7 +60,7 @@ async fn an_archive_that_is_not_there_is_refused() -> Result<()> {
     let empty = site.file("empty.wasm", b"")?;
     site.cli.refuses(&["create", "-n", "bad", "-a", &empty, "-i", "i", "-o", "o"], "FS-1002")?;
     let body = serde_json::to_vec(&function(&empty, "bad"))?;
-    site.send("POST", "/api/v1/function/bad", &body).await?.refused(ErrorCode::ArtifactInvalid)?;
+    site.send("POST", "/api/v1/function/bad", &body).await?.refused(ErrorCode::ArtifactNotFound)?;
     site.is_free("bad").await?;
     site.still_processes().await
 }

@@ -120,6 +120,13 @@ const SERVICE: &[Key] = &[
         "Sites whose pages may use the server from a browser, such as `https://console.example.com`. Pages of others are \
          refused (FS-1011).",
     ),
+    Key::new(
+        "local_paths",
+        &Kind::Bool,
+        "true",
+        "Whether a client on the server's machine may name any WebAssembly file of it as an artifact, as it may those in \
+         `allow.archive_dirs`. A request that came through a proxy or from a browser may not.",
+    ),
     Key::new("debug", &Kind::Bool, "false", "Log at the level `debug`, unless `logging.level` is given."),
     Key::idle("service_id", &Kind::Any, NO_NAMES),
     Key::idle("service_name", &Kind::Any, NO_NAMES),
@@ -258,7 +265,7 @@ const ALLOW: &[Key] = &[
         "archive_dirs",
         &Kind::List(&Kind::Path, 0, 1024),
         "[]",
-        "Folders from which clients of other machines, and SQL statements, may name files by their paths.",
+        "Folders from which all clients, and SQL statements, may name files by their paths.",
     ),
     Key::new(
         "files_dirs",

@@ -239,6 +239,7 @@ fn typed(settings: &Effective, sources: &Sources<'_>) -> ServerSettings {
         },
         allowed_hosts: settings.texts("service.allowed_hosts"),
         allowed_origins: settings.texts("service.allowed_origins"),
+        local_paths: settings.is("service.local_paths"),
         rest_listen: text("rest.listen"),
         network: NetworkSettings {
             max_connections: settings.fitting("network.max_connections"),

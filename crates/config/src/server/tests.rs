@@ -73,7 +73,7 @@ fn every_flag_and_older_variable_has_its_setting() {
 fn every_key_of_the_file_has_its_field() {
     let settings = of_file(
         "
-service: {host: 0.0.0.0, port: 9090, workers: 3, worker_multiplier: 2, safe_start: always, allowed_hosts: [a.example], allowed_origins: ['https://b.example:1']}
+service: {host: 0.0.0.0, port: 9090, workers: 3, worker_multiplier: 2, safe_start: always, allowed_hosts: [a.example], allowed_origins: ['https://b.example:1'], local_paths: false}
 memory: {budget: 400MiB}
 rest: {listen: ':7400', max_produce_size: 1MiB, max_artifact_size: 2MiB}
 network: {max_connections: 100, max_waiting_consumers: 50, head_timeout: 1s, body_timeout: 2s, answer_timeout: 3s, idle_timeout: 4s}
@@ -91,6 +91,7 @@ wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB, max_compile_
         safe_start: SafeStartSetting::Always,
         allowed_hosts: vec!["a.example".into()],
         allowed_origins: vec!["https://b.example:1".into()],
+        local_paths: false,
         rest_listen: ":7400".into(),
         network: NetworkSettings {
             max_connections: Some(100),

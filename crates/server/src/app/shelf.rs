@@ -11,6 +11,7 @@ mod described;
 mod incoming;
 
 use std::collections::{HashMap, HashSet};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,7 +54,7 @@ pub(crate) struct Shelf {
     pub(super) clock: Arc<dyn Clock>,
     /// Where artifacts are kept while they come over the network.
     pub(super) spool_dir: Arc<Dir>,
-    /// Folders from which clients of other machines may name an artifact by its path.
+    /// Folders from which all clients may name an artifact by its path.
     pub(super) archive_dirs: Vec<PathBuf>,
     /// The largest artifact.
     pub(super) most: Most,
@@ -134,26 +135,79 @@ impl Shelf {
         self.artifacts.put(bytes)
     }
 
+    /// Reads a file by its path: one in an allowed folder, or any WebAssembly file of this machine for who is on it.
+    ///
+    /// Whatever else is there or not is told nobody: the server may see more than who asks.
     fn read_archive(&self, path: &Path, local: bool) -> Result<Vec<u8>> {
-        let shown = path.display();
-        // What is not there and what may not be read look the same to a client from elsewhere.
-        let refused = |why: String| Error::new(ErrorCode::ArtifactNotFound, format!("archive '{shown}': {why}"));
-        let real = if local {
-            path.canonicalize().map_err(|e| refused(e.to_string()))?
-        } else {
-            allowed(&self.archive_dirs, path)?
-        };
-        let meta = real.metadata().map_err(|e| refused(e.to_string()))?;
+        match allowed(&self.archive_dirs, path) {
+            Ok(real) => self.read(&real, path).map_err(|why| why.told(path)),
+            Err(refused) if !local => Err(refused),
+            Err(_) => {
+                let read = path.canonicalize().map_err(Unread::Io).and_then(|real| {
+                    if !begins_as_artifact(&real).map_err(Unread::Io)? {
+                        return Err(Unread::NotAFile);
+                    }
+                    self.read(&real, path)
+                });
+                read.map_err(|why| match why {
+                    Unread::TooLarge(error) => error,
+                    Unread::NotAFile | Unread::Io(_) => unseen(path),
+                })
+            }
+        }
+    }
+
+    fn read(&self, real: &Path, named: &Path) -> std::result::Result<Vec<u8>, Unread> {
+        let meta = real.metadata().map_err(Unread::Io)?;
         if !meta.is_file() {
-            return Err(refused("not a file".into()));
+            return Err(Unread::NotAFile);
         }
         if meta.len() > self.most.bytes as u64 {
-            return Err(Error::new(
-                ErrorCode::BodyTooLarge,
-                format!("archive '{shown}' has {} bytes, more than {}", meta.len(), self.most),
-            ));
+            let message = format!("archive '{}' has {} bytes, more than {}", named.display(), meta.len(), self.most);
+            return Err(Unread::TooLarge(Error::new(ErrorCode::BodyTooLarge, message)));
         }
-        std::fs::read(&real).map_err(|e| refused(e.to_string()))
+        std::fs::read(real).map_err(Unread::Io)
+    }
+}
+
+/// Why a file was not read.
+enum Unread {
+    NotAFile,
+    TooLarge(Error),
+    Io(std::io::Error),
+}
+
+impl Unread {
+    /// To somebody who may see the file.
+    fn told(self, path: &Path) -> Error {
+        let why = match self {
+            Unread::NotAFile => "not a file".to_owned(),
+            Unread::TooLarge(error) => return error,
+            Unread::Io(error) => error.to_string(),
+        };
+        Error::new(ErrorCode::ArtifactNotFound, format!("archive '{}': {why}", path.display()))
+    }
+}
+
+/// The one answer for a path that is not there, cannot be read, or holds something else.
+fn unseen(path: &Path) -> Error {
+    let message = format!("archive '{}' is no WebAssembly file that the server can read: upload it", path.display());
+    Error::new(ErrorCode::ArtifactNotFound, message)
+}
+
+/// What every module and every component begins with.
+const MAGIC: &[u8; 4] = b"\0asm";
+
+/// Whether a file may be an artifact. Nothing but a file is opened: others may make who opens them wait.
+fn begins_as_artifact(real: &Path) -> std::io::Result<bool> {
+    if !real.metadata()?.is_file() {
+        return Ok(false);
+    }
+    let mut first = [0; MAGIC.len()];
+    match std::fs::File::open(real)?.read_exact(&mut first) {
+        Ok(()) => Ok(first == *MAGIC),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -165,7 +219,7 @@ fn allowed(dirs: &[PathBuf], path: &Path) -> Result<PathBuf> {
         Error::new(
             ErrorCode::ArtifactNotFound,
             format!(
-                "archive '{}' is not a file in a folder that clients of other machines may read from: upload it",
+                "archive '{}' is not a file in a folder that clients may read from (--allow-archive-dir): upload it",
                 path.display()
             ),
         )

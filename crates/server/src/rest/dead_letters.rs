@@ -20,6 +20,7 @@ use fnstream_frame::RecordView;
 
 use super::failure::{Answer, Failure};
 use super::jobs::{Began, began, wait};
+use super::local::is_local;
 use super::params::{BEHIND_NEXT, Name, NameAndId, Query};
 use super::{body, openapi};
 use crate::app::pages::Wanted;
@@ -176,7 +177,7 @@ pub(super) async fn attempt(
     let wait = wait(request.uri())?;
     let (head, body) = request.into_parts();
     let trial: DeadLetterTrial = body::json(&body::read(&app, &head.headers, body, Most::always(MAX_BODY)).await?)?;
-    let archive = Archive::Named { text: trial.archive, local: client.ip().to_canonical().is_loopback() };
+    let archive = Archive::Named { text: trial.archive, local: is_local(&app, client, &head.headers) };
     let job = app.jobs.try_out(name, trial.count, archive).await?;
     began(&app, job, wait).await
 }

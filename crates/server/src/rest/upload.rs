@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
 use super::failure::{Answer, Failure};
+use super::local::is_local;
 use super::{body, openapi};
 use crate::app::{App, Archive, Incoming};
 use crate::most::Most;
@@ -56,7 +57,7 @@ pub(super) async fn asked<T: DeserializeOwned>(
     }
     let (head, body) = request.into_parts();
     let asked = body::json(&body::read(app, &head.headers, body, Most::always(MAX_DESCRIPTION)).await?)?;
-    let local = client.ip().to_canonical().is_loopback();
+    let local = is_local(app, client, &head.headers);
     let archive = named(&asked).map(|text| Archive::Named { text: text.clone(), local });
     Ok((asked, archive))
 }

@@ -97,7 +97,7 @@ async fn an_update_that_is_refused_leaves_the_function_running() {
         assert_eq!((got, crate::support::code(&text).as_str()), (status, code), "{body}: {text}");
     }
     let bad = fixture.folder.path().join("bad.wasm");
-    std::fs::write(&bad, b"not wasm").unwrap();
+    std::fs::write(&bad, b"\0asm, or not").unwrap();
     let archive = Some(bad.to_str().unwrap().to_owned());
     let error = fixture
         .client

@@ -15,6 +15,7 @@ mod grpc;
 mod jobs;
 mod lifecycle;
 mod lists;
+mod local_paths;
 mod logs;
 mod memory;
 mod metrics;

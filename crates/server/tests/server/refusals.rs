@@ -115,7 +115,7 @@ async fn json_that_does_not_fit_is_refused_with_its_place() {
 async fn an_artifact_that_is_no_function_is_refused_and_leaves_nothing() {
     let fixture = Fixture::new().await;
     for (artifact, expected) in [
-        (b"not wasm".to_vec(), "FS-1202"),
+        (b"\0asm, or not".to_vec(), "FS-1202"),
         (echo()[..40].to_vec(), "FS-1202"),
         (wat::parse_str("(module)").unwrap(), "FS-1203"),
     ] {

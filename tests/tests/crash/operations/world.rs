@@ -180,7 +180,7 @@ impl World {
     pub(super) async fn check_artifacts(&self, client: &Client, data_dir: &Path) -> Result<()> {
         // A create that is refused sweeps before it answers. So nobody has to wait for the next sweep by the clock.
         let garbage = self.folder.join("garbage.wasm");
-        std::fs::write(&garbage, b"no wasm")?;
+        std::fs::write(&garbage, b"\0asm, or not")?;
         match client.create_function("garbage", &function(&garbage.to_string_lossy(), INPUT, "garbage-out", 1)).await {
             Err(error) if error.is(ErrorCode::ArtifactInvalid) => {}
             other => bail!("garbage was answered with {other:?}"),
