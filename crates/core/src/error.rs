@@ -157,6 +157,7 @@ codes! {
     PeerUnavailable = "FS-1707", External, 503, "another process of the server group cannot be reached", "try again; look whether all processes of the group run and reach each other";
     MemoryShort = "FS-1708", External, 503, "the server's memory for what was asked is taken by others", "try again in a moment; if it stays so, have fewer large requests at once, and read the answers";
     HeldBack = "FS-1709", User, 409, "the function is held back by a safe start", "start, stop, update or delete it; an orderly restart of the server lets all run that are held back";
+    Unprotected = "FS-1710", User, 403, "the server is reachable from other machines and has no authentication", "let it listen at a loopback address, or let only those reach it who may do everything";
     ConnectionsFull = "FS-1721", External, 503, "all connections of the server are taken", "try again; close connections that are not needed, or raise network.max_connections and the limit of open files";
     WaitingFull = "FS-1722", External, 503, "too many consumers wait", "try again; have fewer wait, or raise network.max_waiting_consumers and the limit of open files";
     // 18xx: building.

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::response::{IntoResponse, Response};
 use fnstream_core::{Error, ErrorCode};
 use tonic::codegen::Service;
@@ -42,13 +42,13 @@ use failure::Failure;
 pub use openapi::openapi_yaml;
 
 /// The whole interface.
-fn router(app: Arc<App>) -> Router {
+fn router(app: Arc<App>, unprotected: bool) -> Router {
     let (router, description) = openapi::parts();
     let published = axum::Json(description);
     router
         .route("/openapi.json", axum::routing::get(move || std::future::ready(published.clone())))
         .route("/healthz", axum::routing::get(|| std::future::ready("ok\n")))
-        .route("/readyz", axum::routing::get(observe::ready))
+        .route("/readyz", axum::routing::get(move |app: State<Arc<App>>| observe::ready(app, unprotected)))
         .route("/metrics", axum::routing::get(observe::metrics))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
@@ -68,8 +68,9 @@ pub(crate) struct Rest {
 }
 
 impl Rest {
-    pub(crate) fn new(app: &Arc<App>, gate: Arc<Gate>) -> Self {
-        Rest { app: app.clone(), gate, router: router(app.clone()) }
+    /// `unprotected` if other machines reach the server, by whichever interface.
+    pub(crate) fn new(app: &Arc<App>, gate: Arc<Gate>, unprotected: bool) -> Self {
+        Rest { app: app.clone(), gate, router: router(app.clone(), unprotected) }
     }
 }
 

@@ -72,7 +72,8 @@ impl Server {
         let opened = tokio::task::spawn_blocking(move || open(config, &handle)).await;
         let (app, kept, net) = opened.map_err(|e| internal(format!("opening ended abnormally: {e}")))??;
         let closing = || app.ops.closing().clone();
-        let rest = rest::Rest::new(&app, rest_gate);
+        let unprotected = warn_of(address, grpc_address);
+        let rest = rest::Rest::new(&app, rest_gate, unprotected);
         let serving = tokio::spawn(net::serve(net.clone(), listener, rest, closing())?);
         let grpc_serving = match grpc_listener.zip(grpc_gate) {
             Some((listener, gate)) => {
@@ -357,6 +358,19 @@ impl Kept {
         tracing::info!("stopped");
         closed
     }
+}
+
+/// Warns of each address at which other machines reach the server, since it has no authentication; answers whether there is one.
+fn warn_of(rest: SocketAddr, grpc: Option<SocketAddr>) -> bool {
+    let reached = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
+    let reached: Vec<_> = [Some(rest), grpc].into_iter().flatten().filter(reached).collect();
+    for address in &reached {
+        tracing::warn!(
+            %address, code = %ErrorCode::Unprotected,
+            "other machines reach this address, and there is no authentication: whoever does may read, change and delete everything"
+        );
+    }
+    !reached.is_empty()
 }
 
 /// Binds the first address that the name stands for and that is free; `flag` is where it was given.

@@ -1,14 +1,15 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! The binary as a process among others: what signals ask of it, and who may read and write its files; and a client of
-//! servers that mean it no good.
+//! The binary as a process among others: what signals ask of it, who may read and write its files, who reaches it; and a
+//! client of servers that mean it no good.
 
 #![allow(clippy::unwrap_used)]
 
 mod events;
 mod files;
 mod manners;
+mod reach;
 mod shown;
 mod signals;
 mod support;

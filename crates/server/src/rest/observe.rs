@@ -52,11 +52,17 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Answer<impl IntoResp
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
 }
 
-/// Whether work can be given to this server. One that holds functions back takes all other work, so it is ready, and says so.
-pub(super) async fn ready(State(app): State<Arc<App>>) -> Answer<String> {
+/// Whether work can be given to this server. One that holds functions back takes all other work, so it is ready, and says so; as
+/// one does that other machines reach.
+pub(super) async fn ready(State(app): State<Arc<App>>, unprotected: bool) -> Answer<String> {
     app.inspection.ready().await?;
-    Ok(match app.inspection.held_back() {
-        0 => "ready\n".to_owned(),
-        count => format!("ready; functions held back by a safe start: {count} ({})\n", ErrorCode::HeldBack),
-    })
+    let mut told = "ready".to_owned();
+    match app.inspection.held_back() {
+        0 => {}
+        count => told += &format!("; functions held back by a safe start: {count} ({})", ErrorCode::HeldBack),
+    }
+    if unprotected {
+        told += &format!("; reachable from other machines, without authentication ({})", ErrorCode::Unprotected);
+    }
+    Ok(told + "\n")
 }

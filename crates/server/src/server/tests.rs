@@ -8,7 +8,11 @@ use fnstream_api::{Client, ClientError};
 use super::*;
 
 async fn ready(server: &Server) -> (u16, String) {
-    let response = reqwest::get(format!("http://{}/readyz", server.local_addr())).await.unwrap();
+    ready_at(server.local_addr().port()).await
+}
+
+async fn ready_at(port: u16) -> (u16, String) {
+    let response = reqwest::get(format!("http://127.0.0.1:{port}/readyz")).await.unwrap();
     let status = response.status().as_u16();
     (status, String::from_utf8(response.bytes().await.unwrap().to_vec()).unwrap())
 }
@@ -62,4 +66,25 @@ async fn a_server_that_still_starts_its_functions_is_not_ready() {
         task.await.unwrap();
     }
     tokio::task::spawn_blocking(move || kept.close(Duration::from_secs(60))).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_other_machines_reach_says_so_and_one_that_they_do_not_does_not() {
+    for (listen, grpc_listen, is_told) in [
+        ("127.0.0.1:0", Some("127.0.0.1:0"), false),
+        ("127.0.0.1:0", None, false),
+        ("127.0.0.1:0", Some("0.0.0.0:0"), true),
+        ("0.0.0.0:0", None, true),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = ServerConfig::new(folder.path().join("data"));
+        (config.listen, config.grpc_listen) = (listen.into(), grpc_listen.map(Into::into));
+        let server = Server::start(config).await.unwrap();
+        server.app.inspection.booted().wait_for(|booted| *booted).await.unwrap();
+        let told = "ready; reachable from other machines, without authentication (FS-1710)\n";
+        let expected = if is_told { told } else { "ready\n" };
+        let (status, text) = ready_at(server.local_addr().port()).await;
+        assert_eq!((status, text.as_str()), (200, expected), "{listen} {grpc_listen:?}");
+        server.shutdown().await.unwrap();
+    }
 }

@@ -44,6 +44,7 @@ use crate::ServerConfig;
 use crate::app::pages::Wanted;
 use crate::app::{App, Parts, StateEntry};
 use crate::descriptors::{self, Descriptors};
+use crate::gate::Gate;
 use crate::logs::FunctionLogs;
 use crate::net::{self, Net};
 
@@ -173,8 +174,10 @@ impl Cluster {
         };
         let app = parts.assemble(&Handle::current());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = Client::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-        let rest = crate::rest::Rest(crate::rest::router(app.clone()));
+        let address = listener.local_addr().unwrap();
+        let client = Client::new(&format!("http://{address}")).unwrap();
+        let gate = Gate::new(&app.config, "127.0.0.1:0", address).unwrap();
+        let rest = crate::rest::Rest::new(&app, Arc::new(gate), false);
         let mut tasks = app.background();
         tasks.push(tokio::spawn(net::serve(net, listener, rest, CancellationToken::new()).unwrap()));
         let groups = MemGroups::new(&self.broker, number);
