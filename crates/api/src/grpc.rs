@@ -71,6 +71,14 @@ impl From<&Error> for Response {
     }
 }
 
+/// The error that a text of [`error_message`] tells.
+fn error_of(text: &str) -> Option<Error> {
+    ErrorCode::ALL.iter().find_map(|code| {
+        let message = text.strip_suffix(&told("", code.as_str(), code.advice()))?;
+        Some(Error::new(*code, message))
+    })
+}
+
 fn told(message: &str, code: &str, advice: &str) -> String {
     format!("{message} ({code}): {advice}")
 }
@@ -84,6 +92,16 @@ mod tests {
         for code in ErrorCode::ALL {
             assert_eq!(i32::from(status_of(*code)), i32::from(code.http_status()), "{code}");
         }
+    }
+
+    #[test]
+    fn every_error_is_read_again_from_its_text() {
+        for code in ErrorCode::ALL {
+            let text = error_message(&Error::new(*code, "what (it) was"));
+            let read = error_of(&text).map(|error| (error.code, error.message));
+            assert_eq!(read, Some((*code, "what (it) was".to_owned())));
+        }
+        assert!(error_of("transport error").is_none());
     }
 
     #[test]

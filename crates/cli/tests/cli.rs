@@ -184,6 +184,34 @@ fn a_server_that_is_not_there_is_named_with_an_advice() {
     assert!(err(&output).contains("\nadvice: check that 'function-stream standalone' runs"), "{}", err(&output));
 }
 
+/// A program that answers one request so, whatever it is.
+fn answers(answer: &'static str) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        while !lines.next().unwrap().unwrap().is_empty() {}
+        stream.write_all(answer.as_bytes()).unwrap();
+    });
+    url
+}
+
+#[test]
+fn what_answers_but_is_no_server_is_not_said_to_be_away() {
+    for answer in [
+        "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 502 Bad Gateway\r\nconnection: close\r\ncontent-length: 6\r\n\r\n<html>",
+        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 6\r\n\r\n<html>",
+    ] {
+        let url = answers(answer);
+        let output = run(&["client", "-s", &url, "list"]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(err(&output).starts_with("error FS-1711: ") && err(&output).contains(&url), "{}", err(&output));
+        assert!(!err(&output).contains("runs"), "{}", err(&output));
+    }
+}
+
 #[test]
 fn the_description_that_is_printed_is_the_committed_one() {
     let committed = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../openapi.yaml")).unwrap();

@@ -77,6 +77,8 @@ codes! {
     HostRefused = "FS-1010", User, 403, "the request names a host that this server does not answer to", "use the address or the name that the server listens at, or add the name to its setting service.allowed_hosts";
     OriginRefused = "FS-1011", User, 403, "a page of another site asks", "use a client that is no browser, or add the page's origin to the server's setting service.allowed_origins";
     ContentTypeRefused = "FS-1012", User, 415, "the content type is not one that is taken here", "name the type of the body: application/json for JSON, application/octet-stream for bytes, application/grpc for gRPC";
+    TargetTooLong = "FS-1013", User, 414, "the request's path with its query is too long", "ask for less at once, or send what is long in the body";
+    HeadTooLarge = "FS-1014", User, 431, "the request has too many headers, or too large ones", "send fewer or shorter headers: event headers that do not fit in HTTP fit in a frame";
     // 11xx: functions.
     FunctionExists = "FS-1101", User, 409, "a function of this name exists", "choose another name, or delete the function first";
     FunctionNotFound = "FS-1102", User, 404, "there is no function of this name", "see 'function-stream client list' for the names";
@@ -158,6 +160,7 @@ codes! {
     MemoryShort = "FS-1708", External, 503, "the server's memory for what was asked is taken by others", "try again in a moment; if it stays so, have fewer large requests at once, and read the answers";
     HeldBack = "FS-1709", User, 409, "the function is held back by a safe start", "start, stop, update or delete it; an orderly restart of the server lets all run that are held back";
     Unprotected = "FS-1710", User, 403, "the server is reachable from other machines and has no authentication", "let it listen at a loopback address, or let only those reach it who may do everything";
+    StrangeAnswer = "FS-1711", External, 502, "what answered does not speak the interface of Function Stream", "check that --service-url names the server itself, with the port of REST, and that no proxy on the way answers in its place";
     ConnectionsFull = "FS-1721", External, 503, "all connections of the server are taken", "try again; close connections that are not needed, or raise network.max_connections and the limit of open files";
     WaitingFull = "FS-1722", External, 503, "too many consumers wait", "try again; have fewer wait, or raise network.max_waiting_consumers and the limit of open files";
     // 18xx: building.

@@ -27,7 +27,7 @@ pub enum ClientError {
         sent: bool,
     },
     /// What answered does not speak this interface.
-    #[error("{message} ({})", ErrorCode::Unavailable)]
+    #[error("{message} ({})", ErrorCode::StrangeAnswer)]
     Protocol {
         /// What was odd.
         message: String,
@@ -51,7 +51,8 @@ impl ClientError {
     pub fn code(&self) -> &str {
         match self {
             ClientError::Server { body, .. } => &body.code,
-            ClientError::Unreachable { .. } | ClientError::Protocol { .. } => ErrorCode::Unavailable.as_str(),
+            ClientError::Unreachable { .. } => ErrorCode::Unavailable.as_str(),
+            ClientError::Protocol { .. } => ErrorCode::StrangeAnswer.as_str(),
             ClientError::Name { .. } => ErrorCode::InvalidName.as_str(),
             ClientError::Invalid { .. } => ErrorCode::InvalidRequest.as_str(),
         }
@@ -61,7 +62,8 @@ impl ClientError {
     pub fn advice(&self) -> &str {
         match self {
             ClientError::Server { body, .. } => &body.advice,
-            ClientError::Unreachable { .. } | ClientError::Protocol { .. } => ErrorCode::Unavailable.advice(),
+            ClientError::Unreachable { .. } => ErrorCode::Unavailable.advice(),
+            ClientError::Protocol { .. } => ErrorCode::StrangeAnswer.advice(),
             ClientError::Name { .. } => ErrorCode::InvalidName.advice(),
             ClientError::Invalid { .. } => "correct the option that the message names",
         }

@@ -9,13 +9,13 @@ use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fnstream_core::ErrorCode;
+use fnstream_core::{Error as Refusal, ErrorCode};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
-use super::MAX_MESSAGE_BYTES;
 use super::proto::function_stream_service_client::FunctionStreamServiceClient;
 use super::proto::{CreateFunctionRequest, FunctionInfo, Response, ShowFunctionsRequest, SqlRequest, StatusCode};
+use super::{MAX_MESSAGE_BYTES, error_of};
 use crate::client::ClientError;
 use crate::failure::ErrorBody;
 
@@ -132,16 +132,14 @@ impl GrpcClient {
     /// The call itself did not come through.
     fn broken(&self, status: &Status) -> ClientError {
         let url = &self.url;
+        let server =
+            |error: &Refusal| ClientError::Server { status: error.code.http_status(), body: ErrorBody::from(error) };
+        if let Some(error) = error_of(status.message()) {
+            return server(&error);
+        }
         let message = words(status);
         match status.code() {
-            Code::ResourceExhausted | Code::OutOfRange => ClientError::Server {
-                status: ErrorCode::BodyTooLarge.http_status(),
-                body: ErrorBody {
-                    code: ErrorCode::BodyTooLarge.as_str().to_owned(),
-                    message,
-                    advice: ErrorCode::BodyTooLarge.advice().to_owned(),
-                },
-            },
+            Code::ResourceExhausted | Code::OutOfRange => server(&Refusal::new(ErrorCode::BodyTooLarge, message)),
             Code::Unimplemented => ClientError::Protocol {
                 message: format!(
                     "{url} does not know the call: it may not be the gRPC address of a function-stream server"

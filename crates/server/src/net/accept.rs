@@ -14,8 +14,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fnstream_core::Result;
 use fnstream_core::error::internal;
+use fnstream_core::{Error, ErrorCode, Result};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -134,7 +134,8 @@ impl<I: Interface> Serving<I> {
                     if let Some(_permit) = slots.refuse()
                         && !I::HTTP_2_ONLY
                     {
-                        refuse(stream, slots.most()).await;
+                        let message = format!("all {} connections of the server are taken", slots.most());
+                        refuse(stream, &Error::new(ErrorCode::ConnectionsFull, message)).await;
                     }
                 }
             }

@@ -12,8 +12,8 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody};
 use axum::http::{HeaderValue, Request, Response, Version, header};
 use bytes::Bytes;
-use fnstream_core::Error;
 use fnstream_core::budget::Held;
+use fnstream_core::{Error, ErrorCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -26,11 +26,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::{Answer, Counted, Kept};
 use super::body::Paced;
-use super::connection::{Busy, MOST_HEAD, Overdue, Watch};
+use super::connection::{Busy, MOST_HEAD, Overdue, PREFACE, Watch};
 use super::io::Watched;
 use super::slots::Slot;
 use super::streams::{Sending, Streams};
-use super::{Net, SMALL, door};
+use super::{Net, SMALL, door, refuse};
 
 /// How often a connection of HTTP/2 is asked whether its client is still there, and how long that may take.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -85,6 +85,10 @@ impl<I: Interface> Serving<I> {
     ) {
         let _slot = slot;
         let Some(head) = self.first_head(&stream, &watch).await else { return };
+        if I::HTTP_2_ONLY && !head.starts_with(PREFACE) {
+            let message = "this port speaks HTTP/2 alone, for gRPC; REST has a port of its own";
+            return refuse::answer(stream, &Error::new(ErrorCode::InvalidRequest, message)).await;
+        }
         let Ok(stream) = stream.into_std() else { return };
         let runtime = self.runtime.clone();
         let serve = async move {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::LEAST_RATE;
 use super::connection::Watch;
+use super::refuse::{LINGER, in_place_of};
 
 /// A socket under watch.
 pub(super) struct Watched {
@@ -33,15 +34,33 @@ pub(super) struct Watched {
     taken: u64,
     /// What was read and written since others had their turn.
     moved: usize,
+    /// Set when hyper has refused what is no request: the rest of the answer that takes the place of its own.
+    refusal: Option<Bytes>,
+    /// Then, how long and how much of the client is still heard before the connection is closed.
+    farewell: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
 /// The most that is read and written at a stretch: a connection whose client is as fast as the server would otherwise go on for
 /// many MiB, and those of others wait as long.
 const STRETCH: usize = 128 << 10;
 
+/// The most that is heard of a client whose request was none: a large head may still be on its way.
+const HEARD: usize = 1 << 20;
+
 impl Watched {
     pub(super) fn new(stream: TcpStream, first: Bytes, watch: Arc<Watch>, timeout: Duration, slow: Counter) -> Self {
-        Watched { stream, first, watch, timeout, slow, stalled: None, taken: 0, moved: 0 }
+        Watched {
+            stream,
+            first,
+            watch,
+            timeout,
+            slow,
+            stalled: None,
+            taken: 0,
+            moved: 0,
+            refusal: None,
+            farewell: None,
+        }
     }
 
     /// Whether others have their turn first. What asked is woken after them.
@@ -52,6 +71,34 @@ impl Watched {
         self.moved = 0;
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Writes the refusal in place of so many bytes of hyper's.
+    fn refuse(&mut self, cx: &mut Context<'_>, of_hyper: usize) -> Poll<io::Result<usize>> {
+        while let Some(rest) = self.refusal.as_mut().filter(|rest| !rest.is_empty()) {
+            let written = Pin::new(&mut self.stream).poll_write(cx, rest);
+            if let Poll::Ready(Ok(bytes)) = written {
+                rest.advance(bytes);
+            }
+            ready!(self.wrote(cx, written))?;
+        }
+        self.refusal = None;
+        self.farewell = Some((Box::pin(tokio::time::sleep(LINGER)), HEARD));
+        Poll::Ready(Ok(of_hyper))
+    }
+
+    /// Hears what a refused client still sends: closed meanwhile, the connection would be broken for it before it reads the answer.
+    fn hear_out(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some((end, left)) = &mut self.farewell else { return Poll::Ready(()) };
+        let mut scratch = [0; 4 << 10];
+        while *left > 0 && end.as_mut().poll(cx).is_pending() {
+            let mut heard = ReadBuf::new(&mut scratch);
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut heard)) {
+                Ok(()) if !heard.filled().is_empty() => *left = left.saturating_sub(heard.filled().len()),
+                _ => break,
+            }
+        }
+        Poll::Ready(())
     }
 
     fn wrote(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -103,6 +150,12 @@ impl AsyncRead for Watched {
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.yields(cx));
+        if self.refusal.is_none() {
+            self.refusal = in_place_of(buf);
+        }
+        if self.refusal.is_some() {
+            return self.refuse(cx, buf.len());
+        }
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.wrote(cx, written)
     }
@@ -112,6 +165,11 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // A refusal of hyper's is all that it has to write.
+        let mut filled = bufs.iter().filter(|buf| !buf.is_empty());
+        if let (Some(only), None) = (filled.next(), filled.next()) {
+            return self.poll_write(cx, only);
+        }
         ready!(self.yields(cx));
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.wrote(cx, written)
@@ -129,6 +187,7 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        self.hear_out(cx).map(Ok)
     }
 }

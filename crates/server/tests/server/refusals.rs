@@ -3,7 +3,7 @@
 
 //! Every way to be refused, with its status and code, always as JSON.
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use fnstream_api::ErrorBody;
 use reqwest::Method;
@@ -180,4 +180,58 @@ async fn a_server_that_is_not_there_is_named() {
     let error = client.list_functions().await.unwrap_err();
     assert_eq!(error.code(), "FS-1704");
     assert!(error.to_string().contains(client.url()), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_request_is_told_so_with_a_code() {
+    let fixture = Fixture::new().await;
+    let header = |bytes: usize| format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(bytes));
+    let many = "x: y\r\n".repeat(120);
+    for (what, request, status, expected) in [
+        ("no request line", "nonsense\r\n\r\n".to_owned(), 400, "FS-1001"),
+        ("a handshake of TLS", "\x16\x03\x01\x02\0\x01\0\x01\u{7f}\x03\x03".to_owned(), 400, "FS-1001"),
+        (
+            "a line that is no header",
+            "GET /healthz HTTP/1.1\r\nhost: localhost\r\nno header\r\n\r\n".to_owned(),
+            400,
+            "FS-1001",
+        ),
+        ("another version", "GET /healthz HTTP/9.9\r\n\r\n".to_owned(), 400, "FS-1001"),
+        (
+            "a length that is none",
+            "PUT /api/v1/produce/t HTTP/1.1\r\nhost: localhost\r\ncontent-length: x\r\n\r\n".to_owned(),
+            400,
+            "FS-1001",
+        ),
+        ("a long path", format!("GET /{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "x".repeat(66_000)), 414, "FS-1013"),
+        ("many headers", format!("GET /healthz HTTP/1.1\r\n{many}\r\n"), 431, "FS-1014"),
+        ("a large header", header(900_000), 431, "FS-1014"),
+    ] {
+        let (got, body) = fixture.raw(request.as_bytes());
+        assert_eq!((got, code(&body).as_str()), (status, expected), "{what}: {body}");
+    }
+    // On a connection that was good so far.
+    let mut stream = fixture.connect();
+    stream.write_all(b"PUT /api/v1/produce/t HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\n\r\nx").unwrap();
+    let mut first = [0; 1000];
+    let read = stream.read(&mut first).unwrap();
+    assert!(first[..read].starts_with(b"HTTP/1.1 200 OK"), "{}", String::from_utf8_lossy(&first[..read]));
+    stream.write_all(b"nonsense\r\n\r\n").unwrap();
+    let (status, body) = answer(&mut stream);
+    assert_eq!((status, code(&body).as_str()), (400, "FS-1001"));
+    for (request, status, expected) in [
+        ("BREW /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n", 405, "FS-1006"),
+        ("OPTIONS * HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n", 404, "FS-1005"),
+        ("CONNECT localhost:1 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n", 404, "FS-1005"),
+    ] {
+        let (got, body) = fixture.raw(request.as_bytes());
+        assert_eq!((got, code(&body).as_str()), (status, expected), "{request}: {body}");
+    }
+    // The port of gRPC.
+    let mut stream = std::net::TcpStream::connect(fixture.server.grpc_addr().unwrap()).unwrap();
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    let (status, body) = answer(&mut stream);
+    assert_eq!((status, code(&body).as_str()), (400, "FS-1001"));
+    assert!(body.contains("gRPC"), "{body}");
+    fixture.server.shutdown().await.unwrap();
 }
