@@ -79,6 +79,7 @@ codes! {
     ContentTypeRefused = "FS-1012", User, 415, "the content type is not one that is taken here", "name the type of the body: application/json for JSON, application/octet-stream for bytes, application/grpc for gRPC";
     TargetTooLong = "FS-1013", User, 414, "the request's path with its query is too long", "ask for less at once, or send what is long in the body";
     HeadTooLarge = "FS-1014", User, 431, "the request has too many headers, or too large ones", "send fewer or shorter headers: event headers that do not fit in HTTP fit in a frame";
+    EncodingRefused = "FS-1015", User, 415, "the body is compressed in a way that is not taken here", "send it as it is, without compression";
     // 11xx: functions.
     FunctionExists = "FS-1101", User, 409, "a function of this name exists", "choose another name, or delete the function first";
     FunctionNotFound = "FS-1102", User, 404, "there is no function of this name", "see 'function-stream client list' for the names";

@@ -5,7 +5,7 @@
 //!
 //! A call ends when its deadline passes, with DEADLINE_EXCEEDED, whatever it is at; the application is told the deadline
 //! too, so that it begins nothing that nobody waits for. A message that is too large is RESOURCE_EXHAUSTED and one that is
-//! no message INVALID_ARGUMENT, both in our own words. A panic ends one call, not its connection.
+//! no message INVALID_ARGUMENT, both in our own words. One that is compressed is UNIMPLEMENTED. A panic ends one call, not its connection.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -20,12 +20,17 @@ use fnstream_core::{Error, ErrorCode};
 use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::codegen::Service;
+use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 use tower_http::catch_panic::CatchPanic;
 
 use crate::app::Deadline;
 
 const TIMEOUT_HEADER: &str = "grpc-timeout";
+const ENCODING_HEADER: &str = "grpc-encoding";
+const ACCEPT_ENCODING_HEADER: &str = "grpc-accept-encoding";
+/// The encoding that is none.
+const IDENTITY: &str = "identity";
 
 /// The deadline of a call, among its extensions.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +68,9 @@ where
             Ok(timeout) => timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
             Err(status) => return Box::pin(async { Ok(status.into_http()) }),
         };
+        if let Err(status) = check_encoding(request.headers()) {
+            return Box::pin(async { Ok(status.into_http()) });
+        }
         request.extensions_mut().insert(CallDeadline(Deadline::at(deadline)));
         let answer = self.services.call(request);
         Box::pin(async move {
@@ -110,6 +118,15 @@ fn in_our_words(answer: Response<Body>) -> Response<Body> {
         }
         _ => answer,
     }
+}
+
+/// Messages are taken as they are; the answer names the one encoding there is, as the protocol asks for.
+fn check_encoding(headers: &HeaderMap) -> Result<(), Status> {
+    let Some(encoding) = headers.get(ENCODING_HEADER).filter(|encoding| *encoding != IDENTITY) else { return Ok(()) };
+    let message = format!("the messages of the call are compressed with '{}'", encoding.as_bytes().escape_ascii());
+    let mut status = Status::unimplemented(error_message(&Error::new(ErrorCode::EncodingRefused, message)));
+    status.metadata_mut().insert(ACCEPT_ENCODING_HEADER, MetadataValue::from_static(IDENTITY));
+    Err(status)
 }
 
 /// How long the caller waits, as the header says it: up to eight digits and a unit.
@@ -202,6 +219,20 @@ mod tests {
         assert!(status.message().contains("FS-1008"), "{}", status.message());
         let status = answer(Answers(None), Some("soon")).await;
         assert_eq!(status.code(), Code::InvalidArgument);
+    }
+
+    #[tokio::test]
+    async fn a_compressed_call_is_refused_with_a_code_and_told_what_is_taken() {
+        for (encoding, is_refused) in [("gzip", true), ("zstd", true), ("", true), ("identity", false)] {
+            let mut request = Request::new(Body::empty());
+            request.headers_mut().insert(ENCODING_HEADER, encoding.parse().unwrap());
+            let answer = Transport::new(Answers(Some(Code::NotFound))).call(request).await.unwrap();
+            let status = Status::from_header_map(answer.headers()).unwrap();
+            let expected = if is_refused { Code::Unimplemented } else { Code::NotFound };
+            assert_eq!(status.code(), expected, "{encoding}");
+            assert_eq!(status.message().contains("FS-1015"), is_refused, "{}", status.message());
+            assert_eq!(answer.headers().contains_key(ACCEPT_ENCODING_HEADER), is_refused);
+        }
     }
 
     #[tokio::test]
