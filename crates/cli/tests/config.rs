@@ -224,8 +224,8 @@ fn a_wrong_setting_ends_the_server_before_it_touches_anything() {
     assert_eq!(code, Some(1));
     let expected = "\
 error FS-1703: conf/config.yaml:1:11: unknown key 'prot' in 'service'; did you mean 'port'?
-conf/config.yaml:2:19: 'logging.format' is 'xml', not one of text, pretty, json
-LISTEN_ADDR: 'rest.listen' is 'nowhere', not host:port
+  conf/config.yaml:2:19: 'logging.format' is 'xml', not one of text, pretty, json
+  LISTEN_ADDR: 'rest.listen' is 'nowhere', not host:port
 ";
     assert!(err.starts_with(expected), "{err}");
     assert!(!folder.path().join("data").exists());
