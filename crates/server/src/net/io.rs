@@ -83,7 +83,7 @@ impl Watched {
             ready!(self.wrote(cx, written))?;
         }
         self.refusal = None;
-        self.farewell = Some((Box::pin(tokio::time::sleep(LINGER)), HEARD));
+        self.farewell = Some((Box::pin(tokio::time::sleep_until(Instant::now() + LINGER)), HEARD));
         Poll::Ready(Ok(of_hyper))
     }
 
