@@ -92,7 +92,7 @@ fn what_the_compiler_says_is_shown() -> Result<()> {
     let folder = tempfile::tempdir()?;
     program(folder.path(), "package main\n\nfunc main() { nothing() }\n")?;
     let said = cli::complaint(build(folder.path())?, "FS-1803")?;
-    assert!(said.contains("go build failed:\n# guide\n./main.go:3:15: undefined: nothing\n"), "{said}");
+    assert!(said.contains("go build failed:\n  # guide\n  ./main.go:3:15: undefined: nothing\n"), "{said}");
     Ok(())
 }
 
