@@ -216,6 +216,8 @@ fn real_ones_that_were_told_to() {
     ] {
         let mut spec = crate::support::spec();
         spec.limits = crate::arena::limits();
+        // Memory ends first, also where pages are slow to come.
+        spec.limits.call_time *= 10;
         let failure = crate::support::start(&program, &spec).fail(&[command]);
         assert!(code.contains(failure.error.code.as_str()), "{command}: {failure}");
     }
