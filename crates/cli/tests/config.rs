@@ -343,7 +343,10 @@ fn why_a_server_ended_is_in_its_log_in_the_form_of_the_log() {
     let file = "service: {grpc: false}\nrest: {listen: '127.0.0.1:0'}\nlogging: {format: json}\n";
     let folder = folder(&[("c.yaml", file), ("data/foreign", "")]);
     let args = ["standalone", "--config", "c.yaml", "--data-dir", "data"];
-    let last = |text: &str| text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).last().unwrap();
+    let last = |text: &str| {
+        let mut events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        events.pop().unwrap()
+    };
     let (code, _, err) = run(folder.path(), &args, &[]);
     let event = last(&err);
     assert_eq!((code, &event["level"], &event["fields"]["code"]), (Some(1), &"ERROR".into(), &"FS-1504".into()));
