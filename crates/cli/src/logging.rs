@@ -35,7 +35,7 @@ pub(crate) fn init(settings: &LoggingSettings) -> Result<Option<LogFile>> {
     }
 }
 
-/// Whether a variable of the environment has a value, which is what https://no-color.org asks.
+/// Whether a variable of the environment has a value, which is what <https://no-color.org> asks.
 fn is_set(name: &str) -> bool {
     std::env::var_os(name).is_some_and(|value| !value.is_empty())
 }

@@ -8,7 +8,7 @@
 //!
 //! | way | for | what can steer a terminal |
 //! | --- | --- | --- |
-//! | [`line`], [`complain`], [`progress`] | people | is made visible |
+//! | [`line()`], [`complain`], [`progress`] | people | is made visible |
 //! | [`json`], [`json_line`], [`Rows`] | programs | is written as JSON's own escapes: the value is the same |
 //! | [`exact`], [`Exact`] | programs, byte by byte | stays in a file or a pipe; is made visible on a terminal |
 //!

@@ -64,7 +64,7 @@ pub(crate) struct Args {
     /// Name by which clients may also call the server, without a port; '*' is any; may be repeated
     #[arg(long = "allow-host", value_name = "HOST")]
     allowed_hosts: Vec<String>,
-    /// Site whose pages may use the server from a browser, such as https://console.example.com; may be repeated
+    /// Site whose pages may use the server from a browser, such as `https://console.example.com`; may be repeated
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     allowed_origins: Vec<String>,
     /// Folder from which all clients, and SQL statements, may name files by their paths; may be repeated

@@ -10,7 +10,7 @@
 //! | [`one_line`]: a value in a line | as above | shown as `\n` | whole |
 //! | [`cell`]: a value in a table | as above | shown as `\n` | cut |
 //! | [`json`]: JSON | escaped as JSON does it, the value is the same | | whole |
-//! | [`bytes`]: bytes that may be no text | none is left in what is not text | stay in text | whole |
+//! | [`bytes()`]: bytes that may be no text | none is left in what is not text | stay in text | whole |
 
 use std::borrow::Cow;
 use std::fmt::Write;
