@@ -25,7 +25,7 @@ const ASKED: usize = 40;
 /// How many requests are under way when order does not matter.
 const AT_ONCE: usize = 32;
 /// In how many windows of time it is looked how much they use: in one of them it is no more than they may.
-const WINDOWS: usize = 2;
+const WINDOWS: usize = 4;
 
 /// How much of one core they may use together.
 const SHARE: f64 = 0.01;
@@ -83,7 +83,8 @@ async fn run(window: Duration) -> Result<()> {
     );
     ensure!(each < MEMORY, "each function takes {each} bytes");
 
-    // What the answers left to be done (commits applied, memory given back) ends in the first window at the latest.
+    // What the answers left to be done (commits applied, memory given back, one question whether the instance is well) ends after half
+    // a minute.
     for left in (0..WINDOWS).rev() {
         let (before, begun) = (usage::cpu(server.pid())?, Instant::now());
         usage::window(window);

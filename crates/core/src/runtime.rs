@@ -195,7 +195,8 @@ pub trait Instance: Send {
     /// comes before [`Instance::close`], if the epoch has anything in it by then.
     fn take_checkpoint(&mut self, epoch: Epoch) -> CallResult;
 
-    /// Asks whether the instance is well; `false` makes the engine replace it.
+    /// Asks whether the instance is well; `false` makes the engine replace it. An instance that was not called since the last time is not
+    /// asked.
     fn check_heartbeat(&mut self) -> CallResult<bool>;
 
     /// Called once at the end of a well-behaved life, before the last commit. No call of any kind comes after it.

@@ -47,7 +47,7 @@ pub struct EngineConfig {
     pub rest_bytes: usize,
     /// See `rest_bytes`. Those of a function that takes long to start rest later, see [`Self::REST_PER_START`].
     pub rest_after: Duration,
-    /// The time between two checks of an instance's health.
+    /// The time between two checks of an instance's health, if it was called meanwhile.
     pub heartbeat: Duration,
     /// The wait after a first failure; it doubles with each further one.
     pub backoff_min: Duration,

@@ -16,7 +16,8 @@
 //! Each step is tried at once, then after 1, 2, 4 … 30 s.
 //!
 //! A folder that somebody moves away fails no write as long as RocksDB needs no new file. So the thread looks each second whether
-//! the folders are still in their places, and `/readyz` does whenever it is asked. One that is not breaks the database until it is back.
+//! the folders are still in their places, each five seconds while nothing is written, and `/readyz` does whenever it is asked. One that
+//! is not breaks the database until it is back, which is looked at each second, too.
 //!
 //! # What a failed write leaves
 //!
@@ -61,6 +62,8 @@ const PATIENCE: u32 = 4;
 const PROBE: &str = "PROBE.tmp";
 /// How often it is looked whether the folders are in their places.
 const LOOK: Duration = Duration::from_secs(1);
+/// The same of a database that nobody writes to: what is idle is to cost nothing.
+const IDLE_LOOK: Duration = Duration::from_secs(5);
 const PROBE_BYTES: usize = 1 << 20;
 
 /// See the module.
@@ -232,13 +235,17 @@ struct Keeper {
 
 impl Keeper {
     fn run(mut self) {
+        let mut seen = None;
+        let mut look = LOOK;
         loop {
-            match self.alarms.recv_timeout(LOOK) {
+            match self.alarms.recv_timeout(look) {
                 Ok(Alarm::Broken(_) | Alarm::Full) => {}
                 Ok(Alarm::End) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {
                     // What is not in place sounds the alarm.
                     let _ = self.shared.look();
+                    let last_write = self.shared.db().ok().map(|db| db.last_write());
+                    look = if std::mem::replace(&mut seen, last_write) == last_write { IDLE_LOOK } else { LOOK };
                     continue;
                 }
             }
@@ -287,20 +294,22 @@ impl Keeper {
         }
     }
 
-    /// Waits; gives up when it is time. False if the store's owner gives it up meanwhile.
+    /// Waits, not for a folder that is back in its place; gives up when it is time. False if the store's owner gives it up meanwhile.
     fn wait(&self, pause: Duration, begun: Instant, last: &str) -> bool {
         let until = Instant::now() + pause;
         let give_up_at = self.shared.options.recovery_timeout.map(|after| begun + after);
+        let was_away = self.shared.check_in_place().is_err();
         loop {
             let now = Instant::now();
             if give_up_at.is_some_and(|at| at <= now) {
                 let message = format!("the database has taken no writes for {} s: {last}", begun.elapsed().as_secs());
                 self.shared.health.give_up(Error::new(ErrorCode::StoreGaveUp, message));
             }
-            if now >= until {
+            if now >= until || (was_away && self.shared.check_in_place().is_ok()) {
                 return true;
             }
             let next = give_up_at.filter(|at| *at > now).map_or(until, |at| at.min(until));
+            let next = if was_away { next.min(now + LOOK) } else { next };
             match self.alarms.recv_deadline(next) {
                 Ok(Alarm::End) | Err(RecvTimeoutError::Disconnected) => return false,
                 // Known already, or it is time.

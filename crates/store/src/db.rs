@@ -92,6 +92,11 @@ impl Db {
         Ok(())
     }
 
+    /// The number of the last write.
+    pub(crate) fn last_write(&self) -> u64 {
+        self.inner.latest_sequence_number()
+    }
+
     pub(crate) fn get(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>> {
         self.inner.get_cf(self.family(family), key).map_err(|e| self.failed("cannot read", &e))
     }

@@ -27,8 +27,10 @@ pub(super) struct Guest {
     resting: bool,
     /// Bytes of the instance's memory when it was new.
     memory_when_new: usize,
-    /// When it is next asked whether it is well.
-    pub(super) heartbeat_at: Duration,
+    /// When it is next asked whether it is well, if it was called meanwhile.
+    heartbeat_at: Duration,
+    /// How many calls there were when it last said that it is well, or started.
+    well_after: u64,
     /// The most records of a batch for what it emits to fit into an epoch.
     pub(super) fitting: usize,
 }
@@ -42,11 +44,13 @@ impl Guest {
         instance.init()?;
         let now = env.now();
         env.shortest_start.note(now.saturating_sub(begun));
+        let well_after = host.lock().calls();
         Ok(Guest {
             memory_when_new: instance.memory_bytes(),
             instance,
             resting: false,
             heartbeat_at: now + env.core.config.heartbeat,
+            well_after,
             fitting: usize::MAX,
         })
     }
@@ -94,14 +98,21 @@ impl Guest {
         is_worn(self.memory_when_new, self.instance.memory_bytes(), limit)
     }
 
+    /// When the instance is to be asked whether it is well; `None` if it has not been called since it said so: between calls
+    /// nothing of it runs, and what is idle is to cost nothing.
+    pub(super) fn heartbeat_at(&self, host: &SharedTaskHost) -> Option<Duration> {
+        (!self.resting && host.lock().calls() != self.well_after).then_some(self.heartbeat_at)
+    }
+
     /// Asks the instance whether it is well, when it is time.
     pub(super) fn check_heartbeat(&mut self, env: &TaskEnv, host: &SharedTaskHost, now: Duration) -> CallResult {
-        if now < self.heartbeat_at || self.resting {
+        if self.heartbeat_at(host).is_none_or(|at| now < at) {
             return Ok(());
         }
         self.heartbeat_at = now + env.core.config.heartbeat;
         host.lock().begin_call(1);
         if self.instance.check_heartbeat()? {
+            self.well_after = host.lock().calls();
             return Ok(());
         }
         Err(CallFailure::from(Error::new(ErrorCode::GuestError, "the instance said that it is not well")))

@@ -30,6 +30,8 @@ pub(crate) struct TaskHost {
     timers: Timers,
     /// Timers that the call at hand has set for a time that had come already.
     set_due: u64,
+    /// See [`Self::calls`].
+    calls: u64,
     interrupt: Interrupt,
 }
 
@@ -52,7 +54,7 @@ impl TaskHost {
             None => None,
         };
         let (quota, timers, interrupt) = (Quota::new(limits), Timers::default(), interrupt.clone());
-        Ok(TaskHost { layers, outbox, quota, state, timers, set_due: 0, interrupt })
+        Ok(TaskHost { layers, outbox, quota, state, timers, set_due: 0, calls: 0, interrupt })
     }
 
     /// Ends the open epoch: its state writes. The caller takes the outbox.
@@ -191,6 +193,12 @@ impl TaskHost {
     pub(crate) fn begin_call(&mut self, inputs: usize) {
         self.quota.begin(inputs);
         self.set_due = 0;
+        self.calls += 1;
+    }
+
+    /// How many calls have begun.
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls
     }
 }
 

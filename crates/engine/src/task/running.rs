@@ -283,7 +283,7 @@ impl Running {
 
     /// When to look again although nobody wakes us.
     fn next_alarm(&self, env: &TaskEnv, ending: bool, now: Duration) -> Option<Duration> {
-        let heartbeat = (!ending && !self.guest.is_resting()).then_some(self.guest.heartbeat_at);
+        let heartbeat = self.guest.heartbeat_at(&self.own.host).filter(|_| !ending);
         let rest = self.rest_at(env, now).filter(|_| !ending);
         // What is due already waits for a commit or the store, which wake the task.
         let time = self.next_due(env).filter(|at| !ending && *at > now);

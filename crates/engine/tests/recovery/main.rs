@@ -9,6 +9,7 @@ mod backends;
 mod dead_letters;
 mod ends;
 mod fake;
+mod heartbeats;
 mod panics;
 mod permits;
 #[path = "../sim/planted.rs"]
