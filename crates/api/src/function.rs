@@ -3,10 +3,12 @@
 
 //! Functions: what a user asks for, and what the server tells about it.
 
+mod apply;
 mod change;
 mod event_time;
 mod limits;
 mod on_error;
+mod seek;
 
 use std::collections::BTreeMap;
 
@@ -17,10 +19,12 @@ use utoipa::ToSchema;
 use crate::failure::ErrorBody;
 use crate::topic::TopicReference;
 
+pub use apply::{Applied, ApplyOutcome, FieldChange};
 pub use change::{Emitted, FunctionUpdate, RevisionDescription, RollbackRequest, RolledBack};
 pub use event_time::{Selector, Strategy, Watermark};
 pub use limits::Limits;
 pub use on_error::{OnError, OnErrorAction};
+pub use seek::{Moved, Place, SeekRequest, Sought};
 
 /// A function as it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -174,7 +178,7 @@ impl TaskStatus {
 pub struct FunctionDescription {
     /// The name.
     pub name: String,
-    /// Counts the changes, from 1.
+    /// Counts the changes, from 1: the number that `rollback` takes. Stops and starts may leave numbers out.
     pub revision: u64,
     /// What the user wants: `running` or `stopped`.
     pub desired: String,
@@ -247,7 +251,7 @@ pub struct TaskDescription {
     pub epoch: u64,
     /// Records of the input consumed and committed since the task exists. Replays of their dead letters do not count here.
     pub records_in: u64,
-    /// Records emitted and committed since the task exists.
+    /// Records emitted and committed since the task exists, dead letters included.
     pub records_out: u64,
     /// How often it was started anew after a failure.
     pub restarts: u64,

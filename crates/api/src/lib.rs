@@ -38,8 +38,8 @@ pub mod topic;
 pub mod units;
 
 pub use client::{
-    Client, ClientError, ConsumeOptions, Consumed, ConsumedBatch, LogOptions, Page, PageOptions, ProduceOptions,
-    ReadFrom,
+    ApplyRequest, Client, ClientError, ConsumeOptions, Consumed, ConsumedBatch, LogOptions, Page, PageOptions,
+    ProduceOptions, ReadFrom, UpWait,
 };
 pub use dead_letter::{
     DeadLetter, DeadLetterDrop, DeadLetterResult, DeadLetterSelection, DeadLetterTrial, DeadLetters, RecordHeader,
@@ -47,9 +47,10 @@ pub use dead_letter::{
 };
 pub use failure::ErrorBody;
 pub use function::{
-    Emitted, FileGrant, Function, FunctionDescription, FunctionMemory, FunctionStatus, FunctionUpdate, Limits, OnError,
-    OnErrorAction, PartitionDescription, RevisionDescription, RollbackRequest, RolledBack, Selector, Strategy,
-    TaskDescription, TaskError, TaskStatus, Watermark,
+    Applied, ApplyOutcome, Emitted, FieldChange, FileGrant, Function, FunctionDescription, FunctionMemory,
+    FunctionStatus, FunctionUpdate, Limits, Moved, OnError, OnErrorAction, PartitionDescription, Place,
+    RevisionDescription, RollbackRequest, RolledBack, SeekRequest, Selector, Sought, Strategy, TaskDescription,
+    TaskError, TaskStatus, Watermark,
 };
 pub use job::{Job, JobKind, JobState};
 pub use logs::{LogLine, LogPage};

@@ -119,6 +119,33 @@ pub fn format_time(ms: i64) -> String {
     format!("{:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", year + 400 * era, of_day % 1_000)
 }
 
+/// Reads a moment that is written as [`format_time`] does, also without its fraction of a second, in milliseconds since the Unix
+/// epoch.
+pub fn parse_time(text: &str) -> Option<i64> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let (time, fraction) = time.split_once('.').map_or((time, "0"), |(time, fraction)| (time, fraction));
+    let number = |text: &str, digits: usize| {
+        let fits = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
+        fits.then(|| text.parse::<i64>().ok()).flatten()
+    };
+    let mut date = date.split('-');
+    let (year, month, day) = (number(date.next()?, 4)?, number(date.next()?, 2)?, number(date.next()?, 2)?);
+    let mut time = time.split(':');
+    let (hour, minute, second) = (number(time.next()?, 2)?, number(time.next()?, 2)?, number(time.next()?, 2)?);
+    let fraction = match fraction.len() {
+        digits @ 1..=3 => number(fraction, digits)? * [100, 10, 1][digits - 1],
+        _ => return None,
+    };
+    // Years begin in March, as above.
+    let (of_year, months) = if month < 3 { (year - 1, month + 9) } else { (year, month - 3) };
+    let days = 365 * of_year + of_year.div_euclid(4) - of_year.div_euclid(100) + of_year.div_euclid(400);
+    let days = days + (153 * months + 2) / 5 + day - 1 - 719_468;
+    let ms = ((days * 24 + hour) * 60 + minute) * 60_000 + second * 1_000 + fraction;
+    // Whatever is no date or no time of day comes back as another one.
+    let whole = format_time(ms);
+    (date.next().is_none() && time.next().is_none() && whole.get(..19) == text.get(..19)).then_some(ms)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -140,6 +167,22 @@ mod tests {
             (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
         ] {
             assert_eq!(format_time(ms), text);
+            assert_eq!(parse_time(text), Some(ms));
+        }
+        assert_eq!(parse_time("2000-02-29T00:00:01Z"), Some(951_782_401_000));
+        assert_eq!(parse_time("2000-02-29T00:00:01.5Z"), Some(951_782_401_500));
+        for wrong in [
+            "2001-02-29T00:00:00Z",
+            "2000-13-01T00:00:00Z",
+            "2000-01-01T24:00:00Z",
+            "2000-01-01T00:00:00",
+            "2000-01-01",
+            "2000-1-01T00:00:00Z",
+            "2000-01-01T00:00:00.1234Z",
+            "+200-01-01T00:00:00Z",
+            "",
+        ] {
+            assert_eq!(parse_time(wrong), None, "{wrong}");
         }
     }
 

@@ -3,6 +3,7 @@
 
 //! `function-stream client`: everything that is done by talking to a server.
 
+mod apply;
 mod consume;
 mod create;
 mod custom;
@@ -17,12 +18,14 @@ mod produce;
 mod restart;
 mod revisions;
 mod rollback;
+mod seek;
 mod settings;
 mod start;
 mod status;
 mod stop;
 mod topic;
 mod update;
+mod waiting;
 
 use clap::Subcommand;
 use fnstream_api::Client;
@@ -47,6 +50,8 @@ pub(crate) struct Args {
 enum Verb {
     /// Register a function and start it
     Create(create::Args),
+    /// Create a function as its config.yaml says, or change it to that
+    Apply(apply::Args),
     /// List the functions
     List(list::Args),
     /// Delete a function with its state; its topics stay
@@ -69,6 +74,8 @@ enum Verb {
     Revisions(revisions::Args),
     /// Put an earlier revision of a function in force again
     Rollback(rollback::Args),
+    /// Have a function read on from another place of its inputs
+    Seek(seek::Args),
     /// Send events to a topic
     Produce(produce::Args),
     /// Wait for the next event of a topic and print it
@@ -92,6 +99,7 @@ pub(crate) fn run(args: Args) -> Result {
     runtime.block_on(async {
         match args.verb {
             Verb::Create(args) => create::run(&client, args).await,
+            Verb::Apply(args) => apply::run(&client, args).await,
             Verb::List(args) => list::run(&client, &args).await,
             Verb::Delete(args) => delete::run(&client, &args).await,
             Verb::Describe(args) => describe::run(&client, &args).await,
@@ -103,6 +111,7 @@ pub(crate) fn run(args: Args) -> Result {
             Verb::Update(args) => update::run(&client, args).await,
             Verb::Revisions(args) => revisions::run(&client, &args).await,
             Verb::Rollback(args) => rollback::run(&client, &args).await,
+            Verb::Seek(args) => seek::run(&client, args).await,
             Verb::Produce(args) => produce::run(&client, args).await,
             Verb::Consume(args) => consume::run(&client, args).await,
             Verb::Custom(args) => custom::run(&client, args).await,

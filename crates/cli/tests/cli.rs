@@ -112,6 +112,7 @@ fn the_verbs_and_the_version_are_told() {
     let help = run(&["client", "--help"]);
     for verb in [
         "create",
+        "apply",
         "list",
         "delete",
         "describe",
@@ -121,6 +122,7 @@ fn the_verbs_and_the_version_are_told() {
         "update",
         "revisions",
         "rollback",
+        "seek",
         "status",
         "logs",
         "produce",
@@ -148,9 +150,12 @@ fn wrong_usage_is_exit_code_2_and_failure_is_1() {
         &["client", "create", "-n", "f", "-a", "a", "-i", "i", "-o", "o", "--backoff", "5"],
         &["client", "create", "-n", "f", "-a", "a", "-i", "i", "-o", "o", "--files", "/a:"],
         &["client", "update", "-n", "f"],
-        &["client", "update", "-n", "f", "--clear", "env", "--env", "A=b"],
+        &["client", "update", "-n", "f", "--unset-env", "A", "--env", "A=b"],
+        &["client", "update", "-n", "f", "-c", "a=1", "--no-wait", "--keep-failed"],
+        &["client", "start", "-n", "f", "--no-wait", "--wait", "5s"],
         &["client", "update", "-n", "f", "-i", "other"],
         &["client", "rollback", "-n", "f"],
+        &["client", "seek", "-n", "f", "--to", "yesterday"],
         &["client", "rollback", "-n", "f", "--to", "1", "--reprocess"],
         &["client", "consume", "-n", "t", "-t", "5"],
         &["client", "consume", "-n", "t", "--from", "first"],
@@ -224,7 +229,7 @@ fn events_go_through_a_function_and_survive_an_orderly_end() {
     let data = folder.path().join("data");
     let server = Server::start(&data);
     let create = ["create", "-n", "example", "-a", &echo(&folder), "-i", "in", "-o", "out", "-r", "1"];
-    assert_eq!(out(&server.client(&create)), "Function created: example\n");
+    assert_eq!(out(&server.client(&create)), "Function created: example\nFunction example is running\n");
     assert_eq!(out(&server.client(&["list"])), "example\n");
     let again = server.client(&create);
     assert_eq!(again.status.code(), Some(1));
@@ -293,7 +298,7 @@ fn what_a_function_may_use_is_said_on_the_command_line_and_shown() {
         "3",
     ]);
     create.extend(["--backoff", "100ms", "--max-backoff", "30s", "--dead-letter-topic", "bad", "--env", "REGION=eu"]);
-    assert_eq!(out(&server.client(&create)), "Function created: f\n");
+    assert_eq!(out(&server.client(&create)), "Function created: f\nFunction f is running\n");
     let shown = server.client(&["describe", "-n", "f"]);
     for line in [
         "config    a=b\n",
@@ -355,18 +360,175 @@ fn a_function_is_changed_and_brought_back_on_the_command_line() {
     server.client(&["create", "-n", "f", "-a", &archive, "-i", "in", "-o", "out", "-c", "a=b"]);
     assert_eq!(
         out(&server.client(&["update", "-n", "f", "-o", "other", "--clear", "config"])),
-        "Function f is at revision 2\n"
+        "Function f is at revision 2\nFunction f is running\n"
     );
     let revisions: serde_json::Value =
         serde_json::from_slice(&server.client(&["revisions", "-n", "f", "--json"]).stdout).unwrap();
     assert_eq!(revisions[0]["changed"], serde_json::json!(["output", "config"]));
-    assert!(out(&server.client(&["restart", "-n", "f"])).starts_with("Function f is "));
+    assert_eq!(out(&server.client(&["restart", "-n", "f"])), "Function f is running\n");
     let back = server.client(&["rollback", "-n", "f", "--to", "1"]);
     assert!(out(&back).starts_with("Function f is back to revision 1, as revision 3\n"), "{}", out(&back));
     let present = server.client(&["rollback", "-n", "f", "--to", "3"]);
     assert!(err(&present).starts_with("error FS-1001: revision 3 is the one that function 'f' is at\nadvice: "));
     let shown = server.client(&["describe", "-n", "f"]);
     assert!(out(&shown).contains("outputs   out\n") && out(&shown).contains("config    a=b\n"), "{}", out(&shown));
+}
+
+/// A module that traps when it is started.
+fn stillborn(folder: &TempDir) -> String {
+    let module = wat::parse_str(
+        r#"(module (memory (export "memory") 1)
+            (func (export "_initialize") unreachable) (func (export "process")))"#,
+    );
+    let path = folder.path().join("stillborn.wasm");
+    std::fs::write(&path, module.unwrap()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_exit_code_says_whether_a_function_is_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    let (good, bad) = (echo(&folder), stillborn(&folder));
+    let created = server.client(&["create", "-n", "f", "-a", &bad, "-i", "in", "-o", "out"]);
+    assert_eq!((created.status.code(), out(&created)), (Some(1), "Function created: f\n"));
+    let told = err(&created);
+    assert!(told.starts_with("error FS-1117: function 'f' was created, but does not come up: task 0: "), "{told}");
+    assert!(told.contains("\nadvice: see what it wrote with 'function-stream client logs -n NAME'"), "{told}");
+    let trusting = server.client(&["create", "-n", "g", "-a", &bad, "-i", "in", "-o", "out", "--no-wait"]);
+    assert_eq!((trusting.status.code(), out(&trusting)), (Some(0), "Function created: g\n"));
+    // The revision before did not run either: there is nothing to go back to.
+    let still = server.client(&["update", "-n", "f", "-c", "a=1"]);
+    assert_eq!((still.status.code(), out(&still)), (Some(1), ""));
+    assert!(!err(&still).contains("in force again"), "{}", err(&still));
+    let mended = server.client(&["update", "-n", "f", "-a", &good]);
+    assert_eq!(out(&mended), "Function f is at revision 3\nFunction f is running\n", "{}", err(&mended));
+
+    let taken_back = server.client(&["update", "-n", "f", "-a", &bad]);
+    assert_eq!((taken_back.status.code(), out(&taken_back)), (Some(1), ""));
+    let told = err(&taken_back);
+    assert!(
+        told.starts_with("error FS-1117: function 'f' was updated to revision 4, but does not come up: "),
+        "{told}"
+    );
+    assert!(told.contains("; revision 3 is in force again, as revision 5, and runs\n"), "{told}");
+    assert!(out(&server.client(&["describe", "-n", "f"])).contains("revision  5\n"));
+    let kept = server.client(&["update", "-n", "f", "-a", &bad, "--keep-failed"]);
+    assert!(kept.status.code() == Some(1) && !err(&kept).contains("in force again"), "{}", err(&kept));
+    assert_eq!(server.client(&["start", "-n", "f"]).status.code(), Some(1));
+    assert!(server.terminate(Signal::TERM));
+}
+
+#[test]
+fn settings_are_merged_and_taken_away_one_by_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    let archive = echo(&folder);
+    let mut create = vec!["create", "-n", "f", "-a", &archive, "-i", "in", "-o", "out", "-c", "a=1", "-c", "b=2"];
+    create.extend(["--env", "E=e"]);
+    server.client(&create);
+    for (args, config, env) in [
+        (&["-c", "a=3", "--env", "F=f"][..], "a=3 b=2", "E=e F=f"),
+        (&["--unset", "b", "-c", "c=4"], "a=3 c=4", "E=e F=f"),
+        (&["--unset-env", "E"], "a=3 c=4", "F=f"),
+        (&["--clear", "config", "-c", "z=0", "--clear", "env"], "z=0", ""),
+    ] {
+        let updated = server.client(&[&["update", "-n", "f"], args].concat());
+        assert!(updated.status.success(), "{args:?}: {}", err(&updated));
+        let shown = server.client(&["describe", "-n", "f"]);
+        let of = |name: &str| {
+            let rows = out(&shown).lines().filter_map(|line| line.strip_prefix(&format!("{name:<10}")));
+            rows.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!((of("config").as_str(), of("env").as_str()), (config, env), "{args:?}");
+    }
+}
+
+#[test]
+fn a_revision_has_one_number_wherever_it_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    server.client(&["create", "-n", "f", "-a", &echo(&folder), "-i", "in", "-o", "out"]);
+    for verb in ["stop", "start", "stop", "start"] {
+        assert!(server.client(&[verb, "-n", "f"]).status.success());
+    }
+    let json = |args: &[&str]| -> serde_json::Value { serde_json::from_slice(&server.client(args).stdout).unwrap() };
+    let described = json(&["describe", "-n", "f", "--json"]);
+    let (status, revisions) = (json(&["status", "--json"]), json(&["revisions", "-n", "f", "--json"]));
+    assert_eq!(
+        (&described["revision"], &status[0]["revision"]),
+        (&1.into(), &1.into()),
+        "stops and starts change nothing"
+    );
+    server.client(&["update", "-n", "f", "-o", "other"]);
+    assert_eq!(revisions[0]["revision"], 1);
+    let described = json(&["describe", "-n", "f", "--json"]);
+    let newest = json(&["revisions", "-n", "f", "--json"])[0]["revision"].clone();
+    assert_eq!(described["revision"], newest);
+    assert_eq!(json(&["status", "--json"])[0]["revision"], newest);
+    assert!(server.client(&["rollback", "-n", "f", "--to", "1"]).status.success());
+}
+
+#[test]
+fn a_function_is_moved_in_its_inputs_on_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    server.client(&["create", "-n", "f", "-a", &echo(&folder), "-i", "in", "-o", "out"]);
+    server.client(&["produce", "-n", "in", "-c", "e"]);
+    server.client(&["consume", "-n", "out"]);
+    server.client(&["stop", "-n", "f"]);
+    let moved = server.client(&["seek", "-n", "f", "--to", "earliest"]);
+    let told = "Function f reads on from earliest, as revision 3\n  in 0: from 1 to 0\nFunction f is stopped\n";
+    assert_eq!(out(&moved), told, "{}", err(&moved));
+    assert_eq!(out(&server.client(&["start", "-n", "f"])), "Function f is running\n");
+    assert_eq!(out(&server.client(&["consume", "-n", "out"])), "\"e\"\n", "it comes again");
+    let refused = server.client(&["seek", "-n", "f", "--to", "0:9"]);
+    assert!(err(&refused).starts_with("error FS-1305: position 9 of in-0 is past the end, which is 1\n"));
+}
+
+#[test]
+fn a_description_is_applied_and_shown_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    let (good, bad, path) = (echo(&folder), stillborn(&folder), folder.path().join("config.yaml"));
+    let file = path.to_str().unwrap();
+    let describe = |settings: &str| {
+        let text = "name: f\ntype: processor\ninput-groups: [{inputs: [{input-type: log, topic: in}]}]\n\
+            outputs: [{output-type: log, topic: out}]\n";
+        std::fs::write(&path, format!("{text}init_config: {{{settings}}}\n")).unwrap();
+    };
+    let apply = |archive: &str, more: &[&str]| server.client(&[&["apply", "-f", file, "-a", archive], more].concat());
+    describe("a: '1', b: '2'");
+    let dry = apply(&good, &["--dry-run"]);
+    for line in ["+ config.a: 1\n", "+ inputs: in\n", "+ outputs: out\n", "Function f would be created\n"] {
+        assert!(out(&dry).contains(line), "{line}: {} {}", out(&dry), err(&dry));
+    }
+    assert_eq!(out(&server.client(&["list"])), "");
+    let created = apply(&good, &[]);
+    assert!(out(&created).ends_with("Function created: f\nFunction f is running\n"), "{}", err(&created));
+    assert_eq!(out(&apply(&good, &["--dry-run"])), "Function f is unchanged\n");
+    assert_eq!(out(&apply(&good, &[])), "Function f is unchanged\nFunction f is running\n");
+
+    describe("b: '3', c: '4'");
+    let diff = "- config.a: 1\n~ config.b: 2 -> 3\n+ config.c: 4\n";
+    assert_eq!(out(&apply(&good, &["--dry-run"])), format!("{diff}Function f would be changed\n"));
+    assert!(out(&server.client(&["describe", "-n", "f"])).contains("config    a=1\n"), "nothing was done");
+    let changed = apply(&good, &[]);
+    let told = format!("{diff}Function f is at revision 2\nFunction f is running\n");
+    assert_eq!(out(&changed), told, "{}", err(&changed));
+    // It comes to an end as an update does.
+    let taken_back = apply(&bad, &[]);
+    assert_eq!(taken_back.status.code(), Some(1));
+    assert!(out(&taken_back).starts_with("~ archive: sha256:"), "{}", out(&taken_back));
+    assert!(
+        err(&taken_back).contains("; revision 2 is in force again, as revision 4, and runs"),
+        "{}",
+        err(&taken_back)
+    );
+
+    std::fs::write(&path, "name: f\ninputs: [[]]\noutputs: 3\n").unwrap();
+    let refused = apply(&good, &["--dry-run"]);
+    assert!(err(&refused).starts_with("error FS-1103: "), "{}", err(&refused));
 }
 
 #[test]

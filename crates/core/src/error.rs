@@ -96,6 +96,8 @@ codes! {
     TimersSet = "FS-1113", User, 409, "the function has timers set, and the new artifact cannot take them", "give the new artifact a handler of timers, or have the present one delete its timers first";
     JobNotFound = "FS-1115", User, 404, "there is no job of this id", "see 'function-stream client dlq jobs' for those that are kept; a trial's results are kept for a shorter time than the job";
     JobUnderWay = "FS-1116", User, 409, "a job on dead letters is under way", "wait for it with 'function-stream client dlq job ID', or cancel it there";
+    NotUp = "FS-1117", User, 422, "the function does not come up", "see what it wrote with 'function-stream client logs -n NAME', then update it";
+    NotUpYet = "FS-1118", External, 504, "the function is not up yet", "see with 'function-stream client status' what it waits for; it goes on coming up by itself";
     // 12xx: artifacts.
     ArtifactNotFound = "FS-1201", User, 400, "the artifact is neither uploaded nor a file that the server may read", "upload the artifact, or give a path on the server that it is allowed to read";
     ArtifactInvalid = "FS-1202", User, 400, "the artifact is not a valid WebAssembly module or component", "rebuild the artifact; the message has the place where it stops being valid";

@@ -136,6 +136,12 @@ impl Engine {
         self.core.coming_up.when_none(waker);
     }
 
+    /// Wakes whenever a task of any function has started its first instance, has failed or has ended. The waker must not ask the
+    /// engine anything.
+    pub fn watch(&self, waker: Waker) {
+        self.core.coming_up.watch(waker);
+    }
+
     /// The state of a function that runs here.
     pub fn status(&self, id: FunctionId) -> Option<FunctionStatus> {
         let function = self.functions.lock().get(&id).cloned();

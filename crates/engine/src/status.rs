@@ -103,6 +103,8 @@ pub struct TaskStatus {
     pub index: u32,
     /// Its state.
     pub state: TaskState,
+    /// An instance has started since the task runs here, whatever has become of it.
+    pub started: bool,
     /// Its last commit.
     pub epoch: Epoch,
     /// Its inputs.

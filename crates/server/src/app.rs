@@ -50,7 +50,7 @@ use fnstream_core::{Error, ErrorCode, Result};
 
 pub(crate) use dead_letters::{Chosen, Count, DeadLetterPage, DeadLetters, WaitingDeadLetter};
 pub(crate) use deadline::Deadline;
-pub(crate) use functions::{CreateMode, Functions, Made, NewFunction};
+pub(crate) use functions::{Apply, CreateMode, Functions, Made, NewFunction, Wait};
 pub(crate) use inspection::{Inspection, LogReading, StateEntry, WantedEntry};
 pub(crate) use instances::Instances;
 pub(crate) use jobs::Jobs;
@@ -66,6 +66,9 @@ use crate::net::Net;
 use maintenance::Maintenance;
 use pages::{List, Page, Wanted};
 use reconcile::Reconciler;
+
+/// What functions begin with.
+const FIRST_REVISION: u64 = 1;
 
 /// The application: everything that a request can reach.
 pub(crate) struct App {
@@ -119,6 +122,16 @@ fn function_page(register: &dyn Metadata, wanted: &Wanted) -> Result<Page<Functi
     let after = wanted.after.as_ref().map(|cursor| List::Functions.text(cursor)).transpose()?;
     let rows = register.page(after.as_deref(), wanted.rows() + 1)?;
     Ok(Page::of(List::Functions, rows, wanted.rows(), |entry| entry.spec.name.clone().into_bytes()))
+}
+
+/// The number of the revision that a function is at: the one at which its description changed last. Stops and starts are no
+/// revisions, though the register counts them. Blocks.
+fn revision(register: &dyn Metadata, entry: &FunctionEntry) -> Result<u64> {
+    if entry.revision == FIRST_REVISION {
+        return Ok(entry.revision);
+    }
+    let latest = register.revisions(&entry.spec.name)?.pop();
+    Ok(latest.map_or(entry.revision, |revision| revision.revision))
 }
 
 /// The function of a name. Blocks.

@@ -19,8 +19,8 @@ use fnstream_api::grpc::{error_message, status_of};
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_sql::{OnExisting, Statement};
 
-use crate::answer::{create, drop_function, start, stop};
-use crate::app::{App, CreateMode, Deadline};
+use crate::answer::{create, drop_function, start, stop, up};
+use crate::app::{App, CreateMode, Deadline, Wait};
 use crate::failure;
 use crate::gather::Asked;
 use crate::most::Most;
@@ -122,8 +122,8 @@ async fn run(app: &Arc<App>, statement: Statement, asked: &Asked) -> Result<Done
         Statement::StartFunction { name } => start(app, name).await.map(Done::new),
         Statement::StopFunction { name } => stop(app, name).await.map(Done::new),
         Statement::RestartFunction { name } => {
-            app.functions.restart(name.clone()).await?;
-            Ok(Done::new(format!("function '{name}' restarted")))
+            let came = app.functions.restart(name, Some(Wait::of_caller())).await;
+            up(came, |function| format!("function '{}' restarted", function.name)).map(Done::new)
         }
         Statement::DropFunction { name, if_exists } => match drop_function(app, name).await {
             Err(error) if if_exists && error.code == ErrorCode::FunctionNotFound => Ok(Done::new(error.message)),
@@ -131,7 +131,10 @@ async fn run(app: &Arc<App>, statement: Statement, asked: &Asked) -> Result<Done
         },
         Statement::RollbackFunction { name, revision } => {
             let request = RollbackRequest { to: revision, ..RollbackRequest::default() };
-            let done = app.functions.rollback(name, request).await?;
+            let done = match app.functions.rollback(name, request, Some(Wait::of_caller())).await {
+                Err(error) if error.code == ErrorCode::NotUpYet => return Ok(Done::new(error.message)),
+                done => done?,
+            };
             let what = format!(
                 "function '{}' is back to revision {}, as revision {}",
                 done.function.name, done.to, done.function.revision

@@ -3,12 +3,14 @@
 
 //! Calls about functions and artifacts.
 
+use fnstream_core::units::write_duration;
 use reqwest::Method;
 
 use super::page::all;
-use super::{Client, ClientError, Page, PageOptions};
+use super::{Client, ClientError, Page, PageOptions, UpWait};
 use crate::function::{
-    Function, FunctionDescription, FunctionUpdate, RevisionDescription, RollbackRequest, RolledBack,
+    Function, FunctionDescription, FunctionUpdate, RevisionDescription, RollbackRequest, RolledBack, SeekRequest,
+    Sought,
 };
 use crate::request::ExecRequest;
 use crate::status::FunctionSummary;
@@ -46,7 +48,7 @@ impl Client {
 
     /// Registers and starts a function.
     pub async fn create_function(&self, name: &str, function: &Function) -> Result<FunctionDescription, ClientError> {
-        self.json(self.function(Method::POST, name, &[])?.json(function)).await
+        self.json(self.until_up(self.function(Method::POST, name, &[])?).json(function)).await
     }
 
     /// Removes a function with its state; its topics stay.
@@ -61,7 +63,7 @@ impl Client {
 
     /// Lets a stopped function run, also after a restart of the server.
     pub async fn start_function(&self, name: &str) -> Result<FunctionDescription, ClientError> {
-        self.json(self.function(Method::POST, name, &["start"])?).await
+        self.json(self.until_up(self.function(Method::POST, name, &["start"])?)).await
     }
 
     /// Lets a function finish what it began and then rest, also after a restart of the server.
@@ -75,12 +77,12 @@ impl Client {
         name: &str,
         update: &FunctionUpdate,
     ) -> Result<FunctionDescription, ClientError> {
-        self.json(self.function(Method::PATCH, name, &[])?.json(update)).await
+        self.json(self.until_up_or_back(self.function(Method::PATCH, name, &[])?).json(update)).await
     }
 
     /// Ends a function's tasks and starts them anew.
     pub async fn restart_function(&self, name: &str) -> Result<FunctionDescription, ClientError> {
-        self.json(self.function(Method::POST, name, &["restart"])?).await
+        self.json(self.until_up(self.function(Method::POST, name, &["restart"])?)).await
     }
 
     /// The kept revisions of a function, the newest first.
@@ -90,7 +92,12 @@ impl Client {
 
     /// Puts the description of an earlier revision in force again, and its state, if that is asked for.
     pub async fn rollback_function(&self, name: &str, rollback: RollbackRequest) -> Result<RolledBack, ClientError> {
-        self.json(self.function(Method::POST, name, &["rollback"])?.json(&rollback)).await
+        self.json(self.until_up(self.function(Method::POST, name, &["rollback"])?).json(&rollback)).await
+    }
+
+    /// Has a function read on from another place of its inputs.
+    pub async fn seek_function(&self, name: &str, seek: &SeekRequest) -> Result<Sought, ClientError> {
+        self.json(self.until_up(self.function(Method::POST, name, &["seek"])?).json(seek)).await
     }
 
     /// Asks the instance of a task something of the function's own.
@@ -113,6 +120,23 @@ impl Client {
     /// Uploads an artifact, which a function can then name as `sha256:<digest>`.
     pub async fn upload_artifact(&self, artifact: impl Into<reqwest::Body>) -> Result<UploadedArtifact, ClientError> {
         self.json(self.request(Method::POST, &["api", "v1", "artifacts"])?.body(artifact)).await
+    }
+
+    /// The request, which waits until the function is up, if this client does.
+    fn until_up(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        match self.up {
+            Some(wait) => request.query(&[("wait", write_duration(wait.time))]),
+            None => request,
+        }
+    }
+
+    /// The same of a request whose change may be taken back.
+    pub(super) fn until_up_or_back(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        let request = self.until_up(request);
+        match self.up {
+            Some(UpWait { keep_failed: true, .. }) => request.query(&[("keep_failed", true)]),
+            _ => request,
+        }
     }
 
     pub(super) fn function(

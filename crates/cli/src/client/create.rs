@@ -8,6 +8,7 @@ use fnstream_core::ErrorCode;
 use fnstream_core::topic::TopicRef;
 
 use super::settings::Settings;
+use super::waiting::{Waiting, is_done};
 use crate::failure::{Failure, Result};
 use crate::output;
 
@@ -31,6 +32,8 @@ pub(super) struct Args {
     replicas: u32,
     #[command(flatten)]
     settings: Settings,
+    #[command(flatten)]
+    waiting: Waiting,
 }
 
 pub(super) async fn run(client: &Client, args: Args) -> Result {
@@ -44,9 +47,18 @@ pub(super) async fn run(client: &Client, args: Args) -> Result {
         files: args.settings.files,
         ..Function::new(archive, args.inputs, args.output)
     };
-    let made = client.create_function(&args.name, &function).await?;
+    let made = args.waiting.of(client, false).create_function(&args.name, &function).await;
+    let created = || output::line(format!("Function created: {}", args.name));
+    let made = match made {
+        Err(error) if is_done(&error) => {
+            created()?;
+            return Err(error.into());
+        }
+        made => made?,
+    };
     warn(&made);
-    output::line(format!("Function created: {}", args.name))
+    created()?;
+    args.waiting.tell(&made)
 }
 
 /// Tells what was accepted and is probably not meant.

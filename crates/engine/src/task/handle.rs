@@ -57,7 +57,7 @@ impl TaskHandle {
     /// Makes a task; it begins when its job is first woken.
     pub(crate) fn spawn(env: &Arc<TaskEnv>, permits: &Arc<Permits>, assignment: Assignment, ended: Ended) -> Arc<Self> {
         let mail = Arc::new(Mutex::new(Mail::default()));
-        let view = Arc::new(Mutex::new(View::new(&assignment, env.core.coming_up.one())));
+        let view = Arc::new(Mutex::new(View::new(&assignment, &env.core.coming_up)));
         let interrupt = Interrupt::default();
         let job = env.core.scheduler.job(|job| Task {
             env: Arc::downgrade(env),

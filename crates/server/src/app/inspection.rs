@@ -25,6 +25,7 @@ use super::records::WaitingRoom;
 use crate::metrics::ServerMeter;
 use crate::net::Net;
 
+pub(in crate::app) use describe::described;
 pub(crate) use logs::LogReading;
 pub(crate) use state::{StateEntry, WantedEntry};
 

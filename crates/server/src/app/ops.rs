@@ -96,7 +96,16 @@ impl Ops {
         task.await.unwrap_or_else(|e| Err(abnormal(&e)))
     }
 
-    /// The same for an operation on one function: after those that came before it, which are waited for a bounded time, and only
+    /// Runs what waits, and perhaps begins operations then, to its end, whether or not the caller waits for it. A shutdown does not
+    /// wait for it: it waits for the operations.
+    pub(crate) async fn outlasting<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        tokio::spawn(work).await.unwrap_or_else(|e| Err(abnormal(&e)))
+    }
+
+    /// Runs an operation on one function to its end: after those that came before it, which are waited for a bounded time, and only
     /// if its caller still waits.
     pub(crate) async fn alone<T, F, Fut>(self: &Arc<Self>, name: String, operation: F) -> Result<T>
     where

@@ -75,7 +75,7 @@ impl Parts {
         let room = WaitingRoom::new(net.files.waiting);
         let programs = Programs::new(self.artifacts.clone(), self.runtime, net.budget.compiling.clone(), clock.clone());
         let maker = TopicMaker::new(topics.clone(), config.retention);
-        let local = Arc::new(Local { engine: engine.clone(), topics: topics.clone(), programs: programs.clone() });
+        let local = Local::new(engine.clone(), topics.clone(), programs.clone());
         let runner = Runner {
             engine,
             backend: self.backend,

@@ -10,7 +10,7 @@ use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{dead_letters, functions, jobs, logs, observe, records, requests, revisions, topics};
+use super::{apply, dead_letters, functions, jobs, logs, observe, records, requests, revisions, topics};
 use crate::app::App;
 
 pub(super) const FUNCTIONS: &str = "functions";
@@ -46,6 +46,8 @@ pub(super) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(revisions::restart))
         .routes(routes!(revisions::list))
         .routes(routes!(revisions::rollback))
+        .routes(routes!(revisions::seek))
+        .routes(routes!(apply::apply))
         .routes(routes!(functions::upload))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::show))

@@ -7,6 +7,7 @@
 
 mod browsers;
 mod changes;
+mod coming_up;
 mod consume;
 mod damage;
 mod dead_letters;
@@ -26,6 +27,7 @@ mod produce;
 mod published;
 mod refusals;
 mod safe_start;
+mod seek;
 mod settings;
 mod status;
 mod support;

@@ -253,13 +253,27 @@ pub(crate) fn trap() -> Vec<u8> {
     stdio("unreachable")
 }
 
+/// A module that traps when it is started.
+pub(crate) fn stillborn() -> Vec<u8> {
+    starting("unreachable", "unreachable")
+}
+
+/// A module whose start takes as long as it is let.
+pub(crate) fn never_up() -> Vec<u8> {
+    starting("(loop $on (br $on))", "unreachable")
+}
+
 fn stdio(process: &str) -> Vec<u8> {
+    starting("", process)
+}
+
+fn starting(start: &str, process: &str) -> Vec<u8> {
     let text = format!(
         r#"(module
             (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
             (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
             (memory (export "memory") 2)
-            (func (export "_initialize"))
+            (func (export "_initialize") {start})
             (func (export "process") {process}))"#
     );
     wat::parse_str(text).unwrap()

@@ -3,6 +3,8 @@
 
 //! From what a user asks for to the description that is registered. Everything that is wrong with it is told at once.
 
+use std::collections::BTreeMap;
+
 use fnstream_api::{FileGrant, Function, FunctionUpdate, Watermark};
 use fnstream_core::spec::{self, ErrorPolicy, FunctionSpec, InputSelector, Limits};
 use fnstream_core::topic::TopicRef;
@@ -51,16 +53,34 @@ pub(super) fn updated(spec: &FunctionSpec, update: &FunctionUpdate) -> Result<Fu
         new.outputs = vec![output.clone()];
     }
     new.replicas = update.replicas.unwrap_or(spec.replicas);
-    if let Some(config) = &update.config {
-        new.config.clone_from(config);
-    }
-    if let Some(env) = &update.env {
-        new.env.clone_from(env);
-    }
+    change_entries("config", &mut new.config, update.config.as_ref(), &update.config_changes, &mut problems);
+    change_entries("env", &mut new.env, update.env.as_ref(), &update.env_changes, &mut problems);
     if let Some(files) = &update.files {
         new.files = files.iter().map(grant).collect();
     }
     checked(new, problems)
+}
+
+/// Replaces all entries, or changes some of them: those without a value go.
+fn change_entries(
+    what: &str,
+    entries: &mut BTreeMap<String, String>,
+    all: Option<&BTreeMap<String, String>>,
+    changes: &BTreeMap<String, Option<String>>,
+    problems: &mut Vec<String>,
+) {
+    if let Some(all) = all {
+        if !changes.is_empty() {
+            problems.push(format!("{what} and {what}-changes are both given: the first replaces all entries"));
+        }
+        entries.clone_from(all);
+    }
+    for (name, value) in changes {
+        match value {
+            Some(value) => entries.insert(name.clone(), value.clone()),
+            None => entries.remove(name),
+        };
+    }
 }
 
 /// A description that takes the place of another one; its artifact is not looked at.
@@ -170,6 +190,26 @@ mod tests {
         assert_eq!(error.code, ErrorCode::InvalidSpec);
         assert!(error.message.starts_with("inputs cannot change from 'i' to 'j'"), "{}", error.message);
         assert!(error.message.contains("replicas is 0"), "{}", error.message);
+    }
+
+    #[test]
+    fn single_entries_change_and_all_others_stay() {
+        let text = r#"{"archive":"a","inputs":["i"],"output":"o","config":{"a":"1","b":"2"},"env":{"E":"e","F":"f"}}"#;
+        let before = new("f", &serde_json::from_str(text).unwrap(), "aa".into()).unwrap();
+        let after = |text: &str| updated(&before, &serde_json::from_str(text).unwrap());
+        let map = |entries: &[(&str, &str)]| -> BTreeMap<String, String> {
+            entries.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let text = r#"{"config-changes":{"a":null,"c":"3","none":null},"env-changes":{"E":"x"}}"#;
+        let changed = after(text).unwrap();
+        assert_eq!(changed.config, map(&[("b", "2"), ("c", "3")]));
+        assert_eq!(changed.env, map(&[("E", "x"), ("F", "f")]));
+        assert_eq!(after(r#"{"config-changes":{"a":"1"},"env-changes":{"G":null}}"#).unwrap(), before);
+        for what in ["config", "env"] {
+            let error = after(&format!(r#"{{"{what}":{{"a":"1"}},"{what}-changes":{{"b":null}}}}"#)).unwrap_err();
+            assert_eq!(error.code, ErrorCode::InvalidSpec);
+            assert!(error.message.contains(&format!("{what} and {what}-changes are both given")), "{error}");
+        }
     }
 
     #[test]
