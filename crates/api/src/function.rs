@@ -12,6 +12,7 @@ mod seek;
 
 use std::collections::BTreeMap;
 
+use fnstream_core::spec::Beginning;
 use fnstream_core::topic::TopicRef;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -38,17 +39,32 @@ pub struct Function {
     #[schema(example = "bin/example_basic.wasm")]
     pub archive: String,
     /// The input topics; the index of each is the source id that the function sees.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<TopicReference>)]
     pub inputs: Vec<TopicRef>,
+    /// The input topics by source id, instead of `inputs`: those of a group share one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Vec<TopicReference>>)]
+    pub groups: Vec<Vec<TopicRef>>,
     /// Which input is read next; `round-robin` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<Selector>,
     /// How event time is known, by input topic; inputs that are not named take no part in it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub watermarks: BTreeMap<String, Watermark>,
+    /// Where it begins in its inputs: `earliest`, which is the default, `latest`, or a time in UTC such as `2026-01-31T08:00:00Z`:
+    /// at the first record, in the order of the log, whose timestamp is not before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub from: Option<Beginning>,
     /// The output topic.
-    #[schema(value_type = TopicReference)]
-    pub output: TopicRef,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<TopicReference>)]
+    pub output: Option<TopicRef>,
+    /// The output topics, instead of `output`; the index of each is the target id that the function emits to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<TopicReference>)]
+    pub outputs: Vec<TopicRef>,
     /// How many tasks may run at once; topics that have to be made get that many partitions.
     #[serde(default = "one")]
     #[schema(default = 1, minimum = 1)]
@@ -81,9 +97,12 @@ impl Function {
             name: None,
             archive: archive.into(),
             inputs,
+            groups: Vec::new(),
             selector: None,
             watermarks: BTreeMap::new(),
-            output: output.into(),
+            from: None,
+            output: Some(output.into()),
+            outputs: Vec::new(),
             replicas: one(),
             config: BTreeMap::new(),
             limits: Limits::default(),
@@ -199,6 +218,10 @@ pub struct FunctionDescription {
     /// How event time is known, by input topic.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub watermarks: BTreeMap<String, Watermark>,
+    /// Where it began in its inputs when it was created; absent if that is `earliest`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub from: Option<Beginning>,
     /// The output topics, in the order of their target ids.
     pub outputs: Vec<String>,
     /// How many tasks may run at once.

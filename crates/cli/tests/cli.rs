@@ -156,6 +156,8 @@ fn wrong_usage_is_exit_code_2_and_failure_is_1() {
         &["client", "update", "-n", "f", "-i", "other"],
         &["client", "rollback", "-n", "f"],
         &["client", "seek", "-n", "f", "--to", "yesterday"],
+        &["client", "create", "-n", "f", "-a", "a", "-i", "i", "-o", "o", "--from", "0:1"],
+        &["client", "apply", "-a", "a"],
         &["client", "rollback", "-n", "f", "--to", "1", "--reprocess"],
         &["client", "consume", "-n", "t", "-t", "5"],
         &["client", "consume", "-n", "t", "--from", "first"],
@@ -529,6 +531,112 @@ fn a_description_is_applied_and_shown_before() {
     std::fs::write(&path, "name: f\ninputs: [[]]\noutputs: 3\n").unwrap();
     let refused = apply(&good, &["--dry-run"]);
     assert!(err(&refused).starts_with("error FS-1103: "), "{}", err(&refused));
+}
+
+/// A description of a function that copies a topic, with more lines.
+fn described(name: &str, more: &str) -> String {
+    format!(
+        "name: {name}\ninput-groups: [{{inputs: [{{input-type: log, topic: in}}]}}]\n\
+         outputs: [{{output-type: log, topic: out-{name}}}]\n{more}\n"
+    )
+}
+
+#[test]
+fn descriptions_are_applied_together_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    echo(&folder);
+    stillborn(&folder);
+    let place = folder.path().join("deploy");
+    std::fs::create_dir(&place).unwrap();
+    let write = |file: &str, text: &str| std::fs::write(place.join(file), text).unwrap();
+    let apply = |more: &[&str]| server.client(&[&["apply", "-f", place.to_str().unwrap()], more].concat());
+    let good = "archive: ../echo.wasm";
+    write("1.yaml", &format!("# two\n---\n{}---\n{}", described("a", good), described("b", good)));
+    write("2.yml", &described("c", &format!("{good}\nfrom: soon")));
+    write("notes.txt", "no description");
+    let listed = || out(&server.client(&["list"])).to_owned();
+
+    // What is wrong with one is told with its place, and nothing is done.
+    let refused = apply(&[]);
+    let told = err(&refused);
+    assert!(told.starts_with("error FS-1103: ") && told.contains("2.yml:5:7: 'from': 'soon' is none of"), "{told}");
+    assert_eq!(listed(), "");
+    // So it is with what only the server knows.
+    write("2.yml", &described("c", &format!("{good}\nfiles: [{{host: /etc}}]")));
+    let refused = apply(&[]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        err(&refused).contains("2.yml: nothing was changed, since not every description is accepted"),
+        "{}",
+        err(&refused)
+    );
+    assert_eq!(listed(), "");
+
+    write("2.yml", &described("c", good));
+    let dry = apply(&["--dry-run"]);
+    assert!(out(&dry).starts_with("a:\n+ archive: sha256:"), "{} {}", out(&dry), err(&dry));
+    let ends = "Function a would be created\nFunction b would be created\nFunction c would be created\n";
+    assert!(out(&dry).ends_with(ends), "{}", out(&dry));
+    assert_eq!(listed(), "");
+    assert!(apply(&[]).status.success());
+    assert_eq!(listed(), "a\nb\nc\n");
+    let again = apply(&["--no-wait"]);
+    assert_eq!(out(&again), "Function a is unchanged\nFunction b is unchanged\nFunction c is unchanged\n");
+
+    // The second does not come up: the first is changed, and the third is not tried.
+    let [changed, bad] = ["replicas: 2", "archive: ../stillborn.wasm"];
+    write("1.yaml", &format!("{}---\n{}", described("a", &format!("{good}\n{changed}")), described("b", bad)));
+    write("2.yml", &described("c", &format!("{good}\n{changed}")));
+    let failed = apply(&[]);
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(out(&failed).contains("Function a is at revision 2\n"), "{}", out(&failed));
+    let told = err(&failed);
+    assert!(told.contains("not applied, since function b failed: c\n"), "{told}");
+    assert!(told.contains("error FS-1117: function 'b' was updated to revision 2, but does not come up"), "{told}");
+    let revision = |name: &str| out(&server.client(&["describe", "-n", name])).contains("revision  1\n");
+    assert!(revision("c") && !revision("a"));
+
+    // Wrong usage.
+    write("1.yaml", &described("a", ""));
+    for (says, wrong) in [
+        ("there is no artifact for function 'a': give --archive, or 'archive' in '", described("c", good)),
+        ("function 'a' is described twice, in '", described("a", good)),
+        ("describes no function", "# nothing\n".to_owned()),
+    ] {
+        write("2.yml", &wrong);
+        let archive: &[&str] = if says.contains("no artifact") { &[] } else { &["-a", "sha256:00"] };
+        let refused = apply(archive);
+        assert!(refused.status.code() == Some(2) && err(&refused).contains(says), "{}", err(&refused));
+    }
+    assert!(server.terminate(Signal::TERM));
+}
+
+#[test]
+fn a_function_begins_where_it_is_said_on_the_command_line_and_in_its_description() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    server.client(&["produce", "-n", "in", "-c", "old"]);
+    let archive = echo(&folder);
+    let create = ["create", "-n", "f", "-a", &archive, "-i", "in", "-o", "out-f", "--from", "latest"];
+    assert!(server.client(&create).status.success());
+    let path = folder.path().join("g.yaml");
+    std::fs::write(&path, described("g", "archive: echo.wasm\nfrom: latest")).unwrap();
+    let applied = server.client(&["apply", "-f", path.to_str().unwrap()]);
+    assert!(out(&applied).contains("+ from: latest\n"), "{} {}", out(&applied), err(&applied));
+    server.client(&["produce", "-n", "in", "-c", "new"]);
+    for name in ["f", "g"] {
+        assert!(out(&server.client(&["describe", "-n", name])).contains("from      latest\n"));
+        assert_eq!(out(&server.client(&["consume", "-n", &format!("out-{name}")])), "\"new\"\n");
+    }
+    // What is there is moved in another way.
+    std::fs::write(&path, described("g", "archive: echo.wasm\nfrom: 2026-01-31T08:00:00Z")).unwrap();
+    let refused = server.client(&["apply", "-f", path.to_str().unwrap()]);
+    assert!(
+        err(&refused)
+            .starts_with("error FS-1103: from is '2026-01-31T08:00:00.000Z', but the function began at 'latest'")
+    );
+    assert!(server.terminate(Signal::TERM));
 }
 
 #[test]

@@ -27,7 +27,7 @@ mod topics;
 use std::collections::BTreeMap;
 
 use fnstream_core::ErrorCode;
-use fnstream_core::spec::{ErrorPolicy, FileGrant, InputSelector, Limits, Watermark};
+use fnstream_core::spec::{Beginning, ErrorPolicy, FileGrant, InputSelector, Limits, Watermark};
 use fnstream_core::topic::TopicRef;
 
 use crate::problem::{Place, Problem, Problems, Severity, in_order};
@@ -41,12 +41,16 @@ use places::Places;
 pub struct FunctionConfig {
     /// The name.
     pub name: String,
+    /// The artifact, for those who upload it.
+    pub archive: Option<String>,
     /// The kind of its code.
     pub kind: FunctionKind,
     /// The inputs of each group; the index of a group is the source id.
     pub inputs: Vec<Vec<Input>>,
     /// Which group is read next.
     pub selector: InputSelector,
+    /// Where it begins in its inputs.
+    pub from: Beginning,
     /// The outputs; the index of each is the target id.
     pub outputs: Vec<Output>,
     /// Given to the function at its start.

@@ -12,7 +12,7 @@ use fnstream_core::{ErrorCode, Result};
 use fnstream_sql::Pattern;
 
 use crate::app::pages::Page;
-use crate::app::{App, Archive, CreateMode, Made, Wait};
+use crate::app::{App, Archive, CreateMode, Described, Made, Wait};
 use crate::gather::{Asked, Bounds, gather};
 
 /// What every function is made of, until there are others.
@@ -54,7 +54,10 @@ pub(crate) async fn create(
     artifact: Bytes,
     mode: CreateMode,
 ) -> Result<(StatusCode, String)> {
-    let (spec, notes) = app.shelf.described(config).await?;
+    let Described { spec, archive, mut notes } = app.shelf.described(config).await?;
+    if archive.is_some() {
+        notes.push("note: 'archive' has no effect: the artifact came with the request".to_owned());
+    }
     let name = spec.name.clone();
     let (made, came) = app.functions.make(spec, Archive::Bytes(artifact), mode, Some(Wait::of_caller())).await?;
     let (status, what) = match made {

@@ -58,7 +58,7 @@ pub(crate) use ops::Ops;
 pub(crate) use parts::Parts;
 pub(crate) use records::{Delivered, Outcome, Reading, Records, Start, WaitingRoom};
 pub(crate) use safe_start::SafeStart;
-pub(crate) use shelf::{Archive, Incoming, Shelf};
+pub(crate) use shelf::{Archive, Described, Incoming, Shelf};
 
 use crate::ServerConfig;
 use crate::most::Most;

@@ -27,6 +27,10 @@ pub struct FunctionUpdate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<TopicReference>>)]
     pub inputs: Option<Vec<TopicRef>>,
+    /// The same by source id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Vec<TopicReference>>>)]
+    pub groups: Option<Vec<Vec<TopicRef>>>,
     /// Which input is read next. It cannot become `group-parallel`, nor stop being it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<Selector>,
@@ -37,6 +41,10 @@ pub struct FunctionUpdate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<TopicReference>)]
     pub output: Option<TopicRef>,
+    /// The output topics, instead of `output`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<TopicReference>>)]
+    pub outputs: Option<Vec<TopicRef>>,
     /// How many tasks may run at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]

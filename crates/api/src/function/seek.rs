@@ -6,6 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use fnstream_core::spec::Beginning;
 use fnstream_core::topic::TopicRef;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
@@ -26,6 +27,16 @@ pub enum Place {
     Time(i64),
     /// A position of one partition.
     At(u32, u128),
+}
+
+impl From<Beginning> for Place {
+    fn from(beginning: Beginning) -> Self {
+        match beginning {
+            Beginning::Earliest => Place::Earliest,
+            Beginning::Latest => Place::Latest,
+            Beginning::Time(ms) => Place::Time(ms),
+        }
+    }
 }
 
 impl FromStr for Place {

@@ -5,6 +5,7 @@
 
 use fnstream_api::{Client, Function, FunctionDescription};
 use fnstream_core::ErrorCode;
+use fnstream_core::spec::Beginning;
 use fnstream_core::topic::TopicRef;
 
 use super::settings::Settings;
@@ -30,6 +31,10 @@ pub(super) struct Args {
     /// How many tasks may run at once
     #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     replicas: u32,
+    /// Where it begins in its inputs: earliest, latest, or a time in UTC such as 2026-01-31T08:00:00Z, that is at the first event
+    /// whose timestamp is not before it [default: earliest]
+    #[arg(long, value_name = "PLACE", value_parser = str::parse::<Beginning>)]
+    from: Option<Beginning>,
     #[command(flatten)]
     settings: Settings,
     #[command(flatten)]
@@ -40,6 +45,7 @@ pub(super) async fn run(client: &Client, args: Args) -> Result {
     let archive = upload(client, args.archive).await?;
     let function = Function {
         replicas: args.replicas,
+        from: args.from,
         limits: args.settings.limits(),
         on_error: args.settings.on_error(),
         config: args.settings.config.into_iter().collect(),

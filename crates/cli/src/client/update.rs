@@ -83,11 +83,6 @@ pub(super) async fn run(client: &Client, args: Args) -> Result {
     let (env, env_changes) = args.entries(Clear::Env, &args.settings.env, &args.unset_env)?;
     let no_folders = args.settings.files.is_empty() && !args.clear.contains(&Clear::Files);
     let update = FunctionUpdate {
-        name: None,
-        archive: None,
-        inputs: None,
-        selector: None,
-        watermarks: None,
         output: args.output.clone(),
         replicas: args.replicas,
         config,
@@ -97,6 +92,7 @@ pub(super) async fn run(client: &Client, args: Args) -> Result {
         env,
         env_changes,
         files: (!no_folders).then(|| args.settings.files.clone()),
+        ..FunctionUpdate::default()
     };
     if args.archive.is_none() && update == FunctionUpdate::default() {
         return Err(Failure::Usage("nothing is to be changed: give an archive or an option".to_owned()));

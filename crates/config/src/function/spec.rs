@@ -91,6 +91,7 @@ impl FunctionConfig {
             artifact: artifact.to_owned(),
             inputs,
             selector: self.selector,
+            from: self.from,
             watermarks,
             outputs,
             replicas: self.replicas,

@@ -11,8 +11,9 @@
 //! ```
 //!
 //! A request changes the register and waits until the [reconciler](super::reconcile) has followed; it starts and ends nothing
-//! itself; [`coming_up`] waits until the tasks are up, for those who ask for that. Operations on one name go one after the other in this process: of two creates of one name exactly one succeeds.
-//! Between processes the register's compare-and-set decides. Compiling one function keeps no other waiting.
+//! itself. [`coming_up`] waits until the tasks are up, for those who ask for that. Operations on one name go one after the other in
+//! this process: of two creates of one name exactly one succeeds. Between processes the register's compare-and-set decides. Compiling
+//! one function keeps no other waiting.
 
 mod apply;
 mod change;
@@ -27,9 +28,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fnstream_api::{Function, FunctionDescription};
+use fnstream_core::epoch::FunctionId;
 use fnstream_core::forks::Forks;
 use fnstream_core::metadata::Metadata;
-use fnstream_core::spec::{DesiredState, FunctionEntry, FunctionSpec};
+use fnstream_core::spec::{Beginning, DesiredState, FunctionEntry, FunctionSpec};
 use fnstream_core::tasks::Tasks;
 use fnstream_core::{Error, ErrorCode, Result};
 
@@ -179,7 +181,7 @@ impl Functions {
         Ok((made, came))
     }
 
-    async fn create_alone(&self, spec: FunctionSpec, archive: Archive) -> Result<FunctionEntry> {
+    async fn create_alone(self: &Arc<Self>, spec: FunctionSpec, archive: Archive) -> Result<FunctionEntry> {
         let (shelf, dirs) = (self.shelf.clone(), self.files_dirs.clone());
         let (spec, pin, artifact) = blocking(move || {
             grants::check(&dirs, &spec)?;
@@ -191,11 +193,9 @@ impl Functions {
         let _program = self.programs.compile(pin.digest(), artifact).await?;
         Deadline::of_caller().check()?;
         let mut expected = self.reconciler.expect(&spec.name).await?;
-        let (register, topics) = (self.register.clone(), self.topics.clone());
+        let functions = self.clone();
         let entry = blocking(move || {
-            let _using = topics.in_use();
-            topics.ensure_all(&spec)?;
-            let entry = register.create(spec, DesiredState::Running)?;
+            let entry = functions.register_new(spec)?;
             drop(pin);
             Ok(entry)
         })
@@ -210,6 +210,20 @@ impl Functions {
         tracing::info!(function = entry.spec.name, id = entry.id.0, "function created");
         self.note(&entry, "created and started");
         Ok(entry)
+    }
+
+    /// Registers a function that runs and begins where its description says. Blocks.
+    fn register_new(&self, spec: FunctionSpec) -> Result<FunctionEntry> {
+        if spec.from == Beginning::default() {
+            let _using = self.topics.in_use();
+            self.topics.ensure_all(&spec)?;
+            return self.register.create(spec, DesiredState::Running);
+        }
+        let fork = self.forks()?.fork(FunctionId::NONE)?;
+        self.with_fork(fork, &spec, |spec| {
+            self.begin(&spec, fork)?;
+            self.register.create_from(spec, DesiredState::Running, Some(fork))
+        })
     }
 
     async fn unregister(&self, entry: FunctionEntry) -> Result<()> {

@@ -28,6 +28,8 @@ use parking_lot::Mutex;
 use super::ops::{Ops, blocking};
 use crate::most::Most;
 
+pub(crate) use described::Described;
+
 pub(crate) use incoming::Incoming;
 
 const DIGEST_PREFIX: &str = "sha256:";

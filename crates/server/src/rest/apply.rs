@@ -14,7 +14,7 @@ use super::failure::{Answer, Failure};
 use super::local::is_local;
 use super::params::{Query, WAIT};
 use super::{body, openapi};
-use crate::app::{App, Apply, Archive};
+use crate::app::{App, Apply, Archive, Described};
 use crate::most::Most;
 
 /// The largest description of a function.
@@ -25,7 +25,7 @@ const MAX_DESCRIPTION: usize = 1 << 20;
 /// The answer says what differed, field by field. With `dry_run` nothing else is done.
 #[utoipa::path(post, path = "/api/v1/apply", operation_id = "apply", tag = openapi::FUNCTIONS,
     params(
-        ("archive" = String, Query, description = "what to run: sha256:<digest> of an uploaded artifact, or a path on the server"),
+        ("archive" = Option<String>, Query, description = "what to run: sha256:<digest> of an uploaded artifact, or a path on the server; without it, what the description names"),
         ("dry_run" = Option<bool>, Query, description = "only look what would change"),
         ("wait" = Option<String>, Query, description = WAIT),
         ("keep_failed" = Option<bool>, Query, description = "with 'wait': a change that does not come up stays in force"),
@@ -47,10 +47,13 @@ pub(super) async fn apply(
     let query = Query::parse(request.uri(), &["archive", "dry_run", "wait", "keep_failed"])?;
     let wait = query.wait()?;
     let dry_run = query.read("dry_run", str::parse::<bool>)?.unwrap_or_default();
-    let text = query.text("archive")?.ok_or_else(|| Failure::invalid("query parameter 'archive' is missing"))?;
-    let (text, (head, body)) = (text.to_owned(), request.into_parts());
-    let archive = Archive::Named { text, local: is_local(&app, client, &head.headers) };
+    let named = query.text("archive")?.map(str::to_owned);
+    let (head, body) = request.into_parts();
     let config = body::read(&app, &head.headers, body, Most::always(MAX_DESCRIPTION)).await?;
-    let (spec, notes) = app.shelf.described(config).await?;
+    let Described { spec, archive, notes } = app.shelf.described(config).await?;
+    let text = named
+        .or(archive)
+        .ok_or_else(|| Failure::invalid("there is no archive: neither the query nor the description names one"))?;
+    let archive = Archive::Named { text, local: is_local(&app, client, &head.headers) };
     Ok(Json(app.functions.apply(Apply { spec, archive, notes }, dry_run, wait).await?))
 }

@@ -6,11 +6,12 @@
 use std::time::{Duration, Instant};
 
 use fnstream_api::{
-    Client, Function, FunctionStatus, Moved, OnError, OnErrorAction, Place, ProduceOptions, SeekRequest, TopicRequest,
-    UpWait,
+    Client, Function, FunctionStatus, FunctionUpdate, Moved, OnError, OnErrorAction, Place, ProduceOptions,
+    SeekRequest, TopicRequest, UpWait,
 };
+use fnstream_core::spec::Beginning;
 
-use crate::support::{Fixture, LONG, code, echo, poison};
+use crate::support::{Fixture, LONG, code, echo, poison, stillborn};
 
 fn to(place: Place) -> SeekRequest {
     SeekRequest { to: place, topic: None }
@@ -66,14 +67,14 @@ async fn a_function_reads_again_or_past_what_it_has_not_read() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_function_is_moved_before_it_was_ever_up() {
     let fixture = Fixture::new().await;
-    let function = fixture.function(crate::support::stillborn(), "in", "out").await;
+    let function = fixture.function(stillborn(), "in", "out").await;
     fixture.client.create_function("f", &function).await.unwrap();
     fixture.described("f", |f| f.status == FunctionStatus::Failed).await;
     fixture.client.stop_function("f").await.unwrap();
     produce(&fixture, "in", &["a", "b", "c"]).await;
     fixture.client.seek_function("f", &to(Place::At(0, 2))).await.unwrap();
     let digest = fixture.client.upload_artifact(echo()).await.unwrap().digest;
-    let update = fnstream_api::FunctionUpdate { archive: Some(format!("sha256:{digest}")), ..Default::default() };
+    let update = FunctionUpdate { archive: Some(format!("sha256:{digest}")), ..Default::default() };
     fixture.client.update_function("f", &update).await.unwrap();
     waiting(&fixture).start_function("f").await.unwrap();
     emits(&fixture, &["c"]).await;
@@ -154,5 +155,74 @@ async fn a_move_that_is_refused_changes_nothing() {
     assert_eq!(fixture.client.describe_function("f").await.unwrap().revision, 1);
     produce(&fixture, "in", &["b"]).await;
     emits(&fixture, &["a", "b"]).await;
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_begins_where_it_is_said_and_goes_on_from_there() {
+    let fixture = Fixture::new().await;
+    fixture.client.create_topic("in", &TopicRequest { partitions: Some(2), ..TopicRequest::default() }).await.unwrap();
+    let at = |ms| ProduceOptions { timestamp: Some(ms), partition: Some(0), ..ProduceOptions::default() };
+    for (value, ms) in [("a", 1_000), ("b", 5_000), ("c", 2_000)] {
+        fixture.client.produce("in", value.to_owned(), &at(ms)).await.unwrap();
+    }
+    let other = ProduceOptions { partition: Some(1), ..at(1_000) };
+    fixture.client.produce("in", "z".to_owned(), &other).await.unwrap();
+    let client = waiting(&fixture);
+    for (name, from) in [("all", None), ("new", Some(Beginning::Latest)), ("since", Some(Beginning::Time(3_000)))] {
+        let function = Function { from, ..fixture.function(echo(), "in", name).await };
+        let made = client.create_function(name, &function).await.unwrap();
+        assert_eq!(made.from, from);
+        assert_eq!(made.revision, 1);
+    }
+    // One that does not come up has its place all the same.
+    let function = Function { from: Some(Beginning::Latest), ..fixture.function(stillborn(), "in", "late").await };
+    client.create_function("late", &function).await.unwrap_err();
+    fixture.client.produce("in", "d".to_owned(), &at(9_000)).await.unwrap();
+    let digest = fixture.client.upload_artifact(echo()).await.unwrap().digest;
+    let mended = FunctionUpdate { archive: Some(format!("sha256:{digest}")), ..FunctionUpdate::default() };
+    assert_eq!(client.update_function("late", &mended).await.unwrap().from, Some(Beginning::Latest));
+    let fixture = fixture.restart().await;
+    for (name, values) in
+        [("all", &["a", "b", "c", "d", "z"][..]), ("new", &["d"]), ("since", &["b", "c", "d"]), ("late", &["d"])]
+    {
+        fixture.described(name, |f| f.tasks.len() == 2 && f.tasks.iter().all(|t| t.lag() == Some(0))).await;
+        let mut got = fixture.values(name).await;
+        got.sort();
+        assert_eq!(got, values, "{name}");
+    }
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_of_inputs_and_several_outputs_are_said_over_rest_too() {
+    let fixture = Fixture::new().await;
+    let digest = fixture.client.upload_artifact(echo()).await.unwrap().digest;
+    let body = format!(r#"{{"archive":"sha256:{digest}","groups":[["a","b"],["c"]],"outputs":["out","p"]}}"#);
+    let url = fixture.url("/api/v1/function/f");
+    let client = reqwest::Client::new();
+    let made = client.post(&url).body(body).send().await.unwrap();
+    assert_eq!(made.status().as_u16(), 200, "{}", made.text().await.unwrap());
+    let described = fixture.client.describe_function("f").await.unwrap();
+    assert_eq!(described.groups, [vec!["a", "b"], vec!["c"]]);
+    assert_eq!(described.outputs, ["out", "p"]);
+    for topic in ["a", "b", "c"] {
+        produce(&fixture, topic, &[topic]).await;
+    }
+    fixture.described("f", |f| f.tasks.iter().all(|t| t.lag() == Some(0) && t.records_in == 3)).await;
+    let mut got = fixture.values("out").await;
+    got.sort();
+    assert_eq!(got, ["a", "b", "c"]);
+    for (body, says) in [
+        (r#"{"groups":[["a"],["b"],["c"]]}"#, "inputs cannot change"),
+        (r#"{"output":"x","outputs":["y"]}"#, "output and outputs are both given"),
+    ] {
+        let refused = client.patch(&url).body(body).send().await.unwrap();
+        let text = refused.text().await.unwrap();
+        assert!(code(&text) == "FS-1103" && text.contains(says), "{text}");
+    }
+    let changed = client.patch(&url).body(r#"{"outputs":["out"]}"#).send().await.unwrap();
+    assert_eq!(changed.status().as_u16(), 200);
+    assert_eq!(fixture.client.describe_function("f").await.unwrap().outputs, ["out"]);
     fixture.server.shutdown().await.unwrap();
 }

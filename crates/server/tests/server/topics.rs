@@ -128,7 +128,7 @@ async fn a_topic_of_another_cluster_is_refused_wherever_it_is_named() {
     let function = fixture.function(echo(), "in", "out").await;
     let elsewhere = |input: &str, output: &str| fnstream_api::Function {
         inputs: vec![input.parse().unwrap()],
-        output: output.parse().unwrap(),
+        output: Some(output.parse().unwrap()),
         ..function.clone()
     };
     for (input, output) in [("in@prod", "out"), ("in", "out@prod"), ("in@kafka://h:1", "out")] {

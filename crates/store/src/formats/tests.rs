@@ -157,6 +157,7 @@ fn revisions_of_version_1() {
             artifact: "aa".into(),
             inputs: vec![vec!["a".into()]],
             selector: InputSelector::Priority,
+            from: Default::default(),
             watermarks: [
                 (
                     "a".into(),

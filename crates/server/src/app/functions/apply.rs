@@ -39,14 +39,15 @@ impl Functions {
         let planned = blocking(move || functions.plan(asked.0, &asked.1)).await;
         let planned = match planned {
             Ok((outcome, changes, digest, artifact)) => {
-                self.programs.compile(&digest, artifact).await.map(|_| (outcome, changes))
+                self.programs.compile(&digest, artifact).await.map(|program| (outcome, changes, program))
             }
             Err(error) => Err(error),
         };
         if dry_run || planned.is_err() {
             self.shelf.sweep_after_refusal().await;
         }
-        let (outcome, changes) = planned?;
+        // Kept until the function runs, so that it need not be loaded again.
+        let (outcome, changes, _program) = planned?;
         let function = match dry_run {
             true => None,
             false => Some(self.make(spec, archive, CreateMode::OrReplace, wait).await?.1?),

@@ -16,8 +16,10 @@ use std::sync::Arc;
 
 use fnstream_api::{Moved, Place, SeekRequest, Sought};
 use fnstream_core::broker::{PollLimit, Subscription};
+use fnstream_core::epoch::FunctionId;
 use fnstream_core::record::{Position, TopicPartition};
-use fnstream_core::spec::FunctionEntry;
+use fnstream_core::spec::{FunctionEntry, FunctionSpec};
+use fnstream_core::tasks::Standing;
 use fnstream_core::topics::PartitionInfo;
 use fnstream_core::{Error, ErrorCode, Result};
 
@@ -41,7 +43,7 @@ impl Functions {
             let entry = functions.entry(name).await?;
             let asked = (functions.clone(), entry.clone(), request.clone());
             // What can be refused is refused while the function still runs.
-            blocking(move || asked.0.places(&asked.1, &asked.2).map(drop)).await?;
+            blocking(move || asked.0.places(&asked.1.spec, &asked.2).map(drop)).await?;
             let change = move |functions: &Functions, entry: &FunctionEntry| functions.move_to(entry, &request);
             let (entry, moved) = functions.replace(entry, change).await?;
             let started = functions.go_on(entry.clone()).await;
@@ -61,7 +63,7 @@ impl Functions {
         let mut moved = Vec::new();
         let entry = self.with_fork(fork, &entry.spec, |spec| {
             let mut standing = self.tasks.progress(fork)?;
-            for (task, at, to) in self.places(entry, request)? {
+            for (task, at, to) in self.places(&entry.spec, request)? {
                 let from = standing.entry(task).or_default().positions.insert(at.clone(), to);
                 moved.push(Moved {
                     topic: at.topic.to_string(),
@@ -79,10 +81,20 @@ impl Functions {
         Ok((entry, moved))
     }
 
+    /// Has the tasks of a fork of no function stand where a function of that description begins. Its topics are there. Blocks.
+    pub(super) fn begin(&self, spec: &FunctionSpec, fork: FunctionId) -> Result<()> {
+        let request = SeekRequest { to: spec.from.into(), topic: None };
+        let mut standing = Standing::new();
+        for (task, at, to) in self.places(spec, &request)? {
+            standing.entry(task).or_default().positions.insert(at, to);
+        }
+        self.forks()?.place(fork, &standing)
+    }
+
     /// Where which task is to stand. Blocks.
-    fn places(&self, entry: &FunctionEntry, request: &SeekRequest) -> Result<Vec<(u32, TopicPartition, Position)>> {
+    fn places(&self, spec: &FunctionSpec, request: &SeekRequest) -> Result<Vec<(u32, TopicPartition, Position)>> {
         self.forks()?;
-        let (spec, invalid) = (&entry.spec, |why: String| Err(Error::new(ErrorCode::InvalidRequest, why)));
+        let invalid = |why: String| Err(Error::new(ErrorCode::InvalidRequest, why));
         let inputs: Vec<_> = spec.inputs.iter().flatten().collect();
         if let Some(topic) = &request.topic
             && !inputs.iter().any(|input| input.topic == topic.topic)
@@ -93,7 +105,7 @@ impl Functions {
             return invalid(format!("function '{}' has several inputs: name the topic of the position", spec.name));
         }
         let subscription = Subscription {
-            function: entry.id,
+            function: FunctionId::NONE,
             name: spec.name.clone(),
             groups: spec.inputs.clone(),
             selector: spec.selector,

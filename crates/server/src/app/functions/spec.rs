@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use fnstream_api::{FileGrant, Function, FunctionUpdate, Watermark};
-use fnstream_core::spec::{self, ErrorPolicy, FunctionSpec, InputSelector, Limits};
+use fnstream_core::spec::{self, Beginning, ErrorPolicy, FunctionSpec, InputSelector, Limits};
 use fnstream_core::topic::TopicRef;
 use fnstream_core::{Error, ErrorCode, Result};
 
@@ -18,10 +18,18 @@ pub(super) fn new(name: &str, function: &Function, artifact: String) -> Result<F
     let spec = FunctionSpec {
         name: name.to_owned(),
         artifact,
-        inputs: function.inputs.iter().map(|named| vec![named.clone()]).collect(),
+        inputs: match (function.inputs.is_empty(), function.groups.is_empty()) {
+            (false, false) => {
+                problems.push("inputs and groups are both given: they say the same in two ways".to_owned());
+                function.groups.clone()
+            }
+            (_, true) => function.inputs.iter().map(|named| vec![named.clone()]).collect(),
+            (true, false) => function.groups.clone(),
+        },
         selector: function.selector.map(InputSelector::from).unwrap_or_default(),
+        from: function.from.unwrap_or_default(),
         watermarks: Watermark::read_all(&function.watermarks, &mut problems),
-        outputs: vec![function.output.clone()],
+        outputs: outputs(function.output.as_ref(), Some(&function.outputs), &mut problems).unwrap_or_default(),
         replicas: function.replicas,
         config: function.config.clone(),
         limits: function.limits.over(Limits::default(), &mut problems),
@@ -39,6 +47,9 @@ pub(super) fn updated(spec: &FunctionSpec, update: &FunctionUpdate) -> Result<Fu
     if let Some(inputs) = update.inputs.as_ref().filter(|inputs| **inputs != present) {
         problems.push(inputs_change(&joined(&present), &joined(inputs)));
     }
+    if let Some(groups) = update.groups.as_ref().filter(|groups| **groups != spec.inputs) {
+        problems.push(inputs_change(&grouped(&spec.inputs), &grouped(groups)));
+    }
     let mut new = spec.clone();
     if let Some(selector) = update.selector {
         new.selector = selector.into();
@@ -49,8 +60,8 @@ pub(super) fn updated(spec: &FunctionSpec, update: &FunctionUpdate) -> Result<Fu
     check_selector(spec, &new, &mut problems);
     new.limits = update.limits.over(spec.limits, &mut problems);
     new.on_error = update.on_error.over(&spec.on_error, &mut problems);
-    if let Some(output) = &update.output {
-        new.outputs = vec![output.clone()];
+    if let Some(outputs) = outputs(update.output.as_ref(), update.outputs.as_ref(), &mut problems) {
+        new.outputs = outputs;
     }
     new.replicas = update.replicas.unwrap_or(spec.replicas);
     change_entries("config", &mut new.config, update.config.as_ref(), &update.config_changes, &mut problems);
@@ -59,6 +70,18 @@ pub(super) fn updated(spec: &FunctionSpec, update: &FunctionUpdate) -> Result<Fu
         new.files = files.iter().map(grant).collect();
     }
     checked(new, problems)
+}
+
+/// The outputs, which are said in one of two ways.
+fn outputs(one: Option<&TopicRef>, all: Option<&Vec<TopicRef>>, problems: &mut Vec<String>) -> Option<Vec<TopicRef>> {
+    match (one, all) {
+        (Some(_), Some(all)) if !all.is_empty() => {
+            problems.push("output and outputs are both given: they say the same in two ways".to_owned());
+            Some(all.clone())
+        }
+        (Some(one), _) => Some(vec![one.clone()]),
+        (None, all) => all.cloned(),
+    }
 }
 
 /// Replaces all entries, or changes some of them: those without a value go.
@@ -90,7 +113,19 @@ pub(super) fn replaced(before: &FunctionSpec, after: FunctionSpec) -> Result<Fun
         problems.push(inputs_change(&grouped(&before.inputs), &grouped(&after.inputs)));
     }
     check_selector(before, &after, &mut problems);
-    checked(after, problems)
+    let from = match after.from {
+        // What is not said stays.
+        Beginning::Earliest => before.from,
+        from if from == before.from => from,
+        from => {
+            problems.push(format!(
+                "from is '{from}', but the function began at '{}': what is there is moved with 'client seek'",
+                before.from
+            ));
+            before.from
+        }
+    };
+    checked(FunctionSpec { from, ..after }, problems)
 }
 
 fn inputs_change(from: &str, to: &str) -> String {
@@ -210,6 +245,40 @@ mod tests {
             assert_eq!(error.code, ErrorCode::InvalidSpec);
             assert!(error.message.contains(&format!("{what} and {what}-changes are both given")), "{error}");
         }
+    }
+
+    #[test]
+    fn groups_and_outputs_are_said_in_one_of_two_ways() {
+        let read = |text: &str| new("f", &serde_json::from_str(text).unwrap(), "aa".into());
+        let spec = read(r#"{"archive":"a","groups":[["i","j"],["k"]],"outputs":["o","p"]}"#).unwrap();
+        assert_eq!(spec.inputs, [vec!["i".into(), "j".into()], vec![TopicRef::from("k")]]);
+        assert_eq!(spec.outputs, ["o".into(), TopicRef::from("p")]);
+        let error =
+            read(r#"{"archive":"a","inputs":["i"],"groups":[["i"]],"output":"o","outputs":["o"]}"#).unwrap_err();
+        for problem in ["inputs and groups are both given", "output and outputs are both given"] {
+            assert!(error.message.contains(problem), "{problem}: {error}");
+        }
+        assert!(read(r#"{"archive":"a","output":"o"}"#).is_err() && read(r#"{"archive":"a","inputs":["i"]}"#).is_err());
+        let after = |text: &str| updated(&spec, &serde_json::from_str(text).unwrap());
+        assert_eq!(after(r#"{"groups":[["i","j"],["k"]],"outputs":["p"]}"#).unwrap().outputs, [TopicRef::from("p")]);
+        let error = after(r#"{"groups":[["i"],["j"],["k"]]}"#).unwrap_err();
+        assert!(error.message.contains("inputs cannot change from '[i, j], k' to 'i, j, k'"), "{error}");
+    }
+
+    #[test]
+    fn where_a_function_began_stays() {
+        let read = |from: &str| {
+            let text = format!(r#"{{"archive":"a","inputs":["i"],"output":"o"{from}}}"#);
+            new("f", &serde_json::from_str(&text).unwrap(), "aa".into()).unwrap()
+        };
+        let latest = read(r#","from":"latest""#);
+        assert_eq!(latest.from, Beginning::Latest);
+        assert_eq!(replaced(&latest, read("")).unwrap(), latest, "what is not said");
+        assert_eq!(replaced(&latest, latest.clone()).unwrap(), latest);
+        assert_eq!(updated(&latest, &FunctionUpdate::default()).unwrap(), latest);
+        let error = replaced(&read(""), latest).unwrap_err();
+        assert_eq!(error.code, ErrorCode::InvalidSpec);
+        assert!(error.message.contains("from is 'latest', but the function began at 'earliest'"), "{error}");
     }
 
     #[test]

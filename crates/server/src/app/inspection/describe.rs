@@ -13,7 +13,7 @@ use fnstream_api::{
 };
 use fnstream_core::budget;
 use fnstream_core::error::internal;
-use fnstream_core::spec::{DesiredState, FunctionEntry, FunctionSpec, Limits, check_name};
+use fnstream_core::spec::{Beginning, DesiredState, FunctionEntry, FunctionSpec, Limits, check_name};
 use fnstream_core::topic::TopicRef;
 use fnstream_core::{Error, ErrorCode, Result};
 use serde::Serialize;
@@ -149,6 +149,7 @@ fn description(entry: &FunctionEntry, whole: Whole, guests: &budget::Part) -> Fu
         groups,
         selector,
         watermarks,
+        from,
         outputs,
         replicas,
         config,
@@ -171,6 +172,7 @@ fn description(entry: &FunctionEntry, whole: Whole, guests: &budget::Part) -> Fu
         groups,
         selector,
         watermarks,
+        from,
         outputs,
         replicas,
         config,
@@ -194,6 +196,8 @@ pub(in crate::app) struct Described {
     groups: Vec<Vec<String>>,
     selector: Selector,
     watermarks: BTreeMap<String, Watermark>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<Beginning>,
     outputs: Vec<String>,
     replicas: u32,
     config: BTreeMap<String, String>,
@@ -213,6 +217,7 @@ pub(in crate::app) fn described(spec: &FunctionSpec) -> Described {
         groups: if spec.inputs.iter().all(|group| group.len() == 1) { Vec::new() } else { groups.collect() },
         selector: spec.selector.into(),
         watermarks: spec.watermarks.iter().map(|(topic, of)| (topic.to_string(), Watermark::from(of))).collect(),
+        from: Some(spec.from).filter(|from| *from != Beginning::default()),
         outputs: spec.outputs.iter().map(TopicRef::to_string).collect(),
         replicas: spec.replicas,
         config: spec.config.clone(),

@@ -119,8 +119,13 @@ impl Metadata for Guarded<dyn Metadata> {
         self.blocks().revisions(name)
     }
 
-    fn create(&self, spec: FunctionSpec, desired: DesiredState) -> Result<FunctionEntry> {
-        self.blocks().create(spec, desired)
+    fn create_from(
+        &self,
+        spec: FunctionSpec,
+        desired: DesiredState,
+        fork: Option<FunctionId>,
+    ) -> Result<FunctionEntry> {
+        self.blocks().create_from(spec, desired, fork)
     }
 
     fn update(
