@@ -25,7 +25,7 @@ use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::{Mutex, RwLock};
 
 use crate::dir::{check_in_place, write_durably};
-use crate::error::file;
+use crate::error::{file, recovering};
 pub use spool::Spool;
 
 const SUFFIX: &str = ".wasm";
@@ -166,7 +166,8 @@ impl Folder {
             Err(e) => return Err(e),
         };
         if !whole {
-            self.check_in_place()?;
+            // Nothing can be kept until the folder is back, which is waited for as for any other trouble of the disk.
+            self.check_in_place().map_err(|why| recovering(&why))?;
             let tmp = format!("{digest}.{}{TMP_SUFFIX}", self.next_tmp.fetch_add(1, Ordering::Relaxed));
             let steps = ["artifact.before-rename", "artifact.after-rename"];
             write_durably(&self.folder, &tmp, &format!("{digest}{SUFFIX}"), bytes, steps)?;
