@@ -144,6 +144,18 @@ impl Functions {
         spec.validate()?;
         super::places::check(&spec)?;
         let functions = self.clone();
+        // One that is replaced goes back although its caller goes away, whenever that is.
+        self.ops.outlasting(async move { functions.make_and_see(spec, archive, mode, wait).await }).await
+    }
+
+    async fn make_and_see(
+        self: &Arc<Self>,
+        spec: FunctionSpec,
+        archive: Archive,
+        mode: CreateMode,
+        wait: Option<Wait>,
+    ) -> Result<(Made, Result<FunctionDescription>)> {
+        let functions = self.clone();
         let made = self.ops.alone(spec.name.clone(), move |name| async move {
             let register = functions.register.clone();
             let there = blocking(move || register.get(&name)).await?;

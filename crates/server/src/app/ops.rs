@@ -18,6 +18,7 @@ use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+use super::caller;
 use super::deadline::Deadline;
 use crate::key_locks::KeyLocks;
 
@@ -102,6 +103,7 @@ impl Ops {
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
+        let work = caller::scope(caller::current(), Deadline::of_caller().scope(work));
         tokio::spawn(work).await.unwrap_or_else(|e| Err(abnormal(&e)))
     }
 

@@ -48,6 +48,18 @@ impl Functions {
         wait: Option<Wait>,
     ) -> Result<FunctionDescription> {
         let functions = self.clone();
+        // It goes back although its caller goes away, whenever that is.
+        self.ops.outlasting(async move { functions.update_and_see(name, update, archive, wait).await }).await
+    }
+
+    async fn update_and_see(
+        self: &Arc<Self>,
+        name: String,
+        update: FunctionUpdate,
+        archive: Option<Archive>,
+        wait: Option<Wait>,
+    ) -> Result<FunctionDescription> {
+        let functions = self.clone();
         let updated = self.ops.alone(name, |name| async move {
             let changed = functions.change(name, archive, move |before| spec::updated(before, &update)).await;
             if changed.is_err() {

@@ -76,7 +76,8 @@ impl Changed {
 }
 
 impl Functions {
-    /// How a function came up that was given to the engine: what is known of it by then, or by the end of the wait.
+    /// How a function came up that was given to the engine: what is known of it by then, or by the end of the wait. What may go back
+    /// has to be part of what outlasts its caller.
     pub(super) async fn seen_up(
         self: &Arc<Self>,
         done: String,
@@ -84,10 +85,10 @@ impl Functions {
         started: Result<FunctionDescription>,
         wait: Option<Wait>,
     ) -> Result<FunctionDescription> {
-        let Some(wait) = wait else { return started };
-        let functions = self.clone();
-        // An update goes back although its caller has gone away.
-        self.ops.outlasting(async move { functions.see_up(done, changed, wait).await }).await
+        match wait {
+            Some(wait) => self.see_up(done, changed, wait).await,
+            None => started,
+        }
     }
 
     /// Waits until a function is up, if it is to run; the error is why it is not, and what became of it. `done` says what was done
@@ -104,7 +105,10 @@ impl Functions {
         };
         let message = format!("function '{}' {done}, but {why}", entry.spec.name);
         match before {
-            Some(before) if !outside && !wait.keep_failed => Err(self.fall_back(entry, before, message, wait).await),
+            Some(before) if !outside && !wait.keep_failed => {
+                // It is done even if the caller does not wait for it any more.
+                Err(Deadline::default().scope(self.fall_back(entry, before, message, wait)).await)
+            }
             _ => Err(Error::new(code, message)),
         }
     }
