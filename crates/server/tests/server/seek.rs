@@ -11,6 +11,7 @@ use fnstream_api::{
 };
 use fnstream_core::spec::Beginning;
 
+use crate::grpc::{Grpc, yaml};
 use crate::support::{Fixture, LONG, code, echo, poison, stillborn};
 
 fn to(place: Place) -> SeekRequest {
@@ -175,6 +176,12 @@ async fn a_function_begins_where_it_is_said_and_goes_on_from_there() {
         assert_eq!(made.from, from);
         assert_eq!(made.revision, 1);
     }
+    // A description over gRPC says it too, and SQL shows it.
+    let grpc = Grpc::of(&fixture).await;
+    let config = yaml("told", &["in"], "told") + "from: latest\n";
+    assert_eq!(grpc.create(config, echo()).await.status_code, 201);
+    let shown = grpc.sql("describe function told").await.data.unwrap();
+    assert!(shown.windows(6).any(|at| at == b"latest"));
     // One that does not come up has its place all the same.
     let function = Function { from: Some(Beginning::Latest), ..fixture.function(stillborn(), "in", "late").await };
     client.create_function("late", &function).await.unwrap_err();
@@ -183,9 +190,13 @@ async fn a_function_begins_where_it_is_said_and_goes_on_from_there() {
     let mended = FunctionUpdate { archive: Some(format!("sha256:{digest}")), ..FunctionUpdate::default() };
     assert_eq!(client.update_function("late", &mended).await.unwrap().from, Some(Beginning::Latest));
     let fixture = fixture.restart().await;
-    for (name, values) in
-        [("all", &["a", "b", "c", "d", "z"][..]), ("new", &["d"]), ("since", &["b", "c", "d"]), ("late", &["d"])]
-    {
+    for (name, values) in [
+        ("all", &["a", "b", "c", "d", "z"][..]),
+        ("new", &["d"]),
+        ("since", &["b", "c", "d"]),
+        ("late", &["d"]),
+        ("told", &["d"]),
+    ] {
         fixture.described(name, |f| f.tasks.len() == 2 && f.tasks.iter().all(|t| t.lag() == Some(0))).await;
         let mut got = fixture.values(name).await;
         got.sort();

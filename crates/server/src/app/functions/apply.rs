@@ -110,6 +110,8 @@ fn flatten(at: &str, value: &Value, fields: &mut BTreeMap<String, String>) {
                 flatten(&at, value, fields);
             }
         }
+        // As if it were not there: so are blocks without entries.
+        Value::Array(values) if values.is_empty() => {}
         Value::Array(values) => {
             let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             fields.insert(at.to_owned(), values.iter().map(text).collect::<Vec<_>>().join(", "));
@@ -146,5 +148,6 @@ mod tests {
         let new = changes(None, &after).expect("a description");
         assert!(new.iter().any(|change| change.field == "inputs" && change.after.as_deref() == Some("in")), "{new:?}");
         assert!(new.iter().all(|change| change.before.is_none() && change.field != "tasks"), "{new:?}");
+        assert!(new.iter().all(|change| change.after.as_deref() != Some("")), "{new:?}");
     }
 }
