@@ -43,7 +43,7 @@ impl fmt::Display for FunctionState {
 ///        │ ▲ ▲                │ │
 ///        │ │ └─ a culprit is looked for: at once
 ///        │ └── BackingOff ◄── a retry of a record; a fault of the host; a function that does not start in time
-///        └───► Failed ◄────── init refused; input dropped by retention; policy `stop` at a record: waits for a human
+///        └───► Failed ◄────── init refused; policy `stop` at a record: waits for a human
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TaskState {

@@ -21,6 +21,7 @@
 mod dead_letters;
 mod decide;
 mod dirty;
+mod dropped;
 mod env;
 mod epoch;
 mod event_time;
