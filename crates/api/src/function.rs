@@ -49,6 +49,9 @@ pub struct Function {
     #[serde(default = "one")]
     #[schema(default = 1, minimum = 1)]
     pub replicas: u32,
+    /// Whether the function does not join its inputs: then they may have different numbers of partitions.
+    #[serde(default, rename = "no-join", skip_serializing_if = "std::ops::Not::not")]
+    pub no_join: bool,
     /// Given to the function at its start.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub config: BTreeMap<String, String>,
@@ -81,6 +84,7 @@ impl Function {
             watermarks: BTreeMap::new(),
             output: output.into(),
             replicas: one(),
+            no_join: false,
             config: BTreeMap::new(),
             limits: Limits::default(),
             on_error: OnError::default(),
@@ -199,6 +203,9 @@ pub struct FunctionDescription {
     pub outputs: Vec<String>,
     /// How many tasks may run at once.
     pub replicas: u32,
+    /// Whether it does not join its inputs.
+    #[serde(default, rename = "no-join", skip_serializing_if = "std::ops::Not::not")]
+    pub no_join: bool,
     /// Given to the function at its start.
     pub config: BTreeMap<String, String>,
     /// What each of its instances may use, defaults included.
@@ -215,6 +222,9 @@ pub struct FunctionDescription {
     pub memory: FunctionMemory,
     /// When it was created, in milliseconds since the Unix epoch.
     pub created_ms: i64,
+    /// What was accepted and may not be meant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Why the function as a whole does not run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorBody>,

@@ -56,7 +56,10 @@ pub use logs::{LogLine, LogPage};
 pub use record::{AppendedRun, Produced};
 pub use request::{ExecModule, ExecRequest};
 pub use status::FunctionSummary;
-pub use topic::{PartitionInfo, TopicDescription, TopicParts, TopicReference, TopicRequest, UploadedArtifact};
+pub use topic::{
+    PartitionInfo, RetentionBy, TopicAltered, TopicChange, TopicDescription, TopicParts, TopicReference, TopicRequest,
+    UploadedArtifact,
+};
 
 /// Where a server listens when nothing else is said.
 pub const DEFAULT_ADDRESS: &str = "localhost:7300";

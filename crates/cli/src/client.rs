@@ -13,6 +13,7 @@ mod exec;
 mod follow;
 mod list;
 mod logs;
+mod new_topic;
 mod produce;
 mod restart;
 mod revisions;

@@ -14,13 +14,13 @@ use std::path::{Path, PathBuf};
 
 use fnstream_api::units::{parse_duration, parse_size};
 use fnstream_config::server::{
-    DurabilitySetting, Effective, Flag, GRPC_LISTEN, NetworkSettings, SafeStartSetting, ServerSettings, Sources,
-    server_config,
+    AutoCreateSetting, DurabilitySetting, Effective, Flag, GRPC_LISTEN, NetworkSettings, SafeStartSetting,
+    ServerSettings, Sources, server_config,
 };
 use fnstream_core::dir::Access;
 use fnstream_core::{Error, ErrorCode};
 use fnstream_runtime::Compiling;
-use fnstream_server::{Durability, Network, Retention, SafeStart, ServerConfig};
+use fnstream_server::{AutoCreate, Durability, Network, Retention, SafeStart, ServerConfig};
 
 use crate::failure::{Failure, Result};
 
@@ -221,7 +221,13 @@ pub(crate) fn server(settings: &ServerSettings) -> ServerConfig {
     config.state_dirty_keys = settings.dirty_keys.map(bytes);
     config.recovery_timeout = settings.recovery_timeout;
     config.scrub_rate = settings.scrub_rate;
-    config.retention = Retention { max_age: settings.retention_age, max_bytes: settings.retention_bytes };
+    config.retention =
+        Retention { max_age: settings.retention_age, max_bytes: settings.retention_bytes, ..Retention::default() };
+    config.auto_create = match settings.auto_create {
+        AutoCreateSetting::On => AutoCreate::On,
+        AutoCreateSetting::Functions => AutoCreate::Functions,
+        AutoCreateSetting::Off => AutoCreate::Off,
+    };
     config.allowed_hosts.clone_from(&settings.allowed_hosts);
     config.allowed_origins.clone_from(&settings.allowed_origins);
     config.local_paths = settings.local_paths;
@@ -274,6 +280,7 @@ rest: {listen: ':7400', max_produce_size: 1MiB, max_artifact_size: 2MiB}
 network: {max_connections: 100, max_waiting_consumers: 50, head_timeout: 1s, body_timeout: 2s, answer_timeout: 3s, idle_timeout: 4s}
 state_storage: {base_dir: /srv/fs, access: group, durability: sync, dirty_keys: 12, recovery_timeout: 7s, scrub_rate: 2MiB}
 retention: {max_age: 7d, max_bytes: 10GiB}
+topics: {auto_create: off}
 allow: {archive_dirs: [/a], files_dirs: [/c]}
 wasm: {cache_dir: /cache, max_cache_size: 1GiB, max_compile_time: 90s}
 ";
@@ -288,6 +295,7 @@ wasm: {cache_dir: /cache, max_cache_size: 1GiB, max_compile_time: 90s}
         assert_eq!((config.memory, config.safe_start), (400 << 20, SafeStart::Never));
         assert_eq!((config.max_produce_bytes, config.max_artifact_bytes), (1 << 20, 2 << 20));
         assert_eq!((config.data_dir.as_path(), config.durability), (Path::new("/srv/fs"), Durability::Sync));
+        assert_eq!(config.auto_create, AutoCreate::Off);
         assert_eq!(
             (config.retention.max_age.map(|age| age.as_secs()), config.retention.max_bytes),
             (Some(604_800), Some(10 << 30))

@@ -53,6 +53,8 @@ pub struct FunctionConfig {
     pub init_config: BTreeMap<String, String>,
     /// The most tasks that run at once.
     pub replicas: u32,
+    /// Whether the function does not join its inputs.
+    pub no_join: bool,
     /// The limits of an instance.
     pub limits: Limits,
     /// The treatment of an event that it fails at.

@@ -29,6 +29,7 @@ mod value;
 pub mod which;
 
 pub use function::{Connector, FunctionConfig, FunctionKind, Input, Output, parse_function_config};
+pub use hint::nearest;
 pub use problem::{Place, Problem, Problems, Severity};
 pub use server::{ServerSettings, parse_server_config, server_config};
 pub use which::ConfigKind;

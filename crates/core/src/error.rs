@@ -112,6 +112,10 @@ codes! {
     PartitionNotFound = "FS-1307", User, 404, "the topic has no partition of this number", "see 'function-stream client topic describe'";
     DeadLetterNotFound = "FS-1308", User, 404, "there is no waiting dead letter of this number", "see 'function-stream client dlq ls' for those that wait";
     ClusterUnknown = "FS-1309", User, 400, "the topic is of a cluster that this server does not know", "use a topic of the server's own cluster: its name without '@' and what follows";
+    TopicNotMade = "FS-1310", User, 404, "there is no topic of this name, and the server does not make it for whoever asked", "look whether the name is right; else create it with 'function-stream client topic create', or see the server's setting topics.auto_create";
+    PartitionsShrink = "FS-1311", User, 409, "a topic cannot have fewer partitions than it has", "make another topic with fewer partitions, and copy the events with a function";
+    KeysMove = "FS-1312", User, 409, "functions keep state by the keys of the topic, and more partitions move keys to other tasks", "see the page; repeat it with --accept-moved-keys if that is fine";
+    UnequalInputs = "FS-1313", User, 400, "the function's inputs have different numbers of partitions", "give them the same number with 'function-stream client topic alter'; or say with no-join that the function does not join them";
     // 14xx: a function's own failures.
     GuestError = "FS-1401", User, 422, "the function returned an error", "see the message: it is the function's own";
     GuestTrap = "FS-1402", User, 422, "the function trapped", "see the backtrace; a trap is a bug of the function";

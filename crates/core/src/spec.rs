@@ -58,6 +58,9 @@ pub struct FunctionSpec {
     /// What each of its instances may use.
     #[serde(default)]
     pub limits: Limits,
+    /// Whether it does not join its inputs, so that they may have different numbers of partitions.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_join: bool,
     /// What becomes of a record that it fails at.
     #[serde(default)]
     pub on_error: ErrorPolicy,

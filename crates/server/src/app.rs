@@ -17,6 +17,7 @@
 //! `functions` (what requests change), `reconcile` (who follows), `group` (the other processes), then `records`,
 //! `dead_letters` and `jobs`, `inspection`; lists come in `pages`. `safe_start` says which functions a start leaves alone.
 
+mod alter_topic;
 pub(crate) mod caller;
 mod dead_letters;
 mod deadline;

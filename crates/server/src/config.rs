@@ -62,6 +62,18 @@ impl Default for Network {
     }
 }
 
+/// For whom topics are made that are not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AutoCreate {
+    /// Clients that produce, and functions.
+    #[default]
+    On,
+    /// Functions.
+    Functions,
+    /// Nobody.
+    Off,
+}
+
 /// The settings of a server: one field for each of `docs/config.md`, so that they are many.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
@@ -91,6 +103,8 @@ pub struct ServerConfig {
     pub scrub_rate: Option<u64>,
     /// What topics get that don't say otherwise.
     pub retention: Retention,
+    /// For whom topics are made that are not there.
+    pub auto_create: AutoCreate,
     /// Whether a client on this machine may name any WebAssembly file of it as an artifact.
     pub local_paths: bool,
     /// Folders from which all clients may name an artifact by its path.
@@ -146,6 +160,7 @@ impl ServerConfig {
             recovery_timeout: Some(Duration::from_mins(5)),
             scrub_rate: Some(8 << 20),
             retention: Retention::default(),
+            auto_create: AutoCreate::default(),
             local_paths: true,
             archive_dirs: Vec::new(),
             files_dirs: Vec::new(),

@@ -44,7 +44,7 @@ pub mod server;
 mod signals;
 mod sql;
 
-pub use config::{Network, SafeStart, ServerConfig};
+pub use config::{AutoCreate, Network, SafeStart, ServerConfig};
 pub use fnstream_core::topics::Retention;
 pub use fnstream_store::Durability;
 pub use most::Most;

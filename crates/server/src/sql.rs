@@ -13,9 +13,10 @@ mod show;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fnstream_api::RollbackRequest;
 use fnstream_api::grpc::proto::{Response, StatementResult, StatusCode};
 use fnstream_api::grpc::{error_message, status_of};
+use fnstream_api::units::{parse_duration, parse_size};
+use fnstream_api::{RollbackRequest, TopicChange};
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_sql::{OnExisting, Statement};
 
@@ -138,10 +139,50 @@ async fn run(app: &Arc<App>, statement: Statement, asked: &Asked) -> Result<Done
             );
             Ok(Done::new([vec![what], done.notes].concat().join("\n")))
         }
+        Statement::AlterTopic { name, settings } => {
+            let altered = app.alter_topic(name.clone(), topic_change(&settings)?).await?;
+            let restarted = altered.restarted.iter().map(|function| format!("function '{function}' restarted"));
+            let told = [format!("topic '{name}' altered")].into_iter().chain(restarted).chain(altered.notes);
+            Ok(Done::new(told.collect::<Vec<_>>().join("\n")))
+        }
         Statement::DescribeFunction { name } => show::function(app, name).await,
         Statement::ShowFunctions { like } => show::functions(app, like.as_ref(), asked).await,
         Statement::ShowTopics { like } => show::topics(app, like.as_ref(), asked).await,
         Statement::ShowState { name, like, limit } => show::state(app, name, like, limit, asked).await,
         Statement::ShowDeadLetters { name, limit } => show::dead_letters(app, name, limit, asked).await,
     }
+}
+
+/// The settings of `ALTER TOPIC`.
+fn topic_change(settings: &[(&'static str, String)]) -> Result<TopicChange> {
+    let mut change = TopicChange::default();
+    for (setting, value) in settings {
+        let limit = |read: fn(&str) -> std::result::Result<u64, String>| match value.as_str() {
+            "default" => Ok(None),
+            value => read(value).map(Some),
+        };
+        let set = match *setting {
+            "partitions" => {
+                value.parse().map(|count| change.partitions = Some(count)).map_err(|_| not("a number", value))
+            }
+            "retention" => limit(millis).map(|age| change.retention_ms = Some(age)),
+            "retention_bytes" => limit(parse_size).map(|bytes| change.retention_bytes = Some(bytes)),
+            "retention_by" => value.parse().map(|by| change.retention_by = Some(by)),
+            "accept_moved_keys" => value
+                .parse()
+                .map(|accepted| change.accept_moved_keys = accepted)
+                .map_err(|_| not("'true' or 'false'", value)),
+            other => Err(format!("there is no setting '{other}'")),
+        };
+        set.map_err(|why| Error::new(ErrorCode::InvalidRequest, format!("setting '{setting}': {why}")))?;
+    }
+    Ok(change)
+}
+
+fn not(what: &str, value: &str) -> String {
+    format!("'{}' is not {what}", value.escape_debug())
+}
+
+fn millis(text: &str) -> std::result::Result<u64, String> {
+    parse_duration(text).map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
 }

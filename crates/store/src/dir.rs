@@ -37,7 +37,8 @@ const LOCK: &str = "LOCK";
 const DB: &str = "db";
 const ARTIFACTS: &str = "artifacts";
 const TITLE: &str = "function-stream data folder";
-const VERSION: u32 = 1;
+/// 1: batches are stored without the time of their arrival. 2: with it.
+const VERSION: u32 = 2;
 /// Folders of the store and of the server. A link in the place of a file is refused by whoever opens it.
 const FOLDERS: [&str; 4] = [DB, ARTIFACTS, "logs", "cache"];
 
@@ -61,7 +62,8 @@ impl DataDir {
         let version = read_version(&root)?;
         refuse_newer(&root, version)?;
         rights::keep(&root)?;
-        if version.is_none() {
+        // An older folder is one of this version from now on: an older program must not meet what this one writes.
+        if version != Some(VERSION) {
             mark(&root)?;
         }
         refuse_links(&root)?;
@@ -212,7 +214,7 @@ fn mark(root: &Dir) -> Result<()> {
 
 fn refuse_newer(root: &Dir, version: Option<u32>) -> Result<()> {
     match version {
-        Some(VERSION) | None => Ok(()),
+        Some(1..=VERSION) | None => Ok(()),
         Some(newer) => {
             let folder = root.path().display();
             let message = format!("'{folder}' has format {newer}, and this version knows up to {VERSION}");

@@ -17,7 +17,7 @@ use fnstream_core::notes::Notes;
 use fnstream_core::spec::FunctionEntry;
 use fnstream_core::state::StateStores;
 use fnstream_core::tasks::Tasks;
-use fnstream_core::topics::Topics;
+use fnstream_core::topics::{Retention, Topics};
 use fnstream_core::upkeep::{Health, Upkeep};
 use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::{Mutex, RwLock};
@@ -95,9 +95,9 @@ impl Store {
         Arc::new(LogGroups(self.clone()))
     }
 
-    /// Drops what the topics' retention does not keep at that moment, in milliseconds since the Unix epoch.
+    /// Drops what the topics' own retention does not keep at that moment, in milliseconds since the Unix epoch.
     pub fn enforce_retention(&self, now_unix_ms: i64) -> Result<Dropped> {
-        self.inner().enforce_retention(now_unix_ms)
+        self.inner().enforce_retention(now_unix_ms, &Retention::default())
     }
 
     /// The log as the engine's broker.
@@ -196,8 +196,8 @@ impl Store {
 struct StoreUpkeep(Store);
 
 impl Upkeep for StoreUpkeep {
-    fn tidy(&self, now_unix_ms: i64) -> Result<()> {
-        self.0.enforce_retention(now_unix_ms).map(drop)
+    fn tidy(&self, now_unix_ms: i64, defaults: &Retention) -> Result<()> {
+        self.0.inner().enforce_retention(now_unix_ms, defaults).map(drop)
     }
 
     fn probe(&self) -> Result<()> {

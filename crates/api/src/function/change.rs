@@ -41,6 +41,9 @@ pub struct FunctionUpdate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub replicas: Option<u32>,
+    /// Whether the function does not join its inputs.
+    #[serde(default, rename = "no-join", skip_serializing_if = "Option::is_none")]
+    pub no_join: Option<bool>,
     /// Given to the function at its start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<BTreeMap<String, String>>,

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use self::print::{Form, Printer};
 use super::follow::{Follow, WAIT};
+use super::new_topic;
 use crate::failure::{Failure, Result};
 use crate::output;
 
@@ -72,6 +73,7 @@ impl Args {
 
 pub(super) async fn run(client: &Client, args: Args) -> Result {
     let printer = Printer::new(args.form());
+    new_topic::note(client, &args.name, ", its first event is waited for").await;
     let options =
         ConsumeOptions { timeout: args.timeout, group: args.group, from: args.from, partition: args.partition };
     match args.follow {

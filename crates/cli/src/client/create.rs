@@ -29,6 +29,9 @@ pub(super) struct Args {
     /// How many tasks may run at once
     #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     replicas: u32,
+    /// The function does not join its inputs: they may have different numbers of partitions
+    #[arg(long)]
+    no_join: bool,
     #[command(flatten)]
     settings: Settings,
 }
@@ -37,6 +40,7 @@ pub(super) async fn run(client: &Client, args: Args) -> Result {
     let archive = upload(client, args.archive).await?;
     let function = Function {
         replicas: args.replicas,
+        no_join: args.no_join,
         limits: args.settings.limits(),
         on_error: args.settings.on_error(),
         config: args.settings.config.into_iter().collect(),
@@ -54,6 +58,7 @@ pub(super) fn warn(function: &FunctionDescription) {
     if let Some(warning) = &function.memory.warning {
         output::complain(&format!("warning: {warning}"));
     }
+    function.notes.iter().for_each(|note| output::complain(&format!("note: {note}")));
 }
 
 /// Uploads the artifact at a path; answers how the server names it. What is named so already stays as it is.

@@ -15,7 +15,7 @@ use fnstream_core::clock::{Clock, SystemClock};
 use fnstream_frame::{FrameBuilder, HeadersBuilder, RecordRef};
 
 use self::lines::{Cutter, Request, chunks};
-use super::pair;
+use super::{new_topic, pair};
 use crate::failure::{Failure, Result};
 use crate::output;
 
@@ -60,6 +60,7 @@ pub(super) async fn run(client: &Client, args: Args) -> Result {
         headers: args.headers.into_iter().map(|(name, value)| (name, value.into_bytes())).collect(),
     };
     let topic = args.name;
+    new_topic::note(client, &topic, "").await;
     match args.file {
         None if args.null => {
             client.produce_null(&topic, &options).await?;

@@ -27,6 +27,9 @@ pub(super) struct Args {
     /// How many tasks may run at once
     #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..))]
     replicas: Option<u32>,
+    /// Whether the function does not join its inputs, so that they may have different numbers of partitions
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    no_join: Option<bool>,
     /// All settings, variables or folders that the function was given; those that are given now replace all former ones
     /// anyway; may be repeated
     #[arg(long, value_enum, value_name = "WHAT")]
@@ -71,6 +74,7 @@ pub(super) async fn run(client: &Client, args: Args) -> Result {
         watermarks: None,
         output: args.output.clone(),
         replicas: args.replicas,
+        no_join: args.no_join,
         config: args.whole(Clear::Config, &args.settings.config)?,
         limits: args.settings.limits(),
         on_error: args.settings.on_error(),

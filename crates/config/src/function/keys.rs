@@ -57,6 +57,13 @@ pub(crate) static FUNCTION: &[Key] = with_idle![
         "1",
         "How many tasks may run at once; topics that have to be made get that many partitions."
     ),
+    Key::new(
+        "no-join",
+        &Kind::Bool,
+        "false",
+        "Whether the function does not join its inputs. Else inputs of different numbers of partitions are refused (FS-1313): records \
+         of one key would not meet in one task."
+    ),
     Key::new("limits", &Kind::Block(LIMITS), "", "What one instance of the function may use."),
     Key::new(
         "on-error",

@@ -27,6 +27,7 @@ pub(super) fn function(block: &Block, reader: &mut Reader) -> FunctionConfig {
         outputs: topics::outputs(block.list("outputs"), reader),
         init_config: texts(block, "init_config"),
         replicas: block.fitting("replicas").unwrap_or(1),
+        no_join: block.is("no-join"),
         limits: block.block("limits").map_or_else(Limits::default, limits),
         on_error: on_error(block, reader),
         env: texts(block, "env"),

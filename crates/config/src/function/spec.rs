@@ -94,6 +94,7 @@ impl FunctionConfig {
             watermarks,
             outputs,
             replicas: self.replicas,
+            no_join: self.no_join,
             config: self.init_config.clone(),
             limits: self.limits,
             on_error: self.on_error.clone(),

@@ -60,6 +60,7 @@ init_config:
     one
     two
 replicas: 4
+no-join: true
 limits:
   memory: 64MiB
   call-time: 500ms
@@ -85,7 +86,7 @@ schema: bytes
     let spec = config.to_spec("aa").unwrap();
     assert_eq!(spec.inputs, [vec!["a".into(), "b".into()], vec!["c".into()]]);
     assert_eq!(spec.outputs, ["x".into(), "y".into()]);
-    assert_eq!((spec.selector, spec.replicas), (InputSelector::Priority, 4));
+    assert_eq!((spec.selector, spec.replicas, spec.no_join), (InputSelector::Priority, 4, true));
     let watermark = |topic: &str| spec.watermarks.get(&topic.into()).copied();
     let monotonic = Watermark { strategy: WatermarkStrategy::Monotonic, ..Watermark::default() };
     let bounded = WatermarkStrategy::Bounded { delay: Duration::from_secs(5) };

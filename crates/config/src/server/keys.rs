@@ -26,7 +26,13 @@ pub(crate) static SERVER: &[Key] = &[
     Key::new("memory", &Kind::Block(MEMORY), "", "How much memory the server may use."),
     Key::new("logging", &Kind::Block(LOGGING), "", "What the server logs, and where."),
     Key::new("state_storage", &Kind::Block(STATE_STORAGE), "", "Where everything is kept."),
-    Key::new("retention", &Kind::Block(RETENTION), "", "What topics drop that do not say otherwise."),
+    Key::new(
+        "retention",
+        &Kind::Block(RETENTION),
+        "",
+        "What is dropped of topics that do not say otherwise, also of those that were made before. `client topic alter` gives a topic limits of its own.",
+    ),
+    Key::new("topics", &Kind::Block(TOPICS), "", "Topics that somebody names and that are not there."),
     Key::new("allow", &Kind::Block(ALLOW), "", "What clients may ask of the server's machine."),
     Key::new("wasm", &Kind::Block(WASM), "", "The cache of compiled code."),
     Key::new("python", &Kind::Block(PYTHON), "", "Accepted, without effect."),
@@ -256,8 +262,33 @@ const DURABILITIES: &[Word] = &[
 ];
 
 const RETENTION: &[Key] = &[
-    Key::new("max_age", &Kind::Duration, "", "Drop events older than this."),
+    Key::new(
+        "max_age",
+        &Kind::Duration,
+        "",
+        "Drop events older than this, counted from their arrival, or from their own timestamps in topics that ask for it.",
+    ),
     Key::new("max_bytes", &Kind::Size(1), "", "Drop the oldest events of a partition as long as this much is left."),
+];
+
+const TOPICS: &[Key] = &[Key::new(
+    "auto_create",
+    &Kind::Word(AUTO_CREATE),
+    "on",
+    "Whether a topic is made that is not there. Otherwise whoever names it is refused (FS-1310).",
+)
+.or("auto-create")];
+
+const AUTO_CREATE: &[Word] = &[
+    Word::new(
+        "on",
+        "For a client that produces to it, and for a function that names it. A client that consumes waits for it.",
+    ),
+    Word::new("functions", "For functions alone."),
+    Word::new(
+        "off",
+        "For nobody; only the topic of a function's dead letters that has the function's name is made with it.",
+    ),
 ];
 
 const ALLOW: &[Key] = &[

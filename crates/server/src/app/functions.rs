@@ -178,6 +178,7 @@ impl Functions {
         let (register, topics) = (self.register.clone(), self.topics.clone());
         let entry = blocking(move || {
             let _using = topics.in_use();
+            topics.check_join(&spec)?;
             topics.ensure_all(&spec)?;
             let entry = register.create(spec, DesiredState::Running)?;
             drop(pin);

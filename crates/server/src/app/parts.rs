@@ -74,7 +74,7 @@ impl Parts {
         let (config, ops, meter) = (Arc::new(config), Ops::new(), ServerMeter::new());
         let room = WaitingRoom::new(net.files.waiting);
         let programs = Programs::new(self.artifacts.clone(), self.runtime, net.budget.compiling.clone(), clock.clone());
-        let maker = TopicMaker::new(topics.clone(), config.retention);
+        let maker = TopicMaker::new(topics.clone(), config.auto_create);
         let local = Arc::new(Local { engine: engine.clone(), topics: topics.clone(), programs: programs.clone() });
         let runner = Runner {
             engine,
@@ -148,6 +148,7 @@ impl Parts {
                 register: register.clone(),
                 topics: maker,
                 groups,
+                tasks: tasks.clone(),
                 retention: config.retention,
                 meter,
                 clock: clock.clone(),
@@ -175,6 +176,7 @@ impl Parts {
                 upkeep: self.upkeep,
                 shelf: shelf.clone(),
                 clock,
+                retention: config.retention,
                 interval: config.maintenance_interval,
             }),
             inspection,

@@ -5,6 +5,7 @@
 
 mod consume;
 mod group;
+mod growth;
 mod memory;
 mod produce;
 mod topics;
@@ -16,6 +17,7 @@ use std::sync::atomic::AtomicU32;
 use fnstream_core::clock::Clock;
 use fnstream_core::groups::Groups;
 use fnstream_core::metadata::Metadata;
+use fnstream_core::tasks::Tasks;
 use fnstream_core::topics::Retention;
 
 use super::ops::Ops;
@@ -35,7 +37,8 @@ pub(crate) struct Records {
     pub(super) register: Arc<dyn Metadata>,
     pub(super) topics: Arc<TopicMaker>,
     pub(super) groups: Arc<dyn Groups>,
-    /// What topics get that don't say otherwise.
+    pub(super) tasks: Arc<dyn Tasks>,
+    /// What holds for topics that don't say otherwise.
     pub(super) retention: Retention,
     pub(super) meter: ServerMeter,
     pub(super) clock: Arc<dyn Clock>,

@@ -63,7 +63,7 @@ pub(super) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(records::produce))
         .routes(routes!(records::consume))
         .routes(routes!(topics::list))
-        .routes(routes!(topics::create, topics::describe, topics::delete))
+        .routes(routes!(topics::create, topics::describe, topics::alter, topics::delete))
         .split_for_parts()
 }
 

@@ -30,7 +30,7 @@ const DEFAULT_GROUP: &str = "default";
 /// The most records of one answer.
 const MAX_RECORDS: usize = 65_536;
 
-/// Appends events to a topic, which is made with one partition when it is not there.
+/// Appends events to a topic, which is made with one partition when it is not there and the server makes topics.
 ///
 /// The body is one event as it is; with the content type `application/x-ndjson` it is one event per line, and with
 /// `application/vnd.function-stream.frame` one packed frame of records with keys, headers and times of their own. The
@@ -79,7 +79,7 @@ pub(super) async fn produce(
     Ok(Json(app.records.produce(&topic, partition, records).await?))
 }
 
-/// Waits for the next event of a topic, which is made with one partition when it is not there.
+/// Waits for the next event of a topic; for the topic too, when it is not there.
 ///
 /// By default the answer is the payload as one JSON string; of a payload that is not UTF-8 it is the base64, and
 /// `FS-Encoding` says so. Of an event whose value is null it is the JSON `null`, and nothing in the formats `raw` and `base64`;

@@ -9,7 +9,7 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::Uri;
 use axum::response::IntoResponse;
-use fnstream_api::{ErrorBody, TopicDescription, TopicRequest};
+use fnstream_api::{ErrorBody, TopicAltered, TopicChange, TopicDescription, TopicRequest};
 
 use super::failure::Answer;
 use super::params::{BEHIND_HEADER, MAX_ROWS, Name, Query, paged};
@@ -72,6 +72,28 @@ pub(super) async fn describe(
 ) -> Answer<Json<TopicDescription>> {
     Query::parse(&uri, &[])?;
     Ok(Json(app.records.describe_topic(name).await?))
+}
+
+/// Changes a topic: how long it keeps its events, and how many partitions it has. When it gets more partitions, the functions that
+/// read or write it are restarted.
+#[utoipa::path(patch, path = "/api/v1/topic/{name}", operation_id = "alter_topic", tag = openapi::TOPICS,
+    params(("name" = String, Path, description = "the topic's name")),
+    request_body = TopicChange,
+    responses(
+        (status = 200, description = "changed", body = TopicAltered),
+        (status = 400, description = "the name or the body is not valid", body = ErrorBody),
+        (status = 404, description = "there is no topic of this name", body = ErrorBody),
+        (status = 409, description = "it has more partitions already, or a function keeps state by its keys", body = ErrorBody),
+    ))]
+pub(super) async fn alter(
+    State(app): State<Arc<App>>,
+    Name(name): Name,
+    request: Request,
+) -> Answer<Json<TopicAltered>> {
+    Query::parse(request.uri(), &[])?;
+    let (head, body) = request.into_parts();
+    let body = body::read(&app, &head.headers, body, Most::always(MAX_DESCRIPTION)).await?;
+    Ok(Json(app.alter_topic(name, body::json(&body)?).await?))
 }
 
 /// Removes a topic with its events.

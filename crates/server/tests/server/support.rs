@@ -55,8 +55,13 @@ impl Fixture {
 
     /// Ends the server orderly and starts another on the same folder.
     pub(crate) async fn restart(self) -> Self {
+        self.restart_as(|_| ()).await
+    }
+
+    /// The same with other settings.
+    pub(crate) async fn restart_as(self, change: impl FnOnce(&mut ServerConfig)) -> Self {
         self.server.shutdown().await.unwrap();
-        Self::open(self.folder, |_| ()).await
+        Self::open(self.folder, change).await
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -103,6 +108,14 @@ impl Fixture {
         let until = Instant::now() + LONG;
         while self.client.describe_topic(topic).await.unwrap().waiting_consumers != count {
             assert!(Instant::now() < until, "not {count} consumers wait");
+        }
+    }
+
+    /// Comes back when so many clients wait, wherever.
+    pub(crate) async fn waiting_clients(&self, count: u64) {
+        let (until, wanted) = (Instant::now() + LONG, format!("\nfnstream_waiting_clients {count}\n"));
+        while !reqwest::get(self.url("/metrics")).await.unwrap().text().await.unwrap().contains(&wanted) {
+            assert!(Instant::now() < until, "not {count} clients wait");
         }
     }
 

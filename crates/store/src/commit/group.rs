@@ -86,6 +86,8 @@ pub(crate) struct Group<'a> {
     trims: Vec<(TaskId, Epoch)>,
     answers: Vec<Answer>,
     value: Vec<u8>,
+    /// When the records of the group arrive.
+    now_ms: i64,
     /// Set if anything is in it that somebody waits for.
     awaited: bool,
 }
@@ -102,6 +104,7 @@ impl<'a> Group<'a> {
             trims: Vec::new(),
             answers: Vec::new(),
             value: Vec::new(),
+            now_ms: store.options.clock.unix_ms(),
             awaited: false,
         }
     }
@@ -226,7 +229,7 @@ impl<'a> Group<'a> {
             .or_insert_with(|| (topic.clone(), topic.partitions[part.partition as usize].marks().end));
         let first = Position(end.position.into());
         for piece in &part.pieces {
-            StoredBatch::encode(&mut self.value, end.bytes_before, &piece.frame);
+            StoredBatch::encode(&mut self.value, end.bytes_before, self.now_ms, &piece.frame);
             let key = keys::batch(topic.id, part.partition, end.position);
             self.batch.put_cf(self.db.family(keys::TOPICS), key, &self.value);
             end.position += u64::from(piece.records);

@@ -17,10 +17,13 @@ use fnstream_frame::{FrameBuilder, RecordRef};
 
 use super::*;
 
+const OLD_HEADER: usize = 10;
+
 #[test]
 fn stored_batch_of_version_1() {
-    let golden = b"\x01\x00\
+    let golden = b"\x01\x01\
         \x00\x00\x00\x00\x00\x00\x01\x02\
+        \x00\x00\x00\x00\x00\x00\x03\x04\
         FSF\x01\x01\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\
         \x07\x00\x00\x00\x00\x00\x00\x00\
         \x00\x00\x00\x00\
@@ -32,16 +35,23 @@ fn stored_batch_of_version_1() {
     let mut builder = FrameBuilder::new();
     builder.push(RecordRef::new(b"v").with_key(Some(b"k")).at(7));
     let mut encoded = Vec::new();
-    StoredBatch::encode(&mut encoded, 0x102, &builder.to_bytes());
+    StoredBatch::encode(&mut encoded, 0x102, 0x304, &builder.to_bytes());
     assert_eq!(encoded, golden);
     let decoded = StoredBatch::decode(golden).unwrap();
-    assert_eq!((decoded.bytes_before, decoded.bytes), (0x102, &golden[10..]));
+    assert_eq!((decoded.bytes_before, decoded.arrived_ms, decoded.bytes), (0x102, Some(0x304), &golden[18..]));
     assert_eq!(decoded.frame.record(0).value, Some(&b"v"[..]));
+    // Without the arrival, as format 1 of the data folder has it.
+    let mut old = golden[..OLD_HEADER].to_vec();
+    old[1] = 0;
+    old.extend_from_slice(&golden[18..]);
+    let decoded = StoredBatch::decode(&old).unwrap();
+    assert_eq!((decoded.bytes_before, decoded.arrived_ms, decoded.bytes), (0x102, None, &golden[18..]));
 }
 
 #[test]
-fn topic_of_version_1() {
-    let golden = b"\x01\x07\x01t\x04\x01\xe8\x07\x00\xd0\x0f";
+fn topic_of_versions_1_and_2() {
+    let first = b"\x01\x07\x01t\x04\x01\xe8\x07\x00\xd0\x0f";
+    let golden = b"\x02\x07\x01t\x04\x01\xe8\x07\x00\xd0\x0f\x01";
     let topic = TopicDescriptor {
         id: 7,
         name: "t".into(),
@@ -49,9 +59,11 @@ fn topic_of_version_1() {
         max_age_ms: Some(1000),
         max_bytes: None,
         created_ms: 1000,
+        by_event_time: true,
     };
     assert_eq!(encode_topic(&topic), golden);
     assert_eq!(decode_topic(golden).unwrap(), topic);
+    assert_eq!(decode_topic(first).unwrap(), TopicDescriptor { by_event_time: false, ..topic });
 }
 
 #[test]

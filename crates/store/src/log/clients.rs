@@ -10,7 +10,7 @@ use fnstream_core::batch::Batch;
 use fnstream_core::broker::PollLimit;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::topic::Topic;
-use fnstream_core::topics::{AppendDone, Retention, TopicInfo, Topics, Watch};
+use fnstream_core::topics::{AppendDone, Retention, TopicChange, TopicInfo, Topics, Watch};
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
 
@@ -46,6 +46,14 @@ impl Topics for LogTopics {
 
     fn describe(&self, topic: &Topic) -> Result<TopicInfo> {
         self.0.inner().topics.get(topic.own_name()?).map(|topic| topic.info())
+    }
+
+    fn alter(&self, topic: &Topic, change: TopicChange) -> Result<()> {
+        let store = self.0.inner();
+        // A run of retention looks at the topic as it was; and no group that is being written ends in between.
+        let _no_run = store.retention.lock();
+        let _no_group = store.ledger.lock();
+        store.topics.alter(&*store.db()?, store.sync(), topic.own_name()?, change)
     }
 
     fn delete(&self, topic: &Topic) -> Result<()> {

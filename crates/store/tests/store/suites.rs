@@ -134,7 +134,7 @@ impl LogHarness for Process {
     }
 
     fn create_topic(&self, topic: &str, partitions: u32) {
-        let retention = Retention { max_age: None, max_bytes: Some(ONE_SMALL_RECORD) };
+        let retention = Retention { max_age: None, max_bytes: Some(ONE_SMALL_RECORD), ..Retention::default() };
         self.store.create_topic(topic, partitions, retention).unwrap();
     }
 

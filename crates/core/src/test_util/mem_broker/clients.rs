@@ -15,9 +15,10 @@ use crate::broker::{PollLimit, TaskInput};
 use crate::error::{Error, ErrorCode, Result};
 use crate::groups::{Claim, GroupPlace, Groups, Taken, Taking};
 use crate::record::{Position, TopicPartition, partition_for_key};
-use crate::spec::MAX_PARTITIONS;
 use crate::topic::Topic;
-use crate::topics::{AppendDone, Appended, PartitionInfo, Retention, TopicInfo, Topics, Watch};
+use crate::topics::{
+    AppendDone, Appended, PartitionInfo, Retention, TopicChange, TopicInfo, Topics, Watch, check_partitions,
+};
 use crate::waker::Waker;
 
 /// What is known of clients.
@@ -104,10 +105,7 @@ impl State {
 
 impl Topics for MemBroker {
     fn create(&self, topic: &Topic, partitions: u32, retention: Retention) -> Result<()> {
-        if !(1..=MAX_PARTITIONS).contains(&partitions) {
-            let why = format!("a topic has 1 to {MAX_PARTITIONS} partitions, not {partitions}");
-            return Err(Error::new(ErrorCode::InvalidRequest, why));
-        }
+        check_partitions(partitions)?;
         let mut state = self.shared.state.lock();
         if !state.ledger.topics.create(topic, partitions) {
             return Err(Error::new(ErrorCode::TopicExists, format!("topic '{topic}' exists")));
@@ -129,6 +127,15 @@ impl Topics for MemBroker {
 
     fn describe(&self, topic: &Topic) -> Result<TopicInfo> {
         self.shared.state.lock().info(topic)
+    }
+
+    fn alter(&self, topic: &Topic, change: TopicChange) -> Result<()> {
+        let mut state = self.shared.state.lock();
+        let partitions = change.partitions(topic, state.ledger.topics.partitions(topic)?)?;
+        state.ledger.topics.grow(topic, partitions);
+        let retention = state.clients.retention.entry(topic.clone()).or_default();
+        *retention = change.retention(*retention);
+        Ok(())
     }
 
     fn delete(&self, topic: &Topic) -> Result<()> {

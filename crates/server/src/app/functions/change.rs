@@ -63,6 +63,9 @@ impl Functions {
             let entry = crate::app::entry(&*functions.register, &name)?;
             let mut spec = described(&entry.spec)?;
             grants::check(&functions.files_dirs, &spec)?;
+            if (spec.no_join, spec.selector) != (entry.spec.no_join, entry.spec.selector) {
+                functions.topics.check_join(&spec)?;
+            }
             let obtained = archive.map(|archive| functions.shelf.obtain(&archive)).transpose()?;
             if let Some((pin, _)) = &obtained {
                 pin.digest().clone_into(&mut spec.artifact);

@@ -21,6 +21,7 @@ pub(super) fn new(name: &str, function: &Function, artifact: String) -> Result<F
         watermarks: Watermark::read_all(&function.watermarks, &mut problems),
         outputs: vec![function.output.clone()],
         replicas: function.replicas,
+        no_join: function.no_join,
         config: function.config.clone(),
         limits: function.limits.over(Limits::default(), &mut problems),
         on_error: function.on_error.over(&ErrorPolicy::default(), &mut problems),
@@ -51,6 +52,7 @@ pub(super) fn updated(spec: &FunctionSpec, update: &FunctionUpdate) -> Result<Fu
         new.outputs = vec![output.clone()];
     }
     new.replicas = update.replicas.unwrap_or(spec.replicas);
+    new.no_join = update.no_join.unwrap_or(spec.no_join);
     if let Some(config) = &update.config {
         new.config.clone_from(config);
     }

@@ -119,6 +119,7 @@ fn description(entry: &FunctionEntry, whole: Whole, guests: &budget::Part) -> Fu
     let memory = memory(&whole, &entry.spec.limits, guests);
     let Whole { part, failure, damage, .. } = whole;
     let spec = &entry.spec;
+    let notes = part.as_ref().and_then(|part| too_many_replicas(spec.replicas, part.tasks.len())).into_iter().collect();
     let groups = spec.inputs.iter().map(|group| group.iter().map(TopicRef::to_string).collect());
     FunctionDescription {
         name: spec.name.clone(),
@@ -136,6 +137,7 @@ fn description(entry: &FunctionEntry, whole: Whole, guests: &budget::Part) -> Fu
         watermarks: spec.watermarks.iter().map(|(topic, of)| (topic.to_string(), Watermark::from(of))).collect(),
         outputs: spec.outputs.iter().map(TopicRef::to_string).collect(),
         replicas: spec.replicas,
+        no_join: spec.no_join,
         config: spec.config.clone(),
         limits: (&spec.limits).into(),
         on_error: OnError::told(&spec.on_error, spec.dead_letter_topic().as_ref()),
@@ -143,9 +145,21 @@ fn description(entry: &FunctionEntry, whole: Whole, guests: &budget::Part) -> Fu
         files: spec.files.iter().map(told_grant).collect(),
         memory,
         created_ms: entry.created_ms,
+        notes,
         error: failure.as_ref().or(damage.as_ref()).map(ErrorBody::from),
         tasks: part.map(|part| part.tasks).unwrap_or_default(),
     }
+}
+
+/// What more replicas than partitions come to.
+fn too_many_replicas(replicas: u32, tasks: usize) -> Option<String> {
+    let more = tasks > 0 && replicas as usize > tasks;
+    more.then(|| {
+        let run = if tasks == 1 { "1 task runs".to_owned() } else { format!("{tasks} tasks run") };
+        format!(
+            "replicas is {replicas}, but there is a task for each partition of the inputs: {run}, until the inputs have more partitions"
+        )
+    })
 }
 
 fn memory(whole: &Whole, limits: &Limits, guests: &budget::Part) -> FunctionMemory {

@@ -104,15 +104,29 @@ impl Records {
         if let Start::Group(group) = &reading.start {
             check_name("group", group)?;
         }
-        let topic = self.topic(&reading.topic).await?;
+        let deadline = reading.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let Some(topic) = self.topic(&reading, deadline).await? else {
+            return Ok(Outcome::Nothing(match reading.start {
+                Start::Group(_) => None,
+                Start::At(position) => Some(position),
+                Start::Earliest | Start::Latest => Some(Position::START),
+            }));
+        };
         let partitions = partitions(&topic, &reading)?;
+        let timeout = reading
+            .timeout
+            .map(|_| deadline.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now())));
         let most = reading.max;
         match reading.start {
             Start::Group(name) => {
                 let group = Group { records: self.clone(), topic: reading.topic, name, partitions, most };
                 let delivered = self
-                    .wait(&group.partitions.clone(), reading.timeout, |free, allowance| group.next(free, allowance))
+                    .wait(&group.partitions.clone(), timeout, |free, allowance| group.next(free, allowance))
                     .await?;
+                if let Some(Delivered { batch, skipped_from: Some(stood), .. }) = &delivered {
+                    let missed = batch.position(0).0.saturating_sub(stood.0);
+                    self.meter.dropped_unread(u64::try_from(missed).unwrap_or(u64::MAX));
+                }
                 Ok(delivered.map_or(Outcome::Nothing(None), Outcome::Delivered))
             }
             start => {
@@ -120,25 +134,35 @@ impl Records {
                 let at = position(&topic, partition, &start);
                 let is_earliest = matches!(start, Start::Earliest);
                 let read = |_, allowance| async { self.read_at(partition, (at, is_earliest), most, allowance).await };
-                let delivered = self.wait(&partitions, reading.timeout, read).await?;
+                let delivered = self.wait(&partitions, timeout, read).await?;
                 Ok(delivered.map_or(Outcome::Nothing(Some(at)), Outcome::Delivered))
             }
         }
     }
 
-    /// What a topic is; it is made when it is not there.
-    async fn topic(&self, text: &str) -> Result<TopicInfo> {
-        let name = Topic::own(named(text)?);
-        let described = || {
-            let (topics, name) = (self.topics.topics.clone(), name.clone());
-            blocking(move || topics.describe(&name))
-        };
-        match described().await {
-            Err(error) if error.code == ErrorCode::TopicNotFound => {
-                self.ensure_topic(&name).await?;
-                described().await
+    /// What a topic is. One that is not there is waited for: it is made by who writes to it. None if it is not made in time.
+    async fn topic(&self, reading: &Reading, deadline: Option<Instant>) -> Result<Option<TopicInfo>> {
+        let name = Topic::own(named(&reading.topic)?);
+        let expecting = self.topics.expect(&name);
+        let (mut counted, mut place) = (None, None);
+        loop {
+            // Before it is looked up, so that no creation falls between the two.
+            let made = expecting.made();
+            let (topics, wanted) = (self.topics.topics.clone(), name.clone());
+            match blocking(move || topics.describe(&wanted)).await {
+                Err(error) if error.code == ErrorCode::TopicNotFound => {}
+                there => return there.map(Some),
             }
-            there => there,
+            self.topics.check_client(&name)?;
+            counted.get_or_insert_with(|| self.waiting.begin(&name.name));
+            if place.is_none() && reading.timeout != Some(Duration::ZERO) {
+                place = Some(self.room.enter()?);
+            }
+            tokio::select! {
+                () = made => {}
+                () = at(deadline) => return Ok(None),
+                () = self.ops.closing().cancelled() => self.ops.check_open()?,
+            }
         }
     }
 

@@ -29,6 +29,7 @@ use fnstream_core::test_util::mem_metadata::MemMetadata;
 use fnstream_core::test_util::mem_notes::MemNotes;
 use fnstream_core::test_util::mem_peers::{MemPeerGroup, MemPeers};
 use fnstream_core::test_util::mem_state::MemStateStores;
+use fnstream_core::topics::Retention;
 use fnstream_core::upkeep::{Health, Upkeep};
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_engine::native::NativeProgram;
@@ -104,7 +105,7 @@ impl Runtime for ByName {
 struct NoUpkeep;
 
 impl Upkeep for NoUpkeep {
-    fn tidy(&self, _: i64) -> Result<()> {
+    fn tidy(&self, _: i64, _: &Retention) -> Result<()> {
         Ok(())
     }
 

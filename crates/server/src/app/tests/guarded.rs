@@ -21,7 +21,7 @@ use fnstream_core::spec::{DesiredState, FunctionEntry, FunctionSpec};
 use fnstream_core::state::Visit;
 use fnstream_core::tasks::{Standing, Tasks};
 use fnstream_core::topic::Topic;
-use fnstream_core::topics::{AppendDone, Retention, TopicInfo, Topics, Watch};
+use fnstream_core::topics::{AppendDone, Retention, TopicChange, TopicInfo, Topics, Watch};
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::Mutex;
@@ -67,6 +67,10 @@ impl Topics for Happening {
 
     fn describe(&self, topic: &Topic) -> Result<TopicInfo> {
         self.look_up()?.describe(topic)
+    }
+
+    fn alter(&self, topic: &Topic, change: TopicChange) -> Result<()> {
+        self.0.alter(topic, change)
     }
 
     fn delete(&self, topic: &Topic) -> Result<()> {
@@ -161,6 +165,10 @@ impl Topics for Guarded<dyn Topics> {
 
     fn describe(&self, topic: &Topic) -> Result<TopicInfo> {
         self.blocks().describe(topic)
+    }
+
+    fn alter(&self, topic: &Topic, change: TopicChange) -> Result<()> {
+        self.blocks().alter(topic, change)
     }
 
     fn delete(&self, topic: &Topic) -> Result<()> {
