@@ -13,7 +13,7 @@ ENV := source scripts/env.sh
 # One profile for everything, so that RocksDB and Cranelift are compiled once; never another lock than the committed one.
 CARGO_FLAGS := --release --locked
 
-.PHONY: help setup build_all build examples quickstart test bench poison crash-long storm soak scale many neighbours crowd browser fuzz fmt \
+.PHONY: help setup build_all build examples quickstart test bench poison crash-long storm producer rates soak scale many neighbours crowd browser fuzz fmt \
 	lint doc licence-check licence-fix openapi clean
 
 help: ## lists the targets
@@ -63,6 +63,16 @@ storm: build_all ## errors of the disk and kill -9 together, in two sorts (STORM
 	@$(ENV)
 	FNSTREAM_STORM_ROUNDS=$(or $(STORM_ROUNDS),200) \
 		cargo test $(CARGO_FLAGS) -p fnstream-tests --test faults storm -- --nocapture --test-threads 1
+
+producer: build_all ## a producer that is killed 200 times and goes on, 100,000 events (PRODUCER_KILLS=200, PRODUCER_EVENTS=100000)
+	@$(ENV)
+	FNSTREAM_PRODUCER_KILLS=$(or $(PRODUCER_KILLS),200) FNSTREAM_PRODUCER_EVENTS=$(or $(PRODUCER_EVENTS),100000) \
+		cargo test $(CARGO_FLAGS) -p fnstream-tests --test producer -- --nocapture
+
+rates: build_all ## events per second of 'client produce -f' and 'client consume', beside a raw HTTP client (RATES_EVENTS=2000000)
+	@$(ENV)
+	FNSTREAM_RATES_EVENTS=$(or $(RATES_EVENTS),2000000) FNSTREAM_BIN=$(CURDIR)/bin/function-stream \
+		cargo test $(CARGO_FLAGS) -p fnstream-tests --test rates -- --ignored --nocapture
 
 soak: build_all ## the crash tests again and again, each time with another seed (SOAK_MINUTES=60)
 	@scripts/soak.sh $(or $(SOAK_MINUTES),60)

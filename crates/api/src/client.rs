@@ -4,7 +4,7 @@
 //! A client of a server's REST interface.
 //!
 //! Every call is one request; nothing is repeated behind the caller's back, since a produce whose answer was lost may have
-//! been done. Errors carry the server's code and advice; a server that cannot be reached is `FS-1704` with its URL.
+//! been done. A [`Producer`] numbers its events, so it may repeat its requests, and does. Errors carry the server's code and advice; a server that cannot be reached is `FS-1704` with its URL.
 
 mod dead_letters;
 mod error;
@@ -12,6 +12,7 @@ mod functions;
 mod jobs;
 mod logs;
 mod page;
+mod producer;
 mod records;
 mod topics;
 
@@ -23,6 +24,7 @@ use serde::de::DeserializeOwned;
 pub use error::ClientError;
 pub use logs::LogOptions;
 pub use page::{Page, PageOptions};
+pub use producer::{Events, Producer};
 pub use records::{ConsumeOptions, Consumed, ConsumedBatch, ProduceOptions, ReadFrom};
 
 /// How long connecting may take.

@@ -3,7 +3,7 @@
 
 //! What goes over the wire between a Function Stream server and its clients, and a client.
 //!
-//! Owns: the JSON models of the REST interface ([`function`], [`dead_letter`], [`job`], [`logs`], [`topic`], [`record`], [`status`], [`failure`]), how keys and
+//! Owns: the JSON models of the REST interface ([`function`], [`dead_letter`], [`job`], [`logs`], [`topic`], [`record`], [`event`], [`status`], [`failure`]), how keys and
 //! headers of a record travel in HTTP headers ([`header`]), durations and sizes in human units ([`units`]), the typed
 //! [`Client`], and the gRPC interface with a client of its own ([`grpc`]). It must not know the engine, the store or how the server does its work.
 //!
@@ -25,6 +25,7 @@
 
 pub mod client;
 pub mod dead_letter;
+pub mod event;
 pub mod failure;
 pub mod function;
 pub mod grpc;
@@ -38,13 +39,14 @@ pub mod topic;
 pub mod units;
 
 pub use client::{
-    Client, ClientError, ConsumeOptions, Consumed, ConsumedBatch, LogOptions, Page, PageOptions, ProduceOptions,
-    ReadFrom,
+    Client, ClientError, ConsumeOptions, Consumed, ConsumedBatch, Events, LogOptions, Page, PageOptions,
+    ProduceOptions, Producer, ReadFrom,
 };
 pub use dead_letter::{
     DeadLetter, DeadLetterDrop, DeadLetterResult, DeadLetterSelection, DeadLetterTrial, DeadLetters, RecordHeader,
     TriedDeadLetter, TriedDeadLetters,
 };
+pub use event::JsonEvent;
 pub use failure::ErrorBody;
 pub use function::{
     Emitted, FileGrant, Function, FunctionDescription, FunctionMemory, FunctionStatus, FunctionUpdate, Limits, OnError,
@@ -53,7 +55,7 @@ pub use function::{
 };
 pub use job::{Job, JobKind, JobState};
 pub use logs::{LogLine, LogPage};
-pub use record::{AppendedRun, Produced};
+pub use record::{AppendedRun, Produced, ProducerDescription};
 pub use request::{ExecModule, ExecRequest};
 pub use status::FunctionSummary;
 pub use topic::{PartitionInfo, TopicDescription, TopicParts, TopicReference, TopicRequest, UploadedArtifact};

@@ -79,7 +79,7 @@ codes! {
     ContentTypeRefused = "FS-1012", User, 415, "the content type is not one that is taken here", "name the type of the body: application/json for JSON, application/octet-stream for bytes, application/grpc for gRPC";
     TargetTooLong = "FS-1013", User, 414, "the request's path with its query is too long", "ask for less at once, or send what is long in the body";
     HeadTooLarge = "FS-1014", User, 431, "the request has too many headers, or too large ones", "send fewer or shorter headers: event headers that do not fit in HTTP fit in a frame";
-    EncodingRefused = "FS-1015", User, 415, "the body is compressed in a way that is not taken here", "send it as it is, without compression";
+    EncodingRefused = "FS-1015", User, 415, "the body is compressed in a way that is not taken here", "send it as it is, or compressed with gzip, deflate or zstd where that is taken";
     // 11xx: functions.
     FunctionExists = "FS-1101", User, 409, "a function of this name exists", "choose another name, or delete the function first";
     FunctionNotFound = "FS-1102", User, 404, "there is no function of this name", "see 'function-stream client list' for the names";
@@ -112,6 +112,8 @@ codes! {
     PartitionNotFound = "FS-1307", User, 404, "the topic has no partition of this number", "see 'function-stream client topic describe'";
     DeadLetterNotFound = "FS-1308", User, 404, "there is no waiting dead letter of this number", "see 'function-stream client dlq ls' for those that wait";
     ClusterUnknown = "FS-1309", User, 400, "the topic is of a cluster that this server does not know", "use a topic of the server's own cluster: its name without '@' and what follows";
+    SequenceGap = "FS-1330", User, 409, "events of a producer are missing before these", "ask for the producer's next number with GET /api/v1/topic/TOPIC/producer/PRODUCER and send from there on";
+    ProducerUnknown = "FS-1331", User, 404, "the topic does not know the producer", "begin at number 0 if nothing was sent yet; a producer that was forgotten has to find out what is there, and go on under another name";
     // 14xx: a function's own failures.
     GuestError = "FS-1401", User, 422, "the function returned an error", "see the message: it is the function's own";
     GuestTrap = "FS-1402", User, 422, "the function trapped", "see the backtrace; a trap is a bug of the function";

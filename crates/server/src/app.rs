@@ -54,7 +54,7 @@ pub(crate) use functions::{CreateMode, Functions, Made, NewFunction};
 pub(crate) use inspection::{Inspection, LogReading, StateEntry, WantedEntry};
 pub(crate) use instances::Instances;
 pub(crate) use jobs::Jobs;
-pub(crate) use ops::Ops;
+pub(crate) use ops::{Ops, blocking};
 pub(crate) use parts::Parts;
 pub(crate) use records::{Delivered, Outcome, Reading, Records, Start, WaitingRoom};
 pub(crate) use safe_start::SafeStart;

@@ -8,6 +8,7 @@
 
 mod body;
 mod dead_letters;
+mod encoding;
 mod failure;
 mod functions;
 mod jobs;

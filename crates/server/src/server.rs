@@ -230,6 +230,7 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
             block_cache_bytes: budget.cache(),
             write_buffer_bytes: budget.cache(),
             clock: clock.clone(),
+            ..StoreOptions::default()
         },
     )?;
     let functions = store.metadata().list()?.into_iter().map(|entry| entry.spec.name).collect();
@@ -266,6 +267,7 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
         register: store.metadata(),
         topics: store.topics(),
         groups: store.groups(),
+        producers: store.producers(),
         tasks: store.tasks(),
         forks: Some(store.forks()),
         artifacts: store.artifacts(),

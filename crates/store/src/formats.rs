@@ -17,6 +17,7 @@
 //! revisions         1, JSON of the Revisions, the oldest first
 //! unclaimed fork    1
 //! watermark         1, milliseconds u64 BE
+//! producer          1, postcard {next number, milliseconds, last appends}
 //! writer            1, milliseconds u64 BE, idle u8 (0 or 1)
 //! ```
 
@@ -29,6 +30,7 @@ use fnstream_frame::Frame;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::error::corrupt;
+use crate::log::producers::Producer;
 use crate::log::watermarks::Writer;
 
 const VERSION: u8 = 1;
@@ -163,6 +165,14 @@ pub(crate) fn encode_unfinished(unfinished: &Unfinished) -> Vec<u8> {
 
 pub(crate) fn decode_unfinished(value: &[u8]) -> Result<Unfinished> {
     decode_postcard("an unfinished apply", value)
+}
+
+pub(crate) fn encode_producer(producer: &Producer) -> Vec<u8> {
+    encode_postcard(producer)
+}
+
+pub(crate) fn decode_producer(value: &[u8]) -> Result<Producer> {
+    decode_postcard("a producer's numbers", value)
 }
 
 pub(crate) fn encode_cursor(position: u64) -> Vec<u8> {

@@ -17,6 +17,7 @@ use crate::commit::ledger::Ledger;
 use crate::commit::thread::Queue;
 use crate::db::{Db, Sync};
 use crate::log::claims::Claims;
+use crate::log::producers::Looked;
 use crate::log::topics::Topics;
 use crate::options::{Durability, StoreOptions};
 
@@ -32,6 +33,8 @@ pub(crate) struct Inner {
     pub topics: Topics,
     /// What groups of consumers have taken and nobody has accepted yet.
     pub claims: Mutex<Claims>,
+    /// Which producers are to be looked at.
+    pub producers: Looked,
     /// Functions that were removed since the store was opened; held for reading while state is applied, so that nothing
     /// is applied after its function is gone.
     pub removed: RwLock<HashSet<FunctionId>>,

@@ -16,6 +16,7 @@
 //!            'n' 'f' | 'o' | 't'                         the next id of a function | an opening of the store | a topic
 //!            'p' function u32, task index u32                               the progress of a task
 //!            'r' name                                                       the revisions of a function
+//!            's' topic u32, producer                                         the last numbers of a producer
 //!            't' name                                                       a topic's descriptor
 //!            'w' topic u32, partition u32, position u64     the watermark of the partition from that position on
 //!            'W' topic u32, function u32, task index u32                    the last watermark of a task that writes to the topic
@@ -147,6 +148,11 @@ pub(crate) fn floor(topic: u32, partition: u32) -> [u8; 9] {
 /// The key of a consumer's cursor.
 pub(crate) fn cursor(topic: u32, partition: u32, group: &str) -> Vec<u8> {
     [&tagged(b'c', TaskId::new(FunctionId(topic), partition)), group.as_bytes()].concat()
+}
+
+/// The key of a producer's numbers.
+pub(crate) fn producer(topic: u32, producer: &str) -> Vec<u8> {
+    [&b"s"[..], &topic.to_be_bytes(), producer.as_bytes()].concat()
 }
 
 /// The key of the watermark that holds in a partition from a position on.

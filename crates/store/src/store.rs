@@ -14,6 +14,7 @@ use fnstream_core::forks::Forks;
 use fnstream_core::groups::Groups;
 use fnstream_core::metadata::Metadata;
 use fnstream_core::notes::Notes;
+use fnstream_core::producers::Producers;
 use fnstream_core::spec::FunctionEntry;
 use fnstream_core::state::StateStores;
 use fnstream_core::tasks::Tasks;
@@ -36,6 +37,7 @@ use crate::inner::Inner;
 use crate::keys;
 use crate::log::claims::LogGroups;
 use crate::log::clients::LogTopics;
+use crate::log::producers::{LogProducers, Looked};
 use crate::log::retention::Dropped;
 use crate::log::topics::Topics as LoadedTopics;
 use crate::metadata::RocksMetadata;
@@ -72,6 +74,7 @@ impl Store {
             ledger: Mutex::new(Ledger::new(opening)),
             topics,
             claims: Mutex::default(),
+            producers: Looked::default(),
             removed: RwLock::default(),
             function_watchers: Mutex::default(),
             queue,
@@ -93,6 +96,16 @@ impl Store {
     /// The groups of consumers of its topics.
     pub fn groups(&self) -> Arc<dyn Groups> {
         Arc::new(LogGroups(self.clone()))
+    }
+
+    /// The producers of its topics that number their records.
+    pub fn producers(&self) -> Arc<dyn Producers> {
+        Arc::new(LogProducers(self.clone()))
+    }
+
+    /// Forgets producers that are silent for too long at that moment, or too many; answers how many.
+    pub fn forget_producers(&self, now_unix_ms: i64) -> Result<u64> {
+        self.inner().forget_producers(now_unix_ms)
     }
 
     /// Drops what the topics' retention does not keep at that moment, in milliseconds since the Unix epoch.
@@ -197,7 +210,8 @@ struct StoreUpkeep(Store);
 
 impl Upkeep for StoreUpkeep {
     fn tidy(&self, now_unix_ms: i64) -> Result<()> {
-        self.0.enforce_retention(now_unix_ms).map(drop)
+        self.0.enforce_retention(now_unix_ms)?;
+        self.0.forget_producers(now_unix_ms).map(drop)
     }
 
     fn probe(&self) -> Result<()> {

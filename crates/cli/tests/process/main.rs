@@ -9,6 +9,7 @@
 mod events;
 mod files;
 mod manners;
+mod producers;
 mod reach;
 mod shown;
 mod signals;

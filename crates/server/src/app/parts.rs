@@ -14,6 +14,7 @@ use fnstream_core::groups::Groups;
 use fnstream_core::metadata::Metadata;
 use fnstream_core::notes::Notes;
 use fnstream_core::peers::Peers;
+use fnstream_core::producers::Producers;
 use fnstream_core::runtime::Runtime;
 use fnstream_core::tasks::Tasks;
 use fnstream_core::topics::Topics;
@@ -50,6 +51,7 @@ pub(crate) struct Parts {
     pub(crate) register: Arc<dyn Metadata>,
     pub(crate) topics: Arc<dyn Topics>,
     pub(crate) groups: Arc<dyn Groups>,
+    pub(crate) producers: Arc<dyn Producers>,
     pub(crate) tasks: Arc<dyn Tasks>,
     pub(crate) forks: Option<Arc<dyn Forks>>,
     pub(crate) artifacts: Arc<dyn Artifacts>,
@@ -148,6 +150,7 @@ impl Parts {
                 register: register.clone(),
                 topics: maker,
                 groups,
+                producers: self.producers,
                 retention: config.retention,
                 meter,
                 clock: clock.clone(),

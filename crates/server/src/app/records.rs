@@ -16,6 +16,7 @@ use std::sync::atomic::AtomicU32;
 use fnstream_core::clock::Clock;
 use fnstream_core::groups::Groups;
 use fnstream_core::metadata::Metadata;
+use fnstream_core::producers::Producers;
 use fnstream_core::topics::Retention;
 
 use super::ops::Ops;
@@ -35,6 +36,7 @@ pub(crate) struct Records {
     pub(super) register: Arc<dyn Metadata>,
     pub(super) topics: Arc<TopicMaker>,
     pub(super) groups: Arc<dyn Groups>,
+    pub(super) producers: Arc<dyn Producers>,
     /// What topics get that don't say otherwise.
     pub(super) retention: Retention,
     pub(super) meter: ServerMeter,

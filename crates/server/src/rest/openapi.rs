@@ -64,6 +64,7 @@ pub(super) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(records::consume))
         .routes(routes!(topics::list))
         .routes(routes!(topics::create, topics::describe, topics::delete))
+        .routes(routes!(topics::producer))
         .split_for_parts()
 }
 

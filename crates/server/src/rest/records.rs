@@ -14,7 +14,8 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use fnstream_api::units::parse_duration;
-use fnstream_api::{ErrorBody, Produced, header};
+use fnstream_api::{ErrorBody, JsonEvent, Produced, header};
+use fnstream_core::producers::Numbered;
 use fnstream_core::record::Position;
 use fnstream_core::{Error, ErrorCode};
 
@@ -33,8 +34,18 @@ const MAX_RECORDS: usize = 65_536;
 /// Appends events to a topic, which is made with one partition when it is not there.
 ///
 /// The body is one event as it is; with the content type `application/x-ndjson` it is one event per line, and with
-/// `application/vnd.function-stream.frame` one packed frame of records with keys, headers and times of their own. The
-/// answer comes when all are durable.
+/// `application/vnd.function-stream.frame` one packed frame of records with keys, headers and times of their own. With
+/// `application/vnd.function-stream.events+json` it is JSON objects, one after the other, with `value` and, if they are wanted,
+/// `key`, `headers` and `timestamp`: for keys and headers that HTTP headers cannot hold. The answer comes when all are durable.
+///
+/// A body may be compressed, with `Content-Encoding` gzip, deflate or zstd. Its limit is that of a plain body once it is
+/// decompressed. `application/ndjson`, `application/jsonl`, `application/x-jsonl`, `application/jsonlines` and
+/// `application/x-jsonlines` are other names of `application/x-ndjson`.
+///
+/// With `producer` and `sequence` the events are numbered: the first of the request has the number `sequence`, and each other the
+/// next one, whatever their partitions. A producer begins at 0. Those whose number is there already are not appended again, so a
+/// request whose answer was lost can be sent again as it was, or beginning elsewhere. All events of a request are appended, with
+/// the producer's next number, in one atomic step.
 ///
 /// An event whose value is null comes of `null=true` without a body, or of a frame. A line `null` is an event of four bytes.
 #[utoipa::path(put, path = "/api/v1/produce/{queue}", tag = openapi::EVENTS,
@@ -43,16 +54,20 @@ const MAX_RECORDS: usize = 65_536;
         ("partition" = Option<u32>, Query, description = "the partition; without it the key decides, and without a key the server takes turns"),
         ("key" = Option<String>, Query, description = "the key of each event"),
         ("timestamp" = Option<i64>, Query, description = "the time of each event in milliseconds since the Unix epoch; without it that of its arrival"),
+        ("producer" = Option<String>, Query, description = "the name of a producer that numbers its events; one client uses it at a time"),
+        ("sequence" = Option<u64>, Query, description = "the number of the first event; needed with 'producer'"),
         ("null" = Option<bool>, Query, description = "true appends one event whose value is null, which is not an empty one; the body must be empty then"),
         ("FS-Key" = Option<String>, Header, description = "the key of each event, percent-encoded, in place of the query's"),
         ("FS-Header" = Option<String>, Header, description = "a header of each event as name=value, both percent-encoded; may be repeated"),
     ),
-    request_body(content((openapi::Binary = "application/octet-stream"), (String = "application/x-ndjson"), (openapi::Binary = "application/vnd.function-stream.frame"))),
+    request_body(content((openapi::Binary = "application/octet-stream"), (String = "application/x-ndjson"), (openapi::Binary = "application/vnd.function-stream.frame"), (JsonEvent = "application/vnd.function-stream.events+json"))),
     responses(
         (status = 200, description = "durable", body = Produced),
         (status = 400, description = "the body is empty, or something is not well formed", body = ErrorBody),
-        (status = 404, description = "the topic has no such partition", body = ErrorBody),
+        (status = 404, description = "the topic has no such partition, or does not know a producer that does not begin at 0", body = ErrorBody),
+        (status = 409, description = "events of the producer are missing before these", body = ErrorBody),
         (status = 413, description = "the body is too large", body = ErrorBody),
+        (status = 415, description = "the body has a type or an encoding that is not taken", body = ErrorBody),
         (status = 507, description = "the disk is full", body = ErrorBody),
     ))]
 pub(super) async fn produce(
@@ -61,9 +76,10 @@ pub(super) async fn produce(
     request: Request,
 ) -> Answer<Json<Produced>> {
     let (head, body) = request.into_parts();
-    let query = Query::parse(&head.uri, &["partition", "key", "timestamp", "null"])?;
+    let query = Query::parse(&head.uri, &["partition", "key", "timestamp", "null", "producer", "sequence"])?;
     let partition = query.read("partition", str::parse)?;
     let timestamp = query.read("timestamp", str::parse)?;
+    let numbered = numbered(&query)?;
     let is_null = query.read("null", str::parse::<bool>)?.unwrap_or(false);
     let labels = payload::Labels::read(&head.headers, query.bytes("key"), timestamp)?;
     let body = body::read(&app, &head.headers, body, app.most_produced()).await?;
@@ -76,7 +92,7 @@ pub(super) async fn produce(
         }
         (false, false) => payload::records(&head.headers, &body, &labels, app.records.now_ms())?,
     };
-    Ok(Json(app.records.produce(&topic, partition, records).await?))
+    Ok(Json(app.records.produce(&topic, partition, numbered, records).await?))
 }
 
 /// Waits for the next event of a topic, which is made with one partition when it is not there.
@@ -136,6 +152,14 @@ pub(super) async fn consume(
     match app.records.consume(reading).await? {
         Outcome::Delivered(delivered) => format::answer(&topic, delivered, format),
         Outcome::Nothing(at) => Ok((StatusCode::NO_CONTENT, next_position(at)).into_response()),
+    }
+}
+
+fn numbered(query: &Query) -> Answer<Option<Numbered>> {
+    match (query.text("producer")?, query.read("sequence", str::parse)?) {
+        (Some(producer), Some(sequence)) => Ok(Some(Numbered::new(producer, sequence)?)),
+        (None, None) => Ok(None),
+        _ => Err(Failure::invalid("'producer' and 'sequence' are given together or not at all")),
     }
 }
 

@@ -9,10 +9,10 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::Uri;
 use axum::response::IntoResponse;
-use fnstream_api::{ErrorBody, TopicDescription, TopicRequest};
+use fnstream_api::{ErrorBody, ProducerDescription, TopicDescription, TopicRequest};
 
 use super::failure::Answer;
-use super::params::{BEHIND_HEADER, MAX_ROWS, Name, Query, paged};
+use super::params::{BEHIND_HEADER, MAX_ROWS, Name, NameAndId, Query, paged};
 use super::{body, openapi};
 use crate::app::App;
 use crate::most::Most;
@@ -85,4 +85,26 @@ pub(super) async fn describe(
 pub(super) async fn delete(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<()> {
     Query::parse(&uri, &[])?;
     Ok(app.records.delete_topic(name).await?)
+}
+
+/// How far a producer that numbers its events has got in a topic, so that it can go on there.
+///
+/// A producer is known from its first event on, and is forgotten when it has sent nothing for 7 days, or when the topic has more
+/// than 100,000 others that have sent something since.
+#[utoipa::path(get, path = "/api/v1/topic/{name}/producer/{producer}", operation_id = "describe_producer", tag = openapi::TOPICS,
+    params(
+        ("name" = String, Path, description = "the topic's name"),
+        ("producer" = String, Path, description = "the producer's name"),
+    ),
+    responses(
+        (status = 200, description = "where it stands", body = ProducerDescription),
+        (status = 404, description = "there is no topic of this name, or it does not know the producer", body = ErrorBody),
+    ))]
+pub(super) async fn producer(
+    State(app): State<Arc<App>>,
+    NameAndId(topic, producer): NameAndId,
+    uri: Uri,
+) -> Answer<Json<ProducerDescription>> {
+    Query::parse(&uri, &[])?;
+    Ok(Json(app.records.describe_producer(topic, producer).await?))
 }

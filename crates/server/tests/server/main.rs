@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bodies;
 mod browsers;
 mod changes;
 mod consume;
@@ -21,6 +22,7 @@ mod memory;
 mod metrics;
 mod names;
 mod network;
+mod numbered;
 mod parallel_dead_letters;
 mod produce;
 mod published;

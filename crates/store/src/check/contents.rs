@@ -124,6 +124,7 @@ impl Facts {
                     self.of_revisions.insert(revision.spec.artifact);
                 }
             }
+            b's' => drop(formats::decode_producer(value)?),
             b'w' => drop(formats::decode_watermark(value)?),
             b'W' => drop(formats::decode_writer(value)?),
             // Whoever wrote a note knows what is in it.

@@ -9,18 +9,21 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fnstream_core::committer::{CommitDone, CommitFailure, CommitResult};
 use fnstream_core::epoch::{Epoch, Generation, OutboxWatermark, TaskId};
+use fnstream_core::producers::{NumberedAppend, NumberedDone};
 use fnstream_core::record::Position;
 use fnstream_core::topics::{AppendDone, Appended};
 use fnstream_core::{Error, ErrorCode, Result, failpoint, panics};
 use rocksdb::WriteBatch;
 
 use super::ledger::{Ledger, Verdict};
+use super::numbered::NumberedJob;
 use crate::db::{Db, Sync};
 use crate::formats::{Floor, StoredBatch};
 use crate::inner::Inner;
 use crate::keys;
 use crate::log::cut::Part;
 use crate::log::partition::Topic;
+use crate::log::producers::Producer;
 use crate::log::watermarks::{Raised, Writers};
 use crate::options::Durability;
 
@@ -28,6 +31,7 @@ use crate::options::Durability;
 pub(crate) enum Job {
     Commit(Commit),
     Append { topic: Arc<Topic>, parts: Vec<Part>, done: AppendDone },
+    Numbered(Box<NumberedJob>),
     Trim { task: TaskId, through: Epoch },
 }
 
@@ -53,6 +57,7 @@ impl Job {
                 state + commit.progress.len() + commit.outbox.iter().map(|(_, part)| part.bytes()).sum::<usize>()
             }
             Job::Append { parts, .. } => parts.iter().map(Part::bytes).sum(),
+            Job::Numbered(job) => job.parts.iter().map(Part::bytes).sum(),
             Job::Trim { .. } => 0,
         }
     }
@@ -62,32 +67,36 @@ impl Job {
         match self {
             Job::Commit(commit) => (commit.done)(Err(CommitFailure::Fatal(error.clone()))),
             Job::Append { done, .. } => done(Err(error.clone())),
+            Job::Numbered(job) => (job.done)(Err(error.clone())),
             Job::Trim { .. } => {}
         }
     }
 }
 
 /// An answer to give when the write has ended.
-enum Answer {
+pub(super) enum Answer {
     Commit(CommitDone, Option<CommitResult>),
     Append(AppendDone, Result<Appended>),
+    Numbered(NumberedDone, Result<NumberedAppend>),
 }
 
 /// Jobs that are written together.
 pub(crate) struct Group<'a> {
-    store: &'a Inner,
-    db: Arc<Db>,
-    batch: WriteBatch,
+    pub(super) store: &'a Inner,
+    pub(super) db: Arc<Db>,
+    pub(super) batch: WriteBatch,
     ends: HashMap<(u32, u32), (Arc<Topic>, Floor)>,
     /// Writers of topics to which watermarks were emitted.
     writers: HashMap<u32, (Arc<Topic>, Writers)>,
     tasks: HashSet<TaskId>,
     /// The first epochs that are trimmed.
     trims: Vec<(TaskId, Epoch)>,
-    answers: Vec<Answer>,
+    pub(super) answers: Vec<Answer>,
+    /// Producers whose records are in it, by their keys.
+    pub(super) producers: HashMap<Vec<u8>, Producer>,
     value: Vec<u8>,
     /// Set if anything is in it that somebody waits for.
-    awaited: bool,
+    pub(super) awaited: bool,
 }
 
 impl<'a> Group<'a> {
@@ -101,6 +110,7 @@ impl<'a> Group<'a> {
             tasks: HashSet::new(),
             trims: Vec::new(),
             answers: Vec::new(),
+            producers: HashMap::new(),
             value: Vec::new(),
             awaited: false,
         }
@@ -114,6 +124,7 @@ impl<'a> Group<'a> {
             match job {
                 Job::Commit(commit) => self.add_commit(&mut ledger, commit),
                 Job::Append { topic, parts, done } => self.add_append(&topic, &parts, done),
+                Job::Numbered(job) => self.add_numbered(*job),
                 Job::Trim { task, through } => self.add_trim(&mut ledger, task, through),
             }
         }
@@ -219,7 +230,7 @@ impl<'a> Group<'a> {
     }
 
     /// Puts records at the next positions of a partition; answers the first.
-    fn place(&mut self, topic: &Arc<Topic>, part: &Part) -> Position {
+    pub(super) fn place(&mut self, topic: &Arc<Topic>, part: &Part) -> Position {
         let (_, end) = self
             .ends
             .entry((topic.id, part.partition))
@@ -267,6 +278,7 @@ pub(super) fn put_off(store: &Inner, jobs: Vec<Job>, closed: &Error) {
         tell(|| match job {
             Job::Commit(commit) => (commit.done)(Err(failure.clone())),
             Job::Append { done, .. } => done(Err(closed.clone())),
+            Job::Numbered(job) => (job.done)(Err(closed.clone())),
             // Nobody waits for it, and the next one covers it.
             Job::Trim { .. } => {}
         });
@@ -288,6 +300,7 @@ impl Answer {
                 Err(e) => Err(CommitFailure::Retriable(e.clone())),
             })),
             Answer::Append(done, placed) => done(placed.and_then(|placed| written.clone().map(|()| placed))),
+            Answer::Numbered(done, staged) => done(staged.and_then(|staged| written.clone().map(|()| staged))),
         }
     }
 }

@@ -16,6 +16,7 @@ use fnstream_core::topic::Topic;
 use fnstream_frame::{FrameBuilder, RecordRef};
 
 use super::*;
+use crate::log::producers::Recent;
 
 #[test]
 fn stored_batch_of_version_1() {
@@ -64,6 +65,15 @@ fn floor_cursor_and_counter_of_version_1() {
     assert_eq!(decode_cursor(&[1, 0, 0, 0, 0, 0, 0, 1, 2]).unwrap(), 258);
     assert_eq!(encode_counter(258), [1, 0, 0, 1, 2]);
     assert_eq!(decode_counter(&[1, 0, 0, 1, 2]).unwrap(), 258);
+}
+
+#[test]
+fn producer_of_version_1() {
+    let golden = b"\x01\xac\x02\xd0\x0f\x01\xaa\x02\x02\x01\x01\xac\x02\x02";
+    let recent = vec![Recent { first: 298, count: 2, runs: vec![(1, 300, 2)] }];
+    let producer = Producer { next: 300, at_ms: 1000, recent };
+    assert_eq!(encode_producer(&producer), golden);
+    assert_eq!(decode_producer(golden).unwrap(), producer);
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod forks;
 mod log;
 mod model;
 mod peek;
+mod producers;
 mod register;
 mod retention;
 mod scale;

@@ -11,12 +11,10 @@
 
 use std::io::Write;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use fnstream_api::ConsumedBatch;
+use fnstream_api::event::JsonBytes as Data;
 use fnstream_core::ErrorCode;
 use fnstream_frame::{Frame, RecordView};
-use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::failure::{Failure, Result};
 use crate::output::{self, Exact};
@@ -133,22 +131,6 @@ struct Event<'a> {
 struct Header<'a> {
     name: &'a str,
     value: Data<'a>,
-}
-
-/// Bytes as a text if they are one, and otherwise as their base64 in an object, which no text looks like.
-struct Data<'a>(&'a [u8]);
-
-impl Serialize for Data<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        match std::str::from_utf8(self.0) {
-            Ok(text) => serializer.serialize_str(text),
-            Err(_) => {
-                let mut object = serializer.serialize_map(Some(1))?;
-                object.serialize_entry("base64", &STANDARD.encode(self.0))?;
-                object.end()
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::mem;
 use bytes::Bytes;
 use fnstream_frame::Frame;
 
+use super::producers::Known;
 use super::{MemBroker, State};
 use crate::batch::Batch;
 use crate::broker::{PollLimit, TaskInput};
@@ -27,6 +28,7 @@ pub(super) struct Clients {
     watchers: BTreeMap<u64, (TopicPartition, Waker)>,
     places: BTreeMap<(Topic, u32, String), Position>,
     claims: BTreeMap<(Topic, String), Open>,
+    pub(super) producers: Known,
     /// Counts watchers, claims and keyless appends.
     count: u64,
 }
@@ -70,7 +72,7 @@ impl State {
         Ok(TopicInfo { topic: topic.clone(), partitions, retention, created_ms: 0 })
     }
 
-    fn append(&mut self, topic: &Topic, partition: Option<u32>, frame: &Bytes) -> Result<Appended> {
+    pub(super) fn append(&mut self, topic: &Topic, partition: Option<u32>, frame: &Bytes) -> Result<Appended> {
         let partitions = self.ledger.topics.partitions(topic)?;
         if let Some(partition) = partition {
             self.ledger.topics.get(&TopicPartition::new(topic.clone(), partition))?;
@@ -139,6 +141,7 @@ impl Topics for MemBroker {
             let clients = &mut state.clients;
             clients.retention.remove(topic);
             clients.places.retain(|(of, ..), _| of != topic);
+            clients.producers.retain(|(of, _), _| of != topic);
             let closed: Vec<_> = clients.claims.extract_if(.., |(of, _), _| of == topic).collect();
             let watching = clients.watchers.values().filter(|(at, _)| at.topic == *topic);
             let watching: Vec<_> = watching.map(|(_, waker)| waker.clone()).collect();

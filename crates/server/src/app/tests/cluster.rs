@@ -19,6 +19,7 @@ use fnstream_core::groups::Groups;
 use fnstream_core::metadata::Metadata;
 use fnstream_core::notes::Notes;
 use fnstream_core::peers::Peers;
+use fnstream_core::producers::Producers;
 use fnstream_core::runtime::{Program, Runtime};
 use fnstream_core::spec::FunctionEntry;
 use fnstream_core::state_key::{put_simple, store_prefix};
@@ -157,6 +158,7 @@ impl Cluster {
             config,
             register: Arc::new(Guarded::<dyn Metadata>(self.register.clone())),
             topics: Arc::new(Happening(Guarded(Arc::new(self.broker.clone())), self.happens.clone())),
+            producers: Arc::new(Guarded::<dyn Producers>(Arc::new(self.broker.clone()))),
             groups: Arc::new(Guarded::<dyn Groups>(Arc::new(MemGroups::new(&self.broker, number)))),
             tasks: Arc::new(Guarded::<dyn Tasks>(Arc::new(self.broker.clone()))),
             forks: Some(Arc::new(Guarded::<dyn Forks>(Arc::new(forks)))),

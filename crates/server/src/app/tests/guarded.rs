@@ -16,6 +16,7 @@ use fnstream_core::forks::Forks;
 use fnstream_core::groups::{Claim, GroupPlace, Groups, Taking};
 use fnstream_core::metadata::{Metadata, Revision};
 use fnstream_core::notes::Notes;
+use fnstream_core::producers::{Numbered, NumberedDone, ProducerPlace, Producers};
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::spec::{DesiredState, FunctionEntry, FunctionSpec};
 use fnstream_core::state::Visit;
@@ -199,6 +200,23 @@ impl Groups for Guarded<dyn Groups> {
 
     fn places(&self, topic: &Topic) -> Result<Vec<GroupPlace>> {
         self.blocks().places(topic)
+    }
+}
+
+impl Producers for Guarded<dyn Producers> {
+    fn append_numbered(
+        &self,
+        topic: &Topic,
+        numbered: Numbered,
+        partition: Option<u32>,
+        frame: Bytes,
+        done: NumberedDone,
+    ) {
+        self.0.append_numbered(topic, numbered, partition, frame, done);
+    }
+
+    fn producer(&self, topic: &Topic, producer: &str) -> Result<Option<ProducerPlace>> {
+        self.blocks().producer(topic, producer)
     }
 }
 
