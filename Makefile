@@ -13,7 +13,7 @@ ENV := source scripts/env.sh
 # One profile for everything, so that RocksDB and Cranelift are compiled once; never another lock than the committed one.
 CARGO_FLAGS := --release --locked
 
-.PHONY: help setup build_all build examples quickstart test bench poison crash-long storm soak scale many neighbours crowd browser fuzz fmt \
+.PHONY: help setup build_all build examples quickstart test bench poison crash-long storm soak scale many neighbours crowd browser groups fuzz fmt \
 	lint doc licence-check licence-fix openapi clean
 
 help: ## lists the targets
@@ -90,6 +90,11 @@ browser: build_all ## a real browser (Chromium) with pages of other sites, which
 	@$(ENV)
 	FNSTREAM_BIN=$(CURDIR)/bin/function-stream FNSTREAM_EXAMPLES=$(CURDIR)/bin \
 		cargo test $(CARGO_FLAGS) -p fnstream-tests --test browser -- --ignored --test-threads 1
+
+groups: build_all ## consumers with acknowledgement that take, hang and die (GROUP_EVENTS=100000, SEED=1)
+	@$(ENV)
+	FNSTREAM_BIN=$(CURDIR)/bin/function-stream FNSTREAM_GROUP_EVENTS=$(or $(GROUP_EVENTS),100000) FNSTREAM_SEED=$(or $(SEED),1) \
+		cargo test $(CARGO_FLAGS) -p fnstream-tests --test groups -- --nocapture --test-threads 1
 
 fuzz: ## fuzzes each parser of guests' bytes for a while (FUZZ_SECONDS=60); needs nightly Rust and cargo-fuzz
 	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: cargo install cargo-fuzz" >&2; exit 1; }

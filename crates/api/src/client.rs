@@ -9,6 +9,7 @@
 mod dead_letters;
 mod error;
 mod functions;
+mod groups;
 mod jobs;
 mod logs;
 mod page;
@@ -21,6 +22,7 @@ use reqwest::{Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 
 pub use error::ClientError;
+pub use groups::TakeOptions;
 pub use logs::LogOptions;
 pub use page::{Page, PageOptions};
 pub use records::{ConsumeOptions, Consumed, ConsumedBatch, ProduceOptions, ReadFrom};

@@ -27,6 +27,7 @@ pub mod client;
 pub mod dead_letter;
 pub mod failure;
 pub mod function;
+pub mod group;
 pub mod grpc;
 pub mod header;
 pub mod job;
@@ -39,7 +40,7 @@ pub mod units;
 
 pub use client::{
     Client, ClientError, ConsumeOptions, Consumed, ConsumedBatch, LogOptions, Page, PageOptions, ProduceOptions,
-    ReadFrom,
+    ReadFrom, TakeOptions,
 };
 pub use dead_letter::{
     DeadLetter, DeadLetterDrop, DeadLetterResult, DeadLetterSelection, DeadLetterTrial, DeadLetters, RecordHeader,
@@ -50,6 +51,10 @@ pub use function::{
     Emitted, FileGrant, Function, FunctionDescription, FunctionMemory, FunctionStatus, FunctionUpdate, Limits, OnError,
     OnErrorAction, PartitionDescription, RevisionDescription, RollbackRequest, RolledBack, Selector, Strategy,
     TaskDescription, TaskError, TaskStatus, Watermark,
+};
+pub use group::{
+    Data, EventHeader, GroupDescription, GroupPartition, GroupReset, GroupSummary, LeasedEvent, LeasedEvents, Receipts,
+    SettledEvents,
 };
 pub use job::{Job, JobKind, JobState};
 pub use logs::{LogLine, LogPage};

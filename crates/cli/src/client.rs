@@ -11,6 +11,7 @@ mod describe;
 mod dlq;
 mod exec;
 mod follow;
+mod group;
 mod list;
 mod logs;
 mod produce;
@@ -79,6 +80,8 @@ enum Verb {
     Exec(exec::Args),
     /// Manage topics
     Topic(topic::Args),
+    /// See and move consumer groups
+    Group(group::Args),
     /// See, replay and drop the records that a function failed at
     Dlq(dlq::Args),
 }
@@ -108,6 +111,7 @@ pub(crate) fn run(args: Args) -> Result {
             Verb::Custom(args) => custom::run(&client, args).await,
             Verb::Exec(args) => exec::run(&client, args).await,
             Verb::Topic(args) => topic::run(&client, args).await,
+            Verb::Group(args) => group::run(&client, args).await,
             Verb::Dlq(args) => dlq::run(&client, args).await,
         }
     })

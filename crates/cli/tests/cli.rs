@@ -126,6 +126,7 @@ fn the_verbs_and_the_version_are_told() {
         "produce",
         "consume",
         "topic",
+        "group",
         "dlq",
     ] {
         assert!(out(&help).contains(verb), "{verb}");

@@ -112,6 +112,13 @@ codes! {
     PartitionNotFound = "FS-1307", User, 404, "the topic has no partition of this number", "see 'function-stream client topic describe'";
     DeadLetterNotFound = "FS-1308", User, 404, "there is no waiting dead letter of this number", "see 'function-stream client dlq ls' for those that wait";
     ClusterUnknown = "FS-1309", User, 400, "the topic is of a cluster that this server does not know", "use a topic of the server's own cluster: its name without '@' and what follows";
+    EventHeadTooLarge = "FS-1320", User, 406, "the event's key and headers do not fit into the head of an answer", "read it in a form that has them in the body: 'format=frame', or take it with acknowledgement";
+    GroupAcknowledges = "FS-1321", User, 409, "the group is consumed with acknowledgement", "take from it with 'function-stream client consume --ack', use another group, or delete this one";
+    LeaseLost = "FS-1322", User, 409, "the lease on a record has ended, and the record is not this consumer's any more", "do nothing: the record is, or will be, delivered again; ask for a longer lease, or extend it while you work";
+    GroupNotFound = "FS-1323", User, 404, "the topic has no group of this name", "see 'function-stream client group list'";
+    TooManyGroups = "FS-1324", User, 409, "there are as many groups with acknowledgement as there may be", "delete groups that are not needed with 'function-stream client group delete'";
+    AcksUnavailable = "FS-1325", User, 501, "this server's topics do not keep acknowledgements", "use topics of the embedded log";
+    NotAcknowledged = "FS-1326", User, 422, "a record was delivered as often as it may be and never acknowledged", "see the dead letter's headers for where it was, and the consumer's own log for why";
     // 14xx: a function's own failures.
     GuestError = "FS-1401", User, 422, "the function returned an error", "see the message: it is the function's own";
     GuestTrap = "FS-1402", User, 422, "the function trapped", "see the backtrace; a trap is a bug of the function";

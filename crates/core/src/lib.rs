@@ -26,6 +26,7 @@
 //! assert_eq!(partition_for_key(b"alice", 8), partition_for_key(b"alice", 8));
 //! ```
 
+pub mod acks;
 pub mod artifacts;
 pub mod batch;
 pub mod broker;

@@ -56,7 +56,10 @@ pub(crate) use instances::Instances;
 pub(crate) use jobs::Jobs;
 pub(crate) use ops::Ops;
 pub(crate) use parts::Parts;
-pub(crate) use records::{Delivered, Outcome, Reading, Records, Start, WaitingRoom};
+pub(crate) use records::{
+    Delivered, GroupSample, Outcome, Reading, Records, ResetTo, Settled, Settling, Start, Taken, TakenRecord, Taking,
+    WaitingRoom,
+};
 pub(crate) use safe_start::SafeStart;
 pub(crate) use shelf::{Archive, Incoming, Shelf};
 

@@ -8,6 +8,7 @@
 //! functions and topics that exist, and words of ours, so there are no more series than what was created makes.
 //! `docs/metrics.md` names all families; a test compares it with what is exposed.
 
+mod groups;
 mod memory;
 mod network;
 mod scrape;

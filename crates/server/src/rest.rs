@@ -10,6 +10,7 @@ mod body;
 mod dead_letters;
 mod failure;
 mod functions;
+mod groups;
 mod jobs;
 mod local;
 mod logs;

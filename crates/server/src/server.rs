@@ -266,6 +266,7 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
         register: store.metadata(),
         topics: store.topics(),
         groups: store.groups(),
+        acks: Some(store.acks()),
         tasks: store.tasks(),
         forks: Some(store.forks()),
         artifacts: store.artifacts(),

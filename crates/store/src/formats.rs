@@ -9,6 +9,7 @@
 //! topic             1, postcard {id, name, partitions, max age in ms?, max bytes?, created}
 //! floor             1, earliest position u64 BE, bytes of the partition before it u64 BE
 //! cursor            1, position u64 BE
+//! acknowledged         1, postcard Acknowledged: what a group has acknowledged
 //! counter           1, next id u32 BE
 //! progress          1, postcard (generation, Progress)
 //! marker            1, postcard Marker
@@ -21,6 +22,7 @@
 //! ```
 
 use fnstream_core::Result;
+use fnstream_core::acks::Acknowledged;
 use fnstream_core::epoch::{Generation, Progress};
 use fnstream_core::metadata::Revision;
 use fnstream_core::spec::FunctionEntry;
@@ -171,6 +173,14 @@ pub(crate) fn encode_cursor(position: u64) -> Vec<u8> {
 
 pub(crate) fn decode_cursor(value: &[u8]) -> Result<u64> {
     fixed("a cursor", value).map(|bytes| u64::from_be_bytes(*bytes))
+}
+
+pub(crate) fn encode_acknowledged(acknowledged: &Acknowledged) -> Vec<u8> {
+    encode_postcard(acknowledged)
+}
+
+pub(crate) fn decode_acknowledged(value: &[u8]) -> Result<Acknowledged> {
+    decode_postcard("what a group has acknowledged", value)
 }
 
 pub(crate) fn encode_counter(next: u32) -> Vec<u8> {

@@ -16,6 +16,7 @@
 //! Reading order: this file (the register of topics), `read`, `source`, `clients`, `claims`, `cursor`, `retention`,
 //! `watermarks`.
 
+pub(crate) mod acks;
 pub(crate) mod claims;
 pub(crate) mod clients;
 pub(crate) mod cursor;

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fnstream_core::acks::Acks;
 use fnstream_core::artifacts::Artifacts;
 use fnstream_core::broker::Broker;
 use fnstream_core::committer::Committer;
@@ -34,6 +35,7 @@ use crate::dir::DataDir;
 use crate::fork::StoreForks;
 use crate::inner::Inner;
 use crate::keys;
+use crate::log::acks::LogAcks;
 use crate::log::claims::LogGroups;
 use crate::log::clients::LogTopics;
 use crate::log::retention::Dropped;
@@ -93,6 +95,11 @@ impl Store {
     /// The groups of consumers of its topics.
     pub fn groups(&self) -> Arc<dyn Groups> {
         Arc::new(LogGroups(self.clone()))
+    }
+
+    /// What the groups of its topics have acknowledged.
+    pub fn acks(&self) -> Arc<dyn Acks> {
+        Arc::new(LogAcks(self.clone()))
     }
 
     /// Drops what the topics' retention does not keep at that moment, in milliseconds since the Unix epoch.

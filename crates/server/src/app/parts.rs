@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
+use fnstream_core::acks::Acks;
 use fnstream_core::artifacts::Artifacts;
 use fnstream_core::clock::Clock;
 use fnstream_core::dir::Dir;
@@ -33,7 +34,7 @@ use super::maintenance::Maintenance;
 use super::ops::Ops;
 use super::programs::Programs;
 use super::reconcile::{Reconciler, Runner};
-use super::records::{ReadingMemory, Records, WaitingRoom};
+use super::records::{Leases, ReadingMemory, Records, WaitingRoom};
 use super::safe_start::SafeStart;
 use super::shelf::Shelf;
 use super::topic_maker::TopicMaker;
@@ -50,6 +51,8 @@ pub(crate) struct Parts {
     pub(crate) register: Arc<dyn Metadata>,
     pub(crate) topics: Arc<dyn Topics>,
     pub(crate) groups: Arc<dyn Groups>,
+    /// None if the topics keep no acknowledgements.
+    pub(crate) acks: Option<Arc<dyn Acks>>,
     pub(crate) tasks: Arc<dyn Tasks>,
     pub(crate) forks: Option<Arc<dyn Forks>>,
     pub(crate) artifacts: Arc<dyn Artifacts>,
@@ -148,6 +151,7 @@ impl Parts {
                 register: register.clone(),
                 topics: maker,
                 groups,
+                leases: Leases::new(self.acks, &*clock),
                 retention: config.retention,
                 meter,
                 clock: clock.clone(),

@@ -5,6 +5,7 @@
 
 mod consume;
 mod group;
+mod leases;
 mod memory;
 mod produce;
 mod topics;
@@ -25,6 +26,8 @@ use crate::metrics::ServerMeter;
 use waiting::Waiting;
 
 pub(crate) use consume::{Delivered, Outcome, Reading, Start};
+pub(in crate::app) use leases::Leases;
+pub(crate) use leases::{GroupSample, ResetTo, Settled, Settling, Taken, TakenRecord, Taking};
 pub(in crate::app) use memory::ReadingMemory;
 pub(crate) use waiting::WaitingRoom;
 pub(in crate::app) use waiting::at;
@@ -35,6 +38,8 @@ pub(crate) struct Records {
     pub(super) register: Arc<dyn Metadata>,
     pub(super) topics: Arc<TopicMaker>,
     pub(super) groups: Arc<dyn Groups>,
+    /// Groups that acknowledge.
+    pub(super) leases: Leases,
     /// What topics get that don't say otherwise.
     pub(super) retention: Retention,
     pub(super) meter: ServerMeter,

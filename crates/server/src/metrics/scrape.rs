@@ -22,6 +22,7 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Unit;
 
 use super::{MemorySample, NetworkSample, ServerMeter};
+use crate::app::GroupSample;
 
 /// Everything that is exposed, at one moment.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub(crate) struct Scrape {
     pub meters: Vec<(Arc<str>, Arc<FunctionMeter>)>,
     /// How functions fare.
     pub functions: Vec<FunctionSample>,
+    /// How groups fare that acknowledge.
+    pub groups: Vec<GroupSample>,
 }
 
 /// How a function fares.
@@ -123,6 +126,7 @@ impl Collector for Scrape {
         self.server(to)?;
         self.network.encode(to)?;
         self.memory.encode(to)?;
+        super::groups::encode(&self.groups, to)?;
         for (name, help, counter) in COUNTERS {
             let meters = self.meters.iter().map(|(function, meter)| ([("function", &**function)], counter(meter)));
             family(to, name, help, None, meters)?;

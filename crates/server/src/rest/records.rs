@@ -4,6 +4,7 @@
 //! `/api/v1/produce/{queue}` and `/api/v1/consume/{queue}`.
 
 mod encoded;
+pub(super) mod events;
 mod format;
 mod payload;
 
@@ -92,8 +93,8 @@ pub(super) async fn produce(
         ("group" = Option<String>, Query, description = "the group whose place moves, 'default' without it"),
         ("from" = Option<String>, Query, description = "earliest, latest or a position: reads there and moves no group"),
         ("partition" = Option<u32>, Query, description = "reads this partition only; needed with 'from' when there are several"),
-        ("format" = Option<String>, Query, description = "json (default), raw, base64, or frame: up to 'max' records of one partition in a packed frame"),
-        ("max" = Option<u32>, Query, description = "the most records of a frame; 1 without it"),
+        ("format" = Option<String>, Query, description = "json (default), raw, base64, or up to 'max' records of one partition in the body: frame (a packed frame), ndjson (an object in a line, with partition, position, timestamp, key, headers and value)"),
+        ("max" = Option<u32>, Query, description = "the most records of a frame or of ndjson; 1 without it"),
     ),
     responses(
         (status = 200, description = "the event", body = String, headers(
@@ -111,6 +112,8 @@ pub(super) async fn produce(
         )),
         (status = 204, description = "nothing came in time"),
         (status = 400, description = "something is not well formed, or the position is past the end", body = ErrorBody),
+        (status = 406, description = "key and headers of the event do not fit into the head of an answer: 'format=frame' and 'format=ndjson' have them in the body. The group has not moved", body = ErrorBody),
+        (status = 409, description = "the group is consumed with acknowledgement", body = ErrorBody),
         (status = 410, description = "retention has dropped the position", body = ErrorBody),
     ))]
 pub(super) async fn consume(
@@ -132,8 +135,10 @@ pub(super) async fn consume(
         partition: query.read("partition", str::parse)?,
         max: max(&query, format)?,
         timeout: query.read("timeout", parse_duration)?,
+        check: format.check(),
     };
     match app.records.consume(reading).await? {
+        Outcome::Delivered(delivered) if format == Format::Lines => format::lines(&topic, delivered),
         Outcome::Delivered(delivered) => format::answer(&topic, delivered, format),
         Outcome::Nothing(at) => Ok((StatusCode::NO_CONTENT, next_position(at)).into_response()),
     }
@@ -155,8 +160,8 @@ fn start(query: &Query) -> Answer<Start> {
 fn max(query: &Query, format: Format) -> Answer<usize> {
     match query.read("max", str::parse)? {
         None => Ok(1),
-        Some(max) if format == Format::Frame && (1..=MAX_RECORDS).contains(&max) => Ok(max),
-        Some(_) if format != Format::Frame => Err(Failure::invalid("'max' needs 'format=frame'")),
+        Some(max) if format.is_batch() && (1..=MAX_RECORDS).contains(&max) => Ok(max),
+        Some(_) if !format.is_batch() => Err(Failure::invalid("'max' needs 'format=frame' or 'format=ndjson'")),
         Some(max) => Err(Failure::invalid(format!("query parameter 'max' is {max}, not 1 to {MAX_RECORDS}"))),
     }
 }

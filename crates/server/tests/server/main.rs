@@ -11,6 +11,7 @@ mod consume;
 mod damage;
 mod dead_letters;
 mod functions;
+mod groups;
 mod grpc;
 mod jobs;
 mod lifecycle;

@@ -106,6 +106,13 @@ impl Facts {
                 let (_, group) = keys::cursor_parts(key).ok_or_else(truncated)?;
                 self.cursors.push((topic, partition, group.to_owned(), formats::decode_cursor(value)?));
             }
+            b'g' => {
+                let (topic, partition) = ids.ok_or_else(truncated)?;
+                let (_, group) = keys::cursor_parts(key).ok_or_else(truncated)?;
+                let acknowledged = formats::decode_acknowledged(value)?;
+                let last = acknowledged.acked.last().map_or(acknowledged.committed, |(_, end)| *end);
+                self.cursors.push((topic, partition, group.to_owned(), last.0 as u64));
+            }
             b'p' => {
                 let (_, progress) = formats::decode_progress(value)?;
                 self.progress.insert(task(ids.ok_or_else(truncated)?), progress);

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use fnstream_core::acks::AckDone;
 use fnstream_core::committer::{CommitDone, CommitFailure, CommitResult};
 use fnstream_core::epoch::{Epoch, Generation, OutboxWatermark, TaskId};
 use fnstream_core::record::Position;
@@ -19,6 +20,7 @@ use crate::db::{Db, Sync};
 use crate::formats::{Floor, StoredBatch};
 use crate::inner::Inner;
 use crate::keys;
+use crate::log::acks::Changes;
 use crate::log::cut::Part;
 use crate::log::partition::Topic;
 use crate::log::watermarks::{Raised, Writers};
@@ -28,6 +30,7 @@ use crate::options::Durability;
 pub(crate) enum Job {
     Commit(Commit),
     Append { topic: Arc<Topic>, parts: Vec<Part>, done: AppendDone },
+    Acks { topic: Arc<Topic>, changes: Changes, letters: Option<(Arc<Topic>, Vec<Part>)>, done: AckDone },
     Trim { task: TaskId, through: Epoch },
 }
 
@@ -53,6 +56,11 @@ impl Job {
                 state + commit.progress.len() + commit.outbox.iter().map(|(_, part)| part.bytes()).sum::<usize>()
             }
             Job::Append { parts, .. } => parts.iter().map(Part::bytes).sum(),
+            Job::Acks { changes, letters, .. } => {
+                let letters = letters.iter().flat_map(|(_, parts)| parts).map(Part::bytes).sum::<usize>();
+                changes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum::<usize>()
+                    + letters
+            }
             Job::Trim { .. } => 0,
         }
     }
@@ -62,6 +70,7 @@ impl Job {
         match self {
             Job::Commit(commit) => (commit.done)(Err(CommitFailure::Fatal(error.clone()))),
             Job::Append { done, .. } => done(Err(error.clone())),
+            Job::Acks { done, .. } => done(Err(error.clone())),
             Job::Trim { .. } => {}
         }
     }
@@ -71,6 +80,7 @@ impl Job {
 enum Answer {
     Commit(CommitDone, Option<CommitResult>),
     Append(AppendDone, Result<Appended>),
+    Acks(AckDone, Result<()>),
 }
 
 /// Jobs that are written together.
@@ -114,6 +124,10 @@ impl<'a> Group<'a> {
             match job {
                 Job::Commit(commit) => self.add_commit(&mut ledger, commit),
                 Job::Append { topic, parts, done } => self.add_append(&topic, &parts, done),
+                Job::Acks { topic, changes, letters, done } => {
+                    let staged = self.add_acks(&topic, changes, letters);
+                    self.answers.push(Answer::Acks(done, staged));
+                }
                 Job::Trim { task, through } => self.add_trim(&mut ledger, task, through),
             }
         }
@@ -218,6 +232,28 @@ impl<'a> Group<'a> {
         self.answers.push(Answer::Append(done, placed));
     }
 
+    /// Everything that can fail comes before the first thing that is put into the batch.
+    fn add_acks(&mut self, topic: &Topic, changes: Changes, letters: Option<(Arc<Topic>, Vec<Part>)>) -> Result<()> {
+        topic.partition(0)?;
+        if let Some((topic, parts)) = &letters {
+            parts.iter().try_for_each(|part| topic.partition(part.partition).map(drop))?;
+        }
+        let meta = self.db.family(keys::META);
+        for (key, value) in changes {
+            match value {
+                Some(value) => self.batch.put_cf(meta, key, value),
+                None => self.batch.delete_cf(meta, key),
+            }
+        }
+        if let Some((topic, parts)) = &letters {
+            for part in parts {
+                self.place(topic, part);
+            }
+        }
+        self.awaited = true;
+        Ok(())
+    }
+
     /// Puts records at the next positions of a partition; answers the first.
     fn place(&mut self, topic: &Arc<Topic>, part: &Part) -> Position {
         let (_, end) = self
@@ -267,6 +303,7 @@ pub(super) fn put_off(store: &Inner, jobs: Vec<Job>, closed: &Error) {
         tell(|| match job {
             Job::Commit(commit) => (commit.done)(Err(failure.clone())),
             Job::Append { done, .. } => done(Err(closed.clone())),
+            Job::Acks { done, .. } => done(Err(closed.clone())),
             // Nobody waits for it, and the next one covers it.
             Job::Trim { .. } => {}
         });
@@ -287,6 +324,7 @@ impl Answer {
                 Ok(()) => Ok(Bytes::new()),
                 Err(e) => Err(CommitFailure::Retriable(e.clone())),
             })),
+            Answer::Acks(done, staged) => done(staged.and_then(|()| written.clone())),
             Answer::Append(done, placed) => done(placed.and_then(|placed| written.clone().map(|()| placed))),
         }
     }

@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use fnstream_core::ErrorCode;
+use fnstream_core::acks::Failed;
 use fnstream_core::epoch::{Epoch, FunctionId};
 use fnstream_core::record::{Position, Positions, TopicPartition};
 use fnstream_core::spec::{
@@ -64,6 +65,20 @@ fn floor_cursor_and_counter_of_version_1() {
     assert_eq!(decode_cursor(&[1, 0, 0, 0, 0, 0, 0, 1, 2]).unwrap(), 258);
     assert_eq!(encode_counter(258), [1, 0, 0, 1, 2]);
     assert_eq!(decode_counter(&[1, 0, 0, 1, 2]).unwrap(), 258);
+}
+
+#[test]
+fn acknowledged_of_version_1() {
+    // Era 300, committed 7, acknowledged 9 and 10, and 12; delivered in vain: 7, twice, not before the time 5.
+    let golden = b"\x01\xac\x02\x07\x02\x09\x0b\x0c\x0d\x01\x07\x02\x0a";
+    let acknowledged = Acknowledged {
+        era: 300,
+        committed: Position(7),
+        acked: vec![(Position(9), Position(11)), (Position(12), Position(13))],
+        failed: vec![Failed { position: Position(7), deliveries: 2, not_before_ms: 5 }],
+    };
+    assert_eq!(encode_acknowledged(&acknowledged), golden);
+    assert_eq!(decode_acknowledged(golden).unwrap(), acknowledged);
 }
 
 #[test]

@@ -82,7 +82,7 @@ impl Topics for LogTopics {
 }
 
 impl LogTopics {
-    fn prepare(
+    pub(super) fn prepare(
         &self,
         topic: &Topic,
         partition: Option<u32>,

@@ -92,7 +92,7 @@ impl Topics {
         let meta = db.family(keys::META);
         batch.delete_cf(meta, keys::topic(name));
         db.delete_range(&mut batch, keys::TOPICS, keys::all_of(b"", topic.id));
-        for tag in [b"c", b"f", b"w", b"W"] {
+        for tag in [b"c", b"f", b"g", b"w", b"W"] {
             db.delete_range(&mut batch, keys::META, keys::all_of(tag, topic.id));
         }
         failpoint!("topic.before-write");

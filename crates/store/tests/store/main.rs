@@ -4,6 +4,7 @@
 //! The store as its users see it: through its public interface, over real files.
 #![allow(clippy::unwrap_used)]
 
+mod acks;
 mod applies;
 mod artifacts;
 mod commits;

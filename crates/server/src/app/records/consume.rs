@@ -28,6 +28,7 @@ use fnstream_core::topic::Topic;
 use fnstream_core::topics::TopicInfo;
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
+use fnstream_frame::RecordView;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -50,6 +51,8 @@ pub(crate) struct Reading {
     pub(crate) max: usize,
     /// How long to wait; for ever without it.
     pub(crate) timeout: Option<Duration>,
+    /// Whether the first record can be given: one that cannot moves no group's place.
+    pub(crate) check: fn(&RecordView<'_>) -> Result<()>,
 }
 
 /// Where reading begins.
@@ -106,10 +109,10 @@ impl Records {
         }
         let topic = self.topic(&reading.topic).await?;
         let partitions = partitions(&topic, &reading)?;
-        let most = reading.max;
+        let (most, check) = (reading.max, reading.check);
         match reading.start {
             Start::Group(name) => {
-                let group = Group { records: self.clone(), topic: reading.topic, name, partitions, most };
+                let group = Group { records: self.clone(), topic: topic.topic, name, partitions, most, check };
                 let delivered = self
                     .wait(&group.partitions.clone(), reading.timeout, |free, allowance| group.next(free, allowance))
                     .await?;
@@ -121,13 +124,14 @@ impl Records {
                 let is_earliest = matches!(start, Start::Earliest);
                 let read = |_, allowance| async { self.read_at(partition, (at, is_earliest), most, allowance).await };
                 let delivered = self.wait(&partitions, reading.timeout, read).await?;
+                delivered.iter().try_for_each(|delivered| check(&delivered.batch.frame().record(0)))?;
                 Ok(delivered.map_or(Outcome::Nothing(Some(at)), Outcome::Delivered))
             }
         }
     }
 
     /// What a topic is; it is made when it is not there.
-    async fn topic(&self, text: &str) -> Result<TopicInfo> {
+    pub(super) async fn topic(&self, text: &str) -> Result<TopicInfo> {
         let name = Topic::own(named(text)?);
         let described = || {
             let (topics, name) = (self.topics.topics.clone(), name.clone());
@@ -227,12 +231,11 @@ impl Records {
 /// partitions are not comparable.
 fn partitions(topic: &TopicInfo, reading: &Reading) -> Result<Vec<TopicPartition>> {
     let name = &topic.topic;
-    let all = || topic.partitions.iter().map(|p| TopicPartition::new(name.clone(), p.partition)).collect::<Vec<_>>();
     match reading.partition {
-        Some(wanted) => {
-            all().into_iter().find(|p| p.partition == wanted).map(|p| vec![p]).ok_or_else(|| no_partition(name, wanted))
+        Some(_) => named_partitions(topic, reading.partition),
+        None if matches!(reading.start, Start::Group(_)) || topic.partitions.len() == 1 => {
+            named_partitions(topic, None)
         }
-        None if matches!(reading.start, Start::Group(_)) || topic.partitions.len() == 1 => Ok(all()),
         None => Err(Error::new(
             ErrorCode::InvalidRequest,
             format!(
@@ -240,6 +243,18 @@ fn partitions(topic: &TopicInfo, reading: &Reading) -> Result<Vec<TopicPartition
                 topic.partitions.len()
             ),
         )),
+    }
+}
+
+/// That partition, or all.
+pub(super) fn named_partitions(topic: &TopicInfo, wanted: Option<u32>) -> Result<Vec<TopicPartition>> {
+    let name = &topic.topic;
+    let numbers =
+        topic.partitions.iter().map(|p| p.partition).filter(|number| wanted.is_none_or(|wanted| wanted == *number));
+    let named: Vec<_> = numbers.map(|number| TopicPartition::new(name.clone(), number)).collect();
+    match wanted {
+        Some(wanted) if named.is_empty() => Err(no_partition(name, wanted)),
+        _ => Ok(named),
     }
 }
 

@@ -157,6 +157,7 @@ impl Cluster {
             config,
             register: Arc::new(Guarded::<dyn Metadata>(self.register.clone())),
             topics: Arc::new(Happening(Guarded(Arc::new(self.broker.clone())), self.happens.clone())),
+            acks: None,
             groups: Arc::new(Guarded::<dyn Groups>(Arc::new(MemGroups::new(&self.broker, number)))),
             tasks: Arc::new(Guarded::<dyn Tasks>(Arc::new(self.broker.clone()))),
             forks: Some(Arc::new(Guarded::<dyn Forks>(Arc::new(forks)))),
