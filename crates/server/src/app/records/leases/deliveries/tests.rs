@@ -72,7 +72,7 @@ fn a_record_that_is_given_back_waits_for_its_delay_also_over_a_restart() {
     let durable = deliveries.acknowledged(SECOND, 5_000);
     assert_eq!(durable.failed, [Failed { position: at(1), deliveries: 1, not_before_ms: 34_000 }]);
     let mut anew = Deliveries::new(&durable, SECOND * 100, 6_000);
-    assert_eq!(anew.plan(SECOND * 127, None, 10), Plan { again: vec![], from: at(0), new: 9 });
+    assert_eq!(anew.plan(SECOND * 127, None, 10), Plan { again: vec![], from: at(0), new: 10 });
     assert_eq!(anew.changes_at(SECOND * 127), Some(SECOND * 128));
     for position in 0..4 {
         let given = anew.lease_new(at(position), 9, terms(200));
@@ -99,6 +99,16 @@ fn a_returned_record_after_a_restart_skips_none_of_those_before_it() {
         Plan { again: vec![], from: at(0), new: 5 },
         "up to what is acknowledged"
     );
+}
+
+#[test]
+fn what_is_acknowledged_between_a_plan_and_its_lease_is_not_given() {
+    let mut deliveries = new();
+    assert_eq!(deliveries.plan(SECOND, None, 3), Plan { again: vec![], from: at(0), new: 3 });
+    assert_eq!(deliveries.claim(1, at(1), 77), Claim::Nobodys, "a receipt of an earlier process");
+    deliveries.acknowledge(at(1));
+    let given = [0, 1, 2].map(|position| deliveries.lease_new(at(position), 5, terms(9)));
+    assert_eq!(given, [Some(1), None, Some(1)]);
 }
 
 #[test]
