@@ -60,7 +60,9 @@ async fn what_is_acknowledged_is_not_given_again_and_the_rest_is_also_after_a_re
     assert_eq!(values(&fixture.client.take("t", "g", &some(9)).await.unwrap()), ["d"], "what is leased is not given");
     assert!(fixture.client.take("t", "g", &some(9)).await.unwrap().is_empty());
     let fixture = fixture.restart().await;
-    let again = fixture.client.take("t", "g", &some(9)).await.unwrap();
+    // A take goes as far as the next event that is acknowledged.
+    let mut again = fixture.client.take("t", "g", &some(9)).await.unwrap();
+    again.extend(fixture.client.take("t", "g", &some(9)).await.unwrap());
     assert_eq!(values(&again), ["a", "c", "d"], "a restart ends the leases");
     // A receipt of before counts as long as nobody else has the event.
     let lost = fixture.client.acknowledge("t", "g", receipts(&taken[..1])).await.unwrap();
@@ -359,7 +361,7 @@ async fn a_stream_gives_what_comes_and_keeps_it_leased() {
     fixture.server.shutdown().await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_well_formed_is_refused_by_name() {
     let fixture = with("a").await;
     let post = |path: &str, body: &str| {
