@@ -70,8 +70,8 @@ def consume(url, seed, early):
             continue
         fate = chance.random()
         if early:
-            server.group("ack", receipts=receipts)
-            tell("acked", names)
+            refused = set(server.group("ack", receipts=receipts)["refused"])
+            tell("acked", [name for name, receipt in zip(names, receipts) if receipt not in refused])
         if fate < 0.06:
             os.kill(os.getpid(), signal.SIGKILL)
         if fate < 0.12:
