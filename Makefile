@@ -13,7 +13,7 @@ ENV := source scripts/env.sh
 # One profile for everything, so that RocksDB and Cranelift are compiled once; never another lock than the committed one.
 CARGO_FLAGS := --release --locked
 
-.PHONY: help setup build_all build examples quickstart test bench poison crash-long storm soak scale many neighbours crowd browser fuzz fmt \
+.PHONY: help setup build_all build examples quickstart test bench poison crash-long storm backup-long soak scale many neighbours crowd browser fuzz fmt \
 	lint doc licence-check licence-fix openapi clean
 
 help: ## lists the targets
@@ -63,6 +63,11 @@ storm: build_all ## errors of the disk and kill -9 together, in two sorts (STORM
 	@$(ENV)
 	FNSTREAM_STORM_ROUNDS=$(or $(STORM_ROUNDS),200) \
 		cargo test $(CARGO_FLAGS) -p fnstream-tests --test faults storm -- --nocapture --test-threads 1
+
+backup-long: build_all ## backups under load, each restored elsewhere and gone on from (BACKUPS=50)
+	@$(ENV)
+	FNSTREAM_BACKUPS=$(or $(BACKUPS),50) FNSTREAM_BIN=$(CURDIR)/bin/function-stream FNSTREAM_EXAMPLES=$(CURDIR)/bin \
+		cargo test $(CARGO_FLAGS) -p fnstream-tests --test backup -- --nocapture --test-threads 1
 
 soak: build_all ## the crash tests again and again, each time with another seed (SOAK_MINUTES=60)
 	@scripts/soak.sh $(or $(SOAK_MINUTES),60)

@@ -6,6 +6,7 @@
 //! Every call is one request; nothing is repeated behind the caller's back, since a produce whose answer was lost may have
 //! been done. Errors carry the server's code and advice; a server that cannot be reached is `FS-1704` with its URL.
 
+mod backups;
 mod dead_letters;
 mod error;
 mod functions;

@@ -3,7 +3,7 @@
 
 //! What goes over the wire between a Function Stream server and its clients, and a client.
 //!
-//! Owns: the JSON models of the REST interface ([`function`], [`dead_letter`], [`job`], [`logs`], [`topic`], [`record`], [`status`], [`failure`]), how keys and
+//! Owns: the JSON models of the REST interface ([`function`], [`dead_letter`], [`job`], [`logs`], [`topic`], [`record`], [`status`], [`backup`], [`failure`]), how keys and
 //! headers of a record travel in HTTP headers ([`header`]), durations and sizes in human units ([`units`]), the typed
 //! [`Client`], and the gRPC interface with a client of its own ([`grpc`]). It must not know the engine, the store or how the server does its work.
 //!
@@ -23,6 +23,7 @@
 //! # }
 //! ```
 
+pub mod backup;
 pub mod client;
 pub mod dead_letter;
 pub mod failure;
@@ -37,6 +38,7 @@ pub mod status;
 pub mod topic;
 pub mod units;
 
+pub use backup::{BackupEvent, BackupMade, BackupProgress, BackupRequest};
 pub use client::{
     Client, ClientError, ConsumeOptions, Consumed, ConsumedBatch, LogOptions, Page, PageOptions, ProduceOptions,
     ReadFrom,

@@ -3,6 +3,7 @@
 
 //! `function-stream client`: everything that is done by talking to a server.
 
+mod backup;
 mod consume;
 mod create;
 mod custom;
@@ -81,6 +82,8 @@ enum Verb {
     Topic(topic::Args),
     /// See, replay and drop the records that a function failed at
     Dlq(dlq::Args),
+    /// Make a backup of everything that the server keeps
+    Backup(backup::Args),
 }
 
 pub(crate) fn run(args: Args) -> Result {
@@ -109,6 +112,7 @@ pub(crate) fn run(args: Args) -> Result {
             Verb::Exec(args) => exec::run(&client, args).await,
             Verb::Topic(args) => topic::run(&client, args).await,
             Verb::Dlq(args) => dlq::run(&client, args).await,
+            Verb::Backup(args) => backup::run(&client, args).await,
         }
     })
 }

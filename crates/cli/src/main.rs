@@ -9,7 +9,7 @@
 //! # Reading order
 //!
 //! `standalone` and `server` run a server, with `settings` and `logging`; `client` talks to one, and `sql` in statements;
-//! `validate` and `config` look at configurations; `check` looks at data folders; `build` makes artifacts; `bench` measures; `openapi` prints the description
+//! `validate` and `config` look at configurations; `check` looks at data folders, `restore` makes one of a backup; `build` makes artifacts; `bench` measures; `openapi` prints the description
 //! of the REST interface that the server publishes.
 
 mod arguments;
@@ -23,6 +23,7 @@ mod interrupt;
 mod logging;
 mod openapi;
 mod output;
+mod restore;
 mod server;
 mod settings;
 mod sql;
@@ -76,6 +77,8 @@ enum Verb {
     Validate(validate::Args),
     /// Check a data folder that no server uses, and repair its log
     Check(check::Args),
+    /// Make a data folder of a backup
+    Restore(restore::Args),
     /// Print the settings that a server would have, each with its origin
     Config(config::Args),
     /// Measure throughput and latency
@@ -111,6 +114,7 @@ fn main() -> ExitCode {
         Verb::Build(args) => build::run(args),
         Verb::Validate(args) => validate::run(&args),
         Verb::Check(args) => check::run(&args),
+        Verb::Restore(args) => restore::run(&args),
         Verb::Config(args) => config::run(&args),
         Verb::Bench(args) => bench::run(args),
         Verb::Openapi => openapi::run(),

@@ -96,6 +96,8 @@ pub struct ServerSettings {
     pub archive_dirs: Vec<PathBuf>,
     /// Folders that functions may be granted.
     pub files_dirs: Vec<PathBuf>,
+    /// Folders that backups may be made in.
+    pub backup_dirs: Vec<PathBuf>,
     /// The folder for compiled code; none is kept when it is not set.
     pub cache_dir: Option<PathBuf>,
     /// The most bytes of compiled code.

@@ -103,7 +103,7 @@ state_storage: {storage_type: memory, base_dir: /srv, access: group, durability:
 task_storage: {storage_type: rocksdb, db_path: d, rocksdb: {}}
 stream_catalog: {persist: true, db_path: s}
 retention: {max_age: 7d, max_bytes: 10GiB}
-allow: {archive_dirs: [/a, b], files_dirs: []}
+allow: {archive_dirs: [/a, b], files_dirs: [], backup_dirs: [/d]}
 pulsar: {service_url: "pulsar://x:1"}
 "#,
 ];

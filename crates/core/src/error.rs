@@ -142,6 +142,15 @@ codes! {
     StrangeFile = "FS-1510", External, 500, "a symbolic link or a special file is in the place of a file of the server", "put the file or the folder itself there; see the page for what a link was good for";
     DataDirExposed = "FS-1511", User, 400, "everybody may write to the data folder", "take the right to write from others, or name a folder within it, which the server then makes";
     DataDirMissing = "FS-1512", User, 404, "there is no data folder at this path", "name the data folder of the server, with --data-dir or --config";
+    BackupUnderWay = "FS-1520", User, 409, "a backup is being made already", "wait until it has ended";
+    BackupPlace = "FS-1521", User, 400, "no backup can be made at this path", "name a folder that is not there yet, by its absolute path, in one that is there and outside of the data folder";
+    BackupForbidden = "FS-1522", User, 403, "this caller may not have a backup made at this path", "ask on the server's own machine, or have the server started with --allow-backup-dir for a folder above the path";
+    BackupUnwritable = "FS-1523", External, 503, "the backup could not be written", "look at the rights and the disk of the folder that the message names";
+    BackupFull = "FS-1524", External, 507, "the disk of the backup is full", "free space there, or choose another disk; nothing was left of the backup";
+    BackupDamaged = "FS-1525", External, 500, "the backup is damaged or incomplete", "use another backup; nothing was restored";
+    BackupNewer = "FS-1526", User, 400, "the backup was made by a newer version", "restore it with that version or a later one";
+    BackupMissing = "FS-1527", User, 404, "there is no backup at this path", "name the folder that 'function-stream client backup' made";
+    RestorePlace = "FS-1528", User, 409, "the folder to restore to is not empty", "name another folder, or give --replace, which keeps what is there in a folder 'replaced-N'";
     // 16xx: commits.
     CommitRetriable = "FS-1601", External, 503, "a commit could not be made now", "nothing: the engine repeats it";
     CommitAborted = "FS-1602", External, 503, "a commit was aborted", "nothing: the engine replays from the last commit";

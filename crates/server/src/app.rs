@@ -5,7 +5,7 @@
 //!
 //! Services, each with only the parts that it touches: [`Functions`] changes the register, [`Records`] is for clients of topics,
 //! [`DeadLetters`] for what functions failed at, [`Jobs`] does what takes long with them, [`Inspection`] looks on, [`Instances`] asks running functions, [`Shelf`] has the
-//! artifacts. They work on the seams of `fnstream-core` and know neither an interface nor a store.
+//! artifacts, and [`BackupDesk`] has all of it copied. They work on the seams of `fnstream-core` and know neither an interface nor a store.
 //!
 //! The order of steps is the point of this module: what the user wants is durable (in the register) before anything is done
 //! about it, and the [reconciler](reconcile) has done it before the caller is answered. After a crash at any moment the next
@@ -17,6 +17,7 @@
 //! `functions` (what requests change), `reconcile` (who follows), `group` (the other processes), then `records`,
 //! `dead_letters` and `jobs`, `inspection`; lists come in `pages`. `safe_start` says which functions a start leaves alone.
 
+mod backups;
 pub(crate) mod caller;
 mod dead_letters;
 mod deadline;
@@ -48,6 +49,7 @@ use fnstream_core::metadata::Metadata;
 use fnstream_core::spec::FunctionEntry;
 use fnstream_core::{Error, ErrorCode, Result};
 
+pub(crate) use backups::{BackupDesk, BackupUnderWay};
 pub(crate) use dead_letters::{Chosen, Count, DeadLetterPage, DeadLetters, WaitingDeadLetter};
 pub(crate) use deadline::Deadline;
 pub(crate) use functions::{CreateMode, Functions, Made, NewFunction};
@@ -79,6 +81,7 @@ pub(crate) struct App {
     pub(crate) instances: Arc<Instances>,
     pub(crate) jobs: Arc<Jobs>,
     pub(crate) shelf: Arc<Shelf>,
+    pub(crate) backups: BackupDesk,
     maintenance: Arc<Maintenance>,
     reconciler: Arc<Reconciler>,
     pub(crate) safe_start: Arc<SafeStart>,

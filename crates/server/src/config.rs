@@ -97,6 +97,8 @@ pub struct ServerConfig {
     pub archive_dirs: Vec<PathBuf>,
     /// Folders that functions may be granted to read, with those in them.
     pub files_dirs: Vec<PathBuf>,
+    /// Folders in which all clients may have backups made, with those in them.
+    pub backup_dirs: Vec<PathBuf>,
     /// Where compiled code is kept: a folder of the server's alone. Without one every start compiles all functions again.
     pub cache_dir: Option<PathBuf>,
     /// When compiled code takes more bytes than this, what was used longest ago is removed; never what is in use.
@@ -149,6 +151,7 @@ impl ServerConfig {
             local_paths: true,
             archive_dirs: Vec::new(),
             files_dirs: Vec::new(),
+            backup_dirs: Vec::new(),
             network: Network::default(),
             memory: memory::usual(),
             safe_start: SafeStart::default(),

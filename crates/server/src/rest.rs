@@ -6,6 +6,7 @@
 //! Every answer that is not a success has the body `{"code", "message", "advice"}`, also for paths, methods and bodies that
 //! are wrong. Query parameters that a path does not know are refused, so that a misspelt one is not ignored.
 
+mod backups;
 mod body;
 mod dead_letters;
 mod failure;

@@ -210,6 +210,7 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
     for (dirs, what) in [
         (&config.archive_dirs, "from which archives are to be read"),
         (&config.files_dirs, "which functions may be granted"),
+        (&config.backup_dirs, "in which backups may be made"),
     ] {
         if let Some(dir) = dirs.iter().find(|dir| !dir.is_dir()) {
             let message = format!("'{}', {what}, is not a folder", dir.display());
@@ -271,6 +272,7 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
         artifacts: store.artifacts(),
         upkeep: store.upkeep(),
         notes: store.notes(),
+        backups: Some(store.backups()),
         peers: Arc::new(Alone::default()),
         backend: Backend {
             broker: store.broker(),

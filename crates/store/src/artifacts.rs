@@ -108,6 +108,16 @@ impl Folder {
         check_in_place(&self.folder)
     }
 
+    /// Does something with the folder while nothing is swept from it, and the names of all artifacts that are there then.
+    pub(crate) fn unswept<T>(
+        &self,
+        work: impl FnOnce(&dyn Fn() -> Result<Vec<String>>, &Dir) -> Result<T>,
+    ) -> Result<T> {
+        let _unswept = self.gate.read();
+        let names = || Ok(self.digests()?.into_iter().map(|digest| format!("{digest}{SUFFIX}")).collect());
+        work(&names, &self.folder)
+    }
+
     /// The damage of an artifact, if any was found.
     pub(crate) fn damage_to(&self, digest: &str) -> Option<Error> {
         self.damages.lock().get(digest).cloned()

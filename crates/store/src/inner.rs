@@ -23,6 +23,8 @@ use crate::options::{Durability, StoreOptions};
 /// Locks are taken in the order in which they stand here.
 pub(crate) struct Inner {
     pub options: StoreOptions,
+    /// One backup at a time.
+    pub backup: Mutex<()>,
     /// One run of retention at a time.
     pub retention: Mutex<()>,
     /// Held while the register of functions is changed: compare and set in one step.

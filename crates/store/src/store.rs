@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fnstream_core::artifacts::Artifacts;
+use fnstream_core::backups::Backups;
 use fnstream_core::broker::Broker;
 use fnstream_core::committer::Committer;
 use fnstream_core::forks::Forks;
@@ -24,6 +25,7 @@ use parking_lot::{Mutex, RwLock};
 use rocksdb::WriteBatch;
 
 use crate::artifacts::StoreArtifacts;
+use crate::backup::StoreBackups;
 use crate::base::Base;
 use crate::broker::EmbeddedBroker;
 use crate::commit::embedded::EmbeddedCommitter;
@@ -67,6 +69,7 @@ impl Store {
         let (queue, jobs) = Queue::new();
         let inner = Arc::new(Inner {
             options,
+            backup: Mutex::new(()),
             retention: Mutex::new(()),
             functions: Mutex::new(()),
             ledger: Mutex::new(Ledger::new(opening)),
@@ -133,6 +136,11 @@ impl Store {
     /// The artifacts.
     pub fn artifacts(&self) -> Arc<dyn Artifacts> {
         Arc::new(StoreArtifacts(self.inner().base.artifacts().clone()))
+    }
+
+    /// Backups of all of it.
+    pub fn backups(&self) -> Arc<dyn Backups> {
+        Arc::new(StoreBackups(self.clone()))
     }
 
     /// The process's notes.

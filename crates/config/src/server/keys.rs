@@ -53,6 +53,7 @@ pub(crate) static FLAGS: &[(&str, &str)] = &[
     ("retention.max_bytes", "--retention-bytes"),
     ("allow.archive_dirs", "--allow-archive-dir"),
     ("allow.files_dirs", "--allow-files-dir"),
+    ("allow.backup_dirs", "--allow-backup-dir"),
     ("service.grpc", GRPC_FLAG),
     ("service.host", GRPC_FLAG),
     ("service.port", GRPC_FLAG),
@@ -272,6 +273,12 @@ const ALLOW: &[Key] = &[
         &Kind::List(&Kind::Path, 0, 1024),
         "[]",
         "Folders that functions may be granted to read, with those in them.",
+    ),
+    Key::new(
+        "backup_dirs",
+        &Kind::List(&Kind::Path, 0, 1024),
+        "[]",
+        "Folders in which all clients may have backups made, with those in them.",
     ),
 ];
 

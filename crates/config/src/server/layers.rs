@@ -276,6 +276,7 @@ fn typed(settings: &Effective, sources: &Sources<'_>) -> ServerSettings {
         retention_bytes: settings.number("retention.max_bytes"),
         archive_dirs: settings.files("allow.archive_dirs", sources.home),
         files_dirs: settings.files("allow.files_dirs", sources.home),
+        backup_dirs: settings.files("allow.backup_dirs", sources.home),
         cache_dir: settings.is("wasm.enable_cache").then_some(cache_dir),
         cache_bytes: settings.number("wasm.max_cache_size").unwrap_or_default(),
         compile_time: settings.duration("wasm.max_compile_time").unwrap_or_default(),

@@ -80,7 +80,7 @@ network: {max_connections: 100, max_waiting_consumers: 50, head_timeout: 1s, bod
 logging: {level: warn, format: json, file_path: logs/a.log, max_file_size: 7, max_files: 9}
 state_storage: {base_dir: /srv/fs, access: group, storage_type: rocksdb, durability: sync, dirty_keys: 12, recovery_timeout: 7s, scrub: true, scrub_rate: 2MiB}
 retention: {max_age: 7d, max_bytes: 10GiB}
-allow: {archive_dirs: [/a, b], files_dirs: [/c]}
+allow: {archive_dirs: [/a, b], files_dirs: [/c], backup_dirs: [/d]}
 wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB, max_compile_time: 90s}
 ",
     );
@@ -121,6 +121,7 @@ wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB, max_compile_
         retention_bytes: Some(10 << 30),
         archive_dirs: vec!["/a".into(), "b".into()],
         files_dirs: vec!["/c".into()],
+        backup_dirs: vec!["/d".into()],
         cache_dir: Some("/cache".into()),
         cache_bytes: 1 << 30,
         compile_time: Duration::from_secs(90),

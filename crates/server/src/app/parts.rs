@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use fnstream_core::artifacts::Artifacts;
+use fnstream_core::backups::Backups;
 use fnstream_core::clock::Clock;
 use fnstream_core::dir::Dir;
 use fnstream_core::forks::Forks;
@@ -22,6 +23,7 @@ use fnstream_engine::{Backend, Engine};
 use tokio::runtime::Handle;
 
 use super::App;
+use super::backups::BackupDesk;
 use super::dead_letters::DeadLetters;
 use super::functions::Functions;
 use super::group::{Fellows, Local, PeerDesk};
@@ -55,6 +57,7 @@ pub(crate) struct Parts {
     pub(crate) artifacts: Arc<dyn Artifacts>,
     pub(crate) upkeep: Arc<dyn Upkeep>,
     pub(crate) notes: Arc<dyn Notes>,
+    pub(crate) backups: Option<Arc<dyn Backups>>,
     pub(crate) peers: Arc<dyn Peers>,
     pub(crate) backend: Backend,
     pub(crate) engine: Engine,
@@ -177,6 +180,7 @@ impl Parts {
                 clock,
                 interval: config.maintenance_interval,
             }),
+            backups: BackupDesk { ops: ops.clone(), backups: self.backups, dirs: config.backup_dirs.clone() },
             inspection,
             net,
             shelf,

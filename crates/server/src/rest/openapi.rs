@@ -10,12 +10,13 @@ use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{dead_letters, functions, jobs, logs, observe, records, requests, revisions, topics};
+use super::{backups, dead_letters, functions, jobs, logs, observe, records, requests, revisions, topics};
 use crate::app::App;
 
 pub(super) const FUNCTIONS: &str = "functions";
 pub(super) const TOPICS: &str = "topics";
 pub(super) const EVENTS: &str = "events";
+pub(super) const SERVER: &str = "server";
 
 /// Bytes as they are.
 #[derive(ToSchema)]
@@ -32,6 +33,7 @@ pub(super) struct Binary(Vec<u8>);
         (name = "functions", description = "Register, start, stop, change and see functions"),
         (name = "events", description = "Produce and consume events"),
         (name = "topics", description = "Make and see topics"),
+        (name = "server", description = "Look after the server"),
     ),
 )]
 struct Description;
@@ -64,6 +66,7 @@ pub(super) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(records::consume))
         .routes(routes!(topics::list))
         .routes(routes!(topics::create, topics::describe, topics::delete))
+        .routes(routes!(backups::make))
         .split_for_parts()
 }
 

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod backups;
 mod browsers;
 mod changes;
 mod consume;

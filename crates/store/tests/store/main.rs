@@ -6,6 +6,7 @@
 
 mod applies;
 mod artifacts;
+mod backups;
 mod commits;
 mod concurrent;
 #[cfg(feature = "failpoints")]

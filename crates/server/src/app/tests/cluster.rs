@@ -159,6 +159,7 @@ impl Cluster {
             topics: Arc::new(Happening(Guarded(Arc::new(self.broker.clone())), self.happens.clone())),
             groups: Arc::new(Guarded::<dyn Groups>(Arc::new(MemGroups::new(&self.broker, number)))),
             tasks: Arc::new(Guarded::<dyn Tasks>(Arc::new(self.broker.clone()))),
+            backups: None,
             forks: Some(Arc::new(Guarded::<dyn Forks>(Arc::new(forks)))),
             artifacts: Arc::new(Guarded::<dyn Artifacts>(Arc::new(artifacts.clone()))),
             upkeep: Arc::new(NoUpkeep),
