@@ -13,7 +13,7 @@ ENV := source scripts/env.sh
 # One profile for everything, so that RocksDB and Cranelift are compiled once; never another lock than the committed one.
 CARGO_FLAGS := --release --locked
 
-.PHONY: help setup build_all build examples quickstart test bench poison crash-long storm backup-long soak scale many neighbours crowd browser fuzz fmt \
+.PHONY: help setup build_all build examples quickstart test bench dist poison crash-long storm backup-long soak scale many neighbours crowd browser fuzz fmt \
 	lint doc licence-check licence-fix openapi clean
 
 help: ## lists the targets
@@ -46,6 +46,12 @@ bench: build_all ## measures throughput and latency, beside the yardsticks of th
 		bin/function-stream bench --workload $$workload --compare
 	done
 	bin/function-stream bench --workload pass-through --rate 1000
+
+dist: setup ## packages of a small, stripped program in bin/dist: archive, .deb, wheel, npm, bill of materials, sums
+	@$(ENV)
+	cargo build --profile dist --locked -p fnstream-cli
+	rm -rf bin/dist
+	scripts/package.py "$$CARGO_TARGET_DIR/dist/function-stream" bin/dist
 
 poison: build_all ## bad records in a backlog: records per second of processor time (POISON_BIN=another build, POISON_SHARE=10, POISON_ONLY=traps)
 	@$(ENV)
