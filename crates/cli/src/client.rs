@@ -17,7 +17,7 @@ mod produce;
 mod restart;
 mod revisions;
 mod rollback;
-mod settings;
+pub(crate) mod settings;
 mod start;
 mod status;
 mod stop;
@@ -120,7 +120,7 @@ fn url(given: Option<String>) -> String {
 }
 
 /// Reads `name=value`.
-fn pair(text: &str) -> std::result::Result<(String, String), String> {
+pub(crate) fn pair(text: &str) -> std::result::Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err(format!("'{}' is not of the form name=value", text.escape_debug())),

@@ -9,7 +9,7 @@
 //! # Reading order
 //!
 //! `standalone` and `server` run a server, with `settings` and `logging`; `client` talks to one, and `sql` in statements;
-//! `validate` and `config` look at configurations; `check` looks at data folders; `build` makes artifacts; `bench` measures; `openapi` prints the description
+//! `run` runs a function in this process; `validate` and `config` look at configurations; `check` looks at data folders; `build` makes artifacts; `bench` measures; `openapi` prints the description
 //! of the REST interface that the server publishes.
 
 mod arguments;
@@ -18,11 +18,13 @@ mod build;
 mod check;
 mod client;
 mod config;
+mod event;
 mod failure;
 mod interrupt;
 mod logging;
 mod openapi;
 mod output;
+mod run;
 mod server;
 mod settings;
 mod sql;
@@ -72,6 +74,8 @@ enum Verb {
     Sql(sql::Args),
     /// Build an artifact from the program in a folder
     Build(build::Args),
+    /// Run a function over standard input, without a server
+    Run(run::Args),
     /// Check configuration files of functions and servers
     Validate(validate::Args),
     /// Check a data folder that no server uses, and repair its log
@@ -109,6 +113,7 @@ fn main() -> ExitCode {
         Verb::Client(args) => client::run(args),
         Verb::Sql(args) => sql::run(args),
         Verb::Build(args) => build::run(args),
+        Verb::Run(args) => run::run(args),
         Verb::Validate(args) => validate::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Config(args) => config::run(&args),

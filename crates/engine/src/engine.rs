@@ -136,6 +136,15 @@ impl Engine {
         self.core.coming_up.when_none(waker);
     }
 
+    /// Has the waker called now and after each step of the function's tasks, when [`Engine::status`] may tell something new. A
+    /// function has one who watches: the first.
+    pub fn watch(&self, id: FunctionId, waker: Waker) {
+        let function = self.functions.lock().get(&id).cloned();
+        if let Some(function) = function {
+            function.watch(waker);
+        }
+    }
+
     /// The state of a function that runs here.
     pub fn status(&self, id: FunctionId) -> Option<FunctionStatus> {
         let function = self.functions.lock().get(&id).cloned();

@@ -50,6 +50,8 @@ use fnstream_core::{Error, ErrorCode, Result};
 
 pub(crate) use dead_letters::{Chosen, Count, DeadLetterPage, DeadLetters, WaitingDeadLetter};
 pub(crate) use deadline::Deadline;
+pub use grants::granted;
+
 pub(crate) use functions::{CreateMode, Functions, Made, NewFunction};
 pub(crate) use inspection::{Inspection, LogReading, StateEntry, WantedEntry};
 pub(crate) use instances::Instances;

@@ -44,6 +44,7 @@ pub mod server;
 mod signals;
 mod sql;
 
+pub use app::granted;
 pub use config::{Network, SafeStart, ServerConfig};
 pub use fnstream_core::topics::Retention;
 pub use fnstream_store::Durability;

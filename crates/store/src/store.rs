@@ -14,6 +14,7 @@ use fnstream_core::forks::Forks;
 use fnstream_core::groups::Groups;
 use fnstream_core::metadata::Metadata;
 use fnstream_core::notes::Notes;
+use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::spec::FunctionEntry;
 use fnstream_core::state::StateStores;
 use fnstream_core::tasks::Tasks;
@@ -98,6 +99,12 @@ impl Store {
     /// Drops what the topics' retention does not keep at that moment, in milliseconds since the Unix epoch.
     pub fn enforce_retention(&self, now_unix_ms: i64) -> Result<Dropped> {
         self.inner().enforce_retention(now_unix_ms)
+    }
+
+    /// Drops the records of a partition before a position, whatever its topic's retention says and whoever still wants them;
+    /// those that were stored together with later ones stay.
+    pub fn trim(&self, partition: &TopicPartition, before: Position) -> Result<Dropped> {
+        self.inner().trim(partition, before)
     }
 
     /// The log as the engine's broker.

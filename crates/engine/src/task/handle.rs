@@ -182,6 +182,7 @@ impl Runnable for Task {
         let next = stepped.unwrap_or_else(|panicked| machine.panicked(&env, &panicked));
         let last = machine.last();
         drop(machine);
+        env.stepped();
         if permit {
             self.permits.give_back();
         }

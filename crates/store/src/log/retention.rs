@@ -9,6 +9,7 @@
 //! floor in the log would otherwise come back lower than the records after a power cut.
 
 use fnstream_core::Result;
+use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::topics::Retention;
 use rocksdb::WriteBatch;
 
@@ -32,6 +33,9 @@ pub struct Dropped {
     pub bytes: u64,
 }
 
+/// Whether a batch is to be dropped; see [`Inner::drop_oldest`].
+type IsToDrop<'a> = dyn Fn(&StoredBatch<'_>, u64, u64) -> bool + 'a;
+
 impl Inner {
     pub(crate) fn enforce_retention(&self, now_ms: i64) -> Result<Dropped> {
         // Two runs at once would delete the same ranges twice.
@@ -42,7 +46,8 @@ impl Inner {
                 continue;
             }
             for number in 0..topic.count() {
-                let of_partition = self.enforce_on(&topic, number, now_ms)?;
+                let drop = |stored: &StoredBatch<'_>, _, kept| is_to_drop(&topic.retention, stored, kept, now_ms);
+                let of_partition = self.drop_oldest(&topic, number, &drop)?;
                 dropped.records += of_partition.records;
                 dropped.bytes += of_partition.bytes;
             }
@@ -50,12 +55,21 @@ impl Inner {
         Ok(dropped)
     }
 
-    fn enforce_on(&self, topic: &Topic, number: u32, now_ms: i64) -> Result<Dropped> {
+    /// Drops the batches of a partition that end at or before a position.
+    pub(crate) fn trim(&self, partition: &TopicPartition, before: Position) -> Result<Dropped> {
+        let _one_run = self.retention.lock();
+        let topic = self.topics.get(partition.topic.own_name()?)?;
+        self.drop_oldest(&topic, partition.partition, &|_, end, _| u128::from(end) <= before.0)
+    }
+
+    /// Drops the oldest batches of a partition, as long as `is_to_drop` says so of the next one, of the position after it, and of
+    /// the bytes of it and of all that come after it.
+    fn drop_oldest(&self, topic: &Topic, number: u32, is_to_drop: &IsToDrop<'_>) -> Result<Dropped> {
         let Ok(partition) = topic.partition(number) else {
             return Ok(Dropped::default());
         };
         let before = partition.marks().floor;
-        let floor = self.new_floor(topic, number, partition, now_ms)?;
+        let floor = self.new_floor(topic, number, partition, is_to_drop)?;
         let dropped =
             Dropped { records: floor.position - before.position, bytes: floor.bytes_before - before.bytes_before };
         if dropped.records == 0 {
@@ -74,7 +88,7 @@ impl Inner {
     }
 
     /// The floor of the first batch that is to be kept.
-    fn new_floor(&self, topic: &Topic, number: u32, partition: &Partition, now_ms: i64) -> Result<Floor> {
+    fn new_floor(&self, topic: &Topic, number: u32, partition: &Partition, is_to_drop: &IsToDrop<'_>) -> Result<Floor> {
         let marks = partition.marks();
         let mut floor = marks.floor;
         let db = self.db()?;
@@ -84,10 +98,11 @@ impl Inner {
             let base = keys::batch_base(key).ok_or_else(|| corrupt("a key of the log is truncated"))?;
             let stored = StoredBatch::decode(value)?;
             let kept = marks.end.bytes_before - stored.bytes_before;
-            if !is_to_drop(&topic.retention, &stored, kept, now_ms) {
+            let end = base + stored.frame.len() as u64;
+            if !is_to_drop(&stored, end, kept) {
                 break;
             }
-            floor.position = base + stored.frame.len() as u64;
+            floor.position = end;
             floor.bytes_before = stored.bytes_before + stored.bytes.len() as u64;
             iterator.next();
         }

@@ -11,13 +11,11 @@
 
 use std::io::Write;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use fnstream_api::ConsumedBatch;
 use fnstream_core::ErrorCode;
 use fnstream_frame::{Frame, RecordView};
-use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use crate::event::{Data, Event};
 use crate::failure::{Failure, Result};
 use crate::output::{self, Exact};
 
@@ -76,14 +74,7 @@ fn push(out: &mut Vec<u8>, form: Form, place: &Place, index: usize, record: &Rec
     match form {
         Form::Text => serde_json::to_writer(&mut *out, &value).map_err(|e| odd(&e))?,
         Form::Object => {
-            let event = Event {
-                partition: place.partition,
-                position: place.position(index),
-                timestamp: record.timestamp,
-                key: record.key.map(Data),
-                headers: record.headers.iter().map(|(name, value)| Header { name, value: Data(value) }).collect(),
-                value,
-            };
+            let event = Event::of(place.partition, place.position(index), record);
             serde_json::to_writer(&mut *out, &event).map_err(|e| odd(&e))?;
         }
         Form::Raw { lines } => {
@@ -115,39 +106,6 @@ impl Place {
     /// The position of an event, as far as the batch says it.
     fn position(&self, index: usize) -> Option<String> {
         self.first.filter(|_| self.is_dense || index == 0).map(|first| (first + index as u128).to_string())
-    }
-}
-
-/// An event with all that belongs to it.
-#[derive(serde::Serialize)]
-struct Event<'a> {
-    partition: u32,
-    position: Option<String>,
-    timestamp: i64,
-    key: Option<Data<'a>>,
-    headers: Vec<Header<'a>>,
-    value: Option<Data<'a>>,
-}
-
-#[derive(serde::Serialize)]
-struct Header<'a> {
-    name: &'a str,
-    value: Data<'a>,
-}
-
-/// Bytes as a text if they are one, and otherwise as their base64 in an object, which no text looks like.
-struct Data<'a>(&'a [u8]);
-
-impl Serialize for Data<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        match std::str::from_utf8(self.0) {
-            Ok(text) => serializer.serialize_str(text),
-            Err(_) => {
-                let mut object = serializer.serialize_map(Some(1))?;
-                object.serialize_entry("base64", &STANDARD.encode(self.0))?;
-                object.end()
-            }
-        }
     }
 }
 
