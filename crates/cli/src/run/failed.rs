@@ -23,13 +23,10 @@ pub(super) struct Failed {
 
 impl Failed {
     pub(super) fn new(host: &Host, hidden: bool) -> Result<Self> {
-        let at = host.spec.dead_letter_topic().map(|topic| TopicPartition::new(topic, 0));
-        let mut position = Position::START;
-        if let Some(at) = &at {
-            position = host.store.topics().describe(&at.topic)?.partitions[0].end;
-            if hidden {
-                host.store.trim(at, position)?;
-            }
+        let (at, position) = host.letters.clone().unzip();
+        let position = position.unwrap_or_default();
+        if let Some(at) = at.as_ref().filter(|_| hidden) {
+            host.store.trim(at, position)?;
         }
         Ok(Failed { at, position, count: 0 })
     }

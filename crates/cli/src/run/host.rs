@@ -12,7 +12,7 @@ use fnstream_core::budget::Budget;
 use fnstream_core::budget::guests::Guests;
 use fnstream_core::clock::{Clock, SystemClock};
 use fnstream_core::error::internal;
-use fnstream_core::record::{Positions, TopicPartition};
+use fnstream_core::record::{Position, Positions, TopicPartition};
 use fnstream_core::runtime::Runtime;
 use fnstream_core::spec::{DesiredState, FunctionEntry, FunctionSpec};
 use fnstream_core::topic::{Topic, TopicRef};
@@ -45,9 +45,10 @@ pub(super) struct Host {
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) endings: Arc<Endings>,
-    pub(super) spec: FunctionSpec,
     /// The folder that is kept.
     pub(super) kept: Option<PathBuf>,
+    /// Where the dead letters of this run begin, if the function keeps any.
+    pub(super) letters: Option<(TopicPartition, Position)>,
     engine: Engine,
     entry: FunctionEntry,
     _temporary: Option<TempDir>,
@@ -80,6 +81,8 @@ impl Host {
         let program = runtime.load_within(&described.artifact, budget.compiling.limit())?;
         make_topics(&store, &described.spec)?;
         let entry = register(&store, described)?;
+        // Looked at before the function goes on with what an earlier run has left: it may fail at that.
+        let letters = described.spec.dead_letter_topic().map(|topic| letters(&store, topic)).transpose()?;
         let config = EngineConfig {
             guests: Guests::new(budget.guests.clone()),
             dirty_bytes: budget.cache(),
@@ -95,8 +98,8 @@ impl Host {
             epoch: EpochBounds::default(),
         };
         let host = Host {
-            spec: described.spec.clone(),
             kept: args.data_dir.clone(),
+            letters,
             entry: granted(&described.allowed, &entry)?,
             _temporary: temporary,
             store,
@@ -162,6 +165,11 @@ fn make_topics(store: &Store, spec: &FunctionSpec) -> Result {
         ensure(store, &topic, partitions)?;
     }
     Ok(())
+}
+
+fn letters(store: &Store, topic: Topic) -> Result<(TopicPartition, Position)> {
+    let end = store.topics().describe(&topic)?.partitions[0].end;
+    Ok((TopicPartition::new(topic, 0), end))
 }
 
 fn ensure(store: &Store, topic: &Topic, partitions: u32) -> Result {

@@ -31,6 +31,19 @@ fn dead_letters_of_a_kept_folder_stay_and_are_told_once() {
     assert!(second.err.ends_with("1 events failed\n"), "{second:?}");
 }
 
+#[test]
+fn what_a_run_has_left_is_processed_by_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data").display().to_string();
+    let arguments = [&example("unruly_rust"), "--data-dir", &data];
+    let stopped = run(&[&arguments[..], &["--on-error", "stop"]].concat(), "one\nerror\nthree\n");
+    assert_eq!((stopped.code, stopped.out.as_str()), (Some(1), "one\n"));
+    assert!(stopped.err.contains("error FS-1401: line 2 of standard input: "), "{stopped:?}");
+    let next = run(&arguments, "four\n");
+    assert_eq!((next.code, next.out.as_str()), (Some(1), "three\nfour\n"), "{next:?}");
+    assert!(next.err.contains("position 1 of input-0, from an earlier run, failed: FS-1401 "), "{next:?}");
+}
+
 /// The counts of one word say how often it was counted: none is missing, and none is beyond the lines that there are.
 #[test]
 fn a_run_that_is_killed_and_resumed_counts_each_line_once() {
