@@ -35,6 +35,7 @@ pub mod record;
 pub mod request;
 pub mod status;
 pub mod topic;
+pub mod trigger;
 pub mod units;
 
 pub use client::{
@@ -57,6 +58,7 @@ pub use record::{AppendedRun, Produced};
 pub use request::{ExecModule, ExecRequest};
 pub use status::FunctionSummary;
 pub use topic::{PartitionInfo, TopicDescription, TopicParts, TopicReference, TopicRequest, UploadedArtifact};
+pub use trigger::{Trigger, Triggered, TriggeredError, TriggeredEvent, TriggeredKey, TriggeredLine};
 
 /// Where a server listens when nothing else is said.
 pub const DEFAULT_ADDRESS: &str = "localhost:7300";

@@ -22,6 +22,7 @@ mod start;
 mod status;
 mod stop;
 mod topic;
+mod trigger;
 mod update;
 
 use clap::Subcommand;
@@ -77,6 +78,8 @@ enum Verb {
     Custom(custom::Args),
     /// Hand code or modules to a running function that takes them
     Exec(exec::Args),
+    /// Show what a function would do with an event; nothing is kept
+    Trigger(trigger::Args),
     /// Manage topics
     Topic(topic::Args),
     /// See, replay and drop the records that a function failed at
@@ -107,6 +110,7 @@ pub(crate) fn run(args: Args) -> Result {
             Verb::Consume(args) => consume::run(&client, args).await,
             Verb::Custom(args) => custom::run(&client, args).await,
             Verb::Exec(args) => exec::run(&client, args).await,
+            Verb::Trigger(args) => trigger::run(&client, args).await,
             Verb::Topic(args) => topic::run(&client, args).await,
             Verb::Dlq(args) => dlq::run(&client, args).await,
         }

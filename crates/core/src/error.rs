@@ -113,6 +113,7 @@ codes! {
     DeadLetterNotFound = "FS-1308", User, 404, "there is no waiting dead letter of this number", "see 'function-stream client dlq ls' for those that wait";
     ClusterUnknown = "FS-1309", User, 400, "the topic is of a cluster that this server does not know", "use a topic of the server's own cluster: its name without '@' and what follows";
     LineInvalid = "FS-1340", User, 400, "a line is not an event in JSON", "write an object with a 'value' in each line, as 'function-stream client consume --json' prints them";
+    StateTooLarge = "FS-1341", User, 413, "the state is too large to be copied for a trigger", "run the function over a part of its input with 'function-stream run --data-dir', or trigger one whose state is smaller";
     // 14xx: a function's own failures.
     GuestError = "FS-1401", User, 422, "the function returned an error", "see the message: it is the function's own";
     GuestTrap = "FS-1402", User, 422, "the function trapped", "see the backtrace; a trap is a bug of the function";

@@ -25,6 +25,7 @@ use crate::scheduler::Scheduler;
 use crate::shared::{Backend, EngineCore, EngineDeps};
 use crate::status::{FunctionStatus, Stopped};
 use crate::task::End;
+use crate::task::trigger::{Trigger, Triggered, trigger};
 use crate::workers::Workers;
 
 /// The time that a shutdown waits for tasks that must end at once.
@@ -181,6 +182,11 @@ impl Engine {
         if let Some(function) = function {
             function.ask(task, asked);
         }
+    }
+
+    /// Gives a function an event aside, and tells what it would do; nothing is kept. Blocks while it is called.
+    pub fn trigger(&self, given: Trigger<'_>) -> Result<Triggered> {
+        trigger(&self.core.config, given)
     }
 
     /// The counters of each function. A function gets its meter when it is first started; who deletes the function

@@ -39,6 +39,7 @@ mod quota;
 mod running;
 mod timers;
 mod trial;
+pub(crate) mod trigger;
 mod turns;
 mod view;
 

@@ -4,7 +4,7 @@
 //! What each request means, without HTTP or gRPC.
 //!
 //! Services, each with only the parts that it touches: [`Functions`] changes the register, [`Records`] is for clients of topics,
-//! [`DeadLetters`] for what functions failed at, [`Jobs`] does what takes long with them, [`Inspection`] looks on, [`Instances`] asks running functions, [`Shelf`] has the
+//! [`DeadLetters`] for what functions failed at, [`Jobs`] does what takes long with them, [`Inspection`] looks on, [`Instances`] asks running functions, [`Triggers`] shows what one would do with an event, [`Shelf`] has the
 //! artifacts. They work on the seams of `fnstream-core` and know neither an interface nor a store.
 //!
 //! The order of steps is the point of this module: what the user wants is durable (in the register) before anything is done
@@ -41,6 +41,7 @@ mod shelf;
 #[allow(clippy::unwrap_used)]
 mod tests;
 mod topic_maker;
+mod triggers;
 
 use std::sync::Arc;
 
@@ -53,7 +54,7 @@ pub(crate) use deadline::Deadline;
 pub use grants::granted;
 
 pub(crate) use functions::{CreateMode, Functions, Made, NewFunction};
-pub(crate) use inspection::{Inspection, LogReading, StateEntry, WantedEntry};
+pub(crate) use inspection::{Inspection, LogReading, StateEntry, WantedEntry, state_key};
 pub(crate) use instances::Instances;
 pub(crate) use jobs::Jobs;
 pub(crate) use ops::Ops;
@@ -61,6 +62,7 @@ pub(crate) use parts::Parts;
 pub(crate) use records::{Delivered, Outcome, Reading, Records, Start, WaitingRoom};
 pub(crate) use safe_start::SafeStart;
 pub(crate) use shelf::{Archive, Incoming, Shelf};
+pub(crate) use triggers::{Origin, Tried, Triggers};
 
 use crate::ServerConfig;
 use crate::most::Most;
@@ -79,6 +81,7 @@ pub(crate) struct App {
     pub(crate) dead_letters: Arc<DeadLetters>,
     pub(crate) inspection: Arc<Inspection>,
     pub(crate) instances: Arc<Instances>,
+    pub(crate) triggers: Arc<Triggers>,
     pub(crate) jobs: Arc<Jobs>,
     pub(crate) shelf: Arc<Shelf>,
     maintenance: Arc<Maintenance>,

@@ -20,6 +20,7 @@ mod records;
 mod requests;
 mod revisions;
 mod topics;
+mod trigger;
 mod upload;
 
 use std::any::Any;

@@ -33,6 +33,7 @@ use crate::app::{App, Parts};
 use crate::descriptors::{self, Descriptors};
 use crate::gate::Gate;
 use crate::logs::FunctionLogs;
+use crate::logs::aside::Aside;
 use crate::net::{self, Net};
 use crate::{Asked, ServerConfig, Signals, grpc, memory, rest};
 
@@ -237,6 +238,7 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
     let data = data.map_err(|e| Error::new(ErrorCode::Storage, format!("cannot open the data folder: {e}")))?;
     let data = Arc::new(data);
     let logs = FunctionLogs::open(data.clone(), clock.clone(), functions)?;
+    let aside = Aside::new(logs.clone());
     let runtime = WasmRuntime::new(
         config.cache_dir.clone(),
         RuntimeOptions {
@@ -245,7 +247,7 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
             ..RuntimeOptions::default()
         },
     )?
-    .with_log(logs.clone());
+    .with_log(aside.clone());
     let mut engine = EngineConfig {
         guests: Guests::new(budget.guests.clone()),
         dirty_bytes: budget.cache(),
@@ -281,6 +283,7 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
         engine: engine.clone(),
         runtime: Arc::new(runtime),
         logs: logs.clone(),
+        aside,
         data,
         clock,
         net: net.clone(),

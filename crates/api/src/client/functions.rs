@@ -13,6 +13,7 @@ use crate::function::{
 use crate::request::ExecRequest;
 use crate::status::FunctionSummary;
 use crate::topic::UploadedArtifact;
+use crate::trigger::{Trigger, Triggered};
 
 /// The list of names has pages only for those who ask for them.
 const PAGE: usize = 1_000;
@@ -103,6 +104,11 @@ impl Client {
         let request = self.function(Method::POST, name, &["custom"])?.query(&[("task", task)]).body(payload);
         let response = self.send(request).await?;
         response.bytes().await.map_err(|e| ClientError::protocol(self.url(), &e))
+    }
+
+    /// Gives a function an event aside, and answers what it would do with it; nothing is kept.
+    pub async fn trigger(&self, name: &str, trigger: &Trigger) -> Result<Triggered, ClientError> {
+        self.json(self.function(Method::POST, name, &["trigger"])?.json(trigger)).await
     }
 
     /// Hands modules to the instances of a function.

@@ -26,7 +26,7 @@ use crate::metrics::ServerMeter;
 use crate::net::Net;
 
 pub(crate) use logs::LogReading;
-pub(crate) use state::{StateEntry, WantedEntry};
+pub(crate) use state::{StateEntry, WantedEntry, state_key};
 
 /// See the module.
 pub(crate) struct Inspection {

@@ -37,9 +37,11 @@ use super::records::{ReadingMemory, Records, WaitingRoom};
 use super::safe_start::SafeStart;
 use super::shelf::Shelf;
 use super::topic_maker::TopicMaker;
+use super::triggers::Triggers;
 use crate::ServerConfig;
 use crate::key_locks::KeyLocks;
 use crate::logs::FunctionLogs;
+use crate::logs::aside::Aside;
 use crate::metrics::ServerMeter;
 use crate::most::Most;
 use crate::net::Net;
@@ -60,6 +62,8 @@ pub(crate) struct Parts {
     pub(crate) engine: Engine,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) logs: Arc<FunctionLogs>,
+    /// The log that the runtime writes to.
+    pub(crate) aside: Arc<Aside>,
     /// The data folder.
     pub(crate) data: Arc<Dir>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -75,6 +79,20 @@ impl Parts {
         let room = WaitingRoom::new(net.files.waiting);
         let programs = Programs::new(self.artifacts.clone(), self.runtime, net.budget.compiling.clone(), clock.clone());
         let maker = TopicMaker::new(topics.clone(), config.retention);
+        let triggers = Arc::new(Triggers {
+            ops: ops.clone(),
+            register: register.clone(),
+            tasks: tasks.clone(),
+            topics: topics.clone(),
+            broker: self.backend.broker.clone(),
+            programs: programs.clone(),
+            engine: engine.clone(),
+            aside: self.aside,
+            clock: clock.clone(),
+            files_dirs: config.files_dirs.clone(),
+            memory: net.budget.lists.clone(),
+            turns: Triggers::turns(),
+        });
         let local = Arc::new(Local { engine: engine.clone(), topics: topics.clone(), programs: programs.clone() });
         let runner = Runner {
             engine,
@@ -169,6 +187,7 @@ impl Parts {
                 recalled: Default::default(),
             }),
             dead_letters,
+            triggers,
             instances: Arc::new(Instances { ops: ops.clone(), register, fellows }),
             maintenance: Arc::new(Maintenance {
                 ops: ops.clone(),

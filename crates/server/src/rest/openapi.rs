@@ -10,7 +10,7 @@ use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{dead_letters, functions, jobs, logs, observe, records, requests, revisions, topics};
+use super::{dead_letters, functions, jobs, logs, observe, records, requests, revisions, topics, trigger};
 use crate::app::App;
 
 pub(super) const FUNCTIONS: &str = "functions";
@@ -60,6 +60,7 @@ pub(super) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(observe::status))
         .routes(routes!(requests::custom))
         .routes(routes!(requests::exec))
+        .routes(routes!(trigger::trigger))
         .routes(routes!(records::produce))
         .routes(routes!(records::consume))
         .routes(routes!(topics::list))

@@ -30,3 +30,4 @@ mod settings;
 mod status;
 mod support;
 mod topics;
+mod trigger;

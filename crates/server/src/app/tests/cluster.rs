@@ -168,6 +168,7 @@ impl Cluster {
             engine: engine.clone(),
             runtime: Arc::new(ByName),
             logs: logs.clone(),
+            aside: crate::logs::aside::Aside::new(logs.clone()),
             data,
             clock,
             net: net.clone(),
