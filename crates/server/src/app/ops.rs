@@ -30,6 +30,14 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The longest wait until work is begun again that panicked.
 const MOST_PAUSE: Duration = Duration::from_secs(60);
 
+/// An operation, for as long as this lives.
+type Running = Arc<OwnedRwLockReadGuard<()>>;
+
+tokio::task_local! {
+    /// The operation that was begun for what is run.
+    static ADMITTED: Running;
+}
+
 thread_local! {
     static MAY_BLOCK: Cell<bool> = const { Cell::new(false) };
 }
@@ -75,10 +83,19 @@ impl Ops {
     }
 
     /// Begins an operation, which lasts as long as the answer lives.
-    pub(crate) async fn begin(&self) -> Result<OwnedRwLockReadGuard<()>> {
+    pub(crate) async fn begin(&self) -> Result<Running> {
+        if let Ok(running) = ADMITTED.try_with(Arc::clone) {
+            return Ok(running);
+        }
         let running = self.operations.clone().read_owned().await;
         self.check_open()?;
-        Ok(running)
+        Ok(Arc::new(running))
+    }
+
+    /// Begins an operation now, before all that it needs has come: the server's end waits for it, within its patience.
+    pub(crate) async fn admitted<T>(&self, operation: impl Future<Output = T>) -> Result<T> {
+        let running = self.begin().await?;
+        Ok(ADMITTED.scope(running, operation).await)
     }
 
     /// Runs an operation to its end, whether or not the caller waits for it.

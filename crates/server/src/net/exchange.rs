@@ -28,6 +28,7 @@ use super::answer::{Answer, Counted, Kept};
 use super::body::Paced;
 use super::connection::{Busy, MOST_HEAD, Overdue, PREFACE, Watch};
 use super::io::Watched;
+use super::presence::{self, Line, Presence};
 use super::slots::Slot;
 use super::streams::{Sending, Streams};
 use super::{Net, SMALL, door, refuse};
@@ -126,13 +127,24 @@ impl<I: Interface> Serving<I> {
     async fn serve(self: Arc<Self>, stream: TcpStream, head: Bytes, client: SocketAddr, watch: Arc<Watch>) {
         let timeout = self.net.network.answer_timeout;
         let slow = self.net.meter.slow_readers.clone();
-        let io = TokioIo::new(Watched::new(stream, head, watch.clone(), timeout, slow.clone()));
+        let (stream, line) = (Arc::new(stream), Arc::new(Line::default()));
+        // hyper knows of HTTP/2 when it ends.
+        let watched = (presence::TELLS && !head.starts_with(PREFACE)).then(|| line.clone());
+        let io = Watched::new((stream.clone(), line), head, watch.clone(), timeout, slow.clone());
         let builder = builder(Streams { timeout, slow }, I::HTTP_2_ONLY);
-        let service = service_fn(|request| {
+        let service = service_fn(|mut request: Request<Incoming>| {
+            let presence = Presence::new(watched.clone(), request.version());
+            request.extensions_mut().insert(presence);
             let exchange = self.clone().exchange(request, client, watch.begin());
             async { Ok::<_, std::convert::Infallible>(exchange.await) }
         });
-        let mut connection = pin!(builder.serve_connection(io, service));
+        let mut gone = pin!(async {
+            match &watched {
+                Some(line) => line.gone(&stream).await,
+                None => std::future::pending().await,
+            }
+        });
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
         // Until when it may take to leave, once it was told to.
         let mut leaving: Option<Instant> = None;
         let mut closing = false;
@@ -143,6 +155,12 @@ impl<I: Interface> Serving<I> {
                     if let Err(error) = ended {
                         tracing::debug!(%client, error, "a connection broke");
                     }
+                    return;
+                }
+                // First: what came meanwhile is not for who is gone.
+                biased;
+                () = gone.as_mut() => {
+                    tracing::debug!(%client, "a client went away");
                     return;
                 }
                 () = self.closing.cancelled(), if !closing => {
@@ -229,6 +247,8 @@ fn builder(streams: Streams, http_2_only: bool) -> Builder<Streams> {
         .keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .max_concurrent_streams(STREAMS)
+    // Whoever ended its side may still read: see `presence`.
+    builder.http1().half_close(presence::TELLS);
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SMALL);

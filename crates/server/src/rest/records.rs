@@ -10,7 +10,7 @@ mod payload;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use fnstream_api::units::parse_duration;
@@ -22,6 +22,7 @@ use super::failure::{Answer, Failure};
 use super::params::{Name, Query};
 use super::{body, openapi};
 use crate::app::{App, Outcome, Reading, Start};
+use crate::net::Presence;
 use format::Format;
 
 /// The group of consumers that don't name one.
@@ -60,6 +61,12 @@ pub(super) async fn produce(
     Name(topic): Name,
     request: Request,
 ) -> Answer<Json<Produced>> {
+    // A body that is on its way when the server is asked to end is still taken.
+    let ops = app.ops.clone();
+    ops.admitted(take(app, topic, request)).await?
+}
+
+async fn take(app: Arc<App>, topic: String, request: Request) -> Answer<Json<Produced>> {
     let (head, body) = request.into_parts();
     let query = Query::parse(&head.uri, &["partition", "key", "timestamp", "null"])?;
     let partition = query.read("partition", str::parse)?;
@@ -115,6 +122,7 @@ pub(super) async fn produce(
     ))]
 pub(super) async fn consume(
     State(app): State<Arc<App>>,
+    Extension(client): Extension<Presence>,
     Name(topic): Name,
     method: Method,
     uri: Uri,
@@ -133,7 +141,7 @@ pub(super) async fn consume(
         max: max(&query, format)?,
         timeout: query.read("timeout", parse_duration)?,
     };
-    match app.records.consume(reading).await? {
+    match client.while_there(app.records.consume(reading)).await? {
         Outcome::Delivered(delivered) => format::answer(&topic, delivered, format),
         Outcome::Nothing(at) => Ok((StatusCode::NO_CONTENT, next_position(at)).into_response()),
     }

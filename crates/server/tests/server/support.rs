@@ -45,7 +45,7 @@ impl Fixture {
         Self::open(tempfile::tempdir().unwrap(), change).await
     }
 
-    async fn open(folder: TempDir, change: impl FnOnce(&mut ServerConfig)) -> Self {
+    pub(crate) async fn open(folder: TempDir, change: impl FnOnce(&mut ServerConfig)) -> Self {
         let mut config = config(folder.path());
         change(&mut config);
         let server = Server::start(config).await.unwrap();
