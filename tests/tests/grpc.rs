@@ -34,12 +34,25 @@ fn python() -> Result<Option<String>> {
 
 #[tokio::test]
 async fn a_client_of_another_language_drives_the_whole_lifecycle() -> Result<()> {
+    drives_the_whole_lifecycle(async |node, _| {
+        let line = node.server()?.logged(&["serving gRPC", "address="]).await?;
+        Ok(line.split("address=").nth(1).context("no address")?.trim().to_owned())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_same_client_does_so_at_the_address_of_rest() -> Result<()> {
+    drives_the_whole_lifecycle(async |_, rest| Ok(rest.trim_start_matches("http://").to_owned())).await
+}
+
+/// At the address that is told of a server and its REST interface.
+async fn drives_the_whole_lifecycle(address: impl AsyncFn(&mut Node, &str) -> Result<String>) -> Result<()> {
     let Some(python) = python()? else { return Ok(()) };
     let mut node = Node::new(ServerOptions::new(binary::server()?))?;
     let artifact = word_count(&node)?;
     let rest = node.start().await?.url().to_owned();
-    let line = node.server()?.logged(&["serving gRPC", "address="]).await?;
-    let address = line.split("address=").nth(1).context("no address")?.trim().to_owned();
+    let address = address(&mut node, &rest).await?;
     let client = Command::new(python)
         .arg(root().join("tests/grpc/client.py"))
         .arg(root().join("proto"))

@@ -29,6 +29,7 @@ use fnstream_api::Client;
 
 use crate::failure::Result;
 use crate::output;
+use crate::service;
 
 /// Manage functions and topics, produce and consume events.
 #[derive(clap::Args)]
@@ -87,7 +88,7 @@ pub(crate) fn run(args: Args) -> Result {
     if args.full {
         output::escape::show_in_full();
     }
-    let client = Client::new(&url(args.service_url))?;
+    let client = Client::new(&service::url(args.service_url))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match args.verb {
@@ -111,12 +112,6 @@ pub(crate) fn run(args: Args) -> Result {
             Verb::Dlq(args) => dlq::run(&client, args).await,
         }
     })
-}
-
-/// The server that is named on the command line, in the environment, or by nobody. A variable that is empty is none.
-fn url(given: Option<String>) -> String {
-    let named = || std::env::var("FUNCTION_STREAM_URL").ok().filter(|url| !url.is_empty());
-    given.or_else(named).unwrap_or_else(|| fnstream_api::DEFAULT_URL.to_owned())
 }
 
 /// Reads `name=value`.

@@ -28,6 +28,7 @@ mod settings;
 mod sql;
 mod standalone;
 mod validate;
+mod service;
 
 use std::process::ExitCode;
 

@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// Address to listen on, or $LISTEN_ADDR; port 0 takes a free one [default: localhost:7300]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// Address to serve gRPC on, or $GRPC_LISTEN_ADDR; 'none' serves none [default: 127.0.0.1:8080]
+    /// Address to serve gRPC on besides, or $GRPC_LISTEN_ADDR; with 'none' only that of REST serves it [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     grpc_listen: Option<String>,
     /// Where events, state and artifacts are kept [default: $FUNCTION_STREAM_HOME/data, or ./data]

@@ -39,6 +39,7 @@ pub mod memory;
 mod metrics;
 mod most;
 mod net;
+mod one_port;
 mod rest;
 pub mod server;
 mod signals;

@@ -32,9 +32,12 @@ use tokio::task::JoinHandle;
 use crate::app::{App, Parts};
 use crate::descriptors::{self, Descriptors};
 use crate::gate::Gate;
+use crate::grpc::Grpc;
 use crate::logs::FunctionLogs;
 use crate::net::{self, Net};
-use crate::{Asked, ServerConfig, Signals, grpc, memory, rest};
+use crate::one_port::OnePort;
+use crate::rest::Rest;
+use crate::{Asked, ServerConfig, Signals, memory};
 
 /// What a record may have beside the body of its request: key, headers, bookkeeping.
 const RECORD_OVERHEAD: usize = 64 << 10;
@@ -73,12 +76,10 @@ impl Server {
         let (app, kept, net) = opened.map_err(|e| internal(format!("opening ended abnormally: {e}")))??;
         let closing = || app.ops.closing().clone();
         let unprotected = warn_of(address, grpc_address);
-        let rest = rest::Rest::new(&app, rest_gate, unprotected);
-        let serving = tokio::spawn(net::serve(net.clone(), listener, rest, closing())?);
+        let one_port = OnePort::new(Rest::new(&app, rest_gate.clone(), unprotected), Grpc::new(&app, rest_gate)?);
+        let serving = tokio::spawn(net::serve(net.clone(), listener, one_port, closing())?);
         let grpc_serving = match grpc_listener.zip(grpc_gate) {
-            Some((listener, gate)) => {
-                Some(tokio::spawn(net::serve(net, listener, grpc::Grpc::new(&app, gate)?, closing())?))
-            }
+            Some((listener, gate)) => Some(tokio::spawn(net::serve(net, listener, Grpc::new(&app, gate)?, closing())?)),
             None => None,
         };
         let background = app.background();

@@ -180,7 +180,7 @@ mod tests {
 
     /// Of a server that does not exist: nothing listens on port 1.
     fn words(runtime: &tokio::runtime::Runtime) -> Words {
-        Words::new(runtime.handle().clone(), Arc::new(Session::new("127.0.0.1", 1)))
+        Words::new(runtime.handle().clone(), Arc::new(Session::new("http://127.0.0.1:1".to_owned())))
     }
 
     fn offered(words: &Words, line: &str) -> (usize, Vec<String>) {

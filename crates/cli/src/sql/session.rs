@@ -48,10 +48,8 @@ pub(super) struct Session {
 
 impl Session {
     /// Connects to nothing yet.
-    pub(super) fn new(host: &str, port: u16) -> Self {
-        // An IPv6 address is told from a name by its colons.
-        let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
-        Session { url: format!("http://{host}:{port}"), client: Mutex::new(None) }
+    pub(super) fn new(url: String) -> Self {
+        Session { url, client: Mutex::new(None) }
     }
 
     /// The address, as it is shown.
@@ -122,7 +120,7 @@ impl Session {
                     code: ErrorCode::Unavailable.as_str().to_owned(),
                     message,
                     advice:
-                        "check that 'function-stream standalone' runs and that --host and --port name its gRPC address"
+                        "check that 'function-stream standalone' runs and that --service-url, or --host and --port, name its address"
                             .to_owned(),
                 })
             }

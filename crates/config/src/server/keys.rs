@@ -86,7 +86,7 @@ const SERVICE: &[Key] = &[
         "grpc",
         &Kind::Bool,
         "true",
-        "Whether the gRPC interface is served; the word for no of the flag is `none`.",
+        "Whether gRPC has a port of its own; the port of REST serves it, too. The flag's word for no is `none`.",
     ),
     Key::new(
         "workers",

@@ -49,6 +49,9 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// An interface: what answers requests.
 pub(crate) trait Interface: Send + Sync + 'static {
+    /// What of a request says how it wants to be refused.
+    type Form: Send + 'static;
+
     /// The body of an answer.
     type Body: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static;
 
@@ -62,8 +65,11 @@ pub(crate) trait Interface: Send + Sync + 'static {
         client: SocketAddr,
     ) -> impl Future<Output = Response<Self::Body>> + Send + 'static;
 
+    /// How a request wants to be refused.
+    fn form<B>(request: &Request<B>) -> Self::Form;
+
     /// The answer to a request that is refused before it is looked at, or whose answer there is no memory for.
-    fn refuse(error: Error) -> Response<Self::Body>;
+    fn refuse(form: &Self::Form, error: Error) -> Response<Self::Body>;
 }
 
 /// What all connections of an interface share.
@@ -151,16 +157,16 @@ impl<I: Interface> Serving<I> {
         loop {
             let look = leaving.unwrap_or_else(|| watch.next_look());
             tokio::select! {
-                ended = connection.as_mut() => {
-                    if let Err(error) = ended {
-                        tracing::debug!(%client, error, "a connection broke");
-                    }
-                    return;
-                }
                 // First: what came meanwhile is not for who is gone.
                 biased;
                 () = gone.as_mut() => {
                     tracing::debug!(%client, "a client went away");
+                    return;
+                }
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%client, error, "a connection broke");
+                    }
                     return;
                 }
                 () = self.closing.cancelled(), if !closing => {
@@ -197,10 +203,10 @@ impl<I: Interface> Serving<I> {
         client: SocketAddr,
         busy: Busy,
     ) -> Response<Answer<I::Body>> {
-        let (sending, version) = (Sending::current(), request.version());
+        let (sending, version, form) = (Sending::current(), request.version(), I::form(&request));
         let (mut answer, memory) = match self.answered(request, client).await {
             Ok(answered) => answered,
-            Err(error) => (I::refuse(error), None),
+            Err(error) => (I::refuse(&form, error), None),
         };
         if version <= Version::HTTP_11 && answer.headers().contains_key(header::RETRY_AFTER) {
             // Whoever was refused for want of room must not take some while it waits.
@@ -241,14 +247,14 @@ fn builder(streams: Streams, http_2_only: bool) -> Builder<Streams> {
     let mut builder = Builder::new(streams);
     // Heads have a deadline of ours, which knows an idle connection from a slow one.
     builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(MOST_HEAD);
+    // Whoever ended its side may still read: see `presence`.
+    builder.http1().half_close(presence::TELLS);
     builder
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .max_concurrent_streams(STREAMS)
-    // Whoever ended its side may still read: see `presence`.
-    builder.http1().half_close(presence::TELLS);
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SMALL);

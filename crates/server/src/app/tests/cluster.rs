@@ -176,10 +176,11 @@ impl Cluster {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let client = Client::new(&format!("http://{address}")).unwrap();
-        let gate = Gate::new(&app.config, "127.0.0.1:0", address).unwrap();
-        let rest = crate::rest::Rest::new(&app, Arc::new(gate), false);
+        let gate = Arc::new(Gate::new(&app.config, "127.0.0.1:0", address).unwrap());
+        let rest = crate::rest::Rest::new(&app, gate.clone(), false);
+        let one_port = crate::one_port::OnePort::new(rest, crate::grpc::Grpc::new(&app, gate).unwrap());
         let mut tasks = app.background();
-        tasks.push(tokio::spawn(net::serve(net, listener, rest, CancellationToken::new()).unwrap()));
+        tasks.push(tokio::spawn(net::serve(net, listener, one_port, CancellationToken::new()).unwrap()));
         let groups = MemGroups::new(&self.broker, number);
         app.inspection.booted().wait_for(|booted| *booted).await.unwrap();
         Process { app, client, engine, number, peers, artifacts, groups, logs, tasks, _folder: folder }
