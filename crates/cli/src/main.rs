@@ -24,6 +24,9 @@ mod logging;
 mod openapi;
 mod output;
 mod server;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod pages;
 mod settings;
 mod sql;
 mod standalone;

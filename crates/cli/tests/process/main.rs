@@ -10,6 +10,7 @@ mod events;
 mod files;
 mod manners;
 mod reach;
+mod reading;
 mod shown;
 mod signals;
 mod support;
