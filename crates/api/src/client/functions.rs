@@ -3,7 +3,9 @@
 
 //! Calls about functions and artifacts.
 
+use bytes::Bytes;
 use reqwest::Method;
+use reqwest::header::CONTENT_LENGTH;
 
 use super::page::all;
 use super::{Client, ClientError, Page, PageOptions};
@@ -13,6 +15,9 @@ use crate::function::{
 use crate::request::ExecRequest;
 use crate::status::FunctionSummary;
 use crate::topic::UploadedArtifact;
+
+/// An artifact is handed over in pieces of this size, when its sender wants to know how far it is.
+const UPLOADED_AT_ONCE: usize = 64 << 10;
 
 /// The list of names has pages only for those who ask for them.
 const PAGE: usize = 1_000;
@@ -113,6 +118,24 @@ impl Client {
     /// Uploads an artifact, which a function can then name as `sha256:<digest>`.
     pub async fn upload_artifact(&self, artifact: impl Into<reqwest::Body>) -> Result<UploadedArtifact, ClientError> {
         self.json(self.request(Method::POST, &["api", "v1", "artifacts"])?.body(artifact)).await
+    }
+
+    /// The same, telling how many of its bytes have been handed over so far.
+    pub async fn upload_artifact_telling(
+        &self,
+        artifact: Bytes,
+        sent: impl Fn(usize) + Send + Sync + 'static,
+    ) -> Result<UploadedArtifact, ClientError> {
+        let length = artifact.len();
+        let ends = (1..=length.div_ceil(UPLOADED_AT_ONCE)).map(move |piece| length.min(piece * UPLOADED_AT_ONCE));
+        let pieces = ends.map(move |end| {
+            sent(end);
+            Ok::<_, std::convert::Infallible>(artifact.slice((end - 1) / UPLOADED_AT_ONCE * UPLOADED_AT_ONCE..end))
+        });
+        let body = reqwest::Body::wrap_stream(tonic::codegen::tokio_stream::iter(pieces));
+        let request = self.request(Method::POST, &["api", "v1", "artifacts"])?;
+        // Of a body in pieces the server does not know otherwise how large it is.
+        self.json(request.header(CONTENT_LENGTH, length).body(body)).await
     }
 
     pub(super) fn function(

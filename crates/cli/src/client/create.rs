@@ -3,13 +3,17 @@
 
 //! `client create`: reads the artifact here and uploads it, so that client and server need not share a disk.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use fnstream_api::units::format_size;
 use fnstream_api::{Client, Function, FunctionDescription};
 use fnstream_core::ErrorCode;
 use fnstream_core::topic::TopicRef;
 
 use super::settings::Settings;
 use crate::failure::{Failure, Result};
-use crate::output;
+use crate::output::{self, busy::during};
 
 /// Register a function and start it.
 #[derive(clap::Args)]
@@ -44,7 +48,7 @@ pub(super) async fn run(client: &Client, args: Args) -> Result {
         files: args.settings.files,
         ..Function::new(archive, args.inputs, args.output)
     };
-    let made = client.create_function(&args.name, &function).await?;
+    let made = during(server_at_work, client.create_function(&args.name, &function)).await?;
     warn(&made);
     output::line(format!("Function created: {}", args.name))
 }
@@ -66,5 +70,17 @@ pub(super) async fn upload(client: &Client, path: String) -> Result<String> {
         message: format!("cannot read '{path}': {e}"),
         advice: "give the path of a WebAssembly file on this machine".to_owned(),
     })?;
-    Ok(format!("sha256:{}", client.upload_artifact(artifact).await?.digest))
+    let (whole, sent) = (artifact.len(), Arc::new(AtomicUsize::new(0)));
+    let so_far = sent.clone();
+    let going_on = move || match so_far.load(Relaxed) {
+        sent if sent < whole => format!("uploading {} of {}", format_size(sent as u64), format_size(whole as u64)),
+        _ => server_at_work(),
+    };
+    let upload = client.upload_artifact_telling(artifact.into(), move |bytes| sent.store(bytes, Relaxed));
+    Ok(format!("sha256:{}", during(going_on, upload).await?.digest))
+}
+
+/// What takes long at a server that was given an artifact.
+pub(super) fn server_at_work() -> String {
+    "the server checks and compiles the artifact".to_owned()
 }

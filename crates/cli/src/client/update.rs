@@ -7,10 +7,10 @@ use clap::ValueEnum;
 use fnstream_api::{Client, FunctionUpdate};
 use fnstream_core::topic::TopicRef;
 
-use super::create::{upload, warn};
+use super::create::{server_at_work, upload, warn};
 use super::settings::Settings;
 use crate::failure::{Failure, Result};
-use crate::output;
+use crate::output::{self, busy::during};
 
 /// Change a function, which goes on with its state from where it stands.
 #[derive(clap::Args)]
@@ -84,7 +84,8 @@ pub(super) async fn run(client: &Client, args: Args) -> Result {
         Some(archive) => Some(upload(client, archive).await?),
         None => None,
     };
-    let function = client.update_function(&args.name, &FunctionUpdate { archive, ..update }).await?;
+    let update = FunctionUpdate { archive, ..update };
+    let function = during(server_at_work, client.update_function(&args.name, &update)).await?;
     warn(&function);
     output::line(format!("Function {} is at revision {}", function.name, function.revision))
 }

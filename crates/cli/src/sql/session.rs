@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use super::create::upload;
 use super::rows::Rows;
 use crate::failure::Failure;
+use crate::output::busy::during;
 
 /// How many rows are asked for at once.
 const PAGE: u32 = 1_000;
@@ -82,7 +83,9 @@ impl Session {
                     OnExisting::Keep => CreateMode::IfNotExists,
                     OnExisting::Replace => CreateMode::OrReplace,
                 };
-                let done = self.client().await?.create_function(files.config.into(), files.artifact.into(), mode).await;
+                let client = self.client().await?;
+                let create = client.create_function(files.config.into(), files.artifact.into(), mode);
+                let done = during(|| "the server takes, checks and compiles the artifact".to_owned(), create).await;
                 Ok(Answer { message: done.map_err(|e| self.trouble(e))?.message, rows: None, next: None })
             }
             Statement::ShowFunctions { .. }

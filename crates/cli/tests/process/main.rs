@@ -14,3 +14,7 @@ mod reading;
 mod shown;
 mod signals;
 mod support;
+#[path = "../sql/terminal.rs"]
+#[expect(dead_code, reason = "nobody types here")]
+mod terminal;
+mod waiting;
