@@ -10,28 +10,29 @@
 //!
 //! `standalone` and `server` run a server, with `settings` and `logging`; `client` talks to one, and `sql` in statements;
 //! `validate` and `config` look at configurations; `check` looks at data folders; `build` makes artifacts; `bench` measures; `openapi` prints the description
-//! of the REST interface that the server publishes.
+//! of the REST interface that the server publishes, `completions` what a shell needs.
 
 mod arguments;
 mod bench;
 mod build;
 mod check;
 mod client;
+mod completions;
 mod config;
 mod failure;
 mod interrupt;
 mod logging;
 mod openapi;
 mod output;
-mod server;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod pages;
+mod server;
+mod service;
 mod settings;
 mod sql;
 mod standalone;
 mod validate;
-mod service;
 
 use std::process::ExitCode;
 
@@ -85,6 +86,8 @@ enum Verb {
     /// Measure throughput and latency
     #[command(visible_alias = "perf")]
     Bench(bench::Args),
+    /// Print a script for a shell that completes commands and flags
+    Completions(completions::Args),
     /// Print the description of the REST interface as YAML
     #[command(hide = true)]
     Openapi,
@@ -117,6 +120,7 @@ fn main() -> ExitCode {
         Verb::Check(args) => check::run(&args),
         Verb::Config(args) => config::run(&args),
         Verb::Bench(args) => bench::run(args),
+        Verb::Completions(args) => completions::run(&args, Cli::command()),
         Verb::Openapi => openapi::run(),
     };
     match done {
