@@ -13,7 +13,8 @@ ENV := source scripts/env.sh
 # One profile for everything, so that RocksDB and Cranelift are compiled once; never another lock than the committed one.
 CARGO_FLAGS := --release --locked
 
-.PHONY: help setup build_all build examples quickstart test bench poison crash-long storm soak scale many neighbours crowd browser fuzz fmt \
+.PHONY: help setup build_all build examples quickstart test bench dist poison crash-long storm producer rates backup-long groups soak scale \
+	many neighbours crowd browser fuzz fmt \
 	lint doc licence-check licence-fix openapi clean
 
 help: ## lists the targets
@@ -47,6 +48,12 @@ bench: build_all ## measures throughput and latency, beside the yardsticks of th
 	done
 	bin/function-stream bench --workload pass-through --rate 1000
 
+dist: setup ## packages of a small, stripped program in bin/dist: archive, .deb, wheel, npm, bill of materials, sums
+	@$(ENV)
+	cargo build --profile dist --locked -p fnstream-cli
+	rm -rf bin/dist
+	scripts/package.py "$$CARGO_TARGET_DIR/dist/function-stream" bin/dist
+
 poison: build_all ## bad records in a backlog: records per second of processor time (POISON_BIN=another build, POISON_SHARE=10, POISON_ONLY=traps)
 	@$(ENV)
 	# With RUST_BACKTRACE=1 the server's libraries walk the native stack at each error, which costs more than the trap.
@@ -63,6 +70,21 @@ storm: build_all ## errors of the disk and kill -9 together, in two sorts (STORM
 	@$(ENV)
 	FNSTREAM_STORM_ROUNDS=$(or $(STORM_ROUNDS),200) \
 		cargo test $(CARGO_FLAGS) -p fnstream-tests --test faults storm -- --nocapture --test-threads 1
+
+producer: build_all ## a producer that is killed 200 times and goes on, 100,000 events (PRODUCER_KILLS=200, PRODUCER_EVENTS=100000)
+	@$(ENV)
+	FNSTREAM_PRODUCER_KILLS=$(or $(PRODUCER_KILLS),200) FNSTREAM_PRODUCER_EVENTS=$(or $(PRODUCER_EVENTS),100000) \
+		cargo test $(CARGO_FLAGS) -p fnstream-tests --test producer -- --nocapture
+
+rates: build_all ## events per second of 'client produce -f' and 'client consume', beside a raw HTTP client (RATES_EVENTS=2000000)
+	@$(ENV)
+	FNSTREAM_RATES_EVENTS=$(or $(RATES_EVENTS),2000000) FNSTREAM_BIN=$(CURDIR)/bin/function-stream \
+		cargo test $(CARGO_FLAGS) -p fnstream-tests --test rates -- --ignored --nocapture
+
+backup-long: build_all ## backups under load, each restored elsewhere and gone on from (BACKUPS=50)
+	@$(ENV)
+	FNSTREAM_BACKUPS=$(or $(BACKUPS),50) FNSTREAM_BIN=$(CURDIR)/bin/function-stream FNSTREAM_EXAMPLES=$(CURDIR)/bin \
+		cargo test $(CARGO_FLAGS) -p fnstream-tests --test backup -- --nocapture --test-threads 1
 
 soak: build_all ## the crash tests again and again, each time with another seed (SOAK_MINUTES=60)
 	@scripts/soak.sh $(or $(SOAK_MINUTES),60)
@@ -90,6 +112,11 @@ browser: build_all ## a real browser (Chromium) with pages of other sites, which
 	@$(ENV)
 	FNSTREAM_BIN=$(CURDIR)/bin/function-stream FNSTREAM_EXAMPLES=$(CURDIR)/bin \
 		cargo test $(CARGO_FLAGS) -p fnstream-tests --test browser -- --ignored --test-threads 1
+
+groups: build_all ## consumers with acknowledgement that take, hang and die (GROUP_EVENTS=100000, SEED=1)
+	@$(ENV)
+	FNSTREAM_BIN=$(CURDIR)/bin/function-stream FNSTREAM_GROUP_EVENTS=$(or $(GROUP_EVENTS),100000) FNSTREAM_SEED=$(or $(SEED),1) \
+		cargo test $(CARGO_FLAGS) -p fnstream-tests --test groups -- --nocapture --test-threads 1
 
 fuzz: ## fuzzes each parser of guests' bytes for a while (FUZZ_SECONDS=60); needs nightly Rust and cargo-fuzz
 	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: cargo install cargo-fuzz" >&2; exit 1; }

@@ -89,10 +89,23 @@ setup_go() {
     missing+=("Go 1.24 or later (found: $version): see https://go.dev/dl")
 }
 
+# The packages are made and tried by tests, which are skipped without these tools, except in continuous integration.
+setup_packaging() {
+    [ -n "${CI:-}" ] || return 0
+    local packages=()
+    have python3 || packages+=(python3 python3-venv)
+    have npm || packages+=(npm)
+    have dpkg-deb || packages+=(dpkg)
+    have strip || packages+=(binutils)
+    [ ${#packages[@]} -gt 0 ] || return 0
+    apt_install "${packages[@]}" || missing+=("what packages are made with (Debian: apt-get install ${packages[*]})")
+}
+
 setup_rust
 setup_cxx
 setup_libclang
 setup_go
+setup_packaging
 if [ ${#missing[@]} -gt 0 ]; then
     echo "setup: still missing, please install:" >&2
     printf '  - %s\n' "${missing[@]}" >&2

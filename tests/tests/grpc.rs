@@ -4,42 +4,36 @@
 //! The gRPC interface as a client in another language sees it: Python, which has nothing of ours but the proto file
 //! (`tests/grpc/client.py`).
 
-#![allow(clippy::print_stderr, reason = "a test that is passed over says so")]
-
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use fnstream_tests::binary::{self, root};
 use fnstream_tests::cli;
 use fnstream_tests::node::Node;
+use fnstream_tests::python::python;
 use fnstream_tests::server::ServerOptions;
-
-/// What `scripts/python-env.sh` ends with where there is no Python.
-const NO_PYTHON: i32 = 3;
-
-/// The interpreter of the environment that the client needs; none on a machine without Python, where only continuous
-/// integration may not be.
-fn python() -> Result<Option<String>> {
-    let made = Command::new(root().join("scripts/python-env.sh")).output().context("cannot run the script")?;
-    let said = String::from_utf8_lossy(&made.stderr).into_owned();
-    match made.status.code() {
-        Some(0) => Ok(Some(String::from_utf8(made.stdout)?.trim().to_owned())),
-        Some(NO_PYTHON) if std::env::var_os("CI").is_none() => {
-            eprintln!("PASSED OVER, since {}", said.trim());
-            Ok(None)
-        }
-        _ => bail!("the python environment could not be made:\n{said}"),
-    }
-}
 
 #[tokio::test]
 async fn a_client_of_another_language_drives_the_whole_lifecycle() -> Result<()> {
+    drives_the_whole_lifecycle(async |node, _| {
+        let line = node.server()?.logged(&["serving gRPC", "address="]).await?;
+        Ok(line.split("address=").nth(1).context("no address")?.trim().to_owned())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_same_client_does_so_at_the_address_of_rest() -> Result<()> {
+    drives_the_whole_lifecycle(async |_, rest| Ok(rest.trim_start_matches("http://").to_owned())).await
+}
+
+/// At the address that is told of a server and its REST interface.
+async fn drives_the_whole_lifecycle(address: impl AsyncFn(&mut Node, &str) -> Result<String>) -> Result<()> {
     let Some(python) = python()? else { return Ok(()) };
     let mut node = Node::new(ServerOptions::new(binary::server()?))?;
     let artifact = word_count(&node)?;
     let rest = node.start().await?.url().to_owned();
-    let line = node.server()?.logged(&["serving gRPC", "address="]).await?;
-    let address = line.split("address=").nth(1).context("no address")?.trim().to_owned();
+    let address = address(&mut node, &rest).await?;
     let client = Command::new(python)
         .arg(root().join("tests/grpc/client.py"))
         .arg(root().join("proto"))

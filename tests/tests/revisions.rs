@@ -43,7 +43,10 @@ async fn counted_to_15(node: &mut Node) -> Result<Cli> {
     let archive = archive.to_str().context("a path that is not text")?;
     cli.prints(&["create", "-n", "f", "-a", archive, "-i", "words", "-o", "counts"])?;
     ensure!(count(&cli, 10)? == (1..=10).collect::<Vec<_>>());
-    ensure!(cli.prints(&["update", "-n", "f", "-c", "version=2"])? == "Function f is at revision 2\n");
+    ensure!(
+        cli.prints(&["update", "-n", "f", "-c", "version=2"])?
+            == "Function f is at revision 2\nFunction f is running\n"
+    );
     ensure!(count(&cli, 5)? == (11..=15).collect::<Vec<_>>(), "the state did not survive the update");
     Ok(cli)
 }

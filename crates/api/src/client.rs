@@ -4,14 +4,18 @@
 //! A client of a server's REST interface.
 //!
 //! Every call is one request; nothing is repeated behind the caller's back, since a produce whose answer was lost may have
-//! been done. Errors carry the server's code and advice; a server that cannot be reached is `FS-1704` with its URL.
+//! been done. A [`Producer`] numbers its events, so it may repeat its requests, and does. Errors carry the server's code and advice; a server that cannot be reached is `FS-1704` with its URL.
 
+mod apply;
+mod backups;
 mod dead_letters;
 mod error;
 mod functions;
+mod groups;
 mod jobs;
 mod logs;
 mod page;
+mod producer;
 mod records;
 mod topics;
 
@@ -20,9 +24,12 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 
+pub use apply::ApplyRequest;
 pub use error::ClientError;
+pub use groups::TakeOptions;
 pub use logs::LogOptions;
 pub use page::{Page, PageOptions};
+pub use producer::{Events, Producer};
 pub use records::{ConsumeOptions, Consumed, ConsumedBatch, ProduceOptions, ReadFrom};
 
 /// How long connecting may take.
@@ -33,6 +40,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Client {
     http: reqwest::Client,
     base: Url,
+    up: Option<UpWait>,
+}
+
+/// How long a client waits until a function is up that it creates, changes or starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpWait {
+    /// At most so long.
+    pub time: Duration,
+    /// An update that does not come up stays in force; else the server goes back to what was there before.
+    pub keep_failed: bool,
 }
 
 impl Client {
@@ -49,7 +66,13 @@ impl Client {
             .no_proxy()
             .build()
             .map_err(|e| ClientError::protocol(url, &e))?;
-        Ok(Client { http, base })
+        Ok(Client { http, base, up: None })
+    }
+
+    /// The same client, whose calls that create, change or start a function wait until it is up, and fail when it is not. Without
+    /// that they are answered as soon as the function was given to the engine.
+    pub fn waiting(&self, wait: UpWait) -> Self {
+        Client { up: Some(wait), ..self.clone() }
     }
 
     /// The server's URL.

@@ -36,6 +36,16 @@ pub const SKIPPED_FROM: &str = "fs-skipped-from";
 
 /// The content type of many events, one per line.
 pub const LINES: &str = "application/x-ndjson";
+/// Other names of the same type.
+pub const LINES_TOO: [&str; 5] = [
+    "application/ndjson",
+    "application/jsonl",
+    "application/x-jsonl",
+    "application/jsonlines",
+    "application/x-jsonlines",
+];
+/// The content type of events as JSON objects with keys, headers and times of their own; see [`crate::event`].
+pub const EVENTS: &str = "application/vnd.function-stream.events+json";
 /// The content type of many records in one packed frame.
 pub const FRAME: &str = "application/vnd.function-stream.frame";
 

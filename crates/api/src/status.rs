@@ -15,11 +15,11 @@ pub struct FunctionSummary {
     pub name: String,
     /// What it does.
     pub status: FunctionStatus,
-    /// Counts the changes, from 1.
+    /// Counts the changes, from 1: the number that `rollback` takes. Stops and starts may leave numbers out.
     pub revision: u64,
-    /// Records of the input consumed and committed since the server was started. Replays of their dead letters do not count here.
+    /// Records of the input consumed and committed since the function exists. Replays of their dead letters do not count here.
     pub records_in: u64,
-    /// Records emitted and committed since the server was started.
+    /// Records emitted and committed since the function exists, dead letters included.
     pub records_out: u64,
     /// Attempts at a record that failed since the server was started.
     pub failed: u64,

@@ -4,8 +4,9 @@
 //! Topics and artifacts.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 /// A topic as a function names it: a text such as `orders`, `orders@prod?group_id=billing` or `persistent://shop/eu/orders`, or
@@ -56,6 +57,84 @@ pub struct TopicRequest {
     /// it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention_bytes: Option<u64>,
+    /// What the age of events is counted from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_by: Option<RetentionBy>,
+}
+
+/// What the age of events is counted from when old ones are dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RetentionBy {
+    /// The time at which the server got them: events with old timestamps that are written now stay for the whole time.
+    #[default]
+    Arrival,
+    /// Their own timestamps.
+    EventTime,
+}
+
+impl RetentionBy {
+    /// All of them with their names.
+    pub const NAMES: [(&'static str, RetentionBy); 2] =
+        [("arrival", RetentionBy::Arrival), ("event-time", RetentionBy::EventTime)];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            RetentionBy::Arrival => "arrival",
+            RetentionBy::EventTime => "event-time",
+        }
+    }
+}
+
+impl FromStr for RetentionBy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = RetentionBy::NAMES.iter().find(|(name, _)| *name == text).map(|(_, by)| *by);
+        found.ok_or_else(|| format!("'{}' is neither 'arrival' nor 'event-time'", text.escape_debug()))
+    }
+}
+
+/// What is to change of a topic. What is not named stays.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TopicChange {
+    /// The number of partitions: as many as there are, or more. Records stay where they are; later ones of a key may come to another
+    /// partition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1024)]
+    pub partitions: Option<u32>,
+    /// Events older than this many milliseconds may be dropped; null is the server's default.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub retention_ms: Option<Option<u64>>,
+    /// The oldest events of a partition may be dropped as long as this many bytes are left; null is the server's default.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub retention_bytes: Option<Option<u64>>,
+    /// What the age of events is counted from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_by: Option<RetentionBy>,
+    /// Whether it is fine that more partitions part keys from the state that functions keep for them. Else such a change is refused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accept_moved_keys: bool,
+}
+
+/// What was given is `Some`, also if it is null.
+fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<u64>>, D::Error> {
+    Option::deserialize(from).map(Some)
+}
+
+/// A topic that was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TopicAltered {
+    /// The topic as it is now.
+    pub topic: TopicDescription,
+    /// The functions that were restarted, so that they read and write the new partitions.
+    pub restarted: Vec<String>,
+    /// What else is to be known of the change.
+    pub notes: Vec<String>,
 }
 
 /// A topic and how full it is.
@@ -68,9 +147,18 @@ pub struct TopicDescription {
     /// Events older than this may be dropped; absent = kept for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention_ms: Option<u64>,
+    /// Whether that is the server's default, since the topic does not say.
+    #[serde(default)]
+    pub retention_ms_is_default: bool,
     /// The oldest events of a partition may be dropped as long as this many bytes are left; absent = without bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention_bytes: Option<u64>,
+    /// Whether that is the server's default, since the topic does not say.
+    #[serde(default)]
+    pub retention_bytes_is_default: bool,
+    /// What the age of events is counted from.
+    #[serde(default)]
+    pub retention_by: RetentionBy,
     /// Its partitions in order.
     pub partitions: Vec<PartitionInfo>,
     /// The functions that read it.

@@ -35,6 +35,7 @@ use fnstream_server::Durability;
 
 use crate::failure::{Failure, Result};
 use crate::output;
+use crate::service;
 use report::Report;
 use target::Target;
 use workload::Workload;
@@ -72,8 +73,9 @@ pub(crate) struct Args {
     /// Partitions of the topics, and replicas of the function
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     partitions: u32,
-    /// Server to measure, through its REST interface [default: one of its own in this process]
-    #[arg(long, value_name = "URL", conflicts_with_all = ["durability", "workers", "epoch_records", "dir"])]
+    /// Server to measure, through its REST interface; without a URL the one of $FUNCTION_STREAM_URL, or of this machine
+    /// [default: one of its own in this process]
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["durability", "workers", "epoch_records", "dir"])]
     server: Option<String>,
     /// When a commit counts as durable
     #[arg(long, value_enum, default_value_t = DurabilityArg::Group)]
@@ -195,7 +197,10 @@ fn variants_of(workload: WorkloadArg) -> Vec<Variant> {
 fn measure(args: &Args, workload: &Workload, variant: Variant) -> Result<Report> {
     let mut report = Report::new(args, workload, variant);
     let mut target: Box<dyn Target> = match &args.server {
-        Some(url) => Box::new(remote::Remote::open(url, args)?),
+        Some(url) => {
+            let given = Some(url.clone()).filter(|url| !url.is_empty());
+            Box::new(remote::Remote::open(&service::url(given), args)?)
+        }
         None => Box::new(own::Own::open(args, variant, &mut report)?),
     };
     let ran = match args.rate {

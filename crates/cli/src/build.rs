@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use fnstream_build::{Kind, Options, build};
 
 use crate::failure::Result;
-use crate::output;
+use crate::output::{self, busy::busy};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -29,7 +29,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Result {
     let toolchain = std::env::var_os(if args.tinygo { "TINYGO" } else { "GO" }).map(PathBuf::from);
     let Args { dir, out, tinygo, per_record } = args;
-    let built = build(&Options { dir, out, tinygo, per_record, toolchain })?;
+    let options = Options { dir, out, tinygo, per_record, toolchain };
+    let built = busy("building the artifact", || build(&options))?;
     let kinds: Vec<_> = built.artifact.kinds.iter().map(|kind| kind.as_str()).collect();
     let form = if built.artifact.kinds.contains(&Kind::Stdio) { "module" } else { "component" };
     output::line(format!(

@@ -90,7 +90,7 @@ fn print(report: &Report) -> Result {
         print_much(report)?;
     }
     output::line(if report.is_damaged(Area::Database) {
-        "advice: this cannot be repaired; restore the folder from a backup (FS-1506)"
+        "advice: this cannot be repaired; restore the folder from a backup with 'function-stream restore' (FS-1506)"
     } else if report.is_damaged(Area::Log) {
         "advice: copy the folder away; 'function-stream check --repair' takes it back to that point"
     } else if report.is_damaged(Area::Mark) {

@@ -3,6 +3,8 @@
 
 //! `function-stream client`: everything that is done by talking to a server.
 
+mod apply;
+mod backup;
 mod consume;
 mod create;
 mod custom;
@@ -11,24 +13,30 @@ mod describe;
 mod dlq;
 mod exec;
 mod follow;
+mod group;
 mod list;
 mod logs;
+mod new_topic;
 mod produce;
 mod restart;
 mod revisions;
 mod rollback;
-mod settings;
+mod seek;
+pub(crate) mod settings;
 mod start;
 mod status;
 mod stop;
 mod topic;
+mod trigger;
 mod update;
+mod waiting;
 
 use clap::Subcommand;
 use fnstream_api::Client;
 
 use crate::failure::Result;
 use crate::output;
+use crate::service;
 
 /// Manage functions and topics, produce and consume events.
 #[derive(clap::Args)]
@@ -47,6 +55,8 @@ pub(crate) struct Args {
 enum Verb {
     /// Register a function and start it
     Create(create::Args),
+    /// Create a function as its config.yaml says, or change it to that
+    Apply(apply::Args),
     /// List the functions
     List(list::Args),
     /// Delete a function with its state; its topics stay
@@ -69,6 +79,8 @@ enum Verb {
     Revisions(revisions::Args),
     /// Put an earlier revision of a function in force again
     Rollback(rollback::Args),
+    /// Have a function read on from another place of its inputs
+    Seek(seek::Args),
     /// Send events to a topic
     Produce(produce::Args),
     /// Wait for the next event of a topic and print it
@@ -77,21 +89,28 @@ enum Verb {
     Custom(custom::Args),
     /// Hand code or modules to a running function that takes them
     Exec(exec::Args),
+    /// Show what a function would do with an event; nothing is kept
+    Trigger(trigger::Args),
     /// Manage topics
     Topic(topic::Args),
+    /// See and move consumer groups
+    Group(group::Args),
     /// See, replay and drop the records that a function failed at
     Dlq(dlq::Args),
+    /// Make a backup of everything that the server keeps
+    Backup(backup::Args),
 }
 
 pub(crate) fn run(args: Args) -> Result {
     if args.full {
         output::escape::show_in_full();
     }
-    let client = Client::new(&url(args.service_url))?;
+    let client = Client::new(&service::url(args.service_url))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match args.verb {
             Verb::Create(args) => create::run(&client, args).await,
+            Verb::Apply(args) => apply::run(&client, args).await,
             Verb::List(args) => list::run(&client, &args).await,
             Verb::Delete(args) => delete::run(&client, &args).await,
             Verb::Describe(args) => describe::run(&client, &args).await,
@@ -103,24 +122,22 @@ pub(crate) fn run(args: Args) -> Result {
             Verb::Update(args) => update::run(&client, args).await,
             Verb::Revisions(args) => revisions::run(&client, &args).await,
             Verb::Rollback(args) => rollback::run(&client, &args).await,
+            Verb::Seek(args) => seek::run(&client, args).await,
             Verb::Produce(args) => produce::run(&client, args).await,
             Verb::Consume(args) => consume::run(&client, args).await,
             Verb::Custom(args) => custom::run(&client, args).await,
             Verb::Exec(args) => exec::run(&client, args).await,
+            Verb::Trigger(args) => trigger::run(&client, args).await,
             Verb::Topic(args) => topic::run(&client, args).await,
+            Verb::Group(args) => group::run(&client, args).await,
             Verb::Dlq(args) => dlq::run(&client, args).await,
+            Verb::Backup(args) => backup::run(&client, args).await,
         }
     })
 }
 
-/// The server that is named on the command line, in the environment, or by nobody. A variable that is empty is none.
-fn url(given: Option<String>) -> String {
-    let named = || std::env::var("FUNCTION_STREAM_URL").ok().filter(|url| !url.is_empty());
-    given.or_else(named).unwrap_or_else(|| fnstream_api::DEFAULT_URL.to_owned())
-}
-
 /// Reads `name=value`.
-fn pair(text: &str) -> std::result::Result<(String, String), String> {
+pub(crate) fn pair(text: &str) -> std::result::Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err(format!("'{}' is not of the form name=value", text.escape_debug())),

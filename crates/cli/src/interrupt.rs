@@ -29,14 +29,21 @@ pub(crate) fn remove_at_end(folder: PathBuf) -> Result {
         None => {
             *folders = Some(vec![folder]);
             drop(folders);
-            watch()?;
+            watch(None)?;
         }
     }
     Ok(())
 }
 
+/// Has `asked` called when a signal asks for an end; the next one ends this process at once. To be called before
+/// [`remove_at_end`], if at all.
+pub(crate) fn end_orderly(asked: impl FnOnce() + Send + 'static) -> Result {
+    FOLDERS.lock().get_or_insert_default();
+    watch(Some(Box::new(asked)))
+}
+
 /// Takes the signals over, and waits for one in a thread of its own.
-fn watch() -> Result {
+fn watch(asked: Option<Box<dyn FnOnce() + Send>>) -> Result {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (tell, registered) = mpsc::channel();
     thread::Builder::new().name("signals".into()).spawn(move || {
@@ -45,6 +52,10 @@ fn watch() -> Result {
             let failed = signals.as_ref().err().cloned();
             let _ = tell.send(failed);
             let Ok(mut signals) = signals else { return };
+            if let Some(asked) = asked {
+                while signals.next().await == Asked::Reopen {}
+                asked();
+            }
             while signals.next().await == Asked::Reopen {}
             // Nothing is added to them any more: the lock is kept.
             let mut folders = FOLDERS.lock();

@@ -9,21 +9,29 @@
 //! # Reading order
 //!
 //! `standalone` and `server` run a server, with `settings` and `logging`; `client` talks to one, and `sql` in statements;
-//! `validate` and `config` look at configurations; `check` looks at data folders; `build` makes artifacts; `bench` measures; `openapi` prints the description
-//! of the REST interface that the server publishes.
+//! `run` runs a function in this process; `validate` and `config` look at configurations; `check` looks at data folders, `restore` makes one of a backup; `build` makes artifacts; `bench` measures; `openapi` prints the description
+//! of the REST interface that the server publishes, `completions` what a shell needs.
 
 mod arguments;
 mod bench;
 mod build;
 mod check;
 mod client;
+mod completions;
 mod config;
+mod event;
 mod failure;
 mod interrupt;
 mod logging;
 mod openapi;
 mod output;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod pages;
+mod restore;
+mod run;
 mod server;
+mod service;
 mod settings;
 mod sql;
 mod standalone;
@@ -72,15 +80,21 @@ enum Verb {
     Sql(sql::Args),
     /// Build an artifact from the program in a folder
     Build(build::Args),
+    /// Run a function over standard input, without a server
+    Run(run::Args),
     /// Check configuration files of functions and servers
     Validate(validate::Args),
     /// Check a data folder that no server uses, and repair its log
     Check(check::Args),
+    /// Make a data folder of a backup
+    Restore(restore::Args),
     /// Print the settings that a server would have, each with its origin
     Config(config::Args),
     /// Measure throughput and latency
     #[command(visible_alias = "perf")]
     Bench(bench::Args),
+    /// Print a script for a shell that completes commands and flags
+    Completions(completions::Args),
     /// Print the description of the REST interface as YAML
     #[command(hide = true)]
     Openapi,
@@ -109,10 +123,13 @@ fn main() -> ExitCode {
         Verb::Client(args) => client::run(args),
         Verb::Sql(args) => sql::run(args),
         Verb::Build(args) => build::run(args),
+        Verb::Run(args) => run::run(args),
         Verb::Validate(args) => validate::run(&args),
         Verb::Check(args) => check::run(&args),
+        Verb::Restore(args) => restore::run(&args),
         Verb::Config(args) => config::run(&args),
         Verb::Bench(args) => bench::run(args),
+        Verb::Completions(args) => completions::run(&args, Cli::command()),
         Verb::Openapi => openapi::run(),
     };
     match done {

@@ -15,6 +15,7 @@
 //! Values within a text go through [`Listing`], [`Fields`] or [`escape`] besides, which cut what is too long and keep line ends from
 //! forging a line of ours. A reader that went away (`… | head -1`) is no panic.
 
+pub(crate) mod busy;
 pub(crate) mod escape;
 mod table;
 

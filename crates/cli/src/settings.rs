@@ -14,13 +14,13 @@ use std::path::{Path, PathBuf};
 
 use fnstream_api::units::{parse_duration, parse_size};
 use fnstream_config::server::{
-    DurabilitySetting, Effective, Flag, GRPC_LISTEN, NetworkSettings, SafeStartSetting, ServerSettings, Sources,
-    server_config,
+    AutoCreateSetting, DurabilitySetting, Effective, Flag, GRPC_LISTEN, NetworkSettings, SafeStartSetting,
+    ServerSettings, Sources, server_config,
 };
 use fnstream_core::dir::Access;
 use fnstream_core::{Error, ErrorCode};
 use fnstream_runtime::Compiling;
-use fnstream_server::{Durability, Network, Retention, SafeStart, ServerConfig};
+use fnstream_server::{AutoCreate, Durability, Network, Retention, SafeStart, ServerConfig};
 
 use crate::failure::{Failure, Result};
 
@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// Address to listen on, or $LISTEN_ADDR; port 0 takes a free one [default: localhost:7300]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// Address to serve gRPC on, or $GRPC_LISTEN_ADDR; 'none' serves none [default: 127.0.0.1:8080]
+    /// Address to serve gRPC on besides, or $GRPC_LISTEN_ADDR; with 'none' only that of REST serves it [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     grpc_listen: Option<String>,
     /// Where events, state and artifacts are kept [default: $FUNCTION_STREAM_HOME/data, or ./data]
@@ -73,6 +73,9 @@ pub(crate) struct Args {
     /// Folder that functions may be granted to read with --files, with those in it; may be repeated
     #[arg(long = "allow-files-dir", value_name = "DIR")]
     files_dirs: Vec<String>,
+    /// Folder in which all clients may have backups made, with those in it; may be repeated
+    #[arg(long = "allow-backup-dir", value_name = "DIR")]
+    backup_dirs: Vec<String>,
     /// Largest body of a produce request [default: 16MiB]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_produce_size: Option<String>,
@@ -167,6 +170,7 @@ impl Args {
             Flag { path: "service.allowed_origins", values: self.allowed_origins.clone() },
             Flag { path: "allow.archive_dirs", values: self.archive_dirs.clone() },
             Flag { path: "allow.files_dirs", values: self.files_dirs.clone() },
+            Flag { path: "allow.backup_dirs", values: self.backup_dirs.clone() },
             one("rest.max_produce_size", &self.max_produce_size),
             one("rest.max_artifact_size", &self.max_artifact_size),
             one("state_storage.dirty_keys", &self.state_dirty_keys),
@@ -221,12 +225,19 @@ pub(crate) fn server(settings: &ServerSettings) -> ServerConfig {
     config.state_dirty_keys = settings.dirty_keys.map(bytes);
     config.recovery_timeout = settings.recovery_timeout;
     config.scrub_rate = settings.scrub_rate;
-    config.retention = Retention { max_age: settings.retention_age, max_bytes: settings.retention_bytes };
+    config.retention =
+        Retention { max_age: settings.retention_age, max_bytes: settings.retention_bytes, ..Retention::default() };
+    config.auto_create = match settings.auto_create {
+        AutoCreateSetting::On => AutoCreate::On,
+        AutoCreateSetting::Functions => AutoCreate::Functions,
+        AutoCreateSetting::Off => AutoCreate::Off,
+    };
     config.allowed_hosts.clone_from(&settings.allowed_hosts);
     config.allowed_origins.clone_from(&settings.allowed_origins);
     config.local_paths = settings.local_paths;
     config.archive_dirs.clone_from(&settings.archive_dirs);
     config.files_dirs.clone_from(&settings.files_dirs);
+    config.backup_dirs.clone_from(&settings.backup_dirs);
     config.network = network(&settings.network);
     if let Some(memory) = settings.memory {
         config.memory = bytes(memory);
@@ -274,7 +285,8 @@ rest: {listen: ':7400', max_produce_size: 1MiB, max_artifact_size: 2MiB}
 network: {max_connections: 100, max_waiting_consumers: 50, head_timeout: 1s, body_timeout: 2s, answer_timeout: 3s, idle_timeout: 4s}
 state_storage: {base_dir: /srv/fs, access: group, durability: sync, dirty_keys: 12, recovery_timeout: 7s, scrub_rate: 2MiB}
 retention: {max_age: 7d, max_bytes: 10GiB}
-allow: {archive_dirs: [/a], files_dirs: [/c]}
+topics: {auto_create: off}
+allow: {archive_dirs: [/a], files_dirs: [/c], backup_dirs: [/d]}
 wasm: {cache_dir: /cache, max_cache_size: 1GiB, max_compile_time: 90s}
 ";
         let config = server(&parse_server_config(text.as_bytes()).unwrap().0);
@@ -288,6 +300,7 @@ wasm: {cache_dir: /cache, max_cache_size: 1GiB, max_compile_time: 90s}
         assert_eq!((config.memory, config.safe_start), (400 << 20, SafeStart::Never));
         assert_eq!((config.max_produce_bytes, config.max_artifact_bytes), (1 << 20, 2 << 20));
         assert_eq!((config.data_dir.as_path(), config.durability), (Path::new("/srv/fs"), Durability::Sync));
+        assert_eq!(config.auto_create, AutoCreate::Off);
         assert_eq!(
             (config.retention.max_age.map(|age| age.as_secs()), config.retention.max_bytes),
             (Some(604_800), Some(10 << 30))
@@ -298,6 +311,7 @@ wasm: {cache_dir: /cache, max_cache_size: 1GiB, max_compile_time: 90s}
         );
         assert!(!config.local_paths);
         assert_eq!((config.archive_dirs, config.files_dirs), (vec![PathBuf::from("/a")], vec![PathBuf::from("/c")]));
+        assert_eq!(config.backup_dirs, [PathBuf::from("/d")]);
         assert_eq!((config.cache_dir, config.cache_bytes), (Some(PathBuf::from("/cache")), 1 << 30));
         assert_eq!(config.compiling, Compiling::in_children(Duration::from_secs(90)));
         assert_eq!(config.access, Access::Group);

@@ -26,12 +26,17 @@ use fnstream_sql::MAX_BYTES;
 
 use crate::failure::{Failure, Result};
 use crate::output;
+use crate::service;
 use script::Source;
 use session::Session;
 use show::Format;
 
 /// The exit code when no server is reached.
 const NOT_REACHED: u8 = 3;
+/// Where a server serves gRPC, if nobody says otherwise.
+const HOST: &str = "127.0.0.1";
+const PORT: u16 = 8080;
+
 /// The exit code when a statement failed.
 const FAILED: u8 = 1;
 
@@ -48,12 +53,16 @@ pub(crate) struct Args {
     /// Print help
     #[arg(long, action = ArgAction::Help)]
     help: Option<bool>,
-    /// Server to talk to, by its gRPC address
-    #[arg(short = 'h', long, default_value = "127.0.0.1", value_parser = host)]
-    host: String,
-    /// Port of the server's gRPC address
-    #[arg(short, long, default_value_t = 8080, value_parser = clap::value_parser!(u16).range(1..))]
-    port: u16,
+    /// Server to talk to, by the address of its REST interface, which serves gRPC too; 'http://' may be left out
+    /// [env: FUNCTION_STREAM_URL]
+    #[arg(short = 's', long, value_name = "URL", conflicts_with_all = ["host", "port"])]
+    service_url: Option<String>,
+    /// Server to talk to, by the address of its gRPC port [default: 127.0.0.1, if no URL is given]
+    #[arg(short = 'h', long, value_parser = host)]
+    host: Option<String>,
+    /// Port of the server's gRPC address [default: 8080, if no URL is given]
+    #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
     /// Run these statements and end; may be repeated
     #[arg(short = 'e', long = "execute", value_name = "SQL", conflicts_with = "file", allow_hyphen_values = true)]
     execute: Vec<String>,
@@ -77,7 +86,7 @@ pub(crate) fn run(args: Args) -> Result {
     }
     // The worker drives the connection while the prompt waits for a key, so that a server's end is noticed.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let session = Arc::new(Session::new(&args.host, args.port));
+    let session = Arc::new(Session::new(url(&args)?));
     let sources = match (&args.execute, &args.file) {
         (texts, None) if !texts.is_empty() => texts.iter().map(|text| Source::argument(text)).collect(),
         (_, Some(path)) if path.as_os_str() != "-" => vec![file(path)?],
@@ -85,6 +94,21 @@ pub(crate) fn run(args: Args) -> Result {
         _ => vec![Source::argument(&bounded(std::io::stdin().lock(), "standard input")?)],
     };
     runtime.block_on(script::run(&session, &sources, args.format, args.keep_going))
+}
+
+/// The server that is named by an option, in the environment, or by nobody.
+fn url(args: &Args) -> Result<String> {
+    let named = match (&args.host, args.port) {
+        (None, None) => args.service_url.clone().or_else(service::named),
+        _ => None,
+    };
+    if let Some(url) = named {
+        return service::grpc_url(&url);
+    }
+    let host = args.host.as_deref().unwrap_or(HOST);
+    // An IPv6 address is told from a name by its colons.
+    let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
+    Ok(format!("http://{host}:{}", args.port.unwrap_or(PORT)))
 }
 
 /// What can stand in a URL as a host: a name or an address, the latter also in brackets.

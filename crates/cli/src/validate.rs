@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use fnstream_config::{ConfigKind, Problem, Severity, parse_function_config, parse_server_config};
+use fnstream_config::{ConfigKind, Problem, Severity, documents, parse_function_config, parse_server_config};
 use serde_json::{Value, json};
 
 use crate::config::Kind;
@@ -80,11 +80,21 @@ fn check(name: String, bytes: &[u8], kind: Option<Kind>) -> Report {
         Some(Kind::Server) => ConfigKind::Server,
         None => ConfigKind::of(bytes),
     };
-    let told = match kind {
-        ConfigKind::Function => parse_function_config(bytes).map(|(_, notes)| notes),
-        ConfigKind::Server => parse_server_config(bytes).map(|(_, notes)| notes),
+    let problems = match kind {
+        ConfigKind::Function => functions(bytes),
+        ConfigKind::Server => parse_server_config(bytes).map_or_else(|problems| problems.list, |(_, notes)| notes),
     };
-    Report { name, kind: Some(kind), problems: told.unwrap_or_else(|problems| problems.list) }
+    Report { name, kind: Some(kind), problems }
+}
+
+/// What is to be said about each function of a file.
+fn functions(bytes: &[u8]) -> Vec<Problem> {
+    let texts = match documents(bytes) {
+        none if none.is_empty() => vec![bytes.to_vec()],
+        texts => texts,
+    };
+    let told = |text: &Vec<u8>| parse_function_config(text).map_or_else(|problems| problems.list, |(_, notes)| notes);
+    texts.iter().flat_map(told).collect()
 }
 
 fn unreadable(error: &std::io::Error) -> Problem {

@@ -73,6 +73,16 @@ fn validate_is_content_with_notes_and_with_the_example() {
 }
 
 #[test]
+fn validate_looks_at_every_function_of_a_file() {
+    let bad = GOOD.replace("name: f", "nmae: g");
+    let folder = folder(&[("two.yaml", &format!("{GOOD}---\n{GOOD}")), ("bad.yaml", &format!("{GOOD}---\n{bad}"))]);
+    let (code, out, _) = run(folder.path(), &["validate", "two.yaml", "bad.yaml"], &[]);
+    let told = "two.yaml: valid function configuration\n\
+        bad.yaml:5:1: unknown key 'nmae'; did you mean 'name'?\nbad.yaml:5:1: key 'name' is missing\n";
+    assert_eq!((code, out.as_str()), (Some(1), told));
+}
+
+#[test]
 fn validate_tells_programs_too() {
     let folder =
         folder(&[("f.yaml", "name: f\ninputs: [[{input-type: log, topic: i}]]\nouputs: []\n"), ("g.yaml", GOOD)]);

@@ -27,7 +27,7 @@ mod topics;
 use std::collections::BTreeMap;
 
 use fnstream_core::ErrorCode;
-use fnstream_core::spec::{ErrorPolicy, FileGrant, InputSelector, Limits, Watermark};
+use fnstream_core::spec::{Beginning, ErrorPolicy, FileGrant, InputSelector, Limits, Watermark};
 use fnstream_core::topic::TopicRef;
 
 use crate::problem::{Place, Problem, Problems, Severity, in_order};
@@ -41,18 +41,24 @@ use places::Places;
 pub struct FunctionConfig {
     /// The name.
     pub name: String,
+    /// The artifact, for those who upload it.
+    pub archive: Option<String>,
     /// The kind of its code.
     pub kind: FunctionKind,
     /// The inputs of each group; the index of a group is the source id.
     pub inputs: Vec<Vec<Input>>,
     /// Which group is read next.
     pub selector: InputSelector,
+    /// Where it begins in its inputs.
+    pub from: Beginning,
     /// The outputs; the index of each is the target id.
     pub outputs: Vec<Output>,
     /// Given to the function at its start.
     pub init_config: BTreeMap<String, String>,
     /// The most tasks that run at once.
     pub replicas: u32,
+    /// Whether the function does not join its inputs.
+    pub no_join: bool,
     /// The limits of an instance.
     pub limits: Limits,
     /// The treatment of an event that it fails at.

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 /// The nearest of the known names, unless all are too far to be meant.
-pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Names of more than that nobody mistypes, and the distance costs the product of the lengths.
     if name.len() > 64 {
         return None;

@@ -12,10 +12,11 @@
 //!
 //! # Reading order
 //!
-//! [`problem`]: what is reported. `tree`: a text with the place of each value. [`key`]: what a table of keys is; the tables
+//! [`mod@documents`]: a file that holds several. [`problem`]: what is reported. `tree`: a text with the place of each value. [`key`]: what a table of keys is; the tables
 //! drive `read`, [`schema`] and [`mod@reference`]. [`function`]: a function's file. [`server`]: the server's settings and where each came from. [`which`]: of
 //! which of the two a file is.
 
+pub mod documents;
 pub mod function;
 mod hint;
 pub mod key;
@@ -28,7 +29,9 @@ mod tree;
 mod value;
 pub mod which;
 
+pub use documents::documents;
 pub use function::{Connector, FunctionConfig, FunctionKind, Input, Output, parse_function_config};
+pub use hint::nearest;
 pub use problem::{Place, Problem, Problems, Severity};
 pub use server::{ServerSettings, parse_server_config, server_config};
 pub use which::ConfigKind;

@@ -92,10 +92,14 @@ pub struct ServerSettings {
     pub retention_age: Option<Duration>,
     /// Topics drop the oldest as long as this many bytes are left.
     pub retention_bytes: Option<u64>,
+    /// For whom topics are made that are not there.
+    pub auto_create: AutoCreateSetting,
     /// Folders that artifacts may be named in.
     pub archive_dirs: Vec<PathBuf>,
     /// Folders that functions may be granted.
     pub files_dirs: Vec<PathBuf>,
+    /// Folders that backups may be made in.
+    pub backup_dirs: Vec<PathBuf>,
     /// The folder for compiled code; none is kept when it is not set.
     pub cache_dir: Option<PathBuf>,
     /// The most bytes of compiled code.
@@ -145,6 +149,17 @@ pub enum SafeStartSetting {
     Always,
     /// None.
     Never,
+}
+
+/// For whom topics are made that are not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AutoCreateSetting {
+    /// Everybody.
+    On,
+    /// Functions.
+    Functions,
+    /// Nobody.
+    Off,
 }
 
 /// The form of an event in the log.

@@ -63,6 +63,10 @@ impl Block {
         }
     }
 
+    pub(crate) fn is(&self, name: &str) -> bool {
+        matches!(self.get(name), Some(At { value: Value::Bool(true), .. }))
+    }
+
     pub(crate) fn number(&self, name: &str) -> Option<u64> {
         match self.get(name)?.value {
             Value::Number(number) | Value::Size(number) => Some(number),

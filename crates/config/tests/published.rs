@@ -68,6 +68,7 @@ outputs: [{output-type: log, topic: x}, {output-type: log, topic: y, schema: non
 input-selector: group-parallel
 init_config: {text: words, number: 7, fraction: 1.5, flag: true, empty: ""}
 replicas: 4
+no-join: true
 limits: {memory: 64MiB, call-time: 500ms, start-time: 2m, record: 4096, records-per-input: 7, state: none}
 on-error: {action: dead-letter, retries: 3, backoff: 100ms, max-backoff: 1m, dead-letter-topic: bad}
 env: {LANG: C, LEVEL: 3}
@@ -103,7 +104,8 @@ state_storage: {storage_type: memory, base_dir: /srv, access: group, durability:
 task_storage: {storage_type: rocksdb, db_path: d, rocksdb: {}}
 stream_catalog: {persist: true, db_path: s}
 retention: {max_age: 7d, max_bytes: 10GiB}
-allow: {archive_dirs: [/a, b], files_dirs: []}
+topics: {auto_create: functions}
+allow: {archive_dirs: [/a, b], files_dirs: [], backup_dirs: [/d]}
 pulsar: {service_url: "pulsar://x:1"}
 "#,
 ];

@@ -12,7 +12,25 @@ use crate::error::{Error, ErrorCode, Result};
 
 /// The digest of an artifact: the SHA-256 of its bytes in lowercase hexadecimal.
 pub fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut digesting = Digesting::default();
+    digesting.add(bytes);
+    digesting.finish()
+}
+
+/// The digest of bytes that come in pieces.
+#[derive(Default)]
+pub struct Digesting(Sha256);
+
+impl Digesting {
+    /// Adds a piece.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all pieces.
+    pub fn finish(self) -> String {
+        self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 /// Called with the digest of an artifact whose pin is dropped.

@@ -16,12 +16,15 @@
 //! | `fs-dlq-attempts` | how often it was tried alone |
 //! | `fs-dlq-failed-at` | when it was given up, in milliseconds since the Unix epoch |
 //!
+//! One that a consumer group gave up has `fs-dlq-group` in place of the function, its revision and the input, and `fs-dlq-attempts`
+//! is how often it was delivered. It is replayed by whoever reads the topic, and is no dead letter of a function.
+//!
 //! A record that has such a block already, because it was read from a topic of dead letters as an ordinary input, gets
 //! another one: only the last block counts, and what is before it is the record.
 
 use fnstream_frame::{Headers, HeadersBuilder};
 
-use crate::error::{Result, internal};
+use crate::error::{ErrorCode, Result, internal};
 use crate::record::{Position, TopicPartition};
 use crate::topic::Topic;
 
@@ -30,6 +33,7 @@ const CODE: &str = "fs-dlq-code";
 const MESSAGE: &str = "fs-dlq-message";
 const BACKTRACE: &str = "fs-dlq-backtrace";
 const FUNCTION: &str = "fs-dlq-function";
+const GROUP: &str = "fs-dlq-group";
 const REVISION: &str = "fs-dlq-revision";
 const TOPIC: &str = "fs-dlq-topic";
 const PARTITION: &str = "fs-dlq-partition";
@@ -123,6 +127,46 @@ impl DeadLetter {
     }
 }
 
+/// Why a record is a dead letter of a consumer group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupDeadLetter {
+    /// The group.
+    pub group: String,
+    /// Where the record came from.
+    pub source: TopicPartition,
+    /// Its place there.
+    pub position: Position,
+    /// How often it was delivered.
+    pub deliveries: u32,
+    /// When it was given up, in milliseconds since the Unix epoch.
+    pub failed_at_ms: i64,
+}
+
+impl GroupDeadLetter {
+    /// The headers of the dead letter of a record that had these.
+    pub fn headers(&self, original: Headers<'_>) -> Result<HeadersBuilder> {
+        let code = ErrorCode::NotAcknowledged;
+        let message =
+            format!("group '{}' was given the record {} times and did not acknowledge it", self.group, self.deliveries);
+        let mut headers = HeadersBuilder::new();
+        let mut push =
+            |name: &str, value: &[u8]| headers.push(name, value).map_err(|e| internal(format!("a dead letter: {e}")));
+        for (name, value) in original.iter() {
+            push(name, value)?;
+        }
+        push(VERSION, b"1")?;
+        push(CODE, code.as_str().as_bytes())?;
+        push(MESSAGE, message.as_bytes())?;
+        push(GROUP, self.group.as_bytes())?;
+        push(TOPIC, self.source.topic.to_string().as_bytes())?;
+        push(PARTITION, self.source.partition.to_string().as_bytes())?;
+        push(POSITION, self.position.to_string().as_bytes())?;
+        push(ATTEMPTS, self.deliveries.to_string().as_bytes())?;
+        push(FAILED_AT, self.failed_at_ms.to_string().as_bytes())?;
+        Ok(headers)
+    }
+}
+
 /// The index of the header that begins the last block.
 fn block_start(headers: Headers<'_>) -> Option<usize> {
     headers.iter().enumerate().filter(|(_, (name, _))| *name == VERSION).map(|(index, _)| index).last()
@@ -178,6 +222,21 @@ mod tests {
         let mut torn = original();
         torn.push(VERSION, b"1").unwrap();
         assert_eq!(DeadLetter::read(torn.as_headers()), None);
+    }
+
+    #[test]
+    fn one_of_a_group_is_none_of_a_function_and_gives_the_record_back() {
+        let source = TopicPartition::new("in", 2);
+        let letter =
+            GroupDeadLetter { group: "g".into(), source, position: Position(7), deliveries: 3, failed_at_ms: 5 };
+        let headers = letter.headers(original().as_headers()).unwrap();
+        assert_eq!(DeadLetter::read(headers.as_headers()), None);
+        assert_eq!(DeadLetter::original(headers.as_headers()).unwrap(), original());
+        let text = |name: &str| headers.as_headers().iter().find(|(n, _)| *n == name).map(|(_, value)| value.to_vec());
+        assert_eq!(text(CODE).unwrap(), b"FS-1326");
+        assert_eq!((text(GROUP).unwrap(), text(ATTEMPTS).unwrap()), (b"g".to_vec(), b"3".to_vec()));
+        let golden = b"\x0e\0fs-dlq-version\x01\0\0\x001";
+        assert!(headers.as_headers().as_bytes().windows(golden.len()).any(|window| window == golden));
     }
 
     /// The bytes of version 1, as every later version must read them.

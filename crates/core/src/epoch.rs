@@ -22,6 +22,11 @@ use crate::topic::Topic;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct FunctionId(pub u32);
 
+impl FunctionId {
+    /// That of no function: ids are given from 1 on.
+    pub const NONE: FunctionId = FunctionId(0);
+}
+
 /// A function x partition index: the unit of order, state and commit.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TaskId {

@@ -79,7 +79,7 @@ codes! {
     ContentTypeRefused = "FS-1012", User, 415, "the content type is not one that is taken here", "name the type of the body: application/json for JSON, application/octet-stream for bytes, application/grpc for gRPC";
     TargetTooLong = "FS-1013", User, 414, "the request's path with its query is too long", "ask for less at once, or send what is long in the body";
     HeadTooLarge = "FS-1014", User, 431, "the request has too many headers, or too large ones", "send fewer or shorter headers: event headers that do not fit in HTTP fit in a frame";
-    EncodingRefused = "FS-1015", User, 415, "the body is compressed in a way that is not taken here", "send it as it is, without compression";
+    EncodingRefused = "FS-1015", User, 415, "the body is compressed in a way that is not taken here", "send it as it is, or compressed with gzip, deflate or zstd where that is taken";
     // 11xx: functions.
     FunctionExists = "FS-1101", User, 409, "a function of this name exists", "choose another name, or delete the function first";
     FunctionNotFound = "FS-1102", User, 404, "there is no function of this name", "see 'function-stream client list' for the names";
@@ -96,10 +96,12 @@ codes! {
     TimersSet = "FS-1113", User, 409, "the function has timers set, and the new artifact cannot take them", "give the new artifact a handler of timers, or have the present one delete its timers first";
     JobNotFound = "FS-1115", User, 404, "there is no job of this id", "see 'function-stream client dlq jobs' for those that are kept; a trial's results are kept for a shorter time than the job";
     JobUnderWay = "FS-1116", User, 409, "a job on dead letters is under way", "wait for it with 'function-stream client dlq job ID', or cancel it there";
+    NotUp = "FS-1117", User, 422, "the function does not come up", "see what it wrote with 'function-stream client logs -n NAME', then update it";
+    NotUpYet = "FS-1118", External, 504, "the function is not up yet", "see with 'function-stream client status' what it waits for; it goes on coming up by itself";
     // 12xx: artifacts.
     ArtifactNotFound = "FS-1201", User, 400, "the artifact is neither uploaded nor a file that the server may read", "upload the artifact, or give a path on the server that it is allowed to read";
     ArtifactInvalid = "FS-1202", User, 400, "the artifact is not a valid WebAssembly module or component", "rebuild the artifact; the message has the place where it stops being valid";
-    ArtifactUnsupported = "FS-1203", User, 400, "the artifact fits none of the kinds that can be run", "build it for one of the worlds in wit/ or as a WASI preview 1 module; the message names the import or export that does not fit";
+    ArtifactUnsupported = "FS-1203", User, 400, "the artifact fits none of the kinds that can be run", "build it for one of the worlds in wit/ or as a WASI preview 1 module; the message says what does not fit";
     ArtifactCorrupt = "FS-1204", External, 500, "a stored artifact is missing or was changed on disk", "upload the artifact with 'function-stream client update', the same one or a newer one";
     CompileTimeout = "FS-1205", User, 400, "the artifact takes longer to compile than the server allows", "build it smaller, optimized and without generated bulk, or raise the server's setting wasm.max_compile_time";
     // 13xx: topics and positions.
@@ -112,6 +114,21 @@ codes! {
     PartitionNotFound = "FS-1307", User, 404, "the topic has no partition of this number", "see 'function-stream client topic describe'";
     DeadLetterNotFound = "FS-1308", User, 404, "there is no waiting dead letter of this number", "see 'function-stream client dlq ls' for those that wait";
     ClusterUnknown = "FS-1309", User, 400, "the topic is of a cluster that this server does not know", "use a topic of the server's own cluster: its name without '@' and what follows";
+    TopicNotMade = "FS-1310", User, 404, "there is no topic of this name, and the server does not make it for whoever asked", "look whether the name is right; else create it with 'function-stream client topic create', or see the server's setting topics.auto_create";
+    PartitionsShrink = "FS-1311", User, 409, "a topic cannot have fewer partitions than it has", "make another topic with fewer partitions, and copy the events with a function";
+    KeysMove = "FS-1312", User, 409, "functions keep state by the keys of the topic, and more partitions move keys to other tasks", "see the page; repeat it with --accept-moved-keys if that is fine";
+    UnequalInputs = "FS-1313", User, 400, "the function's inputs have different numbers of partitions", "give them the same number with 'function-stream client topic alter'; or say with no-join that the function does not join them";
+    SequenceGap = "FS-1330", User, 409, "events of a producer are missing before these", "ask for the producer's next number with GET /api/v1/topic/TOPIC/producer/PRODUCER and send from there on";
+    ProducerUnknown = "FS-1331", User, 404, "the topic does not know the producer", "begin at number 0 if nothing was sent yet; a producer that was forgotten has to find out what is there, and go on under another name";
+    EventHeadTooLarge = "FS-1320", User, 422, "the event's key and headers do not fit into the head of an answer", "read it in a form that has them in the body: 'format=frame', or take it with acknowledgement";
+    GroupAcknowledges = "FS-1321", User, 409, "the group is consumed with acknowledgement", "take from it with 'function-stream client consume --ack', use another group, or delete this one";
+    LeaseLost = "FS-1322", User, 409, "the lease on a record has ended, and the record is not this consumer's any more", "do nothing: the record is, or will be, delivered again; ask for a longer lease, or extend it while you work";
+    GroupNotFound = "FS-1323", User, 404, "the topic has no group of this name", "see 'function-stream client group list'";
+    TooManyGroups = "FS-1324", User, 409, "there are as many groups with acknowledgement as there may be", "delete groups that are not needed with 'function-stream client group delete'";
+    AcksUnavailable = "FS-1325", User, 501, "this server's topics do not keep acknowledgements", "use topics of the embedded log";
+    NotAcknowledged = "FS-1326", User, 422, "a record was delivered as often as it may be and never acknowledged", "see the dead letter's headers for where it was, and the consumer's own log for why";
+    LineInvalid = "FS-1340", User, 400, "a line is not an event in JSON", "write an object with a 'value' in each line, as 'function-stream client consume --json' prints them";
+    StateTooLarge = "FS-1341", User, 413, "the state is too large to be copied for a trigger", "run the function over a part of its input with 'function-stream run --data-dir', or trigger one whose state is smaller";
     // 14xx: a function's own failures.
     GuestError = "FS-1401", User, 422, "the function returned an error", "see the message: it is the function's own";
     GuestTrap = "FS-1402", User, 422, "the function trapped", "see the backtrace; a trap is a bug of the function";
@@ -142,6 +159,15 @@ codes! {
     StrangeFile = "FS-1510", External, 500, "a symbolic link or a special file is in the place of a file of the server", "put the file or the folder itself there; see the page for what a link was good for";
     DataDirExposed = "FS-1511", User, 400, "everybody may write to the data folder", "take the right to write from others, or name a folder within it, which the server then makes";
     DataDirMissing = "FS-1512", User, 404, "there is no data folder at this path", "name the data folder of the server, with --data-dir or --config";
+    BackupUnderWay = "FS-1520", User, 409, "a backup is being made already", "wait until it has ended";
+    BackupPlace = "FS-1521", User, 400, "no backup can be made at this path", "name a folder that is not there yet, by its absolute path, in one that is there and outside of the data folder";
+    BackupForbidden = "FS-1522", User, 403, "this caller may not have a backup made at this path", "ask on the server's own machine, or have the server started with --allow-backup-dir for a folder above the path";
+    BackupUnwritable = "FS-1523", External, 503, "the backup could not be written", "look at the rights and the disk of the folder that the message names";
+    BackupFull = "FS-1524", External, 507, "the disk of the backup is full", "free space there, or choose another disk; nothing was left of the backup";
+    BackupDamaged = "FS-1525", External, 500, "the backup is damaged or incomplete", "use another backup; nothing was restored";
+    BackupNewer = "FS-1526", User, 400, "the backup was made by a newer version", "restore it with that version or a later one";
+    BackupMissing = "FS-1527", User, 404, "there is no backup at this path", "name the folder that 'function-stream client backup' made";
+    RestorePlace = "FS-1528", User, 409, "the folder to restore to is not empty", "name another folder, or give --replace, which keeps what is there in a folder 'replaced-N'";
     // 16xx: commits.
     CommitRetriable = "FS-1601", External, 503, "a commit could not be made now", "nothing: the engine repeats it";
     CommitAborted = "FS-1602", External, 503, "a commit was aborted", "nothing: the engine replays from the last commit";
@@ -233,8 +259,14 @@ mod tests {
 
     #[test]
     fn what_is_unavailable_for_a_while_says_when_to_come_back() {
-        // Those that end the process, or answer nobody who could try again.
-        let no_use = [ErrorCode::StoreGaveUp, ErrorCode::Cancelled, ErrorCode::JobInterrupted, ErrorCode::Unavailable];
+        // Those that end the process, or answer nobody who could try again, or stay until somebody has mended the cause.
+        let no_use = [
+            ErrorCode::StoreGaveUp,
+            ErrorCode::Cancelled,
+            ErrorCode::JobInterrupted,
+            ErrorCode::Unavailable,
+            ErrorCode::BackupUnwritable,
+        ];
         for code in ErrorCode::ALL {
             let passes = matches!(code.http_status(), 429 | 503) && !no_use.contains(code);
             assert_eq!(code.retry_after().is_some(), passes, "{code}");

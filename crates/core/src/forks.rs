@@ -18,14 +18,16 @@ use crate::tasks::Standing;
 /// - **Fences first**: `fork` fences the tasks as [`crate::tasks::Tasks::fence`] does and copies afterwards, so the copy is what
 ///   the tasks stand at until somebody takes them over: no epoch is committed between the two.
 /// - **Whole or not at all**: a fork has state, timers, deltas and progress of one moment of each task. One that was not claimed
-///   by [`crate::metadata::Metadata::update`] or [`crate::metadata::Metadata::switch`] is gone after a crash.
+///   by [`crate::metadata::Metadata::update`], [`crate::metadata::Metadata::switch`] or
+///   [`crate::metadata::Metadata::create_from`] is gone after a crash.
 /// - **Apart**: what its function does later does not change a fork, nor the other way around.
 /// - **Discarding** a fork that was claimed does nothing.
 ///
 /// All methods may block. A cluster that cannot copy state has no implementation; its functions keep no state with their
 /// revisions.
 pub trait Forks: Send + Sync {
-    /// Copies a function or a fork; answers the id of the copy, which was never given before.
+    /// Copies a function or a fork; answers the id of the copy, which was never given before. That of [`FunctionId::NONE`] has
+    /// nothing: a function that is created from it begins where it is placed.
     fn fork(&self, from: FunctionId) -> Result<FunctionId>;
 
     /// Says where the tasks of a fork stand that nobody has claimed yet. A task's epoch belongs to its state and stays, or this

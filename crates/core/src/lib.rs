@@ -11,8 +11,8 @@
 //!
 //! 1. [`topic`], [`record`], [`batch`]: what flows and where; [`dead_letter`]: what became of a record that no function could take. 2. [`epoch`], [`delta`], [`state_key`]: what one commit makes durable.
 //! 3. [`spec`]: what a user asks for. 4. The seams: [`broker`] (with [`broker::Source`]), [`committer`], [`state`],
-//!    [`runtime`], [`metadata`], [`function_log`]; for the server's requests [`topics`], [`groups`], [`tasks`], [`forks`],
-//!    [`artifacts`], [`peers`], [`upkeep`], [`notes`]. 5. [`error`]: what can go wrong, and whose fault it is; [`panics`]: what
+//!    [`runtime`], [`metadata`], [`function_log`]; for the server's requests [`topics`], [`groups`], [`acks`], [`producers`], [`tasks`],
+//!    [`forks`], [`artifacts`], [`peers`], [`upkeep`], [`backups`], [`notes`]. 5. [`error`]: what can go wrong, and whose fault it is; [`panics`]: what
 //!    should not have gone wrong; [`interrupt`]: ending what is under way; [`budget`]: the memory that all of it may use together;
 //!    [`dir`]: how files that belong to the server alone are opened.
 //!
@@ -26,7 +26,9 @@
 //! assert_eq!(partition_for_key(b"alice", 8), partition_for_key(b"alice", 8));
 //! ```
 
+pub mod acks;
 pub mod artifacts;
+pub mod backups;
 pub mod batch;
 pub mod broker;
 pub mod budget;
@@ -46,6 +48,7 @@ pub mod metadata;
 pub mod notes;
 pub mod panics;
 pub mod peers;
+pub mod producers;
 pub mod record;
 pub mod runtime;
 pub mod spec;

@@ -48,7 +48,13 @@ pub trait Metadata: Send + Sync {
     fn revisions(&self, name: &str) -> Result<Vec<Revision>>;
 
     /// Registers a new function; `Err` when the name is taken.
-    fn create(&self, spec: FunctionSpec, desired: DesiredState) -> Result<FunctionEntry>;
+    fn create(&self, spec: FunctionSpec, desired: DesiredState) -> Result<FunctionEntry> {
+        self.create_from(spec, desired, None)
+    }
+
+    /// The same. With `fork` the function has the id of that fork and goes on from what it has; the fork is claimed in the same write.
+    fn create_from(&self, spec: FunctionSpec, desired: DesiredState, fork: Option<FunctionId>)
+    -> Result<FunctionEntry>;
 
     /// Replaces description and desired state of the function of that name and revision; answers the new entry.
     ///

@@ -3,6 +3,7 @@
 
 //! What a user asks for: a function's description.
 
+mod beginning;
 mod event_time;
 mod limits;
 mod on_error;
@@ -17,6 +18,7 @@ use crate::epoch::FunctionId;
 use crate::error::{Error, ErrorCode, Result};
 use crate::topic::{Topic, TopicRef};
 
+pub use beginning::Beginning;
 pub use event_time::{InputSelector, Watermark, WatermarkStrategy};
 pub use limits::Limits;
 pub use on_error::{ErrorAction, ErrorPolicy};
@@ -45,6 +47,9 @@ pub struct FunctionSpec {
     /// Which of the groups is read next.
     #[serde(default, skip_serializing_if = "is_default")]
     pub selector: InputSelector,
+    /// Where it began to read when it was created.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub from: Beginning,
     /// How event time is known, by input topic; [`Watermark::default`] for those that are not named.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub watermarks: BTreeMap<Topic, Watermark>,
@@ -58,6 +63,9 @@ pub struct FunctionSpec {
     /// What each of its instances may use.
     #[serde(default)]
     pub limits: Limits,
+    /// Whether it does not join its inputs, so that they may have different numbers of partitions.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_join: bool,
     /// What becomes of a record that it fails at.
     #[serde(default)]
     pub on_error: ErrorPolicy,

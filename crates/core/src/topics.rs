@@ -10,21 +10,96 @@ use bytes::Bytes;
 
 use crate::batch::Batch;
 use crate::broker::PollLimit;
-use crate::error::Result;
+use crate::error::{Error, ErrorCode, Result};
 use crate::record::{Position, TopicPartition};
+use crate::spec::MAX_PARTITIONS;
 use crate::topic::Topic;
 use crate::waker::Waker;
 
 /// How long the records of a topic are kept. Without any limit they are kept for ever.
 ///
-/// Records are dropped from the old end only, in the units in which they were stored.
+/// Records are dropped from the old end only, in the units in which they were stored. A topic keeps only what it was asked for:
+/// a limit that is not given is that of the place's defaults at the time when it is applied ([`Retention::or`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Retention {
-    /// A run of records is dropped when its newest is older than this, by the records' own timestamps.
+    /// A run of records is dropped when it is older than this.
     pub max_age: Option<Duration>,
     /// The oldest records of a partition are dropped as long as so many bytes are left, counted before compression. What was
     /// appended last is never dropped for its size.
     pub max_bytes: Option<u64>,
+    /// What the age of a run is counted from.
+    pub time: RetentionTime,
+}
+
+impl Retention {
+    /// With the limits of the defaults where it has none.
+    #[must_use]
+    pub fn or(self, defaults: &Retention) -> Self {
+        Retention {
+            max_age: self.max_age.or(defaults.max_age),
+            max_bytes: self.max_bytes.or(defaults.max_bytes),
+            time: self.time,
+        }
+    }
+}
+
+/// What the age of records is counted from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RetentionTime {
+    /// The time at which they were appended, by the clock of the place that keeps them: old events that are written now stay for
+    /// the whole time.
+    #[default]
+    Arrival,
+    /// The newest of their own timestamps.
+    Event,
+}
+
+/// A change of a topic; what is `None` stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TopicChange {
+    /// The number of partitions: not fewer than there are.
+    pub partitions: Option<u32>,
+    /// The age; `Some(None)` is the default's.
+    pub max_age: Option<Option<Duration>>,
+    /// The size; `Some(None)` is the default's.
+    pub max_bytes: Option<Option<u64>>,
+    /// What the age is counted from.
+    pub time: Option<RetentionTime>,
+}
+
+impl TopicChange {
+    /// The retention that a topic has after the change.
+    pub fn retention(&self, before: Retention) -> Retention {
+        Retention {
+            max_age: self.max_age.unwrap_or(before.max_age),
+            max_bytes: self.max_bytes.unwrap_or(before.max_bytes),
+            time: self.time.unwrap_or(before.time),
+        }
+    }
+
+    /// The number of partitions that a topic has after the change.
+    pub fn partitions(&self, topic: &Topic, before: u32) -> Result<u32> {
+        let Some(wanted) = self.partitions else { return Ok(before) };
+        check_partitions(wanted)?;
+        if wanted < before {
+            return Err(Error::new(
+                ErrorCode::PartitionsShrink,
+                format!("topic '{topic}' has {before} partitions, and cannot have {wanted}"),
+            ));
+        }
+        Ok(wanted)
+    }
+}
+
+/// Refuses a number of partitions that no topic has.
+pub fn check_partitions(partitions: u32) -> Result<()> {
+    match partitions {
+        1..=MAX_PARTITIONS => Ok(()),
+        _ => Err(Error::new(
+            ErrorCode::InvalidRequest,
+            format!("a topic has 1 to {MAX_PARTITIONS} partitions, not {partitions}"),
+        )),
+    }
 }
 
 /// A topic and how full it is.
@@ -34,7 +109,7 @@ pub struct TopicInfo {
     pub topic: Topic,
     /// Its partitions in order.
     pub partitions: Vec<PartitionInfo>,
-    /// How long its records are kept.
+    /// How long it was asked to keep its records.
     pub retention: Retention,
     /// The time of its creation in milliseconds since the Unix epoch.
     pub created_ms: i64,
@@ -75,6 +150,9 @@ pub trait Watch: Send + Sync {}
 ///   [`crate::ErrorCode::PositionDropped`], one past the end [`crate::ErrorCode::PositionUnknown`]; never a silent jump.
 /// - **Watch**: after an append became readable, and when the topic is deleted, each waker that was registered before is called
 ///   at least once; it may be called without cause, and not after its guard was dropped and the call that was under way ended.
+/// - **Alteration**: partitions are added behind those that there are, empty, and never removed
+///   ([`crate::ErrorCode::PartitionsShrink`]); records stay where they are. Keyed records that are appended after it go to the
+///   partition of their key among all, which may be another than before. A change that is refused changes nothing.
 /// - **Deletion** takes the records and the places of groups; a topic of the same name that is made later is empty.
 ///
 /// All methods but `append` and `watch` may block; callers keep them off threads that serve others.
@@ -91,6 +169,9 @@ pub trait Topics: Send + Sync {
 
     /// The topic of a name.
     fn describe(&self, topic: &Topic) -> Result<TopicInfo>;
+
+    /// Changes a topic.
+    fn alter(&self, topic: &Topic, change: TopicChange) -> Result<()>;
 
     /// Removes a topic. Whether somebody uses it is the caller's to know.
     fn delete(&self, topic: &Topic) -> Result<()>;

@@ -1,10 +1,14 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Durations and sizes as people write them: `500ms`, `5s`, `7d`, `16MiB`. The one reader and writer of them, for the
-//! command line, the REST API, configuration files and SQL.
+//! Durations, sizes and moments as people write them: `500ms`, `5s`, `7d`, `16MiB`, `2026-01-31T12:00:00.000Z`. The one reader
+//! and writer of them, for the command line, the REST API, configuration files and SQL.
+
+mod time;
 
 use std::time::Duration;
+
+pub use time::{format_time, parse_time};
 
 const DURATIONS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 

@@ -5,14 +5,16 @@
 
 use crate::error::{Error, Result};
 use crate::spec::FunctionEntry;
+use crate::topics::Retention;
 
 /// The upkeep of a place where data is kept.
 ///
 /// Methods may block, unless they say otherwise.
 pub trait Upkeep: Send + Sync {
-    /// Drops what retention does not keep at that moment, in milliseconds since the Unix epoch. To be called again and again;
+    /// Drops what retention does not keep at that moment, in milliseconds since the Unix epoch; the defaults are for topics that
+    /// do not say otherwise, whenever they were made. To be called again and again;
     /// what fails is done at the next call.
-    fn tidy(&self, now_unix_ms: i64) -> Result<()>;
+    fn tidy(&self, now_unix_ms: i64, defaults: &Retention) -> Result<()>;
 
     /// Whether what is written now would be kept: tries it. An error, too, if any of what was kept was found damaged since the
     /// start, until somebody has looked at it and starts anew.

@@ -4,13 +4,15 @@
 //! Tasks that have been assigned and of which it is not known yet how they fare: no instance has started, nothing has failed.
 //!
 //! A task that restores its state does not count: that may take long, and its status shows it.
+//!
+//! Whoever waits for one function is told of every change that may matter to it, and looks at its status then.
 
 use std::sync::Arc;
 
 use fnstream_core::waker::Waker;
 use parking_lot::Mutex;
 
-/// How many there are, and who is told when there are none.
+/// How many there are, who is told when there are none, and who is told of each that has come up or failed.
 #[derive(Default)]
 pub(crate) struct ComingUp(Mutex<Inner>);
 
@@ -18,6 +20,7 @@ pub(crate) struct ComingUp(Mutex<Inner>);
 struct Inner {
     tasks: usize,
     wakers: Vec<Waker>,
+    watchers: Vec<Waker>,
 }
 
 /// One of them, until it is dropped.
@@ -39,6 +42,18 @@ impl ComingUp {
             }
         }
         waker.wake();
+    }
+
+    /// Wakes whenever a task has started its first instance, has failed or has ended. It must look at no task then: that task is
+    /// locked.
+    pub(crate) fn watch(&self, waker: Waker) {
+        self.0.lock().watchers.push(waker);
+    }
+
+    /// A task has come up, has failed or has ended.
+    pub(crate) fn news(&self) {
+        let watchers = self.0.lock().watchers.clone();
+        watchers.iter().for_each(Waker::wake);
     }
 }
 
@@ -81,5 +96,17 @@ mod tests {
         assert_eq!(woken.load(Ordering::Relaxed), 1);
         ask();
         assert_eq!(woken.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn who_watches_is_told_of_each() {
+        let (all, told) = (ComingUp::default(), Arc::new(AtomicU32::new(0)));
+        let count = told.clone();
+        all.watch(Waker::new(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        }));
+        all.news();
+        all.news();
+        assert_eq!(told.load(Ordering::Relaxed), 2);
     }
 }

@@ -25,6 +25,7 @@ use crate::scheduler::Scheduler;
 use crate::shared::{Backend, EngineCore, EngineDeps};
 use crate::status::{FunctionStatus, Stopped};
 use crate::task::End;
+use crate::task::trigger::{Trigger, Triggered, trigger};
 use crate::workers::Workers;
 
 /// The time that a shutdown waits for tasks that must end at once.
@@ -136,6 +137,21 @@ impl Engine {
         self.core.coming_up.when_none(waker);
     }
 
+    /// Wakes whenever a task of any function has started its first instance, has failed or has ended. The waker must not ask the
+    /// engine anything.
+    pub fn watch(&self, waker: Waker) {
+        self.core.coming_up.watch(waker);
+    }
+
+    /// Has the waker called now and after each step of the function's tasks, when [`Engine::status`] may tell something new. A
+    /// function has one who watches: the first.
+    pub fn watch_function(&self, id: FunctionId, waker: Waker) {
+        let function = self.functions.lock().get(&id).cloned();
+        if let Some(function) = function {
+            function.watch(waker);
+        }
+    }
+
     /// The state of a function that runs here.
     pub fn status(&self, id: FunctionId) -> Option<FunctionStatus> {
         let function = self.functions.lock().get(&id).cloned();
@@ -172,6 +188,11 @@ impl Engine {
         if let Some(function) = function {
             function.ask(task, asked);
         }
+    }
+
+    /// Gives a function an event aside, and tells what it would do; nothing is kept. Blocks while it is called.
+    pub fn trigger(&self, given: Trigger<'_>) -> Result<Triggered> {
+        trigger(&self.core.config, given)
     }
 
     /// The counters of each function. A function gets its meter when it is first started; who deletes the function

@@ -6,13 +6,14 @@
 mod permits;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use fnstream_core::broker::{Assignment, AssignmentListener, Membership, RevokeDone};
 use fnstream_core::epoch::TaskId;
 use fnstream_core::record::Position;
 use fnstream_core::runtime::Program;
 use fnstream_core::spec::{FunctionEntry, FunctionSpec, InputSelector};
+use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result, panics};
 use parking_lot::Mutex;
 
@@ -63,7 +64,8 @@ impl Function {
         };
         let permits = Arc::new(Permits::new(entry.spec.replicas.saturating_mul(parallel)));
         let meter = core.meters.of(&entry.spec.name);
-        let env = Arc::new(TaskEnv { entry, program, backend, meter, core, shortest_start: ShortestStart::default() });
+        let (shortest_start, watcher) = (ShortestStart::default(), OnceLock::new());
+        let env = Arc::new(TaskEnv { entry, program, backend, meter, core, shortest_start, watcher });
         Arc::new(Function { env, permits, inner: Mutex::default() })
     }
 
@@ -148,6 +150,13 @@ impl Function {
             inner.tasks.retain(|_, task| !Arc::ptr_eq(&task.job, job));
         }
         self.finish_if_stopped();
+    }
+
+    /// Has the waker called after each step of a task; the first one counts.
+    pub(crate) fn watch(&self, waker: Waker) {
+        // There is one who watches, or none.
+        let _ = self.env.watcher.set(waker.clone());
+        waker.wake();
     }
 
     pub(crate) fn status(&self) -> FunctionStatus {

@@ -14,7 +14,7 @@
 //!    of `task::decide`. 4. `task::host`: what user code reaches.
 //! 5. `state`: the layers that a read goes through. 6. `scheduler` and `workers`: who runs when.
 //! 7. [`metrics`]: what is counted. 8. [`native`]: programs made of Rust closures, for measuring what the engine itself
-//!    costs.
+//!    costs. 9. `task::trigger`: one event through a function, aside.
 //!
 //! ```no_run
 //! # use std::sync::Arc;
@@ -47,3 +47,4 @@ pub use metrics::{FunctionMeter, Meters};
 pub use requests::{Request, RequestDone};
 pub use shared::{Backend, EngineDeps};
 pub use status::{FunctionState, FunctionStatus, PartitionStatus, Stopped, TaskError, TaskState, TaskStatus};
+pub use task::trigger::{Change, StateCopy, Trigger, Triggered};

@@ -45,6 +45,8 @@ pub struct FunctionMeter {
     pub records_skipped: Counter,
     /// Records whose timestamps were too far ahead of the clock to move the watermark.
     pub records_ahead: Counter,
+    /// Records that retention dropped before they were read.
+    pub records_dropped_unread: Counter,
     /// Timers that timers have set for a time that had come already.
     pub timers_set_due: Counter,
     /// Times that a task was opened again, or its instance replaced, after a failure.
@@ -72,6 +74,7 @@ impl Default for FunctionMeter {
             records_failed_again: Counter::default(),
             records_skipped: Counter::default(),
             records_ahead: Counter::default(),
+            records_dropped_unread: Counter::default(),
             timers_set_due: Counter::default(),
             restarts: Counter::default(),
             panics: Counter::default(),
@@ -133,6 +136,11 @@ impl FunctionMeter {
     /// So many records did not move the watermark; to be called with the commit that consumed them.
     pub fn ahead(&self, records: u64) {
         self.records_ahead.inc_by(records);
+    }
+
+    /// Retention dropped so many records before they were read.
+    pub fn dropped_unread(&self, records: u64) {
+        self.records_dropped_unread.inc_by(records);
     }
 
     /// A call for timers has set so many that were due already.

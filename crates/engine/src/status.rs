@@ -43,7 +43,7 @@ impl fmt::Display for FunctionState {
 ///        │ ▲ ▲                │ │
 ///        │ │ └─ a culprit is looked for: at once
 ///        │ └── BackingOff ◄── a retry of a record; a fault of the host; a function that does not start in time
-///        └───► Failed ◄────── init refused; input dropped by retention; policy `stop` at a record: waits for a human
+///        └───► Failed ◄────── init refused; policy `stop` at a record: waits for a human
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TaskState {
@@ -103,6 +103,8 @@ pub struct TaskStatus {
     pub index: u32,
     /// Its state.
     pub state: TaskState,
+    /// An instance has started since the task runs here, whatever has become of it.
+    pub started: bool,
     /// Its last commit.
     pub epoch: Epoch,
     /// Its inputs.

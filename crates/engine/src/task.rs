@@ -21,6 +21,7 @@
 mod dead_letters;
 mod decide;
 mod dirty;
+mod dropped;
 mod env;
 mod epoch;
 mod event_time;
@@ -39,6 +40,7 @@ mod quota;
 mod running;
 mod timers;
 mod trial;
+pub(crate) mod trigger;
 mod turns;
 mod view;
 

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use fnstream_api::grpc::proto::StatusCode;
-use fnstream_api::{FunctionStatus, FunctionSummary};
-use fnstream_core::Result;
+use fnstream_api::{FunctionDescription, FunctionStatus, FunctionSummary};
+use fnstream_core::{ErrorCode, Result};
 use fnstream_sql::Pattern;
 
 use crate::app::pages::Page;
-use crate::app::{App, Archive, CreateMode, Made};
+use crate::app::{App, Archive, CreateMode, Described, Made, Wait};
 use crate::gather::{Asked, Bounds, gather};
 
 /// What every function is made of, until there are others.
@@ -46,28 +46,47 @@ pub(crate) fn counted(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
-/// Registers a function and starts it; the status and what was done in words.
+/// Registers a function, starts it and waits until it is up; the status and what was done in words. One that takes longer is
+/// done too, and the words say what it waits for.
 pub(crate) async fn create(
     app: &Arc<App>,
     config: Bytes,
     artifact: Bytes,
     mode: CreateMode,
 ) -> Result<(StatusCode, String)> {
-    let (spec, notes) = app.shelf.described(config).await?;
-    let (made, function) = app.functions.make(spec, Archive::Bytes(artifact), mode).await?;
-    let name = function.name;
+    let Described { spec, archive, mut notes } = app.shelf.described(config).await?;
+    if archive.is_some() {
+        notes.push("note: 'archive' has no effect: the artifact came with the request".to_owned());
+    }
+    let name = spec.name.clone();
+    let (made, came) = app.functions.make(spec, Archive::Bytes(artifact), mode, Some(Wait::of_caller())).await?;
     let (status, what) = match made {
-        Made::New => (StatusCode::Created, format!("function '{name}' created and started")),
-        Made::Kept => (StatusCode::Ok, format!("function '{name}' exists and stays as it is")),
-        Made::Replaced => (StatusCode::Ok, format!("function '{name}' is at revision {}", function.revision)),
+        Made::New => (StatusCode::Created, up(came, |_| format!("function '{name}' created and started"))?),
+        Made::Kept => (StatusCode::Ok, up(came, |_| format!("function '{name}' exists and stays as it is"))?),
+        Made::Replaced => {
+            let at = |function: &FunctionDescription| format!("function '{name}' is at revision {}", function.revision);
+            (StatusCode::Ok, up(came, at)?)
+        }
     };
     Ok((status, [vec![what], notes].concat().join("\n")))
 }
 
-/// Starts a function; says so.
+/// Starts a function and waits until it is up; says so.
 pub(crate) async fn start(app: &Arc<App>, name: String) -> Result<String> {
-    let function = app.functions.start(name).await?;
-    Ok(format!("function '{}' started", function.name))
+    let came = app.functions.start(name, Some(Wait::of_caller())).await;
+    up(came, |function| format!("function '{}' started", function.name))
+}
+
+/// What was done with a function, in words; for one that is not up yet, what it waits for.
+pub(crate) fn up(
+    came: Result<FunctionDescription>,
+    done: impl FnOnce(&FunctionDescription) -> String,
+) -> Result<String> {
+    match came {
+        Ok(function) => Ok(done(&function)),
+        Err(error) if error.code == ErrorCode::NotUpYet => Ok(error.message),
+        Err(error) => Err(error),
+    }
 }
 
 /// Stops a function; says so, or that it still finishes what it began.

@@ -4,8 +4,8 @@
 //! What each request means, without HTTP or gRPC.
 //!
 //! Services, each with only the parts that it touches: [`Functions`] changes the register, [`Records`] is for clients of topics,
-//! [`DeadLetters`] for what functions failed at, [`Jobs`] does what takes long with them, [`Inspection`] looks on, [`Instances`] asks running functions, [`Shelf`] has the
-//! artifacts. They work on the seams of `fnstream-core` and know neither an interface nor a store.
+//! [`DeadLetters`] for what functions failed at, [`Jobs`] does what takes long with them, [`Inspection`] looks on, [`Instances`] asks running functions, [`Triggers`] shows what one would do with an event, [`Shelf`] has the
+//! artifacts, and [`BackupDesk`] has all of it copied. They work on the seams of `fnstream-core` and know neither an interface nor a store.
 //!
 //! The order of steps is the point of this module: what the user wants is durable (in the register) before anything is done
 //! about it, and the [reconciler](reconcile) has done it before the caller is answered. After a crash at any moment the next
@@ -17,6 +17,8 @@
 //! `functions` (what requests change), `reconcile` (who follows), `group` (the other processes), then `records`,
 //! `dead_letters` and `jobs`, `inspection`; lists come in `pages`. `safe_start` says which functions a start leaves alone.
 
+mod alter_topic;
+mod backups;
 pub(crate) mod caller;
 mod dead_letters;
 mod deadline;
@@ -41,6 +43,7 @@ mod shelf;
 #[allow(clippy::unwrap_used)]
 mod tests;
 mod topic_maker;
+mod triggers;
 
 use std::sync::Arc;
 
@@ -48,17 +51,23 @@ use fnstream_core::metadata::Metadata;
 use fnstream_core::spec::FunctionEntry;
 use fnstream_core::{Error, ErrorCode, Result};
 
+pub(crate) use backups::{BackupDesk, BackupUnderWay};
 pub(crate) use dead_letters::{Chosen, Count, DeadLetterPage, DeadLetters, WaitingDeadLetter};
 pub(crate) use deadline::Deadline;
-pub(crate) use functions::{CreateMode, Functions, Made, NewFunction};
-pub(crate) use inspection::{Inspection, LogReading, StateEntry, WantedEntry};
+pub(crate) use functions::{Apply, CreateMode, Functions, Made, NewFunction, Wait};
+pub use grants::granted;
+pub(crate) use inspection::{Inspection, LogReading, StateEntry, WantedEntry, state_key};
 pub(crate) use instances::Instances;
 pub(crate) use jobs::Jobs;
-pub(crate) use ops::Ops;
+pub(crate) use ops::{Ops, blocking};
 pub(crate) use parts::Parts;
-pub(crate) use records::{Delivered, Outcome, Reading, Records, Start, WaitingRoom};
+pub(crate) use records::{
+    Delivered, GroupSample, Outcome, Reading, Records, ResetTo, Settled, Settling, Start, Taken, TakenRecord, Taking,
+    WaitingRoom,
+};
 pub(crate) use safe_start::SafeStart;
-pub(crate) use shelf::{Archive, Incoming, Shelf};
+pub(crate) use shelf::{Archive, Described, Incoming, Shelf};
+pub(crate) use triggers::{Origin, Tried, Triggers};
 
 use crate::ServerConfig;
 use crate::most::Most;
@@ -66,6 +75,9 @@ use crate::net::Net;
 use maintenance::Maintenance;
 use pages::{List, Page, Wanted};
 use reconcile::Reconciler;
+
+/// What functions begin with.
+const FIRST_REVISION: u64 = 1;
 
 /// The application: everything that a request can reach.
 pub(crate) struct App {
@@ -77,8 +89,10 @@ pub(crate) struct App {
     pub(crate) dead_letters: Arc<DeadLetters>,
     pub(crate) inspection: Arc<Inspection>,
     pub(crate) instances: Arc<Instances>,
+    pub(crate) triggers: Arc<Triggers>,
     pub(crate) jobs: Arc<Jobs>,
     pub(crate) shelf: Arc<Shelf>,
+    pub(crate) backups: BackupDesk,
     maintenance: Arc<Maintenance>,
     reconciler: Arc<Reconciler>,
     pub(crate) safe_start: Arc<SafeStart>,
@@ -119,6 +133,16 @@ fn function_page(register: &dyn Metadata, wanted: &Wanted) -> Result<Page<Functi
     let after = wanted.after.as_ref().map(|cursor| List::Functions.text(cursor)).transpose()?;
     let rows = register.page(after.as_deref(), wanted.rows() + 1)?;
     Ok(Page::of(List::Functions, rows, wanted.rows(), |entry| entry.spec.name.clone().into_bytes()))
+}
+
+/// The number of the revision that a function is at: the one at which its description changed last. Stops and starts are no
+/// revisions, though the register counts them. Blocks.
+fn revision(register: &dyn Metadata, entry: &FunctionEntry) -> Result<u64> {
+    if entry.revision == FIRST_REVISION {
+        return Ok(entry.revision);
+    }
+    let latest = register.revisions(&entry.spec.name)?.pop();
+    Ok(latest.map_or(entry.revision, |revision| revision.revision))
 }
 
 /// The function of a name. Blocks.

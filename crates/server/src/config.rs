@@ -62,6 +62,18 @@ impl Default for Network {
     }
 }
 
+/// For whom topics are made that are not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AutoCreate {
+    /// Clients that produce, and functions.
+    #[default]
+    On,
+    /// Functions.
+    Functions,
+    /// Nobody.
+    Off,
+}
+
 /// The settings of a server: one field for each of `docs/config.md`, so that they are many.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
@@ -91,12 +103,16 @@ pub struct ServerConfig {
     pub scrub_rate: Option<u64>,
     /// What topics get that don't say otherwise.
     pub retention: Retention,
+    /// For whom topics are made that are not there.
+    pub auto_create: AutoCreate,
     /// Whether a client on this machine may name any WebAssembly file of it as an artifact.
     pub local_paths: bool,
     /// Folders from which all clients may name an artifact by its path.
     pub archive_dirs: Vec<PathBuf>,
     /// Folders that functions may be granted to read, with those in them.
     pub files_dirs: Vec<PathBuf>,
+    /// Folders in which all clients may have backups made, with those in them.
+    pub backup_dirs: Vec<PathBuf>,
     /// Where compiled code is kept: a folder of the server's alone. Without one every start compiles all functions again.
     pub cache_dir: Option<PathBuf>,
     /// When compiled code takes more bytes than this, what was used longest ago is removed; never what is in use.
@@ -146,9 +162,11 @@ impl ServerConfig {
             recovery_timeout: Some(Duration::from_mins(5)),
             scrub_rate: Some(8 << 20),
             retention: Retention::default(),
+            auto_create: AutoCreate::default(),
             local_paths: true,
             archive_dirs: Vec::new(),
             files_dirs: Vec::new(),
+            backup_dirs: Vec::new(),
             network: Network::default(),
             memory: memory::usual(),
             safe_start: SafeStart::default(),

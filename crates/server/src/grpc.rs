@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! The gRPC interface: the same application as REST, on a port of its own. It holds no rules of its own; those are in `app`
+//! The gRPC interface: the same application as REST, on a port of its own and on that of REST ([`crate::one_port`]). It holds no rules of its own; those are in `app`
 //! and `sql`.
 //!
 //! What the application answers, refusals included, is a message with a status code (`answer`); a gRPC status other than
@@ -17,7 +17,7 @@ mod transport;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::http::{Request, Response, StatusCode, header};
+use axum::http::{Request, Response, StatusCode, Version, header};
 use fnstream_api::grpc::proto::function_stream_service_server::FunctionStreamServiceServer;
 use fnstream_api::grpc::{FILE_DESCRIPTOR_SET, MAX_MESSAGE_BYTES, error_message};
 use fnstream_core::budget::Budget;
@@ -58,8 +58,8 @@ impl Grpc {
             failure::note(&error);
             return Some(Status::permission_denied(error_message(&error)).into_http());
         }
-        let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if content_type.strip_prefix(CONTENT_TYPE).is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';'])) {
+        let content_type = content_type(request);
+        if is_of_grpc(content_type) {
             return None;
         }
         let message = format!("a call's content type is {CONTENT_TYPE}, not '{}'", content_type.escape_debug());
@@ -71,7 +71,21 @@ impl Grpc {
     }
 }
 
+fn content_type<B>(request: &Request<B>) -> &str {
+    request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+fn is_of_grpc(content_type: &str) -> bool {
+    content_type.strip_prefix(CONTENT_TYPE).is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';']))
+}
+
+/// Whether a request is a call of gRPC, and not one of REST.
+pub(crate) fn is_call<B>(request: &Request<B>) -> bool {
+    request.version() == Version::HTTP_2 && is_of_grpc(content_type(request))
+}
+
 impl Interface for Grpc {
+    type Form = ();
     type Body = Body;
     const HTTP_2_ONLY: bool = true;
 
@@ -88,14 +102,16 @@ impl Interface for Grpc {
             }
             let (request, _memory) = match message::measured(&budget, request).await {
                 Ok(measured) => measured,
-                Err(error) => return Self::refuse(error),
+                Err(error) => return Self::refuse(&(), error),
             };
             let answer = services.call(request).await.unwrap_or_else(|never| match never {});
             answer.map(Body::new)
         }
     }
 
-    fn refuse(error: Error) -> Response<Body> {
+    fn form<B>(_: &Request<B>) {}
+
+    fn refuse((): &(), error: Error) -> Response<Body> {
         Status::unavailable(error_message(&error)).into_http()
     }
 }

@@ -39,12 +39,14 @@ pub mod memory;
 mod metrics;
 mod most;
 mod net;
+mod one_port;
 mod rest;
 pub mod server;
 mod signals;
 mod sql;
 
-pub use config::{Network, SafeStart, ServerConfig};
+pub use app::granted;
+pub use config::{AutoCreate, Network, SafeStart, ServerConfig};
 pub use fnstream_core::topics::Retention;
 pub use fnstream_store::Durability;
 pub use most::Most;

@@ -16,6 +16,7 @@
 //! line says how many are missing where they are missing. Lines are for people: nothing is synced, and a process that is
 //! killed loses those that were queued.
 
+pub(crate) mod aside;
 mod limit;
 mod segments;
 mod writer;

@@ -8,6 +8,7 @@
 //! functions and topics that exist, and words of ours, so there are no more series than what was created makes.
 //! `docs/metrics.md` names all families; a test compares it with what is exposed.
 
+mod groups;
 mod memory;
 mod network;
 mod scrape;
@@ -33,6 +34,8 @@ pub(crate) struct ServerMeter {
     produced_records: Counter,
     /// Their bytes.
     produced_bytes: Counter,
+    /// Records that retention dropped before a group of consumers took them.
+    dropped_unread: Counter,
     /// From the request until the answer.
     produce_seconds: Histogram,
 }
@@ -41,9 +44,15 @@ impl ServerMeter {
     pub(crate) fn new() -> Self {
         ServerMeter {
             produced_records: Counter::default(),
+            dropped_unread: Counter::default(),
             produced_bytes: Counter::default(),
             produce_seconds: Histogram::new(PRODUCE_BUCKETS),
         }
+    }
+
+    /// Retention dropped so many records before a group of consumers took them.
+    pub(crate) fn dropped_unread(&self, records: u64) {
+        self.dropped_unread.inc_by(records);
     }
 
     /// Records were produced: so many, of so many bytes with keys and headers.

@@ -18,7 +18,8 @@
 //! nobody's way.
 //!
 //! A handler may take as long as it likes, so that who waits for events is left alone. Of HTTP/2 each stream is looked at by
-//! itself, since a client that reads one answer may leave another ([`streams`]).
+//! itself, since a client that reads one answer may leave another ([`streams`]). A client of HTTP/1 that has sent all that it has to
+//! say may end its side and gets its answer; whether it is still there is asked before it gets what would be lost ([`presence`]).
 
 mod accept;
 mod answer;
@@ -27,6 +28,7 @@ mod connection;
 mod door;
 mod exchange;
 mod io;
+mod presence;
 mod refuse;
 mod slots;
 mod streams;
@@ -43,6 +45,7 @@ pub(crate) use accept::serve;
 pub(crate) use answer::Counted;
 pub(crate) use body::TooSlow;
 pub(crate) use exchange::Interface;
+pub(crate) use presence::Presence;
 pub(crate) use slots::Slots;
 
 use crate::app::pages;

@@ -6,10 +6,14 @@
 //! Every answer that is not a success has the body `{"code", "message", "advice"}`, also for paths, methods and bodies that
 //! are wrong. Query parameters that a path does not know are refused, so that a misspelt one is not ignored.
 
+mod apply;
+mod backups;
 mod body;
 mod dead_letters;
+mod encoding;
 mod failure;
 mod functions;
+mod groups;
 mod jobs;
 mod local;
 mod logs;
@@ -20,6 +24,7 @@ mod records;
 mod requests;
 mod revisions;
 mod topics;
+mod trigger;
 mod upload;
 
 use std::any::Any;
@@ -27,7 +32,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::response::{IntoResponse, Response};
 use fnstream_core::{Error, ErrorCode};
@@ -37,7 +41,6 @@ use tower_http::trace::TraceLayer;
 
 use crate::app::App;
 use crate::gate::Gate;
-use crate::net::Interface;
 use failure::Failure;
 pub use openapi::openapi_yaml;
 
@@ -74,11 +77,13 @@ impl Rest {
     }
 }
 
-impl Interface for Rest {
-    type Body = Body;
-    const HTTP_2_ONLY: bool = false;
-
-    fn answer(&self, mut request: Request, client: SocketAddr) -> impl Future<Output = Response> + Send + 'static {
+impl Rest {
+    /// Answers a request.
+    pub(crate) fn answer(
+        &self,
+        mut request: Request,
+        client: SocketAddr,
+    ) -> impl Future<Output = Response> + Send + 'static + use<> {
         request.extensions_mut().insert(ConnectInfo(client));
         let (app, gate, mut router) = (self.app.clone(), self.gate.clone(), self.router.clone());
         async move {
@@ -104,7 +109,8 @@ impl Interface for Rest {
         }
     }
 
-    fn refuse(error: Error) -> Response {
+    /// The answer to a request that is refused.
+    pub(crate) fn refuse(error: Error) -> Response {
         Failure(error).into_response()
     }
 }

@@ -32,9 +32,13 @@ use tokio::task::JoinHandle;
 use crate::app::{App, Parts};
 use crate::descriptors::{self, Descriptors};
 use crate::gate::Gate;
+use crate::grpc::Grpc;
 use crate::logs::FunctionLogs;
+use crate::logs::aside::Aside;
 use crate::net::{self, Net};
-use crate::{Asked, ServerConfig, Signals, grpc, memory, rest};
+use crate::one_port::OnePort;
+use crate::rest::Rest;
+use crate::{Asked, ServerConfig, Signals, memory};
 
 /// What a record may have beside the body of its request: key, headers, bookkeeping.
 const RECORD_OVERHEAD: usize = 64 << 10;
@@ -73,12 +77,10 @@ impl Server {
         let (app, kept, net) = opened.map_err(|e| internal(format!("opening ended abnormally: {e}")))??;
         let closing = || app.ops.closing().clone();
         let unprotected = warn_of(address, grpc_address);
-        let rest = rest::Rest::new(&app, rest_gate, unprotected);
-        let serving = tokio::spawn(net::serve(net.clone(), listener, rest, closing())?);
+        let one_port = OnePort::new(Rest::new(&app, rest_gate.clone(), unprotected), Grpc::new(&app, rest_gate)?);
+        let serving = tokio::spawn(net::serve(net.clone(), listener, one_port, closing())?);
         let grpc_serving = match grpc_listener.zip(grpc_gate) {
-            Some((listener, gate)) => {
-                Some(tokio::spawn(net::serve(net, listener, grpc::Grpc::new(&app, gate)?, closing())?))
-            }
+            Some((listener, gate)) => Some(tokio::spawn(net::serve(net, listener, Grpc::new(&app, gate)?, closing())?)),
             None => None,
         };
         let background = app.background();
@@ -210,6 +212,7 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
     for (dirs, what) in [
         (&config.archive_dirs, "from which archives are to be read"),
         (&config.files_dirs, "which functions may be granted"),
+        (&config.backup_dirs, "in which backups may be made"),
     ] {
         if let Some(dir) = dirs.iter().find(|dir| !dir.is_dir()) {
             let message = format!("'{}', {what}, is not a folder", dir.display());
@@ -230,6 +233,7 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
             block_cache_bytes: budget.cache(),
             write_buffer_bytes: budget.cache(),
             clock: clock.clone(),
+            ..StoreOptions::default()
         },
     )?;
     let functions = store.metadata().list()?.into_iter().map(|entry| entry.spec.name).collect();
@@ -237,6 +241,7 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
     let data = data.map_err(|e| Error::new(ErrorCode::Storage, format!("cannot open the data folder: {e}")))?;
     let data = Arc::new(data);
     let logs = FunctionLogs::open(data.clone(), clock.clone(), functions)?;
+    let aside = Aside::new(logs.clone());
     let runtime = WasmRuntime::new(
         config.cache_dir.clone(),
         RuntimeOptions {
@@ -245,7 +250,7 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
             ..RuntimeOptions::default()
         },
     )?
-    .with_log(logs.clone());
+    .with_log(aside.clone());
     let mut engine = EngineConfig {
         guests: Guests::new(budget.guests.clone()),
         dirty_bytes: budget.cache(),
@@ -266,11 +271,14 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
         register: store.metadata(),
         topics: store.topics(),
         groups: store.groups(),
+        producers: store.producers(),
+        acks: Some(store.acks()),
         tasks: store.tasks(),
         forks: Some(store.forks()),
         artifacts: store.artifacts(),
         upkeep: store.upkeep(),
         notes: store.notes(),
+        backups: Some(store.backups()),
         peers: Arc::new(Alone::default()),
         backend: Backend {
             broker: store.broker(),
@@ -281,6 +289,7 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
         engine: engine.clone(),
         runtime: Arc::new(runtime),
         logs: logs.clone(),
+        aside,
         data,
         clock,
         net: net.clone(),

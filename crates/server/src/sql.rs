@@ -13,14 +13,15 @@ mod show;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fnstream_api::RollbackRequest;
 use fnstream_api::grpc::proto::{Response, StatementResult, StatusCode};
 use fnstream_api::grpc::{error_message, status_of};
+use fnstream_api::units::{parse_duration, parse_size};
+use fnstream_api::{RollbackRequest, TopicChange};
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_sql::{OnExisting, Statement};
 
-use crate::answer::{create, drop_function, start, stop};
-use crate::app::{App, CreateMode, Deadline};
+use crate::answer::{create, drop_function, start, stop, up};
+use crate::app::{App, CreateMode, Deadline, Wait};
 use crate::failure;
 use crate::gather::Asked;
 use crate::most::Most;
@@ -122,8 +123,8 @@ async fn run(app: &Arc<App>, statement: Statement, asked: &Asked) -> Result<Done
         Statement::StartFunction { name } => start(app, name).await.map(Done::new),
         Statement::StopFunction { name } => stop(app, name).await.map(Done::new),
         Statement::RestartFunction { name } => {
-            app.functions.restart(name.clone()).await?;
-            Ok(Done::new(format!("function '{name}' restarted")))
+            let came = app.functions.restart(name, Some(Wait::of_caller())).await;
+            up(came, |function| format!("function '{}' restarted", function.name)).map(Done::new)
         }
         Statement::DropFunction { name, if_exists } => match drop_function(app, name).await {
             Err(error) if if_exists && error.code == ErrorCode::FunctionNotFound => Ok(Done::new(error.message)),
@@ -131,12 +132,21 @@ async fn run(app: &Arc<App>, statement: Statement, asked: &Asked) -> Result<Done
         },
         Statement::RollbackFunction { name, revision } => {
             let request = RollbackRequest { to: revision, ..RollbackRequest::default() };
-            let done = app.functions.rollback(name, request).await?;
+            let done = match app.functions.rollback(name, request, Some(Wait::of_caller())).await {
+                Err(error) if error.code == ErrorCode::NotUpYet => return Ok(Done::new(error.message)),
+                done => done?,
+            };
             let what = format!(
                 "function '{}' is back to revision {}, as revision {}",
                 done.function.name, done.to, done.function.revision
             );
             Ok(Done::new([vec![what], done.notes].concat().join("\n")))
+        }
+        Statement::AlterTopic { name, settings } => {
+            let altered = app.alter_topic(name.clone(), topic_change(&settings)?).await?;
+            let restarted = altered.restarted.iter().map(|function| format!("function '{function}' restarted"));
+            let told = [format!("topic '{name}' altered")].into_iter().chain(restarted).chain(altered.notes);
+            Ok(Done::new(told.collect::<Vec<_>>().join("\n")))
         }
         Statement::DescribeFunction { name } => show::function(app, name).await,
         Statement::ShowFunctions { like } => show::functions(app, like.as_ref(), asked).await,
@@ -144,4 +154,38 @@ async fn run(app: &Arc<App>, statement: Statement, asked: &Asked) -> Result<Done
         Statement::ShowState { name, like, limit } => show::state(app, name, like, limit, asked).await,
         Statement::ShowDeadLetters { name, limit } => show::dead_letters(app, name, limit, asked).await,
     }
+}
+
+/// The settings of `ALTER TOPIC`.
+fn topic_change(settings: &[(&'static str, String)]) -> Result<TopicChange> {
+    let mut change = TopicChange::default();
+    for (setting, value) in settings {
+        let limit = |read: fn(&str) -> std::result::Result<u64, String>| match value.as_str() {
+            "default" => Ok(None),
+            value => read(value).map(Some),
+        };
+        let set = match *setting {
+            "partitions" => {
+                value.parse().map(|count| change.partitions = Some(count)).map_err(|_| not("a number", value))
+            }
+            "retention" => limit(millis).map(|age| change.retention_ms = Some(age)),
+            "retention_bytes" => limit(parse_size).map(|bytes| change.retention_bytes = Some(bytes)),
+            "retention_by" => value.parse().map(|by| change.retention_by = Some(by)),
+            "accept_moved_keys" => value
+                .parse()
+                .map(|accepted| change.accept_moved_keys = accepted)
+                .map_err(|_| not("'true' or 'false'", value)),
+            other => Err(format!("there is no setting '{other}'")),
+        };
+        set.map_err(|why| Error::new(ErrorCode::InvalidRequest, format!("setting '{setting}': {why}")))?;
+    }
+    Ok(change)
+}
+
+fn not(what: &str, value: &str) -> String {
+    format!("'{}' is not {what}", value.escape_debug())
+}
+
+fn millis(text: &str) -> std::result::Result<u64, String> {
+    parse_duration(text).map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
 }

@@ -11,7 +11,8 @@ use crate::lex::{Kind, Lexed, joins, lex};
 use crate::options::{CONFIG_PATH, FUNCTION_PATH};
 
 /// All keywords, in order of the alphabet.
-pub const KEYWORDS: [&str; 27] = [
+pub const KEYWORDS: [&str; 30] = [
+    "ALTER",
     "CREATE",
     "DEAD",
     "DESCRIBE",
@@ -30,11 +31,13 @@ pub const KEYWORDS: [&str; 27] = [
     "RESTART",
     "REVISION",
     "ROLLBACK",
+    "SET",
     "SHOW",
     "START",
     "STATE",
     "STOP",
     "TO",
+    "TOPIC",
     "TOPICS",
     "WITH",
     FUNCTION_PATH,
@@ -50,6 +53,12 @@ pub enum Wanted {
     Symbol(&'static str),
     /// A function's name.
     Function,
+    /// A topic's name.
+    Topic,
+    /// The name of a setting of a topic: one of [`crate::TOPIC_SETTINGS`].
+    Setting,
+    /// The value of a setting.
+    Value,
     /// A pattern for names of functions, in quotes.
     FunctionPattern,
     /// A pattern for names of topics, in quotes.
@@ -81,6 +90,9 @@ impl fmt::Display for Wanted {
             Wanted::Keyword(keyword) => f.write_str(keyword),
             Wanted::Symbol(symbol) => write!(f, "'{symbol}'"),
             Wanted::Function => f.write_str("a function's name"),
+            Wanted::Topic => f.write_str("a topic's name"),
+            Wanted::Setting => f.write_str("a setting"),
+            Wanted::Value => f.write_str("a value"),
             Wanted::FunctionPattern | Wanted::TopicPattern => f.write_str("a pattern in quotes"),
             Wanted::KeyPrefix => f.write_str("the beginning of a key in quotes"),
             Wanted::Option => f.write_str("an option"),

@@ -6,8 +6,9 @@
 
 use std::ops::Range;
 
-use fnstream_core::ErrorCode;
 use fnstream_core::spec::check_name;
+use fnstream_core::topic::check_topic_name;
+use fnstream_core::{Error, ErrorCode};
 
 use crate::complete::Wanted;
 use crate::error::SqlError;
@@ -85,12 +86,21 @@ impl<'a> Cursor<'a> {
 
     /// A function's name, bare or in any quotes.
     pub(crate) fn function(&mut self) -> Parsed<String> {
+        self.name(Wanted::Function, |name| check_name("function", name))
+    }
+
+    /// A topic's name, bare or in any quotes.
+    pub(crate) fn topic(&mut self) -> Parsed<String> {
+        self.name(Wanted::Topic, |name| check_topic_name("topic", name))
+    }
+
+    fn name(&mut self, wanted: Wanted, check: fn(&str) -> Result<(), Error>) -> Parsed<String> {
         let (name, span) = match self.peek() {
             Some(Lexeme { kind: Kind::Word, span }) => (self.sql[span.clone()].to_owned(), span),
             Some(Lexeme { kind: Kind::Quoted(_, text), span }) => (text.clone(), span),
-            _ => return Err(self.wants(Wanted::Function)),
+            _ => return Err(self.wants(wanted)),
         };
-        let checked = check_name("function", &name);
+        let checked = check(&name);
         self.take();
         match checked {
             Ok(()) => Ok(name),
@@ -111,6 +121,17 @@ impl<'a> Cursor<'a> {
             }
             _ => Err(self.wants(wanted)),
         }
+    }
+
+    /// The value of a setting: a text in quotes, or a word.
+    pub(crate) fn value(&mut self) -> Parsed<String> {
+        let value = match self.peek() {
+            Some(Lexeme { kind: Kind::Word, span }) => self.sql[span.clone()].to_owned(),
+            Some(Lexeme { kind: Kind::Quoted('\'' | '"', text), .. }) => text.clone(),
+            _ => return Err(self.wants(Wanted::Value)),
+        };
+        self.take();
+        Ok(value)
     }
 
     /// A pattern; `make` says of which kind.

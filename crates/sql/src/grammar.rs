@@ -8,14 +8,15 @@ use crate::complete::Wanted;
 use crate::cursor::{Cursor, Parsed};
 use crate::error::SqlError;
 use crate::nearest::nearest;
-use crate::options::paths;
+use crate::options::{paths, settings};
 use crate::pattern::Pattern;
 use crate::statement::{OnExisting, Statement};
 
 /// What a statement begins with.
-pub(crate) const FIRST: [&str; 8] = ["CREATE", "START", "STOP", "RESTART", "DROP", "SHOW", "DESCRIBE", "ROLLBACK"];
+pub(crate) const FIRST: [&str; 9] =
+    ["CREATE", "START", "STOP", "RESTART", "DROP", "SHOW", "DESCRIBE", "ROLLBACK", "ALTER"];
 /// What other systems call it.
-const ELSEWHERE: [(&str, &str); 10] = [
+const ELSEWHERE: [(&str, &str); 9] = [
     ("DELETE", "DROP"),
     ("REMOVE", "DROP"),
     ("LIST", "SHOW"),
@@ -23,7 +24,6 @@ const ELSEWHERE: [(&str, &str); 10] = [
     ("PAUSE", "STOP"),
     ("RESUME", "START"),
     ("RUN", "START"),
-    ("ALTER", "CREATE OR REPLACE"),
     ("UPDATE", "CREATE OR REPLACE"),
     ("REPLACE", "CREATE OR REPLACE"),
 ];
@@ -43,6 +43,7 @@ pub(crate) fn statement(cursor: &mut Cursor<'_>) -> Parsed<Option<Located<Statem
         Some("DESCRIBE") => Statement::DescribeFunction { name: named(cursor, "DESCRIBE FUNCTION name")? },
         Some("DROP") => drop_function(cursor)?,
         Some("ROLLBACK") => rollback(cursor)?,
+        Some("ALTER") => alter(cursor)?,
         Some(_) => show(cursor)?,
         None if cursor.is_at_end() => return Ok(None),
         None => return Err(unknown(cursor)),
@@ -114,6 +115,22 @@ fn drop_function(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
         cursor.expect("EXISTS")?;
     }
     Ok(Statement::DropFunction { name: cursor.function()?, if_exists })
+}
+
+fn alter(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
+    cursor.form = Some("ALTER TOPIC name SET ('retention'='7d', …)");
+    if !cursor.accept("TOPIC") {
+        let error = cursor.unexpected();
+        let is_function = cursor.peek_word().is_some_and(|word| word.eq_ignore_ascii_case("FUNCTION"));
+        return Err(if is_function {
+            error.hint("a function is changed by CREATE OR REPLACE FUNCTION")
+        } else {
+            error
+        });
+    }
+    let name = cursor.topic()?;
+    cursor.expect("SET")?;
+    Ok(Statement::AlterTopic { name, settings: settings(cursor)? })
 }
 
 fn rollback(cursor: &mut Cursor<'_>) -> Parsed<Statement> {

@@ -43,6 +43,7 @@ use fnstream_core::ErrorCode;
 
 pub use complete::{Completion, KEYWORDS, Wanted, completion, is_complete};
 pub use error::{SqlError, SqlErrors};
+pub use options::TOPIC_SETTINGS;
 pub use pattern::Pattern;
 pub use statement::{OnExisting, Statement};
 

@@ -49,6 +49,13 @@ pub enum Statement {
         /// The revision to put in force again, from 1.
         revision: u64,
     },
+    /// `ALTER TOPIC name SET ('retention'='7d', …)`
+    AlterTopic {
+        /// The topic.
+        name: String,
+        /// The settings that are to change, of [`crate::TOPIC_SETTINGS`], each at most once, and their values as they were written.
+        settings: Vec<(&'static str, String)>,
+    },
     /// `DESCRIBE FUNCTION name`
     DescribeFunction {
         /// The function.
@@ -114,6 +121,14 @@ impl fmt::Display for Statement {
             }
             Statement::RollbackFunction { name, revision } => {
                 write!(f, "ROLLBACK FUNCTION {} TO REVISION {revision}", written(name))
+            }
+            Statement::AlterTopic { name, settings } => {
+                write!(f, "ALTER TOPIC {} SET (", written(name))?;
+                for (index, (setting, value)) in settings.iter().enumerate() {
+                    let comma = if index == 0 { "" } else { ", " };
+                    write!(f, "{comma}'{setting}'={}", quoted(value, '\''))?;
+                }
+                f.write_str(")")
             }
             Statement::DescribeFunction { name } => write!(f, "DESCRIBE FUNCTION {}", written(name)),
             Statement::ShowFunctions { like } => write!(f, "SHOW FUNCTIONS{}", Like(like)),

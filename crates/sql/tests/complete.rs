@@ -38,7 +38,7 @@ fn keywords(before: &str) -> Vec<&'static str> {
 
 #[test]
 fn the_keywords_that_may_follow_are_offered() {
-    let first = ["CREATE", "START", "STOP", "RESTART", "DROP", "SHOW", "DESCRIBE", "ROLLBACK"];
+    let first = ["CREATE", "START", "STOP", "RESTART", "DROP", "SHOW", "DESCRIBE", "ROLLBACK", "ALTER"];
     assert_eq!(keywords(""), first);
     assert_eq!(keywords("SH"), first);
     assert_eq!(keywords("SHOW TOPICS; "), first);
@@ -50,6 +50,8 @@ fn the_keywords_that_may_follow_are_offered() {
     assert_eq!(keywords("CREATE FUNCTION WITH "), ["("]);
     assert_eq!(keywords("SHOW STATE OF a "), ["LIKE", "LIMIT"]);
     assert_eq!(keywords("ROLLBACK FUNCTION a "), ["TO"]);
+    assert_eq!(keywords("ALTER "), ["TOPIC"]);
+    assert_eq!(keywords("ALTER TOPIC a "), ["SET"]);
     assert_eq!(keywords("STOP FUNCTION a "), [""; 0]);
 }
 
@@ -61,6 +63,10 @@ fn the_names_that_may_follow_are_offered() {
         ("STOP FUNCTION word-c", 14, None, Wanted::Function),
         ("STOP FUNCTION \"wo", 15, Some('"'), Wanted::Function),
         ("SHOW STATE OF ", 14, None, Wanted::Function),
+        ("ALTER TOPIC or", 12, None, Wanted::Topic),
+        ("ALTER TOPIC a SET (", 19, None, Wanted::Setting),
+        ("ALTER TOPIC a SET ('ret", 20, Some('\''), Wanted::Setting),
+        ("ALTER TOPIC a SET (retention = ", 31, None, Wanted::Value),
         ("SHOW TOPICS LIKE 'or", 18, Some('\''), Wanted::TopicPattern),
         ("SHOW FUNCTIONS LIKE ", 20, None, Wanted::FunctionPattern),
         ("CREATE FUNCTION WITH (", 22, None, Wanted::Option),
@@ -96,6 +102,8 @@ fn all_words_that_are_ever_offered_are_in_the_list() {
         "SHOW DEAD ",
         "SHOW STATE ",
         "SHOW STATE OF a ",
+        "ALTER ",
+        "ALTER TOPIC a ",
         "ROLLBACK FUNCTION a ",
         "ROLLBACK FUNCTION a TO ",
         "SHOW DEAD DEAD_LETTERS OF a ",

@@ -5,7 +5,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may say plainly what it takes for granted")]
 
-use fnstream_sql::{OnExisting, Pattern, SqlError, Statement, completion, is_complete, parse, parse_each};
+use fnstream_sql::{
+    OnExisting, Pattern, SqlError, Statement, TOPIC_SETTINGS, completion, is_complete, parse, parse_each,
+};
 use proptest::prelude::*;
 
 /// Texts that look like SQL, more or less.
@@ -102,6 +104,14 @@ fn statement() -> impl Strategy<Value = Statement> {
         name().prop_map(|name| Statement::RestartFunction { name }),
         (name(), any::<bool>()).prop_map(|(name, if_exists)| Statement::DropFunction { name, if_exists }),
         (name(), 1..=u64::MAX).prop_map(|(name, revision)| Statement::RollbackFunction { name, revision }),
+        (name(), prop::sample::subsequence(TOPIC_SETTINGS.to_vec(), 1..5), text()).prop_map(
+            |(name, settings, value)| {
+                Statement::AlterTopic {
+                    name,
+                    settings: settings.into_iter().map(|setting| (setting, value.clone())).collect(),
+                }
+            }
+        ),
         name().prop_map(|name| Statement::DescribeFunction { name }),
         like(Pattern::new).prop_map(|like| Statement::ShowFunctions { like }),
         like(Pattern::new).prop_map(|like| Statement::ShowTopics { like }),

@@ -74,6 +74,24 @@ fn each_form_of_the_others() {
         ("DESCRIBE FUNCTION word-count", Statement::DescribeFunction { name: name() }),
         ("ROLLBACK FUNCTION word-count TO REVISION 3", Statement::RollbackFunction { name: name(), revision: 3 }),
         ("ROLLBACK FUNCTION word-count TO REVISION 007", Statement::RollbackFunction { name: name(), revision: 7 }),
+        (
+            "alter topic word-count set (partitions = 4, 'retention'=\"7d\", retention_bytes=default)",
+            Statement::AlterTopic {
+                name: name(),
+                settings: vec![
+                    ("partitions", "4".to_owned()),
+                    ("retention", "7d".to_owned()),
+                    ("retention_bytes", "default".to_owned()),
+                ],
+            },
+        ),
+        (
+            "ALTER TOPIC 'persistent://t/n/in' SET ('retention_by'='event-time')",
+            Statement::AlterTopic {
+                name: "persistent://t/n/in".to_owned(),
+                settings: vec![("retention_by", "event-time".to_owned())],
+            },
+        ),
         ("SHOW FUNCTIONS", Statement::ShowFunctions { like: None }),
         ("SHOW FUNCTIONS LIKE 'word%'", Statement::ShowFunctions { like: pattern("word%") }),
         ("SHOW FUNCTIONS LIKE \"word%\"", Statement::ShowFunctions { like: pattern("word%") }),

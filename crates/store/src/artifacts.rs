@@ -25,7 +25,7 @@ use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::{Mutex, RwLock};
 
 use crate::dir::{check_in_place, write_durably};
-use crate::error::file;
+use crate::error::{file, recovering};
 pub use spool::Spool;
 
 const SUFFIX: &str = ".wasm";
@@ -108,6 +108,16 @@ impl Folder {
         check_in_place(&self.folder)
     }
 
+    /// Does something with the folder while nothing is swept from it, and the names of all artifacts that are there then.
+    pub(crate) fn unswept<T>(
+        &self,
+        work: impl FnOnce(&dyn Fn() -> Result<Vec<String>>, &Dir) -> Result<T>,
+    ) -> Result<T> {
+        let _unswept = self.gate.read();
+        let names = || Ok(self.digests()?.into_iter().map(|digest| format!("{digest}{SUFFIX}")).collect());
+        work(&names, &self.folder)
+    }
+
     /// The damage of an artifact, if any was found.
     pub(crate) fn damage_to(&self, digest: &str) -> Option<Error> {
         self.damages.lock().get(digest).cloned()
@@ -166,7 +176,8 @@ impl Folder {
             Err(e) => return Err(e),
         };
         if !whole {
-            self.check_in_place()?;
+            // Nothing can be kept until the folder is back, which is waited for as for any other trouble of the disk.
+            self.check_in_place().map_err(|why| recovering(&why))?;
             let tmp = format!("{digest}.{}{TMP_SUFFIX}", self.next_tmp.fetch_add(1, Ordering::Relaxed));
             let steps = ["artifact.before-rename", "artifact.after-rename"];
             write_durably(&self.folder, &tmp, &format!("{digest}{SUFFIX}"), bytes, steps)?;

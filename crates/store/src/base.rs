@@ -94,6 +94,7 @@ enum State {
 impl Base {
     /// Opens the database of a data folder, or makes it.
     pub(crate) fn open(dir: DataDir, options: &StoreOptions) -> Result<Self> {
+        dir::remove_checkpoint(dir.root())?;
         let (health, alarms) = Health::new();
         let health = Arc::new(health);
         let db = Db::new(opening::open(&dir, options)?, health.clone());
@@ -124,6 +125,11 @@ impl Base {
     /// How it fares.
     pub(crate) fn fares(&self) -> upkeep::Health {
         self.health().counts(!self.db().is_ok_and(|db| db.broken().is_none()))
+    }
+
+    /// The data folder.
+    pub(crate) fn root(&self) -> &Dir {
+        self.shared.dir.root()
     }
 
     pub(crate) fn artifacts(&self) -> &Arc<Folder> {

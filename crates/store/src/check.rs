@@ -29,6 +29,7 @@ use crate::dir::DataDir;
 use crate::error::file;
 use crate::opening::{self, Found};
 use crate::options::StoreOptions;
+pub(crate) use contents::needs;
 
 /// What a check has found.
 #[derive(Debug, Clone, Default, Serialize)]

@@ -17,9 +17,10 @@
 //! nothing to undo and the next group gets the same positions.
 //!
 //! Reading order: [`ledger`] (who may commit what: pure decisions), [`group`] (what becomes of a queue's head),
-//! [`thread`], [`embedded`] (the seam).
+//! [`numbered`] (what becomes of records that a producer numbers), [`thread`], [`embedded`] (the seam).
 
 pub(crate) mod embedded;
 pub(crate) mod group;
 pub(crate) mod ledger;
+pub(crate) mod numbered;
 pub(crate) mod thread;

@@ -15,6 +15,7 @@
 
 use std::convert::Infallible;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use fnstream_core::error::internal;
 use fnstream_core::{Error, ErrorCode, Result};
+use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DEFAULT_COLUMN_FAMILY_NAME,
     LogLevel, Options, ReadOptions, Snapshot, WriteBatch, WriteBufferManager, WriteOptions,
@@ -214,6 +216,14 @@ impl Db {
     /// Removes files that hold nothing but keys of a range, both ends included, without waiting for a compaction.
     pub(crate) fn drop_files(&self, family: &str, first: &[u8], last: &[u8]) -> Result<()> {
         self.inner.delete_file_in_range_cf(self.family(family), first, last).map_err(|e| rocks("cannot drop files", &e))
+    }
+
+    /// Makes a copy of the database as it is at one moment, in a folder that is not there yet, of links as far as it can. What was
+    /// written before is in it.
+    pub(crate) fn checkpoint(&self, folder: &Path) -> Result<()> {
+        self.check_writable()?;
+        let made = Checkpoint::new(&self.inner).and_then(|checkpoint| checkpoint.create_checkpoint(folder));
+        made.map_err(|e| self.failed("cannot make a checkpoint", &e))
     }
 
     /// Waits until everything that was written is on the disk.

@@ -9,6 +9,7 @@
 //! REACH           how far the database reaches
 //! db/             RocksDB
 //! artifacts/      <sha256>.wasm
+//! checkpoint.tmp/ while a backup is made
 //! RUN, logs/, cache/    the server's, not the store's
 //! ```
 //!
@@ -29,15 +30,18 @@ use fnstream_core::{Error, ErrorCode, Result};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::error::{corrupt, file};
-use crate::reach::NAME as REACH;
+pub(crate) use crate::reach::NAME as REACH;
 
-const FORMAT: &str = "FORMAT";
+pub(crate) const FORMAT: &str = "FORMAT";
 const FORMAT_TMP: &str = "FORMAT.tmp";
-const LOCK: &str = "LOCK";
-const DB: &str = "db";
-const ARTIFACTS: &str = "artifacts";
+pub(crate) const LOCK: &str = "LOCK";
+pub(crate) const DB: &str = "db";
+pub(crate) const ARTIFACTS: &str = "artifacts";
+/// A moment of the database, while a backup is made of it.
+pub(crate) const CHECKPOINT: &str = "checkpoint.tmp";
 const TITLE: &str = "function-stream data folder";
-const VERSION: u32 = 1;
+/// 1: batches are stored without the time of their arrival. 2: with it.
+pub(crate) const VERSION: u32 = 2;
 /// Folders of the store and of the server. A link in the place of a file is refused by whoever opens it.
 const FOLDERS: [&str; 4] = [DB, ARTIFACTS, "logs", "cache"];
 
@@ -61,7 +65,8 @@ impl DataDir {
         let version = read_version(&root)?;
         refuse_newer(&root, version)?;
         rights::keep(&root)?;
-        if version.is_none() {
+        // An older folder is one of this version from now on: an older program must not meet what this one writes.
+        if version != Some(VERSION) {
             mark(&root)?;
         }
         refuse_links(&root)?;
@@ -139,8 +144,29 @@ impl DataDir {
     }
 }
 
+/// Takes a folder that is to become a data folder, as long as the answer lives. Gives it the rights that it must have.
+pub(crate) fn claim(root: &Dir) -> Result<File> {
+    let lock = lock(root)?;
+    rights::keep(root)?;
+    Ok(lock)
+}
+
+/// Whether a folder that has something of this name can still become a data folder: it is ours before `FORMAT` was there, or what a new
+/// file system begins with.
+pub(crate) fn is_of_nobody(name: &str) -> bool {
+    [LOCK, FORMAT_TMP, "lost+found"].contains(&name)
+}
+
+/// Removes the checkpoint of a backup, which is of no use without the process that makes the backup.
+pub(crate) fn remove_checkpoint(root: &Dir) -> Result<()> {
+    match root.remove_all(CHECKPOINT) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(file("cannot remove", &root.path().join(CHECKPOINT), &e)),
+        _ => Ok(()),
+    }
+}
+
 /// Makes the folder and those above it that are missing.
-fn create_durably(root: &Path, access: Access) -> Result<Dir> {
+pub(crate) fn create_durably(root: &Path, access: Access) -> Result<Dir> {
     let missing: Vec<_> = root.ancestors().take_while(|folder| !folder.exists()).collect();
     let made = Dir::make(root, access).map_err(|e| file("cannot make", root, &e))?;
     for parent in missing.iter().filter_map(|folder| folder.parent()) {
@@ -204,15 +230,20 @@ fn unmarked(root: &Dir) -> Error {
     corrupt(format_args!("the mark of the data folder, '{}', is missing", root.path().join(FORMAT).display()))
 }
 
-fn mark(root: &Dir) -> Result<()> {
-    let text = format!("{TITLE}\nformat {VERSION}\n");
+pub(crate) fn mark_text() -> String {
+    format!("{TITLE}\nformat {VERSION}\n")
+}
+
+/// Makes a folder a data folder.
+pub(crate) fn mark(root: &Dir) -> Result<()> {
+    let text = mark_text();
     let steps = ["format.before-rename", "format.after-rename"];
     write_durably(root, FORMAT_TMP, FORMAT, text.as_bytes(), steps)
 }
 
 fn refuse_newer(root: &Dir, version: Option<u32>) -> Result<()> {
     match version {
-        Some(VERSION) | None => Ok(()),
+        Some(1..=VERSION) | None => Ok(()),
         Some(newer) => {
             let folder = root.path().display();
             let message = format!("'{folder}' has format {newer}, and this version knows up to {VERSION}");
@@ -227,8 +258,7 @@ fn refuse_foreign(root: &Dir) -> Result<()> {
     }
     for entry in fs::read_dir(root.path()).map_err(|e| file("cannot list", root.path(), &e))? {
         let name = entry.map_err(|e| file("cannot list", root.path(), &e))?.file_name();
-        // Ours before `FORMAT` was there, or what a new file system begins with.
-        if name != LOCK && name != FORMAT_TMP && name != "lost+found" {
+        if !name.to_str().is_some_and(is_of_nobody) {
             return Err(foreign(root, &name.to_string_lossy()));
         }
     }

@@ -5,10 +5,13 @@
 //! below hold them.
 //!
 //! ```text
-//! stored batch      1, flags u8 (0), bytes of the partition before it u64 BE, a packed frame with channel 0
-//! topic             1, postcard {id, name, partitions, max age in ms?, max bytes?, created}
+//! stored batch      1, flags u8, bytes of the partition before it u64 BE, arrival in ms i64 BE, a packed frame with channel 0
+//!                   (flags 1; 0 is the same without the arrival, as format 1 of the data folder has it)
+//! topic             2, postcard {id, name, partitions, max age in ms?, max bytes?, created, by event time}
+//!                   (1 is the same without the last)
 //! floor             1, earliest position u64 BE, bytes of the partition before it u64 BE
 //! cursor            1, position u64 BE
+//! acknowledged         1, postcard Acknowledged: what a group has acknowledged
 //! counter           1, next id u32 BE
 //! progress          1, postcard (generation, Progress)
 //! marker            1, postcard Marker
@@ -17,10 +20,12 @@
 //! revisions         1, JSON of the Revisions, the oldest first
 //! unclaimed fork    1
 //! watermark         1, milliseconds u64 BE
+//! producer          1, postcard {next number, milliseconds, last appends}
 //! writer            1, milliseconds u64 BE, idle u8 (0 or 1)
 //! ```
 
 use fnstream_core::Result;
+use fnstream_core::acks::Acknowledged;
 use fnstream_core::epoch::{Generation, Progress};
 use fnstream_core::metadata::Revision;
 use fnstream_core::spec::FunctionEntry;
@@ -29,17 +34,23 @@ use fnstream_frame::Frame;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::error::corrupt;
+use crate::log::producers::Producer;
 use crate::log::watermarks::Writer;
 
 const VERSION: u8 = 1;
 
+/// The flag of a stored batch that has the time of its arrival.
+const HAS_ARRIVAL: u8 = 1;
+
 /// Bytes of a stored batch before its frame.
-pub(crate) const BATCH_HEADER: usize = 10;
+const BATCH_HEADER: usize = 18;
 
 /// A batch of the log as it is stored.
 pub(crate) struct StoredBatch<'a> {
     /// Frame bytes of the partition before this batch, since the partition exists.
     pub bytes_before: u64,
+    /// When it was appended, in milliseconds since the Unix epoch, if that is known.
+    pub arrived_ms: Option<i64>,
     /// The packed records.
     pub bytes: &'a [u8],
     /// The same, checked.
@@ -50,22 +61,29 @@ impl<'a> StoredBatch<'a> {
     pub(crate) fn decode(value: &'a [u8]) -> Result<Self> {
         let rest = versioned("a stored batch", value)?;
         let (flags, rest) = rest.split_first().ok_or_else(|| corrupt("a stored batch is truncated"))?;
-        if *flags != 0 {
-            return Err(corrupt(format_args!("a stored batch has unknown flags {flags:#x}")));
-        }
-        let (before, bytes) = rest.split_first_chunk().ok_or_else(|| corrupt("a stored batch is truncated"))?;
+        let truncated = || corrupt("a stored batch is truncated");
+        let (before, rest) = rest.split_first_chunk().ok_or_else(truncated)?;
+        let (arrived_ms, bytes) = match *flags {
+            0 => (None, rest),
+            HAS_ARRIVAL => {
+                let (arrived, rest) = rest.split_first_chunk().ok_or_else(truncated)?;
+                (Some(i64::from_be_bytes(*arrived)), rest)
+            }
+            _ => return Err(corrupt(format_args!("a stored batch has unknown flags {flags:#x}"))),
+        };
         let frame = Frame::parse(bytes).map_err(|e| corrupt(format_args!("a stored batch: {e}")))?;
         if frame.is_empty() {
             return Err(corrupt("a stored batch has no records"));
         }
-        Ok(StoredBatch { bytes_before: u64::from_be_bytes(*before), bytes, frame })
+        Ok(StoredBatch { bytes_before: u64::from_be_bytes(*before), arrived_ms, bytes, frame })
     }
 
-    pub(crate) fn encode(out: &mut Vec<u8>, bytes_before: u64, frame: &[u8]) {
+    pub(crate) fn encode(out: &mut Vec<u8>, bytes_before: u64, arrived_ms: i64, frame: &[u8]) {
         out.clear();
         out.reserve(BATCH_HEADER + frame.len());
-        out.extend_from_slice(&[VERSION, 0]);
+        out.extend_from_slice(&[VERSION, HAS_ARRIVAL]);
         out.extend_from_slice(&bytes_before.to_be_bytes());
+        out.extend_from_slice(&arrived_ms.to_be_bytes());
         out.extend_from_slice(frame);
     }
 }
@@ -79,6 +97,21 @@ pub(crate) struct TopicDescriptor {
     pub max_age_ms: Option<u64>,
     pub max_bytes: Option<u64>,
     pub created_ms: i64,
+    pub by_event_time: bool,
+}
+
+/// The version of a topic's descriptor that is written.
+const TOPIC_VERSION: u8 = 2;
+
+/// A topic as version 1 stored it.
+#[derive(Deserialize)]
+struct TopicV1 {
+    id: u32,
+    name: String,
+    partitions: u32,
+    max_age_ms: Option<u64>,
+    max_bytes: Option<u64>,
+    created_ms: i64,
 }
 
 /// The bytes of a watermark.
@@ -134,11 +167,17 @@ impl Floor {
 }
 
 pub(crate) fn encode_topic(topic: &TopicDescriptor) -> Vec<u8> {
-    encode_postcard(topic)
+    // Plain data, as in `encode_postcard`.
+    postcard::to_extend(topic, vec![TOPIC_VERSION]).expect("plain data is always encoded")
 }
 
 pub(crate) fn decode_topic(value: &[u8]) -> Result<TopicDescriptor> {
-    decode_postcard("a topic's descriptor", value)
+    const WHAT: &str = "a topic's descriptor";
+    if let Some((&TOPIC_VERSION, rest)) = value.split_first() {
+        return postcard::from_bytes(rest).map_err(|e| corrupt(format_args!("{WHAT}: {e}")));
+    }
+    let TopicV1 { id, name, partitions, max_age_ms, max_bytes, created_ms } = decode_postcard(WHAT, value)?;
+    Ok(TopicDescriptor { id, name, partitions, max_age_ms, max_bytes, created_ms, by_event_time: false })
 }
 
 pub(crate) fn encode_progress(generation: Generation, progress: &Progress) -> Vec<u8> {
@@ -165,12 +204,28 @@ pub(crate) fn decode_unfinished(value: &[u8]) -> Result<Unfinished> {
     decode_postcard("an unfinished apply", value)
 }
 
+pub(crate) fn encode_producer(producer: &Producer) -> Vec<u8> {
+    encode_postcard(producer)
+}
+
+pub(crate) fn decode_producer(value: &[u8]) -> Result<Producer> {
+    decode_postcard("a producer's numbers", value)
+}
+
 pub(crate) fn encode_cursor(position: u64) -> Vec<u8> {
     [&[VERSION][..], &position.to_be_bytes()].concat()
 }
 
 pub(crate) fn decode_cursor(value: &[u8]) -> Result<u64> {
     fixed("a cursor", value).map(|bytes| u64::from_be_bytes(*bytes))
+}
+
+pub(crate) fn encode_acknowledged(acknowledged: &Acknowledged) -> Vec<u8> {
+    encode_postcard(acknowledged)
+}
+
+pub(crate) fn decode_acknowledged(value: &[u8]) -> Result<Acknowledged> {
+    decode_postcard("what a group has acknowledged", value)
 }
 
 pub(crate) fn encode_counter(next: u32) -> Vec<u8> {

@@ -17,12 +17,15 @@ use crate::commit::ledger::Ledger;
 use crate::commit::thread::Queue;
 use crate::db::{Db, Sync};
 use crate::log::claims::Claims;
+use crate::log::producers::Looked;
 use crate::log::topics::Topics;
 use crate::options::{Durability, StoreOptions};
 
 /// Locks are taken in the order in which they stand here.
 pub(crate) struct Inner {
     pub options: StoreOptions,
+    /// One backup at a time.
+    pub backup: Mutex<()>,
     /// One run of retention at a time.
     pub retention: Mutex<()>,
     /// Held while the register of functions is changed: compare and set in one step.
@@ -32,6 +35,8 @@ pub(crate) struct Inner {
     pub topics: Topics,
     /// What groups of consumers have taken and nobody has accepted yet.
     pub claims: Mutex<Claims>,
+    /// Which producers are to be looked at.
+    pub producers: Looked,
     /// Functions that were removed since the store was opened; held for reading while state is applied, so that nothing
     /// is applied after its function is gone.
     pub removed: RwLock<HashSet<FunctionId>>,

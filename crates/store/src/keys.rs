@@ -10,12 +10,14 @@
 //! functions  name                                                           a function entry
 //! meta       'c' topic u32, partition u32, group                            a consumer's cursor
 //!            'f' topic u32, partition u32                                   the partition's floor
+//!            'g' topic u32, partition u32, group                            what a group has acknowledged
 //!            'i' function u32, task index u32                               the apply of a task's state that is unfinished
 //!            'm' function u32, task index u32                               the marker of a task's state
 //!            'j' name                                                       a note of the process, such as of a job
 //!            'n' 'f' | 'o' | 't'                         the next id of a function | an opening of the store | a topic
 //!            'p' function u32, task index u32                               the progress of a task
 //!            'r' name                                                       the revisions of a function
+//!            's' topic u32, producer                                         the last numbers of a producer
 //!            't' name                                                       a topic's descriptor
 //!            'w' topic u32, partition u32, position u64     the watermark of the partition from that position on
 //!            'W' topic u32, function u32, task index u32                    the last watermark of a task that writes to the topic
@@ -149,6 +151,24 @@ pub(crate) fn cursor(topic: u32, partition: u32, group: &str) -> Vec<u8> {
     [&tagged(b'c', TaskId::new(FunctionId(topic), partition)), group.as_bytes()].concat()
 }
 
+/// The key of a producer's numbers.
+pub(crate) fn producer(topic: u32, producer: &str) -> Vec<u8> {
+    [&b"s"[..], &topic.to_be_bytes(), producer.as_bytes()].concat()
+}
+
+/// The key of what a group has acknowledged in a partition.
+pub(crate) fn acknowledged(topic: u32, partition: u32, group: &str) -> Vec<u8> {
+    [&tagged(b'g', TaskId::new(FunctionId(topic), partition)), group.as_bytes()].concat()
+}
+
+/// The prefix of all such keys.
+pub(crate) const ACKNOWLEDGED_PREFIX: &[u8] = b"g";
+
+/// The topic in a key that begins with a letter and a topic.
+pub(crate) fn topic_of(key: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(*key.get(1..5)?.as_array()?))
+}
+
 /// The key of the watermark that holds in a partition from a position on.
 pub(crate) fn mark(topic: u32, partition: u32, position: u64) -> [u8; 17] {
     let mut key = [b'w'; 17];
@@ -176,7 +196,7 @@ pub(crate) fn writer_task(key: &[u8]) -> Option<TaskId> {
     Some(TaskId::new(FunctionId(number(function)?), number(index)?))
 }
 
-/// Partition and group in a key of a cursor.
+/// Partition and group in a key of a cursor or of what was acknowledged.
 pub(crate) fn cursor_parts(key: &[u8]) -> Option<(u32, &str)> {
     let partition = u32::from_be_bytes(*key.get(5..9)?.as_array()?);
     Some((partition, std::str::from_utf8(&key[9..]).ok()?))

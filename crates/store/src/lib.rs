@@ -24,7 +24,7 @@
 //! [`options`](StoreOptions), [`store`](Store) (everything that can be asked for), `keys` and `formats` (what is on the
 //! disk), `log`, `commit`, then `state`, `peek`, `standing`, `metadata`, `fork`,
 //! `artifacts`, `dir`, `check`, `opening` (what of a damaged database is forgiven), `reach`, `log_file`, `base` (errors of the disk), `health`,
-//! `tail`, `scrub`, `damage`, `db`, `walk`.
+//! `tail`, `backup`, `scrub`, `damage`, `db`, `walk`.
 //!
 //! ```
 //! use fnstream_core::broker::PollLimit;
@@ -52,6 +52,7 @@
 //! ```
 
 mod artifacts;
+mod backup;
 mod base;
 mod broker;
 mod check;
@@ -82,6 +83,7 @@ mod tail;
 mod walk;
 
 pub use artifacts::Spool;
+pub use backup::{Manifest, Restored, restore, verify};
 pub use check::{Area, PartitionExtent, Problem, Repair, Repaired, Report, TaskExtent, check, repair};
 pub use faults::{FAILPOINTS, NEW_FOLDER_FAILPOINTS};
 #[cfg(feature = "failpoints")]

@@ -14,13 +14,15 @@
 //! `floor` is moved by retention before the records go, so a reader gets an error rather than a hole.
 //!
 //! Reading order: this file (the register of topics), `read`, `source`, `clients`, `claims`, `cursor`, `retention`,
-//! `watermarks`.
+//! `producers`, `watermarks`.
 
+pub(crate) mod acks;
 pub(crate) mod claims;
 pub(crate) mod clients;
 pub(crate) mod cursor;
 pub(crate) mod cut;
 pub(crate) mod partition;
+pub(crate) mod producers;
 pub(crate) mod read;
 pub(crate) mod retention;
 pub(crate) mod source;

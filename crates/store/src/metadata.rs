@@ -64,7 +64,12 @@ impl Metadata for RocksMetadata {
         self.get(name)?.map_or(Ok(Vec::new()), |entry| self.inner().history(&entry))
     }
 
-    fn create(&self, spec: FunctionSpec, desired: DesiredState) -> Result<FunctionEntry> {
+    fn create_from(
+        &self,
+        spec: FunctionSpec,
+        desired: DesiredState,
+        fork: Option<FunctionId>,
+    ) -> Result<FunctionEntry> {
         spec.validate()?;
         let store = self.inner();
         let one_change = store.functions.lock();
@@ -72,9 +77,15 @@ impl Metadata for RocksMetadata {
             return Err(Error::new(ErrorCode::FunctionExists, format!("function '{}' exists", spec.name)));
         }
         let mut batch = WriteBatch::default();
-        let id = store.db()?.take_id(keys::NEXT_FUNCTION, &mut batch)?;
+        let id = match fork {
+            Some(fork) => {
+                store.claim(&mut batch, fork)?;
+                fork
+            }
+            None => FunctionId(store.db()?.take_id(keys::NEXT_FUNCTION, &mut batch)?),
+        };
         let created_ms = store.options.clock.unix_ms();
-        let entry = FunctionEntry { id: FunctionId(id), revision: 1, desired, created_ms, spec };
+        let entry = FunctionEntry { id, revision: 1, desired, created_ms, spec };
         store.put_entry(batch, &entry)?;
         drop(one_change);
         store.functions_changed();

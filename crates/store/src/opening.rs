@@ -201,11 +201,16 @@ impl Files {
     }
 
     fn open_unchanged(&self, options: &StoreOptions, mode: DBRecoveryMode) -> Result<DB> {
-        let mut unchanged = db_options(options);
-        unchanged.set_wal_recovery_mode(mode);
-        let opened = DB::open_cf_descriptors_read_only(&unchanged, &self.db, descriptors(options), false);
-        opened.map_err(|e| unopened(&e))
+        open_unchanged(&self.db, options, mode)
     }
+}
+
+/// Opens a database without changing it.
+pub(crate) fn open_unchanged(db: &Path, options: &StoreOptions, mode: DBRecoveryMode) -> Result<DB> {
+    let mut unchanged = db_options(options);
+    unchanged.set_wal_recovery_mode(mode);
+    let opened = DB::open_cf_descriptors_read_only(&unchanged, db, descriptors(options), false);
+    opened.map_err(|e| unopened(&e))
 }
 
 fn open_db(db: &Options, path: &Path, options: &StoreOptions) -> Result<DB> {

@@ -50,6 +50,10 @@ pub struct StoreOptions {
     pub recovery_timeout: Option<Duration>,
     /// How many bytes a second are read to look for damage, if any are.
     pub scrub_rate: Option<u64>,
+    /// How long a producer that numbers its records may be silent before its numbers are forgotten.
+    pub producers_max_age: Duration,
+    /// The most producers of a topic that are remembered: of more, those that were silent for longest are forgotten.
+    pub producers_max_count: usize,
     /// Where creation times come from.
     pub clock: Arc<dyn Clock>,
 }
@@ -66,6 +70,8 @@ impl Default for StoreOptions {
             max_open_files: 1024,
             recovery_timeout: None,
             scrub_rate: None,
+            producers_max_age: Duration::from_secs(7 * 24 * 3600),
+            producers_max_count: 100_000,
             clock: Arc::new(SystemClock::new()),
         }
     }
@@ -82,6 +88,8 @@ impl fmt::Debug for StoreOptions {
             .field("max_open_files", &self.max_open_files)
             .field("recovery_timeout", &self.recovery_timeout)
             .field("scrub_rate", &self.scrub_rate)
+            .field("producers_max_age", &self.producers_max_age)
+            .field("producers_max_count", &self.producers_max_count)
             .finish_non_exhaustive()
     }
 }

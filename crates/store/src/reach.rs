@@ -115,6 +115,12 @@ impl Reach {
         self.boot != [0; 16] && self.boot == boot()
     }
 
+    /// The note of a copy of a database, all of which is there. It is of no run of the machine.
+    pub(crate) fn of_backup(db: &Path, write: u64) -> io::Result<Vec<u8>> {
+        let all = Point { write, manifest: ManifestFile::open(db)?.now()? };
+        Ok(Reach { boot: [0; 16], synced: all, written: all }.encode().repeat(NOTES as usize))
+    }
+
     fn encode(&self) -> [u8; BYTES] {
         let mut bytes = [VERSION; BYTES];
         bytes[1..17].copy_from_slice(&self.boot);

@@ -7,23 +7,28 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fnstream_core::acks::Acks;
 use fnstream_core::artifacts::Artifacts;
+use fnstream_core::backups::Backups;
 use fnstream_core::broker::Broker;
 use fnstream_core::committer::Committer;
 use fnstream_core::forks::Forks;
 use fnstream_core::groups::Groups;
 use fnstream_core::metadata::Metadata;
 use fnstream_core::notes::Notes;
+use fnstream_core::producers::Producers;
+use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::spec::FunctionEntry;
 use fnstream_core::state::StateStores;
 use fnstream_core::tasks::Tasks;
-use fnstream_core::topics::Topics;
+use fnstream_core::topics::{Retention, Topics};
 use fnstream_core::upkeep::{Health, Upkeep};
 use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::{Mutex, RwLock};
 use rocksdb::WriteBatch;
 
 use crate::artifacts::StoreArtifacts;
+use crate::backup::StoreBackups;
 use crate::base::Base;
 use crate::broker::EmbeddedBroker;
 use crate::commit::embedded::EmbeddedCommitter;
@@ -31,11 +36,14 @@ use crate::commit::ledger::Ledger;
 use crate::commit::thread::{Committing, Queue};
 use crate::db::Sync;
 use crate::dir::DataDir;
+use crate::error::recovering;
 use crate::fork::StoreForks;
 use crate::inner::Inner;
 use crate::keys;
+use crate::log::acks::LogAcks;
 use crate::log::claims::LogGroups;
 use crate::log::clients::LogTopics;
+use crate::log::producers::{LogProducers, Looked};
 use crate::log::retention::Dropped;
 use crate::log::topics::Topics as LoadedTopics;
 use crate::metadata::RocksMetadata;
@@ -67,11 +75,13 @@ impl Store {
         let (queue, jobs) = Queue::new();
         let inner = Arc::new(Inner {
             options,
+            backup: Mutex::new(()),
             retention: Mutex::new(()),
             functions: Mutex::new(()),
             ledger: Mutex::new(Ledger::new(opening)),
             topics,
             claims: Mutex::default(),
+            producers: Looked::default(),
             removed: RwLock::default(),
             function_watchers: Mutex::default(),
             queue,
@@ -95,9 +105,30 @@ impl Store {
         Arc::new(LogGroups(self.clone()))
     }
 
-    /// Drops what the topics' retention does not keep at that moment, in milliseconds since the Unix epoch.
+    /// The producers of its topics that number their records.
+    pub fn producers(&self) -> Arc<dyn Producers> {
+        Arc::new(LogProducers(self.clone()))
+    }
+
+    /// Forgets producers that are silent for too long at that moment, or too many; answers how many.
+    pub fn forget_producers(&self, now_unix_ms: i64) -> Result<u64> {
+        self.inner().forget_producers(now_unix_ms)
+    }
+
+    /// What the groups of its topics have acknowledged.
+    pub fn acks(&self) -> Arc<dyn Acks> {
+        Arc::new(LogAcks(self.clone()))
+    }
+
+    /// Drops what the topics' own retention does not keep at that moment, in milliseconds since the Unix epoch.
     pub fn enforce_retention(&self, now_unix_ms: i64) -> Result<Dropped> {
-        self.inner().enforce_retention(now_unix_ms)
+        self.inner().enforce_retention(now_unix_ms, &Retention::default())
+    }
+
+    /// Drops the records of a partition before a position, whatever its topic's retention says and whoever still wants them;
+    /// those that were stored together with later ones stay.
+    pub fn trim(&self, partition: &TopicPartition, before: Position) -> Result<Dropped> {
+        self.inner().trim(partition, before)
     }
 
     /// The log as the engine's broker.
@@ -133,6 +164,11 @@ impl Store {
     /// The artifacts.
     pub fn artifacts(&self) -> Arc<dyn Artifacts> {
         Arc::new(StoreArtifacts(self.inner().base.artifacts().clone()))
+    }
+
+    /// Backups of all of it.
+    pub fn backups(&self) -> Arc<dyn Backups> {
+        Arc::new(StoreBackups(self.clone()))
     }
 
     /// The process's notes.
@@ -196,14 +232,15 @@ impl Store {
 struct StoreUpkeep(Store);
 
 impl Upkeep for StoreUpkeep {
-    fn tidy(&self, now_unix_ms: i64) -> Result<()> {
-        self.0.enforce_retention(now_unix_ms).map(drop)
+    fn tidy(&self, now_unix_ms: i64, defaults: &Retention) -> Result<()> {
+        self.0.inner().enforce_retention(now_unix_ms, defaults)?;
+        self.0.forget_producers(now_unix_ms).map(drop)
     }
 
     fn probe(&self) -> Result<()> {
         self.0.inner().base.health().check_undamaged()?;
         self.0.inner().base.check_in_place()?;
-        self.0.inner().base.artifacts().check_in_place()?;
+        self.0.inner().base.artifacts().check_in_place().map_err(|why| recovering(&why))?;
         self.0.measure_synced_write().map(drop)
     }
 

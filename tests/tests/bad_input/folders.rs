@@ -54,7 +54,7 @@ async fn the_folder_of_a_newer_version_is_refused_and_left_alone() -> Result<()>
     site.node.kill()?;
     let format = site.node.data_dir().join("FORMAT");
     let ours = std::fs::read_to_string(&format)?;
-    let newer = ours.replace("format 1", "format 2");
+    let newer = ours.replace("format 2", "format 3");
     ensure!(newer != ours, "the format has another form: {ours}");
     std::fs::write(&format, &newer)?;
     refused(&site.node.data_dir(), "127.0.0.1:0", "FS-1505").await?;

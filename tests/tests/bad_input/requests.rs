@@ -21,6 +21,7 @@ async fn an_empty_body_is_refused() -> Result<()> {
         site.send(method, path, b"").await?.refused(EmptyBody).context(path)?;
     }
     // On the command line it is an event.
+    site.cli.prints(&["topic", "create", "-n", "x-input"])?;
     site.cli.prints(&["produce", "-n", "x-input", "-c", ""])?;
     let empty = site.cli.prints(&["consume", "-n", "x-input", "--from", "earliest"])?;
     ensure!(empty.trim_end() == r#""""#, "{empty}");
@@ -37,7 +38,7 @@ async fn a_description_that_is_not_json_is_refused_with_the_place() -> Result<()
         ("[]", "line 1"),
         ("null", "line 1"),
         ("\u{fe}", "line 1"),
-        (r#"{"archive":"a","inputs":["i"]}"#, "missing field `output`"),
+        (r#"{"inputs":["i"],"output":"o"}"#, "missing field `archive`"),
         (r#"{"archive":"a","inputs":"i","output":"o"}"#, "expected a sequence"),
         (r#"{"archive":"a","inputs":["i"],"output":"o","replicas":-1}"#, "replicas"),
         (r#"{"archive":"a","inputs":["i"],"output":"o","replica":1}"#, "unknown field `replica`"),
@@ -60,7 +61,7 @@ async fn a_description_that_makes_no_sense_is_refused_with_all_its_faults() -> R
     let site = Site::new().await?;
     let good = function(&site.file("good.wasm", &money()?)?, "bad");
     let mut loops = good.clone();
-    loops.output = "bad-input".into();
+    loops.output = Some("bad-input".into());
     let mut none = good.clone();
     none.inputs.clear();
     let mut twice = good.clone();
@@ -68,7 +69,7 @@ async fn a_description_that_makes_no_sense_is_refused_with_all_its_faults() -> R
     let (mut no_replicas, mut many_replicas) = (good.clone(), good);
     no_replicas.replicas = 0;
     many_replicas.replicas = 1_000_000;
-    many_replicas.output = "../out".into();
+    many_replicas.output = Some("../out".into());
     for (function, says) in [
         (loops, vec!["both input and output"]),
         (none, vec!["at least one input"]),

@@ -12,6 +12,7 @@
 
 mod site;
 
+use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -24,10 +25,13 @@ use fnstream_tests::server::ServerOptions;
 use fnstream_tests::{binary, within};
 use serde_json::Value;
 
-use site::Site;
+use site::{Site, Way};
 
 /// Where the browser is, by its usual names.
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+
+/// What a browser says, in its profile.
+const SAID: &str = "said.log";
 
 /// A browser that has opened a page. It ends with the test.
 struct Browser(Child);
@@ -51,7 +55,7 @@ impl Browser {
                 .arg(url)
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
-                .stderr(Stdio::null())
+                .stderr(File::create(profile.join(SAID))?)
                 .spawn();
             match child {
                 Ok(child) => return Ok(Browser(child)),
@@ -73,10 +77,14 @@ impl Drop for Browser {
 /// What a page has seen, by the attempt: the words of an answer, or why there are none.
 async fn seen_by(page: &str, site: &mut Site, targets: &[&str]) -> Result<Value> {
     let profile = tempfile::tempdir()?;
-    let targets = targets.join(",");
-    let url = format!("http://{page}:{}/attack?targets={targets}", site.port());
-    let _browser = Browser::open(&url, profile.path())?;
-    let report = within("the page to have tried everything", site.report()).await?;
+    let _browser = Browser::open(&site.page(page, targets), profile.path())?;
+    let report = match within("the page to have tried everything", site.report()).await {
+        Ok(report) => report,
+        Err(error) => {
+            let said = std::fs::read_to_string(profile.path().join(SAID)).unwrap_or_default();
+            return Err(error.context(format!("the browser says: {said}")));
+        }
+    };
     println!("{page}: {report:#}");
     Ok(report)
 }
@@ -135,7 +143,7 @@ async fn a_page_of_another_site_reads_and_changes_nothing() -> Result<()> {
     let mut node = Node::new(options()?)?;
     let prey = Prey::new(&mut node).await?;
     let url = prey.client.url().to_owned();
-    let mut site = Site::new(&url).await?;
+    let mut site = Site::new(&url, Way::Plain).await?;
     let (address, name) = (url.clone(), url.replace("127.0.0.1", "localhost"));
     let report = seen_by("evil.example", &mut site, &[&address, &name]).await?;
     ensure!(read(&report).is_empty(), "it has read {:?}", read(&report));
@@ -147,7 +155,7 @@ async fn a_page_of_another_site_reads_and_changes_nothing() -> Result<()> {
 async fn a_page_whose_name_leads_to_the_server_reads_and_changes_nothing() -> Result<()> {
     let mut node = Node::new(options()?)?;
     let prey = Prey::new(&mut node).await?;
-    let mut site = Site::new(prey.client.url()).await?;
+    let mut site = Site::new(prey.client.url(), Way::Plain).await?;
     let own = format!("http://rebound.example:{}", site.port());
     let report = seen_by("rebound.example", &mut site, &[&own]).await?;
     // It is of the same origin, so it may read: that it is refused.
@@ -157,11 +165,33 @@ async fn a_page_whose_name_leads_to_the_server_reads_and_changes_nothing() -> Re
     prey.is_whole(&node).await
 }
 
+/// What holds the others up: the same pages before a server that checks nothing do all the harm that there is.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a browser; see `make browser`"]
+async fn a_server_without_checks_is_read_and_changed() -> Result<()> {
+    for page in ["evil.example", "rebound.example"] {
+        let mut node = Node::new(options()?)?;
+        let prey = Prey::new(&mut node).await?;
+        let mut site = Site::new(prey.client.url(), Way::Unguarded).await?;
+        // Both lead to the server by now: the one by the name of another site, the other by its own.
+        let target = match page {
+            "evil.example" => format!("http://localhost:{}", site.port()),
+            own => format!("http://{own}:{}", site.port()),
+        };
+        let report = seen_by(page, &mut site, &[&target]).await?;
+        let has_read = read(&report).iter().any(|seen| seen.contains("fetch GET /api/v1/functions of"));
+        // Without headers of the server's that allow it, browsers let only a page of the same origin read.
+        ensure!(has_read == (page == "rebound.example"), "{page} has read {:?}", read(&report));
+        ensure!(prey.is_whole(&node).await.is_err(), "{page} has changed nothing: {report}");
+    }
+    Ok(())
+}
+
 /// What holds the others up: the page is able to do what it tries.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a browser; see `make browser`"]
 async fn a_page_of_a_site_that_is_allowed_reads_and_changes_what_it_likes() -> Result<()> {
-    let mut site = Site::to_come().await?;
+    let mut site = Site::to_come(Way::Plain).await?;
     let origin = format!("http://console.example:{}", site.port());
     let mut node = Node::new(options()?.arg("--allow-origin", &origin))?;
     let prey = Prey::new(&mut node).await?;

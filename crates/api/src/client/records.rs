@@ -214,7 +214,7 @@ impl Client {
         Ok(Ok(ConsumedBatch { frame, partition, position, next_position, skipped_from }))
     }
 
-    fn producing(&self, topic: &str, options: &ProduceOptions) -> Result<RequestBuilder, ClientError> {
+    pub(super) fn producing(&self, topic: &str, options: &ProduceOptions) -> Result<RequestBuilder, ClientError> {
         let mut request = self.request(Method::PUT, &["api", "v1", "produce", topic])?;
         if let Some(partition) = options.partition {
             request = request.query(&[("partition", partition)]);

@@ -7,7 +7,7 @@ use reqwest::Method;
 
 use super::page::all;
 use super::{Client, ClientError, Page, PageOptions};
-use crate::topic::{TopicDescription, TopicRequest};
+use crate::topic::{TopicAltered, TopicChange, TopicDescription, TopicRequest};
 
 impl Client {
     /// The names of all topics.
@@ -28,6 +28,11 @@ impl Client {
     /// What a topic is and how full it is.
     pub async fn describe_topic(&self, name: &str) -> Result<TopicDescription, ClientError> {
         self.json(self.topic(Method::GET, name)?).await
+    }
+
+    /// Changes a topic.
+    pub async fn alter_topic(&self, name: &str, change: &TopicChange) -> Result<TopicAltered, ClientError> {
+        self.json(self.topic(Method::PATCH, name)?.json(change)).await
     }
 
     /// Removes a topic with its events; refused while a function uses it.

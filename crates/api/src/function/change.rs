@@ -13,7 +13,7 @@ use super::{FileGrant, FunctionDescription, Limits, OnError, Selector, Watermark
 use crate::topic::TopicReference;
 
 /// What is to change about a function. What is not given stays; so do the limits and the parts of the error policy that are
-/// not given. Watermarks, config, env and files are replaced as a whole.
+/// not given. Watermarks, config, env and files are replaced as a whole; `config-changes` and `env-changes` change single entries.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FunctionUpdate {
@@ -27,6 +27,10 @@ pub struct FunctionUpdate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<TopicReference>>)]
     pub inputs: Option<Vec<TopicRef>>,
+    /// The same by source id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Vec<TopicReference>>>)]
+    pub groups: Option<Vec<Vec<TopicRef>>>,
     /// Which input is read next. It cannot become `group-parallel`, nor stop being it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<Selector>,
@@ -37,13 +41,23 @@ pub struct FunctionUpdate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<TopicReference>)]
     pub output: Option<TopicRef>,
+    /// The output topics, instead of `output`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<TopicReference>>)]
+    pub outputs: Option<Vec<TopicRef>>,
     /// How many tasks may run at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub replicas: Option<u32>,
+    /// Whether the function does not join its inputs.
+    #[serde(default, rename = "no-join", skip_serializing_if = "Option::is_none")]
+    pub no_join: Option<bool>,
     /// Given to the function at its start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<BTreeMap<String, String>>,
+    /// Entries of `config` that are added or replaced; with `null`, removed. All others stay. Goes without `config`.
+    #[serde(default, rename = "config-changes", skip_serializing_if = "BTreeMap::is_empty")]
+    pub config_changes: BTreeMap<String, Option<String>>,
     /// What each of its instances may use.
     #[serde(default, skip_serializing_if = "Limits::is_empty")]
     pub limits: Limits,
@@ -53,6 +67,9 @@ pub struct FunctionUpdate {
     /// The environment variables that it sees.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub env: Option<BTreeMap<String, String>>,
+    /// Entries of `env` that are added or replaced; with `null`, removed. All others stay. Goes without `env`.
+    #[serde(default, rename = "env-changes", skip_serializing_if = "BTreeMap::is_empty")]
+    pub env_changes: BTreeMap<String, Option<String>>,
     /// The folders of the server that it may read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<Vec<FileGrant>>,

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fnstream_api::{Client, ClientError, ConsumeOptions, Function, TopicRequest};
+use fnstream_core::topic::TopicRef;
 use fnstream_frame::Frame;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
@@ -32,6 +33,7 @@ pub(super) struct Remote {
     /// What everything that is made is called.
     name: String,
     function: Function,
+    output: TopicRef,
     room: Arc<Semaphore>,
     sending: JoinSet<std::result::Result<(), ClientError>>,
     readers: AtomicU32,
@@ -51,12 +53,15 @@ impl Remote {
             let artifact = artifact::read(args)?;
             Ok::<_, Failure>(format!("sha256:{}", client.upload_artifact(artifact).await?.digest))
         })?;
-        let function = Function { replicas: args.partitions, ..Function::new(archive, vec![input.into()], output) };
+        let output = TopicRef::from(output);
+        let function =
+            Function { replicas: args.partitions, ..Function::new(archive, vec![input.into()], output.clone()) };
         Ok(Remote {
             runtime: Arc::new(runtime),
             client,
             name,
             function,
+            output,
             room: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
             sending: JoinSet::new(),
             readers: AtomicU32::new(0),
@@ -68,7 +73,7 @@ impl Remote {
         Reader {
             runtime: self.runtime.clone(),
             client: self.client.clone(),
-            topic: self.function.output.to_string(),
+            topic: self.output.to_string(),
             group: format!("{}-{number}", self.name),
         }
     }
@@ -133,7 +138,7 @@ impl Target for Remote {
     fn finish(&mut self) -> Result {
         self.runtime.block_on(async {
             self.client.delete_function(&self.name).await?;
-            for topic in [&self.function.inputs[0], &self.function.output] {
+            for topic in [&self.function.inputs[0], &self.output] {
                 self.client.delete_topic(&topic.to_string()).await?;
             }
             Ok(())

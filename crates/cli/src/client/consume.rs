@@ -4,23 +4,30 @@
 //! `client consume`: waits for events and prints them, one or some or all that come.
 //!
 //! Events come in batches. Those of a group are taken when the server sends them: a batch that is not printed, since the
-//! reader of the output went away or the machine did, is not given to the group again. Reading with `--from` takes nothing.
+//! reader of the output went away or the machine did, is not given to the group again. Reading with `--from` takes nothing. With
+//! `--ack` a group's events are leased until they are printed.
 
+mod acknowledge;
 mod print;
 
 use std::time::Duration;
 
 use fnstream_api::units::parse_duration;
-use fnstream_api::{Client, ConsumeOptions, ConsumedBatch, ReadFrom};
+use fnstream_api::{Client, ConsumeOptions, ConsumedBatch, ReadFrom, TakeOptions};
 use tokio::time::Instant;
 
+use self::acknowledge::Leasing;
 use self::print::{Form, Printer};
 use super::follow::{Follow, WAIT};
+use super::new_topic;
 use crate::failure::{Failure, Result};
 use crate::output;
 
 /// The most events of one request.
 const MOST: u32 = 10_000;
+
+/// The group of who names none.
+const DEFAULT_GROUP: &str = "default";
 
 /// The wait of a follower's first request: the answer says that the server is there.
 const AT_ONCE: Duration = Duration::from_millis(1);
@@ -46,6 +53,16 @@ pub(super) struct Args {
     /// Go on with all that comes, until it is interrupted; waits for a server that restarts
     #[arg(short, long, conflicts_with = "count")]
     follow: bool,
+    /// Acknowledge events to the group once they are printed: those of a client that ends before that are given again, so that
+    /// none is lost and some may come twice
+    #[arg(long, conflicts_with = "from")]
+    ack: bool,
+    /// How long events are this client's before they are given to others, 1ms to 12h [default: 30s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "ack")]
+    lease: Option<Duration>,
+    /// Move events that were delivered so often and not acknowledged to the topic TOPIC.GROUP.dlq [default: never]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), requires = "ack")]
+    max_deliveries: Option<u32>,
     /// Print each event as a JSON object in a line, with its key, headers, partition, position and timestamp
     #[arg(long, conflicts_with = "raw")]
     json: bool,
@@ -72,6 +89,24 @@ impl Args {
 
 pub(super) async fn run(client: &Client, args: Args) -> Result {
     let printer = Printer::new(args.form());
+    new_topic::note(client, &args.name, ", its first event is waited for").await;
+    if args.ack {
+        let options = TakeOptions {
+            lease: args.lease,
+            max_deliveries: args.max_deliveries,
+            partition: args.partition,
+            ..TakeOptions::default()
+        };
+        let leasing = Leasing {
+            client,
+            topic: &args.name,
+            group: args.group.as_deref().unwrap_or(DEFAULT_GROUP),
+            options,
+            timeout: args.timeout,
+            count: (!args.follow).then_some(args.count),
+        };
+        return leasing.run(printer).await;
+    }
     let options =
         ConsumeOptions { timeout: args.timeout, group: args.group, from: args.from, partition: args.partition };
     match args.follow {

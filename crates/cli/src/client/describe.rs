@@ -43,6 +43,11 @@ fn text(function: &FunctionDescription) -> String {
         ("outputs", function.outputs.join(", ")),
         ("replicas", function.replicas.to_string()),
     ];
+    rows.extend(function.from.map(|from| ("from", from.to_string())));
+    if function.no_join {
+        rows.push(("no-join", "true".to_owned()));
+    }
+    rows.extend(function.notes.iter().map(|note| ("note", note.clone())));
     rows.extend(function.watermarks.iter().map(|(topic, of)| ("watermark", format!("{topic}: {of}"))));
     rows.extend(function.config.iter().map(|(name, value)| ("config", format!("{name}={value}"))));
     rows.extend(function.env.iter().map(|(name, value)| ("env", format!("{name}={value}"))));

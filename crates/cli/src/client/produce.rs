@@ -2,20 +2,26 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! `client produce`: one event or some, one whose value is null, a file as one event, or the lines of a file as they come.
+//!
+//! Events are numbered, so a request whose answer was lost is sent again and nothing is doubled.
 
+mod form;
 mod lines;
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
 
-use fnstream_api::{Client, ClientError, ProduceOptions};
+use fnstream_api::units::parse_duration;
+use fnstream_api::{Client, ClientError, Events, ProduceOptions, Producer};
 use fnstream_core::clock::{Clock, SystemClock};
 use fnstream_frame::{FrameBuilder, HeadersBuilder, RecordRef};
 
+use self::form::{Form, Kind};
 use self::lines::{Cutter, Request, chunks};
-use super::pair;
+use super::{new_topic, pair};
 use crate::failure::{Failure, Result};
 use crate::output;
 
@@ -35,6 +41,18 @@ pub(super) struct Args {
     /// Send the file as one event, as it is
     #[arg(long, requires = "file")]
     whole: bool,
+    /// Each line is a JSON object as 'consume --json' prints it, with value and, if wanted, key, headers and timestamp
+    #[arg(long, requires = "file", conflicts_with = "whole")]
+    json: bool,
+    /// Each line is a key, this separator and the event; \t is a tab
+    #[arg(long, value_name = "SEPARATOR", requires = "file", conflicts_with_all = ["whole", "json", "key"], value_parser = form::separator)]
+    key_separator: Option<String>,
+    /// Events end with a NUL byte, not with a line, so that line ends are part of them
+    #[arg(long, requires = "file", conflicts_with = "whole")]
+    nul: bool,
+    /// An empty line is an empty event
+    #[arg(long, requires = "file", conflicts_with_all = ["whole", "json"])]
+    keep_empty: bool,
     /// Send an event whose value is null, which is not an empty one
     #[arg(long, group = "what")]
     null: bool,
@@ -50,9 +68,20 @@ pub(super) struct Args {
     /// Partition to send to
     #[arg(long, value_name = "N")]
     partition: Option<u32>,
+    /// Name of the producer: the same command can be run again after it was interrupted, and goes on behind the events that are
+    /// there; one command uses a name at a time
+    #[arg(long, value_name = "NAME")]
+    producer: Option<String>,
+    /// Number of the first event that is given, of all that the producer sends
+    #[arg(long, value_name = "N", requires = "producer", default_value_t = 0)]
+    sequence: u64,
+    /// How long to wait for a server that is gone, before what it did not answer is given up
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
+    wait: Duration,
 }
 
-pub(super) async fn run(client: &Client, args: Args) -> Result {
+pub(super) async fn run(client: &Client, mut args: Args) -> Result {
+    let form = args.form();
     let options = ProduceOptions {
         partition: args.partition,
         timestamp: args.timestamp,
@@ -60,35 +89,96 @@ pub(super) async fn run(client: &Client, args: Args) -> Result {
         headers: args.headers.into_iter().map(|(name, value)| (name, value.into_bytes())).collect(),
     };
     let topic = args.name;
-    match args.file {
-        None if args.null => {
-            client.produce_null(&topic, &options).await?;
-            output::line("Event produced")
+    new_topic::note(client, &topic, "").await;
+    let producer = match &args.producer {
+        Some(name) => Producer::resume(client, &topic, name).await?,
+        None => Producer::new(client, &topic)?,
+    };
+    let producer = producer.with_patience(args.wait).telling(tell_of_server);
+    let mut target = Target { producer, options, skip: 0, skipped: 0 };
+    if let Some(name) = &args.producer {
+        if target.producer.next() == 0 {
+            output::complain(&format!("note: topic '{topic}' knows no event of producer '{name}' yet"));
         }
-        None => each(client, &topic, &options, args.content.into_iter().map(OsString::into_vec).collect()).await,
+        target.skip = target.producer.next().saturating_sub(args.sequence);
+        target.producer.go_on_at(args.sequence.max(target.producer.next()));
+    }
+    match args.file {
+        None if args.null => each(target, vec![None]).await,
+        None => each(target, args.content.into_iter().map(|event| Some(event.into_vec())).collect()).await,
         Some(path) if args.whole => {
             let mut event = Vec::new();
             open(&path)?.read_to_end(&mut event).map_err(|e| unreadable(&path, 0, &e))?;
-            each(client, &topic, &options, vec![event]).await
+            each(target, vec![Some(event)]).await
         }
-        Some(path) => stream(client, &topic, &options, &path).await,
+        Some(path) => stream(target, form, &path).await,
     }
 }
 
-/// Sends events one after the other.
-async fn each(client: &Client, topic: &str, options: &ProduceOptions, events: Vec<Vec<u8>>) -> Result {
-    let count = events.len();
-    for (sent, event) in events.into_iter().enumerate() {
-        let produced = match event.is_empty() {
-            true => client.produce_frame_to(topic, options.partition, empty(options)?).await,
-            false => client.produce(topic, event, options).await,
+/// Where events go, and how.
+struct Target {
+    producer: Producer,
+    options: ProduceOptions,
+    /// How many of the first events are there already.
+    skip: u64,
+    /// How many were passed over.
+    skipped: u64,
+}
+
+impl Args {
+    fn form(&mut self) -> Form {
+        let kind = match self.key_separator.take() {
+            Some(separator) => Kind::Keyed(separator.into_bytes()),
+            None if self.json => Kind::Json,
+            None => Kind::Event,
         };
-        produced.map_err(|e| told(e, sent as u64, "the next ones"))?;
+        Form { nul: self.nul, keep_empty: self.keep_empty, kind }
     }
-    match count {
-        1 => output::line("Event produced"),
-        count => output::line(format!("{count} events produced")),
+}
+
+impl Target {
+    /// Sends events; answers how many.
+    async fn send(&mut self, events: Events) -> std::result::Result<u64, ClientError> {
+        let options = match &events {
+            Events::Frame(_) => &ProduceOptions { partition: self.options.partition, ..ProduceOptions::default() },
+            _ => &self.options,
+        };
+        let produced = self.producer.send(events, options).await?;
+        Ok(produced.count + produced.duplicates)
     }
+
+    /// Says what was done.
+    fn finish(&self, sent: u64) -> Result {
+        if self.skipped > 0 {
+            output::complain(&format!("note: events that were there already were skipped: {}", self.skipped));
+        }
+        output::line(format!("{sent} events produced"))
+    }
+}
+
+fn tell_of_server(trouble: Option<&ClientError>) {
+    match trouble {
+        Some(error) => output::complain(&format!("note: {error}; waiting for the server")),
+        None => output::complain("note: the server answers again"),
+    }
+}
+
+/// Sends events one after the other; `None` is one whose value is null.
+async fn each(mut target: Target, events: Vec<Option<Vec<u8>>>) -> Result {
+    let (mut sent, is_one) = (0, events.len() == 1 && target.skip == 0);
+    for event in events {
+        if target.skipped < target.skip {
+            target.skipped += 1;
+            continue;
+        }
+        let event = match event {
+            None => Events::Null,
+            Some(event) if event.is_empty() => Events::Frame(empty(&target.options)?.into()),
+            Some(event) => Events::One(event.into()),
+        };
+        sent += target.send(event).await.map_err(|e| told(e, sent, "the next ones"))?;
+    }
+    if is_one { output::line("Event produced") } else { target.finish(sent) }
 }
 
 /// A frame with an empty event: the body of a request for it would look like one that was forgotten.
@@ -105,15 +195,16 @@ fn empty(options: &ProduceOptions) -> Result<Vec<u8>> {
 }
 
 /// Sends the lines of an input as they come: what comes while a request is under way goes with the next one.
-async fn stream(client: &Client, topic: &str, options: &ProduceOptions, path: &str) -> Result {
-    let (mut chunks, mut cutter, mut sent, mut is_end) = (chunks(open(path)?), Cutter::default(), 0, false);
+async fn stream(mut target: Target, form: Form, path: &str) -> Result {
+    let (mut chunks, mut cutter, mut sent, mut is_end) =
+        (chunks(open(path)?), Cutter::new(form.clone(), target.skip), 0, false);
     loop {
-        while let Some(Request { body, first, last }) = cutter.next(is_end) {
+        while let Some(Request { body, first, last }) = cutter.next(is_end).map_err(|why| wrong(sent, &why))? {
             let lines = format!("those of lines {first} to {last}");
-            sent += client.produce_lines(topic, body, options).await.map_err(|e| told(e, sent, &lines))?.count;
+            sent += target.send(form.events(body)).await.map_err(|e| told(e, sent, &lines))?;
         }
         if let Some(line) = cutter.too_long() {
-            return Err(Failure::Plain(format!("{}but line {line} is too long to be one", so_far(sent))));
+            return Err(wrong(sent, &format!("line {line} is too long to be one")));
         }
         if is_end {
             break;
@@ -128,7 +219,8 @@ async fn stream(client: &Client, topic: &str, options: &ProduceOptions, path: &s
     if cutter.skipped > 0 {
         output::complain(&format!("note: empty lines were skipped: {}", cutter.skipped));
     }
-    output::line(format!("{sent} events produced"))
+    target.skipped = cutter.passed;
+    target.finish(sent)
 }
 
 fn open(path: &str) -> Result<Box<dyn Read + Send>> {
@@ -156,6 +248,11 @@ fn told(error: ClientError, sent: u64, which: &str) -> Failure {
         }
         other => other,
     }
+}
+
+/// A line cannot be sent.
+fn wrong(sent: u64, why: &str) -> Failure {
+    Failure::Plain(if sent > 0 { format!("{}but {why}", so_far(sent)) } else { why.to_owned() })
 }
 
 fn so_far(sent: u64) -> String {

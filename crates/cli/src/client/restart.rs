@@ -5,8 +5,8 @@
 
 use fnstream_api::Client;
 
+use super::waiting::{Waiting, status};
 use crate::failure::Result;
-use crate::output;
 
 /// Let a function finish what it began and start it anew.
 #[derive(clap::Args)]
@@ -14,9 +14,10 @@ pub(super) struct Args {
     /// Name of the function
     #[arg(short, long)]
     name: String,
+    #[command(flatten)]
+    waiting: Waiting,
 }
 
 pub(super) async fn run(client: &Client, args: &Args) -> Result {
-    let function = client.restart_function(&args.name).await?;
-    output::line(format!("Function {} is {}", function.name, function.status.as_str()))
+    status(&args.waiting.of(client, false).restart_function(&args.name).await?)
 }

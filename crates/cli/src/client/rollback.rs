@@ -5,6 +5,7 @@
 
 use fnstream_api::{Client, RollbackRequest};
 
+use super::waiting::Waiting;
 use crate::failure::Result;
 use crate::output;
 
@@ -23,13 +24,16 @@ pub(super) struct Args {
     /// With the state, read the inputs again from where they stood then; the outputs of these records come again
     #[arg(long, requires = "with_state")]
     reprocess: bool,
+    #[command(flatten)]
+    waiting: Waiting,
 }
 
 pub(super) async fn run(client: &Client, args: &Args) -> Result {
-    let Args { name, to, with_state, reprocess } = args;
+    let Args { name, to, with_state, reprocess, waiting } = args;
     let request = RollbackRequest { to: *to, with_state: *with_state, reprocess: *reprocess };
-    let done = client.rollback_function(name, request).await?;
+    let done = waiting.of(client, false).rollback_function(name, request).await?;
     let what = if *with_state { " with its state" } else { "" };
     output::line(format!("Function {name} is back to revision {to}{what}, as revision {}", done.function.revision))?;
-    done.notes.iter().try_for_each(|note| output::line(format!("  {note}")))
+    done.notes.iter().try_for_each(|note| output::line(format!("  {note}")))?;
+    waiting.tell(&done.function)
 }

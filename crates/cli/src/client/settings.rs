@@ -12,10 +12,10 @@ use fnstream_api::{FileGrant, Limits, OnError, OnErrorAction};
 use super::pair;
 
 #[derive(clap::Args)]
-pub(super) struct Settings {
+pub(crate) struct Settings {
     /// Setting that the function is given at its start, as name=value; may be repeated
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = pair)]
-    pub config: Vec<(String, String)>,
+    pub(crate) config: Vec<(String, String)>,
     /// What an instance may use, such as memory=64MiB; others are call-time, start-time, record, records-per-input and
     /// state; may be repeated
     #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = limit)]
@@ -37,11 +37,11 @@ pub(super) struct Settings {
     dead_letter_topic: Option<String>,
     /// Environment variable that the function sees; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
-    pub env: Vec<(String, String)>,
+    pub(crate) env: Vec<(String, String)>,
     /// Folder of the server that the function may read, and where it finds it if not at the same path; the server must
     /// allow it with --allow-files-dir; may be repeated
     #[arg(long, value_name = "HOST[:GUEST]", value_parser = grant)]
-    pub files: Vec<FileGrant>,
+    pub(crate) files: Vec<FileGrant>,
 }
 
 /// What becomes of a record that the function fails at.
@@ -57,7 +57,7 @@ pub(super) enum ActionArg {
 
 impl Settings {
     /// The limits that are given.
-    pub(super) fn limits(&self) -> Limits {
+    pub(crate) fn limits(&self) -> Limits {
         let mut limits = Limits::default();
         for (name, value) in &self.limits {
             // Checked when the option was read.
@@ -67,7 +67,7 @@ impl Settings {
     }
 
     /// What is given of the error policy.
-    pub(super) fn on_error(&self) -> OnError {
+    pub(crate) fn on_error(&self) -> OnError {
         OnError {
             action: self.on_error.map(|action| match action {
                 ActionArg::DeadLetter => OnErrorAction::DeadLetter,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fnstream_sql::statement::written;
-use fnstream_sql::{Wanted, completion};
+use fnstream_sql::{TOPIC_SETTINGS, Wanted, completion};
 use parking_lot::Mutex;
 use rustyline::completion::{Completer, Pair};
 use rustyline::highlight::Highlighter;
@@ -82,6 +82,11 @@ impl Words {
                 None => self.functions().iter().map(|name| written(name)).collect(),
                 Some(_) => text(self.functions()),
             },
+            Wanted::Topic => match quote {
+                None => self.topics().iter().map(|name| written(name)).collect(),
+                Some(_) => text(self.topics()),
+            },
+            Wanted::Setting => TOPIC_SETTINGS.map(|name| in_quotes(name, quote, true) + "=").to_vec(),
             Wanted::FunctionPattern => text(self.functions()),
             Wanted::TopicPattern => text(self.topics()),
             Wanted::Option => ["function_path", "config_path"].map(|name| in_quotes(name, quote, true) + "=").to_vec(),
@@ -180,7 +185,7 @@ mod tests {
 
     /// Of a server that does not exist: nothing listens on port 1.
     fn words(runtime: &tokio::runtime::Runtime) -> Words {
-        Words::new(runtime.handle().clone(), Arc::new(Session::new("127.0.0.1", 1)))
+        Words::new(runtime.handle().clone(), Arc::new(Session::new("http://127.0.0.1:1".to_owned())))
     }
 
     fn offered(words: &Words, line: &str) -> (usize, Vec<String>) {

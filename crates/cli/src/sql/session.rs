@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use super::create::upload;
 use super::rows::Rows;
 use crate::failure::Failure;
+use crate::output::busy::during;
 
 /// How many rows are asked for at once.
 const PAGE: u32 = 1_000;
@@ -48,10 +49,8 @@ pub(super) struct Session {
 
 impl Session {
     /// Connects to nothing yet.
-    pub(super) fn new(host: &str, port: u16) -> Self {
-        // An IPv6 address is told from a name by its colons.
-        let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
-        Session { url: format!("http://{host}:{port}"), client: Mutex::new(None) }
+    pub(super) fn new(url: String) -> Self {
+        Session { url, client: Mutex::new(None) }
     }
 
     /// The address, as it is shown.
@@ -84,7 +83,9 @@ impl Session {
                     OnExisting::Keep => CreateMode::IfNotExists,
                     OnExisting::Replace => CreateMode::OrReplace,
                 };
-                let done = self.client().await?.create_function(files.config.into(), files.artifact.into(), mode).await;
+                let client = self.client().await?;
+                let create = client.create_function(files.config.into(), files.artifact.into(), mode);
+                let done = during(|| "the server takes, checks and compiles the artifact".to_owned(), create).await;
                 Ok(Answer { message: done.map_err(|e| self.trouble(e))?.message, rows: None, next: None })
             }
             Statement::ShowFunctions { .. }
@@ -122,7 +123,7 @@ impl Session {
                     code: ErrorCode::Unavailable.as_str().to_owned(),
                     message,
                     advice:
-                        "check that 'function-stream standalone' runs and that --host and --port name its gRPC address"
+                        "check that 'function-stream standalone' runs and that --service-url, or --host and --port, name its address"
                             .to_owned(),
                 })
             }

@@ -56,7 +56,10 @@ fn lines_are_sent_as_they_come() {
     producing.types("last");
     drop(producing.0.stdin.take());
     assert_eq!(producing.lines().collect::<Vec<_>>(), ["3 events produced"]);
-    assert_eq!(producing.complaints().collect::<Vec<_>>(), ["note: empty lines were skipped: 2"]);
+    assert_eq!(
+        producing.complaints().collect::<Vec<_>>(),
+        ["note: there is no topic 't' yet", "note: empty lines were skipped: 2"]
+    );
     assert_eq!(server.must(&["consume", "-n", "t"]), "\"last\"\n");
     server.stop();
 }
@@ -121,7 +124,7 @@ fn a_broken_connection_says_how_many_events_are_durable() {
     // A way to the server that breaks at the second request, after it was sent.
     let way = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, target) = (way.local_addr().unwrap().to_string(), server.address());
-    let mut producing = Client::start(&address, &["produce", "-n", "t", "-f", "-"]);
+    let mut producing = Client::start(&address, &["produce", "-n", "t", "-f", "-", "--wait", "0s"]);
     producing.types("one\ntwo\n");
     let (mut client, _) = way.accept().unwrap();
     let mut onward = TcpStream::connect(target).unwrap();
@@ -145,7 +148,7 @@ fn a_broken_connection_says_how_many_events_are_durable() {
     onward.shutdown(std::net::Shutdown::Both).unwrap();
     client.shutdown(std::net::Shutdown::Both).unwrap();
     drop(way);
-    let said = producing.complaints().next().unwrap();
+    let said = producing.complaints().find(|line| !line.starts_with("note: ")).unwrap();
     let expected =
         "error FS-1704: 2 events are durable, whether those of lines 3 to 3 are is not known: the connection broke";
     assert!(said.starts_with(expected), "{said}");
@@ -229,5 +232,53 @@ fn a_topic_is_read_in_batches() {
     server.must(&["produce", "-n", "t", "-f", file.to_str().unwrap()]);
     assert!(server.must(&["consume", "-n", "t", "--raw", "--count", "25001"]) == all[..all.find("25001\n").unwrap()]);
     assert!(server.must(&["consume", "-n", "t", "--raw", "-f", "-t", "1s"]) == all[all.find("25001\n").unwrap()..]);
+    server.stop();
+}
+
+#[test]
+fn what_consume_prints_as_json_can_be_produced() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    server.must(&["produce", "-n", "t", "-c", "a\nb", "-c", "", "-k", "k", "-H", "h=1", "-H", "h=", "-t", "5"]);
+    server.must(&["produce", "-n", "t", "--null"]);
+    let mut odd = command(BINARY);
+    odd.args(["client", "-s", &server.address(), "produce", "-n", "t", "-c"]).arg(OsStr::from_bytes(b"\xff"));
+    assert!(odd.output().unwrap().status.success());
+    let printed = server.must(&["consume", "-n", "t", "--count", "4", "--json"]);
+    let file = folder.path().join("events");
+    std::fs::write(&file, &printed).unwrap();
+    let file = file.to_str().unwrap();
+    assert_eq!(server.must(&["produce", "-n", "again", "-f", file, "--json"]), "4 events produced\n");
+    assert_eq!(server.must(&["consume", "-n", "again", "--count", "4", "--json"]), printed);
+
+    std::fs::write(file, format!("{printed}\n{{\"value\":1}}\n")).unwrap();
+    let refused = server.client(&["produce", "-n", "u", "-f", file, "--json"]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("4 events are durable, but line 6: invalid type: integer `1`"), "{said}");
+    server.stop();
+}
+
+#[test]
+fn lines_have_keys_and_other_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    let file = folder.path().join("events");
+    let path = file.to_str().unwrap();
+    std::fs::write(&file, b"k1\tone\nk2\ttwo\tb\n\nk3\t\xff\n").unwrap();
+    assert_eq!(server.must(&["produce", "-n", "t", "-f", path, "--key-separator", "\\t"]), "3 events produced\n");
+    std::fs::write(&file, b"a\nb\0\0c").unwrap();
+    assert_eq!(server.must(&["produce", "-n", "t", "-f", path, "--nul", "-k", "k4"]), "2 events produced\n");
+    std::fs::write(&file, b"d\n\ne\n").unwrap();
+    assert_eq!(server.must(&["produce", "-n", "t", "-f", path, "--keep-empty"]), "3 events produced\n");
+    let shown = server.must(&["consume", "-n", "t", "--count", "8", "--json"]);
+    let events: Vec<Value> = shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |name: &str| events.iter().map(|event| event[name].clone()).collect::<Vec<_>>();
+    let values = [json!("one"), json!("two\tb"), json!({"base64": "/w=="}), json!("a\nb"), json!("c")];
+    assert_eq!(of("value"), [&values[..], &[json!("d"), json!(""), json!("e")]].concat());
+    let keys = ["k1", "k2", "k3", "k4", "k4"].map(|key| json!(key));
+    assert_eq!(of("key"), [&keys[..], &[json!(null), json!(null), json!(null)]].concat());
+    let refused = server.client(&["produce", "-n", "t", "-f", path, "--key-separator", ":"]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("line 1: there is no ':' behind a key"), "{said}");
     server.stop();
 }

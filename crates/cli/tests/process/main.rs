@@ -9,7 +9,13 @@
 mod events;
 mod files;
 mod manners;
+mod producers;
 mod reach;
+mod reading;
 mod shown;
 mod signals;
 mod support;
+#[path = "../sql/terminal.rs"]
+#[expect(dead_code, reason = "nobody types here")]
+mod terminal;
+mod waiting;

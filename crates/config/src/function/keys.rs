@@ -31,6 +31,13 @@ macro_rules! with_idle {
 /// The keys of the whole file.
 pub(crate) static FUNCTION: &[Key] = with_idle![
     Key::required("name", &Kind::Text, "The function's name: 1 to 255 ASCII letters, digits, `.`, `_` and `-`."),
+    Key::new(
+        "archive",
+        &Kind::Path,
+        "",
+        "The artifact that `client apply` uploads for it: a path, seen from the folder of this file, or `sha256:DIGEST`. Others who send \
+         this file name the artifact themselves."
+    ),
     Key::new("type", &Kind::Word(TYPES), "processor", "What the function is made of."),
     Key::required(
         "input-groups",
@@ -45,6 +52,13 @@ pub(crate) static FUNCTION: &[Key] = with_idle![
     ),
     Key::new("input-selector", &Kind::Word(SELECTORS), "round-robin", "Which input group is read next."),
     Key::new(
+        "from",
+        &Kind::Text,
+        "earliest",
+        "Where a new function begins in its inputs: `earliest`, `latest`, or a time in UTC such as `2026-01-31T08:00:00Z`, that is at the \
+         first event whose timestamp is not before it. One that is there stays where it is; `client seek` moves it."
+    ),
+    Key::new(
         "init_config",
         &Kind::Texts,
         "",
@@ -56,6 +70,13 @@ pub(crate) static FUNCTION: &[Key] = with_idle![
         &Kind::Number(1, MAX_PARTITIONS as u64),
         "1",
         "How many tasks may run at once; topics that have to be made get that many partitions."
+    ),
+    Key::new(
+        "no-join",
+        &Kind::Bool,
+        "false",
+        "Whether the function does not join its inputs. Else inputs of different numbers of partitions are refused (FS-1313): records \
+         of one key would not meet in one task."
     ),
     Key::new("limits", &Kind::Block(LIMITS), "", "What one instance of the function may use."),
     Key::new(

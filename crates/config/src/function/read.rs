@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use fnstream_core::Error;
-use fnstream_core::spec::{ErrorAction, ErrorPolicy, FileGrant, InputSelector, Limits, Watermark, WatermarkStrategy};
+use fnstream_core::spec::{
+    Beginning, ErrorAction, ErrorPolicy, FileGrant, InputSelector, Limits, Watermark, WatermarkStrategy,
+};
 use fnstream_core::topic::Topic;
 
 use super::places::Places;
@@ -21,18 +23,27 @@ pub(super) fn function(block: &Block, reader: &mut Reader) -> FunctionConfig {
     let selector = block.text("input-selector").unwrap_or_default();
     FunctionConfig {
         name: block.text("name").unwrap_or_default().to_owned(),
+        archive: block.text("archive").map(str::to_owned),
         kind: if block.text("type") == Some("python") { FunctionKind::Python } else { FunctionKind::Processor },
         inputs: block.list("input-groups").iter().map(|group| topics::inputs(&group.value, reader)).collect(),
         selector: InputSelector::ALL.into_iter().find(|known| known.name() == selector).unwrap_or_default(),
+        from: beginning(block, reader),
         outputs: topics::outputs(block.list("outputs"), reader),
         init_config: texts(block, "init_config"),
         replicas: block.fitting("replicas").unwrap_or(1),
+        no_join: block.is("no-join"),
         limits: block.block("limits").map_or_else(Limits::default, limits),
         on_error: on_error(block, reader),
         env: texts(block, "env"),
         files: grants(block).map(grant).collect(),
         places: Places::of(block),
     }
+}
+
+fn beginning(block: &Block, reader: &mut Reader) -> Beginning {
+    let text = block.text("from").unwrap_or("earliest");
+    let refused = |why: String| reader.problems.push(Problem::error(block.place_of("from"), format!("'from': {why}")));
+    text.parse::<Beginning>().map_err(refused).unwrap_or_default()
 }
 
 pub(super) fn watermark(input: &Block, reader: &mut Reader) -> Watermark {

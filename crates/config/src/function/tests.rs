@@ -36,7 +36,9 @@ fn what_is_left_out_is_the_default() {
 fn every_key_has_its_field() {
     let text = r#"
 name: window
+archive: build/window.wasm
 type: processor
+from: 2026-01-31T08:00:00Z
 input-groups:
   - inputs:
       - {input-type: log, topic: a, watermark: monotonic}
@@ -60,6 +62,7 @@ init_config:
     one
     two
 replicas: 4
+no-join: true
 limits:
   memory: 64MiB
   call-time: 500ms
@@ -85,7 +88,9 @@ schema: bytes
     let spec = config.to_spec("aa").unwrap();
     assert_eq!(spec.inputs, [vec!["a".into(), "b".into()], vec!["c".into()]]);
     assert_eq!(spec.outputs, ["x".into(), "y".into()]);
-    assert_eq!((spec.selector, spec.replicas), (InputSelector::Priority, 4));
+    assert_eq!((spec.selector, spec.replicas, spec.no_join), (InputSelector::Priority, 4, true));
+    assert_eq!(spec.from.to_string(), "2026-01-31T08:00:00.000Z");
+    assert_eq!(config.archive.as_deref(), Some("build/window.wasm"));
     let watermark = |topic: &str| spec.watermarks.get(&topic.into()).copied();
     let monotonic = Watermark { strategy: WatermarkStrategy::Monotonic, ..Watermark::default() };
     let bounded = WatermarkStrategy::Bounded { delay: Duration::from_secs(5) };
@@ -241,6 +246,13 @@ fn a_topic_of_the_log_type_has_its_text_form() {
     let spec = good(text).0.to_spec("aa").unwrap();
     let read: Vec<_> = spec.inputs[0].iter().map(|named| named.to_string()).collect();
     assert_eq!(read, ["persistent://t/n/i", "i@prod?partition=1"]);
+}
+
+#[test]
+fn a_beginning_that_is_none_is_refused_at_its_place() {
+    let problems = parse_function_config(format!("{SMALL}from: yesterday\n").as_bytes()).unwrap_err();
+    let told = "4:7: 'from': 'yesterday' is none of earliest, latest, and a time in UTC such as 2026-01-31T08:00:00Z";
+    assert_eq!(problems.to_string(), told);
 }
 
 #[test]

@@ -26,7 +26,13 @@ pub(crate) static SERVER: &[Key] = &[
     Key::new("memory", &Kind::Block(MEMORY), "", "How much memory the server may use."),
     Key::new("logging", &Kind::Block(LOGGING), "", "What the server logs, and where."),
     Key::new("state_storage", &Kind::Block(STATE_STORAGE), "", "Where everything is kept."),
-    Key::new("retention", &Kind::Block(RETENTION), "", "What topics drop that do not say otherwise."),
+    Key::new(
+        "retention",
+        &Kind::Block(RETENTION),
+        "",
+        "What is dropped of topics that do not say otherwise, also of those that were made before. `client topic alter` gives a topic limits of its own.",
+    ),
+    Key::new("topics", &Kind::Block(TOPICS), "", "Topics that somebody names and that are not there."),
     Key::new("allow", &Kind::Block(ALLOW), "", "What clients may ask of the server's machine."),
     Key::new("wasm", &Kind::Block(WASM), "", "The cache of compiled code."),
     Key::new("python", &Kind::Block(PYTHON), "", "Accepted, without effect."),
@@ -53,6 +59,7 @@ pub(crate) static FLAGS: &[(&str, &str)] = &[
     ("retention.max_bytes", "--retention-bytes"),
     ("allow.archive_dirs", "--allow-archive-dir"),
     ("allow.files_dirs", "--allow-files-dir"),
+    ("allow.backup_dirs", "--allow-backup-dir"),
     ("service.grpc", GRPC_FLAG),
     ("service.host", GRPC_FLAG),
     ("service.port", GRPC_FLAG),
@@ -86,7 +93,7 @@ const SERVICE: &[Key] = &[
         "grpc",
         &Kind::Bool,
         "true",
-        "Whether the gRPC interface is served; the word for no of the flag is `none`.",
+        "Whether gRPC has a port of its own; the port of REST serves it, too. The flag's word for no is `none`.",
     ),
     Key::new(
         "workers",
@@ -256,8 +263,33 @@ const DURABILITIES: &[Word] = &[
 ];
 
 const RETENTION: &[Key] = &[
-    Key::new("max_age", &Kind::Duration, "", "Drop events older than this."),
+    Key::new(
+        "max_age",
+        &Kind::Duration,
+        "",
+        "Drop events older than this, counted from their arrival, or from their own timestamps in topics that ask for it.",
+    ),
     Key::new("max_bytes", &Kind::Size(1), "", "Drop the oldest events of a partition as long as this much is left."),
+];
+
+const TOPICS: &[Key] = &[Key::new(
+    "auto_create",
+    &Kind::Word(AUTO_CREATE),
+    "on",
+    "Whether a topic is made that is not there. Otherwise whoever names it is refused (FS-1310).",
+)
+.or("auto-create")];
+
+const AUTO_CREATE: &[Word] = &[
+    Word::new(
+        "on",
+        "For a client that produces to it, and for a function that names it. A client that consumes waits for it.",
+    ),
+    Word::new("functions", "For functions alone."),
+    Word::new(
+        "off",
+        "For nobody; only the topic of a function's dead letters that has the function's name is made with it.",
+    ),
 ];
 
 const ALLOW: &[Key] = &[
@@ -272,6 +304,12 @@ const ALLOW: &[Key] = &[
         &Kind::List(&Kind::Path, 0, 1024),
         "[]",
         "Folders that functions may be granted to read, with those in them.",
+    ),
+    Key::new(
+        "backup_dirs",
+        &Kind::List(&Kind::Path, 0, 1024),
+        "[]",
+        "Folders in which all clients may have backups made, with those in them.",
     ),
 ];
 

@@ -8,8 +8,8 @@ use fnstream_core::ErrorCode;
 use super::effective::{Effective, Origin, Setting};
 use super::keys::{FLAGS, GRPC_FLAG, GRPC_LISTEN, GRPC_VARIABLE, SERVER, VARIABLES};
 use super::{
-    DurabilitySetting, LogFormat, LoggingSettings, NetworkSettings, SERVER_DEFAULTS, SafeStartSetting, ServerSettings,
-    Sources,
+    AutoCreateSetting, DurabilitySetting, LogFormat, LoggingSettings, NetworkSettings, SERVER_DEFAULTS,
+    SafeStartSetting, ServerSettings, Sources,
 };
 use crate::hint;
 use crate::key::{Key, Kind};
@@ -274,8 +274,14 @@ fn typed(settings: &Effective, sources: &Sources<'_>) -> ServerSettings {
         scrub_rate: settings.number("state_storage.scrub_rate").filter(|_| settings.is("state_storage.scrub")),
         retention_age: settings.duration("retention.max_age"),
         retention_bytes: settings.number("retention.max_bytes"),
+        auto_create: match settings.string("topics.auto_create") {
+            Some("functions") => AutoCreateSetting::Functions,
+            Some("off") => AutoCreateSetting::Off,
+            _ => AutoCreateSetting::On,
+        },
         archive_dirs: settings.files("allow.archive_dirs", sources.home),
         files_dirs: settings.files("allow.files_dirs", sources.home),
+        backup_dirs: settings.files("allow.backup_dirs", sources.home),
         cache_dir: settings.is("wasm.enable_cache").then_some(cache_dir),
         cache_bytes: settings.number("wasm.max_cache_size").unwrap_or_default(),
         compile_time: settings.duration("wasm.max_compile_time").unwrap_or_default(),

@@ -34,6 +34,7 @@ fn a_server_that_is_told_nothing_has_the_defaults() {
     assert_eq!((settings.data_dir, settings.cache_dir), (PathBuf::from("data"), Some(PathBuf::from("data/cache"))));
     assert_eq!(settings.durability, DurabilitySetting::Group);
     assert_eq!((settings.retention_age, settings.retention_bytes), (None, None));
+    assert_eq!(settings.auto_create, AutoCreateSetting::On);
     assert_eq!((settings.recovery_timeout, settings.scrub_rate), (Some(Duration::from_secs(300)), Some(8 << 20)));
     assert_eq!((settings.cache_bytes, settings.compile_time), (4 << 30, Duration::from_secs(300)));
     let logging = LoggingSettings {
@@ -80,7 +81,8 @@ network: {max_connections: 100, max_waiting_consumers: 50, head_timeout: 1s, bod
 logging: {level: warn, format: json, file_path: logs/a.log, max_file_size: 7, max_files: 9}
 state_storage: {base_dir: /srv/fs, access: group, storage_type: rocksdb, durability: sync, dirty_keys: 12, recovery_timeout: 7s, scrub: true, scrub_rate: 2MiB}
 retention: {max_age: 7d, max_bytes: 10GiB}
-allow: {archive_dirs: [/a, b], files_dirs: [/c]}
+topics: {auto_create: functions}
+allow: {archive_dirs: [/a, b], files_dirs: [/c], backup_dirs: [/d]}
 wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB, max_compile_time: 90s}
 ",
     );
@@ -119,8 +121,10 @@ wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB, max_compile_
         scrub_rate: Some(2 << 20),
         retention_age: Some(Duration::from_secs(7 * 86_400)),
         retention_bytes: Some(10 << 30),
+        auto_create: AutoCreateSetting::Functions,
         archive_dirs: vec!["/a".into(), "b".into()],
         files_dirs: vec!["/c".into()],
+        backup_dirs: vec!["/d".into()],
         cache_dir: Some("/cache".into()),
         cache_bytes: 1 << 30,
         compile_time: Duration::from_secs(90),
@@ -135,6 +139,9 @@ wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB, max_compile_
     assert!(!of_file("state_storage: {access: owner}").group_reads);
     assert_eq!(of_file("state_storage: {durability: os}").durability, DurabilitySetting::Os);
     assert_eq!(of_file("service: {safe_start: never}").safe_start, SafeStartSetting::Never);
+    for (word, setting) in [("on", AutoCreateSetting::On), ("off", AutoCreateSetting::Off)] {
+        assert_eq!(of_file(&format!("topics: {{auto-create: {word}}}")).auto_create, setting);
+    }
     assert_eq!(of_file("memory: {budget: 402653184}").memory, Some(384 << 20));
     assert_eq!(of_file("# nothing").rest_listen, "localhost:7300");
 }

@@ -36,6 +36,7 @@ mod driver;
 mod groups;
 mod manners;
 mod processes;
+mod producers;
 mod source;
 mod standing;
 mod state_stores;

@@ -108,14 +108,22 @@ impl Metadata for MemMetadata {
         Ok(self.register.lock().histories.get(name).cloned().unwrap_or_default())
     }
 
-    fn create(&self, spec: FunctionSpec, desired: DesiredState) -> Result<FunctionEntry> {
+    fn create_from(
+        &self,
+        spec: FunctionSpec,
+        desired: DesiredState,
+        fork: Option<FunctionId>,
+    ) -> Result<FunctionEntry> {
         self.change(|register| {
             if register.functions.contains_key(&spec.name) {
                 return Err(Error::new(ErrorCode::FunctionExists, format!("function '{}' exists", spec.name)));
             }
-            register.last_id += 1;
             register.changes += 1;
-            let (id, created_ms) = (FunctionId(register.last_id), register.changes);
+            let id = fork.unwrap_or_else(|| {
+                register.last_id += 1;
+                FunctionId(register.last_id)
+            });
+            let created_ms = register.changes;
             let entry = FunctionEntry { id, revision: 1, desired, created_ms, spec };
             register.functions.insert(entry.spec.name.clone(), entry.clone());
             register.histories.insert(entry.spec.name.clone(), vec![Revision::first(&entry)]);

@@ -39,6 +39,7 @@ pub mod log;
 pub mod metadata;
 pub mod notes;
 pub mod peers;
+pub mod producers;
 pub mod runtime;
 mod runtime_failures;
 mod runtime_probe;

@@ -15,7 +15,7 @@ use fnstream_core::test_util::mem_broker::{MemBroker, MemGroups};
 use fnstream_core::test_util::suites::groups::{self, GroupsHarness};
 use fnstream_core::test_util::suites::topics::{self, TopicsHarness};
 use fnstream_core::topic::Topic;
-use fnstream_core::topics::{AppendDone, Retention, TopicInfo, Topics, Watch};
+use fnstream_core::topics::{AppendDone, Retention, TopicChange, TopicInfo, Topics, Watch};
 use fnstream_core::waker::Waker;
 use fnstream_core::{ErrorCode, Result};
 use fnstream_frame::{Frame, FrameBuilder};
@@ -31,6 +31,8 @@ enum Fault {
     AlwaysGivesTheFirstPage,
     InventsTopics,
     TakesAnyNumber,
+    ResetsWhatIsNotNamed,
+    Shrinks,
     ForgetsKeys,
     IgnoresKeys,
     SpreadsKeyless,
@@ -57,12 +59,14 @@ enum Fault {
     ListsNoPlaces,
 }
 
-const TOPIC_FAULTS: [(Fault, &str); 18] = [
+const TOPIC_FAULTS: [(Fault, &str); 20] = [
     (Fault::AlwaysGivesTheFirstPage, "a_page_begins_behind_a_topic"),
     (Fault::MakesTwice, "a_topic_is_made_once"),
     (Fault::ListsBackwards, "topics_are_listed_by_name"),
     (Fault::InventsTopics, "what_is_not_there_is_not_found"),
     (Fault::TakesAnyNumber, "a_topic_has_a_possible_number_of_partitions"),
+    (Fault::ResetsWhatIsNotNamed, "a_change_of_a_topic_leaves_what_it_does_not_name"),
+    (Fault::Shrinks, "partitions_are_added_and_never_removed"),
     (Fault::ForgetsKeys, "records_are_read_as_they_were_appended"),
     (Fault::IgnoresKeys, "keyed_records_go_to_the_partition_of_their_key"),
     (Fault::SpreadsKeyless, "keyless_records_of_one_call_stay_together"),
@@ -200,6 +204,19 @@ impl Topics for BrokenTopics {
             self.sound.create(topic, 1, Retention::default())?;
         }
         self.sound.describe(topic)
+    }
+
+    fn alter(&self, topic: &Topic, change: TopicChange) -> Result<()> {
+        match self.fault {
+            Fault::ResetsWhatIsNotNamed => {
+                let change = TopicChange { max_age: change.max_age.or(Some(None)), ..change };
+                self.sound.alter(topic, change)
+            }
+            Fault::Shrinks if change.partitions.is_some_and(|wanted| wanted > 0) => {
+                self.sound.alter(topic, change).or(Ok(()))
+            }
+            _ => self.sound.alter(topic, change),
+        }
     }
 
     fn delete(&self, topic: &Topic) -> Result<()> {

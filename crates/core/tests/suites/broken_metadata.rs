@@ -185,13 +185,18 @@ impl Metadata for BrokenMetadata {
         Ok(history)
     }
 
-    fn create(&self, spec: FunctionSpec, desired: DesiredState) -> Result<FunctionEntry> {
+    fn create_from(
+        &self,
+        spec: FunctionSpec,
+        desired: DesiredState,
+        fork: Option<FunctionId>,
+    ) -> Result<FunctionEntry> {
         if self.is(Fault::OverwritesOnCreate)
             && let Some(before) = self.sound.get(&spec.name)?
         {
             return self.sound.update(spec, desired, before.revision, None);
         }
-        self.sound.create(spec, desired).map(|entry| self.shown(entry))
+        self.sound.create_from(spec, desired, fork).map(|entry| self.shown(entry))
     }
 
     fn update(

@@ -61,12 +61,13 @@ const TASK_FAULTS: [(Fault, &str); 10] = [
     (Fault::PeeksOn, "a_peek_begins_and_ends_where_it_is_to"),
 ];
 
-const FORK_FAULTS: [(Fault, &str); 9] = [
+const FORK_FAULTS: [(Fault, &str); 10] = [
     (Fault::ForksNothing, "a_fork_has_what_its_function_has"),
     (Fault::FencesAfterCopying, "nothing_is_committed_between_fencing_and_copying"),
     (Fault::ForksItself, "a_fork_and_its_function_are_apart"),
     (Fault::ForksNothing, "a_task_goes_on_from_a_fork"),
     (Fault::PlacesNothing, "a_fork_can_be_placed_elsewhere_and_keeps_its_epochs"),
+    (Fault::PlacesNothing, "a_function_begins_where_a_fork_of_none_was_placed"),
     (Fault::PlacesAnything, "a_claimed_fork_is_not_discarded_or_placed"),
     (Fault::DiscardsNothing, "a_discarded_fork_is_gone"),
     (Fault::ReusesIds, "ids_of_forks_are_never_given_again"),

@@ -13,6 +13,7 @@ mod broken_log;
 mod broken_metadata;
 mod broken_notes;
 mod broken_peers;
+mod broken_producers;
 mod broken_programs;
 mod broken_sources;
 mod broken_standing;

@@ -6,11 +6,13 @@
 use std::sync::Arc;
 
 use fnstream_core::groups::Groups;
+use fnstream_core::producers::Producers;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::test_util::mem_broker::{MemBroker, MemGroups};
 use fnstream_core::test_util::suites::groups::GroupsHarness;
+use fnstream_core::test_util::suites::producers::ProducersHarness;
 use fnstream_core::test_util::suites::topics::TopicsHarness;
-use fnstream_core::test_util::suites::{groups, run, topics};
+use fnstream_core::test_util::suites::{groups, producers, run, topics};
 use fnstream_core::topics::Topics;
 
 /// One of two processes on an in-memory broker.
@@ -41,6 +43,12 @@ impl GroupsHarness for MemCluster {
     }
 }
 
+impl ProducersHarness for MemCluster {
+    fn producers(&self) -> Arc<dyn Producers> {
+        Arc::new(self.0.clone())
+    }
+}
+
 #[test]
 fn topics_in_memory_keep_to_the_contract() {
     run(topics::CHECKS, || Box::new(MemCluster(MemBroker::new())));
@@ -50,4 +58,10 @@ fn topics_in_memory_keep_to_the_contract() {
 #[test]
 fn groups_in_memory_keep_to_the_contract() {
     run(groups::CHECKS, || Box::new(MemCluster(MemBroker::new())));
+}
+
+#[test]
+fn producers_in_memory_keep_to_the_contract() {
+    run(producers::CHECKS, || Box::new(MemCluster(MemBroker::new())));
+    run(producers::CHECKS, || Box::new(MemCluster(MemBroker::with_gaps())));
 }

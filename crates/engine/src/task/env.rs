@@ -4,12 +4,13 @@
 //! The surroundings of a task: everything that it reaches and does not own.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use fnstream_core::function_log::{LogLine, Speaker};
 use fnstream_core::runtime::Program;
 use fnstream_core::spec::{FunctionEntry, FunctionSpec};
+use fnstream_core::waker::Waker;
 use parking_lot::Mutex;
 
 use crate::metrics::FunctionMeter;
@@ -41,11 +42,20 @@ pub(crate) struct TaskEnv {
     pub(crate) meter: Arc<FunctionMeter>,
     pub(crate) core: Arc<EngineCore>,
     pub(crate) shortest_start: ShortestStart,
+    /// Called after each step of a task.
+    pub(crate) watcher: OnceLock<Waker>,
 }
 
 impl TaskEnv {
     pub(crate) fn spec(&self) -> &FunctionSpec {
         &self.entry.spec
+    }
+
+    /// A task has made a step.
+    pub(crate) fn stepped(&self) {
+        if let Some(watcher) = self.watcher.get() {
+            watcher.wake();
+        }
     }
 
     /// The time on the engine's clock.

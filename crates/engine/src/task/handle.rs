@@ -57,7 +57,7 @@ impl TaskHandle {
     /// Makes a task; it begins when its job is first woken.
     pub(crate) fn spawn(env: &Arc<TaskEnv>, permits: &Arc<Permits>, assignment: Assignment, ended: Ended) -> Arc<Self> {
         let mail = Arc::new(Mutex::new(Mail::default()));
-        let view = Arc::new(Mutex::new(View::new(&assignment, env.core.coming_up.one())));
+        let view = Arc::new(Mutex::new(View::new(&assignment, &env.core.coming_up)));
         let interrupt = Interrupt::default();
         let job = env.core.scheduler.job(|job| Task {
             env: Arc::downgrade(env),
@@ -182,6 +182,7 @@ impl Runnable for Task {
         let next = stepped.unwrap_or_else(|panicked| machine.panicked(&env, &panicked));
         let last = machine.last();
         drop(machine);
+        env.stepped();
         if permit {
             self.permits.give_back();
         }

@@ -29,7 +29,7 @@ use super::env::TaskEnv;
 use super::failure::Failure;
 use super::hunt::Hunt;
 use super::in_flight::{Probe, Unanswered};
-use super::open::{self, Opened};
+use super::open::{self, Opened, Place};
 use super::ownership::Ownership;
 use super::running::{Cx, Running, Turn};
 use super::view::View;
@@ -64,6 +64,8 @@ pub(super) struct Machine {
     /// Set when the task has to end, in the middle of a call too.
     interrupt: Interrupt,
     phase: Phase,
+    /// Retention has dropped what the task was to read next: it goes on behind that when it is taken over again.
+    behind: bool,
     /// Failures since the last commit.
     failures: u32,
     hunt: Hunt,
@@ -92,6 +94,7 @@ impl Machine {
             view,
             interrupt,
             phase: Phase::Opening,
+            behind: false,
             failures: 0,
             hunt: Hunt::default(),
             order: None,
@@ -203,8 +206,10 @@ impl Machine {
 
     fn take_over(&mut self, env: &Arc<TaskEnv>, is_cancelled: &dyn Fn() -> bool) -> Next {
         self.enter(Phase::Opening);
-        match open::take_over(env, &self.assignment, &self.waker, &self.view, &self.interrupt, is_cancelled) {
+        let place = Place { assignment: &self.assignment, behind: self.behind };
+        match open::take_over(env, place, &self.waker, &self.view, &self.interrupt, is_cancelled) {
             Ok(Opened::Owned(own)) => {
+                self.behind = false;
                 self.enter(Phase::Starting(own));
                 Next::Again
             }
@@ -285,6 +290,7 @@ impl Machine {
             return self.ended();
         }
         failure.report(env, self.assignment.task.index);
+        self.behind |= cause.error.code == ErrorCode::PositionDropped;
         let at_ms = env.core.deps.clock.unix_ms();
         self.view.lock().failed(cause, failure.waits(), at_ms);
         let mut owned = self.take_owned();

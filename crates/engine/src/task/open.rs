@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 
 use super::dead_letters::{self, DeadLetterReader};
 use super::dirty::Dirty;
+use super::dropped;
 use super::env::TaskEnv;
 use super::host::TaskHost;
 use super::outbox::{Outbox, Output};
@@ -32,15 +33,23 @@ pub(super) enum Opened {
     NotYet,
 }
 
+/// What is taken over.
+pub(super) struct Place<'a> {
+    pub(super) assignment: &'a Assignment,
+    /// Retention has dropped what comes next in an input.
+    pub(super) behind: bool,
+}
+
 /// Takes a task over. Restoring its state may take long: `view` shows how far it is, and it ends early when `is_cancelled`.
 pub(super) fn take_over(
     env: &Arc<TaskEnv>,
-    assignment: &Assignment,
+    place: Place<'_>,
     waker: &Waker,
     view: &Mutex<View>,
     interrupt: &Interrupt,
     is_cancelled: &dyn Fn() -> bool,
 ) -> Result<Opened> {
+    let Place { assignment, behind } = place;
     let core = &env.core;
     let backend = &env.backend;
     let base = core.bases.open(&backend.state_stores, assignment.task)?;
@@ -60,14 +69,23 @@ pub(super) fn take_over(
 
     let dead_letters = dead_letters::partition(env, assignment.task.index)?;
     let known = &acquired.progress.positions;
-    let unplaced = earliest(env, assignment, known)?;
+    let mut unplaced = earliest(env, assignment, known)?;
     let dead_letters_end = match dead_letters.as_ref().filter(|at| !known.contains_key(at)) {
         Some(at) => Some(DeadLetterReader::open(env, assignment, at, backend.broker.earliest(at)?, waker)?),
         None => None,
     };
     let mut from = acquired.progress.positions.clone();
     from.extend(unplaced.clone());
-    let source = backend.broker.open_source(assignment, &from, waker.clone())?;
+    if behind {
+        dropped::pass_over(env, assignment, (&mut from, &mut unplaced), view)?;
+    }
+    let source = match backend.broker.open_source(assignment, &from, waker.clone()) {
+        Err(error) if error.code == ErrorCode::PositionDropped => {
+            dropped::pass_over(env, assignment, (&mut from, &mut unplaced), view)?;
+            backend.broker.open_source(assignment, &from, waker.clone())?
+        }
+        opened => opened?,
+    };
     let spec = env.spec();
     let host = Arc::new(Mutex::new(TaskHost::new(layers, outbox(env, assignment)?, spec.limits, interrupt)?));
     let mut own = Ownership {

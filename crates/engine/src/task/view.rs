@@ -3,13 +3,15 @@
 
 //! What a task shows of itself, kept beside it so that a look never waits for user code.
 
+use std::sync::Arc;
+
 use fnstream_core::Error;
 use fnstream_core::broker::Assignment;
 use fnstream_core::epoch::{Progress, TaskId};
 use fnstream_core::record::{Position, Positions, TopicPartition};
 use fnstream_core::runtime::CallFailure;
 
-use crate::coming_up::OneComingUp;
+use crate::coming_up::{ComingUp, OneComingUp};
 use crate::status::{PartitionStatus, TaskError, TaskState, TaskStatus};
 
 /// The last known state of a task.
@@ -32,12 +34,16 @@ pub(crate) struct View {
     pub(crate) circling: Option<Error>,
     /// Until it is known how the task fares.
     coming_up: Option<OneComingUp>,
+    /// Who is told when that changes.
+    all: Arc<ComingUp>,
+    /// An instance has started since the task was assigned.
+    started: bool,
     /// Deltas that were replayed since the task is being taken over.
     restored: u64,
 }
 
 impl View {
-    pub(crate) fn new(assignment: &Assignment, coming_up: OneComingUp) -> Self {
+    pub(crate) fn new(assignment: &Assignment, all: &Arc<ComingUp>) -> Self {
         View {
             task: assignment.task,
             state: TaskState::Opening,
@@ -51,7 +57,9 @@ impl View {
             refused: None,
             trouble: None,
             circling: None,
-            coming_up: Some(coming_up),
+            coming_up: Some(all.one()),
+            all: all.clone(),
+            started: false,
             restored: 0,
         }
     }
@@ -68,8 +76,13 @@ impl View {
             // It has no instance then.
             self.memory_bytes = 0;
         }
+        let comes_up = state == TaskState::Running && !self.started;
         if state == TaskState::Running {
             self.trouble = None;
+            self.started = true;
+        }
+        if comes_up || matches!(state, TaskState::BackingOff | TaskState::Failed | TaskState::Ended) {
+            self.all.news();
         }
     }
 
@@ -104,6 +117,7 @@ impl View {
         TaskStatus {
             index: self.task.index,
             state: self.state,
+            started: self.started,
             epoch: self.progress.epoch,
             partitions,
             records_in: self.progress.records_in,

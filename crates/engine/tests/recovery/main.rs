@@ -7,6 +7,7 @@
 
 mod backends;
 mod dead_letters;
+mod dropped;
 mod ends;
 mod fake;
 mod heartbeats;

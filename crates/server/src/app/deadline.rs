@@ -35,6 +35,11 @@ impl Deadline {
         CALLER.scope(self, call).await
     }
 
+    /// How long is left.
+    pub(crate) fn left(self) -> Option<std::time::Duration> {
+        self.0.map(|moment| moment.saturating_duration_since(Instant::now()))
+    }
+
     pub(crate) fn check(self) -> Result<()> {
         match self.0 {
             Some(moment) if moment <= Instant::now() => {

@@ -11,11 +11,15 @@
 //! ```
 //!
 //! A request changes the register and waits until the [reconciler](super::reconcile) has followed; it starts and ends nothing
-//! itself. Operations on one name go one after the other in this process: of two creates of one name exactly one succeeds.
-//! Between processes the register's compare-and-set decides. Compiling one function keeps no other waiting.
+//! itself. [`coming_up`] waits until the tasks are up, for those who ask for that. Operations on one name go one after the other in
+//! this process: of two creates of one name exactly one succeeds. Between processes the register's compare-and-set decides. Compiling
+//! one function keeps no other waiting.
 
+mod apply;
 mod change;
+mod coming_up;
 mod revisions;
+mod seek;
 mod spec;
 mod timers;
 
@@ -24,9 +28,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fnstream_api::{Function, FunctionDescription};
+use fnstream_core::epoch::FunctionId;
 use fnstream_core::forks::Forks;
 use fnstream_core::metadata::Metadata;
-use fnstream_core::spec::{DesiredState, FunctionEntry, FunctionSpec};
+use fnstream_core::spec::{Beginning, DesiredState, FunctionEntry, FunctionSpec};
 use fnstream_core::tasks::Tasks;
 use fnstream_core::{Error, ErrorCode, Result};
 
@@ -41,7 +46,11 @@ use super::shelf::{Archive, Shelf};
 use super::topic_maker::TopicMaker;
 use super::{Deadline, function_page, grants};
 use crate::logs::FunctionLogs;
+use change::updated_to;
+use coming_up::Changed;
 
+pub(crate) use apply::Apply;
+pub(crate) use coming_up::Wait;
 pub(crate) use spec::told as told_grant;
 
 /// What becomes of a function that has the name of one that is to be created.
@@ -118,52 +127,73 @@ impl Functions {
     }
 
     /// Registers a function and starts it.
-    pub(crate) async fn create(self: &Arc<Self>, new: NewFunction) -> Result<FunctionDescription> {
+    pub(crate) async fn create(self: &Arc<Self>, new: NewFunction, wait: Option<Wait>) -> Result<FunctionDescription> {
         let spec = spec::new(&new.name, &new.function, String::new())?;
-        self.make(spec, new.archive, CreateMode::New).await.map(|(_, function)| function)
+        self.make(spec, new.archive, CreateMode::New, wait).await?.1
     }
 
     /// Registers a function of that description, whose artifact is still to be obtained, and starts it; the mode says what
-    /// becomes of one that has its name.
+    /// becomes of one that has its name. Answers what was done, and then how the function came up.
     pub(crate) async fn make(
         self: &Arc<Self>,
         spec: FunctionSpec,
         archive: Archive,
         mode: CreateMode,
-    ) -> Result<(Made, FunctionDescription)> {
+        wait: Option<Wait>,
+    ) -> Result<(Made, Result<FunctionDescription>)> {
         spec.validate()?;
         super::places::check(&spec)?;
         let functions = self.clone();
-        self.ops
-            .alone(spec.name.clone(), move |name| async move {
-                let register = functions.register.clone();
-                let there = blocking(move || register.get(&name)).await?;
-                let made = match (there, mode) {
-                    (Some(entry), CreateMode::IfNotExists) => {
-                        functions.inspection.describe_entry(entry).await.map(|function| (Made::Kept, function))
-                    }
-                    (Some(_), CreateMode::OrReplace) => {
-                        let name = spec.name.clone();
-                        let become_it = move |before: &FunctionSpec| spec::replaced(before, spec);
-                        functions
-                            .change(name, Some(archive), become_it)
-                            .await
-                            .map(|function| (Made::Replaced, function))
-                    }
-                    (Some(_), CreateMode::New) => {
-                        Err(Error::new(ErrorCode::FunctionExists, format!("function '{}' exists", spec.name)))
-                    }
-                    (None, _) => functions.create_alone(spec, archive).await.map(|function| (Made::New, function)),
-                };
-                if made.is_err() {
-                    functions.shelf.sweep_after_refusal().await;
-                }
-                made
-            })
-            .await
+        // One that is replaced goes back although its caller goes away, whenever that is.
+        self.ops.outlasting(async move { functions.make_and_see(spec, archive, mode, wait).await }).await
     }
 
-    async fn create_alone(&self, spec: FunctionSpec, archive: Archive) -> Result<FunctionDescription> {
+    async fn make_and_see(
+        self: &Arc<Self>,
+        spec: FunctionSpec,
+        archive: Archive,
+        mode: CreateMode,
+        wait: Option<Wait>,
+    ) -> Result<(Made, Result<FunctionDescription>)> {
+        let functions = self.clone();
+        let made = self.ops.alone(spec.name.clone(), move |name| async move {
+            let register = functions.register.clone();
+            let there = blocking(move || register.get(&name)).await?;
+            let made = match (there, mode) {
+                (Some(entry), CreateMode::IfNotExists) => Ok((Made::Kept, Changed::for_good(entry))),
+                (Some(_), CreateMode::OrReplace) => {
+                    let name = spec.name.clone();
+                    let become_it = move |before: &FunctionSpec| spec::replaced(before, spec);
+                    functions.change(name, Some(archive), become_it).await.map(|changed| (Made::Replaced, changed))
+                }
+                (Some(_), CreateMode::New) => {
+                    Err(Error::new(ErrorCode::FunctionExists, format!("function '{}' exists", spec.name)))
+                }
+                (None, _) => {
+                    let created = functions.create_alone(spec, archive).await;
+                    created.map(|entry| (Made::New, Changed::for_good(entry)))
+                }
+            };
+            if made.is_err() {
+                functions.shelf.sweep_after_refusal().await;
+            }
+            let (made, changed) = made?;
+            let started = match made {
+                Made::Replaced => functions.go_on(changed.entry.clone()).await,
+                Made::New | Made::Kept => functions.inspection.describe_entry(changed.entry.clone()).await,
+            };
+            Ok((made, changed, started))
+        });
+        let (made, changed, started) = made.await?;
+        let came = match made {
+            Made::Kept => started,
+            Made::New => self.seen_up("was created".to_owned(), changed, started, wait).await,
+            Made::Replaced => self.seen_up(updated_to(&changed), changed, started, wait).await,
+        };
+        Ok((made, came))
+    }
+
+    async fn create_alone(self: &Arc<Self>, spec: FunctionSpec, archive: Archive) -> Result<FunctionEntry> {
         let (shelf, dirs) = (self.shelf.clone(), self.files_dirs.clone());
         let (spec, pin, artifact) = blocking(move || {
             grants::check(&dirs, &spec)?;
@@ -175,11 +205,9 @@ impl Functions {
         let _program = self.programs.compile(pin.digest(), artifact).await?;
         Deadline::of_caller().check()?;
         let mut expected = self.reconciler.expect(&spec.name).await?;
-        let (register, topics) = (self.register.clone(), self.topics.clone());
+        let functions = self.clone();
         let entry = blocking(move || {
-            let _using = topics.in_use();
-            topics.ensure_all(&spec)?;
-            let entry = register.create(spec, DesiredState::Running)?;
+            let entry = functions.register_new(spec)?;
             drop(pin);
             Ok(entry)
         })
@@ -193,7 +221,22 @@ impl Functions {
         }
         tracing::info!(function = entry.spec.name, id = entry.id.0, "function created");
         self.note(&entry, "created and started");
-        self.inspection.describe_entry(entry).await
+        Ok(entry)
+    }
+
+    /// Registers a function that runs and begins where its description says. Blocks.
+    fn register_new(&self, spec: FunctionSpec) -> Result<FunctionEntry> {
+        self.topics.check_join(&spec)?;
+        if spec.from == Beginning::default() {
+            let _using = self.topics.in_use();
+            self.topics.ensure_all(&spec)?;
+            return self.register.create(spec, DesiredState::Running);
+        }
+        let fork = self.forks()?.fork(FunctionId::NONE)?;
+        self.with_fork(fork, &spec, |spec| {
+            self.begin(&spec, fork)?;
+            self.register.create_from(spec, DesiredState::Running, Some(fork))
+        })
     }
 
     async fn unregister(&self, entry: FunctionEntry) -> Result<()> {
@@ -238,30 +281,34 @@ impl Functions {
     }
 
     /// Lets a function run, also after a restart of the server. One that failed is tried anew.
-    pub(crate) async fn start(self: &Arc<Self>, name: String) -> Result<FunctionDescription> {
+    pub(crate) async fn start(self: &Arc<Self>, name: String, wait: Option<Wait>) -> Result<FunctionDescription> {
         let functions = self.clone();
-        self.ops
-            .alone(name, |name| async move {
-                let mut entry = functions.entry(name).await?;
-                if entry.desired == DesiredState::Running && functions.inspection.is_well(&entry).await? {
-                    return functions.inspection.describe_entry(entry).await;
-                }
-                // Kept until the function runs, so that it need not be loaded again.
-                let _program = functions.programs.load(&entry.spec.artifact).await?;
-                if entry.desired != DesiredState::Running {
-                    entry = functions.desire(entry, DesiredState::Running).await?;
-                }
-                functions.run_again(entry).await
-            })
-            .await
+        let started = self.ops.alone(name, |name| async move {
+            let mut entry = functions.entry(name).await?;
+            if entry.desired == DesiredState::Running && functions.inspection.is_well(&entry).await? {
+                let described = functions.inspection.describe_entry(entry.clone()).await;
+                return Ok((entry, described));
+            }
+            // Kept until the function runs, so that it need not be loaded again.
+            let _program = functions.programs.load(&entry.spec.artifact).await?;
+            if entry.desired != DesiredState::Running {
+                entry = functions.desire(entry, DesiredState::Running).await?;
+            }
+            functions.try_again(&entry).await?;
+            let started = match functions.reconciler.started(&entry).await {
+                Ok(()) => functions.inspection.describe_entry(entry.clone()).await,
+                Err(error) => Err(error),
+            };
+            Ok((entry, started))
+        });
+        let (entry, started) = started.await?;
+        self.seen_up("was started".to_owned(), Changed::for_good(entry), started, wait).await
     }
 
     /// Has a function tried anew that should run, in all processes.
-    async fn run_again(&self, entry: FunctionEntry) -> Result<FunctionDescription> {
+    async fn try_again(&self, entry: &FunctionEntry) -> Result<()> {
         self.reconciler.again(&entry.spec.name);
-        self.fellows.ask_others::<()>(Ask::Again(entry.spec.name.clone()), Some(self.patience)).await?;
-        self.reconciler.started(&entry).await?;
-        self.inspection.describe_entry(entry).await
+        self.fellows.ask_others::<()>(Ask::Again(entry.spec.name.clone()), Some(self.patience)).await.map(drop)
     }
 
     /// Stores what the user wants of a function.

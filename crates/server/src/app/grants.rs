@@ -19,7 +19,7 @@ pub(super) fn check(dirs: &[PathBuf], spec: &FunctionSpec) -> Result<()> {
 }
 
 /// The entry as it is run: with the real folders.
-pub(super) fn granted(dirs: &[PathBuf], entry: &FunctionEntry) -> Result<FunctionEntry> {
+pub fn granted(dirs: &[PathBuf], entry: &FunctionEntry) -> Result<FunctionEntry> {
     let mut entry = entry.clone();
     entry.spec.files = resolved(dirs, &entry.spec.files)?;
     Ok(entry)

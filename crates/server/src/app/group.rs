@@ -12,12 +12,14 @@
 //! that has the task answers.
 
 pub(super) mod ask;
+mod coming_up;
 mod desk;
 mod fellows;
 mod holds;
 mod local;
 mod part;
 
+pub(super) use coming_up::ComingUp;
 pub(super) use desk::PeerDesk;
 pub(super) use fellows::Fellows;
 pub(super) use holds::Holds;

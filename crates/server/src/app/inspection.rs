@@ -25,8 +25,9 @@ use super::records::WaitingRoom;
 use crate::metrics::ServerMeter;
 use crate::net::Net;
 
+pub(in crate::app) use describe::described;
 pub(crate) use logs::LogReading;
-pub(crate) use state::{StateEntry, WantedEntry};
+pub(crate) use state::{StateEntry, WantedEntry, state_key};
 
 /// See the module.
 pub(crate) struct Inspection {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use fnstream_core::Result;
 use fnstream_core::clock::Clock;
+use fnstream_core::topics::Retention;
 use fnstream_core::upkeep::Upkeep;
 use tokio::time::MissedTickBehavior;
 
@@ -20,6 +21,8 @@ pub(crate) struct Maintenance {
     pub(super) upkeep: Arc<dyn Upkeep>,
     pub(super) shelf: Arc<Shelf>,
     pub(super) clock: Arc<dyn Clock>,
+    /// What holds for topics that don't say otherwise.
+    pub(super) retention: Retention,
     pub(super) interval: Duration,
 }
 
@@ -45,7 +48,7 @@ impl Maintenance {
     }
 
     fn once(&self) -> Result<()> {
-        self.upkeep.tidy(self.clock.unix_ms())?;
+        self.upkeep.tidy(self.clock.unix_ms(), &self.retention)?;
         let removed = self.shelf.sweep()?;
         if removed > 0 {
             tracing::info!(removed, "removed artifacts that no function uses");

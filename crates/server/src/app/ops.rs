@@ -18,6 +18,7 @@ use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+use super::caller;
 use super::deadline::Deadline;
 use crate::key_locks::KeyLocks;
 
@@ -29,6 +30,14 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest wait until work is begun again that panicked.
 const MOST_PAUSE: Duration = Duration::from_secs(60);
+
+/// An operation, for as long as this lives.
+type Running = Arc<OwnedRwLockReadGuard<()>>;
+
+tokio::task_local! {
+    /// The operation that was begun for what is run.
+    static ADMITTED: Running;
+}
 
 thread_local! {
     static MAY_BLOCK: Cell<bool> = const { Cell::new(false) };
@@ -75,10 +84,19 @@ impl Ops {
     }
 
     /// Begins an operation, which lasts as long as the answer lives.
-    pub(crate) async fn begin(&self) -> Result<OwnedRwLockReadGuard<()>> {
+    pub(crate) async fn begin(&self) -> Result<Running> {
+        if let Ok(running) = ADMITTED.try_with(Arc::clone) {
+            return Ok(running);
+        }
         let running = self.operations.clone().read_owned().await;
         self.check_open()?;
-        Ok(running)
+        Ok(Arc::new(running))
+    }
+
+    /// Begins an operation now, before all that it needs has come: the server's end waits for it, within its patience.
+    pub(crate) async fn admitted<T>(&self, operation: impl Future<Output = T>) -> Result<T> {
+        let running = self.begin().await?;
+        Ok(ADMITTED.scope(running, operation).await)
     }
 
     /// Runs an operation to its end, whether or not the caller waits for it.
@@ -96,7 +114,17 @@ impl Ops {
         task.await.unwrap_or_else(|e| Err(abnormal(&e)))
     }
 
-    /// The same for an operation on one function: after those that came before it, which are waited for a bounded time, and only
+    /// Runs what waits, and perhaps begins operations then, to its end, whether or not the caller waits for it. A shutdown does not
+    /// wait for it: it waits for the operations.
+    pub(crate) async fn outlasting<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let work = caller::scope(caller::current(), Deadline::of_caller().scope(work));
+        tokio::spawn(work).await.unwrap_or_else(|e| Err(abnormal(&e)))
+    }
+
+    /// Runs an operation on one function to its end: after those that came before it, which are waited for a bounded time, and only
     /// if its caller still waits.
     pub(crate) async fn alone<T, F, Fut>(self: &Arc<Self>, name: String, operation: F) -> Result<T>
     where

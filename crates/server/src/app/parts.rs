@@ -6,7 +6,9 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
+use fnstream_core::acks::Acks;
 use fnstream_core::artifacts::Artifacts;
+use fnstream_core::backups::Backups;
 use fnstream_core::clock::Clock;
 use fnstream_core::dir::Dir;
 use fnstream_core::forks::Forks;
@@ -14,6 +16,7 @@ use fnstream_core::groups::Groups;
 use fnstream_core::metadata::Metadata;
 use fnstream_core::notes::Notes;
 use fnstream_core::peers::Peers;
+use fnstream_core::producers::Producers;
 use fnstream_core::runtime::Runtime;
 use fnstream_core::tasks::Tasks;
 use fnstream_core::topics::Topics;
@@ -22,6 +25,7 @@ use fnstream_engine::{Backend, Engine};
 use tokio::runtime::Handle;
 
 use super::App;
+use super::backups::BackupDesk;
 use super::dead_letters::DeadLetters;
 use super::functions::Functions;
 use super::group::{Fellows, Local, PeerDesk};
@@ -33,13 +37,15 @@ use super::maintenance::Maintenance;
 use super::ops::Ops;
 use super::programs::Programs;
 use super::reconcile::{Reconciler, Runner};
-use super::records::{ReadingMemory, Records, WaitingRoom};
+use super::records::{Leases, ReadingMemory, Records, WaitingRoom};
 use super::safe_start::SafeStart;
 use super::shelf::Shelf;
 use super::topic_maker::TopicMaker;
+use super::triggers::Triggers;
 use crate::ServerConfig;
 use crate::key_locks::KeyLocks;
 use crate::logs::FunctionLogs;
+use crate::logs::aside::Aside;
 use crate::metrics::ServerMeter;
 use crate::most::Most;
 use crate::net::Net;
@@ -50,16 +56,22 @@ pub(crate) struct Parts {
     pub(crate) register: Arc<dyn Metadata>,
     pub(crate) topics: Arc<dyn Topics>,
     pub(crate) groups: Arc<dyn Groups>,
+    pub(crate) producers: Arc<dyn Producers>,
+    /// None if the topics keep no acknowledgements.
+    pub(crate) acks: Option<Arc<dyn Acks>>,
     pub(crate) tasks: Arc<dyn Tasks>,
     pub(crate) forks: Option<Arc<dyn Forks>>,
     pub(crate) artifacts: Arc<dyn Artifacts>,
     pub(crate) upkeep: Arc<dyn Upkeep>,
     pub(crate) notes: Arc<dyn Notes>,
+    pub(crate) backups: Option<Arc<dyn Backups>>,
     pub(crate) peers: Arc<dyn Peers>,
     pub(crate) backend: Backend,
     pub(crate) engine: Engine,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) logs: Arc<FunctionLogs>,
+    /// The log that the runtime writes to.
+    pub(crate) aside: Arc<Aside>,
     /// The data folder.
     pub(crate) data: Arc<Dir>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -74,8 +86,22 @@ impl Parts {
         let (config, ops, meter) = (Arc::new(config), Ops::new(), ServerMeter::new());
         let room = WaitingRoom::new(net.files.waiting);
         let programs = Programs::new(self.artifacts.clone(), self.runtime, net.budget.compiling.clone(), clock.clone());
-        let maker = TopicMaker::new(topics.clone(), config.retention);
-        let local = Arc::new(Local { engine: engine.clone(), topics: topics.clone(), programs: programs.clone() });
+        let maker = TopicMaker::new(topics.clone(), config.auto_create);
+        let triggers = Arc::new(Triggers {
+            ops: ops.clone(),
+            register: register.clone(),
+            tasks: tasks.clone(),
+            topics: topics.clone(),
+            broker: self.backend.broker.clone(),
+            programs: programs.clone(),
+            engine: engine.clone(),
+            aside: self.aside,
+            clock: clock.clone(),
+            files_dirs: config.files_dirs.clone(),
+            memory: net.budget.lists.clone(),
+            turns: Triggers::turns(),
+        });
+        let local = Local::new(engine.clone(), topics.clone(), programs.clone());
         let runner = Runner {
             engine,
             backend: self.backend,
@@ -148,6 +174,9 @@ impl Parts {
                 register: register.clone(),
                 topics: maker,
                 groups,
+                tasks: tasks.clone(),
+                producers: self.producers,
+                leases: Leases::new(self.acks, &*clock),
                 retention: config.retention,
                 meter,
                 clock: clock.clone(),
@@ -169,14 +198,17 @@ impl Parts {
                 recalled: Default::default(),
             }),
             dead_letters,
+            triggers,
             instances: Arc::new(Instances { ops: ops.clone(), register, fellows }),
             maintenance: Arc::new(Maintenance {
                 ops: ops.clone(),
                 upkeep: self.upkeep,
                 shelf: shelf.clone(),
                 clock,
+                retention: config.retention,
                 interval: config.maintenance_interval,
             }),
+            backups: BackupDesk { ops: ops.clone(), backups: self.backups, dirs: config.backup_dirs.clone() },
             inspection,
             net,
             shelf,

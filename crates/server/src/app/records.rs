@@ -5,6 +5,8 @@
 
 mod consume;
 mod group;
+mod growth;
+mod leases;
 mod memory;
 mod produce;
 mod topics;
@@ -16,6 +18,8 @@ use std::sync::atomic::AtomicU32;
 use fnstream_core::clock::Clock;
 use fnstream_core::groups::Groups;
 use fnstream_core::metadata::Metadata;
+use fnstream_core::producers::Producers;
+use fnstream_core::tasks::Tasks;
 use fnstream_core::topics::Retention;
 
 use super::ops::Ops;
@@ -25,6 +29,8 @@ use crate::metrics::ServerMeter;
 use waiting::Waiting;
 
 pub(crate) use consume::{Delivered, Outcome, Reading, Start};
+pub(in crate::app) use leases::Leases;
+pub(crate) use leases::{GroupSample, ResetTo, Settled, Settling, Taken, TakenRecord, Taking};
 pub(in crate::app) use memory::ReadingMemory;
 pub(crate) use waiting::WaitingRoom;
 pub(in crate::app) use waiting::at;
@@ -35,7 +41,11 @@ pub(crate) struct Records {
     pub(super) register: Arc<dyn Metadata>,
     pub(super) topics: Arc<TopicMaker>,
     pub(super) groups: Arc<dyn Groups>,
-    /// What topics get that don't say otherwise.
+    pub(super) producers: Arc<dyn Producers>,
+    pub(super) tasks: Arc<dyn Tasks>,
+    /// Groups that acknowledge.
+    pub(super) leases: Leases,
+    /// What holds for topics that don't say otherwise.
     pub(super) retention: Retention,
     pub(super) meter: ServerMeter,
     pub(super) clock: Arc<dyn Clock>,

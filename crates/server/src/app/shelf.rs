@@ -28,6 +28,8 @@ use parking_lot::Mutex;
 use super::ops::{Ops, blocking};
 use crate::most::Most;
 
+pub(crate) use described::Described;
+
 pub(crate) use incoming::Incoming;
 
 const DIGEST_PREFIX: &str = "sha256:";
@@ -211,11 +213,16 @@ fn begins_as_artifact(real: &Path) -> std::io::Result<bool> {
     }
 }
 
-/// The real path of a file in one of the folders, links followed.
-fn allowed(dirs: &[PathBuf], path: &Path) -> Result<PathBuf> {
+/// The real path of what is in one of the folders, or is one of them, links followed.
+pub(super) fn real_within(dirs: &[PathBuf], path: &Path) -> Option<PathBuf> {
     let within =
         |real: &PathBuf| dirs.iter().filter_map(|dir| dir.canonicalize().ok()).any(|dir| real.starts_with(dir));
-    path.canonicalize().ok().filter(within).ok_or_else(|| {
+    path.canonicalize().ok().filter(within)
+}
+
+/// The real path of a file in one of the folders, links followed.
+fn allowed(dirs: &[PathBuf], path: &Path) -> Result<PathBuf> {
+    real_within(dirs, path).ok_or_else(|| {
         Error::new(
             ErrorCode::ArtifactNotFound,
             format!(

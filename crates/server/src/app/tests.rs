@@ -5,6 +5,7 @@
 
 mod cluster;
 mod ends;
+mod growing;
 mod guarded;
 mod pages;
 mod reconciling;

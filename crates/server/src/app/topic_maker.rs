@@ -2,27 +2,36 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! Topics that somebody names and that are not there yet, and who uses them.
+//!
+//! Who writes makes a topic, as the setting [`AutoCreate`] allows; who reads waits for it. So a name that nobody ever writes
+//! to leaves nothing behind.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use fnstream_core::spec::FunctionSpec;
+use fnstream_core::spec::{ErrorAction, FunctionSpec};
 use fnstream_core::topic::Topic;
 use fnstream_core::topics::{Retention, Topics};
-use fnstream_core::{ErrorCode, Result};
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use fnstream_core::{Error, ErrorCode, Result};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
-/// Makes topics. Both methods that do so block.
+use crate::config::AutoCreate;
+
+/// Makes topics. What does so blocks.
 pub(crate) struct TopicMaker {
     pub(crate) topics: Arc<dyn Topics>,
-    /// What topics get that nobody described.
-    retention: Retention,
+    auto: AutoCreate,
     /// Shared by those who register or start a function on topics, exclusive for who deletes a topic.
     in_use: RwLock<()>,
+    /// Those who wait for a topic to be made.
+    expected: Mutex<HashMap<Topic, Arc<Notify>>>,
 }
 
 impl TopicMaker {
-    pub(crate) fn new(topics: Arc<dyn Topics>, retention: Retention) -> Arc<Self> {
-        Arc::new(TopicMaker { topics, retention, in_use: RwLock::new(()) })
+    pub(crate) fn new(topics: Arc<dyn Topics>, auto: AutoCreate) -> Arc<Self> {
+        Arc::new(TopicMaker { topics, auto, in_use: RwLock::new(()), expected: Mutex::default() })
     }
 
     /// Keeps topics from being deleted.
@@ -35,26 +44,126 @@ impl TopicMaker {
         self.in_use.write()
     }
 
-    /// Makes a topic unless there is one, with any number of partitions.
-    pub(crate) fn ensure(&self, topic: &Topic, partitions: u32) -> Result<()> {
-        match self.topics.describe(topic) {
-            Err(error) if error.code == ErrorCode::TopicNotFound => {}
-            there => return there.map(drop),
+    /// Makes a topic that somebody asks for.
+    pub(crate) fn create(&self, topic: &Topic, partitions: u32, retention: Retention) -> Result<()> {
+        self.topics.create(topic, partitions, retention)?;
+        if let Some(waiting) = self.expected.lock().get(topic) {
+            waiting.notify_waiters();
         }
-        match self.topics.create(topic, partitions, self.retention) {
-            Err(error) if error.code == ErrorCode::TopicExists => Ok(()),
-            made => made,
+        Ok(())
+    }
+
+    /// Refuses a client that names a topic which is not there, unless it is made for clients.
+    pub(crate) fn check_client(&self, topic: &Topic) -> Result<()> {
+        if self.auto == AutoCreate::On { Ok(()) } else { Err(not_made(topic, "clients")) }
+    }
+
+    /// Makes the topic that a client writes to, with one partition, unless there is one.
+    pub(crate) fn ensure_for_client(&self, topic: &Topic) -> Result<()> {
+        if self.is_there(topic)? {
+            return Ok(());
         }
+        self.check_client(topic)?;
+        self.make(topic, 1)
     }
 
     /// Makes the topics of a function that are not there yet.
     pub(crate) fn ensure_all(&self, spec: &FunctionSpec) -> Result<()> {
         let dead_letters = spec.dead_letter_topic();
+        // One that nobody named belongs to the function as its state does.
+        let is_named = matches!(spec.on_error.action, ErrorAction::DeadLetter { topic: Some(_) });
+        let mut missing = Vec::new();
         for topic in spec.topics() {
+            let is_letters = dead_letters.as_ref() == Some(&topic);
+            if self.is_there(&topic)? {
+                continue;
+            }
+            if self.auto == AutoCreate::Off && (!is_letters || is_named) {
+                return Err(not_made(&topic, "functions"));
+            }
             // Dead letters are few, and one partition keeps them in the order in which they came.
-            let partitions = if dead_letters.as_ref() == Some(&topic) { 1 } else { spec.replicas };
-            self.ensure(&topic, partitions)?;
+            missing.push((topic, if is_letters { 1 } else { spec.replicas }));
+        }
+        missing.iter().try_for_each(|(topic, partitions)| self.make(topic, *partitions))
+    }
+
+    /// Refuses a function whose tasks would read inputs of different numbers of partitions: records of one key that are in two of them
+    /// may come to two tasks, and never meet. An input of which one partition is named is as it was meant.
+    pub(crate) fn check_join(&self, spec: &FunctionSpec) -> Result<()> {
+        if spec.no_join {
+            return Ok(());
+        }
+        let mut first: HashMap<u32, (&Topic, u32)> = HashMap::new();
+        for (group, named) in
+            (0..).zip(&spec.inputs).flat_map(|(group, topics)| topics.iter().map(move |of| (group, of)))
+        {
+            if named.partition().is_some() {
+                continue;
+            }
+            let partitions = match self.topics.describe(&named.topic) {
+                // It is made with so many.
+                Err(error) if error.code == ErrorCode::TopicNotFound => spec.replicas,
+                there => there?.partitions.len() as u32,
+            };
+            // Inputs that share their first task share all of them.
+            let (other, of_other) = *first.entry(spec.task_of(group, 0)).or_insert((&named.topic, partitions));
+            if partitions != of_other {
+                let message = format!(
+                    "input '{other}' has {of_other} partitions and input '{}' {partitions}: records of one key would not meet in one task",
+                    named.topic
+                );
+                return Err(Error::new(ErrorCode::UnequalInputs, message));
+            }
         }
         Ok(())
+    }
+
+    /// Becomes one who waits for a topic to be made.
+    pub(crate) fn expect(self: &Arc<Self>, topic: &Topic) -> Expecting {
+        let made = self.expected.lock().entry(topic.clone()).or_default().clone();
+        Expecting { maker: self.clone(), topic: topic.clone(), made }
+    }
+
+    fn is_there(&self, topic: &Topic) -> Result<bool> {
+        match self.topics.describe(topic) {
+            Err(error) if error.code == ErrorCode::TopicNotFound => Ok(false),
+            there => there.map(|_| true),
+        }
+    }
+
+    fn make(&self, topic: &Topic, partitions: u32) -> Result<()> {
+        match self.create(topic, partitions, Retention::default()) {
+            Err(error) if error.code == ErrorCode::TopicExists => Ok(()),
+            made => made,
+        }
+    }
+}
+
+fn not_made(topic: &Topic, whom: &str) -> Error {
+    let message = format!("there is no topic '{topic}', and the server makes none for {whom}");
+    Error::new(ErrorCode::TopicNotMade, message)
+}
+
+/// One who waits for a topic to be made, for as long as this lives.
+pub(crate) struct Expecting {
+    maker: Arc<TopicMaker>,
+    topic: Topic,
+    made: Arc<Notify>,
+}
+
+impl Expecting {
+    /// Ends when the topic is made after this was called.
+    pub(crate) fn made(&self) -> Notified<'_> {
+        self.made.notified()
+    }
+}
+
+impl Drop for Expecting {
+    fn drop(&mut self) {
+        let mut expected = self.maker.expected.lock();
+        // The map's own and this one: nobody else waits, and nobody can begin to while the lock is held.
+        if Arc::strong_count(&self.made) == 2 {
+            expected.remove(&self.topic);
+        }
     }
 }

@@ -22,6 +22,7 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Unit;
 
 use super::{MemorySample, NetworkSample, ServerMeter};
+use crate::app::GroupSample;
 
 /// Everything that is exposed, at one moment.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub(crate) struct Scrape {
     pub meters: Vec<(Arc<str>, Arc<FunctionMeter>)>,
     /// How functions fare.
     pub functions: Vec<FunctionSample>,
+    /// How groups fare that acknowledge.
+    pub groups: Vec<GroupSample>,
 }
 
 /// How a function fares.
@@ -76,7 +79,7 @@ const TASK_STATES: [TaskStatus; 6] = [
 
 type Family<M> = (&'static str, &'static str, fn(&FunctionMeter) -> &M);
 
-const COUNTERS: [Family<Counter>; 12] = [
+const COUNTERS: [Family<Counter>; 13] = [
     ("fnstream_function_records_in", "Records consumed and committed.", |meter| &meter.records_in),
     ("fnstream_function_records_out", "Records emitted and committed.", |meter| &meter.records_out),
     (
@@ -98,6 +101,11 @@ const COUNTERS: [Family<Counter>; 12] = [
         "fnstream_function_records_ahead",
         "Records whose timestamps were too far ahead of the clock to move the watermark.",
         |meter| &meter.records_ahead,
+    ),
+    (
+        "fnstream_function_records_dropped_unread",
+        "Records of an input that retention dropped before the function had consumed them.",
+        |meter| &meter.records_dropped_unread,
     ),
     ("fnstream_function_timers_set_due", "Timers that timers have set for a time that had come already.", |meter| {
         &meter.timers_set_due
@@ -123,6 +131,7 @@ impl Collector for Scrape {
         self.server(to)?;
         self.network.encode(to)?;
         self.memory.encode(to)?;
+        super::groups::encode(&self.groups, to)?;
         for (name, help, counter) in COUNTERS {
             let meters = self.meters.iter().map(|(function, meter)| ([("function", &**function)], counter(meter)));
             family(to, name, help, None, meters)?;
@@ -144,6 +153,8 @@ impl Scrape {
         let meter = &self.server;
         single(to, "fnstream_produced_records", "Records produced by clients.", None, &meter.produced_records)?;
         single(to, "fnstream_produced", "Their bytes.", Some(Unit::Bytes), &meter.produced_bytes)?;
+        let help = "Records that retention dropped before a group of consumers took them.";
+        single(to, "fnstream_group_records_dropped_unread", help, None, &meter.dropped_unread)?;
         let help = "From a produce request until its records were durable.";
         single(to, "fnstream_produce", help, Some(Unit::Seconds), &meter.produce_seconds)?;
         let unapplied = ConstGauge::new(self.unapplied_bytes);

@@ -28,6 +28,7 @@ use super::answer::{Answer, Counted, Kept};
 use super::body::Paced;
 use super::connection::{Busy, MOST_HEAD, Overdue, PREFACE, Watch};
 use super::io::Watched;
+use super::presence::{self, Line, Presence};
 use super::slots::Slot;
 use super::streams::{Sending, Streams};
 use super::{Net, SMALL, door, refuse};
@@ -48,6 +49,9 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// An interface: what answers requests.
 pub(crate) trait Interface: Send + Sync + 'static {
+    /// What of a request says how it wants to be refused.
+    type Form: Send + 'static;
+
     /// The body of an answer.
     type Body: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static;
 
@@ -61,8 +65,11 @@ pub(crate) trait Interface: Send + Sync + 'static {
         client: SocketAddr,
     ) -> impl Future<Output = Response<Self::Body>> + Send + 'static;
 
+    /// How a request wants to be refused.
+    fn form<B>(request: &Request<B>) -> Self::Form;
+
     /// The answer to a request that is refused before it is looked at, or whose answer there is no memory for.
-    fn refuse(error: Error) -> Response<Self::Body>;
+    fn refuse(form: &Self::Form, error: Error) -> Response<Self::Body>;
 }
 
 /// What all connections of an interface share.
@@ -126,19 +133,36 @@ impl<I: Interface> Serving<I> {
     async fn serve(self: Arc<Self>, stream: TcpStream, head: Bytes, client: SocketAddr, watch: Arc<Watch>) {
         let timeout = self.net.network.answer_timeout;
         let slow = self.net.meter.slow_readers.clone();
-        let io = TokioIo::new(Watched::new(stream, head, watch.clone(), timeout, slow.clone()));
+        let (stream, line) = (Arc::new(stream), Arc::new(Line::default()));
+        // hyper knows of HTTP/2 when it ends.
+        let watched = (presence::TELLS && !head.starts_with(PREFACE)).then(|| line.clone());
+        let io = Watched::new((stream.clone(), line), head, watch.clone(), timeout, slow.clone());
         let builder = builder(Streams { timeout, slow }, I::HTTP_2_ONLY);
-        let service = service_fn(|request| {
+        let service = service_fn(|mut request: Request<Incoming>| {
+            let presence = Presence::new(watched.clone(), request.version());
+            request.extensions_mut().insert(presence);
             let exchange = self.clone().exchange(request, client, watch.begin());
             async { Ok::<_, std::convert::Infallible>(exchange.await) }
         });
-        let mut connection = pin!(builder.serve_connection(io, service));
+        let mut gone = pin!(async {
+            match &watched {
+                Some(line) => line.gone(&stream).await,
+                None => std::future::pending().await,
+            }
+        });
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
         // Until when it may take to leave, once it was told to.
         let mut leaving: Option<Instant> = None;
         let mut closing = false;
         loop {
             let look = leaving.unwrap_or_else(|| watch.next_look());
             tokio::select! {
+                // First: what came meanwhile is not for who is gone.
+                biased;
+                () = gone.as_mut() => {
+                    tracing::debug!(%client, "a client went away");
+                    return;
+                }
                 ended = connection.as_mut() => {
                     if let Err(error) = ended {
                         tracing::debug!(%client, error, "a connection broke");
@@ -179,10 +203,10 @@ impl<I: Interface> Serving<I> {
         client: SocketAddr,
         busy: Busy,
     ) -> Response<Answer<I::Body>> {
-        let (sending, version) = (Sending::current(), request.version());
+        let (sending, version, form) = (Sending::current(), request.version(), I::form(&request));
         let (mut answer, memory) = match self.answered(request, client).await {
             Ok(answered) => answered,
-            Err(error) => (I::refuse(error), None),
+            Err(error) => (I::refuse(&form, error), None),
         };
         if version <= Version::HTTP_11 && answer.headers().contains_key(header::RETRY_AFTER) {
             // Whoever was refused for want of room must not take some while it waits.
@@ -223,6 +247,8 @@ fn builder(streams: Streams, http_2_only: bool) -> Builder<Streams> {
     let mut builder = Builder::new(streams);
     // Heads have a deadline of ours, which knows an idle connection from a slow one.
     builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(MOST_HEAD);
+    // Whoever ended its side may still read: see `presence`.
+    builder.http1().half_close(presence::TELLS);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -11,17 +11,21 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use prometheus_client::metrics::counter::Counter;
+use rustix::net::Shutdown;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::LEAST_RATE;
 use super::connection::Watch;
+use super::presence::Line;
 use super::refuse::{LINGER, in_place_of};
 
 /// A socket under watch.
 pub(super) struct Watched {
-    stream: TcpStream,
+    /// Whoever looks whether the client is still there has it, too.
+    stream: Arc<TcpStream>,
+    line: Arc<Line>,
     /// What was read of it already, under watch too.
     first: Bytes,
     watch: Arc<Watch>,
@@ -48,9 +52,16 @@ const STRETCH: usize = 128 << 10;
 const HEARD: usize = 1 << 20;
 
 impl Watched {
-    pub(super) fn new(stream: TcpStream, first: Bytes, watch: Arc<Watch>, timeout: Duration, slow: Counter) -> Self {
+    pub(super) fn new(
+        (stream, line): (Arc<TcpStream>, Arc<Line>),
+        first: Bytes,
+        watch: Arc<Watch>,
+        timeout: Duration,
+        slow: Counter,
+    ) -> Self {
         Watched {
             stream,
+            line,
             first,
             watch,
             timeout,
@@ -76,7 +87,7 @@ impl Watched {
     /// Writes the refusal in place of so many bytes of hyper's.
     fn refuse(&mut self, cx: &mut Context<'_>, of_hyper: usize) -> Poll<io::Result<usize>> {
         while let Some(rest) = self.refusal.as_mut().filter(|rest| !rest.is_empty()) {
-            let written = Pin::new(&mut self.stream).poll_write(cx, rest);
+            let written = written(cx, &self.stream, |stream| stream.try_write(rest));
             if let Poll::Ready(Ok(bytes)) = written {
                 rest.advance(bytes);
             }
@@ -93,7 +104,7 @@ impl Watched {
         let mut scratch = [0; 4 << 10];
         while *left > 0 && end.as_mut().poll(cx).is_pending() {
             let mut heard = ReadBuf::new(&mut scratch);
-            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut heard)) {
+            match ready!(read(cx, &self.stream, &mut heard)) {
                 Ok(()) if !heard.filled().is_empty() => *left = left.saturating_sub(heard.filled().len()),
                 _ => break,
             }
@@ -136,7 +147,7 @@ impl AsyncRead for Watched {
         }
         ready!(self.yields(cx));
         let before = buf.filled().len();
-        let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, buf) else {
+        let Poll::Ready(read) = read(cx, &self.stream, buf) else {
             self.moved = 0;
             return Poll::Pending;
         };
@@ -156,7 +167,8 @@ impl AsyncWrite for Watched {
         if self.refusal.is_some() {
             return self.refuse(cx, buf.len());
         }
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.line.wrote(false);
+        let written = written(cx, &self.stream, |stream| stream.try_write(buf));
         self.wrote(cx, written)
     }
 
@@ -171,23 +183,56 @@ impl AsyncWrite for Watched {
             return self.poll_write(cx, only);
         }
         ready!(self.yields(cx));
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.line.wrote(false);
+        let written = written(cx, &self.stream, |stream| stream.try_write_vectored(bufs));
         self.wrote(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true
     }
 
     /// Comes when all that there was is written.
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stalled = None;
         self.taken = 0;
-        Pin::new(&mut self.stream).poll_flush(cx)
+        self.line.wrote(true);
+        // The socket has no buffer of its own.
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        match rustix::net::shutdown(&*self.stream, Shutdown::Write) {
+            // The client has broken it off.
+            Ok(()) | Err(rustix::io::Errno::NOTCONN) => {}
+            Err(error) => return Poll::Ready(Err(error.into())),
+        }
         self.hear_out(cx).map(Ok)
+    }
+}
+
+/// Reads what there is, as a stream of one's own is read.
+fn read(cx: &mut Context<'_>, stream: &TcpStream, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    loop {
+        ready!(stream.poll_read_ready(cx))?;
+        match stream.try_read_buf(buf) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            read => return Poll::Ready(read.map(drop)),
+        }
+    }
+}
+
+/// Writes what the socket takes.
+fn written(
+    cx: &mut Context<'_>,
+    stream: &TcpStream,
+    write: impl Fn(&TcpStream) -> io::Result<usize>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_write_ready(cx))?;
+        match write(stream) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            written => return Poll::Ready(written),
+        }
     }
 }

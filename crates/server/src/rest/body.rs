@@ -7,6 +7,8 @@
 //! passes the bound. Then what still comes is read and thrown away for a while, since a client that is still sending when
 //! the connection closes would see a broken connection and not the reason.
 //!
+//! A body that is compressed is bounded by what it holds, too.
+//!
 //! Memory for all that is made of a body is taken before it is read, so that a request waits while its body is still with the
 //! client, and nobody who holds memory waits for more. It is given back when the last of the body's bytes are dropped.
 
@@ -20,8 +22,9 @@ use fnstream_core::budget::Held;
 use fnstream_core::{Error, ErrorCode};
 use http_body_util::BodyExt;
 
+use super::encoding;
 use super::failure::{Answer, Failure};
-use crate::app::{App, Incoming};
+use crate::app::{App, Incoming, blocking};
 use crate::config::BODY_COPIES as COPIES;
 use crate::most::Most;
 use crate::net::{self, SMALL, TooSlow};
@@ -35,9 +38,21 @@ const FIRST: usize = 1 << 20;
 /// The whole body, of at most so many bytes, or as many as there is memory for.
 pub(super) async fn read(app: &App, headers: &HeaderMap, body: Body, most: Most) -> Answer<Bytes> {
     let most = most.or_less(Most::of_budget(app.net.budget.bodies.limit() / COPIES));
+    let coding = match encoding::of(headers) {
+        Ok(coding) => coding,
+        Err(refused) => {
+            refuse(app, headers, body).await;
+            return Err(refused);
+        }
+    };
     let (announced, mut body) = announced(app, headers, body, most).await?;
-    // One that does not say how long it is may be small.
-    let mut memory = match taken_from(app, announced.unwrap_or(SMALL / COPIES)).await {
+    let room = match coding {
+        // It is undone within what is taken now.
+        Some(coding) => coding.holds(announced, most.bytes),
+        // One that does not say how long it is may be small.
+        None => announced.unwrap_or(SMALL / COPIES),
+    };
+    let mut memory = match taken_from(app, room).await {
         Ok(memory) => memory,
         Err(refused) => {
             refuse(app, headers, body).await;
@@ -52,13 +67,23 @@ pub(super) async fn read(app: &App, headers: &HeaderMap, body: Body, most: Most)
             discard(app, body).await;
             return Err(too_large(most));
         }
-        if announced.is_none() && length * COPIES > memory.bytes() {
+        if announced.is_none() && coding.is_none() && length * COPIES > memory.bytes() {
             // It is not, so it is taken for as long as it may be: see above. What there is of it is little.
             memory = taken_from(app, most.bytes).await?;
         }
         taken.extend_from_slice(&data);
     }
-    Ok(keeping(taken.freeze(), memory))
+    match coding {
+        Some(coding) if !taken.is_empty() => {
+            let undone = blocking(move || coding.undo(&taken, most.bytes)).await?;
+            let undone = undone.ok_or_else(|| {
+                Failure::new(ErrorCode::BodyTooLarge, format!("the body has more than {most} when it is decompressed"))
+            })?;
+            memory.shrink_to(undone.len().saturating_mul(COPIES));
+            Ok(keeping(undone.into(), memory))
+        }
+        _ => Ok(keeping(taken.freeze(), memory)),
+    }
 }
 
 async fn taken_from(app: &App, length: usize) -> Answer<Held> {
@@ -80,6 +105,10 @@ fn keeping(bytes: Bytes, memory: Held) -> Bytes {
 
 /// The same for an artifact, which is kept on the disk until it is known not to be too large.
 pub(super) async fn read_artifact(app: &Arc<App>, headers: &HeaderMap, body: Body) -> Answer<Bytes> {
+    if let Err(refused) = encoding::plain(headers) {
+        refuse(app, headers, body).await;
+        return Err(refused);
+    }
     let most = app.most_artifact();
     let (_, mut body) = announced(app, headers, body, most).await?;
     let mut taken = Incoming::new(&app.shelf);

@@ -15,7 +15,7 @@ use fnstream_core::ErrorCode;
 use fnstream_core::spec::check_name;
 
 use super::failure::{Answer, Failure};
-use super::params::{BEHIND_HEADER, Name, Query, paged};
+use super::params::{BEHIND_HEADER, Name, Query, WAIT, paged};
 use super::upload::{FunctionUpload, asked, check_named};
 use super::{body, openapi};
 use crate::app::pages::Page;
@@ -46,7 +46,10 @@ pub(super) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Answer<impl I
 ///
 /// A failure leaves the name free.
 #[utoipa::path(post, path = "/api/v1/function/{name}", operation_id = "create_function", tag = openapi::FUNCTIONS,
-    params(("name" = String, Path, description = "the function's name")),
+    params(
+        ("name" = String, Path, description = "the function's name"),
+        ("wait" = Option<String>, Query, description = WAIT),
+    ),
     request_body(content((Function = "application/json"), (FunctionUpload = "multipart/form-data"))),
     responses(
         (status = 200, description = "registered and started", body = FunctionDescription),
@@ -54,6 +57,8 @@ pub(super) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Answer<impl I
         (status = 403, description = "a folder is asked for that the server does not allow", body = ErrorBody),
         (status = 409, description = "a function of this name exists", body = ErrorBody),
         (status = 413, description = "the body is too large", body = ErrorBody),
+        (status = 422, description = "registered, and does not come up", body = ErrorBody),
+        (status = 504, description = "registered, and not up when the wait ended", body = ErrorBody),
     ))]
 pub(super) async fn create(
     State(app): State<Arc<App>>,
@@ -61,12 +66,12 @@ pub(super) async fn create(
     ConnectInfo(client): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Answer<Json<FunctionDescription>> {
-    Query::parse(request.uri(), &[])?;
+    let wait = Query::parse(request.uri(), &["wait"])?.wait()?;
     check_name("function", &name)?;
     let (function, archive) = asked(&app, client, request, |function: &Function| Some(&function.archive)).await?;
     let archive = archive.ok_or_else(|| Failure::invalid("there is no archive"))?;
     check_named(&function.name, &name)?;
-    Ok(Json(app.functions.create(NewFunction { name, archive, function }).await?))
+    Ok(Json(app.functions.create(NewFunction { name, archive, function }, wait).await?))
 }
 
 /// What a function is and how it fares.
@@ -99,18 +104,23 @@ pub(super) async fn delete(State(app): State<Arc<App>>, Name(name): Name, uri: U
 
 /// Lets a stopped function run, also after a restart of the server.
 #[utoipa::path(post, path = "/api/v1/function/{name}/start", operation_id = "start_function", tag = openapi::FUNCTIONS,
-    params(("name" = String, Path, description = "the function's name")),
+    params(
+        ("name" = String, Path, description = "the function's name"),
+        ("wait" = Option<String>, Query, description = WAIT),
+    ),
     responses(
         (status = 200, description = "the function, which comes up", body = FunctionDescription),
         (status = 404, description = "there is no function of this name", body = ErrorBody),
+        (status = 422, description = "started, and does not come up", body = ErrorBody),
+        (status = 504, description = "started, and not up when the wait ended", body = ErrorBody),
     ))]
 pub(super) async fn start(
     State(app): State<Arc<App>>,
     Name(name): Name,
     uri: Uri,
 ) -> Answer<Json<FunctionDescription>> {
-    Query::parse(&uri, &[])?;
-    Ok(Json(app.functions.start(name).await?))
+    let wait = Query::parse(&uri, &["wait"])?.wait()?;
+    Ok(Json(app.functions.start(name, wait).await?))
 }
 
 /// Lets a function finish what it began and then rest, also after a restart of the server.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::Uri;
 use fnstream_api::units::parse_duration;
 use fnstream_api::{ErrorBody, LogPage};
@@ -15,6 +15,7 @@ use super::failure::{Answer, Failure};
 use super::openapi;
 use super::params::{Name, Query};
 use crate::app::{App, LogReading};
+use crate::net::Presence;
 
 /// How many lines are given when nothing is said.
 const DEFAULT_TAIL: usize = 100;
@@ -34,7 +35,12 @@ const DEFAULT_TAIL: usize = 100;
         (status = 400, description = "a parameter is not well formed", body = ErrorBody),
         (status = 404, description = "there is no function of this name", body = ErrorBody),
     ))]
-pub(super) async fn read(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<Json<LogPage>> {
+pub(super) async fn read(
+    State(app): State<Arc<App>>,
+    Extension(client): Extension<Presence>,
+    Name(name): Name,
+    uri: Uri,
+) -> Answer<Json<LogPage>> {
     let query = Query::parse(&uri, &["tail", "after", "wait"])?;
     let reading = match (query.read("tail", str::parse)?, query.text("after")?) {
         (Some(_), Some(_)) => {
@@ -46,5 +52,6 @@ pub(super) async fn read(State(app): State<Arc<App>>, Name(name): Name, uri: Uri
             Err(_) => return Err(Failure::invalid("query parameter 'after' is not the 'next' of an earlier answer")),
         },
     };
-    Ok(Json(app.inspection.logs(name, reading, query.read("wait", parse_duration)?).await?))
+    let wait = query.read("wait", parse_duration)?;
+    Ok(Json(client.while_there(app.inspection.logs(name, reading, wait)).await?))
 }

@@ -47,8 +47,8 @@ pub(super) async fn status(State(app): State<Arc<App>>, uri: Uri) -> Answer<impl
 
 /// What is counted, for monitoring.
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Answer<impl IntoResponse> {
-    let text =
-        metrics::text_of(app.inspection.scrape().await?).map_err(|e| Failure(internal(format!("metrics: {e}"))))?;
+    let scrape = app.inspection.scrape(app.records.group_samples().await?).await?;
+    let text = metrics::text_of(scrape).map_err(|e| Failure(internal(format!("metrics: {e}"))))?;
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
 }
 

@@ -10,12 +10,16 @@ use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{dead_letters, functions, jobs, logs, observe, records, requests, revisions, topics};
+use super::{
+    apply, backups, dead_letters, functions, groups, jobs, logs, observe, records, requests, revisions, topics, trigger,
+};
 use crate::app::App;
 
 pub(super) const FUNCTIONS: &str = "functions";
 pub(super) const TOPICS: &str = "topics";
 pub(super) const EVENTS: &str = "events";
+pub(super) const GROUPS: &str = "groups";
+pub(super) const SERVER: &str = "server";
 
 /// Bytes as they are.
 #[derive(ToSchema)]
@@ -32,6 +36,8 @@ pub(super) struct Binary(Vec<u8>);
         (name = "functions", description = "Register, start, stop, change and see functions"),
         (name = "events", description = "Produce and consume events"),
         (name = "topics", description = "Make and see topics"),
+        (name = "groups", description = "Consume with acknowledgement, see and move consumer groups"),
+        (name = "server", description = "Look after the server"),
     ),
 )]
 struct Description;
@@ -46,6 +52,8 @@ pub(super) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(revisions::restart))
         .routes(routes!(revisions::list))
         .routes(routes!(revisions::rollback))
+        .routes(routes!(revisions::seek))
+        .routes(routes!(apply::apply))
         .routes(routes!(functions::upload))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::show))
@@ -60,10 +68,20 @@ pub(super) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(observe::status))
         .routes(routes!(requests::custom))
         .routes(routes!(requests::exec))
+        .routes(routes!(trigger::trigger))
         .routes(routes!(records::produce))
         .routes(routes!(records::consume))
         .routes(routes!(topics::list))
-        .routes(routes!(topics::create, topics::describe, topics::delete))
+        .routes(routes!(topics::create, topics::describe, topics::alter, topics::delete))
+        .routes(routes!(topics::producer))
+        .routes(routes!(groups::list))
+        .routes(routes!(groups::describe, groups::delete))
+        .routes(routes!(groups::reset))
+        .routes(routes!(groups::take))
+        .routes(routes!(groups::acknowledge))
+        .routes(routes!(groups::give_back))
+        .routes(routes!(groups::extend))
+        .routes(routes!(backups::make))
         .split_for_parts()
 }
 

@@ -3,16 +3,20 @@
 
 //! The parts of a request's target: the name in its path, and its query. And how pages of lists are answered.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Uri};
 use axum::response::IntoResponse;
 use fnstream_api::header;
+use fnstream_core::units::{parse_duration, write_duration};
 use percent_encoding::percent_decode;
 use serde::Serialize;
 
 use super::failure::{Answer, Failure};
+use crate::app::Wait;
 use crate::app::pages::{Page, Wanted};
 
 /// How many rows a page has when nothing is said.
@@ -24,6 +28,12 @@ pub(super) const MAX_ROWS: &str = "at most so many, 500 when it is not given and
 pub(super) const BEHIND_HEADER: &str = "the page behind this cursor, the header 'fs-next' of an earlier answer";
 /// The same of lists that are an object.
 pub(super) const BEHIND_NEXT: &str = "the page behind this cursor, the 'next' of an earlier answer";
+
+/// The parameter `wait` of what starts functions, as it is described.
+pub(super) const WAIT: &str = "answer when every task has started, or one says why not, or after so long, such as 30s, at most 10m; \
+    without it the answer comes as soon as the function was given to the engine";
+/// The longest `wait`.
+const MOST_WAIT: Duration = Duration::from_secs(600);
 
 /// A page of a list as an answer: an array, and the cursor of the next page in a header.
 pub(super) fn paged<T: Serialize>(page: Page<T>) -> impl IntoResponse {
@@ -114,6 +124,22 @@ impl Query {
             return Err(Failure::invalid("query parameter 'max' is 0: a page has at least one row"));
         }
         Ok(Wanted { max, after: self.text("after")?.map(str::to_owned) })
+    }
+
+    /// How long to wait until a function is up, by the parameters `wait` and `keep_failed`.
+    pub(super) fn wait(&self) -> Answer<Option<Wait>> {
+        let keep_failed = self.read("keep_failed", str::parse::<bool>)?;
+        let Some(time) = self.read("wait", parse_duration)? else {
+            return match keep_failed {
+                None => Ok(None),
+                Some(_) => Err(Failure::invalid("query parameter 'keep_failed' goes with 'wait'")),
+            };
+        };
+        if time > MOST_WAIT {
+            let most = write_duration(MOST_WAIT);
+            return Err(Failure::invalid(format!("query parameter 'wait' is longer than {most}")));
+        }
+        Ok(Some(Wait { time, keep_failed: keep_failed.unwrap_or_default() }))
     }
 
     /// A parameter in a form of its own.

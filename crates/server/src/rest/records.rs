@@ -4,17 +4,19 @@
 //! `/api/v1/produce/{queue}` and `/api/v1/consume/{queue}`.
 
 mod encoded;
+pub(super) mod events;
 mod format;
 mod payload;
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use fnstream_api::units::parse_duration;
-use fnstream_api::{ErrorBody, Produced, header};
+use fnstream_api::{ErrorBody, JsonEvent, Produced, header};
+use fnstream_core::producers::Numbered;
 use fnstream_core::record::Position;
 use fnstream_core::{Error, ErrorCode};
 
@@ -22,6 +24,7 @@ use super::failure::{Answer, Failure};
 use super::params::{Name, Query};
 use super::{body, openapi};
 use crate::app::{App, Outcome, Reading, Start};
+use crate::net::Presence;
 use format::Format;
 
 /// The group of consumers that don't name one.
@@ -30,11 +33,21 @@ const DEFAULT_GROUP: &str = "default";
 /// The most records of one answer.
 const MAX_RECORDS: usize = 65_536;
 
-/// Appends events to a topic, which is made with one partition when it is not there.
+/// Appends events to a topic, which is made with one partition when it is not there and the server makes topics.
 ///
 /// The body is one event as it is; with the content type `application/x-ndjson` it is one event per line, and with
-/// `application/vnd.function-stream.frame` one packed frame of records with keys, headers and times of their own. The
-/// answer comes when all are durable.
+/// `application/vnd.function-stream.frame` one packed frame of records with keys, headers and times of their own. With
+/// `application/vnd.function-stream.events+json` it is JSON objects, one after the other, with `value` and, if they are wanted,
+/// `key`, `headers` and `timestamp`: for keys and headers that HTTP headers cannot hold. The answer comes when all are durable.
+///
+/// A body may be compressed, with `Content-Encoding` gzip, deflate or zstd. Its limit is that of a plain body once it is
+/// decompressed. `application/ndjson`, `application/jsonl`, `application/x-jsonl`, `application/jsonlines` and
+/// `application/x-jsonlines` are other names of `application/x-ndjson`.
+///
+/// With `producer` and `sequence` the events are numbered: the first of the request has the number `sequence`, and each other the
+/// next one, whatever their partitions. A producer begins at 0. Those whose number is there already are not appended again, so a
+/// request whose answer was lost can be sent again as it was, or beginning elsewhere. All events of a request are appended, with
+/// the producer's next number, in one atomic step.
 ///
 /// An event whose value is null comes of `null=true` without a body, or of a frame. A line `null` is an event of four bytes.
 #[utoipa::path(put, path = "/api/v1/produce/{queue}", tag = openapi::EVENTS,
@@ -43,16 +56,20 @@ const MAX_RECORDS: usize = 65_536;
         ("partition" = Option<u32>, Query, description = "the partition; without it the key decides, and without a key the server takes turns"),
         ("key" = Option<String>, Query, description = "the key of each event"),
         ("timestamp" = Option<i64>, Query, description = "the time of each event in milliseconds since the Unix epoch; without it that of its arrival"),
+        ("producer" = Option<String>, Query, description = "the name of a producer that numbers its events; one client uses it at a time"),
+        ("sequence" = Option<u64>, Query, description = "the number of the first event; needed with 'producer'"),
         ("null" = Option<bool>, Query, description = "true appends one event whose value is null, which is not an empty one; the body must be empty then"),
         ("FS-Key" = Option<String>, Header, description = "the key of each event, percent-encoded, in place of the query's"),
         ("FS-Header" = Option<String>, Header, description = "a header of each event as name=value, both percent-encoded; may be repeated"),
     ),
-    request_body(content((openapi::Binary = "application/octet-stream"), (String = "application/x-ndjson"), (openapi::Binary = "application/vnd.function-stream.frame"))),
+    request_body(content((openapi::Binary = "application/octet-stream"), (String = "application/x-ndjson"), (openapi::Binary = "application/vnd.function-stream.frame"), (JsonEvent = "application/vnd.function-stream.events+json"))),
     responses(
         (status = 200, description = "durable", body = Produced),
         (status = 400, description = "the body is empty, or something is not well formed", body = ErrorBody),
-        (status = 404, description = "the topic has no such partition", body = ErrorBody),
+        (status = 404, description = "the topic has no such partition, or does not know a producer that does not begin at 0", body = ErrorBody),
+        (status = 409, description = "events of the producer are missing before these", body = ErrorBody),
         (status = 413, description = "the body is too large", body = ErrorBody),
+        (status = 415, description = "the body has a type or an encoding that is not taken", body = ErrorBody),
         (status = 507, description = "the disk is full", body = ErrorBody),
     ))]
 pub(super) async fn produce(
@@ -60,10 +77,17 @@ pub(super) async fn produce(
     Name(topic): Name,
     request: Request,
 ) -> Answer<Json<Produced>> {
+    // A body that is on its way when the server is asked to end is still taken.
+    let ops = app.ops.clone();
+    ops.admitted(take(app, topic, request)).await?
+}
+
+async fn take(app: Arc<App>, topic: String, request: Request) -> Answer<Json<Produced>> {
     let (head, body) = request.into_parts();
-    let query = Query::parse(&head.uri, &["partition", "key", "timestamp", "null"])?;
+    let query = Query::parse(&head.uri, &["partition", "key", "timestamp", "null", "producer", "sequence"])?;
     let partition = query.read("partition", str::parse)?;
     let timestamp = query.read("timestamp", str::parse)?;
+    let numbered = numbered(&query)?;
     let is_null = query.read("null", str::parse::<bool>)?.unwrap_or(false);
     let labels = payload::Labels::read(&head.headers, query.bytes("key"), timestamp)?;
     let body = body::read(&app, &head.headers, body, app.most_produced()).await?;
@@ -76,10 +100,10 @@ pub(super) async fn produce(
         }
         (false, false) => payload::records(&head.headers, &body, &labels, app.records.now_ms())?,
     };
-    Ok(Json(app.records.produce(&topic, partition, records).await?))
+    Ok(Json(app.records.produce(&topic, partition, numbered, records).await?))
 }
 
-/// Waits for the next event of a topic, which is made with one partition when it is not there.
+/// Waits for the next event of a topic; for the topic too, when it is not there.
 ///
 /// By default the answer is the payload as one JSON string; of a payload that is not UTF-8 it is the base64, and
 /// `FS-Encoding` says so. Of an event whose value is null it is the JSON `null`, and nothing in the formats `raw` and `base64`;
@@ -92,8 +116,8 @@ pub(super) async fn produce(
         ("group" = Option<String>, Query, description = "the group whose place moves, 'default' without it"),
         ("from" = Option<String>, Query, description = "earliest, latest or a position: reads there and moves no group"),
         ("partition" = Option<u32>, Query, description = "reads this partition only; needed with 'from' when there are several"),
-        ("format" = Option<String>, Query, description = "json (default), raw, base64, or frame: up to 'max' records of one partition in a packed frame"),
-        ("max" = Option<u32>, Query, description = "the most records of a frame; 1 without it"),
+        ("format" = Option<String>, Query, description = "json (default), raw, base64, or up to 'max' records of one partition in the body: frame (a packed frame), ndjson (an object in a line, with partition, position, timestamp, key, headers and value)"),
+        ("max" = Option<u32>, Query, description = "the most records of a frame or of ndjson; 1 without it"),
     ),
     responses(
         (status = 200, description = "the event", body = String, headers(
@@ -111,10 +135,13 @@ pub(super) async fn produce(
         )),
         (status = 204, description = "nothing came in time"),
         (status = 400, description = "something is not well formed, or the position is past the end", body = ErrorBody),
+        (status = 422, description = "key and headers of the event do not fit into the head of an answer: 'format=frame' and 'format=ndjson' have them in the body. The group has not moved", body = ErrorBody),
+        (status = 409, description = "the group is consumed with acknowledgement", body = ErrorBody),
         (status = 410, description = "retention has dropped the position", body = ErrorBody),
     ))]
 pub(super) async fn consume(
     State(app): State<Arc<App>>,
+    Extension(client): Extension<Presence>,
     Name(topic): Name,
     method: Method,
     uri: Uri,
@@ -132,10 +159,20 @@ pub(super) async fn consume(
         partition: query.read("partition", str::parse)?,
         max: max(&query, format)?,
         timeout: query.read("timeout", parse_duration)?,
+        check: format.check(),
     };
-    match app.records.consume(reading).await? {
+    match client.while_there(app.records.consume(reading)).await? {
+        Outcome::Delivered(delivered) if format == Format::Lines => format::lines(&topic, delivered),
         Outcome::Delivered(delivered) => format::answer(&topic, delivered, format),
         Outcome::Nothing(at) => Ok((StatusCode::NO_CONTENT, next_position(at)).into_response()),
+    }
+}
+
+fn numbered(query: &Query) -> Answer<Option<Numbered>> {
+    match (query.text("producer")?, query.read("sequence", str::parse)?) {
+        (Some(producer), Some(sequence)) => Ok(Some(Numbered::new(producer, sequence)?)),
+        (None, None) => Ok(None),
+        _ => Err(Failure::invalid("'producer' and 'sequence' are given together or not at all")),
     }
 }
 
@@ -155,8 +192,8 @@ fn start(query: &Query) -> Answer<Start> {
 fn max(query: &Query, format: Format) -> Answer<usize> {
     match query.read("max", str::parse)? {
         None => Ok(1),
-        Some(max) if format == Format::Frame && (1..=MAX_RECORDS).contains(&max) => Ok(max),
-        Some(_) if format != Format::Frame => Err(Failure::invalid("'max' needs 'format=frame'")),
+        Some(max) if format.is_batch() && (1..=MAX_RECORDS).contains(&max) => Ok(max),
+        Some(_) if !format.is_batch() => Err(Failure::invalid("'max' needs 'format=frame' or 'format=ndjson'")),
         Some(max) => Err(Failure::invalid(format!("query parameter 'max' is {max}, not 1 to {MAX_RECORDS}"))),
     }
 }

@@ -9,10 +9,10 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::Uri;
 use axum::response::IntoResponse;
-use fnstream_api::{ErrorBody, TopicDescription, TopicRequest};
+use fnstream_api::{ErrorBody, ProducerDescription, TopicAltered, TopicChange, TopicDescription, TopicRequest};
 
 use super::failure::Answer;
-use super::params::{BEHIND_HEADER, MAX_ROWS, Name, Query, paged};
+use super::params::{BEHIND_HEADER, MAX_ROWS, Name, NameAndId, Query, paged};
 use super::{body, openapi};
 use crate::app::App;
 use crate::most::Most;
@@ -74,6 +74,28 @@ pub(super) async fn describe(
     Ok(Json(app.records.describe_topic(name).await?))
 }
 
+/// Changes a topic: how long it keeps its events, and how many partitions it has. When it gets more partitions, the functions that
+/// read or write it are restarted.
+#[utoipa::path(patch, path = "/api/v1/topic/{name}", operation_id = "alter_topic", tag = openapi::TOPICS,
+    params(("name" = String, Path, description = "the topic's name")),
+    request_body = TopicChange,
+    responses(
+        (status = 200, description = "changed", body = TopicAltered),
+        (status = 400, description = "the name or the body is not valid", body = ErrorBody),
+        (status = 404, description = "there is no topic of this name", body = ErrorBody),
+        (status = 409, description = "it has more partitions already, or a function keeps state by its keys", body = ErrorBody),
+    ))]
+pub(super) async fn alter(
+    State(app): State<Arc<App>>,
+    Name(name): Name,
+    request: Request,
+) -> Answer<Json<TopicAltered>> {
+    Query::parse(request.uri(), &[])?;
+    let (head, body) = request.into_parts();
+    let body = body::read(&app, &head.headers, body, Most::always(MAX_DESCRIPTION)).await?;
+    Ok(Json(app.alter_topic(name, body::json(&body)?).await?))
+}
+
 /// Removes a topic with its events.
 #[utoipa::path(delete, path = "/api/v1/topic/{name}", operation_id = "delete_topic", tag = openapi::TOPICS,
     params(("name" = String, Path, description = "the topic's name")),
@@ -85,4 +107,26 @@ pub(super) async fn describe(
 pub(super) async fn delete(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<()> {
     Query::parse(&uri, &[])?;
     Ok(app.records.delete_topic(name).await?)
+}
+
+/// How far a producer that numbers its events has got in a topic, so that it can go on there.
+///
+/// A producer is known from its first event on, and is forgotten when it has sent nothing for 7 days, or when the topic has more
+/// than 100,000 others that have sent something since.
+#[utoipa::path(get, path = "/api/v1/topic/{name}/producer/{producer}", operation_id = "describe_producer", tag = openapi::TOPICS,
+    params(
+        ("name" = String, Path, description = "the topic's name"),
+        ("producer" = String, Path, description = "the producer's name"),
+    ),
+    responses(
+        (status = 200, description = "where it stands", body = ProducerDescription),
+        (status = 404, description = "there is no topic of this name, or it does not know the producer", body = ErrorBody),
+    ))]
+pub(super) async fn producer(
+    State(app): State<Arc<App>>,
+    NameAndId(topic, producer): NameAndId,
+    uri: Uri,
+) -> Answer<Json<ProducerDescription>> {
+    Query::parse(&uri, &[])?;
+    Ok(Json(app.records.describe_producer(topic, producer).await?))
 }

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 use super::failure::{Answer, Failure};
 use super::local::is_local;
-use super::{body, openapi};
+use super::{body, encoding, openapi};
 use crate::app::{App, Archive, Incoming};
 use crate::most::Most;
 
@@ -74,10 +74,12 @@ pub(super) fn check_named(named: &Option<String>, name: &str) -> Answer<()> {
 
 /// The parts `function` and `archive` of a multipart body.
 async fn parts<T: DeserializeOwned>(app: &Arc<App>, request: Request) -> Answer<(T, Bytes)> {
+    encoding::plain(request.headers())?;
     let broken = |e: &dyn std::fmt::Display| Failure::invalid(format!("the multipart body is not as expected: {e}"));
     let mut form = Multipart::from_request(request, &()).await.map_err(|e| broken(&e))?;
     let (mut function, mut archive) = (None, None);
     while let Some(mut field) = form.next_field().await.map_err(|e| body::slow_or(&e, || broken(&e)))? {
+        encoding::plain(field.headers())?;
         let (slot, most) = match field.name() {
             Some("function") => (&mut function, Most::always(MAX_DESCRIPTION)),
             Some("archive") => (&mut archive, app.most_artifact()),

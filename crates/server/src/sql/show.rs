@@ -59,6 +59,7 @@ fn properties(function: &FunctionDescription, reason: Option<String>) -> Vec<(St
         ("outputs".to_owned(), function.outputs.join(", ")),
         ("replicas".to_owned(), function.replicas.to_string()),
     ];
+    all.extend(function.from.map(|from| ("from".to_owned(), from.to_string())));
     all.extend(function.watermarks.iter().map(|(topic, of)| (format!("watermark.{topic}"), of.to_string())));
     all.extend(function.config.iter().map(|(name, value)| (format!("config.{name}"), value.clone())));
     all.extend(function.env.iter().map(|(name, value)| (format!("env.{name}"), value.clone())));

@@ -96,6 +96,9 @@ async fn a_data_folder_that_is_moved_away_is_missed_without_traffic_and_nothing_
     assert!(status == 503 && body.contains("FS-1507") && body.contains(&gone), "{status} {body}");
     let refused = fixture.client.create_function("f", &function).await.unwrap_err();
     assert!(refused.is(ErrorCode::StoreRecovering), "{refused}");
+    // An artifact that is not there yet cannot be kept.
+    let refused = fixture.client.upload_artifact(slow()).await.unwrap_err();
+    assert!(refused.is(ErrorCode::StoreRecovering), "{refused}");
     let refused = reqwest::Client::new().put(fixture.url("/api/v1/produce/in")).body("a").send().await.unwrap();
     assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (503, &"1".parse().unwrap()));
     assert!(!here.exists(), "a folder was made where the data folder was");

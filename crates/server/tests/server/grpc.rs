@@ -4,6 +4,7 @@
 //! The gRPC interface over a real socket.
 
 mod lifecycle;
+mod one_port;
 mod races;
 mod refusals;
 mod sql;

@@ -27,7 +27,7 @@ async fn what_the_server_does_with_a_function_is_in_its_log() {
         }
     };
     let own: Vec<_> = log.iter().filter(|line| line.task.is_none()).cloned().collect();
-    assert_eq!(texts(&own), ["created and started", "stops", "started, revision 3", "started, revision 3"]);
+    assert_eq!(texts(&own), ["created and started", "stops", "started, revision 1", "started, revision 1"]);
     assert!(own.iter().all(|line| line.speaker == "host" && line.ms > 0));
 
     fixture.client.delete_function("f").await.unwrap();

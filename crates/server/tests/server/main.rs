@@ -5,12 +5,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod backups;
+mod bodies;
 mod browsers;
 mod changes;
+mod coming_up;
 mod consume;
 mod damage;
 mod dead_letters;
 mod functions;
+mod groups;
 mod grpc;
 mod jobs;
 mod lifecycle;
@@ -21,12 +25,15 @@ mod memory;
 mod metrics;
 mod names;
 mod network;
+mod numbered;
 mod parallel_dead_letters;
 mod produce;
 mod published;
 mod refusals;
 mod safe_start;
+mod seek;
 mod settings;
 mod status;
 mod support;
 mod topics;
+mod trigger;

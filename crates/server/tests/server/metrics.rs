@@ -4,7 +4,9 @@
 //! What is exposed to monitoring, against traffic that is known.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use fnstream_api::{LeasedEvent, TakeOptions};
 
 use crate::support::{Fixture, LONG, echo, trap, within_long};
 
@@ -162,11 +164,35 @@ async fn failures_are_counted_and_what_becomes_of_the_record() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_groups_numbers_are_those_of_its_deliveries() {
+    let fixture = Fixture::new().await;
+    fixture.client.produce_lines("t", "a\nb\nc\nd", &Default::default()).await.unwrap();
+    let some = |max| TakeOptions { max: Some(max), max_deliveries: Some(2), ..Default::default() };
+    let receipts = |events: &[LeasedEvent]| events.iter().map(|event| event.receipt.clone()).collect::<Vec<_>>();
+    let taken = fixture.client.take("t", "g", &some(3)).await.unwrap();
+    fixture.client.acknowledge("t", "g", receipts(&taken[2..])).await.unwrap();
+    fixture.client.give_back("t", "g", receipts(&taken[..1]), Duration::ZERO).await.unwrap();
+    let again = fixture.client.take("t", "g", &some(1)).await.unwrap();
+    fixture.client.give_back("t", "g", receipts(&again), LONG).await.unwrap();
+    fixture.client.give_back("t", "g", receipts(&taken[1..2]), LONG).await.unwrap();
+    let exposed = Exposed::of(&fixture).await;
+    let of = |name: &str| exposed.value(&format!("fnstream_group_{name}{{topic=\"t\",group=\"g\"}}"));
+    assert_eq!((of("lag_records"), of("leased_records"), of("returned_records")), (2.0, 0.0, 1.0));
+    assert_eq!((of("records_delivered_total"), of("records_redelivered_total")), (4.0, 1.0));
+    assert_eq!((of("records_acknowledged_total"), of("records_dead_lettered_total")), (1.0, 1.0));
+    fixture.client.delete_group("t", "g").await.unwrap();
+    assert!(!Exposed::of(&fixture).await.text.contains("group=\"g\""));
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_documented_families_are_those_that_are_exposed() {
     let fixture = Fixture::new().await;
     let function = fixture.function(echo(), "in", "out").await;
     fixture.client.create_function("echo", &function).await.unwrap();
-    let exposed = Exposed::until(&fixture, |now| now.text.contains("lag_records{")).await.families();
+    fixture.client.take("in", "g", &Default::default()).await.unwrap();
+    let wanted = |now: &Exposed| now.text.contains("function_lag_records{");
+    let exposed = Exposed::until(&fixture, wanted).await.families();
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md")).unwrap();
     let mut documented = BTreeMap::new();
     for row in page.lines().filter(|line| line.starts_with("| `fnstream_")) {

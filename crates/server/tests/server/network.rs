@@ -5,6 +5,7 @@
 
 mod bounds;
 mod frames;
+mod half_closed;
 mod slow;
 mod sums;
 

@@ -21,7 +21,7 @@ async fn with(names: &[&str]) -> Fixture {
 
 impl Fixture {
     /// Ends the server, and starts another that finds this note and soon believes that all is well.
-    async fn restart_with(self, note: &[u8]) -> Fixture {
+    async fn restart_noting(self, note: &[u8]) -> Fixture {
         self.server.shutdown().await.unwrap();
         std::fs::write(self.folder.path().join("data/RUN"), note).unwrap();
         let mut config = config(self.folder.path());
@@ -60,7 +60,7 @@ fn noted(hold: &[&str]) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_lives_on_notes_that_and_one_that_ends_leaves_nothing() {
-    let fixture = with(&["a"]).await.restart_with(b"\x01{\"deaths\":2,\"functions\":[\"a\"]}").await;
+    let fixture = with(&["a"]).await.restart_noting(b"\x01{\"deaths\":2,\"functions\":[\"a\"]}").await;
     fixture.noted(NONE).await;
     assert_eq!(fixture.status("a").await, FunctionStatus::Running);
     let Fixture { server, folder, .. } = fixture;
@@ -70,7 +70,7 @@ async fn a_process_that_lives_on_notes_that_and_one_that_ends_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_held_back_is_noted_until_it_is_let_go() {
-    let fixture = with(&["a", "b", "c"]).await.restart_with(noted(&["a", "b"]).as_bytes()).await;
+    let fixture = with(&["a", "b", "c"]).await.restart_noting(noted(&["a", "b"]).as_bytes()).await;
     assert_eq!(fixture.status("c").await, FunctionStatus::Running, "it is not to be held back");
     for (name, times) in [("a", "each of which was to start it"), ("b", "1 of which was to start it")] {
         let held = fixture.described(name, |f| f.error.is_some()).await;
@@ -93,7 +93,7 @@ async fn what_is_held_back_is_noted_until_it_is_let_go() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_note_that_is_damaged_holds_nothing_back() {
     for note in [&b""[..], b"\x02{", b"\x07{}"] {
-        let fixture = with(&["a"]).await.restart_with(note).await;
+        let fixture = with(&["a"]).await.restart_noting(note).await;
         assert_eq!(fixture.status("a").await, FunctionStatus::Running);
         fixture.noted(NONE).await;
         fixture.server.shutdown().await.unwrap();

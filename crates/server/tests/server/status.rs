@@ -8,7 +8,7 @@ use std::time::Instant;
 use fnstream_api::FunctionStatus;
 use fnstream_core::ErrorCode;
 
-use crate::support::{Fixture, LONG, code, echo, within_long};
+use crate::support::{Fixture, LONG, code, echo, poison, within_long};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_for_each_function_with_the_reason_of_what_does_not_run() {
@@ -39,6 +39,25 @@ async fn a_line_for_each_function_with_the_reason_of_what_does_not_run() {
     assert_eq!(fixture.client.status(Some("b")).await.unwrap()[0].name, "b");
     let error = fixture.client.status(Some("c")).await.unwrap_err();
     assert!(error.is(ErrorCode::FunctionNotFound), "{error}");
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_and_its_tasks_are_counted_alike() {
+    let fixture = Fixture::new().await;
+    let function = fixture.function(poison(), "in", "out").await;
+    fixture.client.create_function("f", &function).await.unwrap();
+    for value in ["a", "x", "b"] {
+        fixture.client.produce("in", value.to_owned(), &Default::default()).await.unwrap();
+    }
+    let described = fixture.described("f", |f| f.tasks.first().is_some_and(|task| task.records_in == 3)).await;
+    assert_eq!(described.tasks[0].records_out, 3, "two results and a dead letter");
+    let counts = |of: Vec<fnstream_api::FunctionSummary>| (of[0].records_in, of[0].records_out);
+    assert_eq!(counts(fixture.client.status(None).await.unwrap()), (3, 3));
+    fixture.client.stop_function("f").await.unwrap();
+    assert_eq!(counts(fixture.client.status(None).await.unwrap()), (3, 3), "also when it rests");
+    let fixture = fixture.restart().await;
+    assert_eq!(counts(fixture.client.status(Some("f")).await.unwrap()), (3, 3));
     fixture.server.shutdown().await.unwrap();
 }
 

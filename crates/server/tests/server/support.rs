@@ -45,7 +45,7 @@ impl Fixture {
         Self::open(tempfile::tempdir().unwrap(), change).await
     }
 
-    async fn open(folder: TempDir, change: impl FnOnce(&mut ServerConfig)) -> Self {
+    pub(crate) async fn open(folder: TempDir, change: impl FnOnce(&mut ServerConfig)) -> Self {
         let mut config = config(folder.path());
         change(&mut config);
         let server = Server::start(config).await.unwrap();
@@ -55,8 +55,13 @@ impl Fixture {
 
     /// Ends the server orderly and starts another on the same folder.
     pub(crate) async fn restart(self) -> Self {
+        self.restart_as(|_| ()).await
+    }
+
+    /// The same with other settings.
+    pub(crate) async fn restart_as(self, change: impl FnOnce(&mut ServerConfig)) -> Self {
         self.server.shutdown().await.unwrap();
-        Self::open(self.folder, |_| ()).await
+        Self::open(self.folder, change).await
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -103,6 +108,14 @@ impl Fixture {
         let until = Instant::now() + LONG;
         while self.client.describe_topic(topic).await.unwrap().waiting_consumers != count {
             assert!(Instant::now() < until, "not {count} consumers wait");
+        }
+    }
+
+    /// Comes back when so many clients wait, wherever.
+    pub(crate) async fn waiting_clients(&self, count: u64) {
+        let (until, wanted) = (Instant::now() + LONG, format!("\nfnstream_waiting_clients {count}\n"));
+        while !reqwest::get(self.url("/metrics")).await.unwrap().text().await.unwrap().contains(&wanted) {
+            assert!(Instant::now() < until, "not {count} clients wait");
         }
     }
 
@@ -253,13 +266,27 @@ pub(crate) fn trap() -> Vec<u8> {
     stdio("unreachable")
 }
 
+/// A module that traps when it is started.
+pub(crate) fn stillborn() -> Vec<u8> {
+    starting("unreachable", "unreachable")
+}
+
+/// A module whose start takes as long as it is let.
+pub(crate) fn never_up() -> Vec<u8> {
+    starting("(loop $on (br $on))", "unreachable")
+}
+
 fn stdio(process: &str) -> Vec<u8> {
+    starting("", process)
+}
+
+fn starting(start: &str, process: &str) -> Vec<u8> {
     let text = format!(
         r#"(module
             (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
             (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
             (memory (export "memory") 2)
-            (func (export "_initialize"))
+            (func (export "_initialize") {start})
             (func (export "process") {process}))"#
     );
     wat::parse_str(text).unwrap()

@@ -3,9 +3,15 @@
 
 //! Topics by hand.
 
-use fnstream_api::TopicRequest;
+use std::time::Duration;
+
+use fnstream_api::{
+    ConsumeOptions, Function, FunctionDescription, FunctionStatus, FunctionUpdate, ProduceOptions, ReadFrom,
+    RetentionBy, Selector, TopicChange, TopicRequest,
+};
 
 use fnstream_core::topic::TopicRef;
+use fnstream_server::{AutoCreate, Retention};
 use serde_json::json;
 
 use crate::support::{Fixture, code, echo, within_long};
@@ -14,7 +20,12 @@ use crate::support::{Fixture, code, echo, within_long};
 async fn a_topic_is_made_seen_and_removed_but_not_while_it_is_used() {
     let fixture = Fixture::new().await;
     let client = &fixture.client;
-    let request = TopicRequest { partitions: Some(3), retention_ms: Some(1000), retention_bytes: Some(1 << 20) };
+    let request = TopicRequest {
+        partitions: Some(3),
+        retention_ms: Some(1000),
+        retention_bytes: Some(1 << 20),
+        retention_by: None,
+    };
     let made = client.create_topic("t", &request).await.unwrap();
     assert_eq!(made, client.describe_topic("t").await.unwrap());
     assert_eq!((made.partitions.len(), made.retention_ms, made.retention_bytes), (3, Some(1000), Some(1 << 20)));
@@ -31,6 +42,86 @@ async fn a_topic_is_made_seen_and_removed_but_not_while_it_is_used() {
     client.delete_topic("t").await.unwrap();
     // What the function wrote stays, its dead letters too.
     assert_eq!(client.list_topics().await.unwrap(), ["f.dlq", "out"]);
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_that_a_topic_does_not_have_is_the_servers_also_when_the_setting_came_later() {
+    let fixture = Fixture::new().await;
+    fixture.client.produce("old", "e", &Default::default()).await.unwrap();
+    let request = TopicRequest { retention_ms: Some(1000), ..TopicRequest::default() };
+    fixture.client.create_topic("own", &request).await.unwrap();
+    let fixture = fixture
+        .restart_as(|config| config.retention = Retention { max_bytes: Some(1 << 20), ..Retention::default() })
+        .await;
+    let client = &fixture.client;
+    let old = client.describe_topic("old").await.unwrap();
+    assert_eq!((old.retention_ms, old.retention_bytes), (None, Some(1 << 20)));
+    assert!(old.retention_ms_is_default && old.retention_bytes_is_default);
+    let own = client.describe_topic("own").await.unwrap();
+    assert_eq!(
+        (own.retention_ms, own.retention_ms_is_default, own.retention_bytes_is_default),
+        (Some(1000), false, true)
+    );
+
+    let change = TopicChange {
+        retention_ms: Some(None),
+        retention_bytes: Some(Some(7)),
+        retention_by: Some(RetentionBy::EventTime),
+        ..TopicChange::default()
+    };
+    let altered = client.alter_topic("own", &change).await.unwrap().topic;
+    assert_eq!((altered.retention_ms, altered.retention_ms_is_default), (None, true));
+    assert_eq!((altered.retention_bytes, altered.retention_bytes_is_default), (Some(7), false));
+    assert_eq!(altered.retention_by, RetentionBy::EventTime);
+    let change = TopicChange { retention_bytes: Some(None), ..TopicChange::default() };
+    let altered = client.alter_topic("own", &change).await.unwrap().topic;
+    assert_eq!((altered.retention_bytes, altered.retention_by), (Some(1 << 20), RetentionBy::EventTime));
+    assert_eq!(client.alter_topic("none", &change).await.unwrap_err().code(), "FS-1301");
+    fixture.server.shutdown().await.unwrap();
+}
+
+/// Every event goes through once, whichever partition it is in, and whenever the topic grows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_function_takes_the_partitions_that_its_topics_get() {
+    let fixture = Fixture::new().await;
+    let client = &fixture.client;
+    let function = fixture.function(echo(), "in", "out").await;
+    client.create_function("f", &function).await.unwrap();
+    let produce = async |from: u32, partitions: u32| {
+        for number in from..from + 30 {
+            let options = ProduceOptions { partition: Some(number % partitions), ..ProduceOptions::default() };
+            client.produce("in", format!("{number}"), &options).await.unwrap();
+        }
+    };
+    produce(0, 1).await;
+    let grow = |partitions| TopicChange { partitions: Some(partitions), ..TopicChange::default() };
+    let altered = client.alter_topic("in", &grow(3)).await.unwrap();
+    assert_eq!((altered.topic.partitions.len(), altered.restarted), (3, vec!["f".to_owned()]));
+    produce(30, 3).await;
+    // Its writer learns of an output's partitions, too.
+    assert_eq!(client.alter_topic("out", &grow(2)).await.unwrap().restarted, ["f"]);
+    produce(60, 3).await;
+    let mut seen = Vec::new();
+    while seen.len() < 90 {
+        seen.push(client.consume("out", &within_long()).await.unwrap().unwrap().json);
+    }
+    seen.sort();
+    let mut expected: Vec<_> = (0..90).map(|number| format!("\"{number}\"")).collect();
+    expected.sort();
+    assert_eq!(seen, expected);
+    let consumed = |described: &FunctionDescription| described.tasks.len() == 3;
+    fixture.described("f", consumed).await;
+
+    let fewer = client.alter_topic("in", &grow(2)).await.unwrap_err();
+    assert_eq!(fewer.code(), "FS-1311", "{fewer}");
+    client.stop_function("f").await.unwrap();
+    assert!(
+        client.alter_topic("in", &grow(4)).await.unwrap().restarted.is_empty(),
+        "a stopped one learns at its start"
+    );
+    client.start_function("f").await.unwrap();
+    fixture.described("f", |described| described.tasks.len() == 4).await;
     fixture.server.shutdown().await.unwrap();
 }
 
@@ -51,7 +142,9 @@ async fn what_retention_drops_is_told_and_not_jumped_silently() {
     let fixture = Fixture::with(|config| config.maintenance_interval = std::time::Duration::from_millis(5)).await;
     let client = &fixture.client;
     client.create_topic("t", &TopicRequest { retention_bytes: Some(1), ..TopicRequest::default() }).await.unwrap();
-    for event in ["a", "b", "c"] {
+    client.produce("t", "a", &Default::default()).await.unwrap();
+    assert_eq!(client.consume("t", &within_long()).await.unwrap().unwrap().json, "\"a\"");
+    for event in ["b", "c", "d"] {
         client.produce("t", event, &Default::default()).await.unwrap();
     }
     // Until retention has come by, the oldest event can be read.
@@ -64,6 +157,139 @@ async fn what_retention_drops_is_told_and_not_jumped_silently() {
         }
         assert_eq!(response.status(), 200);
     }
+    // The group goes on, and what it missed is counted.
+    while client.describe_topic("t").await.unwrap().partitions[0].earliest != "3" {}
+    assert_eq!(client.consume("t", &within_long()).await.unwrap().unwrap().json, "\"d\"");
+    let metrics = reqwest::get(fixture.url("/metrics")).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("fnstream_group_records_dropped_unread_total 2\n"), "{metrics}");
+    fixture.server.shutdown().await.unwrap();
+}
+
+/// Who reads waits for a topic that is not there, and leaves nothing behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_only_consumed_from_is_not_made() {
+    let fixture = Fixture::new().await;
+    let client = &fixture.client;
+    let soon = ConsumeOptions { timeout: Some(Duration::from_millis(20)), ..ConsumeOptions::default() };
+    assert_eq!(client.consume("none", &soon).await.unwrap(), None);
+    let from = ConsumeOptions { from: Some(ReadFrom::Position("7".into())), ..soon };
+    assert_eq!(client.consume("none", &from).await.unwrap(), None);
+    assert!(client.list_topics().await.unwrap().is_empty());
+
+    let consumer = |topic: &'static str| {
+        let client = client.clone();
+        tokio::spawn(async move { client.consume(topic, &within_long()).await.unwrap().unwrap().json })
+    };
+    let (produced, made, named) = (consumer("produced"), consumer("made"), consumer("out"));
+    fixture.waiting_clients(3).await;
+    assert!(client.list_topics().await.unwrap().is_empty(), "while they wait neither");
+    client.produce("produced", "a", &Default::default()).await.unwrap();
+    assert_eq!(produced.await.unwrap(), "\"a\"");
+    // It waits on at a topic that is made and empty, in any partition.
+    client.create_topic("made", &TopicRequest { partitions: Some(2), ..TopicRequest::default() }).await.unwrap();
+    fixture.waiting("made", 1).await;
+    let second = ProduceOptions { partition: Some(1), ..ProduceOptions::default() };
+    client.produce("made", "b", &second).await.unwrap();
+    assert_eq!(made.await.unwrap(), "\"b\"");
+    let function = fixture.function(echo(), "in", "out").await;
+    client.create_function("f", &function).await.unwrap();
+    client.produce("in", "c", &Default::default()).await.unwrap();
+    assert_eq!(named.await.unwrap(), "\"c\"");
+    fixture.waiting_clients(0).await;
+
+    let waiting = consumer("never");
+    fixture.waiting_clients(1).await;
+    fixture.server.shutdown().await.unwrap();
+    assert!(waiting.await.is_err(), "its end is told as that of any that waits");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_are_made_for_whom_the_server_allows() {
+    let fixture = Fixture::with(|config| config.auto_create = AutoCreate::Functions).await;
+    let client = &fixture.client;
+    for refused in [
+        client.produce("in", "a", &Default::default()).await.unwrap_err(),
+        client.consume("in", &within_long()).await.unwrap_err(),
+    ] {
+        assert_eq!(refused.code(), "FS-1310", "{refused}");
+        assert!(refused.to_string().contains("there is no topic 'in'"), "{refused}");
+    }
+    assert!(client.list_topics().await.unwrap().is_empty());
+    let function = fixture.function(echo(), "in", "out").await;
+    client.create_function("f", &function).await.unwrap();
+    client.produce("in", "a", &Default::default()).await.unwrap();
+    assert_eq!(client.consume("out", &within_long()).await.unwrap().unwrap().json, "\"a\"");
+
+    let fixture = fixture.restart_as(|config| config.auto_create = AutoCreate::Off).await;
+    let client = &fixture.client;
+    fixture.described("f", |f| f.status == FunctionStatus::Running).await;
+    let mut function = fixture.function(echo(), "in", "new").await;
+    let refused = client.create_function("g", &function).await.unwrap_err();
+    assert_eq!(refused.code(), "FS-1310", "{refused}");
+    let update = FunctionUpdate { output: Some("new".into()), ..FunctionUpdate::default() };
+    assert_eq!(client.update_function("f", &update).await.unwrap_err().code(), "FS-1310");
+    assert_eq!(client.list_topics().await.unwrap(), ["f.dlq", "in", "out"], "nothing was made");
+    client.create_topic("new", &TopicRequest::default()).await.unwrap();
+    function.on_error.dead_letter_topic = Some("bad".into());
+    assert_eq!(client.create_function("g", &function).await.unwrap_err().code(), "FS-1310", "it was named");
+    function.on_error.dead_letter_topic = None;
+    client.create_function("g", &function).await.unwrap();
+    assert_eq!(client.list_topics().await.unwrap(), ["f.dlq", "g.dlq", "in", "new", "out"], "its own letters'");
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inputs_of_different_numbers_of_partitions_are_refused_unless_they_are_not_joined() {
+    let fixture = Fixture::new().await;
+    let client = &fixture.client;
+    for (topic, partitions) in [("two", 2), ("three", 3), ("also-three", 3)] {
+        client
+            .create_topic(topic, &TopicRequest { partitions: Some(partitions), ..TopicRequest::default() })
+            .await
+            .unwrap();
+    }
+    let digest = client.upload_artifact(echo()).await.unwrap().digest;
+    let function = |inputs: &[&str]| {
+        let inputs = inputs.iter().map(|input| input.parse().unwrap()).collect();
+        Function::new(format!("sha256:{digest}"), inputs, "out")
+    };
+    let refused = client.create_function("f", &function(&["two", "three"])).await.unwrap_err();
+    assert_eq!(refused.code(), "FS-1313", "{refused}");
+    assert!(refused.to_string().contains("input 'two' has 2 partitions and input 'three' 3"), "{refused}");
+    // One that is to be made gets as many as there are replicas.
+    let refused = client.create_function("f", &function(&["three", "new"])).await.unwrap_err();
+    assert!(refused.to_string().contains("input 'three' has 3 partitions and input 'new' 1"), "{refused}");
+    assert_eq!(client.list_topics().await.unwrap(), ["also-three", "three", "two"], "nothing was made");
+
+    client.create_function("equal", &function(&["three", "also-three"])).await.unwrap();
+    client.create_function("made", &Function { replicas: 3, ..function(&["three", "new"]) }).await.unwrap();
+    let apart = Function { selector: Some(Selector::GroupParallel), ..function(&["two", "three"]) };
+    client.create_function("apart", &apart).await.unwrap();
+    let union = Function { no_join: true, ..function(&["two", "three"]) };
+    assert!(client.create_function("union", &union).await.unwrap().no_join);
+    let joins = FunctionUpdate { no_join: Some(false), ..FunctionUpdate::default() };
+    assert_eq!(client.update_function("union", &joins).await.unwrap_err().code(), "FS-1313");
+    let other = FunctionUpdate { replicas: Some(2), ..FunctionUpdate::default() };
+    assert!(client.update_function("union", &other).await.unwrap().no_join, "it stays");
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_replicas_than_partitions_are_told() {
+    let fixture = Fixture::new().await;
+    let client = &fixture.client;
+    client.create_topic("in", &TopicRequest::default()).await.unwrap();
+    let function = Function { replicas: 4, ..fixture.function(echo(), "in", "out").await };
+    client.create_function("f", &function).await.unwrap();
+    let notes = fixture.described("f", |f| f.status == FunctionStatus::Running).await.notes;
+    assert_eq!(notes.len(), 1);
+    assert!(
+        notes[0].starts_with("replicas is 4, but there is a task for each partition of the inputs: 1 task runs"),
+        "{notes:?}"
+    );
+    let grow = TopicChange { partitions: Some(4), ..TopicChange::default() };
+    client.alter_topic("in", &grow).await.unwrap();
+    fixture.described("f", |f| f.tasks.len() == 4 && f.notes.is_empty()).await;
     fixture.server.shutdown().await.unwrap();
 }
 
@@ -128,7 +354,7 @@ async fn a_topic_of_another_cluster_is_refused_wherever_it_is_named() {
     let function = fixture.function(echo(), "in", "out").await;
     let elsewhere = |input: &str, output: &str| fnstream_api::Function {
         inputs: vec![input.parse().unwrap()],
-        output: output.parse().unwrap(),
+        output: Some(output.parse().unwrap()),
         ..function.clone()
     };
     for (input, output) in [("in@prod", "out"), ("in", "out@prod"), ("in@kafka://h:1", "out")] {

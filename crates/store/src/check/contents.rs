@@ -36,6 +36,42 @@ struct Facts {
     of_revisions: HashSet<String>,
 }
 
+/// What a data folder has, by its small entries.
+#[derive(Default)]
+pub(crate) struct Needs {
+    pub topics: u64,
+    pub functions: u64,
+    /// The artifacts of the functions and of their kept revisions, in order.
+    pub artifacts: Vec<String>,
+}
+
+/// Looks what a database has, and which artifacts it needs.
+pub(crate) fn needs(db: &DB) -> Result<Needs> {
+    let (mut needs, mut artifacts) = (Needs::default(), BTreeSet::new());
+    let mut report = Report::default();
+    let mut unreadable = read(db, keys::META, &mut report, |key, value| {
+        match key.first() {
+            Some(b't') => needs.topics += 1,
+            Some(b'r') => {
+                artifacts.extend(formats::decode_revisions(value)?.into_iter().map(|kept| kept.spec.artifact))
+            }
+            _ => {}
+        }
+        Ok(())
+    });
+    unreadable.extend(read(db, keys::FUNCTIONS, &mut report, |_, value| {
+        artifacts.insert(formats::decode_function(value)?.spec.artifact);
+        needs.functions += 1;
+        Ok(())
+    }));
+    let problems = report.problems.into_iter().map(|problem| problem.message);
+    if let Some(problem) = unreadable.into_iter().map(|(message, _)| message).chain(problems).next() {
+        return Err(corrupt(problem));
+    }
+    needs.artifacts = artifacts.into_iter().collect();
+    Ok(needs)
+}
+
 /// Reads everything and reports what is wrong.
 pub(super) fn check(db: &DB, artifacts: &[String], report: &mut Report) {
     let mut facts = Facts::default();
@@ -106,6 +142,13 @@ impl Facts {
                 let (_, group) = keys::cursor_parts(key).ok_or_else(truncated)?;
                 self.cursors.push((topic, partition, group.to_owned(), formats::decode_cursor(value)?));
             }
+            b'g' => {
+                let (topic, partition) = ids.ok_or_else(truncated)?;
+                let (_, group) = keys::cursor_parts(key).ok_or_else(truncated)?;
+                let acknowledged = formats::decode_acknowledged(value)?;
+                let last = acknowledged.acked.last().map_or(acknowledged.committed, |(_, end)| *end);
+                self.cursors.push((topic, partition, group.to_owned(), last.0 as u64));
+            }
             b'p' => {
                 let (_, progress) = formats::decode_progress(value)?;
                 self.progress.insert(task(ids.ok_or_else(truncated)?), progress);
@@ -124,6 +167,7 @@ impl Facts {
                     self.of_revisions.insert(revision.spec.artifact);
                 }
             }
+            b's' => drop(formats::decode_producer(value)?),
             b'w' => drop(formats::decode_watermark(value)?),
             b'W' => drop(formats::decode_writer(value)?),
             // Whoever wrote a note knows what is in it.

@@ -7,20 +7,25 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use fnstream_core::acks::AckDone;
 use fnstream_core::committer::{CommitDone, CommitFailure, CommitResult};
 use fnstream_core::epoch::{Epoch, Generation, OutboxWatermark, TaskId};
+use fnstream_core::producers::{NumberedAppend, NumberedDone};
 use fnstream_core::record::Position;
 use fnstream_core::topics::{AppendDone, Appended};
 use fnstream_core::{Error, ErrorCode, Result, failpoint, panics};
 use rocksdb::WriteBatch;
 
 use super::ledger::{Ledger, Verdict};
+use super::numbered::NumberedJob;
 use crate::db::{Db, Sync};
 use crate::formats::{Floor, StoredBatch};
 use crate::inner::Inner;
 use crate::keys;
+use crate::log::acks::Changes;
 use crate::log::cut::Part;
 use crate::log::partition::Topic;
+use crate::log::producers::Producer;
 use crate::log::watermarks::{Raised, Writers};
 use crate::options::Durability;
 
@@ -28,6 +33,8 @@ use crate::options::Durability;
 pub(crate) enum Job {
     Commit(Commit),
     Append { topic: Arc<Topic>, parts: Vec<Part>, done: AppendDone },
+    Numbered(Box<NumberedJob>),
+    Acks { topic: Arc<Topic>, changes: Changes, letters: Option<(Arc<Topic>, Vec<Part>)>, done: AckDone },
     Trim { task: TaskId, through: Epoch },
 }
 
@@ -53,6 +60,12 @@ impl Job {
                 state + commit.progress.len() + commit.outbox.iter().map(|(_, part)| part.bytes()).sum::<usize>()
             }
             Job::Append { parts, .. } => parts.iter().map(Part::bytes).sum(),
+            Job::Numbered(job) => job.parts.iter().map(Part::bytes).sum(),
+            Job::Acks { changes, letters, .. } => {
+                let letters = letters.iter().flat_map(|(_, parts)| parts).map(Part::bytes).sum::<usize>();
+                changes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum::<usize>()
+                    + letters
+            }
             Job::Trim { .. } => 0,
         }
     }
@@ -62,32 +75,40 @@ impl Job {
         match self {
             Job::Commit(commit) => (commit.done)(Err(CommitFailure::Fatal(error.clone()))),
             Job::Append { done, .. } => done(Err(error.clone())),
+            Job::Numbered(job) => (job.done)(Err(error.clone())),
+            Job::Acks { done, .. } => done(Err(error.clone())),
             Job::Trim { .. } => {}
         }
     }
 }
 
 /// An answer to give when the write has ended.
-enum Answer {
+pub(super) enum Answer {
     Commit(CommitDone, Option<CommitResult>),
     Append(AppendDone, Result<Appended>),
+    Numbered(NumberedDone, Result<NumberedAppend>),
+    Acks(AckDone, Result<()>),
 }
 
 /// Jobs that are written together.
 pub(crate) struct Group<'a> {
-    store: &'a Inner,
-    db: Arc<Db>,
-    batch: WriteBatch,
+    pub(super) store: &'a Inner,
+    pub(super) db: Arc<Db>,
+    pub(super) batch: WriteBatch,
     ends: HashMap<(u32, u32), (Arc<Topic>, Floor)>,
     /// Writers of topics to which watermarks were emitted.
     writers: HashMap<u32, (Arc<Topic>, Writers)>,
     tasks: HashSet<TaskId>,
     /// The first epochs that are trimmed.
     trims: Vec<(TaskId, Epoch)>,
-    answers: Vec<Answer>,
+    pub(super) answers: Vec<Answer>,
+    /// Producers whose records are in it, by their keys.
+    pub(super) producers: HashMap<Vec<u8>, Producer>,
     value: Vec<u8>,
+    /// When the records of the group arrive.
+    now_ms: i64,
     /// Set if anything is in it that somebody waits for.
-    awaited: bool,
+    pub(super) awaited: bool,
 }
 
 impl<'a> Group<'a> {
@@ -101,7 +122,9 @@ impl<'a> Group<'a> {
             tasks: HashSet::new(),
             trims: Vec::new(),
             answers: Vec::new(),
+            producers: HashMap::new(),
             value: Vec::new(),
+            now_ms: store.options.clock.unix_ms(),
             awaited: false,
         }
     }
@@ -114,6 +137,11 @@ impl<'a> Group<'a> {
             match job {
                 Job::Commit(commit) => self.add_commit(&mut ledger, commit),
                 Job::Append { topic, parts, done } => self.add_append(&topic, &parts, done),
+                Job::Numbered(job) => self.add_numbered(*job),
+                Job::Acks { topic, changes, letters, done } => {
+                    let staged = self.add_acks(&topic, changes, letters);
+                    self.answers.push(Answer::Acks(done, staged));
+                }
                 Job::Trim { task, through } => self.add_trim(&mut ledger, task, through),
             }
         }
@@ -218,15 +246,37 @@ impl<'a> Group<'a> {
         self.answers.push(Answer::Append(done, placed));
     }
 
+    /// Everything that can fail comes before the first thing that is put into the batch.
+    fn add_acks(&mut self, topic: &Topic, changes: Changes, letters: Option<(Arc<Topic>, Vec<Part>)>) -> Result<()> {
+        topic.partition(0)?;
+        if let Some((topic, parts)) = &letters {
+            parts.iter().try_for_each(|part| topic.partition(part.partition).map(drop))?;
+        }
+        let meta = self.db.family(keys::META);
+        for (key, value) in changes {
+            match value {
+                Some(value) => self.batch.put_cf(meta, key, value),
+                None => self.batch.delete_cf(meta, key),
+            }
+        }
+        if let Some((topic, parts)) = &letters {
+            for part in parts {
+                self.place(topic, part);
+            }
+        }
+        self.awaited = true;
+        Ok(())
+    }
+
     /// Puts records at the next positions of a partition; answers the first.
-    fn place(&mut self, topic: &Arc<Topic>, part: &Part) -> Position {
+    pub(super) fn place(&mut self, topic: &Arc<Topic>, part: &Part) -> Position {
         let (_, end) = self
             .ends
             .entry((topic.id, part.partition))
             .or_insert_with(|| (topic.clone(), topic.partitions[part.partition as usize].marks().end));
         let first = Position(end.position.into());
         for piece in &part.pieces {
-            StoredBatch::encode(&mut self.value, end.bytes_before, &piece.frame);
+            StoredBatch::encode(&mut self.value, end.bytes_before, self.now_ms, &piece.frame);
             let key = keys::batch(topic.id, part.partition, end.position);
             self.batch.put_cf(self.db.family(keys::TOPICS), key, &self.value);
             end.position += u64::from(piece.records);
@@ -267,6 +317,8 @@ pub(super) fn put_off(store: &Inner, jobs: Vec<Job>, closed: &Error) {
         tell(|| match job {
             Job::Commit(commit) => (commit.done)(Err(failure.clone())),
             Job::Append { done, .. } => done(Err(closed.clone())),
+            Job::Numbered(job) => (job.done)(Err(closed.clone())),
+            Job::Acks { done, .. } => done(Err(closed.clone())),
             // Nobody waits for it, and the next one covers it.
             Job::Trim { .. } => {}
         });
@@ -287,7 +339,9 @@ impl Answer {
                 Ok(()) => Ok(Bytes::new()),
                 Err(e) => Err(CommitFailure::Retriable(e.clone())),
             })),
+            Answer::Acks(done, staged) => done(staged.and_then(|()| written.clone())),
             Answer::Append(done, placed) => done(placed.and_then(|placed| written.clone().map(|()| placed))),
+            Answer::Numbered(done, staged) => done(staged.and_then(|staged| written.clone().map(|()| staged))),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use fnstream_core::ErrorCode;
+use fnstream_core::acks::Failed;
 use fnstream_core::epoch::{Epoch, FunctionId};
 use fnstream_core::record::{Position, Positions, TopicPartition};
 use fnstream_core::spec::{
@@ -16,11 +17,15 @@ use fnstream_core::topic::Topic;
 use fnstream_frame::{FrameBuilder, RecordRef};
 
 use super::*;
+use crate::log::producers::Recent;
+
+const OLD_HEADER: usize = 10;
 
 #[test]
 fn stored_batch_of_version_1() {
-    let golden = b"\x01\x00\
+    let golden = b"\x01\x01\
         \x00\x00\x00\x00\x00\x00\x01\x02\
+        \x00\x00\x00\x00\x00\x00\x03\x04\
         FSF\x01\x01\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\
         \x07\x00\x00\x00\x00\x00\x00\x00\
         \x00\x00\x00\x00\
@@ -32,16 +37,23 @@ fn stored_batch_of_version_1() {
     let mut builder = FrameBuilder::new();
     builder.push(RecordRef::new(b"v").with_key(Some(b"k")).at(7));
     let mut encoded = Vec::new();
-    StoredBatch::encode(&mut encoded, 0x102, &builder.to_bytes());
+    StoredBatch::encode(&mut encoded, 0x102, 0x304, &builder.to_bytes());
     assert_eq!(encoded, golden);
     let decoded = StoredBatch::decode(golden).unwrap();
-    assert_eq!((decoded.bytes_before, decoded.bytes), (0x102, &golden[10..]));
+    assert_eq!((decoded.bytes_before, decoded.arrived_ms, decoded.bytes), (0x102, Some(0x304), &golden[18..]));
     assert_eq!(decoded.frame.record(0).value, Some(&b"v"[..]));
+    // Without the arrival, as format 1 of the data folder has it.
+    let mut old = golden[..OLD_HEADER].to_vec();
+    old[1] = 0;
+    old.extend_from_slice(&golden[18..]);
+    let decoded = StoredBatch::decode(&old).unwrap();
+    assert_eq!((decoded.bytes_before, decoded.arrived_ms, decoded.bytes), (0x102, None, &golden[18..]));
 }
 
 #[test]
-fn topic_of_version_1() {
-    let golden = b"\x01\x07\x01t\x04\x01\xe8\x07\x00\xd0\x0f";
+fn topic_of_versions_1_and_2() {
+    let first = b"\x01\x07\x01t\x04\x01\xe8\x07\x00\xd0\x0f";
+    let golden = b"\x02\x07\x01t\x04\x01\xe8\x07\x00\xd0\x0f\x01";
     let topic = TopicDescriptor {
         id: 7,
         name: "t".into(),
@@ -49,9 +61,11 @@ fn topic_of_version_1() {
         max_age_ms: Some(1000),
         max_bytes: None,
         created_ms: 1000,
+        by_event_time: true,
     };
     assert_eq!(encode_topic(&topic), golden);
     assert_eq!(decode_topic(golden).unwrap(), topic);
+    assert_eq!(decode_topic(first).unwrap(), TopicDescriptor { by_event_time: false, ..topic });
 }
 
 #[test]
@@ -64,6 +78,29 @@ fn floor_cursor_and_counter_of_version_1() {
     assert_eq!(decode_cursor(&[1, 0, 0, 0, 0, 0, 0, 1, 2]).unwrap(), 258);
     assert_eq!(encode_counter(258), [1, 0, 0, 1, 2]);
     assert_eq!(decode_counter(&[1, 0, 0, 1, 2]).unwrap(), 258);
+}
+
+#[test]
+fn producer_of_version_1() {
+    let golden = b"\x01\xac\x02\xd0\x0f\x01\xaa\x02\x02\x01\x01\xac\x02\x02";
+    let recent = vec![Recent { first: 298, count: 2, runs: vec![(1, 300, 2)] }];
+    let producer = Producer { next: 300, at_ms: 1000, recent };
+    assert_eq!(encode_producer(&producer), golden);
+    assert_eq!(decode_producer(golden).unwrap(), producer);
+}
+
+#[test]
+fn acknowledged_of_version_1() {
+    // Era 300, committed 7, acknowledged 9 and 10, and 12; delivered in vain: 7, twice, not before the time 5.
+    let golden = b"\x01\xac\x02\x07\x02\x09\x0b\x0c\x0d\x01\x07\x02\x0a";
+    let acknowledged = Acknowledged {
+        era: 300,
+        committed: Position(7),
+        acked: vec![(Position(9), Position(11)), (Position(12), Position(13))],
+        failed: vec![Failed { position: Position(7), deliveries: 2, not_before_ms: 5 }],
+    };
+    assert_eq!(encode_acknowledged(&acknowledged), golden);
+    assert_eq!(decode_acknowledged(golden).unwrap(), acknowledged);
 }
 
 #[test]
@@ -157,6 +194,7 @@ fn revisions_of_version_1() {
             artifact: "aa".into(),
             inputs: vec![vec!["a".into()]],
             selector: InputSelector::Priority,
+            from: Default::default(),
             watermarks: [
                 (
                     "a".into(),
@@ -172,6 +210,7 @@ fn revisions_of_version_1() {
             .into(),
             outputs: vec!["o".into()],
             replicas: 1,
+            no_join: false,
             config: Default::default(),
             limits: Limits {
                 memory: 65536,

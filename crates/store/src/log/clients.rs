@@ -10,7 +10,7 @@ use fnstream_core::batch::Batch;
 use fnstream_core::broker::PollLimit;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::topic::Topic;
-use fnstream_core::topics::{AppendDone, Retention, TopicInfo, Topics, Watch};
+use fnstream_core::topics::{AppendDone, Retention, TopicChange, TopicInfo, Topics, Watch};
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
 
@@ -48,6 +48,14 @@ impl Topics for LogTopics {
         self.0.inner().topics.get(topic.own_name()?).map(|topic| topic.info())
     }
 
+    fn alter(&self, topic: &Topic, change: TopicChange) -> Result<()> {
+        let store = self.0.inner();
+        // A run of retention looks at the topic as it was; and no group that is being written ends in between.
+        let _no_run = store.retention.lock();
+        let _no_group = store.ledger.lock();
+        store.topics.alter(&*store.db()?, store.sync(), topic.own_name()?, change)
+    }
+
     fn delete(&self, topic: &Topic) -> Result<()> {
         let store = self.0.inner();
         // Held so that no group that is being written appends to it.
@@ -56,7 +64,7 @@ impl Topics for LogTopics {
     }
 
     fn append(&self, topic: &Topic, partition: Option<u32>, frame: Bytes, done: AppendDone) {
-        match self.prepare(topic, partition, frame) {
+        match prepare(&self.0, topic, partition, frame) {
             Ok((topic, parts)) => self.0.inner().queue.send(Job::Append { topic, parts, done }),
             Err(e) => done(Err(e)),
         }
@@ -81,31 +89,39 @@ impl Topics for LogTopics {
     }
 }
 
-impl LogTopics {
-    fn prepare(
-        &self,
-        topic: &Topic,
-        partition: Option<u32>,
-        frame: Bytes,
-    ) -> Result<(Arc<partition::Topic>, Vec<Part>)> {
-        let store = self.0.inner();
-        let topic = store.topics.get(topic.own_name()?)?;
-        let malformed = |e: Error| Error::new(ErrorCode::InvalidRequest, e.message);
-        let largest = largest_record(&frame).map_err(malformed)?;
-        if largest > store.options.max_record_bytes {
-            return Err(Error::new(
-                ErrorCode::RecordTooLarge,
-                format!("a record has {largest} bytes, more than {}", store.options.max_record_bytes),
-            ));
-        }
-        let mut parts = match partition {
-            Some(number) => {
-                topic.partition(number)?;
-                vec![for_partition(number, frame).map_err(malformed)?]
-            }
-            None => by_key(frame, topic.count(), topic.next_keyless()).map_err(malformed)?,
-        };
-        parts.retain(|part| !part.pieces.is_empty());
-        Ok((topic, parts))
+/// Looks a topic up and cuts records for its partitions.
+pub(super) fn prepare(
+    store: &Store,
+    topic: &Topic,
+    partition: Option<u32>,
+    frame: Bytes,
+) -> Result<(Arc<partition::Topic>, Vec<Part>)> {
+    let store = store.inner();
+    let topic = store.topics.get(topic.own_name()?)?;
+    let malformed = |e: Error| Error::new(ErrorCode::InvalidRequest, e.message);
+    let largest = largest_record(&frame).map_err(malformed)?;
+    if largest > store.options.max_record_bytes {
+        return Err(Error::new(
+            ErrorCode::RecordTooLarge,
+            format!("a record has {largest} bytes, more than {}", store.options.max_record_bytes),
+        ));
     }
+    let parts = parts(&topic, partition, frame).map_err(|e| match e.code {
+        ErrorCode::DataCorrupt => malformed(e),
+        _ => e,
+    })?;
+    Ok((topic, parts))
+}
+
+/// Cuts records for the partitions of a topic. Keyless ones go to the next partition.
+pub(crate) fn parts(topic: &partition::Topic, partition: Option<u32>, frame: Bytes) -> Result<Vec<Part>> {
+    let mut parts = match partition {
+        Some(number) => {
+            topic.partition(number)?;
+            vec![for_partition(number, frame)?]
+        }
+        None => by_key(frame, topic.count(), topic.next_keyless())?,
+    };
+    parts.retain(|part| !part.pieces.is_empty());
+    Ok(parts)
 }

@@ -18,14 +18,14 @@ use crate::error::corrupt;
 const STORED_BYTES: usize = 64 << 10;
 
 /// Records of one partition in order, cut into what is stored.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Part {
     pub partition: u32,
     pub pieces: Vec<Piece>,
 }
 
 /// Records that are stored as one batch.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Piece {
     pub frame: Bytes,
     pub records: u32,
@@ -87,6 +87,14 @@ pub(crate) fn by_key(bytes: Bytes, partitions: u32, keyless: u32) -> Result<Vec<
     }
     let parts = (0..partitions).zip(builders).filter(|(_, builder)| !builder.is_empty());
     parts.map(|(partition, builder)| for_partition(partition, builder.to_bytes().into())).collect()
+}
+
+/// The records of a frame from the `skip`th on, as a frame.
+pub(crate) fn without_first(bytes: &[u8], skip: u32) -> Result<Bytes> {
+    let frame = parse(bytes)?;
+    let mut rest = FrameBuilder::new();
+    rest.extend(&frame, skip as usize..frame.len(), None);
+    Ok(rest.to_bytes().into())
 }
 
 /// The size of the largest record.

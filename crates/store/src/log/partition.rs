@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use fnstream_core::record::Position;
-use fnstream_core::topics::{Retention, Watch};
+use fnstream_core::topics::{Retention, RetentionTime, Watch};
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::Mutex;
@@ -17,14 +17,21 @@ use super::watermarks::Writers;
 use crate::error::no_topic;
 use crate::formats::{Floor, TopicDescriptor};
 
-/// A topic that exists, or did when it was looked up.
+/// A topic that exists, or did when it was looked up, as it was then: one that is altered is another `Topic` with the same
+/// partitions and more.
 #[derive(Debug)]
 pub(crate) struct Topic {
     pub id: u32,
     pub name: Arc<str>,
     pub retention: Retention,
     pub created_ms: i64,
-    pub partitions: Vec<Partition>,
+    pub partitions: Vec<Arc<Partition>>,
+    shared: Arc<Shared>,
+}
+
+/// What all have of a topic that looked it up, before and after it was altered.
+#[derive(Debug)]
+struct Shared {
     /// The partition of the next keyless append.
     next_keyless: AtomicU32,
     writers: Mutex<Writers>,
@@ -62,25 +69,31 @@ struct Watchers {
 
 impl Topic {
     pub(crate) fn new(descriptor: &TopicDescriptor, partitions: Vec<(Marks, Mark)>, writers: Writers) -> Self {
+        let shared =
+            Shared { next_keyless: AtomicU32::new(0), writers: Mutex::new(writers), deleted: AtomicBool::new(false) };
+        let partitions = partitions.into_iter().map(|(marks, mark)| Partition::new(marks, mark)).collect();
+        Topic::described(descriptor, partitions, Arc::new(shared))
+    }
+
+    /// The same topic by another descriptor, which has these partitions or more.
+    pub(crate) fn altered(&self, descriptor: &TopicDescriptor) -> Self {
+        let added = (self.count()..descriptor.partitions).map(|_| Partition::new(Marks::default(), Mark::default()));
+        let partitions = self.partitions.iter().cloned().chain(added).collect();
+        Topic::described(descriptor, partitions, self.shared.clone())
+    }
+
+    fn described(descriptor: &TopicDescriptor, partitions: Vec<Arc<Partition>>, shared: Arc<Shared>) -> Self {
         Topic {
             id: descriptor.id,
             name: descriptor.name.as_str().into(),
             retention: Retention {
                 max_age: descriptor.max_age_ms.map(Duration::from_millis),
                 max_bytes: descriptor.max_bytes,
+                time: if descriptor.by_event_time { RetentionTime::Event } else { RetentionTime::Arrival },
             },
             created_ms: descriptor.created_ms,
-            partitions: partitions
-                .into_iter()
-                .map(|(marks, mark)| Partition {
-                    marks: Mutex::new(marks),
-                    mark: Mutex::new(mark),
-                    watchers: Mutex::default(),
-                })
-                .collect(),
-            next_keyless: AtomicU32::new(0),
-            writers: Mutex::new(writers),
-            deleted: AtomicBool::new(false),
+            partitions,
+            shared,
         }
     }
 
@@ -89,7 +102,7 @@ impl Topic {
         if self.is_deleted() {
             return Err(no_topic(&self.name));
         }
-        self.partitions.get(number as usize).ok_or_else(|| {
+        self.partitions.get(number as usize).map(Arc::as_ref).ok_or_else(|| {
             Error::new(
                 ErrorCode::PartitionNotFound,
                 format!("topic '{}' has {} partitions, none of number {number}", self.name, self.partitions.len()),
@@ -104,25 +117,25 @@ impl Topic {
 
     /// The partition for the keyless records of one append: each append takes the next one.
     pub(crate) fn next_keyless(&self) -> u32 {
-        self.next_keyless.fetch_add(1, Ordering::Relaxed) % self.count()
+        self.shared.next_keyless.fetch_add(1, Ordering::Relaxed) % self.count()
     }
 
     /// Returns the watermarks that the functions which write to it have emitted. Only the holder of the ledger's lock changes them.
     pub(crate) fn writers(&self) -> Writers {
-        self.writers.lock().clone()
+        self.shared.writers.lock().clone()
     }
 
     pub(crate) fn set_writers(&self, writers: Writers) {
-        *self.writers.lock() = writers;
+        *self.shared.writers.lock() = writers;
     }
 
     pub(crate) fn is_deleted(&self) -> bool {
-        self.deleted.load(Ordering::Acquire)
+        self.shared.deleted.load(Ordering::Acquire)
     }
 
     /// From now on nothing is read or appended; whoever waits is woken to find out.
     pub(crate) fn mark_deleted(&self) {
-        self.deleted.store(true, Ordering::Release);
+        self.shared.deleted.store(true, Ordering::Release);
         for partition in &self.partitions {
             partition.wake();
         }
@@ -130,6 +143,10 @@ impl Topic {
 }
 
 impl Partition {
+    fn new(marks: Marks, mark: Mark) -> Arc<Self> {
+        Arc::new(Partition { marks: Mutex::new(marks), mark: Mutex::new(mark), watchers: Mutex::default() })
+    }
+
     pub(crate) fn marks(&self) -> Marks {
         *self.marks.lock()
     }

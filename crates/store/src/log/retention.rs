@@ -9,10 +9,11 @@
 //! floor in the log would otherwise come back lower than the records after a power cut.
 
 use fnstream_core::Result;
-use fnstream_core::topics::Retention;
+use fnstream_core::record::{Position, TopicPartition};
+use fnstream_core::topics::{Retention, RetentionTime};
 use rocksdb::WriteBatch;
 
-use super::partition::{Partition, Topic};
+use super::partition::{Marks, Topic};
 use super::watermarks::mark_at;
 use crate::db::Sync;
 use crate::error::corrupt;
@@ -32,17 +33,22 @@ pub struct Dropped {
     pub bytes: u64,
 }
 
+/// Whether a batch is to be dropped; see [`Inner::drop_oldest`].
+type IsToDrop<'a> = dyn Fn(&StoredBatch<'_>, u64, u64) -> bool + 'a;
+
 impl Inner {
-    pub(crate) fn enforce_retention(&self, now_ms: i64) -> Result<Dropped> {
+    pub(crate) fn enforce_retention(&self, now_ms: i64, defaults: &Retention) -> Result<Dropped> {
         // Two runs at once would delete the same ranges twice.
         let _one_run = self.retention.lock();
         let mut dropped = Dropped::default();
         for topic in self.topics.all() {
-            if topic.retention == Retention::default() {
+            let retention = topic.retention.or(defaults);
+            if (retention.max_age, retention.max_bytes) == (None, None) {
                 continue;
             }
             for number in 0..topic.count() {
-                let of_partition = self.enforce_on(&topic, number, now_ms)?;
+                let drop = |stored: &StoredBatch<'_>, _, kept| is_to_drop(&retention, stored, kept, now_ms);
+                let of_partition = self.drop_oldest(&topic, number, &drop)?;
                 dropped.records += of_partition.records;
                 dropped.bytes += of_partition.bytes;
             }
@@ -50,12 +56,22 @@ impl Inner {
         Ok(dropped)
     }
 
-    fn enforce_on(&self, topic: &Topic, number: u32, now_ms: i64) -> Result<Dropped> {
+    /// Drops the batches of a partition that end at or before a position.
+    pub(crate) fn trim(&self, partition: &TopicPartition, before: Position) -> Result<Dropped> {
+        let _one_run = self.retention.lock();
+        let topic = self.topics.get(partition.topic.own_name()?)?;
+        self.drop_oldest(&topic, partition.partition, &|_, end, _| u128::from(end) <= before.0)
+    }
+
+    /// Drops the oldest batches of a partition, as long as `is_to_drop` says so of the next one, of the position after it, and of
+    /// the bytes of it and of all that come after it.
+    fn drop_oldest(&self, topic: &Topic, number: u32, is_to_drop: &IsToDrop<'_>) -> Result<Dropped> {
         let Ok(partition) = topic.partition(number) else {
             return Ok(Dropped::default());
         };
-        let before = partition.marks().floor;
-        let floor = self.new_floor(topic, number, partition, now_ms)?;
+        let marks = partition.marks();
+        let before = marks.floor;
+        let floor = self.new_floor(topic, number, marks, is_to_drop)?;
         let dropped =
             Dropped { records: floor.position - before.position, bytes: floor.bytes_before - before.bytes_before };
         if dropped.records == 0 {
@@ -74,8 +90,7 @@ impl Inner {
     }
 
     /// The floor of the first batch that is to be kept.
-    fn new_floor(&self, topic: &Topic, number: u32, partition: &Partition, now_ms: i64) -> Result<Floor> {
-        let marks = partition.marks();
+    fn new_floor(&self, topic: &Topic, number: u32, marks: Marks, is_to_drop: &IsToDrop<'_>) -> Result<Floor> {
         let mut floor = marks.floor;
         let db = self.db()?;
         let mut iterator = db.iterate(keys::TOPICS, keys::batch(topic.id, number, marks.end.position).to_vec());
@@ -84,10 +99,11 @@ impl Inner {
             let base = keys::batch_base(key).ok_or_else(|| corrupt("a key of the log is truncated"))?;
             let stored = StoredBatch::decode(value)?;
             let kept = marks.end.bytes_before - stored.bytes_before;
-            if !is_to_drop(&topic.retention, &stored, kept, now_ms) {
+            let end = base + stored.frame.len() as u64;
+            if !is_to_drop(&stored, end, kept) {
                 break;
             }
-            floor.position = base + stored.frame.len() as u64;
+            floor.position = end;
             floor.bytes_before = stored.bytes_before + stored.bytes.len() as u64;
             iterator.next();
         }
@@ -126,8 +142,15 @@ fn is_to_drop(retention: &Retention, stored: &StoredBatch<'_>, kept: u64, now_ms
     // As long as what comes after it is enough: at least so many bytes are kept, and never is the newest batch dropped.
     let too_many = retention.max_bytes.is_some_and(|max| kept - stored.bytes.len() as u64 >= max.max(1));
     let too_old = retention.max_age.is_some_and(|max| {
-        let newest = (0..stored.frame.len()).map(|i| stored.frame.timestamp(i)).max().unwrap_or(i64::MAX);
-        i128::from(now_ms) - i128::from(newest) > max.as_millis() as i128
+        // Of one that an earlier version stored it is not known when it arrived.
+        let arrived = stored.arrived_ms.filter(|_| retention.time == RetentionTime::Arrival);
+        let since = arrived.unwrap_or_else(|| newest(stored));
+        i128::from(now_ms) - i128::from(since) > max.as_millis() as i128
     });
     too_many || too_old
+}
+
+/// The newest of the records' own timestamps.
+fn newest(stored: &StoredBatch<'_>) -> i64 {
+    (0..stored.frame.len()).map(|i| stored.frame.timestamp(i)).max().unwrap_or(i64::MAX)
 }

@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! The register of topics: made, found, deleted.
+//! The register of topics: made, found, altered, deleted.
 //!
 //! A change is durable before it is seen: the descriptor is written, then the topic is entered here. Ids are never given
 //! again, so what a deleted topic left behind can not show up in a new one of the same name.
@@ -10,9 +10,8 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use fnstream_core::spec::MAX_PARTITIONS;
 use fnstream_core::topic::{self, check_topic_name};
-use fnstream_core::topics::{PartitionInfo, Retention, TopicInfo};
+use fnstream_core::topics::{PartitionInfo, Retention, RetentionTime, TopicChange, TopicInfo, check_partitions};
 use fnstream_core::{Error, ErrorCode, Result, failpoint};
 use parking_lot::RwLock;
 use rocksdb::WriteBatch;
@@ -84,6 +83,22 @@ impl Topics {
         Ok(())
     }
 
+    /// Changes a topic. The caller keeps the committer from appending meanwhile, and retention from running.
+    pub(crate) fn alter(&self, db: &Db, sync: Sync, name: &str, change: TopicChange) -> Result<()> {
+        let mut topics = self.by_name.write();
+        let topic = topics.get(name).cloned().ok_or_else(|| no_topic(name))?;
+        let partitions = change.partitions(&topic::Topic::own(name), topic.count())?;
+        let descriptor =
+            describe(topic.id, &topic.name, partitions, change.retention(topic.retention), topic.created_ms);
+        let mut batch = WriteBatch::default();
+        batch.put_cf(db.family(keys::META), keys::topic(name), formats::encode_topic(&descriptor));
+        failpoint!("topic.before-write");
+        db.write(batch, sync)?;
+        failpoint!("topic.after-write");
+        topics.insert(topic.name.clone(), Arc::new(topic.altered(&descriptor)));
+        Ok(())
+    }
+
     /// Removes a topic with its records and cursors. The caller keeps the committer from appending meanwhile.
     pub(crate) fn delete(&self, db: &Db, sync: Sync, name: &str) -> Result<()> {
         let mut topics = self.by_name.write();
@@ -92,7 +107,7 @@ impl Topics {
         let meta = db.family(keys::META);
         batch.delete_cf(meta, keys::topic(name));
         db.delete_range(&mut batch, keys::TOPICS, keys::all_of(b"", topic.id));
-        for tag in [b"c", b"f", b"w", b"W"] {
+        for tag in [b"c", b"f", b"g", b"s", b"w", b"W"] {
             db.delete_range(&mut batch, keys::META, keys::all_of(tag, topic.id));
         }
         failpoint!("topic.before-write");
@@ -117,22 +132,10 @@ pub(crate) struct NewTopic<'a> {
 impl NewTopic<'_> {
     fn write(&self, db: &Db, sync: Sync) -> Result<Topic> {
         check_topic_name("topic", self.name)?;
-        if self.partitions == 0 || self.partitions > MAX_PARTITIONS {
-            return Err(Error::new(
-                ErrorCode::InvalidRequest,
-                format!("a topic has 1 to {MAX_PARTITIONS} partitions, not {}", self.partitions),
-            ));
-        }
+        check_partitions(self.partitions)?;
         let mut batch = WriteBatch::default();
         let id = db.take_id(keys::NEXT_TOPIC, &mut batch)?;
-        let descriptor = TopicDescriptor {
-            id,
-            name: self.name.to_owned(),
-            partitions: self.partitions,
-            max_age_ms: self.retention.max_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
-            max_bytes: self.retention.max_bytes,
-            created_ms: self.now_ms,
-        };
+        let descriptor = describe(id, self.name, self.partitions, self.retention, self.now_ms);
         batch.put_cf(db.family(keys::META), keys::topic(self.name), formats::encode_topic(&descriptor));
         failpoint!("topic.before-write");
         db.write(batch, sync)?;
@@ -158,6 +161,18 @@ impl Topic {
             retention: self.retention,
             created_ms: self.created_ms,
         }
+    }
+}
+
+fn describe(id: u32, name: &str, partitions: u32, retention: Retention, created_ms: i64) -> TopicDescriptor {
+    TopicDescriptor {
+        id,
+        name: name.to_owned(),
+        partitions,
+        max_age_ms: retention.max_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        max_bytes: retention.max_bytes,
+        created_ms,
+        by_event_time: retention.time == RetentionTime::Event,
     }
 }
 

@@ -11,12 +11,15 @@ use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc::channel;
 
 use bytes::Bytes;
 use fnstream_core::delta::{Delta, Lookup, Write};
 use fnstream_core::epoch::{Epoch, FunctionId};
+use fnstream_core::producers::Numbered;
 use fnstream_core::spec::{DesiredState, FunctionSpec};
 use fnstream_core::state::{Marker, StateStore};
+use fnstream_core::topic::Topic;
 use fnstream_store::{FAILPOINTS, NEW_FOLDER_FAILPOINTS, Store, WRONG_COMMITTER, WRONG_COMMITTER_FAILPOINT};
 
 use crate::support::*;
@@ -35,7 +38,17 @@ fn work(dir: &Path) {
     let mut answer = |line: String| writeln!(answered, "{line}").unwrap();
     let owner = task(OWNER, 0);
     store.ensure_topic("out", 1).unwrap();
+    store.ensure_topic("numbered", 2).unwrap();
     loop {
+        let place = store.producers().producer(&Topic::own("numbered"), "p").unwrap();
+        let next = place.map_or(0, |place| place.next);
+        let (tell, told) = channel();
+        let numbers = frame((next..next + 5).map(|number| number.to_string())).to_bytes();
+        let numbered = Numbered::new("p", next).unwrap();
+        let done = Box::new(move |done| tell.send(done).unwrap());
+        store.producers().append_numbered(&Topic::own("numbered"), numbered, None, numbers.into(), done);
+        told.recv().unwrap().unwrap();
+        answer(format!("numbered {}", next + 5));
         let state = store.state_stores().open(owner).unwrap();
         let marker = state.marker().unwrap();
         let (acquired, replayed) = acquire(&store, owner, marker.as_ref());
@@ -142,6 +155,15 @@ fn problem(dir: &Path) -> Option<String> {
             return Some(format!("the task stands at {stands}, and {merges} merges of {key:?} are applied"));
         }
     }
+    let numbered =
+        store.producers().producer(&Topic::own("numbered"), "p").ok().flatten().map_or(0, |place| place.next);
+    let there = [0, 1].map(|partition| store.topic("numbered").map(|_| values(&store, &at("numbered", partition))));
+    let mut there: Vec<u64> =
+        there.into_iter().flat_map(|values| values.unwrap_or_default()).map(|value| value.parse().unwrap()).collect();
+    there.sort_unstable();
+    if there != (0..numbered).collect::<Vec<_>>() {
+        return Some(format!("the producer stands at {numbered}, and there is {there:?}"));
+    }
     if let Some(why) = problem_of_forks(&store, owner.function) {
         return Some(why);
     }
@@ -150,6 +172,7 @@ fn problem(dir: &Path) -> Option<String> {
         let (what, name) = line.split_once(' ').unwrap();
         let found = match what {
             "epoch" => name.parse::<u64>().unwrap() <= stands,
+            "numbered" => name.parse::<u64>().unwrap() <= numbered,
             "function" => store.metadata().get(name).unwrap().is_some(),
             "revision" => store.metadata().revisions(name).unwrap().len() == 2,
             "topic" => store.topic(name).is_ok(),

@@ -73,7 +73,7 @@ fn a_folder_that_is_moved_away_is_missed_at_once_and_used_again_when_it_is_back(
     // Without its artifacts it takes no new ones, and all else.
     fs::rename(here.join("artifacts"), away.join("artifacts")).unwrap();
     for error in [store.upkeep().probe().unwrap_err(), store.artifacts().put(b"abc").unwrap_err()] {
-        assert!(error.code == ErrorCode::Storage && error.message.contains("/here/artifacts'"), "{error}");
+        assert!(error.code == ErrorCode::StoreRecovering && error.message.contains("/here/artifacts'"), "{error}");
     }
     append(&store, "t", Some(0), &frame(["a"])).unwrap();
     fs::rename(away.join("artifacts"), here.join("artifacts")).unwrap();
@@ -86,8 +86,8 @@ fn a_folder_of_a_newer_version_is_not_touched() {
     let dir = tempfile::tempdir().unwrap();
     open(dir.path());
     let format = dir.path().join("FORMAT");
-    assert_eq!(fs::read_to_string(&format).unwrap(), "function-stream data folder\nformat 1\n");
-    fs::write(&format, "function-stream data folder\nformat 2\n").unwrap();
+    assert_eq!(fs::read_to_string(&format).unwrap(), "function-stream data folder\nformat 2\n");
+    fs::write(&format, "function-stream data folder\nformat 3\n").unwrap();
     assert_eq!(refused(dir.path()), ErrorCode::DataDirNewer);
 }
 

@@ -4,8 +4,10 @@
 //! The store as its users see it: through its public interface, over real files.
 #![allow(clippy::unwrap_used)]
 
+mod acks;
 mod applies;
 mod artifacts;
+mod backups;
 mod commits;
 mod concurrent;
 #[cfg(feature = "failpoints")]
@@ -17,6 +19,7 @@ mod forks;
 mod log;
 mod model;
 mod peek;
+mod producers;
 mod register;
 mod retention;
 mod scale;

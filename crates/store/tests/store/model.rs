@@ -94,7 +94,9 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let now = dir.path().join("0");
         let store = open(&now);
-        store.create_topic("t", TASKS, Retention { max_age: None, max_bytes: Some(MAX_BYTES) }).unwrap();
+        store
+            .create_topic("t", TASKS, Retention { max_age: None, max_bytes: Some(MAX_BYTES), ..Retention::default() })
+            .unwrap();
         let tasks = (0..TASKS).map(|_| Task::default()).collect();
         let log = vec![(0, Vec::new()); TASKS as usize];
         let mut world =

@@ -16,6 +16,7 @@ use fnstream_core::forks::Forks;
 use fnstream_core::groups::Groups;
 use fnstream_core::metadata::Metadata;
 use fnstream_core::notes::Notes;
+use fnstream_core::producers::Producers;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::state::{Marker, StateStore, StateStores};
 use fnstream_core::tasks::Tasks;
@@ -25,11 +26,12 @@ use fnstream_core::test_util::suites::groups::GroupsHarness;
 use fnstream_core::test_util::suites::log::{Failing, LogHarness};
 use fnstream_core::test_util::suites::metadata::MetadataHarness;
 use fnstream_core::test_util::suites::notes::NotesHarness;
+use fnstream_core::test_util::suites::producers::ProducersHarness;
 use fnstream_core::test_util::suites::state_store::StateHarness;
 use fnstream_core::test_util::suites::tasks::TasksHarness;
 use fnstream_core::test_util::suites::topics::TopicsHarness;
 use fnstream_core::test_util::suites::{
-    artifacts, committer, forks, groups, metadata, notes, run, source, state_store, tasks, topics,
+    artifacts, committer, forks, groups, metadata, notes, producers, run, source, state_store, tasks, topics,
 };
 use fnstream_core::topics::Retention;
 use fnstream_core::topics::Topics;
@@ -134,7 +136,7 @@ impl LogHarness for Process {
     }
 
     fn create_topic(&self, topic: &str, partitions: u32) {
-        let retention = Retention { max_age: None, max_bytes: Some(ONE_SMALL_RECORD) };
+        let retention = Retention { max_age: None, max_bytes: Some(ONE_SMALL_RECORD), ..Retention::default() };
         self.store.create_topic(topic, partitions, retention).unwrap();
     }
 
@@ -194,6 +196,12 @@ impl TopicsHarness for Process {
 impl GroupsHarness for Process {
     fn groups(&self) -> Arc<dyn Groups> {
         self.store.groups()
+    }
+}
+
+impl ProducersHarness for Process {
+    fn producers(&self) -> Arc<dyn Producers> {
+        self.store.producers()
     }
 }
 
@@ -296,6 +304,13 @@ fn the_log_has_topics_for_clients() {
 #[test]
 fn the_log_has_groups_of_consumers() {
     run(groups::CHECKS, || Box::new(Process::start(Durability::Group)));
+}
+
+#[test]
+fn the_log_has_producers_that_number_their_records() {
+    for durability in [Durability::Group, Durability::Sync, Durability::Os] {
+        run(producers::CHECKS, || Box::new(Process::start(durability)));
+    }
 }
 
 #[test]

@@ -13,11 +13,11 @@ use std::io::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use fnstream_api::ConsumedBatch;
+use fnstream_api::{ConsumedBatch, LeasedEvent};
 use fnstream_core::ErrorCode;
 use fnstream_frame::{Frame, RecordView};
-use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use crate::event::{Data, Event};
 use crate::failure::{Failure, Result};
 use crate::output::{self, Exact};
 
@@ -55,6 +55,18 @@ impl Printer {
         for (index, record) in frame.iter().enumerate() {
             push(&mut self.text, self.form, &place, index, &record)?;
         }
+        self.write()?;
+        Ok(frame.len() as u64)
+    }
+
+    /// Prints leased events; when it returns, the output has them.
+    pub(super) fn print_leased(&mut self, events: &[LeasedEvent]) -> Result {
+        self.text.clear();
+        events.iter().try_for_each(|event| push_leased(&mut self.text, self.form, event))?;
+        self.write()
+    }
+
+    fn write(&self) -> Result {
         match self.form {
             Form::Raw { .. } => {
                 let mut out = Exact::stdout();
@@ -63,7 +75,7 @@ impl Printer {
             }
             _ => output::json_text(&String::from_utf8_lossy(&self.text), "")?,
         }
-        Ok(frame.len() as u64)
+        Ok(())
     }
 }
 
@@ -76,14 +88,7 @@ fn push(out: &mut Vec<u8>, form: Form, place: &Place, index: usize, record: &Rec
     match form {
         Form::Text => serde_json::to_writer(&mut *out, &value).map_err(|e| odd(&e))?,
         Form::Object => {
-            let event = Event {
-                partition: place.partition,
-                position: place.position(index),
-                timestamp: record.timestamp,
-                key: record.key.map(Data),
-                headers: record.headers.iter().map(|(name, value)| Header { name, value: Data(value) }).collect(),
-                value,
-            };
+            let event = Event::of(place.partition, place.position(index), record);
             serde_json::to_writer(&mut *out, &event).map_err(|e| odd(&e))?;
         }
         Form::Raw { lines } => {
@@ -95,6 +100,43 @@ fn push(out: &mut Vec<u8>, form: Form, place: &Place, index: usize, record: &Rec
     }
     out.push(b'\n');
     Ok(())
+}
+
+/// The same of an event that is leased: the server has told bytes and text apart already.
+fn push_leased(out: &mut Vec<u8>, form: Form, event: &LeasedEvent) -> Result {
+    match form {
+        Form::Text => serde_json::to_writer(&mut *out, &event.value).map_err(|e| odd(&e))?,
+        Form::Object => {
+            let LeasedEvent { partition, position, timestamp, key, headers, value, .. } = event;
+            let object = Leased { partition: *partition, position, timestamp: *timestamp, key, headers, value };
+            serde_json::to_writer(&mut *out, &object).map_err(|e| odd(&e))?;
+        }
+        Form::Raw { lines } => {
+            match &event.value {
+                Some(fnstream_api::Data::Text(text)) => out.extend_from_slice(text.as_bytes()),
+                Some(fnstream_api::Data::Base64 { base64 }) => {
+                    out.extend_from_slice(&STANDARD.decode(base64).map_err(|e| odd(&e))?);
+                }
+                None => {}
+            }
+            if !lines {
+                return Ok(());
+            }
+        }
+    }
+    out.push(b'\n');
+    Ok(())
+}
+
+/// What is printed of an event that is leased.
+#[derive(serde::Serialize)]
+struct Leased<'a> {
+    partition: u32,
+    position: &'a str,
+    timestamp: i64,
+    key: &'a Option<fnstream_api::Data>,
+    headers: &'a [fnstream_api::EventHeader],
+    value: &'a Option<fnstream_api::Data>,
 }
 
 /// Where the events of a batch are.
@@ -115,39 +157,6 @@ impl Place {
     /// The position of an event, as far as the batch says it.
     fn position(&self, index: usize) -> Option<String> {
         self.first.filter(|_| self.is_dense || index == 0).map(|first| (first + index as u128).to_string())
-    }
-}
-
-/// An event with all that belongs to it.
-#[derive(serde::Serialize)]
-struct Event<'a> {
-    partition: u32,
-    position: Option<String>,
-    timestamp: i64,
-    key: Option<Data<'a>>,
-    headers: Vec<Header<'a>>,
-    value: Option<Data<'a>>,
-}
-
-#[derive(serde::Serialize)]
-struct Header<'a> {
-    name: &'a str,
-    value: Data<'a>,
-}
-
-/// Bytes as a text if they are one, and otherwise as their base64 in an object, which no text looks like.
-struct Data<'a>(&'a [u8]);
-
-impl Serialize for Data<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        match std::str::from_utf8(self.0) {
-            Ok(text) => serializer.serialize_str(text),
-            Err(_) => {
-                let mut object = serializer.serialize_map(Some(1))?;
-                object.serialize_entry("base64", &STANDARD.encode(self.0))?;
-                object.end()
-            }
-        }
     }
 }
 
@@ -186,6 +195,29 @@ mod tests {
         let record = RecordRef::new(b"v").with_key(Some(b"")).with_headers(headers.as_headers()).at(-1);
         let expected = r#"{"partition":2,"position":"8","timestamp":-1,"key":"","headers":[{"name":"h","value":"1"},{"name":"h","value":{"base64":"/w=="}}],"value":"v"}"#;
         assert_eq!(shown(Form::Object, record), format!("{expected}\n"));
+    }
+
+    #[test]
+    fn a_leased_event_looks_like_any_other() {
+        let mut headers = HeadersBuilder::new();
+        headers.push("h", b"1").unwrap();
+        for value in [None, Some(&b""[..]), Some(b"a\"\n"), Some(b"/w=="), Some(&[0xff])] {
+            let record = RecordRef { value, ..RecordRef::null() };
+            let record = record.with_key(Some(b"k")).with_headers(headers.as_headers()).at(5);
+            let told = format!(r#"{{"receipt":"r","deliveries":1,{}"#, &shown(Form::Object, record)[1..]);
+            let event: LeasedEvent = serde_json::from_str(&told).unwrap();
+            for form in [Form::Text, Form::Object, Form::Raw { lines: true }, Form::Raw { lines: false }] {
+                let mut out = Vec::new();
+                push_leased(&mut out, form, &event).unwrap();
+                let mut expected = Vec::new();
+                let place = Place { partition: 2, first: Some(7), is_dense: true };
+                let mut frame = fnstream_frame::FrameBuilder::new();
+                frame.push(record);
+                let bytes = frame.to_bytes();
+                push(&mut expected, form, &place, 1, &Frame::parse(&bytes).unwrap().record(0)).unwrap();
+                assert_eq!(out, expected, "{form:?} {value:?}");
+            }
+        }
     }
 
     #[test]

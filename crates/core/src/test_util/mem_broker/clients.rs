@@ -9,15 +9,17 @@ use std::mem;
 use bytes::Bytes;
 use fnstream_frame::Frame;
 
+use super::producers::Known;
 use super::{MemBroker, State};
 use crate::batch::Batch;
 use crate::broker::{PollLimit, TaskInput};
 use crate::error::{Error, ErrorCode, Result};
 use crate::groups::{Claim, GroupPlace, Groups, Taken, Taking};
 use crate::record::{Position, TopicPartition, partition_for_key};
-use crate::spec::MAX_PARTITIONS;
 use crate::topic::Topic;
-use crate::topics::{AppendDone, Appended, PartitionInfo, Retention, TopicInfo, Topics, Watch};
+use crate::topics::{
+    AppendDone, Appended, PartitionInfo, Retention, TopicChange, TopicInfo, Topics, Watch, check_partitions,
+};
 use crate::waker::Waker;
 
 /// What is known of clients.
@@ -27,6 +29,7 @@ pub(super) struct Clients {
     watchers: BTreeMap<u64, (TopicPartition, Waker)>,
     places: BTreeMap<(Topic, u32, String), Position>,
     claims: BTreeMap<(Topic, String), Open>,
+    pub(super) producers: Known,
     /// Counts watchers, claims and keyless appends.
     count: u64,
 }
@@ -70,7 +73,7 @@ impl State {
         Ok(TopicInfo { topic: topic.clone(), partitions, retention, created_ms: 0 })
     }
 
-    fn append(&mut self, topic: &Topic, partition: Option<u32>, frame: &Bytes) -> Result<Appended> {
+    pub(super) fn append(&mut self, topic: &Topic, partition: Option<u32>, frame: &Bytes) -> Result<Appended> {
         let partitions = self.ledger.topics.partitions(topic)?;
         if let Some(partition) = partition {
             self.ledger.topics.get(&TopicPartition::new(topic.clone(), partition))?;
@@ -104,10 +107,7 @@ impl State {
 
 impl Topics for MemBroker {
     fn create(&self, topic: &Topic, partitions: u32, retention: Retention) -> Result<()> {
-        if !(1..=MAX_PARTITIONS).contains(&partitions) {
-            let why = format!("a topic has 1 to {MAX_PARTITIONS} partitions, not {partitions}");
-            return Err(Error::new(ErrorCode::InvalidRequest, why));
-        }
+        check_partitions(partitions)?;
         let mut state = self.shared.state.lock();
         if !state.ledger.topics.create(topic, partitions) {
             return Err(Error::new(ErrorCode::TopicExists, format!("topic '{topic}' exists")));
@@ -131,6 +131,15 @@ impl Topics for MemBroker {
         self.shared.state.lock().info(topic)
     }
 
+    fn alter(&self, topic: &Topic, change: TopicChange) -> Result<()> {
+        let mut state = self.shared.state.lock();
+        let partitions = change.partitions(topic, state.ledger.topics.partitions(topic)?)?;
+        state.ledger.topics.grow(topic, partitions);
+        let retention = state.clients.retention.entry(topic.clone()).or_default();
+        *retention = change.retention(*retention);
+        Ok(())
+    }
+
     fn delete(&self, topic: &Topic) -> Result<()> {
         let woken: Vec<_> = {
             let mut state = self.shared.state.lock();
@@ -139,6 +148,7 @@ impl Topics for MemBroker {
             let clients = &mut state.clients;
             clients.retention.remove(topic);
             clients.places.retain(|(of, ..), _| of != topic);
+            clients.producers.retain(|(of, _), _| of != topic);
             let closed: Vec<_> = clients.claims.extract_if(.., |(of, _), _| of == topic).collect();
             let watching = clients.watchers.values().filter(|(at, _)| at.topic == *topic);
             let watching: Vec<_> = watching.map(|(_, waker)| waker.clone()).collect();

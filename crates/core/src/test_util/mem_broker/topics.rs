@@ -180,6 +180,13 @@ impl Topics {
         true
     }
 
+    /// Gives a topic this many partitions, if it has fewer.
+    pub(super) fn grow(&mut self, topic: &Topic, partitions: u32) {
+        let all = self.topics.get_mut(topic).into_iter();
+        all.filter(|all| all.len() < partitions as usize)
+            .for_each(|all| all.resize_with(partitions as usize, Partition::default));
+    }
+
     /// All topics in order.
     pub(super) fn names(&self) -> impl Iterator<Item = &Topic> {
         self.topics.keys()

@@ -11,7 +11,7 @@ use super::tasks::{TasksHarness, peek};
 use super::{Check, checks, must};
 use crate::broker::Subscription;
 use crate::committer::CommitFailure;
-use crate::epoch::{Epoch, FrozenEpoch, FunctionId, TaskId};
+use crate::epoch::{Epoch, FrozenEpoch, FunctionId, Progress, TaskId};
 use crate::forks::Forks;
 use crate::metadata::Metadata;
 use crate::record::Position;
@@ -39,6 +39,7 @@ pub const CHECKS: &[Check<dyn ForksHarness>] = checks![
     a_fork_and_its_function_are_apart,
     a_task_goes_on_from_a_fork,
     a_fork_can_be_placed_elsewhere_and_keeps_its_epochs,
+    a_function_begins_where_a_fork_of_none_was_placed,
     a_discarded_fork_is_gone,
     a_claimed_fork_is_not_discarded_or_placed,
     ids_of_forks_are_never_given_again,
@@ -170,6 +171,19 @@ fn a_fork_can_be_placed_elsewhere_and_keeps_its_epochs(harness: &mut dyn ForksHa
     assert!(harness.forks().place(copy, &wrong).is_err(), "an epoch that is not the state's");
     assert_eq!(standing(harness, copy), placed, "a refused place changes nothing");
     assert!(harness.forks().place(FUNCTION, &standing(harness, FUNCTION)).is_err(), "a function is no fork");
+}
+
+fn a_function_begins_where_a_fork_of_none_was_placed(harness: &mut dyn ForksHarness) {
+    let fork = fork(harness, FunctionId::NONE);
+    assert_eq!((standing(harness, fork), state(harness, fork)), (Standing::new(), vec![]));
+    let positions = [(at("in", 0), Position(2))].into();
+    let placed = Standing::from([(0, Progress { positions, ..Progress::default() })]);
+    must("placing", harness.forks().place(fork, &placed));
+    let entry = must("creating", harness.metadata().create_from(spec(1), DesiredState::Stopped, Some(fork)));
+    assert_eq!((entry.id, entry.revision), (fork, 1));
+    must("discarding a claimed fork", harness.forks().discard(fork));
+    harness.reopen();
+    assert_eq!(standing(harness, fork), placed);
 }
 
 fn a_discarded_fork_is_gone(harness: &mut dyn ForksHarness) {

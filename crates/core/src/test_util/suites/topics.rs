@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::record::{Position, TopicPartition, partition_for_key};
 use crate::spec::MAX_PARTITIONS;
 use crate::topic::Topic;
-use crate::topics::{Appended, Retention, TopicInfo, Topics};
+use crate::topics::{Appended, Retention, RetentionTime, TopicChange, TopicInfo, Topics};
 
 /// A fresh cluster.
 pub trait TopicsHarness {
@@ -40,6 +40,8 @@ pub trait TopicsHarness {
 /// The contract of [`Topics`].
 pub const CHECKS: &[Check<dyn TopicsHarness>] = checks![
     a_topic_is_made_once,
+    a_change_of_a_topic_leaves_what_it_does_not_name,
+    partitions_are_added_and_never_removed,
     topics_are_listed_by_name,
     a_page_begins_behind_a_topic,
     what_is_not_there_is_not_found,
@@ -112,7 +114,8 @@ fn refused<T>(result: Result<T>, code: ErrorCode, what: &str) {
 
 fn a_topic_is_made_once(harness: &mut dyn TopicsHarness) {
     let topics = harness.topics();
-    let retention = Retention { max_age: Some(Duration::from_secs(3600)), max_bytes: Some(1 << 30) };
+    let retention =
+        Retention { max_age: Some(Duration::from_secs(3600)), max_bytes: Some(1 << 30), ..Retention::default() };
     must("creating", topics.create(&topic("t"), 3, retention));
     let made = info(&*topics, "t");
     assert_eq!((&made.topic, made.partitions.len(), made.retention), (&topic("t"), 3, retention));
@@ -121,6 +124,58 @@ fn a_topic_is_made_once(harness: &mut dyn TopicsHarness) {
     }
     refused(topics.create(&topic("t"), 1, Retention::default()), ErrorCode::TopicExists, "a second of the name");
     assert_eq!(info(&*topics, "t"), made, "a refused creation changes nothing");
+}
+
+fn a_change_of_a_topic_leaves_what_it_does_not_name(harness: &mut dyn TopicsHarness) {
+    let topics = harness.topics();
+    let retention = Retention { max_age: Some(Duration::from_secs(3600)), ..Retention::default() };
+    must("creating", topics.create(&topic("t"), 2, retention));
+    let size = TopicChange { max_bytes: Some(Some(7)), time: Some(RetentionTime::Event), ..TopicChange::default() };
+    must("altering", topics.alter(&topic("t"), size));
+    let altered = info(&*topics, "t");
+    let expected = Retention { max_bytes: Some(7), time: RetentionTime::Event, ..retention };
+    assert_eq!((altered.retention, altered.partitions.len()), (expected, 2));
+    let none = TopicChange { max_age: Some(None), ..TopicChange::default() };
+    must("altering", topics.alter(&topic("t"), none));
+    assert_eq!(info(&*topics, "t").retention, Retention { max_age: None, ..expected }, "a limit is taken away");
+    must("altering", topics.alter(&topic("t"), TopicChange::default()));
+    assert_eq!(info(&*topics, "t").retention, Retention { max_age: None, ..expected }, "nothing is changed");
+    refused(topics.alter(&topic("none"), size), ErrorCode::TopicNotFound, "altering");
+}
+
+fn partitions_are_added_and_never_removed(harness: &mut dyn TopicsHarness) {
+    let topics = harness.topics();
+    create(&*topics, "t", 2);
+    must("appending", append(harness, ("t", Some(1)), &[RecordRef::new(b"before")]));
+    let partitions = |count| TopicChange { partitions: Some(count), ..TopicChange::default() };
+    let watch = waker();
+    let _guard = must("watching", topics.watch(&at("t", 1), watch.0));
+    must("growing", topics.alter(&topic("t"), partitions(4)));
+    for (count, code) in [
+        (3, ErrorCode::PartitionsShrink),
+        (0, ErrorCode::InvalidRequest),
+        (MAX_PARTITIONS + 1, ErrorCode::InvalidRequest),
+    ] {
+        let change = TopicChange { max_bytes: Some(Some(1)), ..partitions(count) };
+        refused(topics.alter(&topic("t"), change), code, "a number of partitions");
+    }
+    let grown = info(&*topics, "t");
+    assert_eq!(
+        (grown.partitions.len(), grown.retention),
+        (4, Retention::default()),
+        "a refused change changes nothing"
+    );
+    must("appending", append(harness, ("t", Some(1)), &[RecordRef::new(b"after")]));
+    must("appending", append(harness, ("t", Some(3)), &[RecordRef::new(b"new")]));
+    let there = |number| read(&*topics, &at("t", number), Position::START).into_iter().map(|(_, value)| value);
+    assert!(there(1).eq([b"before".to_vec(), b"after".to_vec()]), "records stay where they are");
+    assert!(there(3).eq([b"new".to_vec()]));
+    let keys: Vec<_> = (0..32).map(|key| format!("key-{key}").into_bytes()).collect();
+    let records: Vec<_> = keys.iter().map(|key| RecordRef::new(b"x").with_key(Some(key))).collect();
+    for (partition, _, count) in must("appending", append(harness, ("t", None), &records)) {
+        let of_it = keys.iter().filter(|key| partition_for_key(key, 4) == partition).count();
+        assert_eq!(count as usize, of_it, "keys are spread over all partitions");
+    }
 }
 
 fn topics_are_listed_by_name(harness: &mut dyn TopicsHarness) {

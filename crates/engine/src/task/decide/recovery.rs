@@ -58,6 +58,8 @@ pub(crate) fn after_open_failure(error: &Error) -> Recovery {
         (ErrorCode::GuestTimeout | ErrorCode::GuestMemoryShort, _) => Recovery::RestartLater,
         // Somebody may make the topic yet, or the broker does not know it yet.
         (ErrorCode::TopicNotFound | ErrorCode::PartitionNotFound | ErrorCode::PositionUnknown, _) => Recovery::TakeOver,
+        // It goes on behind what was dropped.
+        (ErrorCode::PositionDropped, _) => Recovery::TakeOver,
         (_, Fault::User) => Recovery::Fail,
         _ => Recovery::TakeOver,
     }
@@ -65,11 +67,7 @@ pub(crate) fn after_open_failure(error: &Error) -> Recovery {
 
 /// A source could not be read or moved.
 pub(crate) fn after_source_failure(error: Error) -> Failure {
-    match error.code {
-        // Repeating does not bring dropped records back: a human says where to go on.
-        ErrorCode::PositionDropped => Failure::new(Recovery::Fail, error),
-        _ => Failure::new(Recovery::TakeOver, error),
-    }
+    Failure::new(Recovery::TakeOver, error)
 }
 
 /// The fate of a record that failed alone.

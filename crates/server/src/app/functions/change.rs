@@ -21,14 +21,21 @@ use std::sync::Arc;
 
 use fnstream_api::{FunctionDescription, FunctionUpdate};
 use fnstream_core::epoch::FunctionId;
+use fnstream_core::runtime::Program;
 use fnstream_core::spec::{DesiredState, FunctionEntry, FunctionSpec};
 use fnstream_core::{Error, ErrorCode, Result};
 
+use super::coming_up::{Changed, Wait};
 use super::{Functions, spec};
 use crate::app::grants;
 use crate::app::group::Holds;
 use crate::app::ops::blocking;
 use crate::app::shelf::Archive;
+
+/// What an update did, in words.
+pub(super) fn updated_to(changed: &Changed) -> String {
+    format!("was updated to revision {}", changed.entry.revision)
+}
 
 impl Functions {
     /// Changes a function's description. When nothing changes the revision stays, and nothing is done, except that a function which
@@ -38,17 +45,32 @@ impl Functions {
         name: String,
         update: FunctionUpdate,
         archive: Option<Archive>,
+        wait: Option<Wait>,
     ) -> Result<FunctionDescription> {
         let functions = self.clone();
-        self.ops
-            .alone(name, |name| async move {
-                let updated = functions.change(name, archive, move |before| spec::updated(before, &update)).await;
-                if updated.is_err() {
-                    functions.shelf.sweep_after_refusal().await;
-                }
-                updated
-            })
-            .await
+        // It goes back although its caller goes away, whenever that is.
+        self.ops.outlasting(async move { functions.update_and_see(name, update, archive, wait).await }).await
+    }
+
+    async fn update_and_see(
+        self: &Arc<Self>,
+        name: String,
+        update: FunctionUpdate,
+        archive: Option<Archive>,
+        wait: Option<Wait>,
+    ) -> Result<FunctionDescription> {
+        let functions = self.clone();
+        let updated = self.ops.alone(name, |name| async move {
+            let changed = functions.change(name, archive, move |before| spec::updated(before, &update)).await;
+            if changed.is_err() {
+                functions.shelf.sweep_after_refusal().await;
+            }
+            let changed = changed?;
+            let started = functions.go_on(changed.entry.clone()).await;
+            Ok((changed, started))
+        });
+        let (changed, started) = updated.await?;
+        self.seen_up(updated_to(&changed), changed, started, wait).await
     }
 
     /// Gives a function the description that is made of the one that it has. Nobody else in this process changes it meanwhile.
@@ -57,12 +79,15 @@ impl Functions {
         name: String,
         archive: Option<Archive>,
         described: impl FnOnce(&FunctionSpec) -> Result<FunctionSpec> + Send + 'static,
-    ) -> Result<FunctionDescription> {
+    ) -> Result<Changed> {
         let functions = self.clone();
         let (entry, spec, obtained) = blocking(move || {
             let entry = crate::app::entry(&*functions.register, &name)?;
             let mut spec = described(&entry.spec)?;
             grants::check(&functions.files_dirs, &spec)?;
+            if (spec.no_join, spec.selector) != (entry.spec.no_join, entry.spec.selector) {
+                functions.topics.check_join(&spec)?;
+            }
             let obtained = archive.map(|archive| functions.shelf.obtain(&archive)).transpose()?;
             if let Some((pin, _)) = &obtained {
                 pin.digest().clone_into(&mut spec.artifact);
@@ -73,10 +98,11 @@ impl Functions {
         if spec == entry.spec {
             // What kept it from running may be mended by the very artifact that it has.
             if obtained.is_some() && self.reconciler.failure(&entry).is_some() {
-                return self.run_again(entry).await;
+                self.try_again(&entry).await?;
             }
-            return self.inspection.describe_entry(entry).await;
+            return Ok(Changed::for_good(entry));
         }
+        let before = self.up_before(&entry).await?;
         let (_pin, artifact) = obtained.unzip();
         // Kept until the function runs, so that it need not be loaded again.
         let program = match artifact {
@@ -85,21 +111,32 @@ impl Functions {
         };
         let new = program.clone();
         let update = move |functions: &Functions, entry: &FunctionEntry| {
-            functions.tasks.fence(entry.id)?;
-            functions.check_timers(&entry.spec.name, entry.id, &*new)?;
-            let entry = functions.describe_anew(entry, spec)?;
+            let entry = functions.put_in_force(entry, spec, &*new)?;
             tracing::info!(function = entry.spec.name, revision = entry.revision, "function updated");
             functions.note(&entry, &format!("updated to revision {}", entry.revision));
             Ok(entry)
         };
         let entry = self.replace(entry, update).await?;
-        self.go_on(entry).await
+        Ok(Changed { entry, before })
+    }
+
+    /// The new revision, which goes on with the state and the positions of now. None of the tasks runs. Blocks.
+    pub(super) fn put_in_force(
+        &self,
+        entry: &FunctionEntry,
+        spec: FunctionSpec,
+        program: &dyn Program,
+    ) -> Result<FunctionEntry> {
+        self.tasks.fence(entry.id)?;
+        self.check_timers(&entry.spec.name, entry.id, program)?;
+        self.describe_anew(entry, spec)
     }
 
     /// Ends a function's tasks and starts them anew.
-    pub(crate) async fn restart(self: &Arc<Self>, name: String) -> Result<FunctionDescription> {
+    pub(crate) async fn restart(self: &Arc<Self>, name: String, wait: Option<Wait>) -> Result<FunctionDescription> {
         let functions = self.clone();
-        self.ops
+        let restarted = self
+            .ops
             .alone(name, |name| async move {
                 let asked = functions.clone();
                 let entry = blocking(move || {
@@ -117,9 +154,12 @@ impl Functions {
                 functions.note(&entry, "restarts");
                 functions.reconciler.again(&entry.spec.name);
                 drop(holds);
-                functions.go_on(entry).await
+                let started = functions.go_on(entry.clone()).await;
+                Ok((entry, started))
             })
-            .await
+            .await;
+        let (entry, started) = restarted?;
+        self.seen_up("was restarted".to_owned(), Changed::for_good(entry), started, wait).await
     }
 
     /// Makes a change of the register while none of a function's tasks runs; when it fails the function runs again as it was.

@@ -29,6 +29,7 @@ use fnstream_core::tasks::Standing;
 use fnstream_core::{Error, ErrorCode, Result};
 
 use super::Functions;
+use super::coming_up::{Changed, Wait};
 use crate::app::grants;
 use crate::app::ops::blocking;
 use crate::app::places::joined;
@@ -57,12 +58,30 @@ impl Functions {
     }
 
     /// Puts the description of an earlier revision in force again, and its state, if that is asked for.
-    pub(crate) async fn rollback(self: &Arc<Self>, name: String, request: RollbackRequest) -> Result<RolledBack> {
+    pub(crate) async fn rollback(
+        self: &Arc<Self>,
+        name: String,
+        request: RollbackRequest,
+        wait: Option<Wait>,
+    ) -> Result<RolledBack> {
         let functions = self.clone();
-        self.ops.alone(name, move |name| async move { functions.rollback_alone(name, request).await }).await
+        let done = self.ops.alone(name, move |name| async move {
+            let (entry, since, notes) = functions.rollback_alone(name, request).await?;
+            let started = functions.go_on(entry.clone()).await;
+            Ok((entry, since, notes, started))
+        });
+        let (entry, since, notes, started) = done.await?;
+        let (emitted, consumed) = since.map(|since| (since.emitted, since.consumed)).unzip();
+        let done = format!("was rolled back to revision {}, as revision {}", request.to, entry.revision);
+        let function = self.seen_up(done, Changed::for_good(entry), started, wait).await?;
+        Ok(RolledBack { function, to: request.to, emitted, consumed, notes })
     }
 
-    async fn rollback_alone(self: &Arc<Self>, name: String, request: RollbackRequest) -> Result<RolledBack> {
+    async fn rollback_alone(
+        self: &Arc<Self>,
+        name: String,
+        request: RollbackRequest,
+    ) -> Result<(FunctionEntry, Option<Since>, Vec<String>)> {
         let functions = self.clone();
         let (entry, history) = blocking(move || {
             let entry = crate::app::entry(&*functions.register, &name)?;
@@ -103,10 +122,7 @@ impl Functions {
             functions.note(&entry, &format!("rolled back to revision {}, as revision {}", request.to, entry.revision));
             Ok((entry, since, notes))
         };
-        let (entry, since, notes) = self.replace(entry, change).await?;
-        let (emitted, consumed) = since.map(|since| (since.emitted, since.consumed)).unzip();
-        let function = self.go_on(entry).await?;
-        Ok(RolledBack { function, to: request.to, emitted, consumed, notes })
+        self.replace(entry, change).await
     }
 
     /// The new revision, which goes on from a kept state. None of the tasks runs. Blocks.
@@ -127,7 +143,7 @@ impl Functions {
         })
     }
 
-    fn forks(&self) -> Result<&Arc<dyn Forks>> {
+    pub(super) fn forks(&self) -> Result<&Arc<dyn Forks>> {
         self.forks.as_ref().ok_or_else(|| {
             let why = "where this function commits no state is kept with its revisions";
             Error::new(ErrorCode::StateNotKept, why)

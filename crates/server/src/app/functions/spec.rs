@@ -3,8 +3,10 @@
 
 //! From what a user asks for to the description that is registered. Everything that is wrong with it is told at once.
 
+use std::collections::BTreeMap;
+
 use fnstream_api::{FileGrant, Function, FunctionUpdate, Watermark};
-use fnstream_core::spec::{self, ErrorPolicy, FunctionSpec, InputSelector, Limits};
+use fnstream_core::spec::{self, Beginning, ErrorPolicy, FunctionSpec, InputSelector, Limits};
 use fnstream_core::topic::TopicRef;
 use fnstream_core::{Error, ErrorCode, Result};
 
@@ -16,17 +18,29 @@ pub(super) fn new(name: &str, function: &Function, artifact: String) -> Result<F
     let spec = FunctionSpec {
         name: name.to_owned(),
         artifact,
-        inputs: function.inputs.iter().map(|named| vec![named.clone()]).collect(),
+        inputs: match (function.inputs.is_empty(), function.groups.is_empty()) {
+            (false, false) => {
+                problems.push("inputs and groups are both given: they say the same in two ways".to_owned());
+                function.groups.clone()
+            }
+            (_, true) => function.inputs.iter().map(|named| vec![named.clone()]).collect(),
+            (true, false) => function.groups.clone(),
+        },
         selector: function.selector.map(InputSelector::from).unwrap_or_default(),
+        from: function.from.unwrap_or_default(),
         watermarks: Watermark::read_all(&function.watermarks, &mut problems),
-        outputs: vec![function.output.clone()],
+        outputs: outputs(function.output.as_ref(), Some(&function.outputs), &mut problems).unwrap_or_default(),
         replicas: function.replicas,
+        no_join: function.no_join,
         config: function.config.clone(),
         limits: function.limits.over(Limits::default(), &mut problems),
         on_error: function.on_error.over(&ErrorPolicy::default(), &mut problems),
         env: function.env.clone(),
         files: function.files.iter().map(grant).collect(),
     };
+    if spec.outputs.is_empty() {
+        problems.push("a function needs an output: give 'output', or 'outputs' with one at least".to_owned());
+    }
     checked(spec, problems)
 }
 
@@ -36,6 +50,9 @@ pub(super) fn updated(spec: &FunctionSpec, update: &FunctionUpdate) -> Result<Fu
     let present: Vec<_> = spec.inputs.iter().flatten().cloned().collect();
     if let Some(inputs) = update.inputs.as_ref().filter(|inputs| **inputs != present) {
         problems.push(inputs_change(&joined(&present), &joined(inputs)));
+    }
+    if let Some(groups) = update.groups.as_ref().filter(|groups| **groups != spec.inputs) {
+        problems.push(inputs_change(&grouped(&spec.inputs), &grouped(groups)));
     }
     let mut new = spec.clone();
     if let Some(selector) = update.selector {
@@ -47,20 +64,51 @@ pub(super) fn updated(spec: &FunctionSpec, update: &FunctionUpdate) -> Result<Fu
     check_selector(spec, &new, &mut problems);
     new.limits = update.limits.over(spec.limits, &mut problems);
     new.on_error = update.on_error.over(&spec.on_error, &mut problems);
-    if let Some(output) = &update.output {
-        new.outputs = vec![output.clone()];
+    if let Some(outputs) = outputs(update.output.as_ref(), update.outputs.as_ref(), &mut problems) {
+        new.outputs = outputs;
     }
     new.replicas = update.replicas.unwrap_or(spec.replicas);
-    if let Some(config) = &update.config {
-        new.config.clone_from(config);
-    }
-    if let Some(env) = &update.env {
-        new.env.clone_from(env);
-    }
+    new.no_join = update.no_join.unwrap_or(spec.no_join);
+    change_entries("config", &mut new.config, update.config.as_ref(), &update.config_changes, &mut problems);
+    change_entries("env", &mut new.env, update.env.as_ref(), &update.env_changes, &mut problems);
     if let Some(files) = &update.files {
         new.files = files.iter().map(grant).collect();
     }
     checked(new, problems)
+}
+
+/// The outputs, which are said in one of two ways.
+fn outputs(one: Option<&TopicRef>, all: Option<&Vec<TopicRef>>, problems: &mut Vec<String>) -> Option<Vec<TopicRef>> {
+    match (one, all) {
+        (Some(_), Some(all)) if !all.is_empty() => {
+            problems.push("output and outputs are both given: they say the same in two ways".to_owned());
+            Some(all.clone())
+        }
+        (Some(one), _) => Some(vec![one.clone()]),
+        (None, all) => all.cloned(),
+    }
+}
+
+/// Replaces all entries, or changes some of them: those without a value go.
+fn change_entries(
+    what: &str,
+    entries: &mut BTreeMap<String, String>,
+    all: Option<&BTreeMap<String, String>>,
+    changes: &BTreeMap<String, Option<String>>,
+    problems: &mut Vec<String>,
+) {
+    if let Some(all) = all {
+        if !changes.is_empty() {
+            problems.push(format!("{what} and {what}-changes are both given: the first replaces all entries"));
+        }
+        entries.clone_from(all);
+    }
+    for (name, value) in changes {
+        match value {
+            Some(value) => entries.insert(name.clone(), value.clone()),
+            None => entries.remove(name),
+        };
+    }
 }
 
 /// A description that takes the place of another one; its artifact is not looked at.
@@ -70,7 +118,19 @@ pub(super) fn replaced(before: &FunctionSpec, after: FunctionSpec) -> Result<Fun
         problems.push(inputs_change(&grouped(&before.inputs), &grouped(&after.inputs)));
     }
     check_selector(before, &after, &mut problems);
-    checked(after, problems)
+    let from = match after.from {
+        // What is not said stays.
+        Beginning::Earliest => before.from,
+        from if from == before.from => from,
+        from => {
+            problems.push(format!(
+                "from is '{from}', but the function began at '{}': what is there is moved with 'client seek'",
+                before.from
+            ));
+            before.from
+        }
+    };
+    checked(FunctionSpec { from, ..after }, problems)
 }
 
 fn inputs_change(from: &str, to: &str) -> String {
@@ -170,6 +230,60 @@ mod tests {
         assert_eq!(error.code, ErrorCode::InvalidSpec);
         assert!(error.message.starts_with("inputs cannot change from 'i' to 'j'"), "{}", error.message);
         assert!(error.message.contains("replicas is 0"), "{}", error.message);
+    }
+
+    #[test]
+    fn single_entries_change_and_all_others_stay() {
+        let text = r#"{"archive":"a","inputs":["i"],"output":"o","config":{"a":"1","b":"2"},"env":{"E":"e","F":"f"}}"#;
+        let before = new("f", &serde_json::from_str(text).unwrap(), "aa".into()).unwrap();
+        let after = |text: &str| updated(&before, &serde_json::from_str(text).unwrap());
+        let map = |entries: &[(&str, &str)]| -> BTreeMap<String, String> {
+            entries.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let text = r#"{"config-changes":{"a":null,"c":"3","none":null},"env-changes":{"E":"x"}}"#;
+        let changed = after(text).unwrap();
+        assert_eq!(changed.config, map(&[("b", "2"), ("c", "3")]));
+        assert_eq!(changed.env, map(&[("E", "x"), ("F", "f")]));
+        assert_eq!(after(r#"{"config-changes":{"a":"1"},"env-changes":{"G":null}}"#).unwrap(), before);
+        for what in ["config", "env"] {
+            let error = after(&format!(r#"{{"{what}":{{"a":"1"}},"{what}-changes":{{"b":null}}}}"#)).unwrap_err();
+            assert_eq!(error.code, ErrorCode::InvalidSpec);
+            assert!(error.message.contains(&format!("{what} and {what}-changes are both given")), "{error}");
+        }
+    }
+
+    #[test]
+    fn groups_and_outputs_are_said_in_one_of_two_ways() {
+        let read = |text: &str| new("f", &serde_json::from_str(text).unwrap(), "aa".into());
+        let spec = read(r#"{"archive":"a","groups":[["i","j"],["k"]],"outputs":["o","p"]}"#).unwrap();
+        assert_eq!(spec.inputs, [vec!["i".into(), "j".into()], vec![TopicRef::from("k")]]);
+        assert_eq!(spec.outputs, ["o".into(), TopicRef::from("p")]);
+        let error =
+            read(r#"{"archive":"a","inputs":["i"],"groups":[["i"]],"output":"o","outputs":["o"]}"#).unwrap_err();
+        for problem in ["inputs and groups are both given", "output and outputs are both given"] {
+            assert!(error.message.contains(problem), "{problem}: {error}");
+        }
+        assert!(read(r#"{"archive":"a","output":"o"}"#).is_err() && read(r#"{"archive":"a","inputs":["i"]}"#).is_err());
+        let after = |text: &str| updated(&spec, &serde_json::from_str(text).unwrap());
+        assert_eq!(after(r#"{"groups":[["i","j"],["k"]],"outputs":["p"]}"#).unwrap().outputs, [TopicRef::from("p")]);
+        let error = after(r#"{"groups":[["i"],["j"],["k"]]}"#).unwrap_err();
+        assert!(error.message.contains("inputs cannot change from '[i, j], k' to 'i, j, k'"), "{error}");
+    }
+
+    #[test]
+    fn where_a_function_began_stays() {
+        let read = |from: &str| {
+            let text = format!(r#"{{"archive":"a","inputs":["i"],"output":"o"{from}}}"#);
+            new("f", &serde_json::from_str(&text).unwrap(), "aa".into()).unwrap()
+        };
+        let latest = read(r#","from":"latest""#);
+        assert_eq!(latest.from, Beginning::Latest);
+        assert_eq!(replaced(&latest, read("")).unwrap(), latest, "what is not said");
+        assert_eq!(replaced(&latest, latest.clone()).unwrap(), latest);
+        assert_eq!(updated(&latest, &FunctionUpdate::default()).unwrap(), latest);
+        let error = replaced(&read(""), latest).unwrap_err();
+        assert_eq!(error.code, ErrorCode::InvalidSpec);
+        assert!(error.message.contains("from is 'latest', but the function began at 'earliest'"), "{error}");
     }
 
     #[test]

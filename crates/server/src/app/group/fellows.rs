@@ -20,9 +20,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::ask::{Action, Ask, Payload, Report, decode, encode, known};
+use super::coming_up::ComingUp;
 use super::local::{Local, REQUEST_WAIT};
 use super::part::Part;
 use crate::app::caller;
+use crate::app::ops::blocking;
 
 /// How long a process has to say how its functions fare; one that takes longer is left out.
 const STATUS_WAIT: Duration = Duration::from_secs(5);
@@ -127,6 +129,15 @@ impl Fellows {
             }
         }
         Ok(parts)
+    }
+
+    /// How far a function is with coming up, in all processes.
+    pub(in crate::app) async fn coming_up(self: &Arc<Self>, entry: &FunctionEntry) -> Result<ComingUp> {
+        let (local, id) = (self.local.clone(), entry.id);
+        let here = blocking(move || Ok(local.coming_up(id))).await?;
+        let elsewhere = self.parts([(id, entry.spec.name.clone())].into()).await?.remove(&id).unwrap_or_default();
+        let all = elsewhere.into_iter().filter_map(|part| part.coming_up).chain(here);
+        Ok(all.max().unwrap_or_else(ComingUp::without_tasks))
     }
 
     /// Why functions do not run in another process although they should, by id.

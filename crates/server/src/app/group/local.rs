@@ -11,12 +11,14 @@ use fnstream_core::epoch::FunctionId;
 use fnstream_core::error::internal;
 use fnstream_core::record::Position;
 use fnstream_core::topics::Topics;
+use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_engine::{DeadLetterAction, DeadLetterReport, DeadLettersOrdered, Engine, Request};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use super::ask::Action;
+use super::coming_up::ComingUp;
 use super::part::{Counters, Part};
 use crate::app::programs::Programs;
 
@@ -28,12 +30,36 @@ pub(in crate::app) struct Local {
     pub(in crate::app) engine: Engine,
     pub(in crate::app) topics: Arc<dyn Topics>,
     pub(in crate::app) programs: Arc<Programs>,
+    /// Counts the tasks that have come up, failed or ended.
+    changed: watch::Sender<u64>,
 }
 
 /// What a process says of an order about dead letters: nothing when none of its tasks has any, or what came of it, later.
 pub(in crate::app) type Ordered = Option<(DeadLettersOrdered, oneshot::Receiver<DeadLetterReport>)>;
 
 impl Local {
+    /// Follows the tasks of an engine.
+    pub(in crate::app) fn new(engine: Engine, topics: Arc<dyn Topics>, programs: Arc<Programs>) -> Arc<Self> {
+        let local = Arc::new(Local { engine, topics, programs, changed: watch::Sender::new(0) });
+        let note = Arc::downgrade(&local);
+        local.engine.watch(Waker::new(move || {
+            if let Some(local) = note.upgrade() {
+                local.changed.send_modify(|changes| *changes = changes.wrapping_add(1));
+            }
+        }));
+        local
+    }
+
+    /// Changes when a task has come up, has failed or has ended.
+    pub(in crate::app) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// How far a function's tasks are with coming up that run here. Blocks.
+    pub(in crate::app) fn coming_up(&self, function: FunctionId) -> Option<ComingUp> {
+        self.engine.status(function).and_then(|status| ComingUp::of(&status.tasks))
+    }
+
     /// How a function fares here. Blocks.
     pub(in crate::app) fn part(&self, function: FunctionId, name: &str) -> Option<Part> {
         let status = self.engine.status(function)?;

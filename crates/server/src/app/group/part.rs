@@ -6,9 +6,12 @@
 use std::sync::Arc;
 
 use fnstream_api::{ErrorBody, FunctionStatus, PartitionDescription, TaskDescription, TaskError, TaskStatus};
+use fnstream_core::ErrorCode;
 use fnstream_core::topics::Topics;
 use fnstream_engine::{FunctionMeter, FunctionState, PartitionStatus, TaskState};
 use serde::{Deserialize, Serialize};
+
+use super::coming_up::ComingUp;
 
 /// How a function fares in one process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -23,13 +26,14 @@ pub(in crate::app) struct Part {
     pub(in crate::app) reason: Option<String>,
     /// What was counted there.
     pub(in crate::app) counters: Counters,
+    /// How far its tasks there are with coming up; none when it has none there.
+    #[serde(default)]
+    pub(in crate::app) coming_up: Option<ComingUp>,
 }
 
 /// What was counted of a function in one process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::app) struct Counters {
-    pub(in crate::app) records_in: u64,
-    pub(in crate::app) records_out: u64,
     pub(in crate::app) failed: u64,
     pub(in crate::app) dead_lettered: u64,
     pub(in crate::app) skipped: u64,
@@ -40,8 +44,6 @@ pub(in crate::app) struct Counters {
 impl Counters {
     pub(in crate::app) fn of(meter: &FunctionMeter) -> Self {
         Counters {
-            records_in: meter.records_in.get(),
-            records_out: meter.records_out.get(),
             failed: meter.records_failed.get(),
             dead_lettered: meter.records_dead_lettered.get(),
             skipped: meter.records_skipped.get(),
@@ -51,8 +53,6 @@ impl Counters {
     }
 
     fn add(&mut self, other: Counters) {
-        self.records_in += other.records_in;
-        self.records_out += other.records_out;
         self.failed += other.failed;
         self.dead_lettered += other.dead_lettered;
         self.skipped += other.skipped;
@@ -70,6 +70,7 @@ impl Part {
             kind: status.kind.to_owned(),
             tasks: status.tasks.iter().map(|of| task(of, topics)).collect(),
             reason: reason(word, &status.tasks),
+            coming_up: ComingUp::of(&status.tasks),
             counters,
         }
     }
@@ -171,6 +172,8 @@ fn reason(status: FunctionStatus, tasks: &[fnstream_engine::TaskStatus]) -> Opti
     let failure = |state: TaskState, what: &str| {
         let task = tasks.iter().find(|task| task.state == state)?;
         let error = task.last_error.as_ref()?;
+        // It would fail again at the same place.
+        let what = if error.code == ErrorCode::PositionDropped { "cannot go on from its place" } else { what };
         Some(format!("task {} {what}: {} ({})", task.index, error.message, error.code))
     };
     match status {
@@ -210,9 +213,16 @@ mod tests {
             partitions: Vec::new(),
             last_error: None,
         };
-        let counters = Counters { records_in: 2, ..Counters::default() };
+        let counters = Counters { failed: 2, ..Counters::default() };
         let reason = Some(status.as_str().to_owned());
-        Part { status, kind: "k".into(), tasks: tasks.iter().map(described).collect(), reason, counters }
+        Part {
+            status,
+            kind: "k".into(),
+            tasks: tasks.iter().map(described).collect(),
+            reason,
+            counters,
+            coming_up: None,
+        }
     }
 
     #[test]
@@ -227,7 +237,7 @@ mod tests {
         );
         let tasks: Vec<_> = whole.tasks.iter().map(|task| (task.index, task.epoch)).collect();
         assert_eq!(tasks, [(0, 3), (1, 9)], "the newer owner of a task counts");
-        assert_eq!(whole.counters.records_in, 6);
+        assert_eq!(whole.counters.failed, 6);
         assert!(Part::merged([]).is_none());
     }
 }

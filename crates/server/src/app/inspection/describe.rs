@@ -8,14 +8,15 @@ use std::sync::Arc;
 
 use fnstream_api::function::total_lag;
 use fnstream_api::{
-    ErrorBody, FunctionDescription, FunctionMemory, FunctionStatus, FunctionSummary, OnError, TaskDescription,
-    Watermark,
+    ErrorBody, FileGrant, FunctionDescription, FunctionMemory, FunctionStatus, FunctionSummary, OnError, Selector,
+    TaskDescription, Watermark,
 };
 use fnstream_core::budget;
 use fnstream_core::error::internal;
-use fnstream_core::spec::{DesiredState, FunctionEntry, Limits, check_name};
+use fnstream_core::spec::{Beginning, DesiredState, FunctionEntry, FunctionSpec, Limits, check_name};
 use fnstream_core::topic::TopicRef;
 use fnstream_core::{Error, ErrorCode, Result};
+use serde::Serialize;
 
 use super::Inspection;
 use crate::app::functions::told_grant;
@@ -26,6 +27,10 @@ use crate::app::programs::Loading;
 
 /// How a function fares in all processes together.
 struct Whole {
+    /// The revision that its user knows.
+    revision: u64,
+    /// Records consumed and emitted since it exists, as committed.
+    records: (u64, u64),
     part: Option<Part>,
     failure: Option<Error>,
     /// Damage of what it reads or keeps.
@@ -92,17 +97,36 @@ impl Inspection {
         blocking(move || {
             let mut failures = inspection.fellows.failures_elsewhere();
             let whole = |entry: FunctionEntry| {
+                let revision = crate::app::revision(&*inspection.register, &entry)?;
                 let here = inspection.fellows.local().part(entry.id, &entry.spec.name);
                 let part = Part::merged(here.into_iter().chain(elsewhere.remove(&entry.id).unwrap_or_default()));
+                // A place that cannot be read is told as damage.
+                let records = inspection.records(&entry, part.as_ref()).unwrap_or_default();
                 let failure = inspection.reconciler.failure(&entry);
                 let failure = failure.or_else(|| failures.remove(&entry.id));
                 let damage = inspection.upkeep.damage_to(&entry);
                 let loading = inspection.programs.loading(&entry.spec.artifact);
-                (entry, Whole { part, failure, damage, loading })
+                Ok::<_, Error>((entry, Whole { revision, records, part, failure, damage, loading }))
             };
-            Ok(entries.into_iter().map(whole).collect())
+            entries.into_iter().map(whole).collect()
         })
         .await
+    }
+}
+
+impl Inspection {
+    /// How many records all tasks have consumed and emitted, the same as their descriptions say of each. Blocks.
+    fn records(&self, entry: &FunctionEntry, part: Option<&Part>) -> Result<(u64, u64)> {
+        let sum = |counts: &mut dyn Iterator<Item = (u64, u64)>| {
+            counts.fold((0, 0), |(read, emitted): (u64, u64), (of, also)| (read + of, emitted + also))
+        };
+        Ok(match part.map(|part| &part.tasks).filter(|tasks| !tasks.is_empty()) {
+            Some(tasks) => sum(&mut tasks.iter().map(|task| (task.records_in, task.records_out))),
+            None => {
+                let standing = self.tasks.progress(entry.id)?;
+                sum(&mut standing.values().map(|progress| (progress.records_in, progress.records_out)))
+            }
+        })
     }
 }
 
@@ -117,35 +141,109 @@ pub(super) fn word(entry: &FunctionEntry, part: Option<&Part>, failed: bool) -> 
 
 fn description(entry: &FunctionEntry, whole: Whole, guests: &budget::Part) -> FunctionDescription {
     let memory = memory(&whole, &entry.spec.limits, guests);
-    let Whole { part, failure, damage, .. } = whole;
+    let Whole { revision, part, failure, damage, .. } = whole;
     let spec = &entry.spec;
-    let groups = spec.inputs.iter().map(|group| group.iter().map(TopicRef::to_string).collect());
+    let notes = part.as_ref().and_then(|part| too_many_replicas(spec.replicas, part.tasks.len())).into_iter().collect();
+    let Described {
+        archive,
+        inputs,
+        groups,
+        selector,
+        watermarks,
+        from,
+        outputs,
+        replicas,
+        no_join,
+        config,
+        limits,
+        on_error,
+        env,
+        files,
+    } = described(spec);
     FunctionDescription {
         name: spec.name.clone(),
-        revision: entry.revision,
+        revision,
         desired: match entry.desired {
             DesiredState::Running => "running".to_owned(),
             DesiredState::Stopped => "stopped".to_owned(),
         },
         status: word(entry, part.as_ref(), failure.is_some()),
         kind: part.as_ref().map(|part| part.kind.clone()),
+        archive,
+        inputs,
+        groups,
+        selector,
+        watermarks,
+        from,
+        outputs,
+        replicas,
+        no_join,
+        config,
+        limits,
+        on_error,
+        env,
+        files,
+        memory,
+        created_ms: entry.created_ms,
+        notes,
+        error: failure.as_ref().or(damage.as_ref()).map(ErrorBody::from),
+        tasks: part.map(|part| part.tasks).unwrap_or_default(),
+    }
+}
+
+/// What a function is, as its description says it.
+#[derive(Serialize)]
+pub(in crate::app) struct Described {
+    archive: String,
+    inputs: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<Vec<String>>,
+    selector: Selector,
+    watermarks: BTreeMap<String, Watermark>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<Beginning>,
+    outputs: Vec<String>,
+    replicas: u32,
+    #[serde(rename = "no-join", skip_serializing_if = "std::ops::Not::not")]
+    no_join: bool,
+    config: BTreeMap<String, String>,
+    limits: fnstream_api::Limits,
+    #[serde(rename = "on-error")]
+    on_error: OnError,
+    env: BTreeMap<String, String>,
+    files: Vec<FileGrant>,
+}
+
+/// The same of a function that need not be registered.
+pub(in crate::app) fn described(spec: &FunctionSpec) -> Described {
+    let groups = spec.inputs.iter().map(|group| group.iter().map(TopicRef::to_string).collect());
+    Described {
         archive: format!("sha256:{}", spec.artifact),
         inputs: spec.inputs.iter().flatten().map(TopicRef::to_string).collect(),
         groups: if spec.inputs.iter().all(|group| group.len() == 1) { Vec::new() } else { groups.collect() },
         selector: spec.selector.into(),
         watermarks: spec.watermarks.iter().map(|(topic, of)| (topic.to_string(), Watermark::from(of))).collect(),
+        from: Some(spec.from).filter(|from| *from != Beginning::default()),
         outputs: spec.outputs.iter().map(TopicRef::to_string).collect(),
         replicas: spec.replicas,
+        no_join: spec.no_join,
         config: spec.config.clone(),
         limits: (&spec.limits).into(),
         on_error: OnError::told(&spec.on_error, spec.dead_letter_topic().as_ref()),
         env: spec.env.clone(),
         files: spec.files.iter().map(told_grant).collect(),
-        memory,
-        created_ms: entry.created_ms,
-        error: failure.as_ref().or(damage.as_ref()).map(ErrorBody::from),
-        tasks: part.map(|part| part.tasks).unwrap_or_default(),
     }
+}
+
+/// What more replicas than partitions come to.
+fn too_many_replicas(replicas: u32, tasks: usize) -> Option<String> {
+    let more = tasks > 0 && replicas as usize > tasks;
+    more.then(|| {
+        let run = if tasks == 1 { "1 task runs".to_owned() } else { format!("{tasks} tasks run") };
+        format!(
+            "replicas is {replicas}, but there is a task for each partition of the inputs: {run}, until the inputs have more partitions"
+        )
+    })
 }
 
 fn memory(whole: &Whole, limits: &Limits, guests: &budget::Part) -> FunctionMemory {
@@ -166,9 +264,9 @@ fn summary(entry: &FunctionEntry, whole: &Whole) -> FunctionSummary {
     FunctionSummary {
         name: entry.spec.name.clone(),
         status,
-        revision: entry.revision,
-        records_in: counters.records_in,
-        records_out: counters.records_out,
+        revision: whole.revision,
+        records_in: whole.records.0,
+        records_out: whole.records.1,
         failed: counters.failed,
         dead_lettered: counters.dead_lettered,
         skipped: counters.skipped,

@@ -13,13 +13,14 @@ use tokio::sync::watch;
 
 use super::Inspection;
 use super::describe::word;
+use crate::app::GroupSample;
 use crate::app::ops::blocking;
 use crate::failure;
 use crate::metrics::{FunctionSample, MemorySample, NetworkSample, Scrape};
 
 impl Inspection {
     /// Everything that is exposed to monitoring. Each process counts for itself.
-    pub(crate) async fn scrape(self: &Arc<Self>) -> Result<Scrape> {
+    pub(crate) async fn scrape(self: &Arc<Self>, groups: Vec<GroupSample>) -> Result<Scrape> {
         let inspection = self.clone();
         blocking(move || {
             let entries = inspection.register.list()?;
@@ -39,6 +40,7 @@ impl Inspection {
                 store,
                 meters: engine.meters().all(),
                 functions,
+                groups,
             })
         })
         .await

@@ -170,6 +170,11 @@ fn entry(task: u32, key: &[u8], value: &[u8]) -> Option<StateEntry> {
     Some(StateEntry { task, store: String::from_utf8_lossy(store).into_owned(), complex, user_key, value })
 }
 
+/// The store of a key of a task, and the key as it is shown; none of a key that is not of the state.
+pub(crate) fn state_key(key: &[u8]) -> Option<(String, String)> {
+    entry(0, key, &[]).map(|entry| (entry.store.clone(), entry.key()))
+}
+
 fn part(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     rest.split_at_checked(u32::from_be_bytes(*length) as usize)

@@ -94,7 +94,12 @@ impl Reconciler {
                 let (reconciler, entry) = starting;
                 let latest = reconciler.register.get(&entry.spec.name)?;
                 match latest.as_ref() == Some(&entry) {
-                    true => reconciler.runner.start(&entry, program?, quiet).map(|()| true),
+                    true => {
+                        // The tasks and what they write know the revision as its user does.
+                        let revision = crate::app::revision(&*reconciler.register, &entry)?;
+                        let told = FunctionEntry { revision, ..entry };
+                        reconciler.runner.start(&told, program?, quiet).map(|()| true)
+                    }
                     false => Ok(false),
                 }
             });

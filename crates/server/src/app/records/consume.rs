@@ -28,6 +28,7 @@ use fnstream_core::topic::Topic;
 use fnstream_core::topics::TopicInfo;
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
+use fnstream_frame::RecordView;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -50,6 +51,8 @@ pub(crate) struct Reading {
     pub(crate) max: usize,
     /// How long to wait; for ever without it.
     pub(crate) timeout: Option<Duration>,
+    /// Whether the first record can be given: one that cannot moves no group's place.
+    pub(crate) check: fn(&RecordView<'_>) -> Result<()>,
 }
 
 /// Where reading begins.
@@ -104,15 +107,29 @@ impl Records {
         if let Start::Group(group) = &reading.start {
             check_name("group", group)?;
         }
-        let topic = self.topic(&reading.topic).await?;
+        let deadline = reading.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let Some(topic) = self.topic(&reading.topic, deadline).await? else {
+            return Ok(Outcome::Nothing(match reading.start {
+                Start::Group(_) => None,
+                Start::At(position) => Some(position),
+                Start::Earliest | Start::Latest => Some(Position::START),
+            }));
+        };
         let partitions = partitions(&topic, &reading)?;
-        let most = reading.max;
+        let timeout = reading
+            .timeout
+            .map(|_| deadline.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now())));
+        let (most, check) = (reading.max, reading.check);
         match reading.start {
             Start::Group(name) => {
-                let group = Group { records: self.clone(), topic: reading.topic, name, partitions, most };
+                let group = Group { records: self.clone(), topic: topic.topic, name, partitions, most, check };
                 let delivered = self
-                    .wait(&group.partitions.clone(), reading.timeout, |free, allowance| group.next(free, allowance))
+                    .wait(&group.partitions.clone(), timeout, |free, allowance| group.next(free, allowance))
                     .await?;
+                if let Some(Delivered { batch, skipped_from: Some(stood), .. }) = &delivered {
+                    let missed = batch.position(0).0.saturating_sub(stood.0);
+                    self.meter.dropped_unread(u64::try_from(missed).unwrap_or(u64::MAX));
+                }
                 Ok(delivered.map_or(Outcome::Nothing(None), Outcome::Delivered))
             }
             start => {
@@ -120,25 +137,36 @@ impl Records {
                 let at = position(&topic, partition, &start);
                 let is_earliest = matches!(start, Start::Earliest);
                 let read = |_, allowance| async { self.read_at(partition, (at, is_earliest), most, allowance).await };
-                let delivered = self.wait(&partitions, reading.timeout, read).await?;
+                let delivered = self.wait(&partitions, timeout, read).await?;
+                delivered.iter().try_for_each(|delivered| check(&delivered.batch.frame().record(0)))?;
                 Ok(delivered.map_or(Outcome::Nothing(Some(at)), Outcome::Delivered))
             }
         }
     }
 
-    /// What a topic is; it is made when it is not there.
-    async fn topic(&self, text: &str) -> Result<TopicInfo> {
+    /// What a topic is. One that is not there is waited for: it is made by who writes to it. None if it is not made in time.
+    pub(super) async fn topic(&self, text: &str, deadline: Option<Instant>) -> Result<Option<TopicInfo>> {
         let name = Topic::own(named(text)?);
-        let described = || {
-            let (topics, name) = (self.topics.topics.clone(), name.clone());
-            blocking(move || topics.describe(&name))
-        };
-        match described().await {
-            Err(error) if error.code == ErrorCode::TopicNotFound => {
-                self.ensure_topic(&name).await?;
-                described().await
+        let expecting = self.topics.expect(&name);
+        let (mut counted, mut place) = (None, None);
+        loop {
+            // Before it is looked up, so that no creation falls between the two.
+            let made = expecting.made();
+            let (topics, wanted) = (self.topics.topics.clone(), name.clone());
+            match blocking(move || topics.describe(&wanted)).await {
+                Err(error) if error.code == ErrorCode::TopicNotFound => {}
+                there => return there.map(Some),
             }
-            there => there,
+            self.topics.check_client(&name)?;
+            counted.get_or_insert_with(|| self.waiting.begin(&name.name));
+            if place.is_none() && deadline.is_none_or(|end| Instant::now() < end) {
+                place = Some(self.room.enter()?);
+            }
+            tokio::select! {
+                () = made => {}
+                () = at(deadline) => return Ok(None),
+                () = self.ops.closing().cancelled() => self.ops.check_open()?,
+            }
         }
     }
 
@@ -227,12 +255,11 @@ impl Records {
 /// partitions are not comparable.
 fn partitions(topic: &TopicInfo, reading: &Reading) -> Result<Vec<TopicPartition>> {
     let name = &topic.topic;
-    let all = || topic.partitions.iter().map(|p| TopicPartition::new(name.clone(), p.partition)).collect::<Vec<_>>();
     match reading.partition {
-        Some(wanted) => {
-            all().into_iter().find(|p| p.partition == wanted).map(|p| vec![p]).ok_or_else(|| no_partition(name, wanted))
+        Some(_) => named_partitions(topic, reading.partition),
+        None if matches!(reading.start, Start::Group(_)) || topic.partitions.len() == 1 => {
+            named_partitions(topic, None)
         }
-        None if matches!(reading.start, Start::Group(_)) || topic.partitions.len() == 1 => Ok(all()),
         None => Err(Error::new(
             ErrorCode::InvalidRequest,
             format!(
@@ -240,6 +267,18 @@ fn partitions(topic: &TopicInfo, reading: &Reading) -> Result<Vec<TopicPartition
                 topic.partitions.len()
             ),
         )),
+    }
+}
+
+/// That partition, or all.
+pub(super) fn named_partitions(topic: &TopicInfo, wanted: Option<u32>) -> Result<Vec<TopicPartition>> {
+    let name = &topic.topic;
+    let numbers =
+        topic.partitions.iter().map(|p| p.partition).filter(|number| wanted.is_none_or(|wanted| wanted == *number));
+    let named: Vec<_> = numbers.map(|number| TopicPartition::new(name.clone(), number)).collect();
+    match wanted {
+        Some(wanted) if named.is_empty() => Err(no_partition(name, wanted)),
+        _ => Ok(named),
     }
 }
 

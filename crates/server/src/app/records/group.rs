@@ -10,7 +10,9 @@ use fnstream_core::Result;
 use fnstream_core::broker::PollLimit;
 use fnstream_core::groups::{Claim, Groups, Taking};
 use fnstream_core::record::TopicPartition;
+use fnstream_core::topic::Topic;
 use fnstream_core::waker::Waker;
+use fnstream_frame::RecordView;
 
 use super::Records;
 use super::consume::{Attempt, Delivered};
@@ -21,17 +23,21 @@ use crate::key_locks::KeyGuard;
 /// One group's reading of a topic.
 pub(super) struct Group {
     pub(super) records: Arc<Records>,
-    pub(super) topic: String,
+    pub(super) topic: Topic,
     pub(super) name: String,
     pub(super) partitions: Vec<TopicPartition>,
     /// The most records to take.
     pub(super) most: usize,
+    /// Whether the first of them can be given.
+    pub(super) check: fn(&RecordView<'_>) -> Result<()>,
 }
 
 impl Group {
     /// The next records of the group; nobody else of the group gets them.
     pub(super) async fn next(&self, free: Waker, allowance: Allowance) -> Result<Attempt> {
-        let turn = self.records.turns.lock((self.topic.clone(), self.name.clone())).await;
+        let turn = self.records.turns.lock((self.topic.to_string(), self.name.clone())).await;
+        self.records.check_has_place(&self.topic, &self.name).await?;
+        let check = self.check;
         let (groups, name, limit) =
             (self.records.groups.clone(), self.name.clone(), PollLimit { records: self.most, bytes: allowance.bytes });
         let mut partitions = self.partitions.clone();
@@ -41,6 +47,10 @@ impl Group {
             Ok(match groups.take(&name, &partitions, limit, free)? {
                 Taking::Nothing => Untaken::Nothing,
                 Taking::Busy => Untaken::Busy,
+                Taking::Taken(taken) if let Err(error) = check(&taken.batch.frame().record(0)) => {
+                    groups.put_back(taken.claim)?;
+                    return Err(error);
+                }
                 Taking::Taken(taken) => match allowance.measure(&taken.batch) {
                     Measured::Fits(memory) => {
                         let (next, skipped_from) = (taken.next, taken.skipped_from);

@@ -79,8 +79,12 @@ impl ReadingMemory {
 
 impl Allowance {
     /// Looks whether there is memory for what was read.
-    pub(super) fn measure(mut self, batch: &Batch) -> Measured {
-        let bytes = batch.bytes().len();
+    pub(super) fn measure(self, batch: &Batch) -> Measured {
+        self.measure_bytes(batch.bytes().len())
+    }
+
+    /// The same for so many bytes.
+    pub(super) fn measure_bytes(mut self, bytes: usize) -> Measured {
         // What is larger than all that there can be has all of it.
         if self.held.bytes() >= bytes.min(self.most) {
             self.held.shrink_to(bytes);

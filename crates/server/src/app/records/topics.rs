@@ -7,14 +7,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fnstream_api::{PartitionInfo, TopicDescription, TopicRequest};
+use fnstream_api::{PartitionInfo, RetentionBy, TopicDescription, TopicRequest};
 use fnstream_core::metadata::Metadata;
-use fnstream_core::spec::{FunctionEntry, MAX_PARTITIONS};
+use fnstream_core::spec::FunctionEntry;
 use fnstream_core::topic::Topic;
-use fnstream_core::topics::{Retention, TopicInfo, Topics};
+use fnstream_core::topics::{Retention, RetentionTime, TopicChange, TopicInfo, Topics, check_partitions};
 use fnstream_core::{Error, ErrorCode, Result};
 
 use super::Records;
+use super::growth::Growth;
 use crate::app::ops::blocking;
 use crate::app::pages::{List, MOST_ROWS, Page, Wanted, stray};
 use crate::app::places::named;
@@ -64,25 +65,52 @@ impl Records {
     ) -> Result<TopicDescription> {
         let name = Topic::own(named(&name)?);
         let partitions = request.partitions.unwrap_or(1);
-        if !(1..=MAX_PARTITIONS).contains(&partitions) {
-            return Err(Error::new(
-                ErrorCode::InvalidRequest,
-                format!("partitions is {partitions}, not 1 to {MAX_PARTITIONS}"),
-            ));
-        }
+        check_partitions(partitions)?;
         let retention = Retention {
-            max_age: request.retention_ms.map(Duration::from_millis).or(self.retention.max_age),
-            max_bytes: request.retention_bytes.or(self.retention.max_bytes),
+            max_age: request.retention_ms.map(Duration::from_millis),
+            max_bytes: request.retention_bytes,
+            time: retention_time(request.retention_by.unwrap_or_default()),
         };
         let records = self.clone();
         self.ops
             .detached(|| {
                 blocking(move || {
-                    records.topics.topics.create(&name, partitions, retention)?;
+                    records.topics.create(&name, partitions, retention)?;
                     records.describe_now(&name)
                 })
             })
             .await
+    }
+
+    /// Changes a topic; answers what it is then, and the functions that have to be started anew for it. Refused if it would part
+    /// keys from state, unless that is fine. Blocks.
+    pub(in crate::app) fn alter_topic_now(
+        &self,
+        name: &Topic,
+        change: &fnstream_api::TopicChange,
+    ) -> Result<(TopicDescription, Growth)> {
+        // Who reads it is known until it has grown.
+        let _unused = self.topics.unused();
+        let before = self.topics.topics.describe(name)?;
+        let grows = change.partitions.is_some_and(|wanted| wanted as usize > before.partitions.len());
+        let growth = if grows { Growth::of(self, name)? } else { Growth::default() };
+        if let (Some(function), false) = (growth.stateful.first(), change.accept_moved_keys) {
+            return Err(Error::new(
+                ErrorCode::KeysMove,
+                format!(
+                    "function '{function}' keeps state by the keys of topic '{name}', and with more partitions later records of a \
+                     key may come to a task that does not have its state"
+                ),
+            ));
+        }
+        let change = TopicChange {
+            partitions: change.partitions,
+            max_age: change.retention_ms.map(|age| age.map(Duration::from_millis)),
+            max_bytes: change.retention_bytes,
+            time: change.retention_by.map(retention_time),
+        };
+        self.topics.topics.alter(name, change)?;
+        Ok((self.describe_now(name)?, growth))
     }
 
     /// What a topic is and how full it is.
@@ -114,10 +142,10 @@ impl Records {
             .await
     }
 
-    /// Makes a topic with one partition unless it is there.
+    /// Makes the topic that a client writes to, unless it is there.
     pub(super) async fn ensure_topic(&self, name: &Topic) -> Result<()> {
         let (topics, name) = (self.topics.clone(), name.clone());
-        self.ops.detached(|| blocking(move || topics.ensure(&name, 1))).await
+        self.ops.detached(|| blocking(move || topics.ensure_for_client(&name))).await
     }
 
     fn describe_now(&self, name: &Topic) -> Result<TopicDescription> {
@@ -129,7 +157,7 @@ impl Records {
         let (read_by, written_by) = (users.readers(&topic.topic).to_vec(), users.writers(&topic.topic).to_vec());
         TopicDescription {
             waiting_consumers: self.waiting.count(&topic.topic.name),
-            ..description(topic, read_by, written_by)
+            ..description(topic, &self.retention, read_by, written_by)
         }
     }
 }
@@ -144,14 +172,14 @@ fn topic_page(topics: &dyn Topics, wanted: &Wanted) -> Result<Page<Topic>> {
 
 /// The functions that use some topics.
 #[derive(Default)]
-struct Users {
+pub(super) struct Users {
     readers: HashMap<Topic, Vec<String>>,
     writers: HashMap<Topic, Vec<String>>,
 }
 
 impl Users {
     /// Goes through the register once, however many topics there are. Blocks.
-    fn of(topics: &[Topic], register: &dyn Metadata) -> Result<Self> {
+    pub(super) fn of(topics: &[Topic], register: &dyn Metadata) -> Result<Self> {
         let (topics, mut users, mut after) = (topics.iter().collect::<HashSet<_>>(), Users::default(), None);
         loop {
             let page = crate::app::function_page(register, &Wanted { max: MOST_ROWS, after })?;
@@ -170,11 +198,11 @@ impl Users {
         }
     }
 
-    fn readers(&self, topic: &Topic) -> &[String] {
+    pub(super) fn readers(&self, topic: &Topic) -> &[String] {
         self.readers.get(topic).map(Vec::as_slice).unwrap_or_default()
     }
 
-    fn writers(&self, topic: &Topic) -> &[String] {
+    pub(super) fn writers(&self, topic: &Topic) -> &[String] {
         self.writers.get(topic).map(Vec::as_slice).unwrap_or_default()
     }
 }
@@ -189,12 +217,31 @@ fn note<'a>(users: &mut HashMap<Topic, Vec<String>>, topics: impl Iterator<Item 
     }
 }
 
-fn description(topic: &TopicInfo, read_by: Vec<String>, written_by: Vec<String>) -> TopicDescription {
+fn retention_time(by: RetentionBy) -> RetentionTime {
+    match by {
+        RetentionBy::Arrival => RetentionTime::Arrival,
+        RetentionBy::EventTime => RetentionTime::Event,
+    }
+}
+
+fn description(
+    topic: &TopicInfo,
+    defaults: &Retention,
+    read_by: Vec<String>,
+    written_by: Vec<String>,
+) -> TopicDescription {
+    let (own, retention) = (topic.retention, topic.retention.or(defaults));
     TopicDescription {
         name: topic.topic.to_string(),
         created_ms: topic.created_ms,
-        retention_ms: topic.retention.max_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
-        retention_bytes: topic.retention.max_bytes,
+        retention_ms: retention.max_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        retention_ms_is_default: own.max_age.is_none(),
+        retention_bytes: retention.max_bytes,
+        retention_bytes_is_default: own.max_bytes.is_none(),
+        retention_by: match retention.time {
+            RetentionTime::Arrival => RetentionBy::Arrival,
+            RetentionTime::Event => RetentionBy::EventTime,
+        },
         partitions: topic
             .partitions
             .iter()

@@ -15,14 +15,23 @@ use super::{Shelf, allowed};
 use crate::app::ops::blocking;
 use crate::most::Most;
 
+/// What a config.yaml describes.
+pub(crate) struct Described {
+    /// The function, but for its artifact.
+    pub(crate) spec: FunctionSpec,
+    /// The artifact that it names.
+    pub(crate) archive: Option<String>,
+    /// What in it has no effect.
+    pub(crate) notes: Vec<String>,
+}
+
 impl Shelf {
-    /// What a config.yaml describes, without its artifact; and what in it has no effect. All of its problems are told at
-    /// once.
-    pub(crate) async fn described(&self, config: Bytes) -> Result<(FunctionSpec, Vec<String>)> {
+    /// What a config.yaml describes. All of its problems are told at once.
+    pub(crate) async fn described(&self, config: Bytes) -> Result<Described> {
         blocking(move || {
             let (config, notes) = parse_function_config(&config)?;
             let notes = notes.iter().map(|note| note.line("")).collect();
-            Ok((config.to_spec("")?, notes))
+            Ok(Described { spec: config.to_spec("")?, archive: config.archive, notes })
         })
         .await
     }

@@ -19,6 +19,7 @@ use fnstream_core::groups::Groups;
 use fnstream_core::metadata::Metadata;
 use fnstream_core::notes::Notes;
 use fnstream_core::peers::Peers;
+use fnstream_core::producers::Producers;
 use fnstream_core::runtime::{Program, Runtime};
 use fnstream_core::spec::FunctionEntry;
 use fnstream_core::state_key::{put_simple, store_prefix};
@@ -29,6 +30,7 @@ use fnstream_core::test_util::mem_metadata::MemMetadata;
 use fnstream_core::test_util::mem_notes::MemNotes;
 use fnstream_core::test_util::mem_peers::{MemPeerGroup, MemPeers};
 use fnstream_core::test_util::mem_state::MemStateStores;
+use fnstream_core::topics::Retention;
 use fnstream_core::upkeep::{Health, Upkeep};
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_engine::native::NativeProgram;
@@ -104,7 +106,7 @@ impl Runtime for ByName {
 struct NoUpkeep;
 
 impl Upkeep for NoUpkeep {
-    fn tidy(&self, _: i64) -> Result<()> {
+    fn tidy(&self, _: i64, _: &Retention) -> Result<()> {
         Ok(())
     }
 
@@ -157,8 +159,11 @@ impl Cluster {
             config,
             register: Arc::new(Guarded::<dyn Metadata>(self.register.clone())),
             topics: Arc::new(Happening(Guarded(Arc::new(self.broker.clone())), self.happens.clone())),
+            producers: Arc::new(Guarded::<dyn Producers>(Arc::new(self.broker.clone()))),
+            acks: None,
             groups: Arc::new(Guarded::<dyn Groups>(Arc::new(MemGroups::new(&self.broker, number)))),
             tasks: Arc::new(Guarded::<dyn Tasks>(Arc::new(self.broker.clone()))),
+            backups: None,
             forks: Some(Arc::new(Guarded::<dyn Forks>(Arc::new(forks)))),
             artifacts: Arc::new(Guarded::<dyn Artifacts>(Arc::new(artifacts.clone()))),
             upkeep: Arc::new(NoUpkeep),
@@ -168,6 +173,7 @@ impl Cluster {
             engine: engine.clone(),
             runtime: Arc::new(ByName),
             logs: logs.clone(),
+            aside: crate::logs::aside::Aside::new(logs.clone()),
             data,
             clock,
             net: net.clone(),
@@ -176,10 +182,11 @@ impl Cluster {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let client = Client::new(&format!("http://{address}")).unwrap();
-        let gate = Gate::new(&app.config, "127.0.0.1:0", address).unwrap();
-        let rest = crate::rest::Rest::new(&app, Arc::new(gate), false);
+        let gate = Arc::new(Gate::new(&app.config, "127.0.0.1:0", address).unwrap());
+        let rest = crate::rest::Rest::new(&app, gate.clone(), false);
+        let one_port = crate::one_port::OnePort::new(rest, crate::grpc::Grpc::new(&app, gate).unwrap());
         let mut tasks = app.background();
-        tasks.push(tokio::spawn(net::serve(net, listener, rest, CancellationToken::new()).unwrap()));
+        tasks.push(tokio::spawn(net::serve(net, listener, one_port, CancellationToken::new()).unwrap()));
         let groups = MemGroups::new(&self.broker, number);
         app.inspection.booted().wait_for(|booted| *booted).await.unwrap();
         Process { app, client, engine, number, peers, artifacts, groups, logs, tasks, _folder: folder }

@@ -16,12 +16,13 @@ use fnstream_core::forks::Forks;
 use fnstream_core::groups::{Claim, GroupPlace, Groups, Taking};
 use fnstream_core::metadata::{Metadata, Revision};
 use fnstream_core::notes::Notes;
+use fnstream_core::producers::{Numbered, NumberedDone, ProducerPlace, Producers};
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::spec::{DesiredState, FunctionEntry, FunctionSpec};
 use fnstream_core::state::Visit;
 use fnstream_core::tasks::{Standing, Tasks};
 use fnstream_core::topic::Topic;
-use fnstream_core::topics::{AppendDone, Retention, TopicInfo, Topics, Watch};
+use fnstream_core::topics::{AppendDone, Retention, TopicChange, TopicInfo, Topics, Watch};
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::Mutex;
@@ -67,6 +68,10 @@ impl Topics for Happening {
 
     fn describe(&self, topic: &Topic) -> Result<TopicInfo> {
         self.look_up()?.describe(topic)
+    }
+
+    fn alter(&self, topic: &Topic, change: TopicChange) -> Result<()> {
+        self.0.alter(topic, change)
     }
 
     fn delete(&self, topic: &Topic) -> Result<()> {
@@ -119,8 +124,13 @@ impl Metadata for Guarded<dyn Metadata> {
         self.blocks().revisions(name)
     }
 
-    fn create(&self, spec: FunctionSpec, desired: DesiredState) -> Result<FunctionEntry> {
-        self.blocks().create(spec, desired)
+    fn create_from(
+        &self,
+        spec: FunctionSpec,
+        desired: DesiredState,
+        fork: Option<FunctionId>,
+    ) -> Result<FunctionEntry> {
+        self.blocks().create_from(spec, desired, fork)
     }
 
     fn update(
@@ -163,6 +173,10 @@ impl Topics for Guarded<dyn Topics> {
         self.blocks().describe(topic)
     }
 
+    fn alter(&self, topic: &Topic, change: TopicChange) -> Result<()> {
+        self.blocks().alter(topic, change)
+    }
+
     fn delete(&self, topic: &Topic) -> Result<()> {
         self.blocks().delete(topic)
     }
@@ -199,6 +213,23 @@ impl Groups for Guarded<dyn Groups> {
 
     fn places(&self, topic: &Topic) -> Result<Vec<GroupPlace>> {
         self.blocks().places(topic)
+    }
+}
+
+impl Producers for Guarded<dyn Producers> {
+    fn append_numbered(
+        &self,
+        topic: &Topic,
+        numbered: Numbered,
+        partition: Option<u32>,
+        frame: Bytes,
+        done: NumberedDone,
+    ) {
+        self.0.append_numbered(topic, numbered, partition, frame, done);
+    }
+
+    fn producer(&self, topic: &Topic, producer: &str) -> Result<Option<ProducerPlace>> {
+        self.blocks().producer(topic, producer)
     }
 }
 

@@ -18,17 +18,12 @@ const PIECE: usize = 12 << 10;
 
 /// The payload as one JSON string.
 pub(super) fn json(text: &str, payload: Bytes) -> Body {
-    let length = text.bytes().map(escaped_len).sum::<u64>() + 2;
-    Body::new(Encoded { payload, form: Form::Json, at: 0, left: length })
+    Body::new(Encoded::json(text, payload))
 }
 
 /// The payload's base64, as it is or as one JSON string.
 pub(super) fn base64(payload: Bytes, is_json: bool) -> Body {
-    let length = payload.len().div_ceil(3) as u64 * 4;
-    match is_json {
-        true => Body::new(Encoded { payload, form: Form::JsonBase64, at: 0, left: length + 2 }),
-        false => Body::new(Encoded { payload, form: Form::Base64, at: 0, left: length }),
-    }
+    Body::new(Encoded::base64(payload, is_json))
 }
 
 /// The bytes that one byte of a text takes in a JSON string.
@@ -40,7 +35,8 @@ fn escaped_len(byte: u8) -> u64 {
     }
 }
 
-struct Encoded {
+/// See the module.
+pub(super) struct Encoded {
     payload: Bytes,
     form: Form,
     at: usize,
@@ -56,7 +52,28 @@ enum Form {
 }
 
 impl Encoded {
-    fn piece(&mut self) -> Vec<u8> {
+    /// One JSON string. The payload is that text.
+    pub(super) fn json(text: &str, payload: Bytes) -> Self {
+        let length = text.bytes().map(escaped_len).sum::<u64>() + 2;
+        Encoded { payload, form: Form::Json, at: 0, left: length }
+    }
+
+    /// The base64, as it is or as one JSON string.
+    pub(super) fn base64(payload: Bytes, is_json: bool) -> Self {
+        let length = payload.len().div_ceil(3) as u64 * 4;
+        match is_json {
+            true => Encoded { payload, form: Form::JsonBase64, at: 0, left: length + 2 },
+            false => Encoded { payload, form: Form::Base64, at: 0, left: length },
+        }
+    }
+
+    /// Whether all of it was given.
+    pub(super) fn is_over(&self) -> bool {
+        self.left == 0
+    }
+
+    /// The next piece.
+    pub(super) fn piece(&mut self) -> Vec<u8> {
         let from = self.at;
         let mut to = (from + PIECE).min(self.payload.len());
         let is_text = self.form == Form::Json;

@@ -13,9 +13,11 @@ use axum::response::Response;
 use bytes::Bytes;
 use fnstream_api::header;
 use fnstream_core::error::internal;
+use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_frame::RecordView;
 
 use super::encoded;
+use super::events::{self, Form};
 use crate::app::Delivered;
 use crate::net::Counted;
 use crate::rest::failure::{Answer, Failure};
@@ -29,8 +31,51 @@ pub(super) enum Format {
     Raw,
     /// The payload's base64.
     Base64,
-    /// Several records.
+    /// Several records in a packed frame.
     Frame,
+    /// Several records, each as a JSON object in a line.
+    Lines,
+}
+
+/// The most bytes of a key and headers in the head of an answer. Some clients take no head of more than 16 KiB.
+const MOST_HEAD: usize = 14 << 10;
+
+/// The most headers of a record there. Some clients take no more than 100 lines.
+const MOST_HEADERS: usize = 80;
+
+impl Format {
+    /// Whether an answer has several records, with all that belongs to them in its body.
+    pub(super) fn is_batch(self) -> bool {
+        matches!(self, Format::Frame | Format::Lines)
+    }
+
+    /// Whether a record can be given in this form.
+    pub(super) fn check(self) -> fn(&RecordView<'_>) -> Result<()> {
+        if self.is_batch() { |_| Ok(()) } else { check_head }
+    }
+}
+
+/// Whether key and headers fit into the head of an answer, as every client takes it.
+fn check_head(record: &RecordView<'_>) -> Result<()> {
+    let (mut bytes, mut headers) = (record.key.map_or(0, |key| header::encode_key(key).len()), 0);
+    for (name, value) in record.headers.iter() {
+        headers += 1;
+        // As it is at least, before it is encoded.
+        bytes += header::HEADER.len() + 4 + name.len() + value.len();
+        if bytes > MOST_HEAD || headers > MOST_HEADERS {
+            break;
+        }
+        bytes += header::encode_header(name, value).len() - name.len() - value.len();
+    }
+    if bytes <= MOST_HEAD && headers <= MOST_HEADERS {
+        return Ok(());
+    }
+    let message = format!(
+        "the key and {} headers of the next event do not fit into the head of an answer, which has room for {MOST_HEADERS} \
+         headers and {MOST_HEAD} bytes: ask with 'format=frame' or 'format=ndjson', which have them in the body",
+        record.headers.iter().count()
+    );
+    Err(Error::new(ErrorCode::EventHeadTooLarge, message))
 }
 
 impl FromStr for Format {
@@ -42,7 +87,8 @@ impl FromStr for Format {
             "raw" => Ok(Format::Raw),
             "base64" => Ok(Format::Base64),
             "frame" => Ok(Format::Frame),
-            _ => Err(format!("'{}' is not json, raw, base64 or frame", text.escape_debug())),
+            "ndjson" => Ok(Format::Lines),
+            _ => Err(format!("'{}' is not json, raw, base64, frame or ndjson", text.escape_debug())),
         }
     }
 }
@@ -62,7 +108,7 @@ pub(super) fn answer(topic: &str, delivered: Delivered, format: Format) -> Answe
     }
     let payload = || if first.bytes().is_empty() { Bytes::new() } else { batch.bytes().slice_ref(first.bytes()) };
     let (content_type, body) = match format {
-        Format::Frame => (header::FRAME, batch.bytes().clone().into()),
+        Format::Frame | Format::Lines => (header::FRAME, batch.bytes().clone().into()),
         Format::Raw => ("application/octet-stream", payload().into()),
         Format::Base64 => ("text/plain", encoded::base64(payload(), false)),
         Format::Json if first.value.is_none() => ("application/json", Bytes::from_static(b"null").into()),
@@ -82,6 +128,22 @@ pub(super) fn answer(topic: &str, delivered: Delivered, format: Format) -> Answe
     headers.add(CONTENT_TYPE.as_str(), content_type);
     let mut answer = headers.answer(body)?;
     answer.extensions_mut().insert(Counted(Arc::new(delivered.memory)));
+    Ok(answer)
+}
+
+/// The answer that gives several records as lines, with where they are in its head.
+pub(super) fn lines(topic: &str, delivered: Delivered) -> Answer<Response> {
+    let (partition, position) = (delivered.batch.from().partition, delivered.batch.position(0));
+    let mut headers = Headers(Vec::new());
+    headers.add(header::TOPIC, topic);
+    headers.add(header::PARTITION, partition);
+    headers.add(header::POSITION, position);
+    headers.add(header::NEXT_POSITION, delivered.next);
+    if let Some(skipped_from) = delivered.skipped_from {
+        headers.add(header::SKIPPED_FROM, skipped_from);
+    }
+    let mut answer = events::answer(delivered.into(), Form::Lines);
+    headers.put(&mut answer)?;
     Ok(answer)
 }
 
@@ -107,10 +169,15 @@ impl Headers {
 
     fn answer(self, body: Body) -> Answer<Response> {
         let mut response = Response::new(body);
+        self.put(&mut response)?;
+        Ok(response)
+    }
+
+    fn put(self, response: &mut Response) -> Answer<()> {
         for (name, value) in self.0 {
             let value = HeaderValue::try_from(value).map_err(|e| Failure(internal(format!("{name}: {e}"))))?;
             response.headers_mut().append(HeaderName::from_static(name), value);
         }
-        Ok(response)
+        Ok(())
     }
 }

@@ -4,7 +4,8 @@
 //! The body of a produce request as records.
 
 use axum::http::{HeaderMap, header::CONTENT_TYPE};
-use fnstream_api::header;
+use fnstream_api::{JsonEvent, header};
+use fnstream_core::ErrorCode;
 use fnstream_frame::{Frame, FrameBuilder, HeadersBuilder, RecordRef};
 
 use crate::rest::failure::{Answer, Failure};
@@ -59,7 +60,7 @@ pub(super) fn null(headers: &HeaderMap, body: &[u8], labels: &Labels, now_ms: i6
         ));
     }
     let media_type = media_type(headers);
-    if matches!(media_type.as_str(), header::LINES | header::FRAME) {
+    if !matches!(kind(&media_type)?, Kind::One) {
         let message = format!("'null=true' appends one event, but the content type '{media_type}' is of several");
         return Err(Failure::invalid(message));
     }
@@ -71,8 +72,8 @@ pub(super) fn null(headers: &HeaderMap, body: &[u8], labels: &Labels, now_ms: i6
 /// The records of a body that is not empty.
 pub(super) fn records(headers: &HeaderMap, body: &[u8], labels: &Labels, now_ms: i64) -> Answer<FrameBuilder> {
     let mut records = FrameBuilder::new();
-    match media_type(headers).as_str() {
-        header::LINES => {
+    match kind(&media_type(headers))? {
+        Kind::Lines => {
             for (index, line) in lines(body).enumerate() {
                 if line.is_empty() {
                     return Err(Failure::invalid(format!(
@@ -83,16 +84,57 @@ pub(super) fn records(headers: &HeaderMap, body: &[u8], labels: &Labels, now_ms:
                 records.push(labels.record(line, now_ms));
             }
         }
-        header::FRAME => {
+        Kind::Json => {
+            for (index, event) in serde_json::Deserializer::from_slice(body).into_iter::<JsonEvent>().enumerate() {
+                let event = event.map_err(|e| Failure::invalid(format!("event {}: {e}", index + 1)))?;
+                let mut own = labels.headers.clone();
+                for header in &event.headers {
+                    let pushed = own.push(&header.name, &header.value.0);
+                    pushed.map_err(|e| Failure::invalid(format!("event {}: a header: {e}", index + 1)))?;
+                }
+                let (key, value) = (event.key.as_ref().map(|key| &key.0[..]), event.value.as_ref().map(|v| &v.0[..]));
+                let record = labels.record(b"", now_ms);
+                let record = RecordRef { value, key: key.or(record.key), ..record }.with_headers(own.as_headers());
+                records.push(record.at(event.timestamp.unwrap_or(record.timestamp)));
+            }
+        }
+        Kind::Frame => {
             let frame = Frame::parse(body).map_err(|e| Failure::invalid(format!("the body is not a frame: {e}")))?;
             if !labels.is_empty() {
                 return Err(Failure::invalid("the records of a frame have keys, headers and times of their own"));
             }
             records.extend(&frame, 0..frame.len(), Some(0));
         }
-        _ => records.push(labels.record(body, now_ms)),
+        Kind::One => records.push(labels.record(body, now_ms)),
     }
     Ok(records)
+}
+
+/// What a body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// One event.
+    One,
+    /// One in each line.
+    Lines,
+    /// JSON objects.
+    Json,
+    /// A packed frame.
+    Frame,
+}
+
+fn kind(media_type: &str) -> Answer<Kind> {
+    match media_type {
+        header::EVENTS => Ok(Kind::Json),
+        header::FRAME => Ok(Kind::Frame),
+        lines if lines == header::LINES || header::LINES_TOO.contains(&lines) => Ok(Kind::Lines),
+        // Its parts are not told from each other here, and no event is meant to have their boundaries in it.
+        parts if parts.starts_with("multipart/") => {
+            let message = format!("events are not sent as '{}'", parts.escape_debug());
+            Err(Failure::new(ErrorCode::ContentTypeRefused, message))
+        }
+        _ => Ok(Kind::One),
+    }
 }
 
 fn media_type(headers: &HeaderMap) -> String {

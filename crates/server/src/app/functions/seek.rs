@@ -1,0 +1,172 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Moving a function to another place in its inputs.
+//!
+//! ```text
+//! held: tasks ended everywhere -> fenced, state of now forked -> the fork's tasks placed -> switched to the fork (durable)
+//!      -> released -> runs here, if it is to run
+//! ```
+//!
+//! It is the way of a rollback with state, with the state of now: what is read again is processed again, upon the state that has
+//! it already, and its outputs come again. The revision before keeps where it stood, so that a rollback with its state and
+//! `reprocess` takes the move back. The artifact is not looked at: a function that is stuck because of it can be moved too.
+
+use std::sync::Arc;
+
+use fnstream_api::{Moved, Place, SeekRequest, Sought};
+use fnstream_core::broker::{PollLimit, Subscription};
+use fnstream_core::epoch::FunctionId;
+use fnstream_core::record::{Position, TopicPartition};
+use fnstream_core::spec::{FunctionEntry, FunctionSpec};
+use fnstream_core::tasks::Standing;
+use fnstream_core::topics::PartitionInfo;
+use fnstream_core::{Error, ErrorCode, Result};
+
+use super::Functions;
+use super::coming_up::{Changed, Wait};
+use crate::app::ops::blocking;
+
+/// How much is read at once to find a time.
+const READ: PollLimit = PollLimit { records: 10_000, bytes: 1 << 20 };
+
+impl Functions {
+    /// Has a function read on from another place of its inputs.
+    pub(crate) async fn seek(
+        self: &Arc<Self>,
+        name: String,
+        request: SeekRequest,
+        wait: Option<Wait>,
+    ) -> Result<Sought> {
+        let functions = self.clone();
+        let done = self.ops.alone(name, move |name| async move {
+            let entry = functions.entry(name).await?;
+            let asked = (functions.clone(), entry.clone(), request.clone());
+            // What can be refused is refused while the function still runs.
+            blocking(move || asked.0.places(&asked.1.spec, &asked.2).map(drop)).await?;
+            let change = move |functions: &Functions, entry: &FunctionEntry| functions.move_to(entry, &request);
+            let (entry, moved) = functions.replace(entry, change).await?;
+            let started = functions.go_on(entry.clone()).await;
+            Ok((entry, moved, started))
+        });
+        let (entry, moved, started) = done.await?;
+        let done = format!("was moved, as revision {}", entry.revision);
+        let function = self.seen_up(done, Changed::for_good(entry), started, wait).await?;
+        Ok(Sought { function, moved })
+    }
+
+    /// The new revision, whose tasks stand where they are to. None of the tasks runs. Blocks.
+    fn move_to(&self, entry: &FunctionEntry, request: &SeekRequest) -> Result<(FunctionEntry, Vec<Moved>)> {
+        let forks = self.forks()?;
+        self.tasks.fence(entry.id)?;
+        let fork = forks.fork(entry.id)?;
+        let mut moved = Vec::new();
+        let entry = self.with_fork(fork, &entry.spec, |spec| {
+            let mut standing = self.tasks.progress(fork)?;
+            for (task, at, to) in self.places(&entry.spec, request)? {
+                let from = standing.entry(task).or_default().positions.insert(at.clone(), to);
+                moved.push(Moved {
+                    topic: at.topic.to_string(),
+                    partition: at.partition,
+                    from: from.map(|from| from.to_string()),
+                    to: to.to_string(),
+                });
+            }
+            forks.place(fork, &standing)?;
+            self.register.switch(spec, entry.revision, fork)
+        })?;
+        let to = request.to;
+        tracing::info!(function = entry.spec.name, revision = entry.revision, %to, "function moved in its inputs");
+        self.note(&entry, &format!("moved to {to}, as revision {}", entry.revision));
+        Ok((entry, moved))
+    }
+
+    /// Has the tasks of a fork of no function stand where a function of that description begins. Its topics are there. Blocks.
+    pub(super) fn begin(&self, spec: &FunctionSpec, fork: FunctionId) -> Result<()> {
+        let request = SeekRequest { to: spec.from.into(), topic: None };
+        let mut standing = Standing::new();
+        for (task, at, to) in self.places(spec, &request)? {
+            standing.entry(task).or_default().positions.insert(at, to);
+        }
+        self.forks()?.place(fork, &standing)
+    }
+
+    /// Where which task is to stand. Blocks.
+    fn places(&self, spec: &FunctionSpec, request: &SeekRequest) -> Result<Vec<(u32, TopicPartition, Position)>> {
+        self.forks()?;
+        let invalid = |why: String| Err(Error::new(ErrorCode::InvalidRequest, why));
+        let inputs: Vec<_> = spec.inputs.iter().flatten().collect();
+        if let Some(topic) = &request.topic
+            && !inputs.iter().any(|input| input.topic == topic.topic)
+        {
+            return invalid(format!("'{topic}' is not an input of function '{}'", spec.name));
+        }
+        if let (Place::At(..), None, 2..) = (request.to, &request.topic, inputs.len()) {
+            return invalid(format!("function '{}' has several inputs: name the topic of the position", spec.name));
+        }
+        let subscription = Subscription {
+            function: FunctionId::NONE,
+            name: spec.name.clone(),
+            groups: spec.inputs.clone(),
+            selector: spec.selector,
+        };
+        let topics = &self.topics.topics;
+        let tasks = subscription.tasks(|topic| Ok(topics.describe(topic)?.partitions.len() as u32))?;
+        let mut places = Vec::new();
+        for (task, input) in tasks.into_iter().flat_map(|(task, inputs)| inputs.into_iter().map(move |of| (task, of))) {
+            let at = input.partition;
+            if request.topic.as_ref().is_none_or(|topic| topic.topic == at.topic)
+                && let Some(position) = self.position(&at, request.to)?
+            {
+                places.push((task, at, position));
+            }
+        }
+        match (places.is_empty(), request.to) {
+            (true, Place::At(partition, _)) => Err(Error::new(
+                ErrorCode::PartitionNotFound,
+                format!("function '{}' has no input with a partition {partition}", spec.name),
+            )),
+            _ => Ok(places),
+        }
+    }
+
+    /// The position of a place in a partition; none when it is in another one.
+    fn position(&self, at: &TopicPartition, place: Place) -> Result<Option<Position>> {
+        let topic = self.topics.topics.describe(&at.topic)?;
+        let Some(PartitionInfo { earliest, end, .. }) = topic.partitions.get(at.partition as usize) else {
+            return Ok(None);
+        };
+        match place {
+            Place::Earliest => Ok(Some(*earliest)),
+            Place::Latest => Ok(Some(*end)),
+            Place::Time(ms) => self.first_since(at, *earliest, ms).map(|found| Some(found.unwrap_or(*end))),
+            Place::At(partition, _) if partition != at.partition => Ok(None),
+            Place::At(_, position) => match Position(position) {
+                position if position < *earliest => {
+                    let message = format!("position {position} of {at} was dropped, the earliest is {earliest}");
+                    Err(Error::new(ErrorCode::PositionDropped, message))
+                }
+                position if position > *end => {
+                    let message = format!("position {position} of {at} is past the end, which is {end}");
+                    Err(Error::new(ErrorCode::PositionUnknown, message))
+                }
+                position => Ok(Some(position)),
+            },
+        }
+    }
+
+    /// The first record from a position on whose timestamp is not before a time. Timestamps are in no order, so all are read
+    /// until one fits.
+    fn first_since(&self, at: &TopicPartition, mut from: Position, ms: i64) -> Result<Option<Position>> {
+        while let Some(batch) = self.topics.topics.read(at, from, READ)? {
+            if let Some((position, _)) = batch.iter().find(|(_, record)| record.timestamp >= ms) {
+                return Ok(Some(position));
+            }
+            match batch.end() {
+                Some(end) => from = end,
+                None => break,
+            }
+        }
+        Ok(None)
+    }
+}
