@@ -7,7 +7,7 @@ It knows proto/function_stream.proto and nothing else: the code is generated fro
 drives a function through its life, by calls and by SQL, reads the rows as Arrow, and ends with 0 when all was as it
 must be.
 
-usage: client.py PROTO_FOLDER GRPC_ADDRESS REST_URL ARTIFACT
+usage: client.py PROTO_FOLDER GRPC_ADDRESS REST_URL ARTIFACT [gzip]
 
 The artifact is a word count: it takes a line and emits the counts, which it keeps in its state.
 """
@@ -26,6 +26,7 @@ from grpc_tools import protoc
 
 MAX_MESSAGE = 64 * 1024 * 1024
 SERVICE = "function_stream.FunctionStreamService"
+COMPRESSION = {"none": grpc.Compression.NoCompression, "gzip": grpc.Compression.Gzip}
 
 
 def generated(proto_folder):
@@ -62,9 +63,9 @@ def rows(response):
 
 
 class Session:
-    def __init__(self, messages, stubs, address, rest):
+    def __init__(self, messages, stubs, address, rest, compression):
         options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", MAX_MESSAGE)]
-        self.channel = grpc.insecure_channel(address, options=options)
+        self.channel = grpc.insecure_channel(address, options=options, compression=compression)
         self.messages = messages
         self.stub = stubs.FunctionStreamServiceStub(self.channel)
         self.rest = rest
@@ -181,9 +182,9 @@ def beside(session):
     assert "ExecuteSql" in calls and "CreatePythonFunction" in calls, calls
 
 
-def main(proto_folder, address, rest, artifact_path):
+def main(proto_folder, address, rest, artifact_path, compression="none"):
     messages, stubs = generated(proto_folder)
-    session = Session(messages, stubs, address, rest)
+    session = Session(messages, stubs, address, rest, COMPRESSION[compression])
     with open(artifact_path, "rb") as file:
         artifact = file.read()
     beside(session)

@@ -15,7 +15,7 @@ use fnstream_tests::server::ServerOptions;
 
 #[tokio::test]
 async fn a_client_of_another_language_drives_the_whole_lifecycle() -> Result<()> {
-    drives_the_whole_lifecycle(async |node, _| {
+    drives_the_whole_lifecycle("none", async |node, _| {
         let line = node.server()?.logged(&["serving gRPC", "address="]).await?;
         Ok(line.split("address=").nth(1).context("no address")?.trim().to_owned())
     })
@@ -23,12 +23,15 @@ async fn a_client_of_another_language_drives_the_whole_lifecycle() -> Result<()>
 }
 
 #[tokio::test]
-async fn the_same_client_does_so_at_the_address_of_rest() -> Result<()> {
-    drives_the_whole_lifecycle(async |_, rest| Ok(rest.trim_start_matches("http://").to_owned())).await
+async fn the_same_client_does_so_at_the_address_of_rest_and_compresses() -> Result<()> {
+    drives_the_whole_lifecycle("gzip", async |_, rest| Ok(rest.trim_start_matches("http://").to_owned())).await
 }
 
 /// At the address that is told of a server and its REST interface.
-async fn drives_the_whole_lifecycle(address: impl AsyncFn(&mut Node, &str) -> Result<String>) -> Result<()> {
+async fn drives_the_whole_lifecycle(
+    compression: &str,
+    address: impl AsyncFn(&mut Node, &str) -> Result<String>,
+) -> Result<()> {
     let Some(python) = python()? else { return Ok(()) };
     let mut node = Node::new(ServerOptions::new(binary::server()?))?;
     let artifact = word_count(&node)?;
@@ -39,6 +42,7 @@ async fn drives_the_whole_lifecycle(address: impl AsyncFn(&mut Node, &str) -> Re
         .arg(root().join("proto"))
         .args([&address, &rest])
         .arg(artifact)
+        .arg(compression)
         .output()
         .context("cannot run python")?;
     assert_eq!(cli::printed(client)?, "ok\n");

@@ -25,6 +25,7 @@ use fnstream_core::error::internal;
 use fnstream_core::{Error, ErrorCode, Result};
 use tonic::Status;
 use tonic::body::Body;
+use tonic::codec::CompressionEncoding::Gzip;
 use tonic::codegen::Service;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
@@ -47,8 +48,9 @@ pub(crate) struct Grpc {
 
 impl Grpc {
     pub(crate) fn new(app: &Arc<App>, gate: Arc<Gate>) -> Result<Self> {
-        let services = transport::guarded(Transport::new(routes(app)?));
-        Ok(Grpc { services, gate, budget: app.net.budget.clone() })
+        let budget = app.net.budget.clone();
+        let services = transport::guarded(Transport::new(routes(app, message::most(&budget).bytes)?));
+        Ok(Grpc { services, gate, budget })
     }
 
     /// The answer to a caller that may not ask, or does not ask in gRPC: gRPC-Web, which pages could speak, is not served.
@@ -116,7 +118,8 @@ impl Interface for Grpc {
     }
 }
 
-fn routes(app: &Arc<App>) -> Result<Routes> {
+/// All services; a message has at most so many bytes, also when it is not compressed any more.
+fn routes(app: &Arc<App>, most: usize) -> Result<Routes> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
@@ -124,11 +127,14 @@ fn routes(app: &Arc<App>) -> Result<Routes> {
     };
     let broken = |e: tonic_reflection::server::Error| -> Error { internal(format!("reflection: {e}")) };
     let functions = FunctionStreamServiceServer::new(service::Functions::new(app.clone()))
-        .max_decoding_message_size(MAX_MESSAGE_BYTES)
-        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        .max_decoding_message_size(most)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES)
+        .accept_compressed(Gzip)
+        .send_compressed(Gzip);
+    let health = HealthServer::new(health::Readiness::new(app.clone())).accept_compressed(Gzip);
     Ok(Routes::new(functions)
-        .add_service(HealthServer::new(health::Readiness::new(app.clone())))
-        .add_service(reflection().build_v1().map_err(broken)?)
-        .add_service(reflection().build_v1alpha().map_err(broken)?)
+        .add_service(health)
+        .add_service(reflection().build_v1().map_err(broken)?.accept_compressed(Gzip))
+        .add_service(reflection().build_v1alpha().map_err(broken)?.accept_compressed(Gzip))
         .prepare())
 }

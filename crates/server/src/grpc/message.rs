@@ -25,6 +25,14 @@ const COPIES: usize = 2;
 /// A message begins with whether it is compressed, in one byte, and its length in four.
 const PREFIX: std::ops::Range<usize> = 1..5;
 
+/// What deflate makes of so many bytes at most is one (RFC 1951: 258 bytes of two bits).
+const DEFLATE_RATIO: usize = 1032;
+
+/// The largest message that the memory for bodies allows.
+pub(super) fn most(budget: &Budget) -> Most {
+    Most::always(MAX_MESSAGE_BYTES).or_less(Most::of_budget(budget.bodies.limit() / COPIES))
+}
+
 /// The call, once its first bytes have come, with the memory for its message. Waits for it for a bounded time.
 pub(super) async fn measured(budget: &Budget, request: Request<Incoming>) -> Result<(Request<Body>, Held)> {
     let (head, mut body) = request.into_parts();
@@ -32,12 +40,15 @@ pub(super) async fn measured(budget: &Budget, request: Request<Incoming>) -> Res
     let data = first.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
     let prefix = data.and_then(|data| data.get(PREFIX)?.try_into().ok());
     // One that is cut within its first bytes is small so far, and those that are too large are refused by the decoder.
-    let length = (prefix.map_or(0, u32::from_be_bytes) as usize).min(MAX_MESSAGE_BYTES);
-    let most = Most::of_budget(budget.bodies.limit() / COPIES);
+    let (length, most) = (prefix.map_or(0, u32::from_be_bytes) as usize, most(budget));
+    let length = length.min(MAX_MESSAGE_BYTES);
     if length > most.bytes {
         let message = format!("the message has more than {most}");
         return Err(Error::new(ErrorCode::BodyTooLarge, message));
     }
+    // How large it becomes is known only when it has; it becomes no larger than this.
+    let is_compressed = data.and_then(|data| data.first()).is_some_and(|flag| *flag != 0);
+    let length = if is_compressed { length.saturating_mul(DEFLATE_RATIO).min(most.bytes) } else { length };
     let held = net::memory(budget, &budget.bodies, length * COPIES).await?;
     Ok((Request::from_parts(head, Body::new(Begun { first, rest: body })), held))
 }

@@ -5,7 +5,7 @@
 //!
 //! A call ends when its deadline passes, with DEADLINE_EXCEEDED, whatever it is at; the application is told the deadline
 //! too, so that it begins nothing that nobody waits for. A message that is too large is RESOURCE_EXHAUSTED and one that is
-//! no message INVALID_ARGUMENT, both in our own words. One that is compressed is UNIMPLEMENTED. A panic ends one call, not its connection.
+//! no message INVALID_ARGUMENT, both in our own words. One may be compressed with gzip; other encodings are UNIMPLEMENTED. A panic ends one call, not its connection.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::http::{HeaderMap, Request, Response};
+use axum::http::{HeaderMap, HeaderValue, Request, Response};
 use fnstream_api::grpc::{MAX_MESSAGE_BYTES, error_message};
 use fnstream_core::{Error, ErrorCode};
 use tokio::time::Instant;
@@ -29,8 +29,8 @@ use crate::app::Deadline;
 const TIMEOUT_HEADER: &str = "grpc-timeout";
 const ENCODING_HEADER: &str = "grpc-encoding";
 const ACCEPT_ENCODING_HEADER: &str = "grpc-accept-encoding";
-/// The encoding that is none.
-const IDENTITY: &str = "identity";
+/// The encodings of messages that are taken: none, and the one that every client has.
+const ENCODINGS: [&str; 2] = ["identity", "gzip"];
 
 /// The deadline of a call, among its extensions.
 #[derive(Debug, Clone, Copy)]
@@ -105,12 +105,19 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response<Body> {
     Status::internal(error_message(&error)).into_http()
 }
 
+fn too_large(message: String) -> Response<Body> {
+    Status::resource_exhausted(error_message(&Error::new(ErrorCode::BodyTooLarge, message))).into_http()
+}
+
+/// How the decoder begins to tell that a message is too large when it is not compressed any more.
+const DECOMPRESSING: &str = "Error decompressing: size limit";
+
 /// What the decoder says of a message, with our codes. No handler of ours answers these two statuses.
 fn in_our_words(answer: Response<Body>) -> Response<Body> {
     match Status::from_header_map(answer.headers()).map(|status| (status.code(), status)) {
-        Some((Code::OutOfRange, _)) => {
-            let message = format!("the message has more than {MAX_MESSAGE_BYTES} bytes");
-            Status::resource_exhausted(error_message(&Error::new(ErrorCode::BodyTooLarge, message))).into_http()
+        Some((Code::OutOfRange, _)) => too_large(format!("the message has more than {MAX_MESSAGE_BYTES} bytes")),
+        Some((Code::ResourceExhausted, status)) if status.message().starts_with(DECOMPRESSING) => {
+            too_large("the message is larger than a message may be once it is not compressed any more".to_owned())
         }
         Some((Code::Internal, status)) => {
             let message = format!("the message is not as proto/function_stream.proto says: {}", status.message());
@@ -120,12 +127,13 @@ fn in_our_words(answer: Response<Body>) -> Response<Body> {
     }
 }
 
-/// Messages are taken as they are; the answer names the one encoding there is, as the protocol asks for.
+/// The answer to another encoding names those that are taken, as the protocol asks for.
 fn check_encoding(headers: &HeaderMap) -> Result<(), Status> {
-    let Some(encoding) = headers.get(ENCODING_HEADER).filter(|encoding| *encoding != IDENTITY) else { return Ok(()) };
+    let is_taken = |encoding: &&HeaderValue| ENCODINGS.iter().any(|taken| encoding == taken);
+    let Some(encoding) = headers.get(ENCODING_HEADER).filter(|encoding| !is_taken(encoding)) else { return Ok(()) };
     let message = format!("the messages of the call are compressed with '{}'", encoding.as_bytes().escape_ascii());
     let mut status = Status::unimplemented(error_message(&Error::new(ErrorCode::EncodingRefused, message)));
-    status.metadata_mut().insert(ACCEPT_ENCODING_HEADER, MetadataValue::from_static(IDENTITY));
+    status.metadata_mut().insert(ACCEPT_ENCODING_HEADER, MetadataValue::from_static("identity,gzip"));
     Err(status)
 }
 
@@ -222,8 +230,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_compressed_call_is_refused_with_a_code_and_told_what_is_taken() {
-        for (encoding, is_refused) in [("gzip", true), ("zstd", true), ("", true), ("identity", false)] {
+    async fn a_call_of_another_encoding_is_refused_with_a_code_and_told_what_is_taken() {
+        for (encoding, is_refused) in
+            [("deflate", true), ("zstd", true), ("", true), ("gzip", false), ("identity", false)]
+        {
             let mut request = Request::new(Body::empty());
             request.headers_mut().insert(ENCODING_HEADER, encoding.parse().unwrap());
             let answer = Transport::new(Answers(Some(Code::NotFound))).call(request).await.unwrap();

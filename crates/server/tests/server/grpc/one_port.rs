@@ -8,6 +8,7 @@ use std::time::Duration;
 use fnstream_api::grpc::GrpcClient;
 use fnstream_api::grpc::proto::SqlRequest;
 use fnstream_api::grpc::proto::function_stream_service_client::FunctionStreamServiceClient;
+use tonic::codec::CompressionEncoding;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
@@ -66,7 +67,7 @@ async fn a_call_is_checked_and_bounded_as_on_a_port_of_its_own() {
         (Some("http://evil.example"), ("x-nothing", "x"), Code::PermissionDenied, "FS-1010"),
         (None, ("origin", "http://evil.example"), Code::PermissionDenied, "FS-1011"),
         (None, ("sec-fetch-site", "cross-site"), Code::PermissionDenied, "FS-1011"),
-        (None, ("grpc-encoding", "gzip"), Code::Unimplemented, "FS-1015"),
+        (None, ("grpc-encoding", "zstd"), Code::Unimplemented, "FS-1015"),
     ] {
         let refused = asked(&fixture, origin, &[metadata]).await.unwrap_err();
         assert_eq!(refused.code(), status, "{metadata:?}: {refused:?}");
@@ -81,6 +82,26 @@ async fn a_call_is_checked_and_bounded_as_on_a_port_of_its_own() {
     let sql = "x".repeat((64 << 20) + 1);
     let refused = large.execute_sql(SqlRequest { sql, ..SqlRequest::default() }).await.unwrap_err();
     assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_may_be_compressed_and_no_larger_for_it() {
+    let fixture = Fixture::new().await;
+    let mut client = FunctionStreamServiceClient::new(channel(&fixture, None).await)
+        .max_encoding_message_size(usize::MAX)
+        .send_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Gzip);
+    let shown = |sql: String| SqlRequest { sql, ..SqlRequest::default() };
+    let answer = client.execute_sql(shown("show functions".into())).await.unwrap();
+    assert_eq!(answer.metadata().get("grpc-encoding").unwrap(), "gzip");
+    assert_eq!(answer.into_inner().status_code, 200);
+    // As a statement of that length: it is no SQL, and no message that is too large.
+    let answer = client.execute_sql(shown("x".repeat(1 << 20))).await.unwrap().into_inner();
+    assert_eq!(answer.status_code, 400);
+    let refused = client.execute_sql(shown("x".repeat((64 << 20) + 1))).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    assert!(refused.message().contains("FS-1003"), "{refused:?}");
     fixture.server.shutdown().await.unwrap();
 }
 
