@@ -63,7 +63,8 @@ async fn a_rollback_brings_the_state_back_and_says_what_it_cannot_undo() -> Resu
     let expected = "Function f is back to revision 1 with its state, as revision 3
   5 records were emitted to counts since then, dead letters counted in: they stay
   5 input records were processed since then: that is not in the state any more and is not done again
-  dead letters that were written to f.dlq since then stay there\n";
+  dead letters that were written to f.dlq since then stay there
+Function f is running\n";
     ensure!(told == expected, "{told}");
     ensure!(count(&cli, 1)? == [11], "the state of revision 1 is not back");
     node.kill()?;
