@@ -71,9 +71,14 @@ fn begin_to_send(fixture: &Fixture, topic: &str, length: usize, sent: usize) -> 
     stream
 }
 
-/// One value that is exposed to monitoring.
+/// One value that is exposed to monitoring. A connection that was told to close leaves its place when its client has closed it.
 async fn metric(fixture: &Fixture, name: &str) -> u64 {
-    let text = reqwest::get(fixture.url("/metrics")).await.unwrap().text().await.unwrap();
+    let text = loop {
+        let answer = reqwest::get(fixture.url("/metrics")).await.unwrap();
+        if answer.status() != 503 {
+            break answer.text().await.unwrap();
+        }
+    };
     let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
     line.unwrap_or_else(|| panic!("no {name} in {text}")).rsplit(' ').next().unwrap().parse().unwrap()
 }
