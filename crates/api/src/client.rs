@@ -34,6 +34,8 @@ pub use records::{ConsumeOptions, Consumed, ConsumedBatch, ProduceOptions, ReadF
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest address of a request that can be sent (of the http crate, which counts in 16 bits).
+const MAX_URL: usize = 65_534;
 
 /// A connection pool to one server. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -96,7 +98,15 @@ impl Client {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        let response = request.send().await.map_err(|e| ClientError::from_send(self.url(), &e))?;
+        let broken = |e: reqwest::Error| ClientError::from_send(self.url(), &e);
+        let request = request.build().map_err(broken)?;
+        let length = request.url().as_str().len();
+        if length > MAX_URL {
+            return Err(ClientError::invalid(format!(
+                "a name or an option is too long: the request's address has {length} bytes, more than {MAX_URL}"
+            )));
+        }
+        let response = self.http.execute(request).await.map_err(broken)?;
         if response.status().is_success() {
             return Ok(response);
         }

@@ -29,6 +29,11 @@ mod log;
 mod results;
 mod spec;
 
+use std::collections::HashSet;
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -113,6 +118,20 @@ impl Args {
     }
 }
 
+/// An output that is an input too would be emptied before it is read.
+fn refuse_one_file_for_both(args: &Args) -> Result {
+    let id = |of: Metadata| of.is_file().then(|| (of.dev(), of.ino()));
+    let files = args.inputs.iter().filter(|(_, file)| file != "-").filter_map(|(_, file)| id(fs::metadata(file).ok()?));
+    let standard = io::stdin().as_fd().try_clone_to_owned().and_then(|input| File::from(input).metadata());
+    let read: HashSet<_> = files.chain(standard.ok().and_then(id)).collect();
+    for (_, file) in args.outputs.iter().filter(|(_, file)| file != "-") {
+        if fs::metadata(file).ok().and_then(id).is_some_and(|file| read.contains(&file)) {
+            return Err(Failure::Usage(format!("'{file}' is an input: it would be lost before it is read")));
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn run(args: Args) -> Result {
     let described = spec::describe(&args)?;
     let (bell, asked) = (Bell::default(), Arc::new(AtomicBool::new(false)));
@@ -123,6 +142,7 @@ pub(crate) fn run(args: Args) -> Result {
             bell.ring();
         })?;
     }
+    refuse_one_file_for_both(&args)?;
     // Files of the user's are made with the rights that the user wants, those of the store are private.
     let (inputs, outputs) = (feed::open(&described, &args)?, results::open(&described, &args)?);
     umask(Mode::from_raw_mode(0o077));
@@ -201,6 +221,8 @@ impl Run {
             return Err(circling.into());
         }
         let Some(error) = error.filter(|_| gives_up) else { return Ok(()) };
+        // What it had committed before may have been on its way.
+        self.host.stop();
         self.results.print()?;
         // A task that failed at an event stands before it. One that does not start stands somewhere, too.
         let standing = self.host.standing()?;

@@ -43,7 +43,7 @@ pub use restore::{Restored, restore, verify};
 use stage::Stage;
 
 /// The list of a backup's files.
-const LIST: &str = "BACKUP";
+pub(crate) const LIST: &str = "BACKUP";
 
 /// Backups of a store.
 pub(crate) struct StoreBackups(pub Store);

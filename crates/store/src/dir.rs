@@ -29,6 +29,7 @@ use fnstream_core::dir::{Access, Dir, How};
 use fnstream_core::{Error, ErrorCode, Result};
 use rustix::fs::{FlockOperation, flock};
 
+use crate::backup::LIST as BACKUP;
 use crate::error::{corrupt, file};
 pub(crate) use crate::reach::NAME as REACH;
 
@@ -57,6 +58,7 @@ impl DataDir {
     /// Takes a folder; makes it when it is not there. Gives it the rights that it must have.
     pub(crate) fn open(root: &Path, access: Access) -> Result<Self> {
         let root = create_durably(root, access)?;
+        refuse_backup(&root)?;
         if read_version(&root)?.is_none() {
             refuse_foreign(&root)?;
         }
@@ -249,6 +251,20 @@ fn refuse_newer(root: &Dir, version: Option<u32>) -> Result<()> {
             let message = format!("'{folder}' has format {newer}, and this version knows up to {VERSION}");
             Err(Error::new(ErrorCode::DataDirNewer, message))
         }
+    }
+}
+
+/// A backup that were used would be none any more.
+fn refuse_backup(root: &Dir) -> Result<()> {
+    match root.has(BACKUP).map_err(|e| file("cannot look for", &root.path().join(BACKUP), &e))? {
+        false => Ok(()),
+        true => Err(Error::new(
+            ErrorCode::DataDirForeign,
+            format!(
+                "'{}' is a backup: restore it to another folder with 'function-stream restore --from'",
+                root.path().display()
+            ),
+        )),
     }
 }
 

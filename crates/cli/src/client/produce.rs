@@ -171,24 +171,34 @@ async fn each(mut target: Target, events: Vec<Option<Vec<u8>>>) -> Result {
             target.skipped += 1;
             continue;
         }
+        let fits = fits_head(&target.options);
         let event = match event {
-            None => Events::Null,
-            Some(event) if event.is_empty() => Events::Frame(empty(&target.options)?.into()),
-            Some(event) => Events::One(event.into()),
+            None if fits => Events::Null,
+            // The body of a request for an empty event would look like one that was forgotten.
+            Some(event) if fits && !event.is_empty() => Events::One(event.into()),
+            event => Events::Frame(framed(event.as_deref(), &target.options)?.into()),
         };
         sent += target.send(event).await.map_err(|e| told(e, sent, "the next ones"))?;
     }
     if is_one { output::line("Event produced") } else { target.finish(sent) }
 }
 
-/// A frame with an empty event: the body of a request for it would look like one that was forgotten.
-fn empty(options: &ProduceOptions) -> Result<Vec<u8>> {
+/// Whether key and headers can travel in HTTP headers, of which no server takes any number. Encoded they are three times as long at most.
+fn fits_head(options: &ProduceOptions) -> bool {
+    let headers = options.headers.iter().map(|(name, value)| name.len() + value.len());
+    let bytes = options.key.as_ref().map_or(0, Vec::len) + headers.sum::<usize>();
+    options.headers.len() <= 64 && bytes <= 4 << 10
+}
+
+/// A frame with one event.
+fn framed(value: Option<&[u8]>, options: &ProduceOptions) -> Result<Vec<u8>> {
     let mut headers = HeadersBuilder::new();
     for (name, value) in &options.headers {
         headers.push(name, value).map_err(|e| Failure::Usage(format!("'{name}' is not a header: {e}")))?;
     }
     let time = options.timestamp.unwrap_or_else(|| SystemClock::new().unix_ms());
-    let record = RecordRef::new(b"").with_key(options.key.as_deref()).with_headers(headers.as_headers()).at(time);
+    let record = value.map_or_else(RecordRef::null, RecordRef::new);
+    let record = record.with_key(options.key.as_deref()).with_headers(headers.as_headers()).at(time);
     let mut frame = FrameBuilder::new();
     frame.push(record);
     Ok(frame.to_bytes())

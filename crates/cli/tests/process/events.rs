@@ -282,3 +282,35 @@ fn lines_have_keys_and_other_ends() {
     assert!(said.contains("line 1: there is no ':' behind a key"), "{said}");
     server.stop();
 }
+
+#[test]
+fn a_name_that_no_request_can_have_is_told_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    for (length, code) in [(300, "FS-1004"), (66_000, "")] {
+        let refused = server.client(&["topic", "describe", "-n", &"a".repeat(length)]);
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(said.starts_with(&format!("error {code}")) && !said.contains("FS-1704"), "{said}");
+    }
+    server.stop();
+}
+
+#[test]
+fn what_no_http_header_holds_is_produced_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    let headers: Vec<_> = (0..140).flat_map(|n| ["-H".to_owned(), format!("h{n}=v")]).collect();
+    let headers: Vec<_> = headers.iter().map(String::as_str).collect();
+    let key = "k".repeat(100_000);
+    for event in [&["-c", "x"][..], &["--null"]] {
+        assert_eq!(server.must(&[&["produce", "-n", "t", "-k", &key], event, &headers].concat()), "Event produced\n");
+    }
+    let consumed = server.must(&["consume", "-n", "t", "--json", "--count", "2", "-t", "60s"]);
+    let events: Vec<serde_json::Value> = consumed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let values: Vec<_> = events.iter().map(|event| event["value"].clone()).collect();
+    assert_eq!(values, ["x".into(), serde_json::Value::Null]);
+    for event in events {
+        assert_eq!((event["headers"].as_array().unwrap().len(), event["key"].as_str()), (140, Some(&*key)));
+    }
+    server.stop();
+}

@@ -30,7 +30,11 @@ macro_rules! with_idle {
 
 /// The keys of the whole file.
 pub(crate) static FUNCTION: &[Key] = with_idle![
-    Key::required("name", &Kind::Text, "The function's name: 1 to 255 ASCII letters, digits, `.`, `_` and `-`."),
+    Key::required(
+        "name",
+        &Kind::Text,
+        "The function's name: 1 to 255 ASCII letters, digits, `.`, `_` and `-`; 251 at most if its dead letters go to `NAME.dlq`."
+    ),
     Key::new(
         "archive",
         &Kind::Path,

@@ -66,7 +66,8 @@ impl FunctionSpec {
         let own = matches!(&self.on_error.action, ErrorAction::DeadLetter { topic: Some(_) });
         if let Some(topic) = self.dead_letter_topic().filter(|_| own || check_name("function", &self.name).is_ok()) {
             if let Err(e) = topic.check("dead-letter topic") {
-                found(Field::DeadLetterTopic, e.message);
+                let way = "; give the function a name of 251 bytes at most, or name another dead-letter topic";
+                found(Field::DeadLetterTopic, e.message + if own { "" } else { way });
             }
             if inputs.has(&topic) || outputs.has(&topic) {
                 let message = format!("dead-letter topic '{topic}' is also an input or an output of the function");

@@ -168,12 +168,13 @@ impl Machine {
         let (hunt, order, requests) = (&mut self.hunt, &mut self.order, &mut self.requests);
         let mut cx = Cx { env, waker: &self.waker, hunt, order, requests, ending };
         let turn = running.turn(&mut cx);
-        let replace = matches!(turn, Ok(Turn::Committed)) && running.is_to_be_replaced(&cx);
+        // Also when there is nothing to commit: it may have worn itself out at a record that is to be tried once more.
+        let replace = matches!(turn, Ok(Turn::Committed | Turn::Wait(_))) && running.is_to_be_replaced(&cx);
         running.show(&mut self.view.lock(), ending, env.now());
         match turn {
             Ok(Turn::Again) => Next::Again,
-            Ok(Turn::Wait(until)) => Next::Wait(until),
-            Ok(Turn::Committed) => {
+            Ok(Turn::Wait(until)) if !replace => Next::Wait(until),
+            Ok(Turn::Committed | Turn::Wait(_)) => {
                 self.failures = 0;
                 if replace && let Some(own) = self.take_owned() {
                     self.enter(Phase::Starting(own));

@@ -291,10 +291,13 @@ impl Functions {
             }
             // Kept until the function runs, so that it need not be loaded again.
             let _program = functions.programs.load(&entry.spec.artifact).await?;
-            if entry.desired != DesiredState::Running {
+            if entry.desired == DesiredState::Running {
+                functions.try_again(&entry).await?;
+            } else {
+                // Whoever follows the register starts it: once.
                 entry = functions.desire(entry, DesiredState::Running).await?;
+                functions.reconciler.look(&entry.spec.name);
             }
-            functions.try_again(&entry).await?;
             let started = match functions.reconciler.started(&entry).await {
                 Ok(()) => functions.inspection.describe_entry(entry.clone()).await,
                 Err(error) => Err(error),

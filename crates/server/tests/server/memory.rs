@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use fnstream_api::units::Quantity;
 use fnstream_api::{Function, FunctionDescription, ProduceOptions};
 
 use crate::support::{Fixture, function, within_long};
@@ -196,5 +197,22 @@ async fn a_description_tells_what_its_instances_hold_and_what_all_do() {
     let stopped = fixture.client.describe_function("a").await.unwrap().memory;
     assert_eq!(stopped.used_bytes, 0);
     assert!(stopped.all_used_bytes <= b, "{stopped:?}");
+    fixture.server.shutdown().await.unwrap();
+}
+
+/// It has all its memory and goes on: nothing that it did is left, so it is tried again, and a new instance is there for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_takes_all_its_memory_and_never_ends_is_given_up() {
+    let fixture = Fixture::new().await;
+    let greedy = wat::parse_str(
+        r#"(module (memory (export "memory") 1) (func (export "_start") (loop $on (drop (memory.grow (i32.const 16))) (br $on))))"#,
+    );
+    let mut function = fixture.function(greedy.unwrap(), "in", "out").await;
+    function.limits.memory = Some(Quantity::Text("16MiB".into()));
+    function.limits.call_time = Some(Quantity::Text("100ms".into()));
+    fixture.client.create_function("f", &function).await.unwrap();
+    fixture.client.produce_lines("in", "a\nb\nc", &Default::default()).await.unwrap();
+    let f = fixture.described("f", |f| f.tasks.iter().any(|task| task.records_in == 3)).await;
+    assert_eq!(fixture.client.status(Some("f")).await.unwrap()[0].dead_lettered, 3, "{f:?}");
     fixture.server.shutdown().await.unwrap();
 }

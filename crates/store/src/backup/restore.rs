@@ -141,6 +141,8 @@ fn read(root: &Dir, watch: &dyn Watch) -> Result<(Contents, u64)> {
         compare(folder.as_ref().unwrap_or(root), listed, name, None, &mut copying)?;
     }
     unlisted.remove(LIST);
+    // Made by whoever looked at the folder as at one with data.
+    unlisted.remove(dir::LOCK);
     match unlisted.first() {
         Some(more) => Err(damaged(root, more, "is not in the list of the backup's files")),
         None => Ok((contents, all)),
