@@ -174,8 +174,11 @@ impl Machine {
         match turn {
             Ok(Turn::Again) => Next::Again,
             Ok(Turn::Wait(until)) if !replace => Next::Wait(until),
-            Ok(Turn::Committed | Turn::Wait(_)) => {
-                self.failures = 0;
+            Ok(done @ (Turn::Committed | Turn::Wait(_))) => {
+                // Only what is durable shows that it gets on.
+                if matches!(done, Turn::Committed) {
+                    self.failures = 0;
+                }
                 if replace && let Some(own) = self.take_owned() {
                     self.enter(Phase::Starting(own));
                 }
