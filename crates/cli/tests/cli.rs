@@ -397,7 +397,7 @@ fn the_exit_code_says_whether_a_function_is_up() {
     assert_eq!((created.status.code(), out(&created)), (Some(1), "Function created: f\n"));
     let told = err(&created);
     assert!(told.starts_with("error FS-1117: function 'f' was created, but does not come up: task 0: "), "{told}");
-    assert!(told.contains("\nadvice: see what it wrote with 'function-stream client logs -n NAME'"), "{told}");
+    assert!(told.contains("\nadvice: see what it wrote with 'function-stream client logs -n f'"), "{told}");
     let trusting = server.client(&["create", "-n", "g", "-a", &bad, "-i", "in", "-o", "out", "--no-wait"]);
     assert_eq!((trusting.status.code(), out(&trusting)), (Some(0), "Function created: g\n"));
     // The revision before did not run either: there is nothing to go back to.

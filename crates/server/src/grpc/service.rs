@@ -85,7 +85,7 @@ impl FunctionStreamService for Functions {
             functions: Vec::new(),
             next: String::new(),
             error_code: error.code.as_str().to_owned(),
-            advice: error.code.advice().to_owned(),
+            advice: error.advice().to_owned(),
         })
         .await
     }

@@ -189,7 +189,9 @@ fn too_large(most: Most) -> Failure {
 /// A body that is JSON; what is wrong is named with its place.
 pub(super) fn json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Answer<T> {
     if body.is_empty() {
-        return Err(Failure::new(ErrorCode::EmptyBody, "the request has no body"));
+        return Err(Failure(Error::new(ErrorCode::EmptyBody, "the request has no body").advising(
+            "send what the path takes as JSON in the request's body; the API is described at /openapi.json",
+        )));
     }
     serde_json::from_slice(body).map_err(|e| Failure::invalid(format!("the body is not as expected: {e}")))
 }

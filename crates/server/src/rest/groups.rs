@@ -246,7 +246,7 @@ async fn settle(
     let (lost, all) = (settled.refused.len(), receipts.receipts.len());
     let error = Error::new(ErrorCode::LeaseLost, format!("{lost} of {all} events are not this consumer's any more"));
     let body = serde_json::json!({
-        "code": error.code.as_str(), "message": error.message, "advice": error.code.advice(),
+        "code": error.code.as_str(), "message": error.message, "advice": error.advice(),
         "done": settled.done, "refused": settled.refused,
     });
     Ok((StatusCode::CONFLICT, Json(body)).into_response())

@@ -96,7 +96,8 @@ async fn take(app: Arc<App>, topic: String, request: Request) -> Answer<Json<Pro
         (false, true) => {
             let message =
                 "the request has no body: 'null=true' appends an event whose value is null, a frame one that is empty";
-            return Err(Failure::new(ErrorCode::EmptyBody, message));
+            let advice = "send the event as the request's body";
+            return Err(Failure(Error::new(ErrorCode::EmptyBody, message).advising(advice)));
         }
         (false, false) => payload::records(&head.headers, &body, &labels, app.records.now_ms())?,
     };

@@ -235,3 +235,18 @@ async fn what_is_no_request_is_told_so_with_a_code() {
     assert!(body.contains("gRPC"), "{body}");
     fixture.server.shutdown().await.unwrap();
 }
+
+/// What an empty body should have been depends on the path.
+#[tokio::test]
+async fn an_empty_body_is_advised_about_by_what_belongs_there() {
+    let fixture = Fixture::new().await;
+    for (method, path, message, advice) in [
+        (Method::POST, "/api/v1/artifacts", "the artifact is empty", "the bytes of the artifact"),
+        (Method::PUT, "/api/v1/produce/t", "the request has no body: ", "send the event"),
+        (Method::POST, "/api/v1/function/f", "the request has no body", "as JSON"),
+    ] {
+        let (_, text) = ask(&fixture, method, path, "").await;
+        let body: ErrorBody = serde_json::from_str(&text).unwrap();
+        assert!(body.message.starts_with(message) && body.advice.contains(advice), "{path}: {body:?}");
+    }
+}

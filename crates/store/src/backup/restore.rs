@@ -51,7 +51,8 @@ pub fn restore(from: &Path, to: &Path, replace: bool, watch: &dyn Watch) -> Resu
     let (manifest, bytes) = read(&backup, watch)?;
     let entangled = || {
         let message = format!("'{}' and the backup are one in the other", to.display());
-        Err(Error::new(ErrorCode::RestorePlace, message))
+        Err(Error::new(ErrorCode::RestorePlace, message)
+            .advising("name a folder that is outside of the backup and not above it"))
     };
     // Before anything is made: what is in a backup and not in its list would make it a damaged one.
     let absolute = std::path::absolute(to).map_err(|e| file("cannot find", to, &e))?;

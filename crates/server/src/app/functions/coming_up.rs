@@ -109,7 +109,7 @@ impl Functions {
                 // It is done even if the caller does not wait for it any more.
                 Err(Deadline::default().scope(self.fall_back(entry, before, message, wait)).await)
             }
-            _ => Err(Error::new(code, message)),
+            _ => Err(refused(code, &entry.spec.name, message)),
         }
     }
 
@@ -172,8 +172,8 @@ impl Functions {
 
     /// Puts the description in force again that a function was up with; the answer says what was wrong and what came of it.
     async fn fall_back(self: &Arc<Self>, failed: FunctionEntry, before: Before, why: String, wait: Wait) -> Error {
-        let (functions, to) = (self.clone(), before.revision);
-        let back = self.ops.alone(failed.spec.name.clone(), move |name| async move {
+        let (functions, to, name) = (self.clone(), before.revision, failed.spec.name.clone());
+        let back = self.ops.alone(name.clone(), move |name| async move {
             let entry = functions.entry(name).await?;
             if entry != failed {
                 let why = "the function was changed by someone else meanwhile";
@@ -193,7 +193,7 @@ impl Functions {
         let (revision, came) = match back.await {
             Err(error) => {
                 let message = format!("{why}; it could not go back to revision {to}: {error}");
-                return Error::new(ErrorCode::NotUp, message);
+                return refused(ErrorCode::NotUp, &name, message);
             }
             Ok(entry) => (entry.revision, self.comes_up(&entry, wait.time).await),
         };
@@ -204,6 +204,17 @@ impl Functions {
             Err(error) => format!("but was not seen to come up: {error}"),
         };
         let message = format!("{why}; revision {to} is in force again, as revision {revision}, {came}");
-        Error::new(ErrorCode::NotUp, message)
+        refused(ErrorCode::NotUp, &name, message)
+    }
+}
+
+/// A function is not up: what to do names it.
+fn refused(code: ErrorCode, name: &str, message: String) -> Error {
+    let error = Error::new(code, message);
+    match code {
+        ErrorCode::NotUp => {
+            error.advising(format!("see what it wrote with 'function-stream client logs -n {name}', then update it"))
+        }
+        _ => error,
     }
 }

@@ -23,6 +23,11 @@ const TRIED_BYTES: usize = 32 << 20;
 /// The longest message of an error that is kept for a tried letter.
 const MESSAGE_BYTES: usize = 1 << 10;
 
+/// What to do about a job that is under way.
+pub(super) fn advice(id: &str) -> String {
+    format!("wait for it with 'function-stream client dlq job {id}', or cancel it there")
+}
+
 /// All jobs, the oldest first.
 #[derive(Default)]
 pub(crate) struct Table {
@@ -52,7 +57,8 @@ impl Table {
         let refused = |what: String| Err(Error::new(ErrorCode::JobUnderWay, what));
         if let Some(job) = under_way.iter().find(|job| job.function == function) {
             let (kind, id) = (job.kind.as_str(), &job.id);
-            return refused(format!("the {kind} '{id}' of dead letters of function '{function}' is under way"));
+            return refused(format!("the {kind} '{id}' of dead letters of function '{function}' is under way"))
+                .map_err(|error| error.advising(advice(id)));
         }
         if under_way.len() >= MOST_UNDER_WAY {
             return refused(format!(

@@ -41,6 +41,10 @@ async fn keys_are_not_parted_from_their_state_unless_that_is_fine() {
     // What it writes is not what its state goes by.
     assert_eq!(client.alter_topic("out", &grow(2)).await.unwrap().restarted, ["f"]);
 
+    assert!(refused.advice().contains("'accept_moved_keys'"), "{}", refused.advice());
+    let refused = sql::execute(&server.app, "alter topic in set (partitions = 3)", Asked::default()).await.unwrap_err();
+    assert_eq!(refused.advice(), "see the page; repeat it with 'accept_moved_keys' = 'true' if that is fine");
+
     let accepted =
         "alter topic in set (partitions = 3, accept_moved_keys = true, retention = '7d', retention_bytes = default)";
     let answer = sql::execute(&server.app, accepted, Asked::default()).await.unwrap();
