@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use fnstream_core::units::counted;
 use fnstream_core::{Error, ErrorCode};
 use fnstream_store::{Area, Repair, Repaired, Report};
 use rustix::fs::Mode;
@@ -157,8 +158,8 @@ fn print_left(title: &str, report: &Report) -> Result {
         output::line(format!("  topic '{}', partition {}: position {}", at.topic, at.partition, at.end))?;
     }
     for task in &report.tasks {
-        let (name, epoch, records) = (&task.function, task.epoch, task.records_in);
-        output::line(format!("  function '{name}', task {}: commit {epoch}, {records} records consumed", task.task))?;
+        let (name, epoch, records) = (&task.function, task.epoch, counted(task.records_in, "record"));
+        output::line(format!("  function '{name}', task {}: commit {epoch}, {records} consumed", task.task))?;
     }
     Ok(())
 }

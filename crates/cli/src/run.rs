@@ -40,6 +40,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ValueEnum;
 use fnstream_core::record::TopicPartition;
+use fnstream_core::units::counted;
 use fnstream_engine::{FunctionState, FunctionStatus, TaskStatus};
 use fnstream_server::descriptors;
 use rustix::fs::Mode;
@@ -250,12 +251,13 @@ impl Run {
     fn exit(&self, interrupted: bool) -> Result {
         for (topic, count) in self.results.dropped() {
             output::complain(&format!(
-                "note: {count} events of the output '{topic}' went nowhere: name it with --output"
+                "note: {} of the output '{topic}' went nowhere: name it with --output",
+                counted(count, "event")
             ));
         }
         let failed = self.failed.count() + self.feeds.iter().map(Feed::failed).sum::<u64>();
         if failed > 0 {
-            output::complain(&format!("{failed} events failed"));
+            output::complain(&format!("{} failed", counted(failed, "event")));
         }
         match (interrupted, failed) {
             (true, _) => Err(Failure::Told(INTERRUPTED)),

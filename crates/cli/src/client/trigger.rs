@@ -13,6 +13,7 @@ use fnstream_api::{Client, RecordHeader, Trigger, Triggered, TriggeredEvent};
 use super::pair;
 use crate::failure::{Failure, Result};
 use crate::output::{self, Fields, escape};
+use fnstream_core::units::counted;
 
 /// Show what a function would do with an event, on a copy of its state: nothing is kept. The exit code is 1 if it would fail.
 #[derive(clap::Args)]
@@ -89,9 +90,9 @@ fn print(triggered: &Triggered, state: bool) -> Result {
     if triggered.emitted_left_out > 0 {
         fields.push("EMITS", format!("{} more", triggered.emitted_left_out));
     }
-    fields.push("STATE", format!("{} keys change", triggered.state_changes));
+    fields.push("STATE", format!("changes {}", counted(triggered.state_changes, "key")));
     if triggered.timer_changes > 0 {
-        fields.push("TIMERS", format!("{} are set or deleted", triggered.timer_changes));
+        fields.push("TIMERS", format!("sets or deletes {}", counted(triggered.timer_changes, "timer")));
     }
     for key in triggered.state.iter().filter(|_| state) {
         fields.push(&key.change.to_uppercase(), format!("{} {}", key.store, key.key));

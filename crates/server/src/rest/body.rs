@@ -18,6 +18,7 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody};
 use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
+use fnstream_api::json::wrong;
 use fnstream_core::budget::Held;
 use fnstream_core::{Error, ErrorCode};
 use http_body_util::BodyExt;
@@ -193,5 +194,5 @@ pub(super) fn json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Answer<T> {
             "send what the path takes as JSON in the request's body; the API is described at /openapi.json",
         )));
     }
-    serde_json::from_slice(body).map_err(|e| Failure::invalid(format!("the body is not as expected: {e}")))
+    serde_json::from_slice(body).map_err(|e| Failure::invalid(format!("the body is not as expected: {}", wrong(&e))))
 }

@@ -21,7 +21,7 @@ use fnstream_core::record::Position;
 use fnstream_core::{Error, ErrorCode};
 
 use super::failure::{Answer, Failure};
-use super::params::{Name, Query};
+use super::params::{Name, Query, boolean, number};
 use super::{body, openapi};
 use crate::app::{App, Outcome, Reading, Start};
 use crate::net::Presence;
@@ -85,10 +85,10 @@ pub(super) async fn produce(
 async fn take(app: Arc<App>, topic: String, request: Request) -> Answer<Json<Produced>> {
     let (head, body) = request.into_parts();
     let query = Query::parse(&head.uri, &["partition", "key", "timestamp", "null", "producer", "sequence"])?;
-    let partition = query.read("partition", str::parse)?;
-    let timestamp = query.read("timestamp", str::parse)?;
+    let partition = query.read("partition", number)?;
+    let timestamp = query.read("timestamp", number)?;
     let numbered = numbered(&query)?;
-    let is_null = query.read("null", str::parse::<bool>)?.unwrap_or(false);
+    let is_null = query.read("null", boolean)?.unwrap_or(false);
     let labels = payload::Labels::read(&head.headers, query.bytes("key"), timestamp)?;
     let body = body::read(&app, &head.headers, body, app.most_produced()).await?;
     let records = match (is_null, body.is_empty()) {
@@ -157,7 +157,7 @@ pub(super) async fn consume(
     let reading = Reading {
         topic: topic.clone(),
         start: start(&query)?,
-        partition: query.read("partition", str::parse)?,
+        partition: query.read("partition", number)?,
         max: max(&query, format)?,
         timeout: query.read("timeout", parse_duration)?,
         check: format.check(),
@@ -170,7 +170,7 @@ pub(super) async fn consume(
 }
 
 fn numbered(query: &Query) -> Answer<Option<Numbered>> {
-    match (query.text("producer")?, query.read("sequence", str::parse)?) {
+    match (query.text("producer")?, query.read("sequence", number)?) {
         (Some(producer), Some(sequence)) => Ok(Some(Numbered::new(producer, sequence)?)),
         (None, None) => Ok(None),
         _ => Err(Failure::invalid("'producer' and 'sequence' are given together or not at all")),
@@ -191,7 +191,7 @@ fn start(query: &Query) -> Answer<Start> {
 }
 
 fn max(query: &Query, format: Format) -> Answer<usize> {
-    match query.read("max", str::parse)? {
+    match query.read("max", number)? {
         None => Ok(1),
         Some(max) if format.is_batch() && (1..=MAX_RECORDS).contains(&max) => Ok(max),
         Some(_) if !format.is_batch() => Err(Failure::invalid("'max' needs 'format=frame' or 'format=ndjson'")),

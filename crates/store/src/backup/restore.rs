@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use fnstream_core::backups::Watch;
 use fnstream_core::dir::{Access, Dir, How};
+use fnstream_core::units::counted;
 use fnstream_core::{Error, ErrorCode, Result};
 
 use super::LIST;
@@ -164,7 +165,7 @@ fn compare(
     let (to, path) = to.unzip();
     let (bytes, sha256) = copying.copy(source, to, |e| file("cannot write", path.unwrap_or(&from), e), unread)?;
     if bytes != listed.bytes {
-        let what = format!("has {bytes} bytes, not {}", listed.bytes);
+        let what = format!("has {}, not {}", counted(bytes, "byte"), listed.bytes);
         return Err(damaged(folder, name, &what));
     }
     match sha256 == listed.sha256 {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use fnstream_api::{ErrorBody, Job, JobKind, JobState, TriedDeadLetter};
+use fnstream_core::units::counted;
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_engine::{DeadLetterReport, DeadLettersOrdered};
 use parking_lot::Mutex;
@@ -242,11 +243,12 @@ impl UnderWay {
         }
         let job = self.now();
         let Job { function, replayed, failed_again, dropped, .. } = job;
-        let waiting = waiting.map(|waiting| format!(", {waiting} wait")).unwrap_or_default();
+        let waiting = waiting.map(|waiting| format!(", {waiting} waiting")).unwrap_or_default();
         let done = match job.kind {
             JobKind::Trial => "nothing was kept".to_owned(),
             _ => format!(
-                "{replayed} dead letters were replayed, {failed_again} failed again, {dropped} were dropped{waiting}; order it again for the rest"
+                "{} replayed, {failed_again} failed again, {dropped} dropped{waiting}; order it again for the rest",
+                counted(replayed, "dead letter")
             ),
         };
         let what =

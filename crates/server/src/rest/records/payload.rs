@@ -4,6 +4,7 @@
 //! The body of a produce request as records.
 
 use axum::http::{HeaderMap, header::CONTENT_TYPE};
+use fnstream_api::json::wrong;
 use fnstream_api::{JsonEvent, header};
 use fnstream_core::ErrorCode;
 use fnstream_frame::{Frame, FrameBuilder, HeadersBuilder, RecordRef};
@@ -86,7 +87,7 @@ pub(super) fn records(headers: &HeaderMap, body: &[u8], labels: &Labels, now_ms:
         }
         Kind::Json => {
             for (index, event) in serde_json::Deserializer::from_slice(body).into_iter::<JsonEvent>().enumerate() {
-                let event = event.map_err(|e| Failure::invalid(format!("event {}: {e}", index + 1)))?;
+                let event = event.map_err(|e| Failure::invalid(format!("event {}: {}", index + 1, wrong(&e))))?;
                 let mut own = labels.headers.clone();
                 for header in &event.headers {
                     let pushed = own.push(&header.name, &header.value.0);
