@@ -9,7 +9,7 @@ mod time;
 use std::fmt::Display;
 use std::time::Duration;
 
-pub use time::{format_time, parse_time};
+pub use time::{TIME_FORMS, format_time, parse_time};
 
 const DURATIONS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 

@@ -22,7 +22,7 @@ use fnstream_frame::{FrameBuilder, HeadersBuilder, RecordRef};
 
 use self::form::{Form, Kind};
 use self::lines::{Cutter, Request, chunks};
-use super::{new_topic, pair};
+use super::{new_topic, pair, timestamp};
 use crate::failure::{Failure, Result};
 use crate::output;
 
@@ -63,8 +63,9 @@ pub(super) struct Args {
     /// Header of the events, as name=value; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME=VALUE", value_parser = pair)]
     headers: Vec<(String, String)>,
-    /// Time of the events in milliseconds since the Unix epoch, in place of that of their arrival
-    #[arg(short, long, value_name = "MS", allow_negative_numbers = true)]
+    /// Time of the events, in place of that of their arrival: milliseconds since the Unix epoch, or a time in UTC such as
+    /// 2026-01-31T08:00:00Z
+    #[arg(short, long, value_name = "TIME", allow_negative_numbers = true, value_parser = timestamp)]
     timestamp: Option<i64>,
     /// Partition to send to
     #[arg(long, value_name = "N")]

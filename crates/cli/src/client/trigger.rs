@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use fnstream_api::{Client, RecordHeader, Trigger, Triggered, TriggeredEvent};
 
-use super::pair;
+use super::{pair, timestamp};
 use crate::failure::{Failure, Result};
 use crate::output::{self, Fields, escape};
 use fnstream_core::units::counted;
@@ -34,8 +34,9 @@ pub(super) struct Args {
     /// Header of the event, as name=value; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME=VALUE", value_parser = pair)]
     headers: Vec<(String, String)>,
-    /// Time of the event in milliseconds since the Unix epoch, in place of the present
-    #[arg(short, long, value_name = "MS", allow_negative_numbers = true)]
+    /// Time of the event, in place of the present: milliseconds since the Unix epoch, or a time in UTC such as
+    /// 2026-01-31T08:00:00Z
+    #[arg(short, long, value_name = "TIME", allow_negative_numbers = true, value_parser = timestamp)]
     timestamp: Option<i64>,
     /// Input topic that the event seems to come from [default: the first]
     #[arg(short, long, value_name = "TOPIC")]

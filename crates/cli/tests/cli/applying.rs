@@ -130,3 +130,19 @@ fn descriptions_are_applied_together_or_not_at_all() {
     }
     server.stop();
 }
+
+#[test]
+fn one_that_failed_and_is_applied_again_is_told_one_truth() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    let (bad, config) = (stillborn(&folder), folder.path().join("config.yaml"));
+    std::fs::write(&config, described("f", "")).unwrap();
+    let apply = ["apply", "-f", config.to_str().unwrap(), "-a", &bad];
+    let created = server.client(&apply);
+    assert!(err(&created).starts_with("error FS-1117: function 'f' was created, but does not come up: "));
+    let again = server.client(&apply);
+    assert_eq!((again.status.code(), out(&again)), (Some(1), "Function f is unchanged\n"));
+    let told = err(&again);
+    assert!(told.starts_with("error FS-1117: function 'f' stays at revision 1, but does not come up: "), "{told}");
+    server.stop();
+}

@@ -50,3 +50,35 @@ fn a_function_begins_where_it_is_said_on_the_command_line_and_in_its_description
     );
     server.stop();
 }
+
+/// A moment is written in the same ways wherever one is named.
+#[test]
+fn a_time_has_the_same_forms_everywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"));
+    let archive = echo(&folder);
+    for (event, time) in [("a", "0"), ("b", "1970-01-01T00:00:01Z"), ("c", "time=2000")] {
+        assert!(server.client(&["produce", "-n", "in", "-c", event, "-t", time]).status.success(), "{time}");
+    }
+    for (number, time) in ["1970-01-01T00:00:01Z", "1970-01-01T00:00:01.000Z", "time=1000", "time=1"].iter().enumerate()
+    {
+        let (name, output) = (format!("f{number}"), format!("out{number}"));
+        let created = ["create", "-n", &name, "-a", &archive, "-i", "in", "-o", &output, "--from", time];
+        assert!(server.client(&created).status.success(), "{time}");
+        assert_eq!(out(&server.client(&["consume", "-n", &output, "-t", "60s"])), "\"b\"\n", "{time}");
+        assert!(server.client(&["stop", "-n", &name]).status.success());
+        assert!(server.client(&["seek", "-n", &name, "--to", time]).status.success(), "{time}");
+        assert!(server.client(&["group", "reset", "-n", "in", "-g", &name, "--to", time]).status.success(), "{time}");
+        assert_eq!(out(&server.client(&["consume", "-n", "in", "-g", &name])), "\"b\"\n", "{time}");
+    }
+    for args in [
+        &["seek", "-n", "f0", "--to", "yesterday"][..],
+        &["group", "reset", "-n", "in", "-g", "g", "--to", "yesterday"],
+        &["produce", "-n", "in", "-c", "e", "-t", "yesterday"],
+    ] {
+        let refused = server.client(args);
+        let forms = "a time in UTC such as 2026-01-31T08:00:00Z, or time=MS in milliseconds since the Unix epoch";
+        assert!(refused.status.code() == Some(2) && err(&refused).contains(forms), "{}", err(&refused));
+    }
+    server.stop();
+}

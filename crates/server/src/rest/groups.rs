@@ -13,6 +13,7 @@ use axum::{Extension, Json};
 use fnstream_api::units::{Quantity, parse_duration, parse_size};
 use fnstream_api::{ErrorBody, GroupDescription, GroupReset, GroupSummary, LeasedEvents, Receipts, SettledEvents};
 use fnstream_core::record::Position;
+use fnstream_core::spec::Beginning;
 use fnstream_core::units::counted;
 use fnstream_core::{Error, ErrorCode};
 
@@ -94,15 +95,18 @@ pub(super) async fn reset(
 ) -> Answer<Json<GroupDescription>> {
     let reset: GroupReset = read(&app, request).await?;
     let to = match (&reset.to, &reset.position, reset.time_ms) {
-        (Some(to), None, None) if to == "earliest" => ResetTo::Earliest,
-        (Some(to), None, None) if to == "latest" => ResetTo::Latest,
+        (Some(to), None, None) => match to.parse().map_err(|why| Failure::invalid(format!("'to': {why}")))? {
+            Beginning::Earliest => ResetTo::Earliest,
+            Beginning::Latest => ResetTo::Latest,
+            Beginning::Time(ms) => ResetTo::Time(ms),
+        },
         (None, Some(position), None) => {
             let position = position.parse().map_err(|_| Failure::invalid("'position' is not a position"))?;
             ResetTo::Position(Position(position))
         }
         (None, None, Some(time)) => ResetTo::Time(time),
         _ => {
-            let message = "give one of 'to' (earliest or latest), 'position' and 'time_ms'";
+            let message = "give one of 'to', 'position' and 'time_ms'";
             return Err(Failure::invalid(message));
         }
     };

@@ -60,6 +60,8 @@ pub(super) struct Changed {
     pub(super) entry: FunctionEntry,
     /// What it was, if it was up like that and is another now.
     pub(super) before: Option<Before>,
+    /// Whether it is what it was.
+    pub(super) is_same: bool,
 }
 
 /// What a function was before a change.
@@ -71,7 +73,12 @@ pub(super) struct Before {
 impl Changed {
     /// One that there is nothing to go back to.
     pub(super) fn for_good(entry: FunctionEntry) -> Self {
-        Changed { entry, before: None }
+        Changed { entry, before: None, is_same: false }
+    }
+
+    /// One that stays what it was.
+    pub(super) fn none(entry: FunctionEntry) -> Self {
+        Changed { is_same: true, ..Changed::for_good(entry) }
     }
 }
 
@@ -94,7 +101,7 @@ impl Functions {
     /// Waits until a function is up, if it is to run; the error is why it is not, and what became of it. `done` says what was done
     /// with it, in words.
     async fn see_up(self: &Arc<Self>, done: String, changed: Changed, wait: Wait) -> Result<FunctionDescription> {
-        let Changed { entry, before } = changed;
+        let Changed { entry, before, .. } = changed;
         let (code, why, outside) = match self.comes_up(&entry, wait.time).await? {
             ComingUp::Up => return self.inspection.describe_entry(entry).await,
             ComingUp::Failed(why) => (ErrorCode::NotUp, format!("does not come up: {why}"), false),
