@@ -62,11 +62,16 @@ use crate::output::{self, escape};
 /// Starts again of one function, at calls that no event is to blame for, after which the run is given up.
 const PATIENCE: u64 = 5;
 
+/// What `--files` means without a server that would have to allow it.
+const FILES: &str = "Folder of this machine that the function may read, and where it finds it if not at the same path; granted by being \
+     named here; may be repeated";
+
 /// Run a function over standard input, without a server: its results go to standard output, what it prints to standard error.
 ///
 /// The engine, the limits and the error policy are those of a server. The exit code is 0 if all events were processed, 1 if some
 /// failed or the function does not run, 2 for wrong usage, 130 after an interrupt.
 #[derive(clap::Args)]
+#[command(mut_arg("files", |files| files.help(FILES)))]
 pub(crate) struct Args {
     /// WebAssembly file to run
     #[arg(value_name = "ARTIFACT")]

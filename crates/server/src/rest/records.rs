@@ -41,8 +41,9 @@ const MAX_RECORDS: usize = 65_536;
 /// `key`, `headers` and `timestamp`: for keys and headers that HTTP headers cannot hold. The answer comes when all are durable.
 ///
 /// A body may be compressed, with `Content-Encoding` gzip, deflate or zstd. Its limit is that of a plain body once it is
-/// decompressed. `application/ndjson`, `application/jsonl`, `application/x-jsonl`, `application/jsonlines` and
-/// `application/x-jsonlines` are other names of `application/x-ndjson`.
+/// decompressed. `application/ndjson`, `application/json-lines`, `application/jsonl`, `application/x-jsonl`, `application/jsonlines` and
+/// `application/x-jsonlines` are other names of `application/x-ndjson`. With `application/json-seq`, or a type that ends in
+/// `+json-seq`, each text of the sequence (RFC 7464) is an event.
 ///
 /// With `producer` and `sequence` the events are numbered: the first of the request has the number `sequence`, and each other the
 /// next one, whatever their partitions. A producer begins at 0. Those whose number is there already are not appended again, so a
@@ -62,7 +63,7 @@ const MAX_RECORDS: usize = 65_536;
         ("FS-Key" = Option<String>, Header, description = "the key of each event, percent-encoded, in place of the query's"),
         ("FS-Header" = Option<String>, Header, description = "a header of each event as name=value, both percent-encoded; may be repeated"),
     ),
-    request_body(content((openapi::Binary = "application/octet-stream"), (String = "application/x-ndjson"), (openapi::Binary = "application/vnd.function-stream.frame"), (JsonEvent = "application/vnd.function-stream.events+json"))),
+    request_body(content((openapi::Binary = "application/octet-stream"), (String = "application/x-ndjson"), (String = "application/json-seq"), (openapi::Binary = "application/vnd.function-stream.frame"), (JsonEvent = "application/vnd.function-stream.events+json"))),
     responses(
         (status = 200, description = "durable", body = Produced),
         (status = 400, description = "the body is empty, or something is not well formed", body = ErrorBody),
