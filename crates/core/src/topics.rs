@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::record::{Position, TopicPartition};
 use crate::spec::MAX_PARTITIONS;
 use crate::topic::Topic;
+use crate::units::counted;
 use crate::waker::Waker;
 
 /// How long the records of a topic are kept. Without any limit they are kept for ever.
@@ -84,7 +85,7 @@ impl TopicChange {
         if wanted < before {
             return Err(Error::new(
                 ErrorCode::PartitionsShrink,
-                format!("topic '{topic}' has {before} partitions, and cannot have {wanted}"),
+                format!("topic '{topic}' has {}, and cannot have {wanted}", counted(before, "partition")),
             ));
         }
         Ok(wanted)

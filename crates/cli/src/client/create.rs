@@ -35,8 +35,8 @@ pub(super) struct Args {
     /// How many tasks may run at once
     #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     replicas: u32,
-    /// Where it begins in its inputs: earliest, latest, or a time in UTC such as 2026-01-31T08:00:00Z, that is at the first event
-    /// whose timestamp is not before it [default: earliest]
+    /// Where it begins in its inputs: earliest, latest, or a time in UTC such as 2026-01-31T08:00:00Z, or as time=MS in milliseconds
+    /// since the Unix epoch, that is at the first event whose timestamp is not before it [default: earliest]
     #[arg(long, value_name = "PLACE", value_parser = str::parse::<Beginning>)]
     from: Option<Beginning>,
     /// The function does not join its inputs: they may have different numbers of partitions

@@ -59,7 +59,7 @@ pub(crate) static FUNCTION: &[Key] = with_idle![
         "from",
         &Kind::Text,
         "earliest",
-        "Where a new function begins in its inputs: `earliest`, `latest`, or a time in UTC such as `2026-01-31T08:00:00Z`, that is at the \
+        "Where a new function begins in its inputs: `earliest`, `latest`, or a time in UTC such as `2026-01-31T08:00:00Z` or `time=MS` in milliseconds since the Unix epoch, that is at the \
          first event whose timestamp is not before it. One that is there stays where it is; `client seek` moves it."
     ),
     Key::new(

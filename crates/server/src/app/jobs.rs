@@ -128,10 +128,8 @@ impl Jobs {
             ));
         }
         if !now.state.is_over() {
-            return Err(Error::new(
-                ErrorCode::JobUnderWay,
-                format!("trial '{id}' is under way: wait until it is over"),
-            ));
+            let error = Error::new(ErrorCode::JobUnderWay, format!("trial '{id}' is under way"));
+            return Err(error.advising(table::advice(id)));
         }
         let tried = job.tried().ok_or_else(|| {
             Error::new(

@@ -13,10 +13,12 @@ use axum::{Extension, Json};
 use fnstream_api::units::{Quantity, parse_duration, parse_size};
 use fnstream_api::{ErrorBody, GroupDescription, GroupReset, GroupSummary, LeasedEvents, Receipts, SettledEvents};
 use fnstream_core::record::Position;
+use fnstream_core::spec::Beginning;
+use fnstream_core::units::counted;
 use fnstream_core::{Error, ErrorCode};
 
 use super::failure::{Answer, Failure};
-use super::params::{Name, NameAndId, Query};
+use super::params::{Name, NameAndId, Query, number};
 use super::records::events::{self, Form};
 use super::{body, openapi};
 use crate::app::{App, ResetTo, Settled, Settling, Taking};
@@ -93,15 +95,18 @@ pub(super) async fn reset(
 ) -> Answer<Json<GroupDescription>> {
     let reset: GroupReset = read(&app, request).await?;
     let to = match (&reset.to, &reset.position, reset.time_ms) {
-        (Some(to), None, None) if to == "earliest" => ResetTo::Earliest,
-        (Some(to), None, None) if to == "latest" => ResetTo::Latest,
+        (Some(to), None, None) => match to.parse().map_err(|why| Failure::invalid(format!("'to': {why}")))? {
+            Beginning::Earliest => ResetTo::Earliest,
+            Beginning::Latest => ResetTo::Latest,
+            Beginning::Time(ms) => ResetTo::Time(ms),
+        },
         (None, Some(position), None) => {
             let position = position.parse().map_err(|_| Failure::invalid("'position' is not a position"))?;
             ResetTo::Position(Position(position))
         }
         (None, None, Some(time)) => ResetTo::Time(time),
         _ => {
-            let message = "give one of 'to' (earliest or latest), 'position' and 'time_ms'";
+            let message = "give one of 'to', 'position' and 'time_ms'";
             return Err(Failure::invalid(message));
         }
     };
@@ -150,12 +155,12 @@ pub(super) async fn take(
     let taking = Taking {
         topic,
         group,
-        partition: query.read("partition", str::parse)?,
-        records: query.read("max", str::parse)?.unwrap_or(if form == Form::Stream { 100 } else { 1 }),
+        partition: query.read("partition", number)?,
+        records: query.read("max", number)?.unwrap_or(if form == Form::Stream { 100 } else { 1 }),
         bytes: bytes.map_or(BYTES, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
         wait: query.read("wait", parse_duration)?.unwrap_or_default(),
         lease: query.read("lease", parse_duration)?.unwrap_or(LEASE),
-        max_deliveries: query.read("max_deliveries", str::parse)?,
+        max_deliveries: query.read("max_deliveries", number)?,
     };
     if form == Form::Stream {
         if query.text("wait")?.is_some() {
@@ -244,9 +249,9 @@ async fn settle(
         return Ok(Json(settled).into_response());
     }
     let (lost, all) = (settled.refused.len(), receipts.receipts.len());
-    let error = Error::new(ErrorCode::LeaseLost, format!("{lost} of {all} events are not this consumer's any more"));
+    let error = Error::new(ErrorCode::LeaseLost, format!("the lease has ended on {lost} of {}", counted(all, "event")));
     let body = serde_json::json!({
-        "code": error.code.as_str(), "message": error.message, "advice": error.code.advice(),
+        "code": error.code.as_str(), "message": error.message, "advice": error.advice(),
         "done": settled.done, "refused": settled.refused,
     });
     Ok((StatusCode::CONFLICT, Json(body)).into_response())

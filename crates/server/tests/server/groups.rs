@@ -201,6 +201,8 @@ async fn a_group_goes_on_where_it_is_told_and_its_receipts_end() {
     let place = |to: &str| GroupReset { position: Some(to.into()), ..GroupReset::default() };
     for (to, expected) in [
         (GroupReset { time_ms: Some(150), ..none.clone() }, &["b", "c"][..]),
+        (GroupReset { to: Some("1970-01-01T00:00:00.150Z".into()), ..none.clone() }, &["b", "c"]),
+        (GroupReset { to: Some("time=201".into()), ..none.clone() }, &["c"]),
         (place("2"), &["c"]),
         (GroupReset { to: Some("latest".into()), ..none.clone() }, &[]),
         (GroupReset { time_ms: Some(301), ..none.clone() }, &[]),

@@ -14,6 +14,7 @@ use super::super::follow::{Follow, WAIT};
 use super::print::Printer;
 use crate::failure::{Failure, Result};
 use crate::output;
+use fnstream_core::units::counted;
 
 /// The most events of one request: few enough to be printed within a lease.
 const MOST: u64 = 1_000;
@@ -59,7 +60,8 @@ impl Leasing<'_> {
         let lost = settled.refused.len();
         if lost > 0 {
             output::complain(&format!(
-                "warning: the leases of {lost} printed events had ended, they are printed again: give a longer --lease"
+                "warning: {} will be printed again, since the lease had ended: give a longer --lease",
+                counted(lost, "printed event")
             ));
         }
         Ok(())

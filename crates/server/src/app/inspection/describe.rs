@@ -15,6 +15,7 @@ use fnstream_core::budget;
 use fnstream_core::error::internal;
 use fnstream_core::spec::{Beginning, DesiredState, FunctionEntry, FunctionSpec, Limits, check_name};
 use fnstream_core::topic::TopicRef;
+use fnstream_core::units::counted;
 use fnstream_core::{Error, ErrorCode, Result};
 use serde::Serialize;
 
@@ -239,7 +240,7 @@ pub(in crate::app) fn described(spec: &FunctionSpec) -> Described {
 fn too_many_replicas(replicas: u32, tasks: usize) -> Option<String> {
     let more = tasks > 0 && replicas as usize > tasks;
     more.then(|| {
-        let run = if tasks == 1 { "1 task runs".to_owned() } else { format!("{tasks} tasks run") };
+        let run = format!("{} {}", counted(tasks, "task"), if tasks == 1 { "runs" } else { "run" });
         format!(
             "replicas is {replicas}, but there is a task for each partition of the inputs: {run}, until the inputs have more partitions"
         )

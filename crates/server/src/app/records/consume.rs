@@ -261,9 +261,9 @@ fn partitions(topic: &TopicInfo, reading: &Reading) -> Result<Vec<TopicPartition
             named_partitions(topic, None)
         }
         None => Err(Error::new(
-            ErrorCode::InvalidRequest,
+            ErrorCode::PartitionNeeded,
             format!(
-                "topic '{name}' has {} partitions: reading from a position needs 'partition'",
+                "topic '{name}' has {} partitions: reading from a position needs one of them",
                 topic.partitions.len()
             ),
         )),

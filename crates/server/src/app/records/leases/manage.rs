@@ -107,11 +107,11 @@ impl Records {
         let partitions = consume::named_partitions(&seen.info, partition)?;
         if matches!(to, ResetTo::Position(_)) && partitions.len() > 1 {
             let message = format!(
-                "topic '{}' has {} partitions: a position needs 'partition'",
+                "topic '{}' has {} partitions: a position needs one of them",
                 seen.info.topic,
                 partitions.len()
             );
-            return Err(Error::new(ErrorCode::InvalidRequest, message));
+            return Err(Error::new(ErrorCode::PartitionNeeded, message));
         }
         let (topics, info) = (self.topics.topics.clone(), seen.info.clone());
         let from = blocking(move || {
