@@ -284,7 +284,8 @@ pub struct TaskDescription {
     pub epoch: u64,
     /// Records of the input consumed and committed since the task exists. Replays of their dead letters do not count here.
     pub records_in: u64,
-    /// Records emitted and committed since the task exists, dead letters included.
+    /// Records written and committed since the task exists, dead letters included. One that fails again in a replay is written once
+    /// more.
     pub records_out: u64,
     /// How often it was started anew after a failure.
     pub restarts: u64,

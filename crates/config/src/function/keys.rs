@@ -236,7 +236,7 @@ const LIMITS: &[Key] = &[
         "memory",
         &Kind::Size(1),
         "256MiB",
-        "Linear memory and tables of an instance. The default is less where the server has less for all functions.",
+        "Linear memory and tables of an instance. At most what the server has for all functions; the default is at most seven eighths of that.",
     ),
     Key::new(
         "call-time",

@@ -100,9 +100,9 @@ impl Inspection {
             let whole = |entry: FunctionEntry| {
                 let revision = crate::app::revision(&*inspection.register, &entry)?;
                 let here = inspection.fellows.local().part(entry.id, &entry.spec.name);
-                let part = Part::merged(here.into_iter().chain(elsewhere.remove(&entry.id).unwrap_or_default()));
+                let mut part = Part::merged(here.into_iter().chain(elsewhere.remove(&entry.id).unwrap_or_default()));
                 // A place that cannot be read is told as damage.
-                let records = inspection.records(&entry, part.as_ref()).unwrap_or_default();
+                let records = inspection.records(&entry, part.as_mut()).unwrap_or_default();
                 let failure = inspection.reconciler.failure(&entry);
                 let failure = failure.or_else(|| failures.remove(&entry.id));
                 let damage = inspection.upkeep.damage_to(&entry);
@@ -116,13 +116,19 @@ impl Inspection {
 }
 
 impl Inspection {
-    /// How many records all tasks have consumed and emitted, the same as their descriptions say of each. Blocks.
-    fn records(&self, entry: &FunctionEntry, part: Option<&Part>) -> Result<(u64, u64)> {
+    /// How many records all tasks have consumed and emitted, the same as their descriptions say of each: what they have committed,
+    /// whether or not they run. Blocks.
+    fn records(&self, entry: &FunctionEntry, part: Option<&mut Part>) -> Result<(u64, u64)> {
         let sum = |counts: &mut dyn Iterator<Item = (u64, u64)>| {
             counts.fold((0, 0), |(read, emitted): (u64, u64), (of, also)| (read + of, emitted + also))
         };
-        Ok(match part.map(|part| &part.tasks).filter(|tasks| !tasks.is_empty()) {
-            Some(tasks) => sum(&mut tasks.iter().map(|task| (task.records_in, task.records_out))),
+        Ok(match part.filter(|part| !part.tasks.is_empty()) {
+            Some(part) => {
+                if !part.is_placed() {
+                    part.place(&self.tasks.progress(entry.id)?, &self.fellows.local().topics);
+                }
+                sum(&mut part.tasks.iter().map(|task| (task.records_in, task.records_out)))
+            }
             None => {
                 let standing = self.tasks.progress(entry.id)?;
                 sum(&mut standing.values().map(|progress| (progress.records_in, progress.records_out)))
