@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod dropped;
 mod events;
 mod files;
 mod manners;
