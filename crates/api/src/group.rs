@@ -127,11 +127,25 @@ pub struct LeasedEvent {
     pub value: Option<Data>,
 }
 
+/// Events of a partition that retention dropped before the group had acknowledged them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SkippedEvents {
+    /// The partition.
+    pub partition: u32,
+    /// The position of the oldest of them, where the group stood.
+    pub from: String,
+    /// How many they are.
+    pub events: u64,
+}
+
 /// Events that are leased to a consumer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LeasedEvents {
     /// The events; none if none came in time.
     pub events: Vec<LeasedEvent>,
+    /// What the group missed since the last answer; absent if it missed nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SkippedEvents>,
 }
 
 /// What a consumer says of events that it holds.

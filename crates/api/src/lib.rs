@@ -61,7 +61,7 @@ pub use function::{
 };
 pub use group::{
     Data, EventHeader, GroupDescription, GroupPartition, GroupReset, GroupSummary, LeasedEvent, LeasedEvents, Receipts,
-    SettledEvents,
+    SettledEvents, SkippedEvents,
 };
 pub use job::{Job, JobKind, JobState};
 pub use logs::{LogLine, LogPage};

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod advice;
+mod dropped;
 mod events;
 mod files;
 mod manners;

@@ -153,7 +153,7 @@ impl Scrape {
         let meter = &self.server;
         single(to, "fnstream_produced_records", "Records produced by clients.", None, &meter.produced_records)?;
         single(to, "fnstream_produced", "Their bytes.", Some(Unit::Bytes), &meter.produced_bytes)?;
-        let help = "Records that retention dropped before a group of consumers took them.";
+        let help = "Records that retention dropped before a group of consumers took or acknowledged them.";
         single(to, "fnstream_group_records_dropped_unread", help, None, &meter.dropped_unread)?;
         let help = "From a produce request until its records were durable.";
         single(to, "fnstream_produce", help, Some(Unit::Seconds), &meter.produce_seconds)?;

@@ -136,7 +136,7 @@ pub(super) async fn reset(
     responses(
         (status = 200, description = "the events, none if none came in time", content((LeasedEvents = "application/json"), (String = "application/x-ndjson"), (String = "text/event-stream")), headers(
             ("FS-Count" = u32, description = "how many events the answer has; not of a stream"),
-            ("FS-Skipped-From" = String, description = "partition and position where the group stood, as P:N, when retention dropped events that it had not acknowledged; repeated for each partition"),
+            ("FS-Skipped-From" = String, description = "partition and position where the group stood, as P:N, when retention dropped events that it had not acknowledged; repeated for each partition. `skipped` of the body has it too, with how many they are"),
         )),
         (status = 400, description = "something is not well formed", body = ErrorBody),
         (status = 404, description = "the topic has no such partition", body = ErrorBody),

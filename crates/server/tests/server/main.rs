@@ -37,3 +37,4 @@ mod status;
 mod support;
 mod topics;
 mod trigger;
+mod woken;

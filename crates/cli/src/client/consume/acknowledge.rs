@@ -7,10 +7,11 @@
 
 use std::time::Duration;
 
-use fnstream_api::{Client, LeasedEvent, TakeOptions};
+use fnstream_api::{Client, LeasedEvent, LeasedEvents, SkippedEvents, TakeOptions};
 use tokio::time::Instant;
 
 use super::super::follow::{Follow, WAIT};
+use super::dropped;
 use super::print::Printer;
 use crate::failure::{Failure, Result};
 use crate::output;
@@ -38,7 +39,11 @@ impl Leasing<'_> {
         self.options.wait = Some(Duration::ZERO);
         while left != Some(0) {
             self.options.max = Some(left.unwrap_or(MOST).min(MOST) as u32);
-            let events = follow.ask(async || self.client.take(self.topic, self.group, &self.options).await).await?;
+            let LeasedEvents { events, skipped } =
+                follow.ask(async || self.client.take(self.topic, self.group, &self.options).await).await?;
+            for SkippedEvents { partition, from, events } in &skipped {
+                dropped::warn(*partition, from, Some((*events).into()));
+            }
             if !events.is_empty() {
                 printer.print_leased(&events)?;
                 self.acknowledge(&mut follow, &events).await?;

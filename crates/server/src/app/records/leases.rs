@@ -45,7 +45,7 @@ use fnstream_core::clock::Clock;
 use fnstream_core::{Error, ErrorCode, Result};
 use tokio::sync::OnceCell;
 
-pub(crate) use group::GroupSample;
+pub(crate) use group::{GroupSample, Skipped};
 pub(crate) use manage::ResetTo;
 pub(crate) use settle::{Settled, Settling};
 pub(crate) use take::{Taken, TakenRecord, Taking};

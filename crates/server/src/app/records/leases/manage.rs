@@ -20,7 +20,7 @@ use super::deliveries::{Deliveries, MOST_OUT};
 use super::group::{Group, no_group};
 use super::letters::dead_letter_topic;
 use crate::app::ops::blocking;
-use crate::app::places::named;
+use crate::app::places::{first_since, named};
 use crate::app::records::{Records, consume};
 
 /// Where a group is to go on.
@@ -266,15 +266,6 @@ fn place(topics: &dyn Topics, info: &TopicInfo, at: &TopicPartition, to: ResetTo
             Err(Error::new(ErrorCode::PositionUnknown, format!("{at} ends at {end}, before position {position}")))
         }
         ResetTo::Position(position) => Ok(position),
-        ResetTo::Time(time) => {
-            let (mut next, limit) = (earliest, PollLimit { records: usize::MAX, bytes: 1 << 20 });
-            while let Some(batch) = topics.read(at, next, limit)? {
-                if let Some((position, _)) = batch.iter().find(|(_, record)| record.timestamp >= time) {
-                    return Ok(position);
-                }
-                next = batch.end().unwrap_or(end);
-            }
-            Ok(next)
-        }
+        ResetTo::Time(time) => first_since(topics, at, earliest, time),
     }
 }
