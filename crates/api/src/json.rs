@@ -155,7 +155,7 @@ mod tests {
             ("{}", "line 1, column 2: the field 'archive' is missing"),
             (
                 "{\"archive\":\"a\\u0000\",\"inputs\":[],\"output\":\"o\"} x",
-                "line 1, column 49: more follows behind the value",
+                "line 1, column 48: more follows behind the value",
             ),
         ] {
             assert_eq!(told(text), expected, "{text}");

@@ -51,7 +51,7 @@ fn a_topic_is_altered_and_describe_says_whose_limits_hold() {
     let altered = alter(&["--partitions", "3"]);
     assert_eq!(out(&altered), "Topic altered: t\nFunction restarted: f\n");
     assert!(
-        err(&altered).starts_with("note: function 'f': input 't' has 3 partitions and input 'u' 1: "),
+        err(&altered).starts_with("note: function 'f': input 't' has 3 partitions and input 'u' 2: "),
         "{}",
         err(&altered)
     );

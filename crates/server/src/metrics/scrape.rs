@@ -37,6 +37,8 @@ pub(crate) struct Scrape {
     pub panics: u64,
     /// Requests that failed in it and were not to blame, by code.
     pub failed: Vec<(ErrorCode, u64)>,
+    /// When the last backup was made, in milliseconds since the Unix epoch, 0 if there was none; if backups are made here.
+    pub last_backup_ms: Option<i64>,
     pub store: Health,
     /// What was counted of functions, by name.
     pub meters: Vec<(Arc<str>, Arc<FunctionMeter>)>,
@@ -167,6 +169,11 @@ impl Scrape {
         let failed: Vec<_> = self.failed.iter().map(|(code, count)| (code, ConstCounter::new(*count))).collect();
         let failed = failed.iter().map(|(code, count)| ([("code", code.as_str())], count));
         family(to, "fnstream_requests_failed", "Requests that failed, not by their fault.", None, failed)?;
+        if let Some(ms) = self.last_backup_ms {
+            let help = "The moment of the last backup in seconds since the Unix epoch, 0 before the first.";
+            let at = ConstGauge::new(ms as f64 / 1_000.0);
+            single(to, "fnstream_backup_last_success_timestamp", help, Some(Unit::Seconds), &at)?;
+        }
         self.store(to)
     }
 
