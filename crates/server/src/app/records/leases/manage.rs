@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fnstream_api::{GroupDescription, GroupPartition, GroupSummary};
+use fnstream_api::{GroupDescription, GroupPartition, GroupReset, GroupSummary};
 use fnstream_core::acks::AckWrite;
 use fnstream_core::broker::PollLimit;
 use fnstream_core::groups::GroupPlace;
@@ -34,6 +34,24 @@ pub(crate) enum ResetTo {
     Time(i64),
     /// At a position, of one partition.
     Position(Position),
+}
+
+impl TryFrom<&GroupReset> for ResetTo {
+    type Error = Error;
+
+    fn try_from(reset: &GroupReset) -> Result<Self> {
+        let invalid = |message| Err(Error::new(ErrorCode::InvalidRequest, message));
+        match (reset.to.as_deref(), &reset.position, reset.time_ms) {
+            (Some("earliest"), None, None) => Ok(ResetTo::Earliest),
+            (Some("latest"), None, None) => Ok(ResetTo::Latest),
+            (None, Some(position), None) => match position.parse() {
+                Ok(position) => Ok(ResetTo::Position(Position(position))),
+                Err(_) => invalid("'position' is not a position"),
+            },
+            (None, None, Some(time)) => Ok(ResetTo::Time(time)),
+            _ => invalid("give one of 'to' (earliest or latest), 'position' and 'time_ms'"),
+        }
+    }
 }
 
 /// All that is known of a topic's groups.

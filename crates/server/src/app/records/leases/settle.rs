@@ -52,6 +52,15 @@ pub(crate) struct Settled {
     pub(crate) refused: Vec<String>,
 }
 
+impl Settled {
+    /// What is wrong if some are not the consumer's any more.
+    pub(crate) fn lost(&self) -> Option<Error> {
+        let (lost, all) = (self.refused.len(), self.refused.len() + self.done);
+        let message = || format!("{lost} of {all} events are not this consumer's any more");
+        (lost > 0).then(|| Error::new(ErrorCode::LeaseLost, message()))
+    }
+}
+
 /// A change that waits to be written.
 pub(super) struct Pending {
     change: Change,
