@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! The gRPC interface: what `proto/function_stream.proto` generates, and a client of it.
+//! The gRPC interface: what the files of `proto` generate, and a client of the service of functions.
 //!
 //! The generated code is [`proto`], with client and server; [`GrpcClient`] is the thin client that speaks the errors of
 //! this crate. [`FILE_DESCRIPTOR_SET`] describes the interface to whoever asks a server about it.
@@ -15,13 +15,13 @@ use proto::{Response, StatusCode};
 
 pub use client::{CreateMode, GrpcClient};
 
-/// What the proto file generates.
+/// What the proto files generate.
 #[allow(missing_docs, clippy::all, clippy::pedantic, unreachable_pub, reason = "generated")]
 pub mod proto {
     tonic::include_proto!("function_stream");
 }
 
-/// The proto file, its comments included, as an encoded `FileDescriptorSet`.
+/// The proto files, their comments included, as an encoded `FileDescriptorSet`.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/function_stream.bin"));
 
 /// Where a server listens for gRPC when nothing else is said.

@@ -63,8 +63,8 @@ pub(crate) use jobs::Jobs;
 pub(crate) use ops::{Ops, blocking};
 pub(crate) use parts::Parts;
 pub(crate) use records::{
-    Delivered, GroupSample, Outcome, Reading, Records, ResetTo, Settled, Settling, Skipped, Start, Taken, TakenRecord,
-    Taking, WaitingRoom,
+    Delivered, GroupSample, Outcome, Reading, Records, ResetTo, Settling, Skipped, Start, Taken, TakenRecord, Taking,
+    WaitingRoom,
 };
 pub(crate) use safe_start::SafeStart;
 pub(crate) use shelf::{Archive, Described, Incoming, Shelf};

@@ -120,7 +120,7 @@ fn in_our_words(answer: Response<Body>) -> Response<Body> {
             too_large("the message is larger than a message may be once it is not compressed any more".to_owned())
         }
         Some((Code::Internal, status)) => {
-            let message = format!("the message is not as proto/function_stream.proto says: {}", status.message());
+            let message = format!("the message is not as its proto file says: {}", status.message());
             Status::invalid_argument(error_message(&Error::new(ErrorCode::InvalidRequest, message))).into_http()
         }
         _ => answer,

@@ -12,27 +12,17 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use fnstream_api::units::{Quantity, parse_duration, parse_size};
 use fnstream_api::{ErrorBody, GroupDescription, GroupReset, GroupSummary, LeasedEvents, Receipts, SettledEvents};
-use fnstream_core::record::Position;
-use fnstream_core::spec::Beginning;
-use fnstream_core::units::counted;
-use fnstream_core::{Error, ErrorCode};
 
 use super::failure::{Answer, Failure};
 use super::params::{Name, NameAndId, Query, number};
 use super::records::events::{self, Form};
 use super::{body, openapi};
-use crate::app::{App, ResetTo, Settled, Settling, Taking};
+use crate::app::{App, ResetTo, Settling, Taking};
 use crate::most::Most;
 use crate::net::Presence;
 
 /// The largest body: 10,000 receipts.
 const MAX_BODY: usize = 1 << 20;
-
-/// The time of a lease when nothing is said.
-const LEASE: Duration = Duration::from_secs(30);
-
-/// About the most bytes of an answer when nothing is said.
-const BYTES: usize = 1 << 20;
 
 /// How long a stream waits before it shows that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -94,22 +84,7 @@ pub(super) async fn reset(
     request: Request,
 ) -> Answer<Json<GroupDescription>> {
     let reset: GroupReset = read(&app, request).await?;
-    let to = match (&reset.to, &reset.position, reset.time_ms) {
-        (Some(to), None, None) => match to.parse().map_err(|why| Failure::invalid(format!("'to': {why}")))? {
-            Beginning::Earliest => ResetTo::Earliest,
-            Beginning::Latest => ResetTo::Latest,
-            Beginning::Time(ms) => ResetTo::Time(ms),
-        },
-        (None, Some(position), None) => {
-            let position = position.parse().map_err(|_| Failure::invalid("'position' is not a position"))?;
-            ResetTo::Position(Position(position))
-        }
-        (None, None, Some(time)) => ResetTo::Time(time),
-        _ => {
-            let message = "give one of 'to', 'position' and 'time_ms'";
-            return Err(Failure::invalid(message));
-        }
-    };
+    let to = ResetTo::try_from(&reset)?;
     Ok(Json(app.records.reset_group(&topic, &group, to, reset.partition).await?))
 }
 
@@ -157,9 +132,9 @@ pub(super) async fn take(
         group,
         partition: query.read("partition", number)?,
         records: query.read("max", number)?.unwrap_or(if form == Form::Stream { 100 } else { 1 }),
-        bytes: bytes.map_or(BYTES, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+        bytes: bytes.map_or(Taking::BYTES, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
         wait: query.read("wait", parse_duration)?.unwrap_or_default(),
-        lease: query.read("lease", parse_duration)?.unwrap_or(LEASE),
+        lease: query.read("lease", parse_duration)?.unwrap_or(Taking::LEASE),
         max_deliveries: query.read("max_deliveries", number)?,
     };
     if form == Form::Stream {
@@ -229,7 +204,7 @@ pub(super) async fn give_back(app: State<Arc<App>>, names: NameAndId, request: R
     ))]
 pub(super) async fn extend(app: State<Arc<App>>, names: NameAndId, request: Request) -> Answer<Response> {
     settle(app, names, request, |receipts| match (&receipts.delay, &receipts.lease) {
-        (None, lease) => Ok(Settling::Extend(duration("lease", lease.as_ref())?.unwrap_or(LEASE))),
+        (None, lease) => Ok(Settling::Extend(duration("lease", lease.as_ref())?.unwrap_or(Taking::LEASE))),
         _ => Err(Failure::invalid("to extend takes no 'delay'")),
     })
     .await
@@ -243,13 +218,10 @@ async fn settle(
 ) -> Answer<Response> {
     let receipts: Receipts = read(&app, request).await?;
     let settling = settling(&receipts)?;
-    let Settled { done, refused } = app.records.settle(&topic, &group, &receipts.receipts, settling).await?;
-    let settled = SettledEvents { done: done as u64, refused };
-    if settled.refused.is_empty() {
-        return Ok(Json(settled).into_response());
-    }
-    let (lost, all) = (settled.refused.len(), receipts.receipts.len());
-    let error = Error::new(ErrorCode::LeaseLost, format!("the lease has ended on {lost} of {}", counted(all, "event")));
+    let settled = app.records.settle(&topic, &group, &receipts.receipts, settling).await?;
+    let lost = settled.lost();
+    let settled = SettledEvents { done: settled.done as u64, refused: settled.refused };
+    let Some(error) = lost else { return Ok(Json(settled).into_response()) };
     let body = serde_json::json!({
         "code": error.code.as_str(), "message": error.message, "advice": error.advice(),
         "done": settled.done, "refused": settled.refused,

@@ -47,7 +47,7 @@ use tokio::sync::OnceCell;
 
 pub(crate) use group::{GroupSample, Skipped};
 pub(crate) use manage::ResetTo;
-pub(crate) use settle::{Settled, Settling};
+pub(crate) use settle::Settling;
 pub(crate) use take::{Taken, TakenRecord, Taking};
 
 use group::Table;

@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fnstream_api::{GroupDescription, GroupPartition, GroupSummary};
+use fnstream_api::{GroupDescription, GroupPartition, GroupReset, GroupSummary};
 use fnstream_core::acks::AckWrite;
 use fnstream_core::broker::PollLimit;
 use fnstream_core::groups::GroupPlace;
 use fnstream_core::record::{Position, TopicPartition};
-use fnstream_core::spec::check_name;
+use fnstream_core::spec::{Beginning, check_name};
 use fnstream_core::topic::Topic;
 use fnstream_core::topics::{PartitionInfo, TopicInfo, Topics};
 use fnstream_core::{Error, ErrorCode, Result};
@@ -34,6 +34,28 @@ pub(crate) enum ResetTo {
     Time(i64),
     /// At a position, of one partition.
     Position(Position),
+}
+
+impl TryFrom<&GroupReset> for ResetTo {
+    type Error = Error;
+
+    fn try_from(reset: &GroupReset) -> Result<Self> {
+        let invalid = |message: String| Err(Error::new(ErrorCode::InvalidRequest, message));
+        match (&reset.to, &reset.position, reset.time_ms) {
+            (Some(to), None, None) => match to.parse() {
+                Ok(Beginning::Earliest) => Ok(ResetTo::Earliest),
+                Ok(Beginning::Latest) => Ok(ResetTo::Latest),
+                Ok(Beginning::Time(ms)) => Ok(ResetTo::Time(ms)),
+                Err(why) => invalid(format!("'to': {why}")),
+            },
+            (None, Some(position), None) => match position.parse() {
+                Ok(position) => Ok(ResetTo::Position(Position(position))),
+                Err(_) => invalid("'position' is not a position".to_owned()),
+            },
+            (None, None, Some(time)) => Ok(ResetTo::Time(time)),
+            _ => invalid("give one of 'to', 'position' and 'time_ms'".to_owned()),
+        }
+    }
 }
 
 /// All that is known of a topic's groups.

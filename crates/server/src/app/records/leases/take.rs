@@ -58,6 +58,14 @@ pub(crate) struct Taking {
     pub(crate) max_deliveries: Option<u32>,
 }
 
+impl Taking {
+    /// The time of a lease when nothing is said.
+    pub(crate) const LEASE: Duration = Duration::from_secs(30);
+
+    /// About the most bytes of an answer when nothing is said.
+    pub(crate) const BYTES: usize = 1 << 20;
+}
+
 /// What a take gave.
 #[derive(Debug)]
 pub(crate) struct Taken {
