@@ -19,8 +19,8 @@ use fnstream_core::{Error, Result};
 use tonic::{Request, Status};
 
 use super::answer::{call, done};
-use crate::answer::counted;
 use crate::app::{App, ResetTo, Settling, Skipped, Taken, TakenRecord, Taking};
+use fnstream_core::units::counted;
 
 /// See the module.
 pub(super) struct Groups {

@@ -148,8 +148,8 @@ async fn a_time_is_found_past_what_retention_drops_while_it_is_looked_for() {
         cluster.happens.before_reads.lock().push(Box::new(drop));
     }
     let sought = SeekRequest { to: Place::Time(0), topic: None };
-    let sought = server.client.seek_function("f", &sought, false).await.unwrap();
-    assert_eq!(sought.moved.iter().map(|moved| moved.position.as_str()).collect::<Vec<_>>(), ["3"]);
+    let sought = server.client.seek_function("f", &sought).await.unwrap();
+    assert_eq!(sought.moved.iter().map(|moved| moved.to.as_str()).collect::<Vec<_>>(), ["3"]);
     server.end().await;
 }
 

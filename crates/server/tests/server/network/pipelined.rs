@@ -5,12 +5,11 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::time::Duration;
 
 use fnstream_api::{ProduceOptions, TopicRequest};
 
-use super::{closed, fixture};
-use crate::support::{Fixture, code, group, now};
+use super::closed;
+use crate::support::{Fixture, code, group};
 
 const GET: &str = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
 const CONSUME: &str = "GET /api/v1/consume/t?group=g HTTP/1.1\r\nhost: localhost\r\n\r\n";

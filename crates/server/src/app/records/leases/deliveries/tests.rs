@@ -166,7 +166,9 @@ fn what_retention_dropped_is_forgotten_and_told() {
 fn what_was_acknowledged_before_it_was_dropped_is_not_counted() {
     let mut deliveries = new();
     lease_all(&mut deliveries, 10);
-    [2, 3, 5, 8].map(|acknowledged| deliveries.acknowledge(at(acknowledged)));
+    for acknowledged in [2, 3, 5, 8] {
+        deliveries.acknowledge(at(acknowledged));
+    }
     let mut other = deliveries.clone();
     assert_eq!(deliveries.drop_below(at(9)), Some((at(0), 5)));
     assert_eq!(other.drop_below(at(3)), Some((at(0), 2)), "a run that is dropped in part");
