@@ -190,7 +190,7 @@ async fn the_documented_families_are_those_that_are_exposed() {
     let fixture = Fixture::new().await;
     let function = fixture.function(echo(), "in", "out").await;
     fixture.client.create_function("echo", &function).await.unwrap();
-    fixture.client.take("in", "g", &Default::default()).await.unwrap().events;
+    fixture.client.take("in", "g", &Default::default()).await.unwrap();
     let wanted = |now: &Exposed| now.text.contains("function_lag_records{");
     let exposed = Exposed::until(&fixture, wanted).await.families();
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md")).unwrap();
