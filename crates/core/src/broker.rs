@@ -10,7 +10,7 @@ use crate::batch::Batch;
 use crate::epoch::{FunctionId, TaskId};
 use crate::error::{Error, Result};
 use crate::record::{Position, Positions, TopicPartition};
-use crate::spec::InputSelector;
+use crate::spec::{FunctionSpec, InputSelector};
 use crate::topic::{Topic, TopicRef};
 use crate::waker::Waker;
 
@@ -46,16 +46,32 @@ pub struct Subscription {
     pub groups: Vec<Vec<TopicRef>>,
     /// Whether the groups have tasks of their own; which group is read next is the engine's affair.
     pub selector: InputSelector,
+    /// The numbers of partitions of those topics that another broker serves, as they were when the function was started.
+    pub elsewhere: BTreeMap<Topic, u32>,
 }
 
 impl Subscription {
-    /// What each of the function's tasks reads, by the task's index. `partitions` says how many a topic has.
+    /// What a function of that id and description reads.
+    pub fn new(function: FunctionId, spec: &FunctionSpec) -> Self {
+        Subscription {
+            function,
+            name: spec.name.clone(),
+            groups: spec.inputs.clone(),
+            selector: spec.selector,
+            elsewhere: BTreeMap::new(),
+        }
+    }
+
+    /// What each of the function's tasks reads, by the task's index. `partitions` says how many a topic has that the broker
+    /// serves itself.
     pub fn tasks(&self, mut partitions: impl FnMut(&Topic) -> Result<u32>) -> Result<BTreeMap<u32, Vec<TaskInput>>> {
         let mut tasks: BTreeMap<u32, Vec<TaskInput>> = BTreeMap::new();
         let groups = self.groups.len() as u32;
         for (group, topics) in (0u32..).zip(&self.groups) {
             for named in topics {
-                for number in (0..partitions(&named.topic)?).filter(|number| named.covers(*number)) {
+                let count =
+                    self.elsewhere.get(&named.topic).map_or_else(|| partitions(&named.topic), |count| Ok(*count))?;
+                for number in (0..count).filter(|number| named.covers(*number)) {
                     let index = self.selector.task_of(groups, group, number);
                     let partition = TopicPartition::new(named.topic.clone(), number);
                     tasks.entry(index).or_default().push(TaskInput { group, partition });

@@ -45,8 +45,13 @@ fn join(broker: &MemBroker, process: u32) -> Process {
     let client = broker.connect(process);
     let listener = RecordingListener::new();
     let groups = vec![vec!["in".into()]];
-    let subscription =
-        Subscription { function: TASK.function, name: "f".into(), groups, selector: InputSelector::default() };
+    let subscription = Subscription {
+        function: TASK.function,
+        name: "f".into(),
+        groups,
+        selector: InputSelector::default(),
+        elsewhere: Default::default(),
+    };
     let membership = client.join(subscription, listener.clone()).unwrap();
     broker.assign_free(TASK.function, process);
     Process { client, listener, _membership: membership }

@@ -51,6 +51,7 @@ fn subscription() -> Subscription {
         name: "f".into(),
         groups: vec![vec!["in".into()], vec!["side".into()]],
         selector: InputSelector::default(),
+        elsewhere: Default::default(),
     }
 }
 

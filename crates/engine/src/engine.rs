@@ -79,9 +79,7 @@ impl Engine {
             }
             functions.insert(entry.id, function.clone());
         }
-        let groups = entry.spec.inputs.clone();
-        let subscription =
-            Subscription { function: entry.id, name: entry.spec.name.clone(), groups, selector: entry.spec.selector };
+        let subscription = Subscription::new(entry.id, &entry.spec);
         let joined = broker.join(subscription, function.listener());
         match joined {
             Ok(membership) => {

@@ -27,6 +27,7 @@
 
 mod answer;
 mod app;
+mod clusters;
 pub mod config;
 pub mod descriptors;
 mod failure;

@@ -30,6 +30,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::app::{App, Parts};
+use crate::clusters::{NoOthers, OwnCluster};
 use crate::descriptors::{self, Descriptors};
 use crate::gate::Gate;
 use crate::grpc::Grpc;
@@ -269,23 +270,26 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
     let parts = Parts {
         config,
         register: store.metadata(),
-        topics: store.topics(),
-        groups: store.groups(),
-        producers: store.producers(),
+        own: OwnCluster {
+            topics: store.topics(),
+            groups: store.groups(),
+            producers: store.producers(),
+            tasks: store.tasks(),
+            forks: Some(store.forks()),
+            backend: Backend {
+                broker: store.broker(),
+                committer: store.committer(),
+                state_stores: store.state_stores(),
+                epoch: EpochBounds::default(),
+            },
+        },
+        foreign: Arc::new(NoOthers),
         acks: Some(store.acks()),
-        tasks: store.tasks(),
-        forks: Some(store.forks()),
         artifacts: store.artifacts(),
         upkeep: store.upkeep(),
         notes: store.notes(),
         backups: Some(store.backups()),
         peers: Arc::new(Alone::default()),
-        backend: Backend {
-            broker: store.broker(),
-            committer: store.committer(),
-            state_stores: store.state_stores(),
-            epoch: EpochBounds::default(),
-        },
         engine: engine.clone(),
         runtime: Arc::new(runtime),
         logs: logs.clone(),

@@ -53,9 +53,7 @@ impl AssignmentListener for Assignments {
 impl Copier {
     pub(super) fn start(store: &Store, entry: &FunctionEntry, output: &str, epoch: &EpochBounds) -> Result<Self> {
         let listener = Arc::new(Assignments::default());
-        let groups = entry.spec.inputs.clone();
-        let subscription =
-            Subscription { function: entry.id, name: entry.spec.name.clone(), groups, selector: entry.spec.selector };
+        let subscription = Subscription::new(entry.id, &entry.spec);
         let membership = store.broker().join(subscription, listener.clone())?;
         let limit = PollLimit { records: epoch.records as usize, bytes: epoch.bytes };
         let mut threads = Vec::new();

@@ -113,6 +113,13 @@ impl MemBroker {
         Self::with(Manners { gaps: true, ..Manners::default() })
     }
 
+    /// The same, for the topics of a cluster.
+    #[must_use]
+    pub fn of(self, cluster: crate::topic::Cluster) -> Self {
+        self.shared.state.lock().ledger.topics.cluster = cluster;
+        self
+    }
+
     /// Creates a topic.
     pub fn create_topic(&self, topic: &str, partitions: u32) {
         let created = self.shared.state.lock().ledger.topics.create(&topic.into(), partitions);

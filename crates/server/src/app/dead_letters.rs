@@ -17,11 +17,11 @@ use fnstream_core::metadata::Metadata;
 use fnstream_core::record::Position;
 use fnstream_core::spec::check_name;
 use fnstream_core::tasks::Tasks;
-use fnstream_core::topics::Topics;
 use fnstream_core::{Error, ErrorCode, Result};
 
 use super::ops::blocking;
 use super::pages::{List, MOST_BYTES, Wanted, stray};
+use crate::clusters::Clusters;
 use waiting::{Budget, START, Waiting};
 
 pub(crate) use parts::Chosen;
@@ -45,7 +45,7 @@ pub(crate) struct DeadLetterPage {
 /// See the module.
 pub(crate) struct DeadLetters {
     pub(super) register: Arc<dyn Metadata>,
-    pub(super) topics: Arc<dyn Topics>,
+    pub(super) clusters: Arc<Clusters>,
     pub(super) tasks: Arc<dyn Tasks>,
 }
 
@@ -102,7 +102,8 @@ impl DeadLetters {
         let service = self.clone();
         blocking(move || {
             let entry = super::entry(&*service.register, &name)?;
-            work(&Waiting::of(entry, &*service.topics, &*service.tasks)?)
+            let topics = service.clusters.topics_of(&entry.spec);
+            work(&Waiting::of(entry, &*topics, &*service.tasks)?)
         })
         .await
     }

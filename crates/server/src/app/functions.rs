@@ -29,7 +29,6 @@ use std::time::Duration;
 
 use fnstream_api::{Function, FunctionDescription};
 use fnstream_core::epoch::FunctionId;
-use fnstream_core::forks::Forks;
 use fnstream_core::metadata::Metadata;
 use fnstream_core::spec::{Beginning, DesiredState, FunctionEntry, FunctionSpec};
 use fnstream_core::tasks::Tasks;
@@ -45,6 +44,7 @@ use super::reconcile::Reconciler;
 use super::shelf::{Archive, Shelf};
 use super::topic_maker::TopicMaker;
 use super::{Deadline, function_page, grants};
+use crate::clusters::Clusters;
 use crate::logs::FunctionLogs;
 use change::updated_to;
 use coming_up::Changed;
@@ -91,8 +91,7 @@ pub(crate) struct Functions {
     pub(super) ops: Arc<Ops>,
     pub(super) register: Arc<dyn Metadata>,
     pub(super) tasks: Arc<dyn Tasks>,
-    /// None where state cannot be copied: then revisions keep none.
-    pub(super) forks: Option<Arc<dyn Forks>>,
+    pub(super) clusters: Arc<Clusters>,
     pub(super) topics: Arc<TopicMaker>,
     pub(super) shelf: Arc<Shelf>,
     pub(super) programs: Arc<Programs>,
@@ -142,7 +141,7 @@ impl Functions {
         wait: Option<Wait>,
     ) -> Result<(Made, Result<FunctionDescription>)> {
         spec.validate()?;
-        super::places::check(&spec)?;
+        self.clusters.check(&spec)?;
         let functions = self.clone();
         // One that is replaced goes back although its caller goes away, whenever that is.
         self.ops.outlasting(async move { functions.make_and_see(spec, archive, mode, wait).await }).await
@@ -232,7 +231,7 @@ impl Functions {
             self.topics.ensure_all(&spec)?;
             return self.register.create(spec, DesiredState::Running);
         }
-        let fork = self.forks()?.fork(FunctionId::NONE)?;
+        let fork = self.clusters.forks(&spec)?.fork(FunctionId::NONE)?;
         self.with_fork(fork, &spec, |spec| {
             self.begin(&spec, fork)?;
             self.register.create_from(spec, DesiredState::Running, Some(fork))

@@ -11,17 +11,12 @@ use fnstream_core::artifacts::Artifacts;
 use fnstream_core::backups::Backups;
 use fnstream_core::clock::Clock;
 use fnstream_core::dir::Dir;
-use fnstream_core::forks::Forks;
-use fnstream_core::groups::Groups;
 use fnstream_core::metadata::Metadata;
 use fnstream_core::notes::Notes;
 use fnstream_core::peers::Peers;
-use fnstream_core::producers::Producers;
 use fnstream_core::runtime::Runtime;
-use fnstream_core::tasks::Tasks;
-use fnstream_core::topics::Topics;
 use fnstream_core::upkeep::Upkeep;
-use fnstream_engine::{Backend, Engine};
+use fnstream_engine::Engine;
 use tokio::runtime::Handle;
 
 use super::App;
@@ -43,6 +38,7 @@ use super::shelf::Shelf;
 use super::topic_maker::TopicMaker;
 use super::triggers::Triggers;
 use crate::ServerConfig;
+use crate::clusters::{Clusters, Foreign, OwnCluster};
 use crate::key_locks::KeyLocks;
 use crate::logs::FunctionLogs;
 use crate::logs::aside::Aside;
@@ -54,19 +50,17 @@ use crate::net::Net;
 pub(crate) struct Parts {
     pub(crate) config: ServerConfig,
     pub(crate) register: Arc<dyn Metadata>,
-    pub(crate) topics: Arc<dyn Topics>,
-    pub(crate) groups: Arc<dyn Groups>,
-    pub(crate) producers: Arc<dyn Producers>,
+    /// The server's own cluster.
+    pub(crate) own: OwnCluster,
+    /// All others.
+    pub(crate) foreign: Arc<dyn Foreign>,
     /// None if the topics keep no acknowledgements.
     pub(crate) acks: Option<Arc<dyn Acks>>,
-    pub(crate) tasks: Arc<dyn Tasks>,
-    pub(crate) forks: Option<Arc<dyn Forks>>,
     pub(crate) artifacts: Arc<dyn Artifacts>,
     pub(crate) upkeep: Arc<dyn Upkeep>,
     pub(crate) notes: Arc<dyn Notes>,
     pub(crate) backups: Option<Arc<dyn Backups>>,
     pub(crate) peers: Arc<dyn Peers>,
-    pub(crate) backend: Backend,
     pub(crate) engine: Engine,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) logs: Arc<FunctionLogs>,
@@ -82,17 +76,19 @@ impl Parts {
     /// The application. It takes questions of peers from now on, on that runtime, and does nothing by itself until
     /// [`App::background`].
     pub(crate) fn assemble(self, runtime: &Handle) -> Arc<App> {
-        let Parts { config, register, topics, groups, tasks, clock, engine, net, .. } = self;
+        let Parts { config, register, own, foreign, clock, engine, net, .. } = self;
+        let OwnCluster { groups, producers, .. } = own.clone();
+        let clusters = Clusters::new(own, foreign, register.clone());
+        let tasks = clusters.tasks();
         let (config, ops, meter) = (Arc::new(config), Ops::new(), ServerMeter::new());
         let room = WaitingRoom::new(net.files.waiting);
         let programs = Programs::new(self.artifacts.clone(), self.runtime, net.budget.compiling.clone(), clock.clone());
-        let maker = TopicMaker::new(topics.clone(), config.auto_create);
+        let maker = TopicMaker::new(&clusters, config.auto_create);
         let triggers = Arc::new(Triggers {
             ops: ops.clone(),
             register: register.clone(),
             tasks: tasks.clone(),
-            topics: topics.clone(),
-            broker: self.backend.broker.clone(),
+            clusters: clusters.clone(),
             programs: programs.clone(),
             engine: engine.clone(),
             aside: self.aside,
@@ -101,10 +97,10 @@ impl Parts {
             memory: net.budget.lists.clone(),
             turns: Triggers::turns(),
         });
-        let local = Local::new(engine.clone(), topics.clone(), programs.clone());
+        let local = Local::new(engine.clone(), clusters.clone(), programs.clone());
         let runner = Runner {
             engine,
-            backend: self.backend,
+            clusters: clusters.clone(),
             programs: programs.clone(),
             topics: maker.clone(),
             files_dirs: config.files_dirs.clone(),
@@ -154,13 +150,14 @@ impl Parts {
             began: clock.now(),
             clock: clock.clone(),
         });
-        let dead_letters = Arc::new(DeadLetters { register: register.clone(), topics, tasks: tasks.clone() });
+        let dead_letters =
+            Arc::new(DeadLetters { register: register.clone(), clusters: clusters.clone(), tasks: tasks.clone() });
         Arc::new(App {
             functions: Arc::new(Functions {
                 ops: ops.clone(),
                 register: register.clone(),
                 tasks: tasks.clone(),
-                forks: self.forks,
+                clusters,
                 topics: maker.clone(),
                 shelf: shelf.clone(),
                 programs: programs.clone(),
@@ -177,7 +174,7 @@ impl Parts {
                 topics: maker,
                 groups,
                 tasks: tasks.clone(),
-                producers: self.producers,
+                producers,
                 leases: Leases::new(self.acks, &*clock),
                 retention: config.retention,
                 meter,

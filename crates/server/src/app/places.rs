@@ -5,7 +5,6 @@
 
 use fnstream_core::broker::PollLimit;
 use fnstream_core::record::{Position, TopicPartition};
-use fnstream_core::spec::FunctionSpec;
 use fnstream_core::topic::{Topic, TopicRef};
 use fnstream_core::topics::{Topics, read_on};
 use fnstream_core::{Error, ErrorCode, Result};
@@ -18,22 +17,6 @@ pub(super) fn named(text: &str) -> Result<String> {
     let topic: Topic = text.parse()?;
     topic.check("topic")?;
     topic.own_name().map(str::to_owned)
-}
-
-/// Refuses a description that names a topic which is not of the embedded log, or options, of which the embedded log has none.
-pub(super) fn check(spec: &FunctionSpec) -> Result<()> {
-    let elsewhere: Vec<_> = spec.topics().filter_map(|topic| topic.own_name().err()).map(|e| e.message).collect();
-    if !elsewhere.is_empty() {
-        return Err(Error::new(ErrorCode::ClusterUnknown, elsewhere.join("; ")));
-    }
-    let optional = |named: &&TopicRef| !named.options.is_empty();
-    let with_options: Vec<_> = spec.inputs.iter().flatten().chain(&spec.outputs).filter(optional).collect();
-    if with_options.is_empty() {
-        return Ok(());
-    }
-    let named: Vec<_> = with_options.iter().map(|named| format!("'{named}'")).collect();
-    let message = format!("topics of the embedded log take no options, but these have some: {}", named.join(", "));
-    Err(Error::new(ErrorCode::InvalidSpec, message))
 }
 
 /// Topics in their text form, with commas between them.
@@ -68,28 +51,6 @@ pub(super) fn first_since(topics: &dyn Topics, at: &TopicPartition, from: Positi
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    fn spec(input: &str, output: &str) -> FunctionSpec {
-        let (inputs, outputs) = (vec![vec![input.parse().unwrap()]], vec![output.parse().unwrap()]);
-        FunctionSpec { name: "f".into(), inputs, outputs, ..FunctionSpec::default() }
-    }
-
-    #[test]
-    fn every_topic_of_another_cluster_is_named() {
-        check(&spec("t/n/in", "persistent://t/n/out")).unwrap();
-        let error = check(&spec("in@prod", "out@kafka://h:1")).unwrap_err();
-        assert_eq!(error.code, ErrorCode::ClusterUnknown);
-        for topic in ["'in@prod' is of the cluster 'prod'", "'out@kafka://h:1'", "'f.dlq@kafka://h:1'"] {
-            assert!(error.message.contains(topic), "{topic}: {error}");
-        }
-    }
-
-    #[test]
-    fn options_that_would_have_no_effect_are_refused() {
-        let error = check(&spec("in?group_id=g", "out?partition=1")).unwrap_err();
-        assert_eq!(error.code, ErrorCode::InvalidSpec);
-        assert!(error.message.ends_with("have some: 'in?group_id=g', 'out?partition=1'"), "{error}");
-    }
 
     #[test]
     fn a_request_names_a_topic_by_its_text() {

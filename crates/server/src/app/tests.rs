@@ -3,6 +3,7 @@
 
 //! Several servers in one process, over one register, broker, committer and artifacts.
 
+mod abroad;
 mod cluster;
 mod ends;
 mod growing;

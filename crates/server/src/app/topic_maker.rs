@@ -18,11 +18,14 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
+use crate::clusters::Clusters;
 use crate::config::AutoCreate;
 
 /// Makes topics. What does so blocks.
 pub(crate) struct TopicMaker {
+    /// For clients.
     pub(crate) topics: Arc<dyn Topics>,
+    pub(crate) clusters: Arc<Clusters>,
     auto: AutoCreate,
     /// Shared by those who register or start a function on topics, exclusive for who deletes a topic.
     in_use: RwLock<()>,
@@ -31,8 +34,14 @@ pub(crate) struct TopicMaker {
 }
 
 impl TopicMaker {
-    pub(crate) fn new(topics: Arc<dyn Topics>, auto: AutoCreate) -> Arc<Self> {
-        Arc::new(TopicMaker { topics, auto, in_use: RwLock::new(()), expected: Mutex::default() })
+    pub(crate) fn new(clusters: &Arc<Clusters>, auto: AutoCreate) -> Arc<Self> {
+        Arc::new(TopicMaker {
+            topics: clusters.topics(),
+            clusters: clusters.clone(),
+            auto,
+            in_use: RwLock::new(()),
+            expected: Mutex::default(),
+        })
     }
 
     /// Keeps topics from being deleted.
@@ -47,7 +56,11 @@ impl TopicMaker {
 
     /// Makes a topic that somebody asks for.
     pub(crate) fn create(&self, topic: &Topic, partitions: u32, retention: Retention) -> Result<()> {
-        self.topics.create(topic, partitions, retention)?;
+        self.create_in(&*self.topics, topic, partitions, retention)
+    }
+
+    fn create_in(&self, topics: &dyn Topics, topic: &Topic, partitions: u32, retention: Retention) -> Result<()> {
+        topics.create(topic, partitions, retention)?;
         if let Some(waiting) = self.expected.lock().get(topic) {
             waiting.notify_waiters();
         }
@@ -61,11 +74,11 @@ impl TopicMaker {
 
     /// Makes the topic that a client writes to, with one partition, unless there is one.
     pub(crate) fn ensure_for_client(&self, topic: &Topic) -> Result<()> {
-        if self.is_there(topic)? {
+        if is_there(&*self.topics, topic)? {
             return Ok(());
         }
         self.check_client(topic)?;
-        self.make(topic, 1)
+        self.make(&*self.topics, topic, 1)
     }
 
     /// Makes the topics of a function that are not there yet.
@@ -73,10 +86,11 @@ impl TopicMaker {
         let dead_letters = spec.dead_letter_topic();
         // One that nobody named belongs to the function as its state does.
         let is_named = matches!(spec.on_error.action, ErrorAction::DeadLetter { topic: Some(_) });
+        let topics = self.clusters.topics_of(spec);
         let mut missing = Vec::new();
         for topic in spec.topics() {
             let is_letters = dead_letters.as_ref() == Some(&topic);
-            if self.is_there(&topic)? {
+            if is_there(&*topics, &topic)? {
                 continue;
             }
             if self.auto == AutoCreate::Off && (!is_letters || is_named) {
@@ -85,7 +99,7 @@ impl TopicMaker {
             // Dead letters are few, and one partition keeps them in the order in which they came.
             missing.push((topic, if is_letters { 1 } else { spec.replicas }));
         }
-        missing.iter().try_for_each(|(topic, partitions)| self.make(topic, *partitions))
+        missing.iter().try_for_each(|(topic, partitions)| self.make(&*topics, topic, *partitions))
     }
 
     /// Refuses a function whose tasks would read inputs of different numbers of partitions: records of one key that are in two of them
@@ -94,6 +108,7 @@ impl TopicMaker {
         if spec.no_join {
             return Ok(());
         }
+        let topics = self.clusters.topics_of(spec);
         let mut first: HashMap<u32, (&Topic, u32)> = HashMap::new();
         for (group, named) in
             (0..).zip(&spec.inputs).flat_map(|(group, topics)| topics.iter().map(move |of| (group, of)))
@@ -101,7 +116,7 @@ impl TopicMaker {
             if named.partition().is_some() {
                 continue;
             }
-            let partitions = match self.topics.describe(&named.topic) {
+            let partitions = match topics.describe(&named.topic) {
                 // It is made with so many.
                 Err(error) if error.code == ErrorCode::TopicNotFound => spec.replicas,
                 there => there?.partitions.len() as u32,
@@ -126,18 +141,18 @@ impl TopicMaker {
         Expecting { maker: self.clone(), topic: topic.clone(), made }
     }
 
-    fn is_there(&self, topic: &Topic) -> Result<bool> {
-        match self.topics.describe(topic) {
-            Err(error) if error.code == ErrorCode::TopicNotFound => Ok(false),
-            there => there.map(|_| true),
-        }
-    }
-
-    fn make(&self, topic: &Topic, partitions: u32) -> Result<()> {
-        match self.create(topic, partitions, Retention::default()) {
+    fn make(&self, topics: &dyn Topics, topic: &Topic, partitions: u32) -> Result<()> {
+        match self.create_in(topics, topic, partitions, Retention::default()) {
             Err(error) if error.code == ErrorCode::TopicExists => Ok(()),
             made => made,
         }
+    }
+}
+
+fn is_there(topics: &dyn Topics, topic: &Topic) -> Result<bool> {
+    match topics.describe(topic) {
+        Err(error) if error.code == ErrorCode::TopicNotFound => Ok(false),
+        there => there.map(|_| true),
     }
 }
 

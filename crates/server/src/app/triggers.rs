@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fnstream_core::batch::{Batch, BatchPositions};
-use fnstream_core::broker::Broker;
 use fnstream_core::budget::{Held, Part};
 use fnstream_core::clock::Clock;
 use fnstream_core::epoch::TaskId;
@@ -32,6 +31,7 @@ use tokio::sync::Semaphore;
 use super::ops::{Ops, blocking};
 use super::programs::Programs;
 use super::{entry, grants};
+use crate::clusters::Clusters;
 use crate::logs::aside::{Aside, Said};
 
 /// The largest state that is copied, keys and values.
@@ -48,8 +48,7 @@ pub(crate) struct Triggers {
     pub(super) ops: Arc<Ops>,
     pub(super) register: Arc<dyn Metadata>,
     pub(super) tasks: Arc<dyn Tasks>,
-    pub(super) topics: Arc<dyn Topics>,
-    pub(super) broker: Arc<dyn Broker>,
+    pub(super) clusters: Arc<Clusters>,
     pub(super) programs: Arc<Programs>,
     pub(super) engine: Engine,
     pub(super) aside: Arc<Aside>,
@@ -99,7 +98,8 @@ impl Triggers {
             let (entry, event, task) = triggers.prepared(&function, &origin, &frame)?;
             let (state, _held) = triggers.copy(TaskId::new(function.id, task))?;
             let entry = FunctionEntry { id: listening.id, ..entry };
-            let (program, broker) = (&*program, &*triggers.broker);
+            let backend = triggers.clusters.backend(&function)?;
+            let (program, broker) = (&*program, &*backend.broker);
             let trigger =
                 Trigger { entry: &entry, program, broker, task, state, event: &event, interrupt: interrupt.clone() };
             let triggered = triggers.engine.trigger(trigger)?;
@@ -131,35 +131,14 @@ impl Triggers {
         let frame = fnstream_frame::Frame::parse(frame)
             .map_err(|e| Error::new(ErrorCode::InvalidRequest, format!("not an event: {e}")))?;
         let record = frame.record(0);
-        let (group, at) = self.place(&function.spec, origin, record.key)?;
-        let end = self.topics.describe(&at.topic)?.partitions.get(at.partition as usize).map(|partition| partition.end);
+        let topics = self.clusters.topics_of(&function.spec);
+        let (group, at) = place(&*topics, &function.spec, origin, record.key)?;
+        let end = topics.describe(&at.topic)?.partitions.get(at.partition as usize).map(|partition| partition.end);
         let end = end.ok_or_else(|| no_partition(&at))?;
         let mut alone = FrameBuilder::new();
         alone.push(RecordRef { channel: group, ..record });
         let event = Batch::new(at.clone(), BatchPositions::Contiguous(end), Bytes::from(alone.to_bytes()))?;
         Ok((entry, event, function.spec.task_of(group, at.partition)))
-    }
-
-    /// The input group and the partition.
-    fn place(&self, spec: &FunctionSpec, origin: &Origin, key: Option<&[u8]>) -> Result<(u32, TopicPartition)> {
-        let inputs = || (0u32..).zip(&spec.inputs).flat_map(|(group, topics)| topics.iter().map(move |t| (group, t)));
-        let found = match &origin.input {
-            None => inputs().next(),
-            Some(name) => inputs().find(|(_, named)| named.topic.to_string() == *name),
-        };
-        let (group, named) = found.ok_or_else(|| {
-            let wanted = origin.input.as_deref().unwrap_or_default().escape_debug().to_string();
-            let there = inputs().map(|(_, named)| named.topic.to_string()).collect::<Vec<_>>().join("', '");
-            Error::new(
-                ErrorCode::InvalidRequest,
-                format!("'{wanted}' is no input of the function, which has '{there}'"),
-            )
-        })?;
-        let partitions = self.broker.partitions(&named.topic)?;
-        let of_key = || key.map_or(0, |key| partition_for_key(key, partitions));
-        let partition = origin.partition.or(named.partition()).unwrap_or_else(of_key);
-        let at = TopicPartition::new(named.topic.clone(), partition);
-        if partition < partitions && named.covers(partition) { Ok((group, at)) } else { Err(no_partition(&at)) }
     }
 
     /// A copy of what a task has committed, with the memory for it. Blocks.
@@ -186,6 +165,30 @@ impl Triggers {
         })?;
         refused.map_or(Ok((state, held)), Err)
     }
+}
+
+/// The input group and the partition.
+fn place(
+    topics: &dyn Topics,
+    spec: &FunctionSpec,
+    origin: &Origin,
+    key: Option<&[u8]>,
+) -> Result<(u32, TopicPartition)> {
+    let inputs = || (0u32..).zip(&spec.inputs).flat_map(|(group, topics)| topics.iter().map(move |t| (group, t)));
+    let found = match &origin.input {
+        None => inputs().next(),
+        Some(name) => inputs().find(|(_, named)| named.topic.to_string() == *name),
+    };
+    let (group, named) = found.ok_or_else(|| {
+        let wanted = origin.input.as_deref().unwrap_or_default().escape_debug().to_string();
+        let there = inputs().map(|(_, named)| named.topic.to_string()).collect::<Vec<_>>().join("', '");
+        Error::new(ErrorCode::InvalidRequest, format!("'{wanted}' is no input of the function, which has '{there}'"))
+    })?;
+    let partitions = topics.describe(&named.topic)?.partitions.len() as u32;
+    let of_key = || key.map_or(0, |key| partition_for_key(key, partitions));
+    let partition = origin.partition.or(named.partition()).unwrap_or_else(of_key);
+    let at = TopicPartition::new(named.topic.clone(), partition);
+    if partition < partitions && named.covers(partition) { Ok((group, at)) } else { Err(no_partition(&at)) }
 }
 
 fn no_partition(at: &TopicPartition) -> Error {

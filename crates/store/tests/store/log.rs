@@ -225,6 +225,7 @@ fn a_function_gets_a_task_for_each_partition_and_reads_its_inputs_in_turn() {
         name: "f".into(),
         groups: vec![vec!["one".into()], vec!["two".into()]],
         selector: InputSelector::default(),
+        elsewhere: Default::default(),
     };
     let assigned = Arc::new(Assigned::default());
     let _membership = broker.join(subscription, assigned.clone()).unwrap();

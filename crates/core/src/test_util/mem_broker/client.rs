@@ -51,9 +51,7 @@ impl Broker for MemClient {
         let (id, replaced) = {
             let mut state = self.shared.state.lock();
             state.check_alive(self.process, self.session)?;
-            for input in subscription.groups.iter().flatten() {
-                state.ledger.topics.partitions(&input.topic)?;
-            }
+            subscription.tasks(|topic| state.ledger.topics.partitions(topic))?;
             state.groups.join(self.process, subscription, listener)
         };
         drop(replaced);

@@ -20,7 +20,7 @@ use crate::broker::{PollLimit, TaskInput};
 use crate::epoch::{FunctionId, OutboxWatermark, TaskId};
 use crate::error::{Error, ErrorCode, Result};
 use crate::record::{Position, TopicPartition};
-use crate::topic::Topic;
+use crate::topic::{Cluster, Topic};
 
 /// A committed record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,6 +166,8 @@ impl Partition {
 #[derive(Debug, Default)]
 pub(super) struct Topics {
     pub gaps: bool,
+    /// The cluster that they are of.
+    pub cluster: Cluster,
     topics: BTreeMap<Topic, Vec<Partition>>,
     /// What each task has said last, by topic: its watermark, and whether it is idle.
     writers: BTreeMap<Topic, BTreeMap<TaskId, (u64, bool)>>,
@@ -199,7 +201,10 @@ impl Topics {
     }
 
     pub(super) fn partitions(&self, topic: &Topic) -> Result<u32> {
-        topic.own_name()?;
+        if topic.cluster != self.cluster {
+            let message = format!("topic '{topic}' is not of the cluster '{}'", self.cluster);
+            return Err(Error::new(ErrorCode::ClusterUnknown, message));
+        }
         let found = self.topics.get(topic).map(|p| p.len() as u32);
         found.ok_or_else(|| Error::new(ErrorCode::TopicNotFound, format!("there is no topic '{topic}'")))
     }

@@ -131,7 +131,13 @@ fn a_task_goes_on_from_a_fork(harness: &mut dyn ForksHarness) {
     let copy = fork(harness, FUNCTION);
     claim(harness, copy);
     let groups = vec![vec!["in".into()]];
-    let subscription = Subscription { function: copy, name: "fork".into(), groups, selector: InputSelector::default() };
+    let subscription = Subscription {
+        function: copy,
+        name: "fork".into(),
+        groups,
+        selector: InputSelector::default(),
+        elsewhere: Default::default(),
+    };
     let listener = RecordingListener::new();
     let membership = must("joining", harness.broker().join(subscription, listener.clone()));
     harness.assign(copy);

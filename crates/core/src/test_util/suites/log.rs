@@ -109,8 +109,13 @@ pub(super) struct Member {
 /// Joins the function's group, reading these topics, each of which is an input group.
 pub(super) fn join(harness: &dyn LogHarness, topics: &[&str]) -> Member {
     let groups = topics.iter().map(|topic| vec![TopicRef::from(*topic)]).collect();
-    let subscription =
-        Subscription { function: FUNCTION, name: "suite".into(), groups, selector: InputSelector::default() };
+    let subscription = Subscription {
+        function: FUNCTION,
+        name: "suite".into(),
+        groups,
+        selector: InputSelector::default(),
+        elsewhere: Default::default(),
+    };
     let listener = RecordingListener::new();
     let membership = must("joining", harness.broker().join(subscription, listener.clone()));
     harness.settle();

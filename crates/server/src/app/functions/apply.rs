@@ -14,10 +14,10 @@ use serde_json::Value;
 
 use super::coming_up::Wait;
 use super::{CreateMode, Functions, spec};
+use crate::app::grants;
 use crate::app::inspection::described;
 use crate::app::ops::blocking;
 use crate::app::shelf::Archive;
-use crate::app::{grants, places};
 
 /// A description that is to be applied.
 pub(crate) struct Apply {
@@ -62,7 +62,7 @@ impl Functions {
         archive: &Archive,
     ) -> Result<(ApplyOutcome, Vec<FieldChange>, String, Vec<u8>)> {
         spec.validate()?;
-        places::check(&spec)?;
+        self.clusters.check(&spec)?;
         let before = self.register.get(&spec.name)?;
         let (pin, artifact) = self.shelf.obtain(archive)?;
         pin.digest().clone_into(&mut spec.artifact);

@@ -85,6 +85,7 @@ impl Functions {
         let (entry, spec, obtained) = blocking(move || {
             let entry = crate::app::entry(&*functions.register, &name)?;
             let mut spec = described(&entry.spec)?;
+            functions.clusters.check(&spec)?;
             grants::check(&functions.files_dirs, &spec)?;
             if (spec.no_join, spec.selector) != (entry.spec.no_join, entry.spec.selector) {
                 functions.topics.check_join(&spec)?;
@@ -178,12 +179,12 @@ impl Functions {
     /// Blocks.
     pub(super) fn describe_anew(&self, entry: &FunctionEntry, spec: FunctionSpec) -> Result<FunctionEntry> {
         let update = |spec, snapshot| self.register.update(spec, entry.desired, entry.revision, snapshot);
-        match &self.forks {
-            Some(forks) => {
+        match self.clusters.forks(&spec) {
+            Ok(forks) => {
                 let snapshot = forks.fork(entry.id)?;
                 self.with_fork(snapshot, &spec, |spec| update(spec, Some(snapshot)))
             }
-            None => {
+            Err(_) => {
                 let _using = self.topics.in_use();
                 self.topics.ensure_all(&spec)?;
                 update(spec, None)
@@ -201,7 +202,7 @@ impl Functions {
         let _using = self.topics.in_use();
         let changed = self.topics.ensure_all(spec).and_then(|()| change(spec.clone()));
         if changed.is_err()
-            && let Some(Err(error)) = self.forks.as_ref().map(|forks| forks.discard(fork))
+            && let Err(error) = self.clusters.forks(spec).and_then(|forks| forks.discard(fork))
         {
             tracing::warn!(code = %error.code, error = error.message, "a copy of state stays until the next start");
         }

@@ -21,7 +21,6 @@ use std::sync::Arc;
 
 use fnstream_api::{Emitted, RevisionDescription, RollbackRequest, RolledBack};
 use fnstream_core::epoch::{FunctionId, Progress};
-use fnstream_core::forks::Forks;
 use fnstream_core::metadata::Revision;
 use fnstream_core::record::TopicPartition;
 use fnstream_core::spec::{FunctionEntry, FunctionSpec, check_name};
@@ -86,11 +85,11 @@ impl Functions {
         let (entry, history) = blocking(move || {
             let entry = crate::app::entry(&*functions.register, &name)?;
             let history = functions.register.revisions(&name)?;
+            if request.with_state {
+                functions.clusters.forks(&entry.spec)?;
+            }
             let target = target(&entry, &history, request)?;
             grants::check(&functions.files_dirs, &target[0].spec)?;
-            if request.with_state {
-                functions.forks()?;
-            }
             if let (true, Some(state)) = (request.reprocess, target[0].state) {
                 functions.check_still_there(&entry.spec, state)?;
             }
@@ -134,7 +133,7 @@ impl Functions {
         now: &Standing,
         reprocess: bool,
     ) -> Result<FunctionEntry> {
-        let forks = self.forks()?;
+        let forks = self.clusters.forks(&spec)?;
         let fork = forks.fork(state)?;
         let then = self.tasks.progress(fork)?;
         self.with_fork(fork, &spec, |spec| {
@@ -143,19 +142,12 @@ impl Functions {
         })
     }
 
-    pub(super) fn forks(&self) -> Result<&Arc<dyn Forks>> {
-        self.forks.as_ref().ok_or_else(|| {
-            let why = "where this function commits no state is kept with its revisions";
-            Error::new(ErrorCode::StateNotKept, why)
-        })
-    }
-
     /// Whether the log still has all that came after a kept state.
     fn check_still_there(&self, spec: &FunctionSpec, state: FunctionId) -> Result<()> {
         let standing = self.tasks.progress(state)?;
         let positions = standing.values().flat_map(|progress| &progress.positions);
         for (at, position) in positions.filter(|(at, _)| is_input(spec, at)) {
-            let topic = self.topics.topics.describe(&at.topic)?;
+            let topic = self.clusters.topics_of(spec).describe(&at.topic)?;
             let earliest = topic.partitions.get(at.partition as usize).map(|partition| partition.earliest);
             if earliest.is_some_and(|earliest| *position < earliest) {
                 let message =

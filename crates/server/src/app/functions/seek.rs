@@ -20,7 +20,7 @@ use fnstream_core::epoch::FunctionId;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::spec::{FunctionEntry, FunctionSpec};
 use fnstream_core::tasks::Standing;
-use fnstream_core::topics::PartitionInfo;
+use fnstream_core::topics::{PartitionInfo, Topics};
 use fnstream_core::{Error, ErrorCode, Result};
 
 use super::Functions;
@@ -55,7 +55,7 @@ impl Functions {
 
     /// The new revision, whose tasks stand where they are to. None of the tasks runs. Blocks.
     fn move_to(&self, entry: &FunctionEntry, request: &SeekRequest) -> Result<(FunctionEntry, Vec<Moved>)> {
-        let forks = self.forks()?;
+        let forks = self.clusters.forks(&entry.spec)?;
         self.tasks.fence(entry.id)?;
         let fork = forks.fork(entry.id)?;
         let mut moved = Vec::new();
@@ -86,12 +86,12 @@ impl Functions {
         for (task, at, to) in self.places(spec, &request)? {
             standing.entry(task).or_default().positions.insert(at, to);
         }
-        self.forks()?.place(fork, &standing)
+        self.clusters.forks(spec)?.place(fork, &standing)
     }
 
     /// Where which task is to stand. Blocks.
     fn places(&self, spec: &FunctionSpec, request: &SeekRequest) -> Result<Vec<(u32, TopicPartition, Position)>> {
-        self.forks()?;
+        self.clusters.forks(spec)?;
         let invalid = |why: String| Err(Error::new(ErrorCode::InvalidRequest, why));
         let inputs: Vec<_> = spec.inputs.iter().flatten().collect();
         if let Some(topic) = &request.topic
@@ -102,19 +102,14 @@ impl Functions {
         if let (Place::At(..), None, 2..) = (request.to, &request.topic, inputs.len()) {
             return invalid(format!("function '{}' has several inputs: name the topic of the position", spec.name));
         }
-        let subscription = Subscription {
-            function: FunctionId::NONE,
-            name: spec.name.clone(),
-            groups: spec.inputs.clone(),
-            selector: spec.selector,
-        };
-        let topics = &self.topics.topics;
-        let tasks = subscription.tasks(|topic| Ok(topics.describe(topic)?.partitions.len() as u32))?;
+        let topics = self.clusters.topics_of(spec);
+        let tasks = Subscription::new(FunctionId::NONE, spec)
+            .tasks(|topic| Ok(topics.describe(topic)?.partitions.len() as u32))?;
         let mut places = Vec::new();
         for (task, input) in tasks.into_iter().flat_map(|(task, inputs)| inputs.into_iter().map(move |of| (task, of))) {
             let at = input.partition;
             if request.topic.as_ref().is_none_or(|topic| topic.topic == at.topic)
-                && let Some(position) = self.position(&at, request.to)?
+                && let Some(position) = position(&*topics, &at, request.to)?
             {
                 places.push((task, at, position));
             }
@@ -127,29 +122,29 @@ impl Functions {
             _ => Ok(places),
         }
     }
+}
 
-    /// The position of a place in a partition; none when it is in another one.
-    fn position(&self, at: &TopicPartition, place: Place) -> Result<Option<Position>> {
-        let topic = self.topics.topics.describe(&at.topic)?;
-        let Some(PartitionInfo { earliest, end, .. }) = topic.partitions.get(at.partition as usize) else {
-            return Ok(None);
-        };
-        match place {
-            Place::Earliest => Ok(Some(*earliest)),
-            Place::Latest => Ok(Some(*end)),
-            Place::Time(ms) => places::first_since(&*self.topics.topics, at, *earliest, ms).map(Some),
-            Place::At(partition, _) if partition != at.partition => Ok(None),
-            Place::At(_, position) => match Position(position) {
-                position if position < *earliest => {
-                    let message = format!("position {position} of {at} was dropped, the earliest is {earliest}");
-                    Err(Error::new(ErrorCode::PositionDropped, message))
-                }
-                position if position > *end => {
-                    let message = format!("position {position} of {at} is past the end, which is {end}");
-                    Err(Error::new(ErrorCode::PositionUnknown, message))
-                }
-                position => Ok(Some(position)),
-            },
-        }
+/// The position of a place in a partition; none when it is in another one.
+fn position(topics: &dyn Topics, at: &TopicPartition, place: Place) -> Result<Option<Position>> {
+    let topic = topics.describe(&at.topic)?;
+    let Some(PartitionInfo { earliest, end, .. }) = topic.partitions.get(at.partition as usize) else {
+        return Ok(None);
+    };
+    match place {
+        Place::Earliest => Ok(Some(*earliest)),
+        Place::Latest => Ok(Some(*end)),
+        Place::Time(ms) => places::first_since(topics, at, *earliest, ms).map(Some),
+        Place::At(partition, _) if partition != at.partition => Ok(None),
+        Place::At(_, position) => match Position(position) {
+            position if position < *earliest => {
+                let message = format!("position {position} of {at} was dropped, the earliest is {earliest}");
+                Err(Error::new(ErrorCode::PositionDropped, message))
+            }
+            position if position > *end => {
+                let message = format!("position {position} of {at} is past the end, which is {end}");
+                Err(Error::new(ErrorCode::PositionUnknown, message))
+            }
+            position => Ok(Some(position)),
+        },
     }
 }

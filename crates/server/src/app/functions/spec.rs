@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 
 use fnstream_api::{FileGrant, Function, FunctionUpdate, Watermark};
 use fnstream_core::spec::{self, Beginning, ErrorPolicy, FunctionSpec, InputSelector, Limits};
-use fnstream_core::topic::TopicRef;
+use fnstream_core::topic::{Cluster, TopicRef};
 use fnstream_core::{Error, ErrorCode, Result};
 
-use crate::app::places::{self, joined};
+use crate::app::places::joined;
+use crate::clusters::home;
 
 /// The description of a new function, which runs the artifact of that digest.
 pub(super) fn new(name: &str, function: &Function, artifact: String) -> Result<FunctionSpec> {
@@ -69,6 +70,7 @@ pub(super) fn updated(spec: &FunctionSpec, update: &FunctionUpdate) -> Result<Fu
     }
     new.replicas = update.replicas.unwrap_or(spec.replicas);
     new.no_join = update.no_join.unwrap_or(spec.no_join);
+    check_home(spec, &new, &mut problems);
     change_entries("config", &mut new.config, update.config.as_ref(), &update.config_changes, &mut problems);
     change_entries("env", &mut new.env, update.env.as_ref(), &update.env_changes, &mut problems);
     if let Some(files) = &update.files {
@@ -118,6 +120,7 @@ pub(super) fn replaced(before: &FunctionSpec, after: FunctionSpec) -> Result<Fun
         problems.push(inputs_change(&grouped(&before.inputs), &grouped(&after.inputs)));
     }
     check_selector(before, &after, &mut problems);
+    check_home(before, &after, &mut problems);
     let from = match after.from {
         // What is not said stays.
         Beginning::Earliest => before.from,
@@ -137,6 +140,24 @@ fn inputs_change(from: &str, to: &str) -> String {
     format!(
         "inputs cannot change from '{from}' to '{to}', since positions and state belong to them: create another function"
     )
+}
+
+/// Where a function commits is where its state is.
+fn check_home(before: &FunctionSpec, after: &FunctionSpec, problems: &mut Vec<String>) {
+    if let (Ok(was), Ok(is)) = (home(before), home(after))
+        && was != is
+    {
+        problems.push(format!(
+            "outputs cannot move from {} to {}, since the state stays where they were: create another function",
+            place(&was),
+            place(&is)
+        ));
+    }
+}
+
+/// A cluster, in words.
+fn place(cluster: &Cluster) -> String {
+    if cluster.is_own() { "the server's own topics".to_owned() } else { format!("'{cluster}'") }
 }
 
 /// Inputs by group; a group of one without brackets.
@@ -173,7 +194,7 @@ fn grant(grant: &FileGrant) -> spec::FileGrant {
 /// The description, unless there are problems, those included that it finds with itself.
 fn checked(spec: FunctionSpec, mut problems: Vec<String>) -> Result<FunctionSpec> {
     match spec.validate() {
-        Ok(()) if problems.is_empty() => places::check(&spec).map(|()| spec),
+        Ok(()) if problems.is_empty() => Ok(spec),
         Err(error) if problems.is_empty() => Err(error),
         valid => {
             problems.extend(valid.err().map(|error| error.message));

@@ -10,7 +10,6 @@ use std::time::Duration;
 use fnstream_core::epoch::FunctionId;
 use fnstream_core::error::internal;
 use fnstream_core::record::Position;
-use fnstream_core::topics::Topics;
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_engine::{DeadLetterAction, DeadLetterReport, DeadLettersOrdered, Engine, Request};
@@ -21,6 +20,7 @@ use super::ask::Action;
 use super::coming_up::ComingUp;
 use super::part::{Counters, Part};
 use crate::app::programs::Programs;
+use crate::clusters::Clusters;
 
 /// How long a task has to answer a request of a user. One that it has not begun by then it does not begin any more.
 pub(in crate::app) const REQUEST_WAIT: Duration = Duration::from_secs(30);
@@ -28,7 +28,7 @@ pub(in crate::app) const REQUEST_WAIT: Duration = Duration::from_secs(30);
 /// The engine of this process, and what its answers need.
 pub(in crate::app) struct Local {
     pub(in crate::app) engine: Engine,
-    pub(in crate::app) topics: Arc<dyn Topics>,
+    pub(in crate::app) clusters: Arc<Clusters>,
     pub(in crate::app) programs: Arc<Programs>,
     /// Counts the tasks that have come up, failed or ended.
     changed: watch::Sender<u64>,
@@ -39,8 +39,8 @@ pub(in crate::app) type Ordered = Option<(DeadLettersOrdered, oneshot::Receiver<
 
 impl Local {
     /// Follows the tasks of an engine.
-    pub(in crate::app) fn new(engine: Engine, topics: Arc<dyn Topics>, programs: Arc<Programs>) -> Arc<Self> {
-        let local = Arc::new(Local { engine, topics, programs, changed: watch::Sender::new(0) });
+    pub(in crate::app) fn new(engine: Engine, clusters: Arc<Clusters>, programs: Arc<Programs>) -> Arc<Self> {
+        let local = Arc::new(Local { engine, clusters, programs, changed: watch::Sender::new(0) });
         let note = Arc::downgrade(&local);
         local.engine.watch(Waker::new(move || {
             if let Some(local) = note.upgrade() {
@@ -64,7 +64,9 @@ impl Local {
     pub(in crate::app) fn part(&self, function: FunctionId, name: &str) -> Option<Part> {
         let status = self.engine.status(function)?;
         let meter = self.engine.meters().get(name).unwrap_or_default();
-        Some(Part::of(&status, Counters::of(&meter), &self.topics))
+        // A function that runs here is known.
+        let topics = self.clusters.topics_of_id(function).ok()?;
+        Some(Part::of(&status, Counters::of(&meter), &topics))
     }
 
     /// Asks the instance of a task; `None` when the task does not run here.

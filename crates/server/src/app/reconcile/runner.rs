@@ -11,18 +11,19 @@ use fnstream_core::epoch::FunctionId;
 use fnstream_core::runtime::Program;
 use fnstream_core::spec::FunctionEntry;
 use fnstream_core::{Error, Result};
-use fnstream_engine::{Backend, Engine, StopMode};
+use fnstream_engine::{Engine, StopMode};
 
 use crate::app::grants;
 use crate::app::programs::Programs;
 use crate::app::topic_maker::TopicMaker;
+use crate::clusters::Clusters;
 use crate::logs::FunctionLogs;
 
 /// Starts and ends functions.
 pub(in crate::app) struct Runner {
     pub(in crate::app) engine: Engine,
-    /// Where functions commit.
-    pub(in crate::app) backend: Backend,
+    /// Where functions read and commit.
+    pub(in crate::app) clusters: Arc<Clusters>,
     pub(in crate::app) programs: Arc<Programs>,
     pub(in crate::app) topics: Arc<TopicMaker>,
     /// Folders that functions may be granted.
@@ -40,7 +41,7 @@ impl Runner {
         let _using = self.topics.in_use();
         self.topics.ensure_all(&entry.spec)?;
         let granted = grants::granted(&self.files_dirs, entry)?;
-        self.engine.start_function(&granted, program, self.backend.clone())?;
+        self.engine.start_function(&granted, program, self.clusters.backend(entry)?)?;
         tracing::info!(function = entry.spec.name, id = entry.id.0, revision = entry.revision, "function started");
         if let Some(warning) = entry.spec.limits.beyond(self.engine.memory_of_all()) {
             tracing::warn!(function = entry.spec.name, limit = entry.spec.limits.memory, "{warning}");
@@ -70,6 +71,7 @@ impl Runner {
     /// Removes what this process kept of a function that was deleted.
     pub(super) fn forget(&self, id: FunctionId, name: &str) {
         self.engine.meters().remove(name);
+        self.clusters.forget(id);
         self.logs.remove(id, name);
     }
 

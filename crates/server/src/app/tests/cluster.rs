@@ -40,11 +40,13 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::abroad::Abroad;
 use super::guarded::{Guarded, Happening, Happens};
 use super::stuck::stuck;
 use crate::ServerConfig;
 use crate::app::pages::Wanted;
 use crate::app::{App, Parts, StateEntry};
+use crate::clusters::OwnCluster;
 use crate::descriptors::{self, Descriptors};
 use crate::gate::Gate;
 use crate::logs::FunctionLogs;
@@ -58,6 +60,8 @@ pub(super) struct Cluster {
     pub(super) broker: MemBroker,
     /// What happens to the topics.
     pub(super) happens: Arc<Happens>,
+    /// Another cluster, named `abroad`.
+    pub(super) abroad: MemBroker,
     register: Arc<MemMetadata>,
     artifacts: MemArtifacts,
     peers: MemPeerGroup,
@@ -127,6 +131,7 @@ impl Cluster {
     pub(super) fn new() -> Self {
         Cluster {
             broker: MemBroker::on_autopilot(),
+            abroad: MemBroker::on_autopilot().of("abroad".parse().unwrap()),
             happens: Arc::default(),
             register: Arc::default(),
             artifacts: MemArtifacts::default(),
@@ -158,18 +163,21 @@ impl Cluster {
         let parts = Parts {
             config,
             register: Arc::new(Guarded::<dyn Metadata>(self.register.clone())),
-            topics: Arc::new(Happening(Guarded(Arc::new(self.broker.clone())), self.happens.clone())),
-            producers: Arc::new(Guarded::<dyn Producers>(Arc::new(self.broker.clone()))),
+            own: OwnCluster {
+                topics: Arc::new(Happening(Guarded(Arc::new(self.broker.clone())), self.happens.clone())),
+                producers: Arc::new(Guarded::<dyn Producers>(Arc::new(self.broker.clone()))),
+                groups: Arc::new(Guarded::<dyn Groups>(Arc::new(MemGroups::new(&self.broker, number)))),
+                tasks: Arc::new(Guarded::<dyn Tasks>(Arc::new(self.broker.clone()))),
+                forks: Some(Arc::new(Guarded::<dyn Forks>(Arc::new(forks)))),
+                backend,
+            },
+            foreign: Arc::new(Abroad { broker: self.abroad.clone(), client: self.abroad.connect(number), number }),
             acks: None,
-            groups: Arc::new(Guarded::<dyn Groups>(Arc::new(MemGroups::new(&self.broker, number)))),
-            tasks: Arc::new(Guarded::<dyn Tasks>(Arc::new(self.broker.clone()))),
             backups: None,
-            forks: Some(Arc::new(Guarded::<dyn Forks>(Arc::new(forks)))),
             artifacts: Arc::new(Guarded::<dyn Artifacts>(Arc::new(artifacts.clone()))),
             upkeep: Arc::new(NoUpkeep),
             notes: Arc::new(Guarded::<dyn Notes>(Arc::new(MemNotes::default()))),
             peers: peers.clone(),
-            backend,
             engine: engine.clone(),
             runtime: Arc::new(ByName),
             logs: logs.clone(),
@@ -195,6 +203,7 @@ impl Cluster {
     /// Kills a server: nothing of it says farewell.
     pub(super) fn kill(&self, process: &Process) {
         self.broker.crash(process.number, |_| true);
+        self.abroad.crash(process.number, |_| true);
         self.peers.kill(&process.peers.me());
         process.artifacts.kill();
         process.groups.kill();

@@ -1,0 +1,220 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The clusters that a server reaches: its own, and those that functions and requests name.
+//!
+//! A function has one *home*: the cluster where its outputs and its dead letters are. There its epochs are committed, and so its
+//! progress is kept there. Its inputs may be in any cluster ([`broker`]). Whatever is asked about a topic goes to the topic's cluster
+//! ([`topics`]).
+
+mod broker;
+mod home;
+mod source;
+mod tasks;
+mod topics;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use fnstream_core::broker::Broker;
+use fnstream_core::committer::Committer;
+use fnstream_core::epoch::FunctionId;
+use fnstream_core::forks::Forks;
+use fnstream_core::groups::Groups;
+use fnstream_core::metadata::Metadata;
+use fnstream_core::producers::Producers;
+use fnstream_core::spec::{FunctionEntry, FunctionSpec};
+use fnstream_core::tasks::Tasks;
+use fnstream_core::topic::{Cluster, Topic};
+use fnstream_core::topics::Topics;
+use fnstream_core::{Error, ErrorCode, Result};
+use fnstream_engine::{Backend, EpochBounds};
+use parking_lot::Mutex;
+
+use broker::SeveralBrokers;
+pub(crate) use home::home;
+use tasks::TasksOfAll;
+use topics::TopicsOfAll;
+
+/// Properties for the client of a cluster, by name.
+pub(crate) type Properties = BTreeMap<String, String>;
+
+/// What the server's own cluster gives: an implementation of each seam.
+#[derive(Clone)]
+pub(crate) struct OwnCluster {
+    pub(crate) topics: Arc<dyn Topics>,
+    pub(crate) groups: Arc<dyn Groups>,
+    pub(crate) producers: Arc<dyn Producers>,
+    pub(crate) tasks: Arc<dyn Tasks>,
+    /// None if state cannot be copied there.
+    pub(crate) forks: Option<Arc<dyn Forks>>,
+    pub(crate) backend: Backend,
+}
+
+/// What another cluster is for clients.
+#[derive(Clone)]
+pub(crate) struct ForClients {
+    pub(crate) topics: Arc<dyn Topics>,
+    pub(crate) groups: Arc<dyn Groups>,
+}
+
+/// What another cluster is for a function that reads or writes there.
+#[derive(Clone)]
+pub(crate) struct ForFunction {
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) committer: Arc<dyn Committer>,
+    pub(crate) tasks: Arc<dyn Tasks>,
+    pub(crate) epoch: EpochBounds,
+}
+
+/// Reaches clusters that are not the server's own. Connections are kept for those who come next.
+pub(crate) trait Foreign: Send + Sync {
+    /// Refuses a cluster that this server cannot speak to. Asks nobody.
+    fn check(&self, cluster: &Cluster) -> Result<()>;
+
+    /// Reaches a cluster for clients. Does not wait for an answer of the cluster.
+    fn for_clients(&self, cluster: &Cluster, properties: &Properties) -> Result<ForClients>;
+
+    /// Reaches a cluster for a function.
+    fn for_function(&self, cluster: &Cluster, entry: &FunctionEntry) -> Result<ForFunction>;
+}
+
+/// For a server that reaches no cluster but its own.
+pub(crate) struct NoOthers;
+
+impl NoOthers {
+    fn refused<T>(cluster: &Cluster) -> Result<T> {
+        Err(Error::new(ErrorCode::ClusterUnknown, format!("this server does not know the cluster '{cluster}'")))
+    }
+}
+
+impl Foreign for NoOthers {
+    fn check(&self, cluster: &Cluster) -> Result<()> {
+        Self::refused(cluster)
+    }
+
+    fn for_clients(&self, cluster: &Cluster, _: &Properties) -> Result<ForClients> {
+        Self::refused(cluster)
+    }
+
+    fn for_function(&self, cluster: &Cluster, _: &FunctionEntry) -> Result<ForFunction> {
+        Self::refused(cluster)
+    }
+}
+
+/// See the module.
+pub(crate) struct Clusters {
+    own: OwnCluster,
+    foreign: Arc<dyn Foreign>,
+    register: Arc<dyn Metadata>,
+    /// The functions that were asked about; none for one that uses the server's own cluster alone, and for the state of a revision.
+    known: Mutex<HashMap<FunctionId, Option<Arc<FunctionEntry>>>>,
+}
+
+impl Clusters {
+    pub(crate) fn new(own: OwnCluster, foreign: Arc<dyn Foreign>, register: Arc<dyn Metadata>) -> Arc<Self> {
+        Arc::new(Clusters { own, foreign, register, known: Mutex::default() })
+    }
+
+    /// The topic that a request means by this text.
+    pub(crate) fn named(&self, text: &str) -> Result<Topic> {
+        let topic: Topic = text.parse()?;
+        topic.check("topic")?;
+        if !topic.cluster.is_own() {
+            self.foreign.check(&topic.cluster)?;
+        }
+        Ok(topic)
+    }
+
+    /// Refuses a description of which this server cannot reach a topic, or whose outputs are not in one cluster.
+    pub(crate) fn check(&self, spec: &FunctionSpec) -> Result<()> {
+        let foreign = spec.topics().filter(|topic| !topic.cluster.is_own());
+        let unknown: Vec<_> =
+            foreign.filter_map(|topic| self.foreign.check(&topic.cluster).err().map(|e| (topic, e))).collect();
+        if let Some((_, first)) = unknown.first() {
+            let told: Vec<_> =
+                unknown.iter().map(|(topic, error)| format!("topic '{topic}': {}", error.message)).collect();
+            return Err(Error::new(first.code, told.join("; ")));
+        }
+        home(spec)?;
+        home::check_options(spec)
+    }
+
+    /// Where a function commits, and how it reads.
+    pub(crate) fn backend(&self, entry: &FunctionEntry) -> Result<Backend> {
+        let home = home(&entry.spec)?;
+        self.know(entry);
+        let mut brokers: BTreeMap<Cluster, Arc<dyn Broker>> = BTreeMap::new();
+        let mut backend = self.own.backend.clone();
+        brokers.insert(Cluster::own(), backend.broker.clone());
+        for topic in entry.spec.topics() {
+            if brokers.contains_key(&topic.cluster) {
+                continue;
+            }
+            let there = self.foreign.for_function(&topic.cluster, entry)?;
+            if topic.cluster == home {
+                (backend.committer, backend.epoch) = (there.committer, there.epoch);
+            }
+            brokers.insert(topic.cluster, there.broker);
+        }
+        // Whoever uses the server's own cluster alone needs nobody in between.
+        if brokers.len() > 1 {
+            backend.broker = Arc::new(SeveralBrokers::new(home, brokers));
+        }
+        Ok(backend)
+    }
+
+    /// What the tasks of all functions have committed.
+    pub(crate) fn tasks(self: &Arc<Self>) -> Arc<dyn Tasks> {
+        Arc::new(TasksOfAll(self.clone()))
+    }
+
+    /// Copies of a function's state, if there are any where it commits.
+    pub(crate) fn forks(&self, spec: &FunctionSpec) -> Result<&Arc<dyn Forks>> {
+        let home = home(spec)?;
+        self.own.forks.as_ref().filter(|_| home.is_own()).ok_or_else(|| {
+            let why = "where this function commits no state is kept with its revisions";
+            Error::new(ErrorCode::StateNotKept, why)
+        })
+    }
+
+    /// The topics of all clusters, for clients.
+    pub(crate) fn topics(self: &Arc<Self>) -> Arc<dyn Topics> {
+        Arc::new(TopicsOfAll { clusters: self.clone(), properties: BTreeMap::new() })
+    }
+
+    /// The topics of all clusters, reached as a function reaches them.
+    pub(crate) fn topics_of(self: &Arc<Self>, spec: &FunctionSpec) -> Arc<dyn Topics> {
+        if spec.topics().all(|topic| topic.cluster.is_own()) {
+            return self.own.topics.clone();
+        }
+        Arc::new(TopicsOfAll { clusters: self.clone(), properties: home::properties(spec) })
+    }
+
+    /// The same, of a function of that id. Blocks.
+    pub(crate) fn topics_of_id(self: &Arc<Self>, id: FunctionId) -> Result<Arc<dyn Topics>> {
+        Ok(self.abroad(id)?.map_or_else(|| self.own.topics.clone(), |entry| self.topics_of(&entry.spec)))
+    }
+
+    /// The function of that id, if it uses other clusters. Its topics never change their clusters. Blocks.
+    fn abroad(&self, id: FunctionId) -> Result<Option<Arc<FunctionEntry>>> {
+        if let Some(known) = self.known.lock().get(&id) {
+            return Ok(known.clone());
+        }
+        let entry = self.register.list()?.into_iter().find(|entry| entry.id == id);
+        Ok(entry.and_then(|entry| self.know(&entry)))
+    }
+
+    /// Keeps what a function is, if it uses other clusters.
+    fn know(&self, entry: &FunctionEntry) -> Option<Arc<FunctionEntry>> {
+        let is_own = entry.spec.topics().all(|topic| topic.cluster.is_own());
+        let known = (!is_own).then(|| Arc::new(entry.clone()));
+        self.known.lock().insert(entry.id, known.clone());
+        known
+    }
+
+    /// A function was deleted.
+    pub(crate) fn forget(&self, id: FunctionId) {
+        self.known.lock().remove(&id);
+    }
+}

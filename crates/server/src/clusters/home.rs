@@ -1,0 +1,51 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! What a description says of clusters.
+
+use std::collections::BTreeMap;
+
+use fnstream_core::spec::FunctionSpec;
+use fnstream_core::topic::{Cluster, GROUP_ID, PARTITION, Topic, TopicRef};
+use fnstream_core::{Error, ErrorCode, Result};
+
+use super::Properties;
+
+/// The cluster where a function commits: that of all of its outputs, its dead letters included.
+pub(crate) fn home(spec: &FunctionSpec) -> Result<Cluster> {
+    let outputs = spec.outputs.iter().map(|named| named.topic.clone()).chain(spec.dead_letter_topic());
+    let mut outputs = outputs.collect::<Vec<Topic>>().into_iter();
+    let Some(first) = outputs.next() else { return Ok(Cluster::own()) };
+    match outputs.find(|topic| topic.cluster != first.cluster) {
+        None => Ok(first.cluster),
+        Some(other) => Err(Error::new(
+            ErrorCode::SeveralHomes,
+            format!("'{first}' and '{other}' are in two clusters, and no commit can reach both at once"),
+        )),
+    }
+}
+
+/// The properties with which a function reaches each cluster.
+pub(super) fn properties(spec: &FunctionSpec) -> BTreeMap<Cluster, Properties> {
+    let mut all: BTreeMap<Cluster, Properties> = BTreeMap::new();
+    for named in spec.inputs.iter().flatten().chain(&spec.outputs) {
+        let own = [GROUP_ID, PARTITION];
+        let properties = named.options.iter().filter(|(name, _)| !own.contains(&name.as_str()));
+        all.entry(named.topic.cluster.clone())
+            .or_default()
+            .extend(properties.map(|(name, value)| (name.clone(), value.clone())));
+    }
+    all
+}
+
+/// Refuses options that would have no effect.
+pub(super) fn check_options(spec: &FunctionSpec) -> Result<()> {
+    let optional = |named: &&TopicRef| named.topic.cluster.is_own() && !named.options.is_empty();
+    let with_options: Vec<_> = spec.inputs.iter().flatten().chain(&spec.outputs).filter(optional).collect();
+    if with_options.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<_> = with_options.iter().map(|named| format!("'{named}'")).collect();
+    let message = format!("topics of the embedded log take no options, but these have some: {}", named.join(", "));
+    Err(Error::new(ErrorCode::InvalidSpec, message))
+}
