@@ -25,7 +25,7 @@ use fnstream_core::metadata::Metadata;
 use fnstream_core::producers::Producers;
 use fnstream_core::spec::{FunctionEntry, FunctionSpec};
 use fnstream_core::tasks::Tasks;
-use fnstream_core::topic::{Cluster, Topic};
+use fnstream_core::topic::Cluster;
 use fnstream_core::topics::Topics;
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_engine::{Backend, EpochBounds};
@@ -55,7 +55,6 @@ pub(crate) struct OwnCluster {
 #[derive(Clone)]
 pub(crate) struct ForClients {
     pub(crate) topics: Arc<dyn Topics>,
-    pub(crate) groups: Arc<dyn Groups>,
 }
 
 /// What another cluster is for a function that reads or writes there.
@@ -114,16 +113,6 @@ pub(crate) struct Clusters {
 impl Clusters {
     pub(crate) fn new(own: OwnCluster, foreign: Arc<dyn Foreign>, register: Arc<dyn Metadata>) -> Arc<Self> {
         Arc::new(Clusters { own, foreign, register, known: Mutex::default() })
-    }
-
-    /// The topic that a request means by this text.
-    pub(crate) fn named(&self, text: &str) -> Result<Topic> {
-        let topic: Topic = text.parse()?;
-        topic.check("topic")?;
-        if !topic.cluster.is_own() {
-            self.foreign.check(&topic.cluster)?;
-        }
-        Ok(topic)
     }
 
     /// Refuses a description of which this server cannot reach a topic, or whose outputs are not in one cluster.

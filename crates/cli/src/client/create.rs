@@ -15,6 +15,7 @@ use fnstream_core::topic::TopicRef;
 use super::settings::Settings;
 use super::waiting::{Waiting, is_done};
 use crate::failure::{Failure, Result};
+use crate::files;
 use crate::output::{self, busy::during};
 
 /// Register a function and start it.
@@ -89,7 +90,7 @@ pub(super) async fn upload(client: &Client, path: String) -> Result<String> {
     if path.starts_with("sha256:") {
         return Ok(path);
     }
-    let artifact = std::fs::read(&path).map_err(|e| Failure::Coded {
+    let artifact = files::read(path.as_ref(), files::MOST_BINARY).map_err(|e| Failure::Coded {
         code: ErrorCode::ArtifactNotFound.as_str().to_owned(),
         message: format!("cannot read '{path}': {e}"),
         advice: "give the path of a WebAssembly file on this machine".to_owned(),

@@ -24,6 +24,7 @@ use self::form::{Form, Kind};
 use self::lines::{Cutter, Request, chunks};
 use super::{new_topic, pair, timestamp};
 use crate::failure::{Failure, Result};
+use crate::files;
 use crate::output;
 
 /// Send events to a topic.
@@ -109,8 +110,7 @@ pub(super) async fn run(client: &Client, mut args: Args) -> Result {
         None if args.null => each(target, vec![None]).await,
         None => each(target, args.content.into_iter().map(|event| Some(event.into_vec())).collect()).await,
         Some(path) if args.whole => {
-            let mut event = Vec::new();
-            open(&path)?.read_to_end(&mut event).map_err(|e| unreadable(&path, 0, &e))?;
+            let event = files::read_all(open(&path)?, files::MOST_BINARY).map_err(|e| unreadable(&path, 0, &e))?;
             each(target, vec![Some(event)]).await
         }
         Some(path) => stream(target, form, &path).await,
@@ -150,15 +150,15 @@ impl Target {
         Ok(self.producer.next() - next - (self.producer.found() - found))
     }
 
-    /// Says how many events were not stored since another command sends under the same name.
-    fn tell_found(&self) {
-        let found = self.producer.found();
-        if found > 0 {
-            output::complain(&format!(
-                "warning: {} not stored: another command uses the name '{}', and has sent events of the same numbers",
+    /// Fails if events were not stored since another command sends under the same name.
+    fn check_found(&self) -> Result {
+        match self.producer.found() {
+            0 => Ok(()),
+            found => Err(Failure::Plain(format!(
+                "{} not stored: another command uses the name '{}', and has sent events of the same numbers",
                 counted(found, "event"),
                 self.producer.name(),
-            ));
+            ))),
         }
     }
 
@@ -167,8 +167,8 @@ impl Target {
         if self.skipped > 0 {
             output::complain(&format!("note: events that were there already were skipped: {}", self.skipped));
         }
-        self.tell_found();
-        output::line(format!("{} produced", counted(sent, "event")))
+        output::line(format!("{} produced", counted(sent, "event")))?;
+        self.check_found()
     }
 }
 

@@ -146,12 +146,12 @@ fn a_name_that_another_command_uses_is_told_with_what_it_cost() {
     first.stdin.take().unwrap().write_all(b"x\ny\nz\n").unwrap();
     let mut printed = String::new();
     first.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
-    assert!(first.wait().unwrap().success());
+    assert_eq!(first.wait().unwrap().code(), Some(1), "not all of its events are there");
     assert_eq!(printed, "1 event produced\n");
     line.clear();
     told.read_to_string(&mut line).unwrap();
     let cost =
-        "warning: 2 events not stored: another command uses the name 'p', and has sent events of the same numbers\n";
+        "error: 2 events not stored: another command uses the name 'p', and has sent events of the same numbers\n";
     assert_eq!(line, cost);
     assert_eq!(values(&server), ["a", "b", "z"]);
     server.stop();

@@ -3,6 +3,7 @@
 
 //! Looking on: what functions are, how they fare, what they have committed and said. Nothing of it changes anything.
 
+mod circle;
 mod describe;
 mod logs;
 mod observe;

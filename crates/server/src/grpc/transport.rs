@@ -132,7 +132,9 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), Status> {
     let is_taken = |encoding: &&HeaderValue| ENCODINGS.iter().any(|taken| encoding == taken);
     let Some(encoding) = headers.get(ENCODING_HEADER).filter(|encoding| !is_taken(encoding)) else { return Ok(()) };
     let message = format!("the messages of the call are compressed with '{}'", encoding.as_bytes().escape_ascii());
-    let mut status = Status::unimplemented(error_message(&Error::new(ErrorCode::EncodingRefused, message)));
+    let error = Error::new(ErrorCode::EncodingRefused, message);
+    let error = error.advising("send the messages as they are, or compressed with gzip");
+    let mut status = Status::unimplemented(error_message(&error));
     status.metadata_mut().insert(ACCEPT_ENCODING_HEADER, MetadataValue::from_static("identity,gzip"));
     Err(status)
 }

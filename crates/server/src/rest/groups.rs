@@ -148,7 +148,7 @@ pub(super) async fn take(
             let (records, taking) = (records.clone(), Taking { wait: HEARTBEAT, ..taking.clone() });
             async move { Ok(records.take(taking).await?.into()) }
         };
-        return Ok(events::stream(first.into(), next));
+        return Ok(events::stream(client, first.into(), next));
     }
     Ok(events::answer(client.while_there(app.records.take(taking)).await?.into(), form))
 }

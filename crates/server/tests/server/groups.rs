@@ -3,7 +3,7 @@
 
 //! Consumer groups with acknowledgement: what is not acknowledged comes again, what is does not.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::time::Duration;
 
 use fnstream_api::{
@@ -462,5 +462,25 @@ async fn what_is_not_well_formed_is_refused_by_name() {
     assert_eq!(error_code(&gone), "FS-1323");
     let long = fixture.client.take("t", &"g".repeat(252), &TakeOptions { max_deliveries: Some(1), ..some(1) }).await;
     assert_eq!(error_code(&long.unwrap_err()), "FS-1004", "its dead letters would have nowhere to go");
+    fixture.server.shutdown().await.unwrap();
+}
+
+/// With many clients, since one that is woken at the very moment at which it leaves may still be given something.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_takes_nothing_for_clients_that_are_gone() {
+    let fixture = Fixture::new().await;
+    fixture.client.create_topic("t", &TopicRequest::default()).await.unwrap();
+    for _ in 0..20 {
+        let mut stream = BufReader::new(fixture.connect());
+        let head =
+            "POST /api/v1/topic/t/group/g/take?format=sse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
+        stream.get_mut().write_all(head.as_bytes()).unwrap();
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        assert!(line.starts_with("HTTP/1.1 200"), "{line}");
+    }
+    fixture.client.produce("t", "a".to_owned(), &ProduceOptions::default()).await.unwrap();
+    let taken = fixture.client.take("t", "g", &waiting(1)).await.unwrap().events;
+    assert_eq!((values(&taken), taken[0].deliveries), (vec!["a"], 1));
     fixture.server.shutdown().await.unwrap();
 }

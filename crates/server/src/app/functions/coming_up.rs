@@ -17,7 +17,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fnstream_api::FunctionDescription;
+use fnstream_api::{FunctionDescription, FunctionStatus, TaskDescription, TaskError, TaskStatus};
 use fnstream_core::spec::{DesiredState, FunctionEntry, FunctionSpec};
 use fnstream_core::units::write_duration;
 use fnstream_core::{Error, ErrorCode, Result};
@@ -82,6 +82,16 @@ impl Changed {
     }
 }
 
+/// Why a function has failed.
+fn failure(function: &FunctionDescription) -> String {
+    let of_task = |task: &TaskDescription| {
+        let TaskError { code, message, .. } = task.last_error.as_ref()?;
+        Some(format!("task {}: {message} ({code})", task.index))
+    };
+    let failed = function.tasks.iter().find(|task| task.status == TaskStatus::Failed).and_then(of_task);
+    failed.or_else(|| function.error.as_ref().map(|error| error.message.clone())).unwrap_or_default()
+}
+
 impl Functions {
     /// How a function came up that was given to the engine: what is known of it by then, or by the end of the wait. What may go back
     /// has to be part of what outlasts its caller.
@@ -103,7 +113,11 @@ impl Functions {
     async fn see_up(self: &Arc<Self>, done: String, changed: Changed, wait: Wait) -> Result<FunctionDescription> {
         let Changed { entry, before, .. } = changed;
         let (code, why, outside) = match self.comes_up(&entry, wait.time).await? {
-            ComingUp::Up => return self.inspection.describe_entry(entry).await,
+            // It may have met a first event meanwhile.
+            ComingUp::Up => match self.inspection.describe_entry(entry.clone()).await? {
+                up if up.status != FunctionStatus::Failed => return Ok(up),
+                failed => (ErrorCode::NotUp, format!("came up and failed: {}", failure(&failed)), false),
+            },
             ComingUp::Failed(why) => (ErrorCode::NotUp, format!("does not come up: {why}"), false),
             ComingUp::NotYet { waits_for, outside } => {
                 let why = format!("is not up after {}: {waits_for}", write_duration(wait.time));

@@ -202,7 +202,10 @@ fn reason(status: FunctionStatus, tasks: &[fnstream_engine::TaskStatus]) -> Opti
     match status {
         FunctionStatus::Stopped => None,
         FunctionStatus::BackingOff => failure(TaskState::BackingOff, "failed and will be tried again"),
-        FunctionStatus::Failed => failure(TaskState::Failed, "failed and waits until it is started or updated"),
+        FunctionStatus::Failed => failure(
+            TaskState::Failed,
+            "failed and waits until it is updated, moved on with 'client seek', or started again",
+        ),
         FunctionStatus::Running | FunctionStatus::Starting | FunctionStatus::Stopping => {
             tasks.iter().find_map(|task| {
                 let (error, what) = match (&task.refused, &task.trouble, &task.circling) {

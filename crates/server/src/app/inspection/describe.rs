@@ -20,6 +20,7 @@ use fnstream_core::{Error, ErrorCode, Result};
 use serde::Serialize;
 
 use super::Inspection;
+use super::circle;
 use crate::app::functions::told_grant;
 use crate::app::group::Part;
 use crate::app::ops::blocking;
@@ -60,8 +61,13 @@ impl Inspection {
     pub(in crate::app) async fn describe_entry(self: &Arc<Self>, entry: FunctionEntry) -> Result<FunctionDescription> {
         let guests = &self.net.budget.guests;
         let described = self.whole(vec![entry]).await?.into_iter();
-        let described = described.map(|(entry, whole)| description(&entry, whole, guests));
-        described.last().ok_or_else(|| internal("a function was lost while it was described"))
+        let described = described.map(|(entry, whole)| (description(&entry, whole, guests), entry));
+        let (mut description, entry) =
+            described.last().ok_or_else(|| internal("a function was lost while it was described"))?;
+        let register = self.register.clone();
+        let circle = blocking(move || Ok(circle::through(&entry.spec, &register.list()?))).await?;
+        description.notes.extend(circle.map(|path| circle::warning(&path)));
+        Ok(description)
     }
 
     /// How a function fares.
@@ -125,7 +131,8 @@ impl Inspection {
         Ok(match part.filter(|part| !part.tasks.is_empty()) {
             Some(part) => {
                 if !part.is_placed() {
-                    part.place(&self.tasks.progress(entry.id)?, &self.fellows.local().topics);
+                    let topics = self.fellows.local().clusters.topics_of_id(entry.id)?;
+                    part.place(&self.tasks.progress(entry.id)?, &topics);
                 }
                 sum(&mut part.tasks.iter().map(|task| (task.records_in, task.records_out)))
             }

@@ -28,7 +28,7 @@ use hyper::body::Frame;
 
 use super::encoded::Encoded;
 use crate::app::{Delivered, Skipped, Taken};
-use crate::net::Counted;
+use crate::net::{Counted, Presence};
 
 /// About the bytes of a piece of text.
 const PIECE: usize = 16 << 10;
@@ -115,14 +115,19 @@ pub(in crate::rest) fn answer(mut events: Events, form: Form) -> Response {
 }
 
 /// A stream of server-sent events: the first of them, and then again and again what comes next. A comment shows that it is alive when
-/// nothing comes; an error is the last event.
-pub(in crate::rest) fn stream<F>(first: Events, next: impl Fn() -> F + Send + Sync + 'static) -> Response
+/// nothing comes; an error is the last event. It ends when the client ends its side of the connection, so that nothing is taken for
+/// one that is gone.
+pub(in crate::rest) fn stream<F>(
+    client: Presence,
+    first: Events,
+    next: impl Fn() -> F + Send + Sync + 'static,
+) -> Response
 where
     F: Future<Output = Result<Events>> + Send + 'static,
 {
     let next = move || -> Next { Box::pin(next()) };
     let (told, now) = (told(&first.skipped), Text::new(first, Form::Stream));
-    let body = Stream { told, now, next: Box::new(next), coming: None, ended: false };
+    let body = Stream { client, told, now, next: Box::new(next), coming: None, ended: false };
     let mut answer = HttpResponse::new(Body::new(body));
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -132,6 +137,7 @@ where
 type Next = Pin<Box<dyn Future<Output = Result<Events>> + Send>>;
 
 struct Stream {
+    client: Presence,
     /// What is sent before the events at hand.
     told: String,
     now: Text,
@@ -154,6 +160,10 @@ impl HttpBody for Stream {
                 return Poll::Ready(Some(Ok(Frame::data(piece))));
             }
             if this.ended {
+                return Poll::Ready(None);
+            }
+            if this.client.has_ended(cx.waker()) {
+                this.coming = None;
                 return Poll::Ready(None);
             }
             let coming = this.coming.get_or_insert_with(|| (this.next)());
