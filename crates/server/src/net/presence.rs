@@ -175,6 +175,12 @@ impl Presence {
         Presence { line, version }
     }
 
+    /// That of a client over HTTP/2.
+    #[cfg(test)]
+    pub(crate) fn of_http_2() -> Self {
+        Presence { line: None, version: Version::HTTP_2 }
+    }
+
     /// Does work that takes what would be lost with its answer: it goes on only while the client is there.
     pub(crate) async fn while_there<T>(&self, work: impl Future<Output = T>) -> T {
         let Some(line) = &self.line else { return work.await };
