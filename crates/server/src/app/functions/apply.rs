@@ -68,6 +68,7 @@ impl Functions {
         pin.digest().clone_into(&mut spec.artifact);
         if let Some(before) = &before {
             spec = spec::replaced(&before.spec, spec)?;
+            spec::check_home(&before.spec, &spec)?;
         }
         grants::check(&self.files_dirs, &spec)?;
         let changes = changes(before.as_ref().map(|before| &before.spec), &spec)?;

@@ -86,6 +86,7 @@ impl Functions {
             let entry = crate::app::entry(&*functions.register, &name)?;
             let mut spec = described(&entry.spec)?;
             functions.clusters.check(&spec)?;
+            spec::check_home(&entry.spec, &spec)?;
             grants::check(&functions.files_dirs, &spec)?;
             if (spec.no_join, spec.selector) != (entry.spec.no_join, entry.spec.selector) {
                 functions.topics.check_join(&spec)?;

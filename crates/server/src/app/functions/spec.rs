@@ -70,7 +70,6 @@ pub(super) fn updated(spec: &FunctionSpec, update: &FunctionUpdate) -> Result<Fu
     }
     new.replicas = update.replicas.unwrap_or(spec.replicas);
     new.no_join = update.no_join.unwrap_or(spec.no_join);
-    check_home(spec, &new, &mut problems);
     change_entries("config", &mut new.config, update.config.as_ref(), &update.config_changes, &mut problems);
     change_entries("env", &mut new.env, update.env.as_ref(), &update.env_changes, &mut problems);
     if let Some(files) = &update.files {
@@ -120,7 +119,6 @@ pub(super) fn replaced(before: &FunctionSpec, after: FunctionSpec) -> Result<Fun
         problems.push(inputs_change(&grouped(&before.inputs), &grouped(&after.inputs)));
     }
     check_selector(before, &after, &mut problems);
-    check_home(before, &after, &mut problems);
     let from = match after.from {
         // What is not said stays.
         Beginning::Earliest => before.from,
@@ -142,17 +140,18 @@ fn inputs_change(from: &str, to: &str) -> String {
     )
 }
 
-/// Where a function commits is where its state is.
-fn check_home(before: &FunctionSpec, after: &FunctionSpec, problems: &mut Vec<String>) {
-    if let (Ok(was), Ok(is)) = (home(before), home(after))
-        && was != is
-    {
-        problems.push(format!(
-            "outputs cannot move from {} to {}, since the state stays where they were: create another function",
-            place(&was),
-            place(&is)
-        ));
+/// Refuses to move a function's outputs to another cluster: where it commits is where its state is.
+pub(super) fn check_home(before: &FunctionSpec, after: &FunctionSpec) -> Result<()> {
+    let (was, is) = (home(before)?, home(after)?);
+    if was == is {
+        return Ok(());
     }
+    let message = format!(
+        "outputs cannot move from {} to {}, since the state stays where they were: create another function",
+        place(&was),
+        place(&is)
+    );
+    Err(Error::new(ErrorCode::InvalidSpec, message))
 }
 
 /// A cluster, in words.
