@@ -6,10 +6,13 @@
 use std::io::Write;
 use std::time::Duration;
 
-use fnstream_api::{Client, ClientError, FunctionStatus, FunctionUpdate, LogOptions, RollbackRequest, UpWait};
+use fnstream_api::{
+    Client, ClientError, FunctionStatus, FunctionUpdate, LogOptions, OnErrorAction, ProduceOptions, RollbackRequest,
+    UpWait,
+};
 
 use crate::grpc::{Grpc, refusal, yaml};
-use crate::support::{Fixture, LONG, code, echo, never_up, stillborn, within_long};
+use crate::support::{Fixture, LONG, code, echo, never_up, poison, stillborn, within_long};
 
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -159,6 +162,24 @@ async fn an_update_goes_back_although_its_caller_has_gone_away() {
     fixture.described("f", |f| f.revision == 3 && f.status == FunctionStatus::Running).await;
     produce(&fixture, "b").await;
     assert_eq!(next(&fixture).await, "b");
+    fixture.server.shutdown().await.unwrap();
+}
+
+/// It is up as soon as its instance has started, so what it meets then may come too late for the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_fails_at_its_first_event_is_never_told_to_have_come_up_failed() {
+    let fixture = Fixture::new().await;
+    let mut function = fixture.function(poison(), "in", "out").await;
+    function.on_error.action = Some(OnErrorAction::Stop);
+    fixture.client.produce("in", "x".to_owned(), &ProduceOptions::default()).await.unwrap();
+    let client = waiting(&fixture, LONG);
+    for name in ["f", "g", "h", "i", "j", "k"] {
+        match client.create_function(name, &function).await {
+            Ok(up) => assert_ne!(up.status, FunctionStatus::Failed),
+            Err(error) => assert_eq!(error.code(), "FS-1117", "{error}"),
+        }
+        fixture.client.describe_function(name).await.unwrap();
+    }
     fixture.server.shutdown().await.unwrap();
 }
 
