@@ -190,8 +190,12 @@ impl Clusters {
         if let Some(known) = self.known.lock().get(&id) {
             return Ok(known.clone());
         }
-        let entry = self.register.list()?.into_iter().find(|entry| entry.id == id);
-        Ok(entry.and_then(|entry| self.know(&entry)))
+        let Some(entry) = self.register.list()?.into_iter().find(|entry| entry.id == id) else {
+            // State that is kept of a revision is in the own cluster alone, whoever gets its id.
+            self.known.lock().insert(id, None);
+            return Ok(None);
+        };
+        Ok(self.know(&entry))
     }
 
     /// Keeps what a function is, if it uses other clusters.

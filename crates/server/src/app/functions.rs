@@ -179,7 +179,7 @@ impl Functions {
             let (made, changed) = made?;
             let started = match made {
                 Made::Replaced => functions.go_on(changed.entry.clone()).await,
-                Made::New | Made::Kept => functions.inspection.describe_entry(changed.entry.clone()).await,
+                Made::New | Made::Kept => functions.inspection.describe_changed(changed.entry.clone()).await,
             };
             Ok((made, changed, started))
         });
@@ -298,7 +298,7 @@ impl Functions {
                 functions.reconciler.look(&entry.spec.name);
             }
             let started = match functions.reconciler.started(&entry).await {
-                Ok(()) => functions.inspection.describe_entry(entry.clone()).await,
+                Ok(()) => functions.inspection.describe_changed(entry.clone()).await,
                 Err(error) => Err(error),
             };
             Ok((entry, started))

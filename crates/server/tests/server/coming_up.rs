@@ -184,6 +184,19 @@ async fn a_function_that_fails_at_its_first_event_is_never_told_to_have_come_up_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_closes_a_circle_of_functions_is_told() {
+    let fixture = Fixture::new().await;
+    let (there, back) = (fixture.function(echo(), "in", "mid").await, fixture.function(echo(), "mid", "in").await);
+    let client = waiting(&fixture, LONG);
+    assert_eq!(client.create_function("f", &there).await.unwrap().notes, Vec::<String>::new());
+    for closed in [client.create_function("g", &back).await, client.restart_function("g").await] {
+        let notes = closed.unwrap().notes;
+        assert!(notes.len() == 1 && notes[0].ends_with("for ever: g -> in -> f -> mid -> g"), "{notes:?}");
+    }
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_function_is_started_once_however_many_ask() {
     let fixture = running().await;
     let starts = async || {

@@ -216,6 +216,6 @@ impl Functions {
             let revision = entry.revision;
             return Err(error.context(format_args!("revision {revision} is in force but could not be started")));
         }
-        self.inspection.describe_entry(entry).await
+        self.inspection.describe_changed(entry).await
     }
 }

@@ -114,7 +114,7 @@ impl Functions {
         let Changed { entry, before, .. } = changed;
         let (code, why, outside) = match self.comes_up(&entry, wait.time).await? {
             // It may have met a first event meanwhile.
-            ComingUp::Up => match self.inspection.describe_entry(entry.clone()).await? {
+            ComingUp::Up => match self.inspection.describe_changed(entry.clone()).await? {
                 up if up.status != FunctionStatus::Failed => return Ok(up),
                 failed => (ErrorCode::NotUp, format!("came up and failed: {}", failure(&failed)), false),
             },

@@ -61,11 +61,18 @@ impl Inspection {
     pub(in crate::app) async fn describe_entry(self: &Arc<Self>, entry: FunctionEntry) -> Result<FunctionDescription> {
         let guests = &self.net.budget.guests;
         let described = self.whole(vec![entry]).await?.into_iter();
-        let described = described.map(|(entry, whole)| (description(&entry, whole, guests), entry));
-        let (mut description, entry) =
-            described.last().ok_or_else(|| internal("a function was lost while it was described"))?;
-        let register = self.register.clone();
-        let circle = blocking(move || Ok(circle::through(&entry.spec, &register.list()?))).await?;
+        let described = described.map(|(entry, whole)| description(&entry, whole, guests));
+        described.last().ok_or_else(|| internal("a function was lost while it was described"))
+    }
+
+    /// The same for whoever has just changed the function or started it, with what only then is worth going through the register for.
+    pub(in crate::app) async fn describe_changed(
+        self: &Arc<Self>,
+        entry: FunctionEntry,
+    ) -> Result<FunctionDescription> {
+        let (register, spec) = (self.register.clone(), entry.spec.clone());
+        let mut description = self.describe_entry(entry).await?;
+        let circle = blocking(move || Ok(circle::through(&spec, &register.list()?))).await?;
         description.notes.extend(circle.map(|path| circle::warning(&path)));
         Ok(description)
     }
