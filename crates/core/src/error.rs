@@ -169,6 +169,12 @@ codes! {
     BackupNewer = "FS-1526", User, 400, "the backup was made by a newer version", "restore it with that version or a later one";
     BackupMissing = "FS-1527", User, 404, "there is no backup at this path", "name the folder that 'function-stream client backup' made";
     RestorePlace = "FS-1528", User, 409, "the folder to restore to is not empty", "name another folder, or give --replace, which keeps what is there in a folder 'replaced-N'";
+    BrokerForbidden = "FS-1531", User, 403, "the broker does not allow what is needed", "give the user of the connection the rights that the message names; docs/kafka.md lists all of them";
+    BrokerLogin = "FS-1532", User, 403, "the broker refuses the credentials", "correct the user, the password or the mechanism (sasl.username, sasl.password, sasl.mechanism)";
+    BrokerProtocol = "FS-1533", User, 400, "what listens at the broker's address does not speak as expected", "look whether the port is that of a Kafka listener, and whether security.protocol is the listener's";
+    TransactionsUnsupported = "FS-1534", User, 501, "the broker does not support transactions", "use a broker of Apache Kafka 2.5 or later";
+    TopicPolicy = "FS-1535", User, 409, "an internal topic has a setting that would lose data", "set the topic as the message says, or delete it if nothing in it is needed";
+    GroupInUse = "FS-1536", User, 409, "the group of consumers is in use by somebody else", "stop the consumers of the group, or name another group with group_id";
     // 16xx: commits.
     CommitRetriable = "FS-1601", External, 503, "a commit could not be made now", "nothing: the engine repeats it";
     CommitAborted = "FS-1602", External, 503, "a commit was aborted", "nothing: the engine replays from the last commit";

@@ -121,8 +121,8 @@ fn an_abandoned_source_loses_nothing(harness: &mut dyn LogHarness) {
     let member = join(harness, &["in"]);
     let assignment = member.assignment(0);
     let mut source = open(harness, &assignment, &Positions::new());
-    let first = source.poll_patiently(harness, FEW);
-    source.poll_patiently(harness, FEW);
+    let first = source.next(harness, FEW);
+    source.next(harness, FEW);
     drop(source);
     let from = Positions::from([(at("in", 0), first[0].position)]);
     let seen = open(harness, &assignment, &from).drain(harness, ALL, 5);

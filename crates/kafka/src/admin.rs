@@ -1,0 +1,259 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Asking a cluster for what is seldom needed: topics, ends, the offsets of groups; and changing its topics.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::Duration;
+
+use fnstream_core::{Error, ErrorCode, Result};
+use parking_lot::Mutex;
+use rdkafka::ClientContext;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaErrorCode;
+
+use crate::error::{Failure, failed};
+use crate::properties::{Properties, check_name};
+
+/// How long an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The cleanup policy of topics.
+pub(crate) const POLICY: &str = "cleanup.policy";
+
+/// Asks one cluster.
+pub(crate) struct Admin {
+    properties: Properties,
+    admin: AdminClient<Telling>,
+    client: BaseConsumer<Telling>,
+    /// Clients that ask for the offsets of a group each.
+    groups: Mutex<HashMap<String, Arc<BaseConsumer<Telling>>>>,
+    why: Arc<Why>,
+}
+
+/// The last thing that a client said by itself: what an operation that ran out of time was waiting for.
+#[derive(Default)]
+struct Why(Mutex<Option<Failure>>);
+
+/// Keeps what a client says by itself.
+#[derive(Clone)]
+struct Telling(Arc<Why>);
+
+impl ClientContext for Telling {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        tracing::debug!(?level, facility, "{line}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if let Some(code) = error.rdkafka_error_code() {
+            self.0.note(Failure::new(code, reason));
+        }
+    }
+}
+
+impl ConsumerContext for Telling {}
+
+impl Why {
+    /// What says the least gives way to what says more.
+    fn note(&self, failure: Failure) {
+        let mut kept = self.0.lock();
+        let says_little = failure.code == RDKafkaErrorCode::AllBrokersDown;
+        if kept.is_none() || !says_little {
+            *kept = Some(failure);
+        }
+    }
+
+    fn take(&self) -> Option<Failure> {
+        self.0.lock().take()
+    }
+}
+
+/// A topic as the cluster has it.
+pub(crate) struct Layout {
+    pub partitions: u32,
+}
+
+impl Admin {
+    pub(crate) fn new(properties: &Properties) -> Result<Admin> {
+        let why = Arc::new(Why::default());
+        let telling = Telling(why.clone());
+        let config = properties.asking("function-stream");
+        let admin = AdminClient::from_config_and_context(&config, telling.clone());
+        let client = BaseConsumer::from_config_and_context(&config, telling);
+        let made = |e: KafkaError| failed("making a client of Kafka", &e);
+        Ok(Admin {
+            properties: properties.clone(),
+            admin: admin.map_err(made)?,
+            client: client.map_err(made)?,
+            groups: Mutex::default(),
+            why,
+        })
+    }
+
+    /// The topic; `None` when the cluster does not have it.
+    pub(crate) fn describe(&self, topic: &str) -> Result<Option<Layout>> {
+        check_name(topic)?;
+        let doing = format!("looking up topic '{topic}'");
+        let metadata = self.client.fetch_metadata(Some(topic), PATIENCE).map_err(|e| self.failed(&doing, &e))?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let Some(found) = found else { return Ok(None) };
+        match found.error().map(RDKafkaErrorCode::from) {
+            None if !found.partitions().is_empty() => Ok(Some(Layout { partitions: found.partitions().len() as u32 })),
+            None => Ok(None),
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition) => match self.is_known_to_controller(topic)? {
+                true => Err(Error::new(ErrorCode::Unavailable, format!("{doing}: the broker does not know of it yet"))),
+                false => Ok(None),
+            },
+            Some(code) => Err(Failure::of(code).error(doing)),
+        }
+    }
+
+    /// Brokers learn of a topic a moment after the controller does, which refuses to make it once more.
+    fn is_known_to_controller(&self, topic: &str) -> Result<bool> {
+        let options = options().validate_only(true);
+        let new = NewTopic::new(topic, 1, TopicReplication::Fixed(-1));
+        let answer = block_on(self.admin.create_topics([&new], &options)).map_err(|e| self.failed("asking for a topic", &e))?;
+        Ok(matches!(answer.first(), Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists)))))
+    }
+
+    /// Makes a topic; one that is there is [`ErrorCode::TopicExists`]. Without a replication the cluster's default decides.
+    pub(crate) fn create(
+        &self,
+        topic: &str,
+        partitions: u32,
+        replication: Option<u16>,
+        settings: &[(&str, &str)],
+    ) -> Result<()> {
+        check_name(topic)?;
+        let replication = TopicReplication::Fixed(replication.map_or(-1, i32::from));
+        let mut new = NewTopic::new(topic, partitions as i32, replication);
+        for (name, value) in settings {
+            new = new.set(name, value);
+        }
+        let doing = format!("making topic '{topic}' of {partitions} partitions");
+        let answer = block_on(self.admin.create_topics([&new], &options())).map_err(|e| self.failed(&doing, &e))?;
+        each(&doing, &answer)
+    }
+
+    pub(crate) fn delete(&self, topic: &str) -> Result<()> {
+        let doing = format!("deleting topic '{topic}'");
+        each(&doing, &block_on(self.admin.delete_topics(&[topic], &options())).map_err(|e| self.failed(&doing, &e))?)
+    }
+
+    /// Adds partitions, up to a number.
+    pub(crate) fn grow(&self, topic: &str, partitions: u32) -> Result<()> {
+        let doing = format!("growing topic '{topic}' to {partitions} partitions");
+        let new = NewPartitions::new(topic, partitions as usize);
+        each(&doing, &block_on(self.admin.create_partitions([&new], &options())).map_err(|e| self.failed(&doing, &e))?)
+    }
+
+    /// Drops the records of a partition below an offset.
+    pub(crate) fn delete_records(&self, topic: &str, partition: u32, below: i64) -> Result<()> {
+        let doing = format!("dropping records of {topic}-{partition}");
+        let mut list = TopicPartitionList::new();
+        let added = list.add_partition_offset(topic, partition as i32, Offset::Offset(below));
+        let answer = added.and_then(|()| block_on(self.admin.delete_records(&list, &options())));
+        let answer = answer.map_err(|e| self.failed(&doing, &e))?;
+        answer.elements().iter().try_for_each(|element| element.error()).map_err(|e| failed(&doing, &e))
+    }
+
+    /// The settings of a topic that are set, its own or by default.
+    pub(crate) fn settings(&self, topic: &str) -> Result<BTreeMap<String, String>> {
+        let doing = format!("reading the settings of topic '{topic}'");
+        let answer = block_on(self.admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options()));
+        let mut settings = BTreeMap::new();
+        for resource in answer.map_err(|e| self.failed(&doing, &e))? {
+            let resource = resource.map_err(|code| Failure::of(code).error(&doing))?;
+            settings.extend(resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))));
+        }
+        Ok(settings)
+    }
+
+    /// The oldest offset of a partition and the one that comes next.
+    pub(crate) fn bounds(&self, topic: &str, partition: u32) -> Result<(i64, i64)> {
+        let bounds = self.client.fetch_watermarks(topic, partition as i32, PATIENCE);
+        bounds.map_err(|e| self.failed(&format!("asking for the ends of {topic}-{partition}"), &e))
+    }
+
+    /// The offsets that a group has committed.
+    pub(crate) fn committed(&self, group: &str, partitions: &[(String, u32)]) -> Result<HashMap<(String, u32), i64>> {
+        let client = self.of_group(group)?;
+        let mut list = TopicPartitionList::new();
+        for (topic, partition) in partitions {
+            list.add_partition(topic, *partition as i32);
+        }
+        let doing = format!("asking for the offsets of group '{group}'");
+        let found = client.committed_offsets(list, PATIENCE).map_err(|e| self.failed(&doing, &e))?;
+        let mut offsets = HashMap::new();
+        for element in found.elements() {
+            element.error().map_err(|e| failed(&doing, &e))?;
+            if let Offset::Offset(offset) = element.offset() {
+                offsets.insert((element.topic().to_owned(), element.partition() as u32), offset);
+            }
+        }
+        Ok(offsets)
+    }
+
+    fn of_group(&self, group: &str) -> Result<Arc<BaseConsumer<Telling>>> {
+        let mut groups = self.groups.lock();
+        if let Some(client) = groups.get(group) {
+            return Ok(client.clone());
+        }
+        let made = BaseConsumer::from_config_and_context(&self.properties.asking(group), Telling(self.why.clone()));
+        let client = Arc::new(made.map_err(|e| failed("making a client of Kafka", &e))?);
+        groups.insert(group.to_owned(), client.clone());
+        Ok(client)
+    }
+
+    /// An operation that ran out of time says what the client found meanwhile.
+    fn failed(&self, doing: &str, error: &KafkaError) -> Error {
+        // What a client says by itself is told when it is polled; it has no records.
+        let polled = self.client.poll(Duration::ZERO);
+        debug_assert!(polled.is_none_or(|polled| polled.is_err()), "nothing is assigned");
+        let timed_out = [RDKafkaErrorCode::OperationTimedOut, RDKafkaErrorCode::BrokerTransportFailure, RDKafkaErrorCode::AllBrokersDown];
+        match (error.rdkafka_error_code(), self.why.take()) {
+            (Some(code), Some(why)) if timed_out.contains(&code) => why.error(doing),
+            _ => failed(doing, error),
+        }
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE))
+}
+
+fn each(doing: &str, answers: &[Result<String, (String, RDKafkaErrorCode)>]) -> Result<()> {
+    for answer in answers {
+        if let Err((_, code)) = answer {
+            return Err(Failure::of(*code).error(doing));
+        }
+    }
+    Ok(())
+}
+
+/// Waits for an answer: another thread of the client brings it.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(answer) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return answer;
+        }
+        std::thread::park();
+    }
+}
