@@ -3,6 +3,8 @@
 
 //! Asking a cluster for what is seldom needed: topics, ends, the offsets of groups; and changing its topics.
 
+mod topics;
+
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::pin;

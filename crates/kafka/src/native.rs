@@ -10,8 +10,10 @@
 
 mod client;
 mod consumer;
+mod operations;
 mod producer;
 
 pub(crate) use client::Client;
 pub(crate) use consumer::{Consumed, Consumer, Interrupt, Message, Partition};
+pub(crate) use operations::{End, Operations};
 pub(crate) use producer::{Delivery, Producer, TopicHandle};

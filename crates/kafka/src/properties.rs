@@ -110,9 +110,26 @@ impl Properties {
         config.set("enable.auto.offset.store", "false");
         config.set("enable.partition.eof", "true");
         config.set(AUTO_OFFSET_RESET, "error");
-        for (name, value) in [("queued.max.messages.kbytes", "16384"), ("fetch.wait.max.ms", "100"), ("fetch.queue.backoff.ms", "10")] {
+        for (name, value) in
+            [("queued.max.messages.kbytes", "16384"), ("fetch.wait.max.ms", "100"), ("fetch.queue.backoff.ms", "10")]
+        {
             if !self.given.contains_key(name) {
                 config.set(name, value);
+            }
+        }
+        config
+    }
+
+    /// Of the producer of clients, whose records are not part of a transaction.
+    pub(crate) fn appending(&self) -> ClientConfig {
+        let mut config = self.producing("");
+        config.remove("transactional.id");
+        // One record should not wait for others, and a client not for longer than it would ask again.
+        for (names, value) in
+            [(&["linger.ms", "queue.buffering.max.ms"], "1"), (&["message.timeout.ms", "delivery.timeout.ms"], "30000")]
+        {
+            if names.iter().all(|name| !self.given.contains_key(*name)) {
+                config.set(names[0], value);
             }
         }
         config
@@ -141,7 +158,10 @@ fn own((name, value): (&String, &String)) -> (String, String) {
 /// Refuses a topic whose name Kafka does not take, which is stricter than ours.
 pub(crate) fn check_name(name: &str) -> Result<()> {
     let refused = |why: &str| {
-        Err(Error::new(ErrorCode::InvalidName, format!("Kafka takes no topic of the name '{}': {why}", name.escape_debug())))
+        Err(Error::new(
+            ErrorCode::InvalidName,
+            format!("Kafka takes no topic of the name '{}': {why}", name.escape_debug()),
+        ))
     };
     match name {
         "" => refused("it is empty"),

@@ -141,7 +141,8 @@ fn poll(ring: &Ring, state: &mut State, limit: PollLimit, frame: &mut FrameBuild
         pack(&message, ring.group, frame)?;
         offsets.push(message.offset());
     }
-    let is_contiguous = offsets.last().zip(offsets.first()).is_some_and(|(last, first)| (last - first) as usize + 1 == offsets.len());
+    let is_contiguous =
+        offsets.last().zip(offsets.first()).is_some_and(|(last, first)| (last - first) as usize + 1 == offsets.len());
     let positions = match is_contiguous {
         true => BatchPositions::Contiguous(position_of(offsets[0])),
         false => BatchPositions::Each(offsets.into_iter().map(position_of).collect()),
@@ -149,9 +150,11 @@ fn poll(ring: &Ring, state: &mut State, limit: PollLimit, frame: &mut FrameBuild
     Ok(Some(Polled::Batch(Batch::new(ring.at.clone(), positions, frame.to_bytes().into())?)))
 }
 
-fn pack(message: &Message, channel: u32, frame: &mut FrameBuilder) -> Result<()> {
+pub(crate) fn pack(message: &Message, channel: u32, frame: &mut FrameBuilder) -> Result<()> {
     let mut headers = HeadersBuilder::new();
-    message.headers(&mut headers).map_err(|e| Error::new(ErrorCode::DataCorrupt, format!("a record's headers: {e}")))?;
+    message
+        .headers(&mut headers)
+        .map_err(|e| Error::new(ErrorCode::DataCorrupt, format!("a record's headers: {e}")))?;
     let value = message.value();
     let record = value.map_or(RecordRef::null(), RecordRef::new);
     frame.push(record.with_key(message.key()).with_headers(headers.as_headers()).at(message.timestamp()).on(channel));
@@ -160,8 +163,9 @@ fn pack(message: &Message, channel: u32, frame: &mut FrameBuilder) -> Result<()>
 
 /// The offset of a position.
 pub(crate) fn offset_of(position: Position) -> Result<i64> {
-    i64::try_from(position.0)
-        .map_err(|_| Error::new(ErrorCode::PositionUnknown, format!("position {position} is past all offsets of Kafka")))
+    i64::try_from(position.0).map_err(|_| {
+        Error::new(ErrorCode::PositionUnknown, format!("position {position} is past all offsets of Kafka"))
+    })
 }
 
 /// The position of an offset.

@@ -7,12 +7,12 @@ use std::ffi::{CString, c_int, c_void};
 use std::ptr::{null, null_mut};
 use std::sync::Arc;
 
-use fnstream_core::{ErrorCode, Error, Result};
+use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_frame::RecordRef;
+use rdkafka::bindings as sys;
 use rdkafka::config::ClientConfig;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaType};
-use rdkafka::bindings as sys;
 
 use super::Client;
 use super::client::outcome;
@@ -55,7 +55,8 @@ impl Producer {
     }
 
     pub(crate) fn topic(&self, name: &str) -> Result<TopicHandle> {
-        let invalid = || Error::new(ErrorCode::InvalidName, format!("a topic cannot be called '{}'", name.escape_debug()));
+        let invalid =
+            || Error::new(ErrorCode::InvalidName, format!("a topic cannot be called '{}'", name.escape_debug()));
         let text = CString::new(name).map_err(|_| invalid())?;
         // SAFETY: the name is a text with a zero at its end.
         let ptr = unsafe { sys::rd_kafka_topic_new(self.0.ptr(), text.as_ptr(), null_mut()) };
@@ -78,7 +79,13 @@ impl Producer {
             let headers = if record.headers.is_empty() { null_mut() } else { sys::rd_kafka_headers_new(4) };
             for (name, value) in record.headers.iter() {
                 let value_ptr = value.as_ptr().cast();
-                sys::rd_kafka_header_add(headers, name.as_ptr().cast(), name.len() as isize, value_ptr, value.len() as isize);
+                sys::rd_kafka_header_add(
+                    headers,
+                    name.as_ptr().cast(),
+                    name.len() as isize,
+                    value_ptr,
+                    value.len() as isize,
+                );
             }
             let with_headers = match headers.is_null() {
                 true => sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_END,
@@ -114,6 +121,18 @@ impl Producer {
                 sys::rd_kafka_headers_destroy(headers);
             }
             Err(code)
+        }
+    }
+
+    /// Asks what a topic is, so that the client knows it if it was made or has grown.
+    pub(crate) fn look_up(&self, topic: &TopicHandle, timeout_ms: i32) {
+        let mut metadata = null();
+        // SAFETY: the topic is the client's; what is answered is destroyed.
+        unsafe {
+            sys::rd_kafka_metadata(self.0.ptr(), 0, topic.ptr, &mut metadata, timeout_ms as c_int);
+            if !metadata.is_null() {
+                sys::rd_kafka_metadata_destroy(metadata);
+            }
         }
     }
 
@@ -166,7 +185,12 @@ impl Producer {
     }
 
     /// Makes offsets of a group part of the transaction. The group has no members: its partitions are assigned by hand.
-    pub(crate) fn send_offsets(&self, group: &str, offsets: &TopicPartitionList, timeout_ms: i32) -> Result<(), Failure> {
+    pub(crate) fn send_offsets(
+        &self,
+        group: &str,
+        offsets: &TopicPartitionList,
+        timeout_ms: i32,
+    ) -> Result<(), Failure> {
         let group = CString::new(group).map_err(|_| Failure::new(RDKafkaErrorCode::InvalidGroupId, "a zero byte"))?;
         // SAFETY: the group's metadata is ours and destroyed here; the list lives for the call.
         unsafe {
