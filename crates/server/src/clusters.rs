@@ -72,7 +72,8 @@ pub(crate) trait Foreign: Send + Sync {
     /// Refuses a cluster that this server cannot speak to. Asks nobody.
     fn check(&self, cluster: &Cluster) -> Result<()>;
 
-    /// Reaches a cluster for clients. Does not wait for an answer of the cluster.
+    /// Reaches a cluster for clients. Does not wait for an answer of the cluster. Who is reached twice in one way is the same, since
+    /// groups know who has taken what.
     fn for_clients(&self, cluster: &Cluster, properties: &Properties) -> Result<ForClients>;
 
     /// Reaches a cluster for a function.
@@ -124,6 +125,14 @@ impl Clusters {
             self.foreign.check(&topic.cluster)?;
         }
         Ok(topic)
+    }
+
+    /// The groups of consumers of a topic.
+    pub(crate) fn groups(&self, topic: &Topic) -> Result<Arc<dyn Groups>> {
+        if topic.cluster.is_own() {
+            return Ok(self.own.groups.clone());
+        }
+        Ok(self.foreign.for_clients(&topic.cluster, &Properties::new())?.groups)
     }
 
     /// Refuses a description of which this server cannot reach a topic, or whose outputs are not in one cluster.

@@ -51,12 +51,12 @@ impl Foreign for Abroad {
     }
 }
 
-fn topic(text: &str) -> Topic {
+pub(super) fn topic(text: &str) -> Topic {
     text.parse().unwrap()
 }
 
 /// Writes a value to partition 0.
-fn write(at: &MemBroker, name: &str, value: &str) {
+pub(super) fn write(at: &MemBroker, name: &str, value: &str) {
     let mut frame = FrameBuilder::new();
     frame.push(RecordRef::new(value.as_bytes()));
     let (send, done) = channel();
@@ -71,7 +71,7 @@ fn write(at: &MemBroker, name: &str, value: &str) {
 }
 
 /// All values of partition 0.
-fn values(at: &MemBroker, name: &str) -> Vec<String> {
+pub(super) fn values(at: &MemBroker, name: &str) -> Vec<String> {
     let partition = TopicPartition::new(topic(name), 0);
     let (mut values, mut from) = (Vec::new(), Position::START);
     while let Some(batch) = Topics::read(at, &partition, from, PollLimit { records: 100, bytes: 1 << 20 }).unwrap() {
@@ -81,7 +81,7 @@ fn values(at: &MemBroker, name: &str) -> Vec<String> {
     values
 }
 
-async fn one_server() -> (cluster::Cluster, Process) {
+pub(super) async fn one_server() -> (cluster::Cluster, Process) {
     let cluster = cluster::Cluster::new();
     let server = cluster.start(1).await;
     (cluster, server)
