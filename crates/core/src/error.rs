@@ -119,7 +119,7 @@ codes! {
     KeysMove = "FS-1312", User, 409, "functions keep state by the keys of the topic, and more partitions move keys to other tasks", "see the page; repeat it with --accept-moved-keys if that is fine";
     UnequalInputs = "FS-1313", User, 400, "the function's inputs have different numbers of partitions", "give them the same number with 'function-stream client topic alter'; or say with no-join that the function does not join them";
     SeveralHomes = "FS-1314", User, 400, "the function's outputs are in several clusters", "write to topics of one cluster, its dead letters included, and copy them to another one with a second function";
-    OwnTopicsOnly = "FS-1315", User, 501, "this is not done with a topic of another cluster", "use a topic of the server's own cluster, or what the message names instead";
+    OwnTopicsOnly = "FS-1316", User, 501, "this is not done with a topic of another cluster", "use a topic of the server's own cluster, or what the message names instead";
     SequenceGap = "FS-1330", User, 409, "events of a producer are missing before these", "ask for the producer's next number with GET /api/v1/topic/TOPIC/producer/PRODUCER and send from there on";
     ProducerUnknown = "FS-1331", User, 404, "the topic does not know the producer", "begin at number 0 if nothing was sent yet; a producer that was forgotten has to find out what is there, and go on under another name";
     EventHeadTooLarge = "FS-1320", User, 422, "the event's key and headers do not fit into the head of an answer", "read it in a form that has them in the body: 'format=frame', or take it with acknowledgement";

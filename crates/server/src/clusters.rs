@@ -9,6 +9,7 @@
 
 mod broker;
 mod home;
+mod kafka;
 mod source;
 mod tasks;
 mod topics;
@@ -33,6 +34,7 @@ use parking_lot::Mutex;
 
 use broker::SeveralBrokers;
 pub(crate) use home::home;
+pub(crate) use kafka::KafkaClusters;
 use tasks::TasksOfAll;
 use topics::TopicsOfAll;
 
@@ -72,35 +74,17 @@ pub(crate) trait Foreign: Send + Sync {
     /// Refuses a cluster that this server cannot speak to. Asks nobody.
     fn check(&self, cluster: &Cluster) -> Result<()>;
 
+    /// Refuses a cluster that functions of this server cannot use. Asks nobody.
+    fn check_for_functions(&self, cluster: &Cluster) -> Result<()> {
+        self.check(cluster)
+    }
+
     /// Reaches a cluster for clients. Does not wait for an answer of the cluster. Who is reached twice in one way is the same, since
     /// groups know who has taken what.
     fn for_clients(&self, cluster: &Cluster, properties: &Properties) -> Result<ForClients>;
 
     /// Reaches a cluster for a function.
     fn for_function(&self, cluster: &Cluster, entry: &FunctionEntry) -> Result<ForFunction>;
-}
-
-/// For a server that reaches no cluster but its own.
-pub(crate) struct NoOthers;
-
-impl NoOthers {
-    fn refused<T>(cluster: &Cluster) -> Result<T> {
-        Err(Error::new(ErrorCode::ClusterUnknown, format!("this server does not know the cluster '{cluster}'")))
-    }
-}
-
-impl Foreign for NoOthers {
-    fn check(&self, cluster: &Cluster) -> Result<()> {
-        Self::refused(cluster)
-    }
-
-    fn for_clients(&self, cluster: &Cluster, _: &Properties) -> Result<ForClients> {
-        Self::refused(cluster)
-    }
-
-    fn for_function(&self, cluster: &Cluster, _: &FunctionEntry) -> Result<ForFunction> {
-        Self::refused(cluster)
-    }
 }
 
 /// See the module.
@@ -122,7 +106,11 @@ impl Clusters {
         let topic: Topic = text.parse()?;
         topic.check("topic")?;
         if !topic.cluster.is_own() {
-            self.foreign.check(&topic.cluster)?;
+            self.foreign.check(&topic.cluster).or_else(|error| match error.code {
+                // Says which topic it is.
+                ErrorCode::ClusterUnknown => topic.own_name().map(drop),
+                _ => Err(error),
+            })?;
         }
         Ok(topic)
     }
@@ -138,8 +126,9 @@ impl Clusters {
     /// Refuses a description of which this server cannot reach a topic, or whose outputs are not in one cluster.
     pub(crate) fn check(&self, spec: &FunctionSpec) -> Result<()> {
         let foreign = spec.topics().filter(|topic| !topic.cluster.is_own());
-        let unknown: Vec<_> =
-            foreign.filter_map(|topic| self.foreign.check(&topic.cluster).err().map(|e| (topic, e))).collect();
+        let unknown: Vec<_> = foreign
+            .filter_map(|topic| self.foreign.check_for_functions(&topic.cluster).err().map(|e| (topic, e)))
+            .collect();
         if let Some((_, first)) = unknown.first() {
             let told: Vec<_> =
                 unknown.iter().map(|(topic, error)| format!("topic '{topic}': {}", error.message)).collect();

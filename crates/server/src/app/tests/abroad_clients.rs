@@ -51,7 +51,7 @@ async fn a_topic_is_made_changed_and_deleted_where_it_is() {
     let plain = server.client.create_topic("plain@abroad", &TopicRequest::default()).await.unwrap();
     assert_eq!((plain.retention_ms, plain.retention_ms_is_default), (None, true));
     let request = TopicRequest { retention_by: Some(RetentionBy::Arrival), ..TopicRequest::default() };
-    assert_eq!(server.client.create_topic("by@abroad", &request).await.unwrap_err().code(), "FS-1315");
+    assert_eq!(server.client.create_topic("by@abroad", &request).await.unwrap_err().code(), "FS-1316");
     server.end().await;
 }
 
@@ -144,7 +144,7 @@ async fn what_is_done_with_own_topics_only_is_refused_with_what_serves_instead()
         client.delete_group("t@abroad", "g").await.unwrap_err(),
     ];
     for refused in refused {
-        assert_eq!(refused.code(), "FS-1315", "{refused}");
+        assert_eq!(refused.code(), "FS-1316", "{refused}");
     }
     assert_eq!(values(&cluster.abroad, "t@abroad"), ["one"]);
     server.end().await;
