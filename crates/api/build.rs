@@ -7,12 +7,12 @@ use std::error::Error;
 use std::path::PathBuf;
 
 const FOLDER: &str = "../../proto";
-const FILE: &str = "function_stream.proto";
+const FILES: [&str; 2] = ["function_stream.proto", "consumer_groups.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={FOLDER}");
     let mut compiler = protox::Compiler::new([FOLDER])?;
-    compiler.include_source_info(true).include_imports(true).open_file(FILE)?;
+    compiler.include_source_info(true).include_imports(true).open_files(FILES)?;
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     // For reflection, and for tests that look at the interface itself.
     std::fs::write(out.join("function_stream.bin"), compiler.encode_file_descriptor_set())?;

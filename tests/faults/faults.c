@@ -8,9 +8,21 @@
 //
 // A call that is meant is counted. It passes as long as `skip` is not used up, then is dealt with as `manner` says, as long as
 // `times` is not used up. Nothing is left to chance here: whoever wants chance draws `skip`.
+//
+//   FNSTREAM_FAULTS_TRAP      if it is set, opens, syncs, renames, links and removals are met below the C library, where the kernel is
+//                             asked: a program that asks the kernel by itself passes the C library by. A process that is started by such a server
+//                             cannot open anything, so it compiles no functions.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -51,6 +63,9 @@ static struct order *order;
 static char folder[PATH_MAX];
 static size_t folder_length;
 
+static int trapping;
+static void trap(void);
+
 __attribute__((constructor)) static void begin(void) {
     const char *path = getenv("FNSTREAM_FAULTS_ORDER"), *below = getenv("FNSTREAM_FAULTS_FOLDER");
     if (!path || !below || strlen(below) >= sizeof folder) return;
@@ -61,6 +76,7 @@ __attribute__((constructor)) static void begin(void) {
     void *mapped = mmap(NULL, sizeof(struct order), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     close(file);
     if (mapped != MAP_FAILED) order = mapped;
+    if (order && getenv("FNSTREAM_FAULTS_TRAP")) trap();
 }
 
 static int is_below(const char *path) {
@@ -80,8 +96,10 @@ static int path_is_below(int dir, const char *path) {
     return path[0] == '/' ? is_below(path) : dir != AT_FDCWD && fd_is_below(dir);
 }
 
-// Whether such calls are meant at all at the moment: cheap, for all the calls that are not.
-static int is_meant(uint32_t call) { return order && (atomic_load(&order->calls) & call); }
+// Whether such calls are meant at all at the moment: cheap, for all the calls that are not. What is met in the kernel is not met here.
+static int is_meant(uint32_t call) {
+    return order && (atomic_load(&order->calls) & call) && !(trapping && (call & (OPEN | SYNC | RENAME | REMOVE)));
+}
 
 // Decides about one call; the answer is how to deal with it, or -1 to let it pass.
 static int deal(void) {
@@ -214,3 +232,98 @@ int rename(const char *from, const char *to) {
 
 ON_PATH(REMOVE, unlink, (const char *path), TYPES(const char *), path)
 ON_PATH(OPEN, mkdir, (const char *path, mode_t mode), TYPES(const char *, mode_t), path, mode)
+
+// Below the C library: the kernel hands the calls of a list to `trapped`, but for those that `pass` makes.
+#if defined(__x86_64__)
+#define NATIVE AUDIT_ARCH_X86_64
+#define NUMBER(context) (context)->uc_mcontext.gregs[REG_RAX]
+#define ANSWER(context) (context)->uc_mcontext.gregs[REG_RAX]
+#define ARGUMENTS(context) \
+    {(context)->uc_mcontext.gregs[REG_RDI], (context)->uc_mcontext.gregs[REG_RSI], (context)->uc_mcontext.gregs[REG_RDX], \
+     (context)->uc_mcontext.gregs[REG_R10], (context)->uc_mcontext.gregs[REG_R8]}
+// (number, five arguments)
+__asm__(
+    ".text\n.type pass, @function\npass:\n"
+    "mov %rdi, %rax\nmov %rsi, %rdi\nmov %rdx, %rsi\nmov %rcx, %rdx\nmov %r8, %r10\nmov %r9, %r8\nsyscall\n"
+    "passed: ret\n");
+#elif defined(__aarch64__)
+#define NATIVE AUDIT_ARCH_AARCH64
+#define NUMBER(context) (context)->uc_mcontext.regs[8]
+#define ANSWER(context) (context)->uc_mcontext.regs[0]
+#define ARGUMENTS(context) \
+    {(context)->uc_mcontext.regs[0], (context)->uc_mcontext.regs[1], (context)->uc_mcontext.regs[2], \
+     (context)->uc_mcontext.regs[3], (context)->uc_mcontext.regs[4]}
+__asm__(
+    ".text\n.type pass, @function\npass:\n"
+    "mov x8, x0\nmov x0, x1\nmov x1, x2\nmov x2, x3\nmov x3, x4\nmov x4, x5\nsvc #0\n"
+    "passed: ret\n");
+#else
+#error "calls of the kernel cannot be met on this machine"
+#endif
+extern long pass(long number, long a, long b, long c, long d, long e) __attribute__((visibility("hidden")));
+extern char passed[] __attribute__((visibility("hidden")));
+
+// What is met of a call: a place that is named by a folder and a path, by a path alone, or that is open.
+struct met {
+    long number;
+    uint32_t call;
+    int folder, path;  // the arguments; -1 = none
+};
+
+// Of two names the new one counts.
+static const struct met met[] = {
+    {SYS_openat, OPEN, 0, 1},       {SYS_mkdirat, OPEN, 0, 1},      {SYS_fsync, SYNC, 0, -1},   {SYS_fdatasync, SYNC, 0, -1},
+    {SYS_unlinkat, REMOVE, 0, 1},   {SYS_renameat, RENAME, 2, 3},   {SYS_renameat2, RENAME, 2, 3}, {SYS_linkat, RENAME, 2, 3},
+#ifdef SYS_open
+    {SYS_open, OPEN, -1, 0},        {SYS_mkdir, OPEN, -1, 0},       {SYS_unlink, REMOVE, -1, 0}, {SYS_rename, RENAME, -1, 1},
+#endif
+};
+enum { MET = sizeof met / sizeof *met };
+
+static int is_dealt_with(const struct met *kind, const long *given) {
+    if (!(atomic_load(&order->calls) & kind->call)) return 0;
+    int dir = kind->folder < 0 ? AT_FDCWD : (int)given[kind->folder];
+    int is_meant = kind->path < 0 ? fd_is_below(dir) : path_is_below(dir, (const char *)given[kind->path]);
+    return is_meant && fails(deal());
+}
+
+static void trapped(int signal, siginfo_t *info, void *opaque) {
+    (void)signal, (void)info;
+    ucontext_t *context = opaque;
+    long number = (long)NUMBER(context), given[] = ARGUMENTS(context);
+    const struct met *kind = met;
+    while (kind->number != number) kind++;
+    int saved = errno;
+    if (is_dealt_with(kind, given)) {
+        ANSWER(context) = -(long)atomic_load(&order->error);
+    } else {
+        ANSWER(context) = pass(number, given[0], given[1], given[2], given[3], given[4]);
+    }
+    errno = saved;
+}
+
+static void trap(void) {
+    struct sigaction action = {.sa_sigaction = trapped, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART};
+    uint64_t own = (uint64_t)(uintptr_t)passed;
+    enum { HEAD = 7, ALLOW = HEAD + MET, TRAP };
+#define FIELD(name, more) (struct sock_filter) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, name) + more)
+#define IF(at, value, yes, no) \
+    (struct sock_filter) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(value), yes - (at + 1), no - (at + 1))
+    struct sock_filter filter[] = {
+        [0] = FIELD(arch, 0),
+        [1] = IF(1, NATIVE, 2, ALLOW),
+        [2] = FIELD(instruction_pointer, 0),
+        [3] = IF(3, own, 4, 6),
+        [4] = FIELD(instruction_pointer, 4),
+        [5] = IF(5, own >> 32, ALLOW, 6),
+        [6] = FIELD(nr, 0),
+        [ALLOW] = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        [TRAP] = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
+    };
+    for (int at = 0; at < MET; at++) filter[HEAD + at] = IF((HEAD + at), met[at].number, TRAP, (HEAD + at + 1));
+    struct sock_fprog program = {.len = sizeof filter / sizeof *filter, .filter = filter};
+    sigaction(SIGSYS, &action, NULL);
+    // What cannot be met must not pass for a fault that nobody meets.
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) abort();
+    trapping = 1;
+}

@@ -108,6 +108,12 @@ impl Faults {
             .env("FNSTREAM_FAULTS_FOLDER", text(data_dir))
     }
 
+    /// The same for calls that pass the C library by, below any folder: opens, syncs, renames and removals. What is started so cannot
+    /// start others, so it compiles no functions.
+    pub fn trap(&self, options: ServerOptions, folder: &Path) -> ServerOptions {
+        self.preload(options, folder).env("FNSTREAM_FAULTS_TRAP", "1")
+    }
+
     /// From now on.
     pub fn set(&self, fault: Fault) -> Result<()> {
         self.lift()?;

@@ -206,3 +206,74 @@ async fn whoever_starts_the_server_may_choose() -> Result<()> {
     site.produce("f").await?;
     site.processes("f").await
 }
+
+/// The reason why a function is held back.
+async fn why(site: &Site, name: &str) -> Result<String> {
+    ensure!(site.is_held_back(name).await?, "'{name}' is not held back: {:?}", site.status(name).await?);
+    site.status(name).await?.reason.context("no reason")
+}
+
+#[tokio::test]
+async fn a_function_made_during_a_safe_start_that_dies_is_kept_and_is_held_back_only_if_it_is_to_blame() -> Result<()> {
+    let mut site = Site::with(&["bad"]).await?;
+    site.die(3).await?;
+    site.start().await?;
+    site.create("new").await?;
+    site.produce("new").await?;
+    // One more, which is registered, and whose maker never gets its answer.
+    let path = site.node.folder().join("money.wasm");
+    let described = function(path.to_str().context("an odd name")?, "late-in", "late-out", 1);
+    let client = site.client.clone();
+    let making = tokio::spawn(async move { client.create_function("late", &described).await });
+    let mut looks = tokio::time::interval(Duration::from_millis(1));
+    let registered = async {
+        while !site.client.list_functions().await?.iter().any(|name| name == "late") {
+            looks.tick().await;
+        }
+        anyhow::Ok(())
+    };
+    within("a function to be registered", registered).await??;
+    site.node.kill()?;
+    // It may have had its answer just before.
+    let _ = making.await?;
+
+    site.start().await?;
+    why(&site, "bad").await?;
+    ensure!(site.client.list_functions().await? == ["bad", "late", "new"], "{:?}", site.client.list_functions().await?);
+    site.processes("new").await?;
+    site.produce("late").await?;
+    site.processes("late").await?;
+
+    // This start was to start the two, and dies as well.
+    site.node.kill()?;
+    site.start().await?;
+    for (name, times) in [("bad", 3), ("late", 1), ("new", 1)] {
+        let why = why(&site, name).await?;
+        ensure!(why.contains(&format!("after 4 starts, {times} of which")), "{name}: {why}");
+    }
+    site.produce("new").await?;
+    site.client.start_function("new").await?;
+    site.processes("new").await
+}
+
+#[tokio::test]
+async fn a_server_that_is_always_started_safely_holds_back_what_was_made_in_the_life_before() -> Result<()> {
+    let mut site = Site::with(&["old"]).await?;
+    let options = site.node.options.clone();
+    site.node.options = options.clone().arg("--safe-start", "always");
+    site.start().await?;
+    site.create("new").await?;
+    site.node.kill()?;
+    site.start().await?;
+    for name in ["old", "new"] {
+        why(&site, name).await?;
+    }
+    site.node.kill()?;
+    site.node.options = options;
+    site.start().await?;
+    for name in ["old", "new"] {
+        site.produce(name).await?;
+        site.processes(name).await?;
+    }
+    Ok(())
+}

@@ -33,7 +33,7 @@ impl From<&Error> for ErrorBody {
         ErrorBody {
             code: error.code.as_str().to_owned(),
             message: error.message.clone(),
-            advice: error.code.advice().to_owned(),
+            advice: error.advice().to_owned(),
         }
     }
 }

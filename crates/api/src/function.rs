@@ -52,7 +52,7 @@ pub struct Function {
     /// How event time is known, by input topic; inputs that are not named take no part in it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub watermarks: BTreeMap<String, Watermark>,
-    /// Where it begins in its inputs: `earliest`, which is the default, `latest`, or a time in UTC such as `2026-01-31T08:00:00Z`:
+    /// Where it begins in its inputs: `earliest`, which is the default, `latest`, or a time in UTC such as `2026-01-31T08:00:00Z` or `time=MS`:
     /// at the first record, in the order of the log, whose timestamp is not before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -284,7 +284,8 @@ pub struct TaskDescription {
     pub epoch: u64,
     /// Records of the input consumed and committed since the task exists. Replays of their dead letters do not count here.
     pub records_in: u64,
-    /// Records emitted and committed since the task exists, dead letters included.
+    /// Records written and committed since the task exists, dead letters included. One that fails again in a replay is written once
+    /// more.
     pub records_out: u64,
     /// How often it was started anew after a failure.
     pub restarts: u64,

@@ -69,7 +69,8 @@ pub struct GroupPartition {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GroupReset {
-    /// `earliest` or `latest`.
+    /// `earliest`, `latest`, or the first event of a time or later: in UTC such as `2026-01-31T08:00:00Z`, or `time=MS` in milliseconds
+    /// since the Unix epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
     /// At this position.
@@ -126,11 +127,25 @@ pub struct LeasedEvent {
     pub value: Option<Data>,
 }
 
+/// Events of a partition that retention dropped before the group had acknowledged them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SkippedEvents {
+    /// The partition.
+    pub partition: u32,
+    /// The position of the oldest of them, where the group stood.
+    pub from: String,
+    /// How many they are.
+    pub events: u64,
+}
+
 /// Events that are leased to a consumer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LeasedEvents {
     /// The events; none if none came in time.
     pub events: Vec<LeasedEvent>,
+    /// What the group missed since the last answer; absent if it missed nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SkippedEvents>,
 }
 
 /// What a consumer says of events that it holds.
@@ -139,10 +154,11 @@ pub struct LeasedEvents {
 pub struct Receipts {
     /// The receipts of the events, at most 10,000.
     pub receipts: Vec<String>,
-    /// Of `nack`: the events are given again after this time at the earliest, such as `"10s"`; at once without it.
+    /// Of `nack`: the events are given again after this time at the earliest, such as `"10s"`, or a number of milliseconds such as
+    /// `10000`; at once without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay: Option<Quantity>,
-    /// Of `extend`: the leases end after this time from now, such as `"30s"`.
+    /// Of `extend`: the leases end after this time from now, such as `"30s"`, or a number of milliseconds such as `30000`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<Quantity>,
 }

@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! The gRPC interface: what `proto/function_stream.proto` generates, and a client of it.
+//! The gRPC interface: what the files of `proto` generate, and a client of the service of functions.
 //!
 //! The generated code is [`proto`], with client and server; [`GrpcClient`] is the thin client that speaks the errors of
 //! this crate. [`FILE_DESCRIPTOR_SET`] describes the interface to whoever asks a server about it.
@@ -15,13 +15,13 @@ use proto::{Response, StatusCode};
 
 pub use client::{CreateMode, GrpcClient};
 
-/// What the proto file generates.
+/// What the proto files generate.
 #[allow(missing_docs, clippy::all, clippy::pedantic, unreachable_pub, reason = "generated")]
 pub mod proto {
     tonic::include_proto!("function_stream");
 }
 
-/// The proto file, its comments included, as an encoded `FileDescriptorSet`.
+/// The proto files, their comments included, as an encoded `FileDescriptorSet`.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/function_stream.bin"));
 
 /// Where a server listens for gRPC when nothing else is said.
@@ -32,7 +32,7 @@ pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
 /// The text that an answer has for an error: what happened, its code, what to do.
 pub fn error_message(error: &Error) -> String {
-    told(&error.message, error.code.as_str(), error.code.advice())
+    told(&error.message, error.code.as_str(), error.advice())
 }
 
 /// The number that an answer has for a code: the one of HTTP, from the same table.
@@ -65,7 +65,7 @@ impl From<&Error> for Response {
             status_code: status_of(error.code).into(),
             message: error_message(error),
             error_code: error.code.as_str().to_owned(),
-            advice: error.code.advice().to_owned(),
+            advice: error.advice().to_owned(),
             ..Response::default()
         }
     }
@@ -73,10 +73,13 @@ impl From<&Error> for Response {
 
 /// The error that a text of [`error_message`] tells.
 fn error_of(text: &str) -> Option<Error> {
-    ErrorCode::ALL.iter().find_map(|code| {
-        let message = text.strip_suffix(&told("", code.as_str(), code.advice()))?;
-        Some(Error::new(*code, message))
-    })
+    let found = ErrorCode::ALL.iter().filter_map(|code| {
+        let mark = told("", code.as_str(), "");
+        Some((*code, text.rfind(&mark)?, mark.len()))
+    });
+    // A message may quote another error: the last one is the error itself.
+    let (code, at, length) = found.max_by_key(|(_, at, _)| *at)?;
+    Some(Error::new(code, &text[..at]).advising(text[at + length..].to_owned()))
 }
 
 fn told(message: &str, code: &str, advice: &str) -> String {
@@ -97,9 +100,12 @@ mod tests {
     #[test]
     fn every_error_is_read_again_from_its_text() {
         for code in ErrorCode::ALL {
-            let text = error_message(&Error::new(*code, "what (it) was"));
-            let read = error_of(&text).map(|error| (error.code, error.message));
-            assert_eq!(read, Some((*code, "what (it) was".to_owned())));
+            for own in [None, Some("mend it")] {
+                let error = Error::new(*code, "what (FS-1001): it was");
+                let error = own.map_or(error.clone(), |own| error.advising(own));
+                let read = error_of(&error_message(&error)).unwrap();
+                assert_eq!((read.code, &read.message, read.advice()), (*code, &error.message, error.advice()));
+            }
         }
         assert!(error_of("transport error").is_none());
     }

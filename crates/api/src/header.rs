@@ -37,13 +37,18 @@ pub const SKIPPED_FROM: &str = "fs-skipped-from";
 /// The content type of many events, one per line.
 pub const LINES: &str = "application/x-ndjson";
 /// Other names of the same type.
-pub const LINES_TOO: [&str; 5] = [
+pub const LINES_TOO: [&str; 6] = [
+    "application/json-lines",
     "application/ndjson",
     "application/jsonl",
     "application/x-jsonl",
     "application/jsonlines",
     "application/x-jsonlines",
 ];
+/// The content type of many events, each behind a record separator: a JSON text sequence (RFC 7464).
+pub const SEQUENCE: &str = "application/json-seq";
+/// The end of the names of content types of that form (RFC 8091), such as `application/geo+json-seq`.
+pub const SEQUENCE_SUFFIX: &str = "+json-seq";
 /// The content type of events as JSON objects with keys, headers and times of their own; see [`crate::event`].
 pub const EVENTS: &str = "application/vnd.function-stream.events+json";
 /// The content type of many records in one packed frame.

@@ -4,7 +4,7 @@
 //! What goes over the wire between a Function Stream server and its clients, and a client.
 //!
 //! Owns: the JSON models of the REST interface ([`function`], [`dead_letter`], [`job`], [`logs`], [`topic`], [`record`], [`event`], [`group`], [`status`], [`backup`], [`failure`]), how keys and
-//! headers of a record travel in HTTP headers ([`header`]), durations and sizes in human units ([`units`]), the typed
+//! headers of a record travel in HTTP headers ([`header`]), durations and sizes in human units ([`units`]), what is wrong with a JSON text ([`json`]), the typed
 //! [`Client`], and the gRPC interface with a client of its own ([`grpc`]). It must not know the engine, the store or how the server does its work.
 //!
 //! # Reading order
@@ -33,6 +33,7 @@ pub mod group;
 pub mod grpc;
 pub mod header;
 pub mod job;
+pub mod json;
 pub mod logs;
 pub mod record;
 pub mod request;
@@ -60,7 +61,7 @@ pub use function::{
 };
 pub use group::{
     Data, EventHeader, GroupDescription, GroupPartition, GroupReset, GroupSummary, LeasedEvent, LeasedEvents, Receipts,
-    SettledEvents,
+    SettledEvents, SkippedEvents,
 };
 pub use job::{Job, JobKind, JobState};
 pub use logs::{LogLine, LogPage};

@@ -19,7 +19,8 @@ pub struct FunctionSummary {
     pub revision: u64,
     /// Records of the input consumed and committed since the function exists. Replays of their dead letters do not count here.
     pub records_in: u64,
-    /// Records emitted and committed since the function exists, dead letters included.
+    /// Records written and committed since the function exists, dead letters included. One that fails again in a replay is written
+    /// once more.
     pub records_out: u64,
     /// Attempts at a record that failed since the server was started.
     pub failed: u64,

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use fnstream_core::units::{write_duration, write_size};
 
-pub use fnstream_core::units::{format_time, parse_duration, parse_size, parse_time};
+pub use fnstream_core::units::{TIME_FORMS, format_time, parse_duration, parse_size, parse_time};
 
 /// A duration or a size in a description: a number of milliseconds or bytes, or text with a unit. Whether the text can be
 /// read is told when it is, so that all problems of a description are told together.

@@ -5,6 +5,8 @@
 
 use std::path::PathBuf;
 
+use fnstream_core::units::counted;
+use fnstream_core::{Error, ErrorCode};
 use fnstream_store::{Area, Repair, Repaired, Report};
 use rustix::fs::Mode;
 use rustix::process::umask;
@@ -14,6 +16,10 @@ use crate::{output, settings};
 
 /// The exit code of a repair that would lose much and was not done.
 const UNACCEPTED: u8 = 3;
+
+/// What to do about damage that a repair does not mend.
+const FROM_BACKUP: &str =
+    "this cannot be repaired; restore the folder from a backup with 'function-stream restore --replace'";
 
 /// Check a data folder that no server uses: reads all of it, and prints what is damaged or missing. Exit codes: 0 all is well, also
 /// after a repair; 1 something is damaged, or the folder could not be checked; 2 wrong usage; 3 a repair was not done because it
@@ -43,8 +49,8 @@ pub(crate) fn run(args: &Args) -> Result {
     // What a repair makes is nobody else's.
     umask(Mode::from_raw_mode(0o077));
     let done = match args.repair {
-        true => fnstream_store::repair(&folder, args.accept_loss)?,
-        false => Repair::Unneeded(fnstream_store::check(&folder)?),
+        true => fnstream_store::repair(&folder, args.accept_loss).map_err(unmendable)?,
+        false => Repair::Unneeded(fnstream_store::check(&folder).map_err(unmendable)?),
     };
     match &done {
         Repair::Unneeded(report) if args.json => output::json(report)?,
@@ -71,6 +77,14 @@ pub(crate) fn run(args: &Args) -> Result {
     }
 }
 
+/// The code's advice is to run this command.
+fn unmendable(error: Error) -> Error {
+    match error.code {
+        ErrorCode::DataCorrupt => error.advising(FROM_BACKUP),
+        _ => error,
+    }
+}
+
 fn print(report: &Report) -> Result {
     for problem in &report.problems {
         output::line(format!("{}: {}", name(problem.area), problem.message))?;
@@ -90,13 +104,13 @@ fn print(report: &Report) -> Result {
         print_much(report)?;
     }
     output::line(if report.is_damaged(Area::Database) {
-        "advice: this cannot be repaired; restore the folder from a backup with 'function-stream restore' (FS-1506)"
+        format!("advice: {FROM_BACKUP} (FS-1506)")
     } else if report.is_damaged(Area::Log) {
-        "advice: copy the folder away; 'function-stream check --repair' takes it back to that point"
+        "advice: copy the folder away; 'function-stream check --repair' takes it back to that point".to_owned()
     } else if report.is_damaged(Area::Mark) {
-        "advice: 'function-stream check --repair' marks the folder again"
+        "advice: 'function-stream check --repair' marks the folder again".to_owned()
     } else {
-        "advice: upload the artifacts again, with 'function-stream client update' or 'create'"
+        "advice: upload the artifacts again, with 'function-stream client update' or 'create'".to_owned()
     })
 }
 
@@ -144,8 +158,8 @@ fn print_left(title: &str, report: &Report) -> Result {
         output::line(format!("  topic '{}', partition {}: position {}", at.topic, at.partition, at.end))?;
     }
     for task in &report.tasks {
-        let (name, epoch, records) = (&task.function, task.epoch, task.records_in);
-        output::line(format!("  function '{name}', task {}: commit {epoch}, {records} records consumed", task.task))?;
+        let (name, epoch, records) = (&task.function, task.epoch, counted(task.records_in, "record"));
+        output::line(format!("  function '{name}', task {}: commit {epoch}, {records} consumed", task.task))?;
     }
     Ok(())
 }

@@ -33,6 +33,7 @@ mod waiting;
 
 use clap::Subcommand;
 use fnstream_api::Client;
+use fnstream_api::units::{TIME_FORMS, parse_time};
 
 use crate::failure::Result;
 use crate::output;
@@ -134,6 +135,13 @@ pub(crate) fn run(args: Args) -> Result {
             Verb::Backup(args) => backup::run(&client, args).await,
         }
     })
+}
+
+/// Reads the time of an event: a number of milliseconds alone, or as times are written everywhere.
+fn timestamp(text: &str) -> std::result::Result<i64, String> {
+    let is_number = || text.parse().ok();
+    let none = || format!("'{}' is none of a number of milliseconds, {TIME_FORMS}", text.escape_debug());
+    is_number().or_else(|| parse_time(text)).ok_or_else(none)
 }
 
 /// Reads `name=value`.

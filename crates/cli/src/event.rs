@@ -12,6 +12,7 @@
 
 pub(crate) use fnstream_api::event::JsonBytes as Data;
 use fnstream_api::event::{JsonEvent, JsonHeader};
+use fnstream_api::json::wrong_in_line;
 use fnstream_frame::{HeadersBuilder, RecordRef, RecordView};
 
 /// An event with all that belongs to it, to be written.
@@ -51,7 +52,7 @@ pub(crate) struct Read(JsonEvent);
 impl Read {
     /// Reads a line; what is wrong with it is told otherwise.
     pub(crate) fn line(line: &[u8]) -> Result<Read, String> {
-        serde_json::from_slice(line).map(Read).map_err(|e| e.to_string())
+        serde_json::from_slice(line).map(Read).map_err(|e| wrong_in_line(&e))
     }
 
     /// The record, which has that time if the line says none.
@@ -96,13 +97,13 @@ mod tests {
         let record = read.record(7, &mut headers).unwrap();
         assert_eq!((record.timestamp, record.key, record.bytes()), (7, None, &b"v"[..]));
         for (line, why) in [
-            ("{}", "missing field `value`"),
+            ("{}", "the field 'value' is missing"),
             (r#"{"value":1}"#, "a string or"),
             (r#"{"value":{"a":1}}"#, "base64"),
             (r#"{"value":{"base64":"?"}}"#, "not base64"),
             (r#"{"value":"v","kee":"k"}"#, "kee"),
-            (r#"{"value":"v"} x"#, "trailing"),
-            ("v", "expected"),
+            (r#"{"value":"v"} x"#, "more follows"),
+            ("v", "a value is missing, or is none"),
         ] {
             let error = Read::line(line.as_bytes()).map(drop).unwrap_err();
             assert!(error.contains(why), "{line}: {error}");

@@ -10,6 +10,17 @@ use fnstream_core::{Error, ErrorCode};
 
 use crate::output::escape;
 
+/// What a server advises in words of REST, said with the flags of the command line.
+const FLAGS: &[(ErrorCode, &str)] = &[
+    (ErrorCode::KeysMove, "see the page; repeat it with --accept-moved-keys if that is fine"),
+    (ErrorCode::PartitionNeeded, "name the partition with --partition"),
+    (
+        ErrorCode::UnequalInputs,
+        "give them the same number with 'function-stream client topic alter'; or say with --no-join, or 'no-join: true' in \
+         config.yaml, that the function does not join them",
+    ),
+];
+
 /// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -72,7 +83,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Failure::Coded {
             code: error.code.as_str().to_owned(),
-            advice: error.code.advice().to_owned(),
+            advice: error.advice().to_owned(),
             message: error.message,
         }
     }
@@ -80,7 +91,9 @@ impl From<Error> for Failure {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        let (code, advice) = (error.code().to_owned(), error.advice().to_owned());
+        let is_general = |code: &ErrorCode| error.is(*code) && error.advice() == code.advice();
+        let flag = FLAGS.iter().find(|(code, _)| is_general(code)).map(|(_, advice)| *advice);
+        let (code, advice) = (error.code().to_owned(), flag.unwrap_or(error.advice()).to_owned());
         let message = match error {
             ClientError::Server { body, .. } => body.message,
             ClientError::Unreachable { message, .. }

@@ -45,8 +45,12 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let level = &settings.level;
-    let filter = EnvFilter::try_new(level)
-        .map_err(|e| Failure::new(ErrorCode::InvalidConfig, format!("log level '{level}': {e}")))?;
+    let filter = EnvFilter::try_new(level).map_err(|_| {
+        let shown = level.escape_debug();
+        let what =
+            "is none of error, warn, info, debug, trace and off, and no list such as 'info,fnstream_store=debug'";
+        Failure::new(ErrorCode::InvalidConfig, format!("log level '{shown}' {what}"))
+    })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(colours);
     let started = match settings.format {
         LogFormat::Text => builder.try_init(),

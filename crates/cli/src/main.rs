@@ -21,6 +21,7 @@ mod completions;
 mod config;
 mod event;
 mod failure;
+mod files;
 mod interrupt;
 mod logging;
 mod openapi;

@@ -40,6 +40,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ValueEnum;
 use fnstream_core::record::TopicPartition;
+use fnstream_core::units::counted;
 use fnstream_engine::{FunctionState, FunctionStatus, TaskStatus};
 use fnstream_server::descriptors;
 use rustix::fs::Mode;
@@ -61,11 +62,16 @@ use crate::output::{self, escape};
 /// Starts again of one function, at calls that no event is to blame for, after which the run is given up.
 const PATIENCE: u64 = 5;
 
+/// What `--files` means without a server that would have to allow it.
+const FILES: &str = "Folder of this machine that the function may read, and where it finds it if not at the same path; granted by being \
+     named here; may be repeated";
+
 /// Run a function over standard input, without a server: its results go to standard output, what it prints to standard error.
 ///
 /// The engine, the limits and the error policy are those of a server. The exit code is 0 if all events were processed, 1 if some
 /// failed or the function does not run, 2 for wrong usage, 130 after an interrupt.
 #[derive(clap::Args)]
+#[command(mut_arg("files", |files| files.help(FILES)))]
 pub(crate) struct Args {
     /// WebAssembly file to run
     #[arg(value_name = "ARTIFACT")]
@@ -250,12 +256,13 @@ impl Run {
     fn exit(&self, interrupted: bool) -> Result {
         for (topic, count) in self.results.dropped() {
             output::complain(&format!(
-                "note: {count} events of the output '{topic}' went nowhere: name it with --output"
+                "note: {} of the output '{topic}' went nowhere: name it with --output",
+                counted(count, "event")
             ));
         }
         let failed = self.failed.count() + self.feeds.iter().map(Feed::failed).sum::<u64>();
         if failed > 0 {
-            output::complain(&format!("{failed} events failed"));
+            output::complain(&format!("{} failed", counted(failed, "event")));
         }
         match (interrupted, failed) {
             (true, _) => Err(Failure::Told(INTERRUPTED)),

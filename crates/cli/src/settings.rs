@@ -187,7 +187,7 @@ fn read_file(named: Option<&Path>, home: Option<&Path>) -> Result<Option<(PathBu
         None => vec![home.unwrap_or(Path::new("")).join("conf/config.yaml")],
     };
     for path in &candidates {
-        match std::fs::read(path) {
+        match crate::files::read(path, crate::files::MOST_TEXT) {
             Ok(bytes) => return Ok(Some((path.clone(), bytes))),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => {

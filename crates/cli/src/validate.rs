@@ -41,7 +41,7 @@ pub(crate) fn run(args: &Args) -> Result {
     let mut reports = Vec::new();
     for path in &args.files {
         let name = path.display().to_string();
-        reports.push(match std::fs::read(path) {
+        reports.push(match crate::files::read(path, crate::files::MOST_TEXT) {
             Ok(bytes) => check(name, &bytes, args.kind),
             Err(error) => Report { name, kind: None, problems: vec![unreadable(&error)] },
         });

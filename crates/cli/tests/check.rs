@@ -139,3 +139,22 @@ fn a_folder_that_is_not_there_and_one_without_its_mark_are_told_apart() {
     assert!(exit == Some(0) && told.starts_with("repaired: the mark"), "{told}");
     assert_eq!(fs::read(&mark).unwrap(), right);
 }
+
+#[test]
+fn what_a_repair_does_not_mend_is_advised_about_as_it_is() {
+    let dir = folder();
+    let Some(manifest) = fs::read_dir(dir.path().join("db"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("MANIFEST")))
+    else {
+        panic!("a database has a list of its files");
+    };
+    fs::remove_file(manifest).unwrap();
+    let advice = "this cannot be repaired; restore the folder from a backup with 'function-stream restore --replace'";
+    let (code, told, _) = check(dir.path(), &[]);
+    assert!(code == Some(1) && told.ends_with(&format!("advice: {advice} (FS-1506)\n")), "{told}");
+    let (code, _, told) = check(dir.path(), &["--repair"]);
+    assert!(code == Some(1) && told.starts_with("error FS-1506: the data folder cannot be repaired: "), "{told}");
+    assert!(told.ends_with(&format!("\nadvice: {advice}\n")), "{told}");
+}

@@ -4,6 +4,7 @@
 //! From a tree to values, as a table of keys says. All that does not fit is reported; what does is returned, so that whoever
 //! looks further can report more.
 
+use fnstream_core::units::counted;
 use fnstream_core::units::{parse_duration, parse_size, parse_size_in, write_size};
 
 use crate::hint::{self, quoted};
@@ -177,7 +178,7 @@ impl Reader {
     ) -> Option<Vec<At<Value>>> {
         if !(least..=most).contains(&nodes.len()) {
             let bounds = if most == usize::MAX { format!("{least} or more") } else { format!("{least} to {most}") };
-            self.refuse(place, format!("'{path}' holds {} entries, not {bounds}", nodes.len()));
+            self.refuse(place, format!("'{path}' holds {}, not {bounds}", counted(nodes.len(), "entry")));
             // What is in a list that is too long would only be reported a thousand times.
             return None;
         }

@@ -27,6 +27,7 @@ use fnstream_frame::{Headers, HeadersBuilder};
 use crate::error::{ErrorCode, Result, internal};
 use crate::record::{Position, TopicPartition};
 use crate::topic::Topic;
+use crate::units::counted;
 
 const VERSION: &str = "fs-dlq-version";
 const CODE: &str = "fs-dlq-code";
@@ -146,8 +147,11 @@ impl GroupDeadLetter {
     /// The headers of the dead letter of a record that had these.
     pub fn headers(&self, original: Headers<'_>) -> Result<HeadersBuilder> {
         let code = ErrorCode::NotAcknowledged;
-        let message =
-            format!("group '{}' was given the record {} times and did not acknowledge it", self.group, self.deliveries);
+        let message = format!(
+            "group '{}' was given the record {} and did not acknowledge it",
+            self.group,
+            counted(self.deliveries, "time")
+        );
         let mut headers = HeadersBuilder::new();
         let mut push =
             |name: &str, value: &[u8]| headers.push(name, value).map_err(|e| internal(format!("a dead letter: {e}")));

@@ -80,7 +80,7 @@ pub struct Progress {
     pub positions: Positions,
     /// Records of the input consumed since the task exists; replays of their dead letters are not.
     pub records_in: u64,
-    /// Records emitted since the task exists, dead letters included. Brokers that drop repeats by a sequence number count from here.
+    /// Records written since the task exists, dead letters included, however often each was written. Brokers that drop repeats by a sequence number count from here.
     pub records_out: u64,
     /// What is known of event time, in the engine's own encoding; empty when nothing is. Timers are in the state.
     pub time: Bytes,

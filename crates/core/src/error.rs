@@ -6,6 +6,7 @@
 //! Every code has a page in `docs/errors/` that says what happened, why, and what to do. The table below is the only
 //! place that maps a code to a fault, an HTTP status and an advice.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// Result with the system's own error.
@@ -66,7 +67,7 @@ macro_rules! codes {
 codes! {
     // 10xx: the request itself.
     InvalidRequest = "FS-1001", User, 400, "the request is not well formed", "correct the request as the message says; the API is described at /openapi.json";
-    EmptyBody = "FS-1002", User, 400, "the request has no body", "send the event or the function description as the request's body";
+    EmptyBody = "FS-1002", User, 400, "the request has no body", "send as the request's body what the path takes; the API is described at /openapi.json";
     BodyTooLarge = "FS-1003", User, 413, "the request is larger than the server accepts", "send something smaller, or raise the setting that the message names";
     InvalidName = "FS-1004", User, 400, "a name has a form that is not allowed", "use 1 to 255 ASCII letters, digits, '.', '_' and '-', beginning with a letter, digit or '_'; a topic may also be named tenant/namespace/topic, in parts of that form";
     NotFound = "FS-1005", User, 404, "nothing is served at this path", "see /openapi.json for the paths of this server";
@@ -95,8 +96,8 @@ codes! {
     StateNotKept = "FS-1112", User, 501, "no state is kept with the revisions of this function", "roll back without the state";
     TimersSet = "FS-1113", User, 409, "the function has timers set, and the new artifact cannot take them", "give the new artifact a handler of timers, or have the present one delete its timers first";
     JobNotFound = "FS-1115", User, 404, "there is no job of this id", "see 'function-stream client dlq jobs' for those that are kept; a trial's results are kept for a shorter time than the job";
-    JobUnderWay = "FS-1116", User, 409, "a job on dead letters is under way", "wait for it with 'function-stream client dlq job ID', or cancel it there";
-    NotUp = "FS-1117", User, 422, "the function does not come up", "see what it wrote with 'function-stream client logs -n NAME', then update it";
+    JobUnderWay = "FS-1116", User, 409, "a job on dead letters is under way", "see it with 'function-stream client dlq jobs', and wait until it has ended";
+    NotUp = "FS-1117", User, 422, "the function does not come up", "see what it wrote with 'function-stream client logs', then update it";
     NotUpYet = "FS-1118", External, 504, "the function is not up yet", "see with 'function-stream client status' what it waits for; it goes on coming up by itself";
     // 12xx: artifacts.
     ArtifactNotFound = "FS-1201", User, 400, "the artifact is neither uploaded nor a file that the server may read", "upload the artifact, or give a path on the server that it is allowed to read";
@@ -121,6 +122,11 @@ codes! {
     SeveralHomes = "FS-1314", User, 400, "the function's outputs are in several clusters", "write to topics of one cluster, its dead letters included, and copy them to another one with a second function";
     OwnTopicsOnly = "FS-1316", User, 501, "this is not done with a topic of another cluster", "use a topic of the server's own cluster, or what the message names instead";
     SequenceGap = "FS-1330", User, 409, "events of a producer are missing before these", "ask for the producer's next number with GET /api/v1/topic/TOPIC/producer/PRODUCER and send from there on";
+    KeysMove = "FS-1312", User, 409, "functions keep state by the keys of the topic, and more partitions move keys to other tasks", "see the page; repeat it with 'accept_moved_keys' set to true if that is fine";
+    UnequalInputs = "FS-1313", User, 400, "the function's inputs have different numbers of partitions", "give them the same number with 'function-stream client topic alter'; or say with 'no-join' that the function does not join them";
+    PartitionNeeded = "FS-1314", User, 400, "a position is of one partition, and the topic has several", "name the partition with 'partition'";
+    SeveralHomes = "FS-1315", User, 400, "the function's outputs are in several clusters", "write to topics of one cluster, its dead letters included, and copy them to another one with a second function";
+    SequenceGap = "FS-1330", User, 409, "events of a producer are missing before these", "ask the topic for the producer's next number, and send from there on";
     ProducerUnknown = "FS-1331", User, 404, "the topic does not know the producer", "begin at number 0 if nothing was sent yet; a producer that was forgotten has to find out what is there, and go on under another name";
     EventHeadTooLarge = "FS-1320", User, 422, "the event's key and headers do not fit into the head of an answer", "read it in a form that has them in the body: 'format=frame', or take it with acknowledgement";
     GroupAcknowledges = "FS-1321", User, 409, "the group is consumed with acknowledgement", "take from it with 'function-stream client consume --ack', use another group, or delete this one";
@@ -155,7 +161,7 @@ codes! {
     DataDirLocked = "FS-1503", User, 409, "another process uses the data folder", "stop the other process, or choose another folder with --data-dir";
     DataDirForeign = "FS-1504", User, 400, "the folder holds something that is not a Function Stream data folder", "choose an empty folder or one made by function-stream";
     DataDirNewer = "FS-1505", User, 400, "the data folder was written by a newer version", "run that version or a later one";
-    DataCorrupt = "FS-1506", External, 500, "stored bytes are not what was written", "stop the server; 'function-stream check' says what is damaged and what can be done";
+    DataCorrupt = "FS-1506", External, 500, "stored bytes are not what was written", "run 'function-stream check' while no server uses the folder: it says what is damaged and what can be done";
     StoreRecovering = "FS-1507", External, 503, "the store recovers from an error of the disk", "try again in a moment; if it stays so, cure what the message names: the server goes on by itself";
     StoreGaveUp = "FS-1508", External, 503, "the store could not recover in time", "cure what the message names, and start the server again";
     StrangeFile = "FS-1510", External, 500, "a symbolic link or a special file is in the place of a file of the server", "put the file or the folder itself there; see the page for what a link was good for";
@@ -176,6 +182,7 @@ codes! {
     TransactionsUnsupported = "FS-1534", User, 501, "the broker does not support transactions", "use a broker of Apache Kafka 2.5 or later";
     TopicPolicy = "FS-1535", User, 409, "an internal topic has a setting that would lose data", "set the topic as the message says, or delete it if nothing in it is needed";
     GroupInUse = "FS-1536", User, 409, "the group of consumers is in use by somebody else", "stop the consumers of the group, or name another group with group_id";
+    RestorePlace = "FS-1528", User, 409, "the folder to restore to is not empty", "name another folder, or repeat it with 'function-stream restore --replace', which keeps what is there in a folder of its own in it";
     // 16xx: commits.
     CommitRetriable = "FS-1601", External, 503, "a commit could not be made now", "nothing: the engine repeats it";
     CommitAborted = "FS-1602", External, 503, "a commit was aborted", "nothing: the engine replays from the last commit";
@@ -236,17 +243,29 @@ pub struct Error {
     pub code: ErrorCode,
     /// What happened here: lowercase, no final period.
     pub message: String,
+    /// What to do here, if what the code says in general does not fit.
+    pub advice: Option<Cow<'static, str>>,
 }
 
 impl Error {
     /// An error of that code.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Error { code, message: message.into() }
+        Error { code, message: message.into(), advice: None }
     }
 
     /// The same error with what was being done put before its message.
     pub fn context(self, doing: impl fmt::Display) -> Self {
-        Error { code: self.code, message: format!("{doing}: {}", self.message) }
+        Error { message: format!("{doing}: {}", self.message), ..self }
+    }
+
+    /// The same error with an advice of its own: one that names what is there, or that fits where the code's does not.
+    pub fn advising(self, advice: impl Into<Cow<'static, str>>) -> Self {
+        Error { advice: Some(advice.into()), ..self }
+    }
+
+    /// What to do about it.
+    pub fn advice(&self) -> &str {
+        self.advice.as_deref().unwrap_or(self.code.advice())
     }
 
     /// Whether the same attempt may succeed later without anybody changing it.
@@ -278,6 +297,27 @@ mod tests {
         for code in ErrorCode::ALL {
             let passes = matches!(code.http_status(), 429 | 503) && !no_use.contains(code);
             assert_eq!(code.retry_after().is_some(), passes, "{code}");
+        }
+    }
+
+    #[test]
+    fn an_advice_of_its_own_takes_the_place_of_the_codes() {
+        let error = Error::new(ErrorCode::NotUp, "no").context("doing it");
+        assert_eq!(error.advice(), ErrorCode::NotUp.advice());
+        let error = error.advising("mend it").context("again");
+        assert_eq!((error.advice(), &*error.message), ("mend it", "again: doing it: no"));
+    }
+
+    #[test]
+    fn an_advice_holds_no_word_that_stands_for_another() {
+        // Such as NAME or ID: whoever copies the command would have to know what to put there.
+        let known = ["API", "ASCII", "HTTP", "JSON", "REST", "SDK", "WASI"];
+        for code in ErrorCode::ALL {
+            let words = code.advice().split(|c: char| !c.is_ascii_alphanumeric());
+            let stand_in = words
+                .filter(|word| word.len() > 1 && word.chars().all(|c| c.is_ascii_uppercase()))
+                .find(|word| !known.contains(word));
+            assert_eq!(stand_in, None, "{code}");
         }
     }
 

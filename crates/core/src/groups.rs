@@ -62,7 +62,7 @@ pub struct GroupPlace {
 /// - **One at a time**: while a claim is open, no record of the topic is given to the group, whichever process asks: the answer
 ///   is [`Taking::Busy`]. A claim is closed by `accept`, by `put_back`, or by the end of its process.
 /// - **At most once**: the group's place is durably behind the records before `take` answers with them.
-/// - **Put back** makes the records the group's next ones again.
+/// - **Put back** makes the records the group's next ones again, and what was said of dropped ones is said again.
 /// - **Order**: within a partition records are given in their order. The first of the named partitions that has some is taken
 ///   from.
 /// - **Dropped records** are passed over, and `skipped_from` says where the group stood.

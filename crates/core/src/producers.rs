@@ -66,7 +66,8 @@ impl Numbered {
                     "the events of producer '{}' from number {next} on are missing in topic '{topic}', these begin at {}",
                     self.producer, self.first
                 ),
-            )),
+            )
+            .advising(format!("send the events from number {next} on"))),
             // Not more than `count`.
             Some(next) => Ok((next.min(end) - self.first) as u32),
         }

@@ -49,6 +49,13 @@ pub struct InstanceSpec {
     pub memory: Account,
 }
 
+impl InstanceSpec {
+    /// The limit of its memory in force here: its function's, as far as there is so much for all.
+    pub fn memory_limit(&self) -> usize {
+        self.limits.memory_within(self.memory.most())
+    }
+}
+
 /// What a call of user code reaches. It is the task's side of the boundary: the engine implements it, the runtime calls
 /// it while one of the instance's methods runs, and at no other time.
 ///

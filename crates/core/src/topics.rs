@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::record::{Position, TopicPartition};
 use crate::spec::MAX_PARTITIONS;
 use crate::topic::Topic;
+use crate::units::counted;
 use crate::waker::Waker;
 
 /// How long the records of a topic are kept. Without any limit they are kept for ever.
@@ -84,7 +85,7 @@ impl TopicChange {
         if wanted < before {
             return Err(Error::new(
                 ErrorCode::PartitionsShrink,
-                format!("topic '{topic}' has {before} partitions, and cannot have {wanted}"),
+                format!("topic '{topic}' has {}, and cannot have {wanted}", counted(before, "partition")),
             ));
         }
         Ok(wanted)
@@ -126,6 +127,24 @@ pub struct PartitionInfo {
     pub end: Position,
     /// The size of its records before compression; `None` if the place does not tell it.
     pub bytes: Option<u64>,
+}
+
+/// Reads from a position, or from the earliest record if retention has dropped the position, however often it drops more meanwhile.
+/// Answers where the reader stood in that case.
+pub fn read_on<T>(
+    from: Position,
+    mut earliest: impl FnMut() -> Result<Position>,
+    mut read: impl FnMut(Position) -> Result<T>,
+) -> Result<(T, Option<Position>)> {
+    let mut at = from;
+    loop {
+        match read(at) {
+            Err(error) if error.code == ErrorCode::PositionDropped => {
+                at = Some(earliest()?).filter(|next| *next > at).ok_or(error)?;
+            }
+            read => return Ok((read?, (at > from).then_some(from))),
+        }
+    }
 }
 
 /// The places of appended records: partition, first position and number of each run.
@@ -189,4 +208,43 @@ pub trait Topics: Send + Sync {
     /// The number of records from a position to the end, those included that retention has dropped since; `None` when the log
     /// does not know it, since the difference of two positions is no number of records.
     fn lag(&self, partition: &TopicPartition, from: Position) -> Result<Option<u64>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A reader of a log of which retention drops that much before each of its reads.
+    fn reads_on(from: u128, drops: &[u128]) -> Result<(Position, Option<Position>)> {
+        let (earliest, mut drops) = (std::cell::Cell::new(0), drops.iter());
+        let read = |at: Position| {
+            earliest.set(drops.next().copied().unwrap_or(earliest.get()));
+            match at.0 < earliest.get() {
+                true => Err(Error::new(ErrorCode::PositionDropped, "dropped")),
+                false => Ok(at),
+            }
+        };
+        read_on(Position(from), || Ok(Position(earliest.get())), read)
+    }
+
+    #[test]
+    fn who_reads_on_is_given_what_is_left_and_told_where_it_stood() {
+        for (from, drops, expected) in [
+            (3, &[3][..], (Position(3), None)),
+            (3, &[4], (Position(4), Some(Position(3)))),
+            (3, &[4, 6, 9], (Position(9), Some(Position(3)))),
+        ] {
+            assert_eq!(reads_on(from, drops).unwrap(), expected, "{drops:?}");
+        }
+    }
+
+    #[test]
+    fn a_log_that_drops_what_it_says_is_there_ends_the_reading() {
+        let refused = || Error::new(ErrorCode::PositionDropped, "dropped");
+        let read = read_on(Position(2), || Ok(Position(5)), |_| Err::<(), _>(refused()));
+        assert_eq!(read.unwrap_err().code, ErrorCode::PositionDropped);
+        let other =
+            read_on(Position(2), || Ok(Position(5)), |_| Err::<(), _>(Error::new(ErrorCode::Unavailable, "away")));
+        assert_eq!(other.unwrap_err().code, ErrorCode::Unavailable);
+    }
 }

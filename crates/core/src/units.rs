@@ -1,14 +1,15 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Durations, sizes and moments as people write them: `500ms`, `5s`, `7d`, `16MiB`, `2026-01-31T12:00:00.000Z`. The one reader
+//! Durations, sizes, moments and counted nouns as people write them: `500ms`, `5s`, `7d`, `16MiB`, `2026-01-31T12:00:00.000Z`. The one reader
 //! and writer of them, for the command line, the REST API, configuration files and SQL.
 
 mod time;
 
+use std::fmt::Display;
 use std::time::Duration;
 
-pub use time::{format_time, parse_time};
+pub use time::{TIME_FORMS, format_time, parse_time};
 
 const DURATIONS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
@@ -68,6 +69,16 @@ pub fn write_size(bytes: u64) -> String {
     exact(bytes, &SIZES[..BINARY_SIZES])
 }
 
+/// So many of something: `1 event`, `2 events`, `3 entries`.
+pub fn counted<N: Display + PartialEq + From<u8>>(number: N, what: &str) -> String {
+    let is_vowel = |stem: &str| stem.ends_with(['a', 'e', 'i', 'o', 'u']);
+    match what.strip_suffix('y').filter(|stem| !is_vowel(stem)) {
+        _ if number == N::from(1) => format!("1 {what}"),
+        Some(stem) => format!("{number} {stem}ies"),
+        None => format!("{number} {what}s"),
+    }
+}
+
 fn exact(number: u64, units: &[(&str, u64)]) -> String {
     let fits = units.iter().rev().find(|(_, unit)| number != 0 && number.is_multiple_of(*unit));
     let (name, unit) = fits.unwrap_or(&units[0]);
@@ -107,6 +118,13 @@ mod tests {
         assert_eq!(parse_duration("7d").unwrap(), Duration::from_secs(7 * 86_400));
         assert_eq!(parse_size("16MiB").unwrap(), 16 << 20);
         assert_eq!(parse_size("1000").unwrap(), 1000);
+    }
+
+    #[test]
+    fn what_is_counted_stands_in_its_number() {
+        assert_eq!((counted(0, "event"), counted(1_u64, "event")), ("0 events".into(), "1 event".into()));
+        assert_eq!((counted(1_usize, "entry"), counted(2_u32, "entry")), ("1 entry".into(), "2 entries".into()));
+        assert_eq!((counted(2, "key"), counted(3, "dead letter")), ("2 keys".into(), "3 dead letters".into()));
     }
 
     #[test]

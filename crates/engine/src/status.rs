@@ -111,7 +111,8 @@ pub struct TaskStatus {
     pub partitions: Vec<PartitionStatus>,
     /// Records consumed and committed since the task exists.
     pub records_in: u64,
-    /// Records emitted and committed since the task exists, dead letters included.
+    /// Records written and committed since the task exists, dead letters included. One that fails again in a replay is written once
+    /// more.
     pub records_out: u64,
     /// Failures after which it started again, since the function was started.
     pub restarts: u64,

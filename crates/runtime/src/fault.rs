@@ -92,10 +92,7 @@ fn classify(error: &wasmtime::Error, meter: &Meter) -> Error {
         return meter.over();
     }
     if meter.denied() {
-        return Error::new(
-            ErrorCode::GuestOutOfMemory,
-            format!("the limit of {} bytes of memory was reached", meter.limit()),
-        );
+        return Error::new(ErrorCode::GuestOutOfMemory, meter.reached());
     }
     if let Some(exit) = exit_status(error) {
         return Error::new(ErrorCode::GuestExit, format!("exited with status {exit}"));

@@ -42,6 +42,8 @@ const LEAST_HANDED: usize = 64 << 20;
 #[derive(Debug)]
 pub(crate) struct Meter {
     limit: usize,
+    /// Its function might have more if the server had.
+    bounded: bool,
     memory: usize,
     tables: usize,
     /// Bytes of memory that are not taken from what there is for all.
@@ -56,9 +58,9 @@ pub(crate) struct Meter {
 impl Meter {
     pub(crate) fn new(spec: &InstanceSpec) -> Self {
         let timer = Timer::call(&spec.limits).ended_by(&spec.interrupt);
-        let account = spec.memory.clone();
-        let limit = spec.limits.memory_within(account.most());
-        Meter { limit, memory: 0, tables: 0, spared: 0, held: 0, handed: 0, denied: false, timer, account }
+        let (account, limit) = (spec.memory.clone(), spec.memory_limit());
+        let bounded = limit < spec.limits.memory;
+        Meter { limit, bounded, memory: 0, tables: 0, spared: 0, held: 0, handed: 0, denied: false, timer, account }
     }
 
     /// The time by the clock after which it is worth looking again whether the call has to end; `None` when it has.
@@ -79,6 +81,17 @@ impl Meter {
     /// The limit.
     pub(crate) fn limit(&self) -> usize {
         self.limit
+    }
+
+    /// What is said when the limit was reached.
+    pub(crate) fn reached(&self) -> String {
+        let limit = self.limit;
+        match self.bounded {
+            true => {
+                format!("the limit of {limit} bytes of memory was reached: the server has no more for this function")
+            }
+            false => format!("the limit of {limit} bytes of memory was reached"),
+        }
     }
 
     /// Reports whether something was refused since the last [`Meter::begin`].

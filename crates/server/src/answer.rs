@@ -41,11 +41,6 @@ pub(crate) async fn summaries(app: &Arc<App>, like: Option<&Pattern>, asked: &As
     Ok(gathered.await?.0)
 }
 
-/// So many of something, in words.
-pub(crate) fn counted(number: usize, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
-}
-
 /// Registers a function, starts it and waits until it is up; the status and what was done in words. One that takes longer is
 /// done too, and the words say what it waits for.
 pub(crate) async fn create(

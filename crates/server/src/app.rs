@@ -47,6 +47,7 @@ mod triggers;
 
 use std::sync::Arc;
 
+use fnstream_config::nearest;
 use fnstream_core::metadata::Metadata;
 use fnstream_core::spec::FunctionEntry;
 use fnstream_core::{Error, ErrorCode, Result};
@@ -62,7 +63,7 @@ pub(crate) use jobs::Jobs;
 pub(crate) use ops::{Ops, blocking};
 pub(crate) use parts::Parts;
 pub(crate) use records::{
-    Delivered, GroupSample, Outcome, Reading, Records, ResetTo, Settled, Settling, Start, Taken, TakenRecord, Taking,
+    Delivered, GroupSample, Outcome, Reading, Records, ResetTo, Settling, Skipped, Start, Taken, TakenRecord, Taking,
     WaitingRoom,
 };
 pub(crate) use safe_start::SafeStart;
@@ -78,6 +79,8 @@ use reconcile::Reconciler;
 
 /// What functions begin with.
 const FIRST_REVISION: u64 = 1;
+/// Among how many functions one of a like name is looked for.
+const MEANT_AMONG: usize = 1_000;
 
 /// The application: everything that a request can reach.
 pub(crate) struct App {
@@ -147,5 +150,22 @@ fn revision(register: &dyn Metadata, entry: &FunctionEntry) -> Result<u64> {
 
 /// The function of a name. Blocks.
 fn entry(register: &dyn Metadata, name: &str) -> Result<FunctionEntry> {
-    register.get(name)?.ok_or_else(|| Error::new(ErrorCode::FunctionNotFound, format!("there is no function '{name}'")))
+    match register.get(name)? {
+        Some(entry) => Ok(entry),
+        None => Err(missing(register, name)),
+    }
+}
+
+/// There is no function of the name; one of a like name is named, if there is one among the first. Blocks.
+fn missing(register: &dyn Metadata, name: &str) -> Error {
+    let error = Error::new(ErrorCode::FunctionNotFound, format!("there is no function '{name}'"));
+    // It is a courtesy: what goes wrong with it is not told.
+    let known = register.page(None, MEANT_AMONG).unwrap_or_default();
+    match nearest(name, known.iter().map(|entry| &*entry.spec.name)) {
+        Some(meant) => {
+            let general = ErrorCode::FunctionNotFound.advice();
+            error.advising(format!("did you mean '{meant}'? {general}"))
+        }
+        None => error,
+    }
 }

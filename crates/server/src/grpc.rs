@@ -5,10 +5,11 @@
 //! and `sql`.
 //!
 //! What the application answers, refusals included, is a message with a status code (`answer`); a gRPC status other than
-//! OK says that the call itself could not be made (`transport`). The service of functions stands in `service`; beside it
-//! are health (`health`), which says what `/readyz` says, and reflection.
+//! OK says that the call itself could not be made (`transport`). The service of functions stands in `service`, that of consumer
+//! groups in `groups`; beside them are health (`health`), which says what `/readyz` says, and reflection.
 
 mod answer;
+mod groups;
 mod health;
 mod message;
 mod service;
@@ -18,6 +19,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::http::{Request, Response, StatusCode, Version, header};
+use fnstream_api::grpc::proto::consumer_group_service_server::ConsumerGroupServiceServer;
 use fnstream_api::grpc::proto::function_stream_service_server::FunctionStreamServiceServer;
 use fnstream_api::grpc::{FILE_DESCRIPTOR_SET, MAX_MESSAGE_BYTES, error_message};
 use fnstream_core::budget::Budget;
@@ -131,8 +133,14 @@ fn routes(app: &Arc<App>, most: usize) -> Result<Routes> {
         .max_encoding_message_size(MAX_MESSAGE_BYTES)
         .accept_compressed(Gzip)
         .send_compressed(Gzip);
+    let groups = ConsumerGroupServiceServer::new(groups::Groups::new(app.clone()))
+        .max_decoding_message_size(most)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES)
+        .accept_compressed(Gzip)
+        .send_compressed(Gzip);
     let health = HealthServer::new(health::Readiness::new(app.clone())).accept_compressed(Gzip);
     Ok(Routes::new(functions)
+        .add_service(groups)
         .add_service(health)
         .add_service(reflection().build_v1().map_err(broken)?.accept_compressed(Gzip))
         .add_service(reflection().build_v1alpha().map_err(broken)?.accept_compressed(Gzip))

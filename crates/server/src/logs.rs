@@ -33,6 +33,7 @@ use fnstream_core::dir::{Dir, strange_file};
 use fnstream_core::epoch::FunctionId;
 use fnstream_core::error::internal;
 use fnstream_core::function_log::{FunctionLog, LogLine, Speaker};
+use fnstream_core::units::counted;
 use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -197,7 +198,7 @@ impl FunctionLogs {
     }
 
     fn tell_missing(&self, log: &Arc<Log>, missing: u64) {
-        let text = format!("{missing} lines dropped");
+        let text = format!("{} dropped", counted(missing, "line"));
         if missing > 0 && !self.enqueue(log, None, (Speaker::Host, &text), missing) {
             log.limit.lock().add_missing(missing);
         }

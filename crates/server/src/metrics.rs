@@ -34,7 +34,7 @@ pub(crate) struct ServerMeter {
     produced_records: Counter,
     /// Their bytes.
     produced_bytes: Counter,
-    /// Records that retention dropped before a group of consumers took them.
+    /// Records that retention dropped before a group of consumers took or acknowledged them.
     dropped_unread: Counter,
     /// From the request until the answer.
     produce_seconds: Histogram,
@@ -50,7 +50,7 @@ impl ServerMeter {
         }
     }
 
-    /// Retention dropped so many records before a group of consumers took them.
+    /// Retention dropped so many records before a group of consumers took or acknowledged them.
     pub(crate) fn dropped_unread(&self, records: u64) {
         self.dropped_unread.inc_by(records);
     }

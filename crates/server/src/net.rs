@@ -27,6 +27,7 @@ mod body;
 mod connection;
 mod door;
 mod exchange;
+mod head;
 mod io;
 mod presence;
 mod refuse;

@@ -65,7 +65,7 @@ pub(crate) async fn execute(app: &Arc<App>, sql: &str, asked: Asked) -> Result<R
     for (number, statement) in (1..).zip(statements) {
         Deadline::of_caller().check()?;
         let what = statement.node.to_string();
-        let done = match run(app, statement.node, &asked).await.and_then(encoded) {
+        let done = match run(app, statement.node, &asked).await.map_err(spelt).and_then(encoded) {
             Ok((done, next)) => {
                 response.next = next.unwrap_or_default();
                 done
@@ -153,6 +153,18 @@ async fn run(app: &Arc<App>, statement: Statement, asked: &Asked) -> Result<Done
         Statement::ShowTopics { like } => show::topics(app, like.as_ref(), asked).await,
         Statement::ShowState { name, like, limit } => show::state(app, name, like, limit, asked).await,
         Statement::ShowDeadLetters { name, limit } => show::dead_letters(app, name, limit, asked).await,
+    }
+}
+
+/// An error whose advice names a setting, in the spelling of SQL.
+fn spelt(error: Error) -> Error {
+    match error.code {
+        ErrorCode::KeysMove => error.advising("see the page; repeat it with 'accept_moved_keys' = 'true' if that is fine"),
+        ErrorCode::UnequalInputs => error.advising(
+            "give them the same number with ALTER TOPIC; or say with 'no-join: true' in config.yaml that the function does not join \
+             them",
+        ),
+        _ => error,
     }
 }
 

@@ -25,8 +25,8 @@ use fnstream_core::error::internal;
 use fnstream_core::{Error, ErrorCode, Result};
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DEFAULT_COLUMN_FAMILY_NAME,
-    LogLevel, Options, ReadOptions, Snapshot, WriteBatch, WriteBufferManager, WriteOptions,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
+    DEFAULT_COLUMN_FAMILY_NAME, LogLevel, Options, ReadOptions, Snapshot, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
 use crate::damage::Extent;
@@ -335,6 +335,12 @@ fn family_options(
     if name == keys::STATE {
         // The one family where absent keys are asked for.
         table.set_bloom_filter(10.0, false);
+        // A file's whole filter has megabytes. The cache is divided into shards of about half a megabyte at least: what is larger than a
+        // shard is never kept, and was read anew for each key. So filter and index are kept in parts of one block each.
+        table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        table.set_partition_filters(true);
+        table.set_metadata_block_size(block_size);
+        table.set_pin_top_level_index_and_filter(true);
     }
     let mut family = Options::default();
     if name == keys::STATE {

@@ -10,6 +10,7 @@
 //! asked for.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -34,22 +35,57 @@ const CHAIN: Chain = Chain { partitions: 2, first: Step::PassThrough, second: St
 /// A backup is asked for at most so many appends after the one before: some follow at once, some after more than a memtable.
 const MOST_EVENTS: [u64; 3] = [10, 1_000, 20_000];
 
+/// After so many backups another server begins with nothing: each backup is compared from its first record on.
+const OF_ONE_SERVER: usize = 10;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_under_load_is_one_moment() -> Result<()> {
     let (begun, name) = (Instant::now(), "a_backup_under_load");
     let seed = Seed::of(name)?;
-    let mut rng = seed.rng(0);
+    let times: usize = number("FNSTREAM_BACKUPS", 3)?;
+    let mut all = Under::default();
+    for first in (0..times).step_by(OF_ONE_SERVER) {
+        let turns = first..times.min(first + OF_ONE_SERVER);
+        let of = under_load(seed, turns.clone()).await.with_context(|| format!("backups {turns:?}"))?;
+        all = Under {
+            records: all.records + of.records,
+            behind: all.behind + of.behind,
+            appends: all.appends + of.appends,
+        };
+        let (made, elapsed) = (turns.end, begun.elapsed());
+        println!("{name}: {made} backups, each restored and gone on from, {elapsed:?}");
+    }
+    let Under { records, behind, appends } = all;
+    println!(
+        "{name}: {records} inputs in them, {behind} of them not processed yet at the moment of the backup; {appends} appends"
+    );
+    Ok(())
+}
+
+/// What was in backups, and what was appended beside them.
+#[derive(Default)]
+struct Under {
+    records: usize,
+    behind: u64,
+    appends: usize,
+}
+
+/// Makes some backups of one server.
+async fn under_load(seed: Seed, turns: Range<usize>) -> Result<Under> {
+    let first = turns.start as u64;
+    let mut rng = seed.rng(10 * first);
     let mut node = Node::new(ServerOptions::durable(binary::server()?).arg("--state-dirty-keys", 16))?;
     let client = node.start().await?;
     CHAIN.create(&client).await?;
     let load = Load::new(40, 40);
     let mut producers = JoinSet::new();
     for (number, style) in (0..).zip([Style::Single, Style::Lines, Style::Frame]) {
-        let producer = Producer { number, style, rng: seed.rng(1 + u64::from(number)), load: load.clone() };
+        let rng = seed.rng(10 * first + 1 + u64::from(number));
+        let producer = Producer { number, style, rng, load: load.clone() };
         producers.spawn(producer.run(node.finder()));
     }
-    let (times, mut inputs, mut behind) = (number("FNSTREAM_BACKUPS", 3)?, Vec::new(), 0);
-    for turn in 0..times {
+    let (mut inputs, mut behind) = (Vec::new(), 0);
+    for turn in turns {
         let enough = *load.events.borrow() + rng.random_range(1..=MOST_EVENTS[turn % MOST_EVENTS.len()]);
         within("records to flow", load.events.subscribe().wait_for(|events| *events >= enough)).await??;
         let (input, unprocessed) =
@@ -69,14 +105,7 @@ async fn a_backup_under_load_is_one_moment() -> Result<()> {
         );
     }
     clean(&problems)?;
-    let records: usize = inputs.iter().flatten().map(Vec::len).sum();
-    println!(
-        "{name}: {times} backups, each restored and gone on from; {records} inputs in them, {behind} of them not processed yet at \
-         the moment of the backup; {} appends; {:?}",
-        ledger.len(),
-        begun.elapsed()
-    );
-    Ok(())
+    Ok(Under { records: inputs.iter().flatten().map(Vec::len).sum(), behind, appends: ledger.len() })
 }
 
 /// Makes a backup, restores it elsewhere and goes on from there; answers its input, and how much of that was not processed at its

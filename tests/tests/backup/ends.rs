@@ -3,13 +3,15 @@
 
 //! Backups that do not come to their end, and the command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use fnstream_api::{BackupProgress, BackupRequest, Client, ClientError, ProduceOptions};
 use fnstream_core::ErrorCode;
 use fnstream_tests::cli::{Cli, complaint, printed};
-use fnstream_tests::faults::{Fault, Faults, calls};
+use fnstream_tests::faults::{Fault, Faults, Manner, calls};
 use fnstream_tests::node::Node;
 use fnstream_tests::seed::Seed;
 use fnstream_tests::server::ServerOptions;
@@ -94,6 +96,142 @@ async fn a_full_disk_and_one_that_fails_leave_nothing_and_disturb_nobody() -> Re
     client.backup(&asked, |_| ()).await?;
     printed(run(&["restore", "--verify", "--from", text(&to)?])?)?;
     Ok(())
+}
+
+/// What is in a folder.
+fn names(folder: &Path) -> Result<Vec<PathBuf>> {
+    Ok(std::fs::read_dir(folder)?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?)
+}
+
+/// A server whose calls on files of a folder of its own are met in the kernel; with the folder, its faults and its client.
+async fn with_disk(place: &Path) -> Result<(Node, Client, Faults, PathBuf)> {
+    let (faults, disk) = (Faults::new(place)?, place.join("disk"));
+    std::fs::create_dir(&disk)?;
+    let node = Node::new(faults.trap(ServerOptions::new(binary::server()?), &disk))?;
+    let (node, client) = with_data(node).await?;
+    Ok((node, client, faults, disk))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_call_that_fails_once_ends_the_backup_with_its_reason_and_nothing_is_left() -> Result<()> {
+    let place = tempfile::tempdir()?;
+    let (_node, client, faults, disk) = with_disk(place.path()).await?;
+    let asked = BackupRequest { to: text(&disk.join("backup"))?.to_owned(), rate: None };
+    for (calls, errno, code, least) in [
+        (calls::OPEN, Errno::IO, ErrorCode::BackupUnwritable, 12),
+        (calls::OPEN, Errno::NOSPC, ErrorCode::BackupFull, 12),
+        (calls::OPEN, Errno::ACCESS, ErrorCode::BackupUnwritable, 12),
+        (calls::RENAME, Errno::IO, ErrorCode::BackupUnwritable, 4),
+        (calls::RENAME, Errno::NOSPC, ErrorCode::BackupFull, 4),
+        (calls::SYNC, Errno::IO, ErrorCode::BackupUnwritable, 12),
+        (calls::REMOVE, Errno::ROFS, ErrorCode::BackupUnwritable, 1),
+    ] {
+        // Each call in its turn, until there are no more.
+        for skip in 0.. {
+            faults.set(Fault { skip, times: Some(1), ..Fault::failing(calls, errno) })?;
+            let made = client.backup(&asked, |_| ()).await;
+            let dealt = faults.dealt()?;
+            faults.lift()?;
+            if dealt == 0 {
+                made?;
+                ensure!(skip >= least, "{errno}: {skip} calls alone were met");
+                std::fs::remove_dir_all(disk.join("backup"))?;
+                break;
+            }
+            let refused = made.err().with_context(|| format!("{errno} at call {skip}: it is made"))?;
+            ensure!(refused.is(code), "{errno} at call {skip}: {refused}");
+            ensure!(names(&disk)?.is_empty(), "{errno} at call {skip}: left: {:?}", names(&disk)?);
+        }
+        client.produce("meanwhile", "x", &ProduceOptions::default()).await?;
+    }
+    Ok(())
+}
+
+/// Restores under faults: the program on its own.
+fn restore(faults: &Faults, disk: &Path, args: &[&str]) -> Result<Command> {
+    let mut command = Command::new(binary::server()?);
+    command.arg("restore").args(args).envs(faults.trap(ServerOptions::new(binary::server()?), disk).env);
+    Ok(command)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_that_fails_or_is_killed_says_so_and_leaves_what_no_server_takes() -> Result<()> {
+    let place = tempfile::tempdir()?;
+    let (faults, disk) = (Faults::new(place.path())?, place.path().join("disk"));
+    std::fs::create_dir(&disk)?;
+    let (mut node, client) = with_data(Node::new(ServerOptions::new(binary::server()?))?).await?;
+    let (from, to) = (place.path().join("backup"), disk.join("data"));
+    client.backup(&BackupRequest { to: text(&from)?.to_owned(), rate: None }, |_| ()).await?;
+    node.terminate().await?;
+    let (from, target) = (text(&from)?, text(&to)?);
+    let args = ["--from", from, "--data-dir", target];
+    let refused_and_replaced = |what: &str| -> Result<()> {
+        // A server, and whoever restores without a word about what is there.
+        let served = run(&["standalone", "--data-dir", target])?;
+        let said = String::from_utf8_lossy(&served.stderr);
+        // What it is told apart by depends on how much of it is there.
+        let is_refused = ["FS-1504", "FS-1506"].iter().any(|code| said.contains(&format!("error {code}: ")));
+        ensure!(served.status.code() == Some(1) && is_refused, "{what}: a server: {said}");
+        complaint(run(&["restore", "--from", from, "--data-dir", target])?, "FS-1528")
+            .with_context(|| what.to_owned())?;
+        printed(run(&["restore", "--from", from, "--data-dir", target, "--replace"])?)
+            .with_context(|| what.to_owned())?;
+        printed(run(&["check", "--data-dir", target])?)?;
+        Ok(std::fs::remove_dir_all(&to)?)
+    };
+    for (calls, errno, code) in [
+        (calls::WRITE, Errno::NOSPC, "FS-1502"),
+        (calls::WRITE, Errno::IO, "FS-1501"),
+        (calls::SYNC, Errno::IO, "FS-1501"),
+        (calls::RENAME, Errno::IO, "FS-1501"),
+    ] {
+        for skip in 0.. {
+            faults.set(Fault { skip, ..Fault::failing(calls, errno) })?;
+            let restored = restore(&faults, &disk, &args)?.output()?;
+            let dealt = faults.dealt()?;
+            faults.lift()?;
+            let what = format!("{errno} at call {skip}");
+            if dealt == 0 {
+                printed(restored)?;
+                ensure!(skip > 0, "{what}: nothing was met");
+                std::fs::remove_dir_all(&to)?;
+                break;
+            }
+            complaint(restored, code).with_context(|| what.clone())?;
+            match to.join("FORMAT").exists() {
+                // All of it is there, and was looked at once more.
+                true => drop(printed(run(&["check", "--data-dir", target])?).with_context(|| what)?),
+                false if to.join("db").exists() && skip % 6 == 0 => {
+                    refused_and_replaced(&what)?;
+                    continue;
+                }
+                false => {}
+            }
+            if to.exists() {
+                std::fs::remove_dir_all(&to)?;
+            }
+        }
+    }
+
+    // Killed amid the copying.
+    faults.set(Fault {
+        manner: Manner::Slow(Duration::from_secs(60)),
+        skip: 3,
+        ..Fault::failing(calls::WRITE, Errno::IO)
+    })?;
+    let mut restoring = restore(&faults, &disk, &args)?.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let mut looks = tokio::time::interval(Duration::from_millis(5));
+    let amid = async {
+        while faults.dealt()? == 0 {
+            looks.tick().await;
+        }
+        anyhow::Ok(())
+    };
+    within("a write to be slow", amid).await??;
+    restoring.kill()?;
+    restoring.wait()?;
+    faults.lift()?;
+    refused_and_replaced("killed")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

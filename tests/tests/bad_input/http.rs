@@ -53,7 +53,8 @@ impl Answer {
         let field = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
         ensure!(field("code") == code.as_str(), "not {code}: {} {shown}", self.status);
         ensure!(self.status == code.http_status(), "{code} with status {}: {shown}", self.status);
-        ensure!(!field("message").is_empty() && field("advice") == code.advice(), "a bare error: {shown}");
+        // An advice may be of this very case.
+        ensure!(!field("message").is_empty() && !field("advice").is_empty(), "a bare error: {shown}");
         Ok(field("message"))
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder, StatusCode};
 
 use super::{Client, ClientError};
-use crate::group::{GroupDescription, GroupReset, GroupSummary, LeasedEvent, LeasedEvents, Receipts, SettledEvents};
+use crate::group::{GroupDescription, GroupReset, GroupSummary, LeasedEvents, Receipts, SettledEvents};
 use crate::units::Quantity;
 
 /// How events are taken; the default takes one, does not wait, and leases it for the server's default time.
@@ -54,8 +54,9 @@ impl Client {
         self.json(self.verb(topic, group, "reset")?.json(to)).await
     }
 
-    /// Leases the next events; none if none came in time. Each is to be acknowledged, or it is given again.
-    pub async fn take(&self, topic: &str, group: &str, options: &TakeOptions) -> Result<Vec<LeasedEvent>, ClientError> {
+    /// Leases the next events; none if none came in time. Each is to be acknowledged, or it is given again. Says what retention dropped
+    /// before the group had acknowledged it.
+    pub async fn take(&self, topic: &str, group: &str, options: &TakeOptions) -> Result<LeasedEvents, ClientError> {
         let ms = |time: Duration| format!("{}ms", time.as_millis());
         let query = [
             ("max", options.max.map(|max| max.to_string())),
@@ -66,8 +67,7 @@ impl Client {
             ("partition", options.partition.map(|partition| partition.to_string())),
         ];
         let query: Vec<_> = query.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-        let taken: LeasedEvents = self.json(self.verb(topic, group, "take")?.query(&query)).await?;
-        Ok(taken.events)
+        self.json(self.verb(topic, group, "take")?.query(&query)).await
     }
 
     /// Acknowledges events by their receipts; durable when it returns. Those that are not the consumer's any more are named in the

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use fnstream_core::ErrorCode;
+use fnstream_core::units::counted;
 use reqwest::Method;
 
 use super::page::all;
@@ -66,8 +67,8 @@ impl Job {
                 ErrorBody {
                     code: code.as_str().to_owned(),
                     message: format!(
-                        "the server ended while the job was under way: {} dead letters were processed before",
-                        self.processed
+                        "the server ended while the job was under way: {} processed before",
+                        counted(self.processed, "dead letter")
                     ),
                     advice: code.advice().to_owned(),
                 }

@@ -67,6 +67,7 @@ pub struct Producer {
     /// None if events are not numbered.
     name: Option<String>,
     next: u64,
+    found: u64,
     patience: Duration,
     /// Whether the server has answered before. One that never did is not waited for: its address is probably wrong.
     answered: bool,
@@ -97,7 +98,7 @@ impl Producer {
 
     fn named(client: &Client, topic: &str, name: Option<String>, next: u64, answered: bool) -> Self {
         let (client, topic) = (client.clone(), topic.to_owned());
-        Producer { client, topic, name, next, patience: PATIENCE, answered, told: Box::new(|_| {}) }
+        Producer { client, topic, name, next, found: 0, patience: PATIENCE, answered, told: Box::new(|_| {}) }
     }
 
     /// Waits so long for a server that is gone, 2 minutes if nothing is said.
@@ -115,6 +116,17 @@ impl Producer {
         self.next
     }
 
+    /// The producer's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How many of the events that were sent were not appended, since the topic had events of their numbers before: another producer
+    /// uses the name. Of a request that had to be repeated this is not known, and its events do not count.
+    pub fn found(&self) -> u64 {
+        self.found
+    }
+
     /// Gives the next event that number. The server refuses it if it lacks events before it.
     pub fn go_on_at(&mut self, number: u64) {
         self.next = number;
@@ -129,8 +141,9 @@ impl Producer {
                 Ok(produced) => {
                     self.next += produced.count + produced.duplicates;
                     self.answered = true;
-                    if since.is_some() {
-                        (self.told)(None);
+                    match since {
+                        Some(_) => (self.told)(None),
+                        None => self.found += produced.duplicates,
                     }
                     return Ok(produced);
                 }

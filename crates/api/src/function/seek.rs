@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::FunctionDescription;
 use crate::topic::TopicReference;
-use crate::units::{format_time, parse_time};
+use crate::units::{TIME_FORMS, format_time, parse_time};
 
 /// A place in topics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl FromStr for Place {
             "latest" => Ok(Place::Latest),
             _ => at().or_else(|| parse_time(text).map(Place::Time)).ok_or_else(|| {
                 let text = text.escape_debug();
-                format!("'{text}' is none of earliest, latest, a time in UTC such as 2026-01-31T08:00:00Z, and PARTITION:POSITION")
+                format!("'{text}' is none of earliest, latest, PARTITION:POSITION, {TIME_FORMS}")
             }),
         }
     }
@@ -85,7 +85,8 @@ impl<'de> Deserialize<'de> for Place {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SeekRequest {
-    /// `earliest`, `latest`, a time in UTC such as `2026-01-31T08:00:00Z`, or `PARTITION:POSITION`.
+    /// `earliest`, `latest`, a time in UTC such as `2026-01-31T08:00:00Z`, `time=MS` in milliseconds since the Unix epoch, or
+    /// `PARTITION:POSITION`.
     #[schema(value_type = String)]
     pub to: Place,
     /// The input that it is moved in; all of them when it is not given. A position needs it if there are several.

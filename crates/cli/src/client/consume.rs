@@ -8,12 +8,14 @@
 //! `--ack` a group's events are leased until they are printed.
 
 mod acknowledge;
+mod dropped;
 mod print;
 
 use std::time::Duration;
 
 use fnstream_api::units::parse_duration;
-use fnstream_api::{Client, ConsumeOptions, ConsumedBatch, ReadFrom, TakeOptions};
+use fnstream_api::{Client, ClientError, ConsumeOptions, ConsumedBatch, ReadFrom, TakeOptions};
+use fnstream_core::ErrorCode;
 use tokio::time::Instant;
 
 use self::acknowledge::Leasing;
@@ -21,7 +23,6 @@ use self::print::{Form, Printer};
 use super::follow::{Follow, WAIT};
 use super::new_topic;
 use crate::failure::{Failure, Result};
-use crate::output;
 
 /// The most events of one request.
 const MOST: u32 = 10_000;
@@ -116,14 +117,14 @@ pub(super) async fn run(client: &Client, args: Args) -> Result {
 }
 
 /// Prints so many events.
-async fn some(client: &Client, topic: &str, mut options: ConsumeOptions, count: u64, mut printer: Printer) -> Result {
-    let mut left = count;
+async fn some(client: &Client, topic: &str, options: ConsumeOptions, count: u64, mut printer: Printer) -> Result {
+    let (mut left, mut place) = (count, Place { options, reached: None, missed: None });
     while left > 0 {
         let most = u32::try_from(left).unwrap_or(MOST).min(MOST);
-        match client.poll(topic, &options, most).await? {
-            Ok(batch) => left = left.saturating_sub(take(&batch, &mut options, &mut printer)?),
+        match place.poll(client, topic, most).await? {
+            Ok(batch) => left = left.saturating_sub(place.take(&batch, &mut printer)?),
             Err(_) => {
-                let waited = options.timeout.unwrap_or_default();
+                let waited = place.options.timeout.unwrap_or_default();
                 return Err(Failure::Plain(format!("no event within {waited:?}")));
             }
         }
@@ -132,37 +133,72 @@ async fn some(client: &Client, topic: &str, mut options: ConsumeOptions, count: 
 }
 
 /// Prints all that comes, until nothing has come for as long as was said, if anything was.
-async fn follow(client: &Client, topic: &str, mut options: ConsumeOptions, mut printer: Printer) -> Result {
+async fn follow(client: &Client, topic: &str, options: ConsumeOptions, mut printer: Printer) -> Result {
     let (patience, mut follow, mut last) = (options.timeout, Follow::begin()?, Instant::now());
-    options.timeout = Some(AT_ONCE);
+    let mut place = Place { options, reached: None, missed: None };
+    place.options.timeout = Some(AT_ONCE);
     loop {
-        let polled = follow.ask(async || client.poll(topic, &options, MOST).await).await?;
+        let polled = follow.ask(async || place.poll(client, topic, MOST).await).await?;
         match polled {
             Ok(batch) => {
-                take(&batch, &mut options, &mut printer)?;
+                place.take(&batch, &mut printer)?;
                 last = Instant::now();
             }
             // What comes before the next request is not to be missed.
-            Err(Some(next)) if options.from.is_some() => options.from = Some(ReadFrom::Position(next)),
-            Err(_) => {}
+            Err(Some(next)) => place.go_on(next),
+            Err(None) => {}
         }
-        options.timeout = match patience.map(|patience| patience.saturating_sub(last.elapsed())) {
+        place.options.timeout = match patience.map(|patience| patience.saturating_sub(last.elapsed())) {
             Some(Duration::ZERO) => return Ok(()),
             left => Some(left.unwrap_or(WAIT).min(WAIT)),
         };
     }
 }
 
-/// Prints a batch, and sees to it that reading goes on behind it; answers how many events there were.
-fn take(batch: &ConsumedBatch, options: &mut ConsumeOptions, printer: &mut Printer) -> Result<u64> {
-    if let Some(position) = &batch.skipped_from {
-        output::complain(&format!(
-            "warning: events from position {position} on were dropped by retention before they were consumed"
-        ));
+/// Where the next events are read.
+struct Place {
+    options: ConsumeOptions,
+    /// The position behind what was read; none while nothing was, or if the group knows it.
+    reached: Option<String>,
+    /// The position of the next event when retention dropped it, until it is told.
+    missed: Option<String>,
+}
+
+impl Place {
+    /// The next events. Behind what was read it goes on at the earliest event there is, if retention dropped the next one.
+    async fn poll(
+        &mut self,
+        client: &Client,
+        topic: &str,
+        most: u32,
+    ) -> std::result::Result<std::result::Result<ConsumedBatch, Option<String>>, ClientError> {
+        match client.poll(topic, &self.options, most).await {
+            Err(error) if error.code() == ErrorCode::PositionDropped.as_str() && self.reached.is_some() => {
+                self.missed = self.missed.take().or(self.reached.take());
+                self.options.from = Some(ReadFrom::Earliest);
+                client.poll(topic, &self.options, most).await
+            }
+            polled => polled,
+        }
     }
-    if options.from.is_some() {
-        options.from = Some(ReadFrom::Position(batch.next_position.clone()));
-        options.partition = Some(batch.partition);
+
+    /// Prints a batch, and sees to it that reading goes on behind it; answers how many events there were.
+    fn take(&mut self, batch: &ConsumedBatch, printer: &mut Printer) -> Result<u64> {
+        if let Some(from) = self.missed.take().or(batch.skipped_from.clone()) {
+            dropped::warn_before(batch, &from);
+        }
+        if self.options.from.is_some() {
+            self.options.partition = Some(batch.partition);
+        }
+        self.go_on(batch.next_position.clone());
+        printer.print(batch)
     }
-    printer.print(batch)
+
+    /// Goes on at a position, if no group has its place.
+    fn go_on(&mut self, next: String) {
+        if self.options.from.is_some() {
+            self.options.from = Some(ReadFrom::Position(next.clone()));
+            self.reached = Some(next);
+        }
+    }
 }

@@ -15,6 +15,7 @@ use fnstream_core::topic::TopicRef;
 use super::settings::Settings;
 use super::waiting::{Waiting, is_done};
 use crate::failure::{Failure, Result};
+use crate::files;
 use crate::output::{self, busy::during};
 
 /// Register a function and start it.
@@ -35,8 +36,8 @@ pub(super) struct Args {
     /// How many tasks may run at once
     #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     replicas: u32,
-    /// Where it begins in its inputs: earliest, latest, or a time in UTC such as 2026-01-31T08:00:00Z, that is at the first event
-    /// whose timestamp is not before it [default: earliest]
+    /// Where it begins in its inputs: earliest, latest, or a time in UTC such as 2026-01-31T08:00:00Z, or as time=MS in milliseconds
+    /// since the Unix epoch, that is at the first event whose timestamp is not before it [default: earliest]
     #[arg(long, value_name = "PLACE", value_parser = str::parse::<Beginning>)]
     from: Option<Beginning>,
     /// The function does not join its inputs: they may have different numbers of partitions
@@ -89,7 +90,7 @@ pub(super) async fn upload(client: &Client, path: String) -> Result<String> {
     if path.starts_with("sha256:") {
         return Ok(path);
     }
-    let artifact = std::fs::read(&path).map_err(|e| Failure::Coded {
+    let artifact = files::read(path.as_ref(), files::MOST_BINARY).map_err(|e| Failure::Coded {
         code: ErrorCode::ArtifactNotFound.as_str().to_owned(),
         message: format!("cannot read '{path}': {e}"),
         advice: "give the path of a WebAssembly file on this machine".to_owned(),

@@ -10,6 +10,7 @@ use fnstream_api::{
 
 use crate::failure::Result;
 use crate::output::{self, Fields, Listing, escape};
+use fnstream_core::units::counted;
 
 /// Show what a function is and how it fares.
 #[derive(clap::Args)]
@@ -72,7 +73,7 @@ fn text(function: &FunctionDescription) -> String {
             out += &format!("\ntask {} is waiting: {}: {message}", task.index, escape::cell(&error.code));
         }
         if let Some(changes) = task.restored {
-            out += &format!("\ntask {} rebuilds its state: {changes} changes read", task.index);
+            out += &format!("\ntask {} rebuilds its state: {} read", task.index, counted(changes, "change"));
         }
     }
     out
@@ -116,7 +117,12 @@ fn memory(memory: &FunctionMemory) -> String {
 fn on_error(policy: &OnError) -> String {
     let retries = policy.retries.unwrap_or_default();
     let wait = |quantity: &Option<Quantity>| quantity.as_ref().map(Quantity::to_string).unwrap_or_default();
-    let waits = format!("after {retries} retries, {} to {} apart", wait(&policy.backoff), wait(&policy.max_backoff));
+    let waits = format!(
+        "after {}, {} to {} apart",
+        counted(retries, "retry"),
+        wait(&policy.backoff),
+        wait(&policy.max_backoff)
+    );
     let action = policy.action.map_or("", OnErrorAction::as_str);
     match &policy.dead_letter_topic {
         Some(topic) => format!("{action} to {topic} {waits}"),

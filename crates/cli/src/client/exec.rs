@@ -27,7 +27,8 @@ pub(super) struct Args {
 
 pub(super) async fn run(client: &Client, args: Args) -> Result {
     let read = |(name, path): (String, String)| {
-        let bytes = std::fs::read(&path).map_err(|e| Failure::Usage(format!("cannot read '{path}': {e}")))?;
+        let bytes = crate::files::read(path.as_ref(), crate::files::MOST_BINARY)
+            .map_err(|e| Failure::Usage(format!("cannot read '{path}': {e}")))?;
         Ok::<_, Failure>(ExecModule { name, bytes: STANDARD.encode(bytes) })
     };
     let modules = args.modules.into_iter().map(read).collect::<Result<_>>()?;

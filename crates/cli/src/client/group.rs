@@ -4,11 +4,12 @@
 //! `client group`: the consumer groups of a topic.
 
 use clap::Subcommand;
-use fnstream_api::units::format_time;
+use fnstream_api::units::{TIME_FORMS, format_time};
 use fnstream_api::{Client, GroupDescription, GroupReset, GroupSummary};
 
 use crate::failure::Result;
 use crate::output::{self, Fields, Listing};
+use fnstream_core::spec::Beginning;
 
 /// See and move consumer groups.
 #[derive(clap::Args)]
@@ -40,7 +41,8 @@ enum Verb {
     Reset {
         #[command(flatten)]
         of: Of,
-        /// Where: earliest, latest, a position, or time=MS in milliseconds since the Unix epoch
+        /// Where: earliest, latest, a position, a time in UTC such as 2026-01-31T08:00:00Z, or time=MS in milliseconds since the
+        /// Unix epoch
         #[arg(long, value_name = "WHERE", value_parser = reset)]
         to: GroupReset,
         /// Only in this partition; needed with a position when the topic has several
@@ -97,15 +99,14 @@ fn shown(group: &GroupDescription, json: bool) -> Result {
 
 fn reset(text: &str) -> std::result::Result<GroupReset, String> {
     let none = GroupReset::default();
-    match (text, text.strip_prefix("time=")) {
-        ("earliest" | "latest", _) => Ok(GroupReset { to: Some(text.to_owned()), ..none }),
-        (_, Some(time)) => {
-            let time =
-                time.parse().map_err(|_| format!("'{}' is not a number of milliseconds", time.escape_debug()))?;
-            Ok(GroupReset { time_ms: Some(time), ..none })
-        }
-        _ if text.parse::<u128>().is_ok() => Ok(GroupReset { position: Some(text.to_owned()), ..none }),
-        _ => Err(format!("'{}' is not earliest, latest, a position or time=MS", text.escape_debug())),
+    if text.parse::<u128>().is_ok() {
+        return Ok(GroupReset { position: Some(text.to_owned()), ..none });
+    }
+    match text.parse::<Beginning>() {
+        // As a number, which servers of every version take.
+        Ok(Beginning::Time(ms)) => Ok(GroupReset { time_ms: Some(ms), ..none }),
+        Ok(Beginning::Earliest | Beginning::Latest) => Ok(GroupReset { to: Some(text.to_owned()), ..none }),
+        Err(_) => Err(format!("'{}' is none of earliest, latest, a position, {TIME_FORMS}", text.escape_debug())),
     }
 }
 
@@ -162,7 +163,8 @@ mod tests {
         let none = GroupReset::default();
         assert_eq!(reset("earliest").unwrap(), GroupReset { to: Some("earliest".into()), ..none.clone() });
         assert_eq!(reset("17").unwrap(), GroupReset { position: Some("17".into()), ..none.clone() });
-        assert_eq!(reset("time=-5").unwrap(), GroupReset { time_ms: Some(-5), ..none });
+        assert_eq!(reset("time=-5").unwrap(), GroupReset { time_ms: Some(-5), ..none.clone() });
+        assert_eq!(reset("1970-01-01T00:00:01Z").unwrap(), GroupReset { time_ms: Some(1_000), ..none });
         for bad in ["", "first", "time=", "time=x", "-1"] {
             assert!(reset(bad).is_err(), "{bad}");
         }

@@ -19,12 +19,14 @@ use fnstream_api::units::parse_duration;
 use fnstream_api::{Client, ClientError, Events, ProduceOptions, Producer};
 use fnstream_core::clock::{Clock, SystemClock};
 use fnstream_core::topic::Topic;
+use fnstream_core::units::counted;
 use fnstream_frame::{FrameBuilder, HeadersBuilder, RecordRef};
 
 use self::form::{Form, Kind};
 use self::lines::{Cutter, Request, chunks};
-use super::{new_topic, pair};
+use super::{new_topic, pair, timestamp};
 use crate::failure::{Failure, Result};
+use crate::files;
 use crate::output;
 
 /// Send events to a topic.
@@ -64,8 +66,9 @@ pub(super) struct Args {
     /// Header of the events, as name=value; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME=VALUE", value_parser = pair)]
     headers: Vec<(String, String)>,
-    /// Time of the events in milliseconds since the Unix epoch, in place of that of their arrival
-    #[arg(short, long, value_name = "MS", allow_negative_numbers = true)]
+    /// Time of the events, in place of that of their arrival: milliseconds since the Unix epoch, or a time in UTC such as
+    /// 2026-01-31T08:00:00Z
+    #[arg(short, long, value_name = "TIME", allow_negative_numbers = true, value_parser = timestamp)]
     timestamp: Option<i64>,
     /// Partition to send to
     #[arg(long, value_name = "N")]
@@ -110,8 +113,7 @@ pub(super) async fn run(client: &Client, mut args: Args) -> Result {
         None if args.null => each(target, vec![None]).await,
         None => each(target, args.content.into_iter().map(|event| Some(event.into_vec())).collect()).await,
         Some(path) if args.whole => {
-            let mut event = Vec::new();
-            open(&path)?.read_to_end(&mut event).map_err(|e| unreadable(&path, 0, &e))?;
+            let event = files::read_all(open(&path)?, files::MOST_BINARY).map_err(|e| unreadable(&path, 0, &e))?;
             each(target, vec![Some(event)]).await
         }
         Some(path) => stream(target, form, &path).await,
@@ -145,14 +147,27 @@ impl Args {
 }
 
 impl Target {
-    /// Sends events; answers how many.
+    /// Sends events; answers how many of them another producer has not sent before.
     async fn send(&mut self, events: Events) -> std::result::Result<u64, ClientError> {
         let options = match &events {
             Events::Frame(_) => &ProduceOptions { partition: self.options.partition, ..ProduceOptions::default() },
             _ => &self.options,
         };
-        let produced = self.producer.send(events, options).await?;
-        Ok(produced.count + produced.duplicates)
+        let (found, next) = (self.producer.found(), self.producer.next());
+        self.producer.send(events, options).await?;
+        Ok(self.producer.next() - next - (self.producer.found() - found))
+    }
+
+    /// Fails if events were not stored since another command sends under the same name.
+    fn check_found(&self) -> Result {
+        match self.producer.found() {
+            0 => Ok(()),
+            found => Err(Failure::Plain(format!(
+                "{} not stored: another command uses the name '{}', and has sent events of the same numbers",
+                counted(found, "event"),
+                self.producer.name(),
+            ))),
+        }
     }
 
     /// Says what was done.
@@ -160,7 +175,8 @@ impl Target {
         if self.skipped > 0 {
             output::complain(&format!("note: events that were there already were skipped: {}", self.skipped));
         }
-        output::line(format!("{sent} events produced"))
+        output::line(format!("{} produced", counted(sent, "event")))?;
+        self.check_found()
     }
 }
 
@@ -188,7 +204,7 @@ async fn each(mut target: Target, events: Vec<Option<Vec<u8>>>) -> Result {
         };
         sent += target.send(event).await.map_err(|e| told(e, sent, "the next ones"))?;
     }
-    if is_one { output::line("Event produced") } else { target.finish(sent) }
+    if is_one && sent == 1 { output::line("Event produced") } else { target.finish(sent) }
 }
 
 /// Whether key and headers can travel in HTTP headers, of which no server takes any number. Encoded they are three times as long at most.
@@ -274,5 +290,5 @@ fn wrong(sent: u64, why: &str) -> Failure {
 }
 
 fn so_far(sent: u64) -> String {
-    format!("{sent} events are durable, ")
+    format!("{} {} durable, ", counted(sent, "event"), if sent == 1 { "is" } else { "are" })
 }

@@ -16,7 +16,8 @@ pub(super) struct Args {
     /// Name of the function
     #[arg(short, long)]
     name: String,
-    /// earliest, latest, a time in UTC such as 2026-01-31T08:00:00Z, or a position as PARTITION:POSITION
+    /// earliest, latest, a time in UTC such as 2026-01-31T08:00:00Z, time=MS in milliseconds since the Unix epoch, or a position as
+    /// PARTITION:POSITION
     #[arg(long, value_name = "PLACE")]
     to: Place,
     /// Input that it is moved in [default: all]

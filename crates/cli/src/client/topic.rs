@@ -9,7 +9,7 @@ use clap::{ArgGroup, Subcommand};
 use fnstream_api::units::{format_size, parse_duration, parse_size};
 use fnstream_api::{Client, RetentionBy, TopicChange, TopicDescription, TopicRequest};
 use fnstream_core::topic::Topic;
-use fnstream_core::units::write_duration;
+use fnstream_core::units::{counted, write_duration};
 
 use super::list::names;
 use crate::failure::Result;
@@ -169,7 +169,7 @@ fn text(topic: &TopicDescription) -> String {
     fields.push("kept", format!("{age}, {size}"));
     fields.push("read by", users(&topic.read_by));
     fields.push("written by", users(&topic.written_by));
-    fields.push("waiting", format!("{} consumer(s)", topic.waiting_consumers));
+    fields.push("waiting", counted(topic.waiting_consumers, "consumer"));
     let mut table = Listing::new(["PARTITION", "EARLIEST", "END", "SIZE"]);
     for p in &topic.partitions {
         table.row([

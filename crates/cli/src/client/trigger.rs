@@ -10,9 +10,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use fnstream_api::{Client, RecordHeader, Trigger, Triggered, TriggeredEvent};
 
-use super::pair;
+use super::{pair, timestamp};
 use crate::failure::{Failure, Result};
 use crate::output::{self, Fields, escape};
+use fnstream_core::units::counted;
 
 /// Show what a function would do with an event, on a copy of its state: nothing is kept. The exit code is 1 if it would fail.
 #[derive(clap::Args)]
@@ -33,8 +34,9 @@ pub(super) struct Args {
     /// Header of the event, as name=value; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME=VALUE", value_parser = pair)]
     headers: Vec<(String, String)>,
-    /// Time of the event in milliseconds since the Unix epoch, in place of the present
-    #[arg(short, long, value_name = "MS", allow_negative_numbers = true)]
+    /// Time of the event, in place of the present: milliseconds since the Unix epoch, or a time in UTC such as
+    /// 2026-01-31T08:00:00Z
+    #[arg(short, long, value_name = "TIME", allow_negative_numbers = true, value_parser = timestamp)]
     timestamp: Option<i64>,
     /// Input topic that the event seems to come from [default: the first]
     #[arg(short, long, value_name = "TOPIC")]
@@ -89,9 +91,9 @@ fn print(triggered: &Triggered, state: bool) -> Result {
     if triggered.emitted_left_out > 0 {
         fields.push("EMITS", format!("{} more", triggered.emitted_left_out));
     }
-    fields.push("STATE", format!("{} keys change", triggered.state_changes));
+    fields.push("STATE", format!("changes {}", counted(triggered.state_changes, "key")));
     if triggered.timer_changes > 0 {
-        fields.push("TIMERS", format!("{} are set or deleted", triggered.timer_changes));
+        fields.push("TIMERS", format!("sets or deletes {}", counted(triggered.timer_changes, "timer")));
     }
     for key in triggered.state.iter().filter(|_| state) {
         fields.push(&key.change.to_uppercase(), format!("{} {}", key.store, key.key));

@@ -12,6 +12,7 @@
 //! | [`json`]: JSON | escaped as JSON does it, the value is the same | | whole |
 //! | [`bytes()`]: bytes that may be no text | none is left in what is not text | stay in text | whole |
 
+use fnstream_core::units::counted;
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -125,7 +126,9 @@ fn cut(text: &str, chars: usize, lines: usize) -> Cow<'_, str> {
     });
     match end {
         None => Cow::Borrowed(text),
-        Some((_, (at, _))) => Cow::Owned(format!("{} … ({} bytes more: --full)", &text[..at], text.len() - at)),
+        Some((_, (at, _))) => {
+            Cow::Owned(format!("{} … ({} more: --full)", &text[..at], counted(text.len() - at, "byte")))
+        }
     }
 }
 
@@ -165,7 +168,7 @@ mod tests {
     fn what_is_too_long_is_cut_and_says_so() {
         assert_eq!(field(&"x".repeat(FIELD), 0), "x".repeat(FIELD));
         assert_eq!(field(&"ä".repeat(FIELD + 7), 0), format!("{} … (14 bytes more: --full)", "ä".repeat(FIELD)));
-        assert_eq!(cell(&"\n".repeat(CELL + 1)), format!("{} … (1 bytes more: --full)", "\\n".repeat(CELL)));
+        assert_eq!(cell(&"\n".repeat(CELL + 1)), format!("{} … (1 byte more: --full)", "\\n".repeat(CELL)));
         let shown = field(&"l\n".repeat(1_000), 1);
         assert_eq!(shown.lines().count(), LINES, "{shown}");
         assert!(shown.ends_with("l … (1800 bytes more: --full)"), "{shown}");

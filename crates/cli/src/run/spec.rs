@@ -12,6 +12,7 @@ use fnstream_core::{Error, ErrorCode};
 
 use super::Args;
 use crate::failure::{Failure, Result};
+use crate::files;
 use crate::output;
 
 /// The name of a function that has no config.yaml, and of its topics.
@@ -68,7 +69,7 @@ pub(super) fn describe(args: &Args) -> Result<Described> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|e| Failure::Coded {
+    files::read(path, files::MOST_BINARY).map_err(|e| Failure::Coded {
         code: ErrorCode::ArtifactNotFound.as_str().to_owned(),
         message: format!("cannot read '{}': {e}", path.display()),
         advice: "give the path of a WebAssembly file on this machine".to_owned(),
@@ -77,8 +78,8 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 
 fn configured(path: &Path, artifact: &str) -> Result<FunctionSpec> {
     let shown = path.display().to_string();
-    let bytes =
-        std::fs::read(path).map_err(|e| Failure::new(ErrorCode::InvalidSpec, format!("cannot read '{shown}': {e}")))?;
+    let bytes = files::read(path, files::MOST_TEXT)
+        .map_err(|e| Failure::new(ErrorCode::InvalidSpec, format!("cannot read '{shown}': {e}")))?;
     let told = |problems: fnstream_config::Problems| Failure::from(Error::from(problems.named(shown.clone())));
     let (config, notes) = parse_function_config(&bytes).map_err(told)?;
     for note in &notes {

@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod advice;
+mod dropped;
 mod events;
 mod files;
 mod manners;

@@ -3,7 +3,7 @@
 
 //! `client produce` with a name: run again, and through a restart of the server.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, Stdio};
 
@@ -30,11 +30,11 @@ fn a_command_that_is_run_again_goes_on_behind_what_is_there() {
     // The last events of the producer, and some that are new.
     std::fs::write(&file, "c\nd\ne\n").unwrap();
     let late = [&produce[..], &["--sequence", "2"]].concat();
-    assert_eq!(server.must(&late), "1 events produced\n");
+    assert_eq!(server.must(&late), "1 event produced\n");
     let gap = server.client(&[&produce[..], &["--sequence", "7"]].concat());
     assert!(String::from_utf8_lossy(&gap.stderr).contains("FS-1330"), "{gap:?}");
     let single = ["produce", "-n", "t", "-c", "e", "-c", "f", "--producer", "p", "--sequence", "4"];
-    assert_eq!(server.must(&single), "1 events produced\n");
+    assert_eq!(server.must(&single), "1 event produced\n");
     assert_eq!(values(&server), ["a", "b", "c", "d", "e", "f"]);
     server.stop();
 }
@@ -126,5 +126,33 @@ fn an_answer_that_is_lost_doubles_nothing() {
     let output = client.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "2 events produced\n", "{output:?}");
     assert_eq!(values(&server), ["a", "b"]);
+    server.stop();
+}
+
+/// Two that use one name at a time are told apart by what they sent, which the topic keeps once.
+#[test]
+fn a_name_that_another_command_uses_is_told_with_what_it_cost() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    server.must(&["topic", "create", "-n", "t"]);
+    let mut first = command(BINARY);
+    first.args(["client", "-s", &server.address(), "produce", "-n", "t", "-f", "-", "--producer", "p"]);
+    let mut first = first.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(first.stderr.take().unwrap());
+    let mut line = String::new();
+    told.read_line(&mut line).unwrap();
+    assert!(line.contains("knows no event of producer 'p' yet"), "it stands at the first number: {line}");
+    assert_eq!(server.must(&["produce", "-n", "t", "-c", "a", "-c", "b", "--producer", "p"]), "2 events produced\n");
+    first.stdin.take().unwrap().write_all(b"x\ny\nz\n").unwrap();
+    let mut printed = String::new();
+    first.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
+    assert_eq!(first.wait().unwrap().code(), Some(1), "not all of its events are there");
+    assert_eq!(printed, "1 event produced\n");
+    line.clear();
+    told.read_to_string(&mut line).unwrap();
+    let cost =
+        "error: 2 events not stored: another command uses the name 'p', and has sent events of the same numbers\n";
+    assert_eq!(line, cost);
+    assert_eq!(values(&server), ["a", "b", "z"]);
     server.stop();
 }

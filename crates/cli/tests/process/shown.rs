@@ -3,40 +3,20 @@
 
 //! What a server sends does not reach a terminal as it is: an answer that is hostile in every text, shown by every command.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
 use std::process::Output;
 
 use fnstream_frame::{FrameBuilder, RecordRef};
 use serde_json::{Value, json};
 
-use super::support::{BINARY, command};
+use super::support::{BINARY, answering, command};
 
 /// Clears the screen, sets the title, is ESC [ in one character, turns the order round, and forges lines.
 const HOSTILE: &str = "x\u{1b}[2J\u{1b}]0;t\u{7}\u{9b}1A\u{202e}\radvice: run this\nadvice: run that";
 
 /// A server that answers every request with one status and body; answers its URL.
-fn server(status: u16, headers: &str, body: impl Into<Vec<u8>>) -> String {
+fn server(status: u16, headers: &'static str, body: impl Into<Vec<u8>>) -> String {
     let body = body.into();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let head = format!("HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n", body.len());
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().map_while(Result::ok) {
-            let mut reader = BufReader::new(stream.try_clone().unwrap());
-            let (mut line, mut length) = (String::new(), 0);
-            while reader.read_line(&mut line).unwrap_or(0) > 2 {
-                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                    length = value.trim().parse().unwrap();
-                }
-                line.clear();
-            }
-            let _ = reader.take(length).read_to_end(&mut Vec::new());
-            // A client that has what it wants may be gone.
-            let _ = stream.write_all(&[head.as_bytes(), &body].concat());
-        }
-    });
-    url
+    answering(move |_| (status, headers.to_owned(), body.clone()))
 }
 
 fn client(url: &str, args: &[&str]) -> Output {

@@ -3,7 +3,8 @@
 
 //! A server as a child, with its log as lines.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -14,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_function-stream");
 
 /// Long enough for a machine that does much else.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The flags of a server that takes free ports.
 pub(crate) fn flags(data: &Path) -> Vec<String> {
@@ -138,4 +139,32 @@ fn lines(output: impl Read + Send + 'static) -> Receiver<String> {
         }
     });
     lines
+}
+
+/// A server that answers each request, of which the first line is given, with a status, lines of its head and a body; answers its URL.
+pub(crate) fn answering(mut answer: impl FnMut(&str) -> (u16, String, Vec<u8>) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let (mut line, mut first, mut length) = (String::new(), String::new(), 0);
+            while reader.read_line(&mut line).unwrap_or(0) > 2 {
+                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+                if first.is_empty() {
+                    first = line.clone();
+                }
+                line.clear();
+            }
+            let _ = reader.take(length).read_to_end(&mut Vec::new());
+            let (status, headers, body) = answer(&first);
+            let length = body.len();
+            let head = format!("HTTP/1.1 {status} X\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n");
+            // A client that has what it wants may be gone.
+            let _ = stream.write_all(&[head.as_bytes(), &body].concat());
+        }
+    });
+    url
 }

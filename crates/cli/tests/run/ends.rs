@@ -93,3 +93,15 @@ fn a_reader_that_is_slow_holds_the_input_back() {
     assert_eq!(running.ended().code, Some(0));
     writing.join().unwrap();
 }
+
+/// What an option means here may differ from what it means for a function of a server.
+#[test]
+fn help_says_what_options_mean_without_a_server() {
+    let help = command(&["run", "--help"]).output().unwrap();
+    let text = String::from_utf8(help.stdout).unwrap();
+    let words: Vec<_> = text.split_whitespace().collect();
+    let text = words.join(" ");
+    let files = text.split("--files <HOST[:GUEST]>").nth(1).unwrap();
+    let files = files.split(" --").next().unwrap();
+    assert!(files.contains("granted by being named here") && !files.contains("server"), "{files}");
+}

@@ -28,7 +28,7 @@ fn dead_letters_of_a_kept_folder_stay_and_are_told_once() {
     let second = run(&arguments, "good\nerror\n");
     assert_eq!((second.code, second.out.as_str()), (Some(1), "good\n"));
     assert!(second.err.contains("line 2 of standard input failed"), "{second:?}");
-    assert!(second.err.ends_with("1 events failed\n"), "{second:?}");
+    assert!(second.err.ends_with("1 event failed\n"), "{second:?}");
 }
 
 #[test]

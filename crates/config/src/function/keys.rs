@@ -59,7 +59,7 @@ pub(crate) static FUNCTION: &[Key] = with_idle![
         "from",
         &Kind::Text,
         "earliest",
-        "Where a new function begins in its inputs: `earliest`, `latest`, or a time in UTC such as `2026-01-31T08:00:00Z`, that is at the \
+        "Where a new function begins in its inputs: `earliest`, `latest`, or a time in UTC such as `2026-01-31T08:00:00Z` or `time=MS` in milliseconds since the Unix epoch, that is at the \
          first event whose timestamp is not before it. One that is there stays where it is; `client seek` moves it."
     ),
     Key::new(
@@ -126,7 +126,7 @@ const INPUT: Kind = Kind::Tagged(&Tagged {
         Variant { word: "log", doc: "A topic of the embedded log.", keys: LOG_INPUT, others: Others::Refused },
         Variant {
             word: "kafka",
-            doc: "A topic of Apache Kafka. All other keys are properties of the Kafka client.",
+            doc: "A topic of Apache Kafka; not available yet: creating the function answers FS-1110.",
             keys: KAFKA_INPUT,
             others: Others::Passed(brokers::KAFKA_INPUT_REFUSED, brokers::KAFKA_PLAIN),
         },
@@ -146,7 +146,7 @@ const OUTPUT: Kind = Kind::Tagged(&Tagged {
         Variant { word: "log", doc: "A topic of the embedded log.", keys: LOG_OUTPUT, others: Others::Refused },
         Variant {
             word: "kafka",
-            doc: "A topic of Apache Kafka. All other keys are properties of the Kafka client.",
+            doc: "A topic of Apache Kafka; not available yet: creating the function answers FS-1110.",
             keys: KAFKA_OUTPUT,
             others: Others::Passed(brokers::KAFKA_OUTPUT_REFUSED, brokers::KAFKA_PLAIN),
         },
@@ -236,7 +236,7 @@ const LIMITS: &[Key] = &[
         "memory",
         &Kind::Size(1),
         "256MiB",
-        "Linear memory and tables of an instance. The default is less where the server has less for all functions.",
+        "Linear memory and tables of an instance. At most what the server has for all functions; the default is at most seven eighths of that.",
     ),
     Key::new(
         "call-time",

@@ -251,7 +251,7 @@ fn a_topic_of_the_log_type_has_its_text_form() {
 #[test]
 fn a_beginning_that_is_none_is_refused_at_its_place() {
     let problems = parse_function_config(format!("{SMALL}from: yesterday\n").as_bytes()).unwrap_err();
-    let told = "4:7: 'from': 'yesterday' is none of earliest, latest, and a time in UTC such as 2026-01-31T08:00:00Z";
+    let told = "4:7: 'from': 'yesterday' is none of earliest, latest, a time in UTC such as 2026-01-31T08:00:00Z, or time=MS in milliseconds since the Unix epoch";
     assert_eq!(problems.to_string(), told);
 }
 

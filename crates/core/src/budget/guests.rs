@@ -12,7 +12,8 @@
 //! somebody asks, and w is what it would have then
 //!   1. those who are idle are asked to give back, the longest idle first    (small ones only if w is modest)
 //!   2. if that is not enough, the largest that has 2 w or more gives way     (its call ends, it starts again after a wait)
-//!   3. if there is none, nobody gives way
+//!   3. if there is none, small idle ones are asked after all, if they have what is missing
+//!   4. otherwise nobody gives way
 //! ```
 //!
 //! Whoever asked is refused all the same ([`ErrorCode::GuestMemoryShort`]) and tries again after a wait: a call cannot wait for
@@ -20,7 +21,8 @@
 //! much and has asked later. When there is enough it is woken. What somebody needs is what it was refused last, so one that needs much
 //! does not pass for one that needs little while it starts again.
 //!
-//! One that wants more than there is for all is refused without a claim, and nobody gives way to it.
+//! One that wants more than there is for all would be refused if it were alone, too: that is its own failure
+//! ([`ErrorCode::GuestOutOfMemory`]). It has no claim, and nobody gives way to it.
 //!
 //! So of n instances that all want something at once, each gets what it asks for up to `sum / 2n`: if one with w were refused for
 //! good, all others would have less than 2 w, and together less than the sum. Whoever is refused for good is itself among the
@@ -28,7 +30,8 @@
 //!
 //! *Small* is what has less than 2 MiB, *modest* what wants at most a 64th of the sum: those who take much are not to close idle
 //! instances that give them next to nothing. Idle instances are also asked before the sum is used up, so that few are refused: from
-//! three quarters on, and small ones from fifteen sixteenths on.
+//! three quarters on, and small ones from fifteen sixteenths on. If nothing but small idle instances keeps a large one from what it
+//! asked for, what they have is not next to nothing: without it the large one would wait for ever.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -105,6 +108,15 @@ impl Entry {
         self.claim().saturating_sub(self.bytes())
     }
 
+    fn is_idle(&self) -> bool {
+        self.idle.load(Ordering::Relaxed) != 0
+    }
+
+    /// What it has is on its way back. One that was asked and has found something to do since gives nothing back.
+    fn is_coming(&self) -> bool {
+        (self.asked.load(Ordering::Relaxed) && self.is_idle()) || self.revoked.load(Ordering::Relaxed)
+    }
+
     /// Claims so much from now on; a former claim keeps its place.
     fn claims(&self, bytes: usize, ticket: u64) {
         if self.claim() == 0 {
@@ -169,8 +181,8 @@ struct Owner {
 }
 
 impl Account {
-    /// Takes that many bytes more. Refused with [`ErrorCode::GuestMemoryShort`] if there are none, also if it would be more than
-    /// there is for all: how much that is says nothing about the function.
+    /// Takes that many bytes more. Refused with [`ErrorCode::GuestMemoryShort`] if others have them, and with
+    /// [`ErrorCode::GuestOutOfMemory`] if it would be more than there is for all: no wait would help.
     pub fn grow(&self, more: usize) -> Result<()> {
         let Owner { guests, entry, .. } = &*self.0;
         let mut woken = Vec::new();
@@ -318,7 +330,7 @@ impl State {
         }
         let least = if is_modest { 1 } else { SMALL_GUEST };
         let lacking = self.ask_idle(entry, least, more - free, woken);
-        let covered = lacking == 0 || self.revoke(entry, wanted, woken);
+        let covered = lacking == 0 || self.revoke(entry, wanted, woken) || self.ask_small(entry, lacking, woken);
         self.ticket += 1;
         entry.claims(wanted.max(entry.claim()), self.ticket);
         self.held.count_refusal();
@@ -363,22 +375,29 @@ impl State {
         claims
     }
 
+    /// Asks idle ones whatever they have, if that covers what is lacking; false if it does not.
+    fn ask_small(&self, own: &Arc<Entry>, lacking: usize, woken: &mut Vec<Arc<Entry>>) -> bool {
+        let others = self.accounts.values().filter(|entry| !Arc::ptr_eq(entry, own));
+        let idle: usize = others.filter(|entry| entry.is_idle() && !entry.is_coming()).map(|entry| entry.bytes()).sum();
+        idle >= lacking && self.ask(own, 1, lacking, woken) == 0
+    }
+
     /// Asks idle ones that have at least `least` to give back so much, less what was asked back before; answers how much is missing
     /// then.
     fn ask_idle(&self, own: &Arc<Entry>, least: usize, lacking: usize, woken: &mut Vec<Arc<Entry>>) -> usize {
         if lacking == 0 {
             return 0;
         }
-        let is_idle = |entry: &Entry| entry.idle.load(Ordering::Relaxed) != 0;
-        // One that was asked and has found something to do since gives nothing back.
-        let is_coming = |entry: &Entry| {
-            (entry.asked.load(Ordering::Relaxed) && is_idle(entry)) || entry.revoked.load(Ordering::Relaxed)
-        };
-        let others = || self.accounts.values().filter(|entry| !Arc::ptr_eq(entry, own));
-        let coming = others().filter(|entry| is_coming(entry)).map(|entry| entry.bytes()).sum();
-        let mut lacking = lacking.saturating_sub(coming);
-        let gives = |entry: &&Arc<Entry>| is_idle(entry) && !is_coming(entry) && entry.bytes() >= least;
-        let mut idle: Vec<_> = others().filter(gives).cloned().collect();
+        let others = self.accounts.values().filter(|entry| !Arc::ptr_eq(entry, own));
+        let coming = others.filter(|entry| entry.is_coming()).map(|entry| entry.bytes()).sum();
+        self.ask(own, least, lacking.saturating_sub(coming), woken)
+    }
+
+    /// The same without regard to what was asked back before.
+    fn ask(&self, own: &Arc<Entry>, least: usize, mut lacking: usize, woken: &mut Vec<Arc<Entry>>) -> usize {
+        let others = self.accounts.values().filter(|entry| !Arc::ptr_eq(entry, own));
+        let gives = |entry: &&Arc<Entry>| entry.is_idle() && !entry.is_coming() && entry.bytes() >= least;
+        let mut idle: Vec<_> = others.filter(gives).cloned().collect();
         idle.sort_unstable_by_key(|entry| entry.idle.load(Ordering::Relaxed));
         for entry in idle {
             if lacking == 0 {
@@ -395,8 +414,7 @@ impl State {
     fn revoke(&self, own: &Arc<Entry>, wanted: usize, woken: &mut Vec<Arc<Entry>>) -> bool {
         let others = self.accounts.values().filter(|entry| !Arc::ptr_eq(entry, own));
         // Idle ones have been asked.
-        let others =
-            others.filter(|entry| !entry.revoked.load(Ordering::Relaxed) && entry.idle.load(Ordering::Relaxed) == 0);
+        let others = others.filter(|entry| !entry.revoked.load(Ordering::Relaxed) && !entry.is_idle());
         let largest = others.max_by_key(|entry| entry.bytes()).filter(|entry| entry.bytes() / TIMES >= wanted);
         let Some(entry) = largest else { return false };
         entry.revoked.store(true, Ordering::Relaxed);
@@ -416,13 +434,11 @@ fn gives_way(entry: &Entry, limit: usize) -> Error {
     Error::new(ErrorCode::GuestMemoryShort, why)
 }
 
-/// What is said of an instance that wants more than there is for all. Its limit may be right on a larger machine.
+/// What is said of an instance that wants more than there is for all.
 fn never(wanted: usize, limit: usize) -> Error {
-    let why = format!(
-        "the server's memory for functions is too small for this one: its instance asked for {wanted} bytes in all, and there are \
-         {limit} for all functions together"
-    );
-    Error::new(ErrorCode::GuestMemoryShort, why)
+    let why =
+        format!("the instance asked for {wanted} bytes of memory in all, and the server has {limit} for all functions");
+    Error::new(ErrorCode::GuestOutOfMemory, why)
 }
 
 #[cfg(test)]

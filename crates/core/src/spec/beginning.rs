@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::units::{format_time, parse_time};
+use crate::units::{TIME_FORMS, format_time, parse_time};
 
 /// The place in its inputs at which a function begins that is created. It is looked up once, when the function is registered, so
 /// that nothing is left out or read twice however late its tasks start. Partitions that an input is given later are read from their
@@ -34,7 +34,7 @@ impl FromStr for Beginning {
             "latest" => Ok(Beginning::Latest),
             _ => parse_time(text).map(Beginning::Time).ok_or_else(|| {
                 let text = text.escape_debug();
-                format!("'{text}' is none of earliest, latest, and a time in UTC such as 2026-01-31T08:00:00Z")
+                format!("'{text}' is none of earliest, latest, {TIME_FORMS}")
             }),
         }
     }

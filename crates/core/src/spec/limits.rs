@@ -78,22 +78,27 @@ impl Limits {
     /// Says that the limit of memory cannot be reached where all functions together may have only so much. That is no reason to
     /// refuse it: the description may be right on another machine, and most functions need less than they may have.
     pub fn beyond(&self, all: usize) -> Option<String> {
-        (self.memory_within(all) > all).then(|| {
+        (!self.is_default_memory() && self.memory > all).then(|| {
             let [own, all] = [self.memory, all >> 20 << 20].map(|bytes| write_size(bytes as u64));
             format!(
                 "the limit memory, {own}, is more than the {all} that the server has for all functions: an instance that needs \
-                 more than these waits (FS-1417)"
+                 more than these fails (FS-1404)"
             )
         })
     }
 
-    /// The limit of memory in force where all functions together have so much. The default is nobody's wish: it is never more
-    /// than they have, so that a record which wants more fails by itself, and does not wait for what never comes.
+    /// The limit of memory in force if all functions together have so much: never more than that, so that a record which wants
+    /// more fails by itself and does not wait for what never comes.
+    ///
+    /// The default is nobody's wish. It leaves an eighth to others, so that a record which wants without end meets its own limit
+    /// also beside small instances that are never idle.
     pub fn memory_within(&self, all: usize) -> usize {
-        match self.memory == Limits::default().memory {
-            true => self.memory.min(all),
-            false => self.memory,
-        }
+        let most = if self.is_default_memory() { all - all / 8 } else { all };
+        self.memory.min(most)
+    }
+
+    fn is_default_memory(&self) -> bool {
+        self.memory == Limits::default().memory
     }
 
     pub(super) fn check(&self, problems: &mut Vec<SpecProblem>) {

@@ -19,9 +19,16 @@ pub fn format_time(ms: i64) -> String {
     format!("{:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", year + 400 * era, of_day % 1_000)
 }
 
-/// Reads a moment that is written as [`format_time`] does, also without its fraction of a second, in milliseconds since the Unix
-/// epoch.
+/// How a moment may be written, for messages.
+pub const TIME_FORMS: &str =
+    "a time in UTC such as 2026-01-31T08:00:00Z, or time=MS in milliseconds since the Unix epoch";
+
+/// Reads a moment in milliseconds since the Unix epoch. It is written as [`format_time`] does, also without its fraction of a second,
+/// or as that number of milliseconds behind `time=`.
 pub fn parse_time(text: &str) -> Option<i64> {
+    if let Some(ms) = text.strip_prefix("time=") {
+        return ms.parse().ok();
+    }
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
     let (time, fraction) = time.split_once('.').map_or((time, "0"), |(time, fraction)| (time, fraction));
     let number = |text: &str, digits: usize| {
@@ -63,9 +70,13 @@ mod tests {
             assert_eq!(format_time(ms), text);
             assert_eq!(parse_time(text), Some(ms));
         }
+        assert_eq!((parse_time("time=951782400000"), parse_time("time=-5")), (Some(951_782_400_000), Some(-5)));
         assert_eq!(parse_time("2000-02-29T00:00:01Z"), Some(951_782_401_000));
         assert_eq!(parse_time("2000-02-29T00:00:01.5Z"), Some(951_782_401_500));
         for wrong in [
+            "time=",
+            "time=now",
+            "951782400000",
             "2001-02-29T00:00:00Z",
             "2000-13-01T00:00:00Z",
             "2000-01-01T24:00:00Z",

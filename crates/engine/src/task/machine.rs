@@ -201,6 +201,7 @@ impl Machine {
         };
         if own.settle_commit(env, &self.waker, &mut self.hunt, order, now)? {
             self.failures = 0;
+            own.show(&mut self.view.lock(), false);
         }
         Ok(match &own.in_flight {
             None => Answered::Yes,
@@ -214,6 +215,8 @@ impl Machine {
         match open::take_over(env, place, &self.waker, &self.view, &self.interrupt, is_cancelled) {
             Ok(Opened::Owned(own)) => {
                 self.behind = false;
+                // It may never run, and has its past all the same.
+                own.show(&mut self.view.lock(), true);
                 self.enter(Phase::Starting(own));
                 Next::Again
             }

@@ -10,6 +10,7 @@ use fnstream_core::epoch::{OutboxBatch, OutboxWatermark};
 use fnstream_core::error::{Error, ErrorCode, Result, internal};
 use fnstream_core::record::partition_for_key;
 use fnstream_core::topic::Topic;
+use fnstream_core::units::counted;
 use fnstream_frame::{Frame, FrameBuilder, RecordRef};
 
 /// An output of the function.
@@ -85,11 +86,8 @@ impl Outbox {
         if (target as usize) < self.targets {
             return Ok(());
         }
-        let count = self.targets;
-        Err(Error::new(
-            ErrorCode::UnknownTarget,
-            format!("emitted to target {target}, but the function has {count} outputs"),
-        ))
+        let count = counted(self.targets, "output");
+        Err(Error::new(ErrorCode::UnknownTarget, format!("emitted to target {target}, but the function has {count}")))
     }
 
     /// Checks that the topic of a target that was checked takes a record of so many packed bytes.

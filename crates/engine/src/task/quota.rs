@@ -5,6 +5,7 @@
 
 use fnstream_core::error::{Error, ErrorCode, Result};
 use fnstream_core::runtime::Limits;
+use fnstream_core::units::counted;
 
 /// The account of what a call emits.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ impl Quota {
             return Err(Error::new(ErrorCode::OutputTooLarge, message));
         }
         if records > self.records_left {
-            let message = format!("emitted more than {} records for each input", limits.records_per_input);
+            let message = format!("emitted more than {} for each input", counted(limits.records_per_input, "record"));
             return Err(Error::new(ErrorCode::TooManyOutputs, message));
         }
         if bytes > self.bytes_left {

@@ -267,14 +267,14 @@ impl Running {
     }
 
     fn is_worn(&self) -> bool {
-        self.guest.is_worn(self.own.spec.limits.memory)
+        self.guest.is_worn(self.own.spec.memory_limit())
     }
 
     /// Reports whether the instance is to be replaced now, when everything that it did is committed; logs it.
     pub(super) fn is_to_be_replaced(&self, cx: &Cx<'_>) -> bool {
         let is_over = self.epoch.size() == 0 && self.own.in_flight.is_none() && !cx.ending && self.is_worn();
         if is_over {
-            let (used, limit) = (self.guest.instance.memory_bytes(), self.own.spec.limits.memory);
+            let (used, limit) = (self.guest.instance.memory_bytes(), self.own.spec.memory_limit());
             let task = self.own.assignment.task.index;
             cx.env.say(task, format_args!("the instance is replaced: it uses {used} of {limit} bytes of memory"));
         }

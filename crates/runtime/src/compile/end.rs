@@ -107,7 +107,8 @@ fn with(error: Error, words: Option<String>) -> Error {
 }
 
 fn in_one_line(words: &str) -> String {
-    words.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+    let says = |line: &&str| !line.is_empty() && !line.starts_with("note: run with `RUST_BACKTRACE");
+    words.split('\n').map(str::trim).filter(says).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]

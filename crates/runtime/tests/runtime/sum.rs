@@ -95,30 +95,33 @@ fn an_instance_for_which_there_is_no_memory_is_not_made() {
 }
 
 #[test]
-fn more_than_there_is_for_all_is_no_records_fault_and_more_than_its_own_limit_is() {
+fn more_than_it_could_have_alone_is_a_records_fault_and_what_others_have_is_not() {
     let (guests, part) = guests(20);
-    let mut spec = taking(&guests.open(Waker::noop()));
-    spec.limits.memory = 30 * PAGE;
-    let mut task = start(&growing(), &spec);
-    let failure = task.fail(&["a", "b"]);
-    assert_eq!((failure.error.code, failure.record), (ErrorCode::GuestMemoryShort, None));
-    assert!(failure.error.message.contains("is too small for this one"), "{failure}");
-    assert_eq!(part.refused(), 1);
-    drop(task);
-
     let trapping = load(
         r#"(module (memory (export "memory") 2)
             (func (export "process")
               (if (i32.eq (memory.grow (i32.const 10)) (i32.const -1)) (then unreachable))))"#,
     );
-    // The default is what there is for all, if that is less.
-    for limit in [15 * PAGE, Limits::default().memory] {
+    let bounded = ": the server has no more for this function";
+    // The limit in force is never more than there is for all, and the default leaves an eighth of that to others.
+    for (limit, in_force, why) in [
+        (15 * PAGE, 15 * PAGE, ""),
+        (30 * PAGE, 20 * PAGE, bounded),
+        (Limits::default().memory, 35 * PAGE / 2, bounded),
+    ] {
         let mut spec = taking(&guests.open(Waker::noop()));
         spec.limits.memory = limit;
         let failure = start(&trapping, &spec).fail(&["a", "b"]);
         assert_eq!((failure.error.code, failure.record), (ErrorCode::GuestOutOfMemory, Some(1)));
-        assert_eq!(part.refused(), 1);
+        assert_eq!(failure.error.message, format!("the limit of {in_force} bytes of memory was reached{why}"));
+        assert_eq!(part.refused(), 0);
     }
+
+    // It could have as much, but for another.
+    let neighbour = guests.open(Waker::noop());
+    neighbour.grow(12 * PAGE).unwrap();
+    let failure = start(&trapping, &taking(&guests.open(Waker::noop()))).fail(&["a"]);
+    assert_eq!((failure.error.code, failure.record), (ErrorCode::GuestMemoryShort, None), "{failure}");
 }
 
 #[test]

@@ -18,8 +18,8 @@ impl App {
         let name = self.records.topics.clusters.named(&name)?;
         let (records, functions) = (self.records.clone(), self.functions.clone());
         let alter = || async move {
-            let (topic, growth) = blocking(move || records.alter_topic_now(&name, &change)).await?;
-            let (mut restarted, mut notes) = (Vec::new(), growth.notes);
+            let (topic, growth, mut notes) = blocking(move || records.alter_topic_now(&name, &change)).await?;
+            let mut restarted = Vec::new();
             for function in growth.running {
                 match functions.restart(function.clone(), None).await {
                     Ok(_) => restarted.push(function),

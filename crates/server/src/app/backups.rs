@@ -5,6 +5,8 @@
 //!
 //! A backup belongs to whoever asks for it: it ends when they go away, and when the server closes.
 
+mod last;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +22,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::ops::{Ops, blocking};
 use super::shelf::real_within;
+pub(crate) use last::LastBackup;
+pub(in crate::app) use last::NOTE;
 
 /// How often it is told how far a backup is.
 const TELLING: Duration = Duration::from_millis(500);
@@ -32,6 +36,7 @@ pub(crate) struct BackupDesk {
     pub(super) ops: Arc<Ops>,
     /// Not there if nothing is kept here.
     pub(super) backups: Option<Arc<dyn Backups>>,
+    pub(super) last: Arc<LastBackup>,
     /// Folders in which all clients may have backups made.
     pub(super) dirs: Vec<PathBuf>,
 }
@@ -51,7 +56,7 @@ impl BackupDesk {
         let here = self.backups.clone();
         let backups =
             here.ok_or_else(|| Error::new(ErrorCode::ModeUnavailable, "this server keeps its data elsewhere"))?;
-        let (running, dirs) = (self.ops.begin().await?, self.dirs.clone());
+        let (running, dirs, last) = (self.ops.begin().await?, self.dirs.clone(), self.last.clone());
         let to = blocking(move || if local { Ok(to) } else { allowed_place(&dirs, &to) }).await?;
         let closing = self.ops.closing().clone();
         let ends = closing.child_token();
@@ -59,7 +64,7 @@ impl BackupDesk {
         let (runtime, told) = (Handle::current(), Mutex::default());
         let watch = Watching { runtime, ends: ends.clone(), closing, tell: tell.clone(), told };
         tokio::spawn(async move {
-            let made = make(backups, to, rate, watch).await;
+            let made = make(backups, to, rate, watch, last).await;
             drop(running);
             // Whoever is gone does not hear it.
             let _ = tell.send(made.map(BackupEvent::Done)).await;
@@ -70,9 +75,20 @@ impl BackupDesk {
     }
 }
 
-async fn make(backups: Arc<dyn Backups>, to: PathBuf, rate: Option<u64>, watch: Watching) -> Result<BackupMade> {
+async fn make(
+    backups: Arc<dyn Backups>,
+    to: PathBuf,
+    rate: Option<u64>,
+    watch: Watching,
+    last: Arc<LastBackup>,
+) -> Result<BackupMade> {
     let (folder, begun) = (to.clone(), Instant::now());
-    let (to, made) = (folder.display(), blocking(move || backups.make(&to, rate, &watch)).await);
+    let making = move || {
+        let made = backups.make(&to, rate, &watch)?;
+        last.was_made(made.at_unix_ms);
+        Ok(made)
+    };
+    let (to, made) = (folder.display(), blocking(making).await);
     match made {
         Ok(Made { at_unix_ms, topics, functions, files, bytes }) => {
             tracing::info!(%to, topics, functions, files, bytes, took = ?begun.elapsed(), "a backup was made");

@@ -3,6 +3,7 @@
 
 //! Looking on: what functions are, how they fare, what they have committed and said. Nothing of it changes anything.
 
+mod circle;
 mod describe;
 mod logs;
 mod observe;
@@ -16,6 +17,7 @@ use fnstream_core::metadata::Metadata;
 use fnstream_core::tasks::Tasks;
 use fnstream_core::upkeep::Upkeep;
 
+use super::backups::LastBackup;
 use super::group::Fellows;
 use super::logs::LocalLogs;
 use super::ops::Ops;
@@ -40,6 +42,8 @@ pub(crate) struct Inspection {
     pub(super) fellows: Arc<Fellows>,
     pub(super) logs: Arc<LocalLogs>,
     pub(super) meter: ServerMeter,
+    /// Not there if no backups are made here.
+    pub(super) last_backup: Option<Arc<LastBackup>>,
     pub(super) net: Arc<Net>,
     /// Who waits for a line of a log takes a place in it.
     pub(super) room: Arc<WaitingRoom>,

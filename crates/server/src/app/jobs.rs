@@ -31,6 +31,7 @@ use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
+use super::backups;
 use super::caller;
 use super::dead_letters::{Chosen, DeadLetters, Extent};
 use super::group::Fellows;
@@ -128,10 +129,8 @@ impl Jobs {
             ));
         }
         if !now.state.is_over() {
-            return Err(Error::new(
-                ErrorCode::JobUnderWay,
-                format!("trial '{id}' is under way: wait until it is over"),
-            ));
+            let error = Error::new(ErrorCode::JobUnderWay, format!("trial '{id}' is under way"));
+            return Err(error.advising(table::advice(id)));
         }
         let tried = job.tried().ok_or_else(|| {
             Error::new(
@@ -217,7 +216,8 @@ impl Jobs {
     async fn recall(self: &Arc<Self>) -> Result<()> {
         let recalling = || async {
             let notes = self.notes.clone();
-            for (name, note) in blocking(move || notes.list()).await? {
+            let noted = blocking(move || notes.list()).await?;
+            for (name, note) in noted.into_iter().filter(|(name, _)| name != backups::NOTE) {
                 let Note { mut job, from } = match Note::decode(&note) {
                     Ok(note) => note,
                     Err(error) => {

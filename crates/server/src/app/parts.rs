@@ -20,7 +20,7 @@ use fnstream_engine::Engine;
 use tokio::runtime::Handle;
 
 use super::App;
-use super::backups::BackupDesk;
+use super::backups::{BackupDesk, LastBackup};
 use super::dead_letters::DeadLetters;
 use super::functions::Functions;
 use super::group::{Fellows, Local, PeerDesk};
@@ -133,8 +133,10 @@ impl Parts {
             upload_grace: config.upload_grace,
             uploads: Default::default(),
         });
+        let last_backup = Arc::new(LastBackup::new(self.notes.clone()));
         let inspection = Arc::new(Inspection {
             ops: ops.clone(),
+            last_backup: self.backups.is_some().then(|| last_backup.clone()),
             register: register.clone(),
             tasks: tasks.clone(),
             upkeep: self.upkeep.clone(),
@@ -204,7 +206,12 @@ impl Parts {
                 retention: config.retention,
                 interval: config.maintenance_interval,
             }),
-            backups: BackupDesk { ops: ops.clone(), backups: self.backups, dirs: config.backup_dirs.clone() },
+            backups: BackupDesk {
+                ops: ops.clone(),
+                backups: self.backups,
+                last: last_backup,
+                dirs: config.backup_dirs.clone(),
+            },
             inspection,
             net,
             shelf,

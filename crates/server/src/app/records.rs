@@ -33,7 +33,7 @@ use waiting::Waiting;
 
 pub(crate) use consume::{Delivered, Outcome, Reading, Start};
 pub(in crate::app) use leases::Leases;
-pub(crate) use leases::{GroupSample, ResetTo, Settled, Settling, Taken, TakenRecord, Taking};
+pub(crate) use leases::{GroupSample, ResetTo, Settling, Skipped, Taken, TakenRecord, Taking};
 pub(in crate::app) use memory::ReadingMemory;
 pub(crate) use waiting::WaitingRoom;
 pub(in crate::app) use waiting::at;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use fnstream_core::spec::{ErrorAction, FunctionSpec};
 use fnstream_core::topic::Topic;
 use fnstream_core::topics::{Retention, Topics};
+use fnstream_core::units::counted;
 use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::Notify;
@@ -124,7 +125,8 @@ impl TopicMaker {
             let (other, of_other) = *first.entry(spec.task_of(group, 0)).or_insert((&named.topic, partitions));
             if partitions != of_other {
                 let message = format!(
-                    "input '{other}' has {of_other} partitions and input '{}' {partitions}: records of one key would not meet in one task",
+                    "input '{other}' has {} and input '{}' {partitions}: records of one key would not meet in one task",
+                    counted(of_other, "partition"),
                     named.topic
                 );
                 return Err(Error::new(ErrorCode::UnequalInputs, message));

@@ -11,12 +11,13 @@ use fnstream_api::grpc::proto::{
     ShowFunctionsRequest, ShowFunctionsResponse, SqlRequest, StartFunctionRequest, StatusCode, StopFunctionRequest,
 };
 use fnstream_api::grpc::{error_message, status_of};
+use fnstream_core::units::counted;
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_sql::Pattern;
 use tonic::{Request, Status};
 
 use super::answer::{call, done};
-use crate::answer::{self, TASK_TYPE, counted, status_word};
+use crate::answer::{self, TASK_TYPE, status_word};
 use crate::app::{App, CreateMode};
 use crate::gather::Asked;
 use crate::sql;
@@ -85,7 +86,7 @@ impl FunctionStreamService for Functions {
             functions: Vec::new(),
             next: String::new(),
             error_code: error.code.as_str().to_owned(),
-            advice: error.code.advice().to_owned(),
+            advice: error.advice().to_owned(),
         })
         .await
     }

@@ -120,7 +120,7 @@ fn in_our_words(answer: Response<Body>) -> Response<Body> {
             too_large("the message is larger than a message may be once it is not compressed any more".to_owned())
         }
         Some((Code::Internal, status)) => {
-            let message = format!("the message is not as proto/function_stream.proto says: {}", status.message());
+            let message = format!("the message is not as its proto file says: {}", status.message());
             Status::invalid_argument(error_message(&Error::new(ErrorCode::InvalidRequest, message))).into_http()
         }
         _ => answer,
@@ -132,7 +132,9 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), Status> {
     let is_taken = |encoding: &&HeaderValue| ENCODINGS.iter().any(|taken| encoding == taken);
     let Some(encoding) = headers.get(ENCODING_HEADER).filter(|encoding| !is_taken(encoding)) else { return Ok(()) };
     let message = format!("the messages of the call are compressed with '{}'", encoding.as_bytes().escape_ascii());
-    let mut status = Status::unimplemented(error_message(&Error::new(ErrorCode::EncodingRefused, message)));
+    let error = Error::new(ErrorCode::EncodingRefused, message);
+    let error = error.advising("send the messages as they are, or compressed with gzip");
+    let mut status = Status::unimplemented(error_message(&error));
     status.metadata_mut().insert(ACCEPT_ENCODING_HEADER, MetadataValue::from_static("identity,gzip"));
     Err(status)
 }

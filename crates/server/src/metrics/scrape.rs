@@ -37,6 +37,8 @@ pub(crate) struct Scrape {
     pub panics: u64,
     /// Requests that failed in it and were not to blame, by code.
     pub failed: Vec<(ErrorCode, u64)>,
+    /// When the last backup was made, in milliseconds since the Unix epoch, 0 if there was none; if backups are made here.
+    pub last_backup_ms: Option<i64>,
     pub store: Health,
     /// What was counted of functions, by name.
     pub meters: Vec<(Arc<str>, Arc<FunctionMeter>)>,
@@ -153,7 +155,7 @@ impl Scrape {
         let meter = &self.server;
         single(to, "fnstream_produced_records", "Records produced by clients.", None, &meter.produced_records)?;
         single(to, "fnstream_produced", "Their bytes.", Some(Unit::Bytes), &meter.produced_bytes)?;
-        let help = "Records that retention dropped before a group of consumers took them.";
+        let help = "Records that retention dropped before a group of consumers took or acknowledged them.";
         single(to, "fnstream_group_records_dropped_unread", help, None, &meter.dropped_unread)?;
         let help = "From a produce request until its records were durable.";
         single(to, "fnstream_produce", help, Some(Unit::Seconds), &meter.produce_seconds)?;
@@ -167,6 +169,11 @@ impl Scrape {
         let failed: Vec<_> = self.failed.iter().map(|(code, count)| (code, ConstCounter::new(*count))).collect();
         let failed = failed.iter().map(|(code, count)| ([("code", code.as_str())], count));
         family(to, "fnstream_requests_failed", "Requests that failed, not by their fault.", None, failed)?;
+        if let Some(ms) = self.last_backup_ms {
+            let help = "The moment of the last backup in seconds since the Unix epoch, 0 before the first.";
+            let at = ConstGauge::new(ms as f64 / 1_000.0);
+            single(to, "fnstream_backup_last_success_timestamp", help, Some(Unit::Seconds), &at)?;
+        }
         self.store(to)
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
-use axum::http::{HeaderValue, Request, Response, Version, header};
+use axum::http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use bytes::Bytes;
 use fnstream_core::budget::Held;
 use fnstream_core::{Error, ErrorCode};
@@ -31,7 +31,7 @@ use super::io::Watched;
 use super::presence::{self, Line, Presence};
 use super::slots::Slot;
 use super::streams::{Sending, Streams};
-use super::{Net, SMALL, door, refuse};
+use super::{Net, SMALL, door, head, refuse};
 
 /// How often a connection of HTTP/2 is asked whether its client is still there, and how long that may take.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -204,11 +204,13 @@ impl<I: Interface> Serving<I> {
         busy: Busy,
     ) -> Response<Answer<I::Body>> {
         let (sending, version, form) = (Sending::current(), request.version(), I::form(&request));
-        let (mut answer, memory) = match self.answered(request, client).await {
-            Ok(answered) => answered,
-            Err(error) => (I::refuse(&form, error), None),
+        let answered = match head::check(&request) {
+            Ok(()) => self.answered(request, client).await,
+            Err(error) => Err(error),
         };
-        if version <= Version::HTTP_11 && answer.headers().contains_key(header::RETRY_AFTER) {
+        let (mut answer, memory) = answered.unwrap_or_else(|error| (I::refuse(&form, error), None));
+        let is_too_large = answer.status() == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        if version <= Version::HTTP_11 && (is_too_large || answer.headers().contains_key(header::RETRY_AFTER)) {
             // Whoever was refused for want of room must not take some while it waits.
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

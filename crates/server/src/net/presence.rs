@@ -127,6 +127,13 @@ impl Line {
         false
     }
 
+    /// Whether the client has ended its side; the work is woken when it does.
+    fn has_ended(&self, work: &Waker) -> bool {
+        let mut state = self.state.lock();
+        state.work = Some(work.clone());
+        state.ended
+    }
+
     fn begin(&self, interim: bool) {
         self.state.lock().interim = interim;
     }
@@ -179,6 +186,14 @@ impl Presence {
             false => Poll::Pending,
         })
         .await
+    }
+}
+
+impl Presence {
+    /// Whether the client has ended its side of the connection; the work is woken when it does. For streams, whose client cannot be
+    /// asked once they have begun: who ends its side counts as gone.
+    pub(crate) fn has_ended(&self, work: &Waker) -> bool {
+        self.line.as_ref().is_some_and(|line| line.has_ended(work))
     }
 }
 

@@ -13,6 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Duration, timeout};
 
+use super::head;
+
 /// How long a refused client is heard out: one that is still sending when the connection closes sees no reason.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
@@ -59,20 +61,20 @@ fn in_bytes(error: &Error) -> Bytes {
 /// that: its errors have a body.
 pub(super) fn in_place_of(written: &[u8]) -> Option<Bytes> {
     let status = written.strip_prefix(b"HTTP/1.1 ").or_else(|| written.strip_prefix(b"HTTP/1.0 "))?.get(..3)?;
-    let (code, message) = match status {
-        b"400" => (ErrorCode::InvalidRequest, "what was sent is not a request of HTTP/1.1"),
-        b"414" => (ErrorCode::TargetTooLong, "the path with its query has more than 65534 bytes"),
-        b"431" => (ErrorCode::HeadTooLarge, "the request's head has more than 100 headers or 384 KiB"),
+    let error = match status {
+        b"400" => Error::new(ErrorCode::InvalidRequest, "what was sent is not a request of HTTP/1.1"),
+        b"414" => Error::new(ErrorCode::TargetTooLong, "the path with its query has more than 65534 bytes"),
+        b"431" => head::too_large(),
         _ => return None,
     };
-    let head = std::str::from_utf8(written).ok().filter(|head| head.ends_with("\r\n\r\n"))?;
+    let own = std::str::from_utf8(written).ok().filter(|own| own.ends_with("\r\n\r\n"))?;
     // Of a head and what follows it, this is no line of the head alone.
-    let is_bare = head.matches("\r\n\r\n").count() == 1
-        && head.lines().any(|line| line.eq_ignore_ascii_case("content-length: 0"));
+    let is_bare =
+        own.matches("\r\n\r\n").count() == 1 && own.lines().any(|line| line.eq_ignore_ascii_case("content-length: 0"));
     if !is_bare {
         return None;
     }
-    Some(in_bytes(&Error::new(code, message)))
+    Some(in_bytes(&error))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use fnstream_api::{Applied, ErrorBody};
 
 use super::failure::{Answer, Failure};
 use super::local::is_local;
-use super::params::{Query, WAIT};
+use super::params::{Query, WAIT, boolean};
 use super::{body, openapi};
 use crate::app::{App, Apply, Archive, Described};
 use crate::most::Most;
@@ -46,7 +46,7 @@ pub(super) async fn apply(
 ) -> Answer<Json<Applied>> {
     let query = Query::parse(request.uri(), &["archive", "dry_run", "wait", "keep_failed"])?;
     let wait = query.wait()?;
-    let dry_run = query.read("dry_run", str::parse::<bool>)?.unwrap_or_default();
+    let dry_run = query.read("dry_run", boolean)?.unwrap_or_default();
     let named = query.text("archive")?.map(str::to_owned);
     let (head, body) = request.into_parts();
     let config = body::read(&app, &head.headers, body, Most::always(MAX_DESCRIPTION)).await?;

@@ -18,6 +18,7 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody};
 use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
+use fnstream_api::json::wrong;
 use fnstream_core::budget::Held;
 use fnstream_core::{Error, ErrorCode};
 use http_body_util::BodyExt;
@@ -189,7 +190,9 @@ fn too_large(most: Most) -> Failure {
 /// A body that is JSON; what is wrong is named with its place.
 pub(super) fn json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Answer<T> {
     if body.is_empty() {
-        return Err(Failure::new(ErrorCode::EmptyBody, "the request has no body"));
+        return Err(Failure(Error::new(ErrorCode::EmptyBody, "the request has no body").advising(
+            "send what the path takes as JSON in the request's body; the API is described at /openapi.json",
+        )));
     }
-    serde_json::from_slice(body).map_err(|e| Failure::invalid(format!("the body is not as expected: {e}")))
+    serde_json::from_slice(body).map_err(|e| Failure::invalid(format!("the body is not as expected: {}", wrong(&e))))
 }

@@ -21,7 +21,7 @@ use fnstream_frame::RecordView;
 use super::failure::{Answer, Failure};
 use super::jobs::{Began, began, wait};
 use super::local::is_local;
-use super::params::{BEHIND_NEXT, Name, NameAndId, Query};
+use super::params::{BEHIND_NEXT, Name, NameAndId, Query, number};
 use super::{body, openapi};
 use crate::app::pages::Wanted;
 use crate::app::{App, Archive, Chosen, DeadLetterPage, WaitingDeadLetter};
@@ -55,7 +55,7 @@ const SHOWN: usize = 100;
     ))]
 pub(super) async fn list(State(app): State<Arc<App>>, Name(name): Name, uri: Uri) -> Answer<Json<DeadLetters>> {
     let query = Query::parse(&uri, &["max", "after"])?;
-    let max = query.read("max", str::parse::<usize>)?.unwrap_or(SHOWN);
+    let max = query.read("max", number::<usize>)?.unwrap_or(SHOWN);
     let wanted = Wanted { max, after: query.text("after")?.map(str::to_owned) };
     let _memory = app.net.for_list().await?;
     let DeadLetterPage { topic, count, rows, dropped, next } = app.dead_letters.list(name, wanted).await?;

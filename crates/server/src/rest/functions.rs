@@ -11,8 +11,8 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::Uri;
 use axum::response::IntoResponse;
 use fnstream_api::{ErrorBody, Function, FunctionDescription, UploadedArtifact};
-use fnstream_core::ErrorCode;
 use fnstream_core::spec::check_name;
+use fnstream_core::{Error, ErrorCode};
 
 use super::failure::{Answer, Failure};
 use super::params::{BEHIND_HEADER, Name, Query, WAIT, paged};
@@ -148,7 +148,10 @@ pub(super) async fn upload(State(app): State<Arc<App>>, request: Request) -> Ans
     let (head, body) = request.into_parts();
     let artifact = body::read_artifact(&app, &head.headers, body).await?;
     if artifact.is_empty() {
-        return Err(Failure::new(ErrorCode::EmptyBody, "the request has no body"));
+        return Err(Failure(
+            Error::new(ErrorCode::EmptyBody, "the artifact is empty")
+                .advising("send the bytes of the artifact as the request's body; look whether the file is empty"),
+        ));
     }
     Ok(Json(app.shelf.upload(artifact).await?))
 }

@@ -12,25 +12,17 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use fnstream_api::units::{Quantity, parse_duration, parse_size};
 use fnstream_api::{ErrorBody, GroupDescription, GroupReset, GroupSummary, LeasedEvents, Receipts, SettledEvents};
-use fnstream_core::record::Position;
-use fnstream_core::{Error, ErrorCode};
 
 use super::failure::{Answer, Failure};
-use super::params::{Name, NameAndId, Query};
+use super::params::{Name, NameAndId, Query, number};
 use super::records::events::{self, Form};
 use super::{body, openapi};
-use crate::app::{App, ResetTo, Settled, Settling, Taking};
+use crate::app::{App, ResetTo, Settling, Taking};
 use crate::most::Most;
 use crate::net::Presence;
 
 /// The largest body: 10,000 receipts.
 const MAX_BODY: usize = 1 << 20;
-
-/// The time of a lease when nothing is said.
-const LEASE: Duration = Duration::from_secs(30);
-
-/// About the most bytes of an answer when nothing is said.
-const BYTES: usize = 1 << 20;
 
 /// How long a stream waits before it shows that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -92,19 +84,7 @@ pub(super) async fn reset(
     request: Request,
 ) -> Answer<Json<GroupDescription>> {
     let reset: GroupReset = read(&app, request).await?;
-    let to = match (&reset.to, &reset.position, reset.time_ms) {
-        (Some(to), None, None) if to == "earliest" => ResetTo::Earliest,
-        (Some(to), None, None) if to == "latest" => ResetTo::Latest,
-        (None, Some(position), None) => {
-            let position = position.parse().map_err(|_| Failure::invalid("'position' is not a position"))?;
-            ResetTo::Position(Position(position))
-        }
-        (None, None, Some(time)) => ResetTo::Time(time),
-        _ => {
-            let message = "give one of 'to' (earliest or latest), 'position' and 'time_ms'";
-            return Err(Failure::invalid(message));
-        }
-    };
+    let to = ResetTo::try_from(&reset)?;
     Ok(Json(app.records.reset_group(&topic, &group, to, reset.partition).await?))
 }
 
@@ -131,7 +111,7 @@ pub(super) async fn reset(
     responses(
         (status = 200, description = "the events, none if none came in time", content((LeasedEvents = "application/json"), (String = "application/x-ndjson"), (String = "text/event-stream")), headers(
             ("FS-Count" = u32, description = "how many events the answer has; not of a stream"),
-            ("FS-Skipped-From" = String, description = "partition and position where the group stood, as P:N, when retention dropped events that it had not acknowledged; repeated for each partition"),
+            ("FS-Skipped-From" = String, description = "partition and position where the group stood, as P:N, when retention dropped events that it had not acknowledged; repeated for each partition. `skipped` of the body has it too, with how many they are"),
         )),
         (status = 400, description = "something is not well formed", body = ErrorBody),
         (status = 404, description = "the topic has no such partition", body = ErrorBody),
@@ -150,12 +130,12 @@ pub(super) async fn take(
     let taking = Taking {
         topic,
         group,
-        partition: query.read("partition", str::parse)?,
-        records: query.read("max", str::parse)?.unwrap_or(if form == Form::Stream { 100 } else { 1 }),
-        bytes: bytes.map_or(BYTES, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+        partition: query.read("partition", number)?,
+        records: query.read("max", number)?.unwrap_or(if form == Form::Stream { 100 } else { 1 }),
+        bytes: bytes.map_or(Taking::BYTES, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
         wait: query.read("wait", parse_duration)?.unwrap_or_default(),
-        lease: query.read("lease", parse_duration)?.unwrap_or(LEASE),
-        max_deliveries: query.read("max_deliveries", str::parse)?,
+        lease: query.read("lease", parse_duration)?.unwrap_or(Taking::LEASE),
+        max_deliveries: query.read("max_deliveries", number)?,
     };
     if form == Form::Stream {
         if query.text("wait")?.is_some() {
@@ -168,7 +148,7 @@ pub(super) async fn take(
             let (records, taking) = (records.clone(), Taking { wait: HEARTBEAT, ..taking.clone() });
             async move { Ok(records.take(taking).await?.into()) }
         };
-        return Ok(events::stream(first.into(), next));
+        return Ok(events::stream(client, first.into(), next));
     }
     Ok(events::answer(client.while_there(app.records.take(taking)).await?.into(), form))
 }
@@ -224,7 +204,7 @@ pub(super) async fn give_back(app: State<Arc<App>>, names: NameAndId, request: R
     ))]
 pub(super) async fn extend(app: State<Arc<App>>, names: NameAndId, request: Request) -> Answer<Response> {
     settle(app, names, request, |receipts| match (&receipts.delay, &receipts.lease) {
-        (None, lease) => Ok(Settling::Extend(duration("lease", lease.as_ref())?.unwrap_or(LEASE))),
+        (None, lease) => Ok(Settling::Extend(duration("lease", lease.as_ref())?.unwrap_or(Taking::LEASE))),
         _ => Err(Failure::invalid("to extend takes no 'delay'")),
     })
     .await
@@ -238,15 +218,12 @@ async fn settle(
 ) -> Answer<Response> {
     let receipts: Receipts = read(&app, request).await?;
     let settling = settling(&receipts)?;
-    let Settled { done, refused } = app.records.settle(&topic, &group, &receipts.receipts, settling).await?;
-    let settled = SettledEvents { done: done as u64, refused };
-    if settled.refused.is_empty() {
-        return Ok(Json(settled).into_response());
-    }
-    let (lost, all) = (settled.refused.len(), receipts.receipts.len());
-    let error = Error::new(ErrorCode::LeaseLost, format!("{lost} of {all} events are not this consumer's any more"));
+    let settled = app.records.settle(&topic, &group, &receipts.receipts, settling).await?;
+    let lost = settled.lost();
+    let settled = SettledEvents { done: settled.done as u64, refused: settled.refused };
+    let Some(error) = lost else { return Ok(Json(settled).into_response()) };
     let body = serde_json::json!({
-        "code": error.code.as_str(), "message": error.message, "advice": error.code.advice(),
+        "code": error.code.as_str(), "message": error.message, "advice": error.advice(),
         "done": settled.done, "refused": settled.refused,
     });
     Ok((StatusCode::CONFLICT, Json(body)).into_response())

@@ -13,7 +13,7 @@ use fnstream_api::{ErrorBody, LogPage};
 
 use super::failure::{Answer, Failure};
 use super::openapi;
-use super::params::{Name, Query};
+use super::params::{Name, Query, number};
 use crate::app::{App, LogReading};
 use crate::net::Presence;
 
@@ -42,7 +42,7 @@ pub(super) async fn read(
     uri: Uri,
 ) -> Answer<Json<LogPage>> {
     let query = Query::parse(&uri, &["tail", "after", "wait"])?;
-    let reading = match (query.read("tail", str::parse)?, query.text("after")?) {
+    let reading = match (query.read("tail", number)?, query.text("after")?) {
         (Some(_), Some(_)) => {
             return Err(Failure::invalid("'after' gives all that follows: give either 'tail' or 'after'"));
         }

@@ -3,6 +3,8 @@
 
 //! The parts of a request's target: the name in its path, and its query. And how pages of lists are answered.
 
+use std::num::{IntErrorKind, ParseIntError};
+use std::str::FromStr;
 use std::time::Duration;
 
 use axum::Json;
@@ -119,7 +121,7 @@ impl Query {
 
     /// The page of a list that is wanted, by the parameters `max` and `after`.
     pub(super) fn page(&self) -> Answer<Wanted> {
-        let max = self.read("max", str::parse::<usize>)?.unwrap_or(PAGE);
+        let max = self.read("max", number::<usize>)?.unwrap_or(PAGE);
         if max == 0 {
             return Err(Failure::invalid("query parameter 'max' is 0: a page has at least one row"));
         }
@@ -128,7 +130,7 @@ impl Query {
 
     /// How long to wait until a function is up, by the parameters `wait` and `keep_failed`.
     pub(super) fn wait(&self) -> Answer<Option<Wait>> {
-        let keep_failed = self.read("keep_failed", str::parse::<bool>)?;
+        let keep_failed = self.read("keep_failed", boolean)?;
         let Some(time) = self.read("wait", parse_duration)? else {
             return match keep_failed {
                 None => Ok(None),
@@ -153,6 +155,24 @@ impl Query {
     }
 }
 
+/// Reads a whole number.
+pub(super) fn number<T: FromStr<Err = ParseIntError>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: ParseIntError| {
+        let what = match error.kind() {
+            IntErrorKind::PosOverflow => "too large",
+            // Where a number may be negative, it is read.
+            _ if text.parse::<i128>().is_ok() => "too small",
+            _ => "not a whole number",
+        };
+        format!("'{}' is {what}", text.escape_debug())
+    })
+}
+
+/// Reads `true` or `false`.
+pub(super) fn boolean(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| format!("'{}' is neither true nor false", text.escape_debug()))
+}
+
 fn decode(text: &str) -> Vec<u8> {
     let spaced: Vec<u8> = text.bytes().map(|b| if b == b'+' { b' ' } else { b }).collect();
     percent_decode(&spaced).collect()
@@ -171,8 +191,23 @@ mod tests {
     fn values_are_decoded_to_bytes() {
         let query = parse("/x?key=a%00%ff+b%2B&partition=3").unwrap();
         assert_eq!(query.bytes("key").unwrap(), b"a\0\xff b+");
-        assert_eq!(query.read("partition", str::parse::<u32>).unwrap(), Some(3));
+        assert_eq!(query.read("partition", number::<u32>).unwrap(), Some(3));
         assert!(query.text("key").is_err());
+    }
+
+    #[test]
+    fn what_is_no_number_is_told_so_in_words_of_ours() {
+        assert_eq!((number::<u32>("7"), number::<i64>("-7"), boolean("true")), (Ok(7), Ok(-7), Ok(true)));
+        for (text, why) in [
+            ("", "'' is not a whole number"),
+            ("1.5", "'1.5' is not a whole number"),
+            ("-1", "'-1' is too small"),
+            ("4294967296", "'4294967296' is too large"),
+        ] {
+            assert_eq!(number::<u32>(text), Err(why.to_owned()));
+        }
+        assert_eq!(number::<i8>("-129"), Err("'-129' is too small".to_owned()));
+        assert_eq!(boolean("1"), Err("'1' is neither true nor false".to_owned()));
     }
 
     #[test]

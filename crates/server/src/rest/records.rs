@@ -21,7 +21,7 @@ use fnstream_core::record::Position;
 use fnstream_core::{Error, ErrorCode};
 
 use super::failure::{Answer, Failure};
-use super::params::{Name, Query};
+use super::params::{Name, Query, boolean, number};
 use super::{body, openapi};
 use crate::app::{App, Outcome, Reading, Start};
 use crate::net::Presence;
@@ -41,8 +41,9 @@ const MAX_RECORDS: usize = 65_536;
 /// `key`, `headers` and `timestamp`: for keys and headers that HTTP headers cannot hold. The answer comes when all are durable.
 ///
 /// A body may be compressed, with `Content-Encoding` gzip, deflate or zstd. Its limit is that of a plain body once it is
-/// decompressed. `application/ndjson`, `application/jsonl`, `application/x-jsonl`, `application/jsonlines` and
-/// `application/x-jsonlines` are other names of `application/x-ndjson`.
+/// decompressed. `application/ndjson`, `application/json-lines`, `application/jsonl`, `application/x-jsonl`, `application/jsonlines` and
+/// `application/x-jsonlines` are other names of `application/x-ndjson`. With `application/json-seq`, or a type that ends in
+/// `+json-seq`, each text of the sequence (RFC 7464) is an event.
 ///
 /// With `producer` and `sequence` the events are numbered: the first of the request has the number `sequence`, and each other the
 /// next one, whatever their partitions. A producer begins at 0. Those whose number is there already are not appended again, so a
@@ -62,7 +63,7 @@ const MAX_RECORDS: usize = 65_536;
         ("FS-Key" = Option<String>, Header, description = "the key of each event, percent-encoded, in place of the query's"),
         ("FS-Header" = Option<String>, Header, description = "a header of each event as name=value, both percent-encoded; may be repeated"),
     ),
-    request_body(content((openapi::Binary = "application/octet-stream"), (String = "application/x-ndjson"), (openapi::Binary = "application/vnd.function-stream.frame"), (JsonEvent = "application/vnd.function-stream.events+json"))),
+    request_body(content((openapi::Binary = "application/octet-stream"), (String = "application/x-ndjson"), (String = "application/json-seq"), (openapi::Binary = "application/vnd.function-stream.frame"), (JsonEvent = "application/vnd.function-stream.events+json"))),
     responses(
         (status = 200, description = "durable", body = Produced),
         (status = 400, description = "the body is empty, or something is not well formed", body = ErrorBody),
@@ -85,10 +86,10 @@ pub(super) async fn produce(
 async fn take(app: Arc<App>, topic: String, request: Request) -> Answer<Json<Produced>> {
     let (head, body) = request.into_parts();
     let query = Query::parse(&head.uri, &["partition", "key", "timestamp", "null", "producer", "sequence"])?;
-    let partition = query.read("partition", str::parse)?;
-    let timestamp = query.read("timestamp", str::parse)?;
+    let partition = query.read("partition", number)?;
+    let timestamp = query.read("timestamp", number)?;
     let numbered = numbered(&query)?;
-    let is_null = query.read("null", str::parse::<bool>)?.unwrap_or(false);
+    let is_null = query.read("null", boolean)?.unwrap_or(false);
     let labels = payload::Labels::read(&head.headers, query.bytes("key"), timestamp)?;
     let body = body::read(&app, &head.headers, body, app.most_produced()).await?;
     let records = match (is_null, body.is_empty()) {
@@ -96,7 +97,8 @@ async fn take(app: Arc<App>, topic: String, request: Request) -> Answer<Json<Pro
         (false, true) => {
             let message =
                 "the request has no body: 'null=true' appends an event whose value is null, a frame one that is empty";
-            return Err(Failure::new(ErrorCode::EmptyBody, message));
+            let advice = "send the event as the request's body";
+            return Err(Failure(Error::new(ErrorCode::EmptyBody, message).advising(advice)));
         }
         (false, false) => payload::records(&head.headers, &body, &labels, app.records.now_ms())?,
     };
@@ -156,7 +158,7 @@ pub(super) async fn consume(
     let reading = Reading {
         topic: topic.clone(),
         start: start(&query)?,
-        partition: query.read("partition", str::parse)?,
+        partition: query.read("partition", number)?,
         max: max(&query, format)?,
         timeout: query.read("timeout", parse_duration)?,
         check: format.check(),
@@ -169,7 +171,7 @@ pub(super) async fn consume(
 }
 
 fn numbered(query: &Query) -> Answer<Option<Numbered>> {
-    match (query.text("producer")?, query.read("sequence", str::parse)?) {
+    match (query.text("producer")?, query.read("sequence", number)?) {
         (Some(producer), Some(sequence)) => Ok(Some(Numbered::new(producer, sequence)?)),
         (None, None) => Ok(None),
         _ => Err(Failure::invalid("'producer' and 'sequence' are given together or not at all")),
@@ -190,7 +192,7 @@ fn start(query: &Query) -> Answer<Start> {
 }
 
 fn max(query: &Query, format: Format) -> Answer<usize> {
-    match query.read("max", str::parse)? {
+    match query.read("max", number)? {
         None => Ok(1),
         Some(max) if format.is_batch() && (1..=MAX_RECORDS).contains(&max) => Ok(max),
         Some(_) if !format.is_batch() => Err(Failure::invalid("'max' needs 'format=frame' or 'format=ndjson'")),

@@ -9,15 +9,14 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use fnstream_api::{ErrorBody, ExecRequest};
 
 use super::failure::{Answer, Failure};
-use super::params::{Name, Query};
+use super::params::{Name, Query, number};
 use super::{body, openapi};
 use crate::app::App;
 use crate::net::{self, Counted};
+use fnstream_api::json::base64;
 
 /// Asks a running function something of its own; body and answer are bytes that mean what the function says.
 ///
@@ -35,7 +34,7 @@ use crate::net::{self, Counted};
         (status = 422, description = "the function failed", body = ErrorBody),
     ))]
 pub(super) async fn custom(State(app): State<Arc<App>>, Name(name): Name, request: Request) -> Answer<Response> {
-    let task = Query::parse(request.uri(), &["task"])?.read("task", str::parse::<u32>)?.unwrap_or(0);
+    let task = Query::parse(request.uri(), &["task"])?.read("task", number::<u32>)?.unwrap_or(0);
     let (head, body) = request.into_parts();
     let payload = body::read(&app, &head.headers, body, app.most_produced()).await?;
     let answer = app.instances.custom(name, task, payload.to_vec()).await?;
@@ -64,8 +63,8 @@ pub(super) async fn exec(State(app): State<Arc<App>>, Name(name): Name, request:
     let body = body::read(&app, &head.headers, body, app.most_artifact()).await?;
     let request: ExecRequest = body::json(&body)?;
     let modules = request.modules.into_iter().map(|module| {
-        let bytes = STANDARD.decode(&module.bytes).map_err(|e| {
-            Failure::invalid(format!("the bytes of module '{}' are not base64: {e}", module.name.escape_debug()))
+        let bytes = base64(&module.bytes).map_err(|why| {
+            Failure::invalid(format!("the bytes of module '{}' are not base64: {why}", module.name.escape_debug()))
         })?;
         Ok((module.name, bytes))
     });

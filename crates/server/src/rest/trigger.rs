@@ -10,6 +10,7 @@ use axum::extract::{Request, State};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use fnstream_api::RecordHeader;
+use fnstream_api::json::base64;
 use fnstream_api::{ErrorBody, Trigger, Triggered, TriggeredError, TriggeredEvent, TriggeredKey, TriggeredLine};
 use fnstream_core::clock::Clock;
 use fnstream_core::epoch::OutboxBatch;
@@ -65,7 +66,7 @@ fn frame(trigger: &Trigger, clock: &dyn Clock) -> Answer<Vec<u8>> {
     };
     let bytes = |text: &String| match is_text {
         true => Ok(text.clone().into_bytes()),
-        false => STANDARD.decode(text).map_err(|e| Failure::invalid(format!("the event is not base64: {e}"))),
+        false => base64(text).map_err(|why| Failure::invalid(format!("the event is not base64: {why}"))),
     };
     let mut headers = HeadersBuilder::new();
     for RecordHeader { name, value } in &trigger.headers {

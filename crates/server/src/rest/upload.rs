@@ -9,6 +9,7 @@ use std::sync::Arc;
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::header;
 use bytes::Bytes;
+use fnstream_api::json::wrong;
 use fnstream_api::{Function, FunctionUpdate};
 use fnstream_core::{Error, ErrorCode};
 use serde::de::DeserializeOwned;
@@ -113,6 +114,6 @@ async fn parts<T: DeserializeOwned>(app: &Arc<App>, request: Request) -> Answer<
     if let Some(fields) = function.as_object_mut() {
         fields.entry("archive").or_insert_with(|| "part".into());
     }
-    let function = serde_json::from_value(function).map_err(|e| broken(&format!("part 'function': {e}")))?;
+    let function = serde_json::from_value(function).map_err(|e| broken(&format!("part 'function': {}", wrong(&e))))?;
     Ok((function, archive))
 }

@@ -8,11 +8,12 @@ use std::sync::{Arc, OnceLock};
 use fnstream_api::units::format_time;
 use fnstream_api::{FunctionDescription, TaskDescription, TopicDescription};
 use fnstream_core::Result;
+use fnstream_core::units::counted;
 use fnstream_sql::Pattern;
 
 use super::Done;
 use super::rows::Rows;
-use crate::answer::{TASK_TYPE, counted, status_word, summaries};
+use crate::answer::{TASK_TYPE, status_word, summaries};
 use crate::app::pages::Page;
 use crate::app::{App, Count, StateEntry, WaitingDeadLetter, WantedEntry};
 use crate::gather::{Asked, Bounds, gather};
@@ -156,8 +157,7 @@ pub(super) async fn state(
         .optional_bytes("primary_key", part(1))
         .optional_bytes("namespace", part(2))
         .bytes("user_key", entries.iter().map(|entry| &entry.user_key));
-    let what = if entries.len() == 1 { "1 entry".to_owned() } else { format!("{} entries", entries.len()) };
-    Ok(Done { rows: Some(rows), next, ..Done::new(what) })
+    Ok(Done { rows: Some(rows), next, ..Done::new(counted(entries.len(), "entry")) })
 }
 
 pub(super) async fn dead_letters(app: &Arc<App>, name: String, limit: Option<u64>, asked: &Asked) -> Result<Done> {

@@ -137,3 +137,27 @@ async fn a_server_that_closes_ends_a_backup_and_says_so() {
     assert_eq!(left, ["data"]);
     assert!(!fixture.folder.path().join("data/checkpoint.tmp").exists());
 }
+
+/// The moment of the last backup, as monitoring reads it.
+async fn last_backup(url: String) -> f64 {
+    let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("fnstream_backup_last_success_timestamp_seconds "));
+    line.unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_moment_of_the_last_backup_is_exposed_and_outlasts_a_restart() {
+    let fixture = Fixture::new().await;
+    assert_eq!(last_backup(fixture.url("/metrics")).await, 0.0, "there is none");
+    let refused = fixture.client.backup(&asked(std::path::Path::new("/dev/null/x"), None), |_| {}).await;
+    assert!(refused.is_err());
+    assert_eq!(last_backup(fixture.url("/metrics")).await, 0.0, "what was not made is none");
+    let to = fixture.folder.path().join("backup");
+    let made = fixture.client.backup(&asked(&to, None), |_| {}).await.unwrap();
+    let moment = made.at_unix_ms as f64 / 1_000.0;
+    assert_eq!(last_backup(fixture.url("/metrics")).await, moment);
+    let fixture = fixture.restart().await;
+    assert_eq!(last_backup(fixture.url("/metrics")).await, moment);
+    assert_eq!(fixture.client.jobs(None).await.unwrap(), [], "the note of it is no job");
+    fixture.server.shutdown().await.unwrap();
+}

@@ -6,7 +6,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use fnstream_api::{Client, ClientError, FunctionStatus, FunctionUpdate, RollbackRequest, UpWait};
+use fnstream_api::{Client, ClientError, FunctionStatus, FunctionUpdate, LogOptions, RollbackRequest, UpWait};
 
 use crate::grpc::{Grpc, refusal, yaml};
 use crate::support::{Fixture, LONG, code, echo, never_up, stillborn, within_long};
@@ -159,6 +159,25 @@ async fn an_update_goes_back_although_its_caller_has_gone_away() {
     fixture.described("f", |f| f.revision == 3 && f.status == FunctionStatus::Running).await;
     produce(&fixture, "b").await;
     assert_eq!(next(&fixture).await, "b");
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_function_is_started_once_however_many_ask() {
+    let fixture = running().await;
+    let starts = async || {
+        let log = fixture.client.function_logs("f", &LogOptions::default()).await.unwrap();
+        log.lines.iter().filter(|line| line.text.starts_with("started, revision")).count()
+    };
+    let client = waiting(&fixture, LONG);
+    let before = starts().await;
+    fixture.client.stop_function("f").await.unwrap();
+    let start = || client.start_function("f");
+    let (a, b, c) = tokio::join!(start(), start(), start());
+    for answer in [a, b, c] {
+        assert_eq!(answer.unwrap().status, FunctionStatus::Running);
+    }
+    assert_eq!(starts().await, before + 1);
     fixture.server.shutdown().await.unwrap();
 }
 

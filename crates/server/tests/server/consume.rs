@@ -83,7 +83,7 @@ async fn reading_from_a_position_moves_no_group_and_says_where_to_go_on() {
     fixture.client.create_topic("wide", &topic).await.unwrap();
     let options = ConsumeOptions { from: Some(ReadFrom::Earliest), ..now() };
     let error = fixture.client.consume("wide", &options).await.unwrap_err();
-    assert!(error.to_string().contains("needs 'partition'"), "{error}");
+    assert!(error.is(fnstream_core::ErrorCode::PartitionNeeded) && error.advice().contains("'partition'"), "{error}");
     fixture.server.shutdown().await.unwrap();
 }
 

@@ -3,11 +3,12 @@
 
 //! Consumer groups with acknowledgement: what is not acknowledged comes again, what is does not.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::time::Duration;
 
 use fnstream_api::{
-    ClientError, ConsumeOptions, Data, GroupReset, LeasedEvent, ProduceOptions, TakeOptions, TopicRequest,
+    ClientError, ConsumeOptions, Data, GroupReset, LeasedEvent, ProduceOptions, SkippedEvents, TakeOptions,
+    TopicChange, TopicRequest,
 };
 use fnstream_frame::{FrameBuilder, HeadersBuilder, RecordRef};
 
@@ -52,17 +53,21 @@ fn error_code(error: &ClientError) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_acknowledged_is_not_given_again_and_the_rest_is_also_after_a_restart() {
     let fixture = with("a\nb\nc\nd").await;
-    let taken = fixture.client.take("t", "g", &some(3)).await.unwrap();
+    let taken = fixture.client.take("t", "g", &some(3)).await.unwrap().events;
     assert_eq!((values(&taken), taken[0].deliveries), (vec!["a", "b", "c"], 1));
     // Out of order, so that it has to be remembered beyond the group's place.
     let settled = fixture.client.acknowledge("t", "g", receipts(&taken[1..2])).await.unwrap();
     assert_eq!((settled.done, settled.refused.len()), (1, 0));
-    assert_eq!(values(&fixture.client.take("t", "g", &some(9)).await.unwrap()), ["d"], "what is leased is not given");
-    assert!(fixture.client.take("t", "g", &some(9)).await.unwrap().is_empty());
+    assert_eq!(
+        values(&fixture.client.take("t", "g", &some(9)).await.unwrap().events),
+        ["d"],
+        "what is leased is not given"
+    );
+    assert!(fixture.client.take("t", "g", &some(9)).await.unwrap().events.is_empty());
     let fixture = fixture.restart().await;
     // A take goes as far as the next event that is acknowledged.
-    let mut again = fixture.client.take("t", "g", &some(9)).await.unwrap();
-    again.extend(fixture.client.take("t", "g", &some(9)).await.unwrap());
+    let mut again = fixture.client.take("t", "g", &some(9)).await.unwrap().events;
+    again.extend(fixture.client.take("t", "g", &some(9)).await.unwrap().events);
     assert_eq!(values(&again), ["a", "c", "d"], "a restart ends the leases");
     // A receipt of before counts as long as nobody else has the event.
     let lost = fixture.client.acknowledge("t", "g", receipts(&taken[..1])).await.unwrap();
@@ -70,7 +75,7 @@ async fn what_is_acknowledged_is_not_given_again_and_the_rest_is_also_after_a_re
     assert_eq!(fixture.client.acknowledge("t", "g", receipts(&again)).await.unwrap().done, 3);
     assert_eq!(fixture.client.acknowledge("t", "g", receipts(&again)).await.unwrap().done, 3, "once more is no error");
     let fixture = fixture.restart().await;
-    assert!(fixture.client.take("t", "g", &some(9)).await.unwrap().is_empty());
+    assert!(fixture.client.take("t", "g", &some(9)).await.unwrap().events.is_empty());
     let described = fixture.client.describe_group("t", "g").await.unwrap();
     assert_eq!((described.lag, described.partitions[0].position.as_str(), described.acknowledges), (0, "4", true));
     fixture.server.shutdown().await.unwrap();
@@ -79,9 +84,9 @@ async fn what_is_acknowledged_is_not_given_again_and_the_rest_is_also_after_a_re
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_that_ends_wakes_who_waits_and_its_receipt_is_refused_then() {
     let fixture = with("a").await;
-    let hangs = fixture.client.take("t", "g", &TakeOptions { lease: Some(SHORT), ..some(1) }).await.unwrap();
+    let hangs = fixture.client.take("t", "g", &TakeOptions { lease: Some(SHORT), ..some(1) }).await.unwrap().events;
     // It is woken by nothing but the end of the lease.
-    let taken = fixture.client.take("t", "g", &waiting(1)).await.unwrap();
+    let taken = fixture.client.take("t", "g", &waiting(1)).await.unwrap().events;
     assert_eq!((values(&taken), taken[0].deliveries), (vec!["a"], 2));
     let url = fixture.url("/api/v1/topic/t/group/g/ack");
     let body = format!(r#"{{"receipts":["{}"]}}"#, hangs[0].receipt);
@@ -100,23 +105,23 @@ async fn a_lease_that_ends_wakes_who_waits_and_its_receipt_is_refused_then() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_given_back_comes_again_at_once_or_after_its_delay() {
     let fixture = with("a\nb\nc").await;
-    let taken = fixture.client.take("t", "g", &some(2)).await.unwrap();
+    let taken = fixture.client.take("t", "g", &some(2)).await.unwrap().events;
     fixture.client.give_back("t", "g", receipts(&taken[1..]), Duration::ZERO).await.unwrap();
     fixture.client.give_back("t", "g", receipts(&taken[..1]), LONG * 10).await.unwrap();
-    let next = fixture.client.take("t", "g", &some(9)).await.unwrap();
+    let next = fixture.client.take("t", "g", &some(9)).await.unwrap().events;
     assert_eq!(values(&next), ["b", "c"], "what is given back comes before what is new, and not before its time");
     let described = fixture.client.describe_group("t", "g").await.unwrap();
     let of = &described.partitions[0];
     assert_eq!((of.lag, of.leased, of.returned, of.position.as_str()), (3, 2, 1, "0"));
     // The delay outlives a restart, and so does the count of deliveries.
     let fixture = fixture.restart().await;
-    assert_eq!(values(&fixture.client.take("t", "g", &some(9)).await.unwrap()), ["b", "c"]);
+    assert_eq!(values(&fixture.client.take("t", "g", &some(9)).await.unwrap().events), ["b", "c"]);
     fixture
         .client
         .reset_group("t", "g", &GroupReset { to: Some("earliest".into()), ..Default::default() })
         .await
         .unwrap();
-    assert_eq!(values(&fixture.client.take("t", "g", &some(9)).await.unwrap()), ["a", "b", "c"]);
+    assert_eq!(values(&fixture.client.take("t", "g", &some(9)).await.unwrap().events), ["a", "b", "c"]);
     fixture.server.shutdown().await.unwrap();
 }
 
@@ -129,7 +134,7 @@ async fn after_as_many_deliveries_as_may_be_an_event_is_a_dead_letter_once() {
     fixture.client.produce("t", "good", &Default::default()).await.unwrap();
     let twice = TakeOptions { max_deliveries: Some(2), ..some(1) };
     for delivery in 1..=2 {
-        let taken = fixture.client.take("t", "g", &twice).await.unwrap();
+        let taken = fixture.client.take("t", "g", &twice).await.unwrap().events;
         assert_eq!((values(&taken), taken[0].deliveries), (vec!["bad"], delivery));
         fixture.client.give_back("t", "g", receipts(&taken), Duration::ZERO).await.unwrap();
     }
@@ -148,10 +153,11 @@ async fn after_as_many_deliveries_as_may_be_an_event_is_a_dead_letter_once() {
         .client
         .take("t", "g", &TakeOptions { lease: Some(SHORT), max_deliveries: Some(1), ..some(9) })
         .await
-        .unwrap();
+        .unwrap()
+        .events;
     assert_eq!(values(&taken), ["good"]);
     let none = TakeOptions { wait: Some(SHORT * 20), ..some(9) };
-    assert!(fixture.client.take("t", "g", &none).await.unwrap().is_empty());
+    assert!(fixture.client.take("t", "g", &none).await.unwrap().events.is_empty());
     assert_eq!(fixture.values("t.g.dlq").await, ["bad", "good"]);
     assert_eq!(fixture.client.describe_group("t", "g").await.unwrap().lag, 0);
     fixture.server.shutdown().await.unwrap();
@@ -162,7 +168,7 @@ async fn a_group_either_acknowledges_or_takes() {
     let fixture = with("a\nb\nc").await;
     assert_eq!(fixture.client.consume("t", &group("g")).await.unwrap().unwrap().json, "\"a\"");
     assert!(!fixture.client.describe_group("t", "g").await.unwrap().acknowledges);
-    assert_eq!(values(&fixture.client.take("t", "g", &some(1)).await.unwrap()), ["b"], "from its place on");
+    assert_eq!(values(&fixture.client.take("t", "g", &some(1)).await.unwrap().events), ["b"], "from its place on");
     let refused = fixture.client.consume("t", &group("g")).await.unwrap_err();
     assert_eq!(error_code(&refused), "FS-1321");
     assert_eq!(
@@ -186,7 +192,7 @@ async fn a_group_either_acknowledges_or_takes() {
     fixture.client.produce("t", "new", &Default::default()).await.unwrap();
     assert_eq!(fixture.client.list_groups("t").await.unwrap(), []);
     assert_eq!(fixture.client.consume("t", &group("x")).await.unwrap().unwrap().json, "\"new\"");
-    assert_eq!(values(&fixture.client.take("t", "y", &some(5)).await.unwrap()), ["new"]);
+    assert_eq!(values(&fixture.client.take("t", "y", &some(5)).await.unwrap().events), ["new"]);
     fixture.server.shutdown().await.unwrap();
 }
 
@@ -201,6 +207,8 @@ async fn a_group_goes_on_where_it_is_told_and_its_receipts_end() {
     let place = |to: &str| GroupReset { position: Some(to.into()), ..GroupReset::default() };
     for (to, expected) in [
         (GroupReset { time_ms: Some(150), ..none.clone() }, &["b", "c"][..]),
+        (GroupReset { to: Some("1970-01-01T00:00:00.150Z".into()), ..none.clone() }, &["b", "c"]),
+        (GroupReset { to: Some("time=201".into()), ..none.clone() }, &["c"]),
         (place("2"), &["c"]),
         (GroupReset { to: Some("latest".into()), ..none.clone() }, &[]),
         (GroupReset { time_ms: Some(301), ..none.clone() }, &[]),
@@ -210,7 +218,7 @@ async fn a_group_goes_on_where_it_is_told_and_its_receipts_end() {
         for kind in ["plain", "acks"] {
             fixture.client.reset_group("t", kind, &to).await.unwrap();
         }
-        assert_eq!(values(&fixture.client.take("t", "acks", &some(9)).await.unwrap()), expected, "{to:?}");
+        assert_eq!(values(&fixture.client.take("t", "acks", &some(9)).await.unwrap().events), expected, "{to:?}");
         let consumed =
             fixture.client.consume("t", &ConsumeOptions { group: Some("plain".into()), ..now() }).await.unwrap();
         assert_eq!(
@@ -220,7 +228,7 @@ async fn a_group_goes_on_where_it_is_told_and_its_receipts_end() {
     }
     let held = fixture.client.describe_group("t", "acks").await.unwrap().partitions[0].leased;
     assert_eq!(held, 3);
-    let taken = fixture.client.take("t", "other", &some(1)).await.unwrap();
+    let taken = fixture.client.take("t", "other", &some(1)).await.unwrap().events;
     fixture.client.reset_group("t", "other", &place("0")).await.unwrap();
     assert_eq!(fixture.client.acknowledge("t", "other", receipts(&taken)).await.unwrap().refused.len(), 1);
     for (to, code) in [(place("4"), "FS-1305"), (place("x"), "FS-1001"), (none.clone(), "FS-1001")] {
@@ -242,7 +250,7 @@ async fn who_goes_away_before_it_has_an_answer_takes_nothing_along() {
         drop(gone);
         fixture.waiting("t", 0).await;
         fixture.client.produce("t", format!("{round}"), &Default::default()).await.unwrap();
-        let taken = fixture.client.take("t", "g", &waiting(1)).await.unwrap();
+        let taken = fixture.client.take("t", "g", &waiting(1)).await.unwrap().events;
         assert_eq!((values(&taken), taken[0].deliveries), (vec![&*round.to_string()], 1));
         fixture.client.acknowledge("t", "g", receipts(&taken)).await.unwrap();
     }
@@ -264,7 +272,7 @@ async fn consumers_share_the_events_of_all_partitions() {
             tokio::spawn(async move {
                 let mut all = Vec::new();
                 loop {
-                    let taken = client.take("t", "g", &some(7)).await.unwrap();
+                    let taken = client.take("t", "g", &some(7)).await.unwrap().events;
                     if taken.is_empty() {
                         return all;
                     }
@@ -327,7 +335,67 @@ async fn an_event_that_no_head_can_carry_is_refused_before_the_group_moves() {
     let event = fixture.client.consume("t", &group("g")).await.unwrap().unwrap();
     assert_eq!((&event.json[..], event.key.unwrap().len()), (&b"\"fits\""[..], 10_000));
     // With acknowledgement all of them travel.
-    assert_eq!(values(&fixture.client.take("t", "acks", &some(9)).await.unwrap()), ["many", "large", "coded", "fits"]);
+    assert_eq!(
+        values(&fixture.client.take("t", "acks", &some(9)).await.unwrap().events),
+        ["many", "large", "coded", "fits"]
+    );
+    fixture.server.shutdown().await.unwrap();
+}
+
+/// A group that retention overtakes goes on with what is left. What it had not acknowledged is told once and counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_retention_drops_of_a_group_is_told_once_and_counted() {
+    let fixture = Fixture::with(|config| config.maintenance_interval = Duration::from_millis(5)).await;
+    let client = &fixture.client;
+    let topic = TopicRequest { partitions: Some(2), ..TopicRequest::default() };
+    client.create_topic("t", &topic).await.unwrap();
+    let produce = async |value: &'static str, partition| {
+        let options = ProduceOptions { partition: Some(partition), ..ProduceOptions::default() };
+        client.produce("t", value, &options).await.unwrap();
+    };
+    for value in ["a", "b", "c", "d", "e"] {
+        produce(value, 1).await;
+    }
+    let taken = client.take("t", "g", &some(4)).await.unwrap();
+    assert_eq!((values(&taken.events), taken.skipped), (vec!["a", "b", "c", "d"], vec![]));
+    let of = receipts(&taken.events);
+    client.acknowledge("t", "g", vec![of[0].clone(), of[2].clone()]).await.unwrap();
+    client.give_back("t", "g", of[3..].to_vec(), Duration::ZERO).await.unwrap();
+    // All but the newest event of each partition goes.
+    let small = TopicChange { retention_bytes: Some(Some(1)), ..TopicChange::default() };
+    client.alter_topic("t", &small).await.unwrap();
+    while client.describe_topic("t").await.unwrap().partitions[1].earliest != "4" {}
+    // Of the four b was leased and d given back.
+    let missed = |from: &str, events| SkippedEvents { partition: 1, from: from.into(), events };
+    let taken = client.take("t", "g", &some(9)).await.unwrap();
+    assert_eq!((values(&taken.events), taken.skipped), (vec!["e"], vec![missed("1", 2)]));
+    assert_eq!(client.take("t", "g", &some(9)).await.unwrap().skipped, [], "it is told once");
+    let counted = async || {
+        let metrics = reqwest::get(fixture.url("/metrics")).await.unwrap().text().await.unwrap();
+        let line =
+            metrics.lines().find(|line| line.starts_with("fnstream_group_records_dropped_unread_total ")).unwrap();
+        line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()
+    };
+    assert_eq!(counted().await, 2);
+
+    // What is dropped a second time before anybody is told is told together, but not by who asks for another partition.
+    for value in ["f", "g", "h"] {
+        produce(value, 1).await;
+    }
+    while client.describe_topic("t").await.unwrap().partitions[1].earliest != "7" {}
+    let elsewhere = TakeOptions { partition: Some(0), ..some(9) };
+    let none = client.take("t", "g", &elsewhere).await.unwrap();
+    assert_eq!((none.events.len(), none.skipped), (0, vec![]));
+    // With lines the head has it.
+    let url = fixture.url("/api/v1/topic/t/group/lines/take?format=ndjson&max=9");
+    client.reset_group("t", "lines", &GroupReset { to: Some("earliest".into()), ..Default::default() }).await.unwrap();
+    produce("i", 1).await;
+    while client.describe_topic("t").await.unwrap().partitions[1].earliest != "8" {}
+    let answer = reqwest::Client::new().post(url).send().await.unwrap();
+    assert_eq!(answer.headers()["fs-skipped-from"], "1:7");
+    let taken = client.take("t", "g", &some(9)).await.unwrap();
+    assert_eq!((values(&taken.events), taken.skipped), (vec!["i"], vec![missed("4", 4)]));
+    assert_eq!(counted().await, 7, "four of one group, and one of the other");
     fixture.server.shutdown().await.unwrap();
 }
 
@@ -394,5 +462,25 @@ async fn what_is_not_well_formed_is_refused_by_name() {
     assert_eq!(error_code(&gone), "FS-1323");
     let long = fixture.client.take("t", &"g".repeat(252), &TakeOptions { max_deliveries: Some(1), ..some(1) }).await;
     assert_eq!(error_code(&long.unwrap_err()), "FS-1004", "its dead letters would have nowhere to go");
+    fixture.server.shutdown().await.unwrap();
+}
+
+/// With many clients, since one that is woken at the very moment at which it leaves may still be given something.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_takes_nothing_for_clients_that_are_gone() {
+    let fixture = Fixture::new().await;
+    fixture.client.create_topic("t", &TopicRequest::default()).await.unwrap();
+    for _ in 0..20 {
+        let mut stream = BufReader::new(fixture.connect());
+        let head =
+            "POST /api/v1/topic/t/group/g/take?format=sse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
+        stream.get_mut().write_all(head.as_bytes()).unwrap();
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        assert!(line.starts_with("HTTP/1.1 200"), "{line}");
+    }
+    fixture.client.produce("t", "a".to_owned(), &ProduceOptions::default()).await.unwrap();
+    let taken = fixture.client.take("t", "g", &waiting(1)).await.unwrap().events;
+    assert_eq!((values(&taken), taken[0].deliveries), (vec!["a"], 1));
     fixture.server.shutdown().await.unwrap();
 }

@@ -3,6 +3,7 @@
 
 //! The gRPC interface over a real socket.
 
+mod groups;
 mod lifecycle;
 mod one_port;
 mod races;

@@ -38,3 +38,4 @@ mod status;
 mod support;
 mod topics;
 mod trigger;
+mod woken;

@@ -43,6 +43,25 @@ fn growing(pages: u32, then: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
+/// Takes page after page for a record that begins with `g`, until it gets no more, and fails then; copies any other.
+fn insatiable() -> Vec<u8> {
+    let text = r#"(module
+        (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 2)
+        (func (export "process")
+          (i32.store (i32.const 0) (i32.const 1024))
+          (i32.store (i32.const 4) (i32.const 60000))
+          (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+          (if (i32.eq (i32.load8_u (i32.const 1024)) (i32.const 103))
+            (then (loop $more
+              (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))
+              unreachable)))
+          (i32.store (i32.const 4) (i32.load (i32.const 8)))
+          (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 12)))))"#;
+    wat::parse_str(text).unwrap()
+}
+
 /// A server with little memory, and hogs on it.
 async fn with_hogs(hogs: usize, then: &str) -> Fixture {
     let fixture = Fixture::with(|config| config.memory = MEMORY).await;
@@ -135,10 +154,10 @@ async fn one_that_never_ends_gives_way_to_a_smaller_one_and_says_why_it_waits() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_limit_above_all_that_there_is_is_accepted_with_a_warning_and_no_record_is_blamed() {
+async fn a_limit_above_all_that_there_is_is_accepted_with_a_warning_and_what_needs_more_fails_by_itself() {
     let fixture = Fixture::with(|config| config.memory = MEMORY).await;
     let all = fixture.server.budget().guests.limit();
-    let mut large = fixture.function(growing(1_000, ""), "large-in", "large-out").await;
+    let mut large = fixture.function(insatiable(), "large-in", "large-out").await;
     large.limits.set("memory", "512MiB").unwrap();
     let made = fixture.client.create_function("large", &large).await.unwrap();
     let warning = made.memory.warning.unwrap();
@@ -147,17 +166,17 @@ async fn a_limit_above_all_that_there_is_is_accepted_with_a_warning_and_no_recor
     let lines = fixture.client.function_logs("large", &Default::default()).await.unwrap();
     assert!(format!("{lines:?}").contains(&warning), "{lines:?}");
 
-    fixture.client.produce("large-in", "kept", &ProduceOptions::default()).await.unwrap();
-    let described = fixture.described("large", is_short).await;
+    fixture.client.produce_lines("large-in", "greedy\nlast", &Default::default()).await.unwrap();
+    assert_eq!(fixture.client.consume("large-out", &within_long()).await.unwrap().unwrap().json, "\"last\"");
+    let described = fixture.client.describe_function("large").await.unwrap();
     let error = described.tasks[0].last_error.as_ref().unwrap();
-    assert!(error.message.contains("is too small for this one"), "{error:?}");
-    let dead = fixture.values("large.dlq").await;
-    assert_eq!((dead, described.tasks[0].records_in), (vec![], 0), "nobody's record is to blame");
-    let counted = reqwest::get(fixture.url("/metrics")).await.unwrap().text().await.unwrap();
-    let refused = counted.lines().find_map(|line| line.strip_prefix("fnstream_memory_refused_total{part=\"guests\"} "));
-    assert!(refused.unwrap().parse::<u64>().unwrap() > 0, "{counted}");
+    let reached = format!(
+        "at position 0 of large-in-0: the limit of {all} bytes of memory was reached: the server has no more for this function"
+    );
+    assert_eq!((error.code.as_str(), &error.message), ("FS-1404", &reached));
+    assert_eq!(fixture.values("large.dlq").await, ["greedy"]);
 
-    // What passes its own limit is the record's fault, and nobody is warned.
+    // What passes a limit that can be reached fails in the same way, and nobody is warned.
     let mut small = fixture
         .function(
             growing(1_000, "(if (i32.lt_u (memory.size) (i32.const 1000)) (then unreachable))"),
@@ -170,6 +189,48 @@ async fn a_limit_above_all_that_there_is_is_accepted_with_a_warning_and_no_recor
     fixture.client.produce("small-in", "x", &ProduceOptions::default()).await.unwrap();
     let blamed = fixture.described("small", |small| small.tasks[0].records_in == 1).await;
     assert_eq!(blamed.tasks[0].last_error.as_ref().unwrap().code, "FS-1404");
+    fixture.server.shutdown().await.unwrap();
+}
+
+/// Small ones have more than the default leaves to them, so the greedy record meets no limit of its own as long as they keep it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_wants_without_end_is_given_up_also_beside_small_functions() {
+    const SMALL: usize = 6;
+    let fixture = Fixture::with(|config| config.memory = MEMORY).await;
+    let small = async |round: &str| {
+        for n in 0..SMALL {
+            fixture
+                .client
+                .produce(&format!("small-{n}-in"), round.to_owned(), &ProduceOptions::default())
+                .await
+                .unwrap();
+            let answer = fixture.client.consume(&format!("small-{n}-out"), &within_long()).await.unwrap().unwrap();
+            assert_eq!(answer.json, format!("\"{round}\""));
+        }
+    };
+    for n in 0..SMALL {
+        let function = fixture.function(growing(30, ""), &format!("small-{n}-in"), &format!("small-{n}-out")).await;
+        fixture.client.create_function(&format!("small-{n}"), &function).await.unwrap();
+    }
+    small("before").await;
+    let guests = fixture.server.budget().guests.clone();
+    assert!(guests.used() > guests.limit() / 8, "{guests:?}");
+
+    let greedy = fixture.function(insatiable(), "greedy-in", "greedy-out").await;
+    fixture.client.create_function("greedy", &greedy).await.unwrap();
+    fixture.client.produce_lines("greedy-in", "first\ngreedy\nlast", &Default::default()).await.unwrap();
+    for record in ["first", "last"] {
+        let answer = fixture.client.consume("greedy-out", &within_long()).await.unwrap().unwrap();
+        assert_eq!(answer.json, format!("\"{record}\""));
+    }
+    let described = fixture.client.describe_function("greedy").await.unwrap();
+    assert_eq!(described.tasks[0].last_error.as_ref().unwrap().code, "FS-1404", "{described:?}");
+    assert_eq!(fixture.values("greedy.dlq").await, ["greedy"]);
+
+    small("after").await;
+    for n in 0..SMALL {
+        assert_eq!(fixture.values(&format!("small-{n}.dlq")).await, [""; 0]);
+    }
     fixture.server.shutdown().await.unwrap();
 }
 

@@ -169,10 +169,10 @@ async fn a_groups_numbers_are_those_of_its_deliveries() {
     fixture.client.produce_lines("t", "a\nb\nc\nd", &Default::default()).await.unwrap();
     let some = |max| TakeOptions { max: Some(max), max_deliveries: Some(2), ..Default::default() };
     let receipts = |events: &[LeasedEvent]| events.iter().map(|event| event.receipt.clone()).collect::<Vec<_>>();
-    let taken = fixture.client.take("t", "g", &some(3)).await.unwrap();
+    let taken = fixture.client.take("t", "g", &some(3)).await.unwrap().events;
     fixture.client.acknowledge("t", "g", receipts(&taken[2..])).await.unwrap();
     fixture.client.give_back("t", "g", receipts(&taken[..1]), Duration::ZERO).await.unwrap();
-    let again = fixture.client.take("t", "g", &some(1)).await.unwrap();
+    let again = fixture.client.take("t", "g", &some(1)).await.unwrap().events;
     fixture.client.give_back("t", "g", receipts(&again), LONG).await.unwrap();
     fixture.client.give_back("t", "g", receipts(&taken[1..2]), LONG).await.unwrap();
     let exposed = Exposed::of(&fixture).await;

@@ -6,6 +6,7 @@
 mod bounds;
 mod frames;
 mod half_closed;
+mod pipelined;
 mod slow;
 mod sums;
 

@@ -107,7 +107,7 @@ async fn json_that_does_not_fit_is_refused_with_its_place() {
     let fixture = Fixture::new().await;
     let (_, text) = ask(&fixture, Method::POST, "/api/v1/function/f", "{\n  \"archive\": 1\n}").await;
     let body: ErrorBody = serde_json::from_str(&text).unwrap();
-    assert!(body.message.contains("line 2 column 14"), "{body:?}");
+    assert!(body.message.contains("line 2, column 14: a string is expected, not the number '1'"), "{body:?}");
     fixture.server.shutdown().await.unwrap();
 }
 
@@ -233,5 +233,49 @@ async fn what_is_no_request_is_told_so_with_a_code() {
     let (status, body) = answer(&mut stream);
     assert_eq!((status, code(&body).as_str()), (400, "FS-1001"));
     assert!(body.contains("gRPC"), "{body}");
+    fixture.server.shutdown().await.unwrap();
+}
+
+/// What an empty body should have been depends on the path.
+#[tokio::test]
+async fn an_empty_body_is_advised_about_by_what_belongs_there() {
+    let fixture = Fixture::new().await;
+    for (method, path, message, advice) in [
+        (Method::POST, "/api/v1/artifacts", "the artifact is empty", "the bytes of the artifact"),
+        (Method::PUT, "/api/v1/produce/t", "the request has no body: ", "send the event"),
+        (Method::POST, "/api/v1/function/f", "the request has no body", "as JSON"),
+    ] {
+        let (_, text) = ask(&fixture, method, path, "").await;
+        let body: ErrorBody = serde_json::from_str(&text).unwrap();
+        assert!(body.message.starts_with(message) && body.advice.contains(advice), "{path}: {body:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_misspelt_function_is_told_with_the_nearest_that_is_one() {
+    let fixture = Fixture::new().await;
+    let function = fixture.function(echo(), "i", "o").await;
+    fixture.client.create_function("word-count", &function).await.unwrap();
+    for (name, meant) in [("word-cuont", true), ("Word_Count", true), ("billing", false)] {
+        let error = fixture.client.describe_function(name).await.unwrap_err();
+        assert_eq!(error.code(), "FS-1102");
+        let expected = if meant { "did you mean 'word-count'? see " } else { "see " };
+        assert!(error.advice().starts_with(expected), "{name}: {}", error.advice());
+    }
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_query_parameter_that_cannot_be_read_is_quoted() {
+    let fixture = Fixture::new().await;
+    for (query, what) in [
+        ("partition=x", "query parameter 'partition': 'x' is not a whole number"),
+        ("partition=-1", "query parameter 'partition': '-1' is too small"),
+        ("null=yes", "query parameter 'null': 'yes' is neither true nor false"),
+    ] {
+        let (status, text) = ask(&fixture, Method::PUT, &format!("/api/v1/produce/t?{query}"), "e").await;
+        let body: ErrorBody = serde_json::from_str(&text).unwrap();
+        assert_eq!((status, &*body.message), (400, what));
+    }
     fixture.server.shutdown().await.unwrap();
 }

@@ -66,6 +66,24 @@ async fn a_function_reads_again_or_past_what_it_has_not_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn only_the_input_that_is_named_is_moved() {
+    let fixture = Fixture::new().await;
+    let mut function = fixture.function(echo(), "in", "out").await;
+    function.groups = vec![[function.inputs.remove(0), "side".into()].to_vec()];
+    let client = waiting(&fixture);
+    client.create_function("f", &function).await.unwrap();
+    produce(&fixture, "in", &["a"]).await;
+    emits(&fixture, &["a"]).await;
+    produce(&fixture, "side", &["x"]).await;
+    emits(&fixture, &["a", "x"]).await;
+    let side = SeekRequest { topic: Some("side".into()), ..to(Place::Earliest) };
+    let sought = client.seek_function("f", &side).await.unwrap();
+    assert_eq!(sought.moved, [Moved { topic: "side".into(), ..moved(0, "1", "0") }]);
+    emits(&fixture, &["a", "x", "x"]).await;
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_function_is_moved_before_it_was_ever_up() {
     let fixture = Fixture::new().await;
     let function = fixture.function(stillborn(), "in", "out").await;

@@ -5,10 +5,10 @@
 
 use std::time::Instant;
 
-use fnstream_api::FunctionStatus;
+use fnstream_api::{FunctionStatus, FunctionUpdate};
 use fnstream_core::ErrorCode;
 
-use crate::support::{Fixture, LONG, code, echo, poison, within_long};
+use crate::support::{Fixture, LONG, code, echo, poison, stillborn, within_long};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_for_each_function_with_the_reason_of_what_does_not_run() {
@@ -58,6 +58,72 @@ async fn a_function_and_its_tasks_are_counted_alike() {
     assert_eq!(counts(fixture.client.status(None).await.unwrap()), (3, 3), "also when it rests");
     let fixture = fixture.restart().await;
     assert_eq!(counts(fixture.client.status(Some("f")).await.unwrap()), (3, 3));
+    fixture.server.shutdown().await.unwrap();
+}
+
+/// Waits until the function has that state, has read and written so much, and has so much before it.
+async fn counts(fixture: &Fixture, wanted: (FunctionStatus, u64, u64, Option<u64>)) {
+    let until = Instant::now() + LONG;
+    loop {
+        let f = &fixture.client.status(Some("f")).await.unwrap()[0];
+        if (f.status, f.records_in, f.records_out, f.lag) == wanted {
+            break;
+        }
+        assert!(Instant::now() < until, "not {wanted:?}: {f:?}");
+    }
+    let described = fixture.client.describe_function("f").await.unwrap();
+    if let [task] = &described.tasks[..] {
+        assert_eq!((task.records_in, task.records_out, task.lag()), (wanted.1, wanted.2, wanted.3), "{task:?}");
+    }
+    if let Some(lag) = wanted.3 {
+        let exposed = reqwest::get(fixture.url("/metrics")).await.unwrap().text().await.unwrap();
+        let line = format!("\nfnstream_function_lag_records{{function=\"f\",topic=\"in\"}} {lag}\n");
+        assert!(exposed.contains(&line), "not {line}: {exposed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_are_what_was_committed_whatever_the_function_is_at() {
+    use FunctionStatus::{Failed, Running, Stopped};
+    let fixture = Fixture::new().await;
+    let client = &fixture.client;
+    let function = fixture.function(poison(), "in", "out").await;
+    client.create_function("f", &function).await.unwrap();
+    counts(&fixture, (Running, 0, 0, Some(0))).await;
+    client.produce_lines("in", "a\nx\nb", &Default::default()).await.unwrap();
+    counts(&fixture, (Running, 3, 3, Some(0))).await;
+    // A letter that fails again is written once more, and is no event of the input.
+    for written in [4, 5] {
+        let done = client.replay_dead_letters("f", &Default::default()).await.unwrap();
+        assert_eq!((done.replayed, done.failed_again), (0, 1));
+        counts(&fixture, (Running, 3, written, Some(0))).await;
+    }
+    let written = fixture.values("out").await.len() + fixture.values("f.dlq").await.len();
+    assert_eq!((written, client.status(Some("f")).await.unwrap()[0].dead_lettered), (5, 1));
+
+    client.stop_function("f").await.unwrap();
+    counts(&fixture, (Stopped, 3, 5, None)).await;
+    let fixture = fixture.restart().await;
+    counts(&fixture, (Stopped, 3, 5, None)).await;
+
+    let client = &fixture.client;
+    client.produce_lines("in", "c\nd", &Default::default()).await.unwrap();
+    let good = client.describe_function("f").await.unwrap().archive;
+    let bad = fixture.function(stillborn(), "in", "out").await.archive;
+    client.update_function("f", &FunctionUpdate { archive: Some(bad), ..Default::default() }).await.unwrap();
+    client.start_function("f").await.unwrap();
+    counts(&fixture, (Failed, 3, 5, Some(2))).await;
+    let fixture = fixture.restart().await;
+    counts(&fixture, (Failed, 3, 5, Some(2))).await;
+
+    let client = &fixture.client;
+    client.update_function("f", &FunctionUpdate { archive: Some(good), ..Default::default() }).await.unwrap();
+    counts(&fixture, (Running, 5, 7, Some(0))).await;
+    let echo = fixture.function(echo(), "in", "out").await.archive;
+    client.update_function("f", &FunctionUpdate { archive: Some(echo), ..Default::default() }).await.unwrap();
+    counts(&fixture, (Running, 5, 7, Some(0))).await;
+    assert_eq!(client.replay_dead_letters("f", &Default::default()).await.unwrap().replayed, 1);
+    counts(&fixture, (Running, 5, 8, Some(0))).await;
     fixture.server.shutdown().await.unwrap();
 }
 

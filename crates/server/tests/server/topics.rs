@@ -393,8 +393,8 @@ async fn a_topic_may_be_named_by_its_parts_and_is_shown_as_text() {
         serde_json::from_slice(&reqwest::get(url).await.unwrap().bytes().await.unwrap()).unwrap();
     assert_eq!((&described["inputs"], &described["outputs"]), (&json!(["in", "t/n/in"]), &json!(["out"])));
     for (inputs, why) in [
-        (json!([{"name": "in", "custer": "prod"}]), "unknown field `custer`"),
-        (json!([{"cluster": "prod"}]), "missing field `name`"),
+        (json!([{"name": "in", "custer": "prod"}]), "there is no field 'custer'"),
+        (json!([{"cluster": "prod"}]), "the field 'name' is missing"),
         (json!(["in@"]), "names no cluster after '@'"),
         (json!(["in%"]), "'%25' stands for '%'"),
         (json!([7]), "a topic as text, or an object"),

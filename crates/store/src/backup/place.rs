@@ -9,10 +9,10 @@ use std::path::{Component, Path};
 
 use fnstream_core::dir::{Dir, How};
 use fnstream_core::{Error, ErrorCode, Result};
-use rustix::fs::{FlockOperation, Mode, RenameFlags, flock, mkdirat, renameat, renameat_with};
+use rustix::fs::{AtFlags, FlockOperation, Mode, RenameFlags, flock, mkdirat, renameat, renameat_with, unlinkat};
 use rustix::io::Errno;
 
-use super::{unwritten, unwritten_at};
+use super::{LIST, unwritten, unwritten_at};
 
 /// What a backup has until it is whole.
 pub(super) const INCOMPLETE: &str = "INCOMPLETE";
@@ -65,19 +65,22 @@ impl Place {
 
     /// Gives it its name, when all of it is written.
     pub(super) fn publish(mut self) -> Result<()> {
-        let failed = |e: &io::Error| unwritten(&self.parent, &self.name, e);
-        self.folder.remove(INCOMPLETE).map_err(|e| failed(&e))?;
-        self.folder.sync().map_err(|e| failed(&e))?;
+        let failed = |place: &Self, e: io::Error| unwritten(&place.parent, &place.name, &e);
+        self.folder.remove(INCOMPLETE).map_err(|e| failed(&self, e))?;
+        self.folder.sync().map_err(|e| failed(&self, e))?;
         match rename_new(&self.parent, &self.partial, &self.name) {
             Err(Errno::EXIST | Errno::NOTEMPTY) => {
                 let path = self.parent.path().join(&self.name);
                 let message = format!("'{}' was made by somebody else meanwhile", path.display());
                 return Err(Error::new(ErrorCode::BackupPlace, message));
             }
-            renamed => renamed.map_err(|e| failed(&e.into()))?,
+            renamed => renamed.map_err(|e| failed(&self, e.into()))?,
         }
+        // Whoever is told that there is none must not find one, and be refused its place.
+        self.partial.clone_from(&self.name);
+        self.parent.sync().map_err(|e| failed(&self, e))?;
         self.published = true;
-        self.parent.sync().map_err(|e| unwritten(&self.parent, &self.name, &e))
+        Ok(())
     }
 }
 
@@ -103,8 +106,11 @@ fn begin(parent: &Dir, partial: &str) -> Result<(Dir, File)> {
     let mut _old = None;
     match make() {
         Err(Errno::EXIST) => {
-            _old = Some(abandoned(parent, partial)?);
-            parent.remove_all(partial).map_err(failed)?;
+            // An empty one is what is left when nothing but its folder was made.
+            if unlinkat(parent.as_file(), partial, AtFlags::REMOVEDIR).is_err() {
+                _old = Some(abandoned(parent, partial)?);
+                parent.remove_all(partial).map_err(failed)?;
+            }
             make().map_err(|e| failed(e.into()))?;
         }
         made => made.map_err(|e| failed(e.into()))?,
@@ -124,10 +130,24 @@ fn begin(parent: &Dir, partial: &str) -> Result<(Dir, File)> {
 /// The lock of a backup that was interrupted. An error if it is being made, or if it is none.
 fn abandoned(parent: &Dir, partial: &str) -> Result<File> {
     let path = parent.path().join(partial);
-    let lock = parent.sub(partial).and_then(|folder| folder.file(INCOMPLETE, How::Read)).map_err(|_| {
-        let message = format!("'{}' is in the way, and is no backup that was interrupted", path.display());
+    let in_the_way = |what: &str| {
+        let message = format!("'{}' is in the way, and is {what}", path.display());
         Error::new(ErrorCode::BackupPlace, message)
-    })?;
+    };
+    const NONE: &str = "no backup that was interrupted";
+    // What the system says of it when it is there but is of another kind.
+    let is_other = |e: &io::Error| {
+        e.raw_os_error().is_none() || matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    };
+    let failed = |e: io::Error| if is_other(&e) { in_the_way(NONE) } else { unwritten_at(&path, &e) };
+    let folder = parent.sub(partial).map_err(failed)?;
+    let lock = match folder.file(INCOMPLETE, How::Read) {
+        // One that could not be given its name, or somebody's own: it is not ours to remove.
+        Err(e) if is_other(&e) && folder.has(LIST).unwrap_or_default() => {
+            return Err(in_the_way("a backup that is whole: move or remove it"));
+        }
+        lock => lock.map_err(failed)?,
+    };
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(lock),
         Err(Errno::WOULDBLOCK) => {

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use fnstream_core::backups::Watch;
 use fnstream_core::dir::{Access, Dir, How};
+use fnstream_core::units::counted;
 use fnstream_core::{Error, ErrorCode, Result};
 
 use super::LIST;
@@ -51,7 +52,8 @@ pub fn restore(from: &Path, to: &Path, replace: bool, watch: &dyn Watch) -> Resu
     let (manifest, bytes) = read(&backup, watch)?;
     let entangled = || {
         let message = format!("'{}' and the backup are one in the other", to.display());
-        Err(Error::new(ErrorCode::RestorePlace, message))
+        Err(Error::new(ErrorCode::RestorePlace, message)
+            .advising("name a folder that is outside of the backup and not above it"))
     };
     // Before anything is made: what is in a backup and not in its list would make it a damaged one.
     let absolute = std::path::absolute(to).map_err(|e| file("cannot find", to, &e))?;
@@ -163,7 +165,7 @@ fn compare(
     let (to, path) = to.unzip();
     let (bytes, sha256) = copying.copy(source, to, |e| file("cannot write", path.unwrap_or(&from), e), unread)?;
     if bytes != listed.bytes {
-        let what = format!("has {bytes} bytes, not {}", listed.bytes);
+        let what = format!("has {}, not {}", counted(bytes, "byte"), listed.bytes);
         return Err(damaged(folder, name, &what));
     }
     match sha256 == listed.sha256 {

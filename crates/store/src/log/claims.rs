@@ -7,14 +7,14 @@
 //! ends with the process, and then its records were given.
 
 use std::collections::HashMap;
-use std::mem;
 
+use fnstream_core::Result;
 use fnstream_core::broker::PollLimit;
 use fnstream_core::groups::{Claim, GroupPlace, Groups, Taken, Taking};
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::topic::Topic;
+use fnstream_core::topics::read_on;
 use fnstream_core::waker::Waker;
-use fnstream_core::{ErrorCode, Result};
 
 use super::read::Reading;
 use crate::store::Store;
@@ -29,7 +29,8 @@ pub(crate) struct Claims {
 #[derive(Debug)]
 struct Open {
     claim: Claim,
-    /// Where the group stood, once the records are taken.
+    /// Where the group stood, once the records are taken; also if retention had dropped that: whoever takes after a consumer that
+    /// went away is told.
     before: Option<(TopicPartition, Position)>,
     /// Who was refused meanwhile.
     refused: Vec<Waker>,
@@ -97,16 +98,10 @@ impl LogGroups {
         for at in partitions {
             let topic = store.topics.get(at.topic.own_name()?)?;
             let earliest = || Ok(topic.partition(at.partition)?.marks().earliest());
-            let mut before = store.cursor(group, at)?.map_or_else(earliest, Ok)?;
+            let before = store.cursor(group, at)?.map_or_else(earliest, Ok)?;
             let db = &*store.db()?;
             let reading = Reading { db, topic: &topic, partition: at, group: 0 };
-            let (read, skipped_from) = match reading.read(before, limit) {
-                Err(error) if error.code == ErrorCode::PositionDropped => {
-                    let stood = mem::replace(&mut before, earliest()?);
-                    (reading.read(before, limit)?, Some(stood))
-                }
-                read => (read?, None),
-            };
+            let (read, skipped_from) = read_on(before, earliest, |from| reading.read(from, limit))?;
             let Some((batch, next)) = read.and_then(|batch| batch.end().map(|next| (batch, next))) else { continue };
             store.set_cursor(group, at, next)?;
             if let Some(open) = store.claims.lock().open.values_mut().find(|open| open.claim == claim) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use fnstream_core::record::Position;
 use fnstream_core::topics::{Retention, RetentionTime, Watch};
+use fnstream_core::units::counted;
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::Mutex;
@@ -105,7 +106,11 @@ impl Topic {
         self.partitions.get(number as usize).map(Arc::as_ref).ok_or_else(|| {
             Error::new(
                 ErrorCode::PartitionNotFound,
-                format!("topic '{}' has {} partitions, none of number {number}", self.name, self.partitions.len()),
+                format!(
+                    "topic '{}' has {}, none of number {number}",
+                    self.name,
+                    counted(self.partitions.len(), "partition")
+                ),
             )
         })
     }

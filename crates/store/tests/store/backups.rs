@@ -319,7 +319,9 @@ fn a_restore_replaces_only_what_it_may() {
     let held = refused(&site.path("data"), true);
     assert_eq!(held.code, ErrorCode::DataDirLocked, "{held}");
     for inside in [to.join("inside"), to.clone()] {
-        assert_eq!(refused(&inside, true).code, ErrorCode::RestorePlace, "{inside:?}");
+        let refused = refused(&inside, true);
+        assert_eq!(refused.code, ErrorCode::RestorePlace, "{inside:?}");
+        assert_eq!(refused.advice(), "name a folder that is outside of the backup and not above it");
     }
     assert!(!to.join("inside").exists());
 

@@ -12,6 +12,7 @@ use fnstream_core::Error;
 
 use super::super::create::upload;
 use crate::failure::{Failure, Result};
+use crate::files;
 
 /// The ends of the names of files that are looked for in a folder.
 const ENDS: [&str; 3] = ["yaml", "yml", "json"];
@@ -59,7 +60,8 @@ fn drafts(paths: &[PathBuf], archive: Option<&str>) -> Result<Vec<Draft>> {
     let (mut drafts, mut problems): (Vec<Draft>, Vec<Error>) = (Vec::new(), Vec::new());
     for file in files(paths)? {
         let shown = file.display().to_string();
-        let text = std::fs::read(&file).map_err(|e| Failure::Usage(format!("cannot read '{shown}': {e}")))?;
+        let text =
+            files::read(&file, files::MOST_TEXT).map_err(|e| Failure::Usage(format!("cannot read '{shown}': {e}")))?;
         let texts = fnstream_config::documents(&text);
         if texts.is_empty() {
             return Err(Failure::Usage(format!("'{shown}' describes no function")));

@@ -7,13 +7,15 @@
 
 use std::time::Duration;
 
-use fnstream_api::{Client, LeasedEvent, TakeOptions};
+use fnstream_api::{Client, LeasedEvent, LeasedEvents, SkippedEvents, TakeOptions};
 use tokio::time::Instant;
 
 use super::super::follow::{Follow, WAIT};
+use super::dropped;
 use super::print::Printer;
 use crate::failure::{Failure, Result};
 use crate::output;
+use fnstream_core::units::counted;
 
 /// The most events of one request: few enough to be printed within a lease.
 const MOST: u64 = 1_000;
@@ -37,7 +39,11 @@ impl Leasing<'_> {
         self.options.wait = Some(Duration::ZERO);
         while left != Some(0) {
             self.options.max = Some(left.unwrap_or(MOST).min(MOST) as u32);
-            let events = follow.ask(async || self.client.take(self.topic, self.group, &self.options).await).await?;
+            let LeasedEvents { events, skipped } =
+                follow.ask(async || self.client.take(self.topic, self.group, &self.options).await).await?;
+            for SkippedEvents { partition, from, events } in &skipped {
+                dropped::warn(*partition, from, Some((*events).into()));
+            }
             if !events.is_empty() {
                 printer.print_leased(&events)?;
                 self.acknowledge(&mut follow, &events).await?;
@@ -59,7 +65,8 @@ impl Leasing<'_> {
         let lost = settled.refused.len();
         if lost > 0 {
             output::complain(&format!(
-                "warning: the leases of {lost} printed events had ended, they are printed again: give a longer --lease"
+                "warning: {} will be printed again, since the lease had ended: give a longer --lease",
+                counted(lost, "printed event")
             ));
         }
         Ok(())

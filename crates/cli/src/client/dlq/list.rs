@@ -8,6 +8,7 @@ use fnstream_api::{Client, DeadLetter, DeadLetters, PageOptions};
 use super::source;
 use crate::failure::{Failure, Result};
 use crate::output::{self, Listing, Rows, escape::one_line};
+use fnstream_core::units::counted;
 
 /// How many dead letters are asked for at once.
 const PAGE: usize = 1_000;
@@ -42,7 +43,8 @@ pub(super) async fn run(client: &Client, name: &str, max: usize, after: Option<S
             }
             if dropped > 0 {
                 output::complain(&format!(
-                    "note: retention dropped {dropped} records of {} before they could be shown",
+                    "note: retention dropped {} of {} before that could be shown",
+                    counted(dropped, "record"),
                     one_line(&topic)
                 ));
             }

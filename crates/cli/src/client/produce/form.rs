@@ -11,6 +11,7 @@
 //! | a JSON object | the same |
 
 use fnstream_api::event::JsonBytes;
+use fnstream_api::json::wrong_in_line;
 use fnstream_api::{Events, JsonEvent};
 
 /// See the module.
@@ -62,7 +63,7 @@ impl Form {
                 return Ok(());
             }
             Kind::Json => {
-                serde_json::from_slice::<JsonEvent>(line).map_err(|e| e.to_string())?;
+                serde_json::from_slice::<JsonEvent>(line).map_err(|e| wrong_in_line(&e))?;
                 body.extend_from_slice(line);
                 return Ok(());
             }
@@ -114,6 +115,6 @@ mod tests {
         assert_eq!(body(&keyed, b"kv").unwrap_err(), "there is no '\\t' behind a key");
         let json = r#"{"value":null,"key":"k"}"#;
         assert_eq!(body(&of(Kind::Json), json.as_bytes()).unwrap(), json);
-        assert!(body(&of(Kind::Json), b"{}").unwrap_err().contains("missing field `value`"));
+        assert!(body(&of(Kind::Json), b"{}").unwrap_err().contains("the field 'value' is missing"));
     }
 }

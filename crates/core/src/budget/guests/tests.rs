@@ -54,11 +54,11 @@ fn who_wants_more_than_there_is_for_all_is_refused_and_keeps_nothing_from_others
     // It has a claim, before that of another.
     assert!(short(&one, 30 * MIB).contains("is used up"));
     assert!(short(&waiting, 65 * MIB).contains("is used up"));
-    let refused = short(&one, 71 * MIB);
+    let refused = one.grow(71 * MIB).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::GuestOutOfMemory, "it is its own failure");
     assert_eq!(
-        refused,
-        "the server's memory for functions is too small for this one: its instance asked for 105906176 bytes in all, and \
-         there are 104857600 for all functions together"
+        refused.message,
+        "the instance asked for 105906176 bytes of memory in all, and the server has 104857600 for all functions"
     );
     assert_eq!(part.refused(), 3);
     assert_eq!(woken.load(Ordering::Relaxed), 0, "nobody gives way to it");
@@ -176,11 +176,34 @@ fn small_idle_ones_make_room_for_modest_ones_only() {
     let (guests, _) = guests(640 * MIB);
     let (idle, woken) = with(&guests, MIB);
     idle.idle();
-    let (large, _) = with(&guests, 629 * MIB);
-    short(&large, 11 * MIB);
+    let (busy, _) = with(&guests, 100 * MIB);
+    let (large, _) = with(&guests, 529 * MIB);
+    assert!(short(&large, 12 * MIB).ends_with("would have to give way"), "what the small one has is not enough");
     assert_eq!(woken.load(Ordering::Relaxed), 0);
+    busy.check().unwrap();
     let (_modest, _) = with(&guests, MIB);
     assert_eq!(woken.load(Ordering::Relaxed), 1, "before anybody is refused");
+}
+
+#[test]
+fn small_idle_ones_make_room_for_a_large_one_that_lacks_nothing_else() {
+    let (guests, _) = guests(640 * MIB);
+    let small: Vec<_> = (0..3).map(|_| with(&guests, MIB)).collect();
+    small.iter().for_each(|(account, _)| account.idle());
+    let (large, _) = with(&guests, 630 * MIB);
+    let woken = || small.iter().map(|(_, woken)| woken.load(Ordering::Relaxed)).collect::<Vec<_>>();
+    let told = short(&large, 9 * MIB);
+    assert!(told.ends_with("others give way to it"), "{told}");
+    assert_eq!(woken(), [1, 1, 0], "the longest idle, and no more than is needed");
+    short(&large, 9 * MIB);
+    assert_eq!(woken(), [1, 1, 0], "what was asked back is on its way and enough");
+    // One gives back, and another has something to do before it can.
+    small[0].0.give_back(MIB);
+    small[1].0.busy();
+    short(&large, 9 * MIB);
+    assert_eq!(woken(), [1, 1, 1]);
+    small[2].0.give_back(MIB);
+    large.grow(9 * MIB).unwrap();
 }
 
 #[test]

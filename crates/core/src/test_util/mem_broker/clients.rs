@@ -4,7 +4,6 @@
 //! The broker as clients see it that produce and consume: topics with their records, and groups of consumers.
 
 use std::collections::BTreeMap;
-use std::mem;
 
 use bytes::Bytes;
 use fnstream_frame::Frame;
@@ -18,7 +17,7 @@ use crate::groups::{Claim, GroupPlace, Groups, Taken, Taking};
 use crate::record::{Position, TopicPartition, partition_for_key};
 use crate::topic::Topic;
 use crate::topics::{
-    AppendDone, Appended, PartitionInfo, Retention, TopicChange, TopicInfo, Topics, Watch, check_partitions,
+    AppendDone, Appended, PartitionInfo, Retention, TopicChange, TopicInfo, Topics, Watch, check_partitions, read_on,
 };
 use crate::waker::Waker;
 
@@ -233,14 +232,8 @@ impl Groups for MemGroups {
         for at in partitions {
             let earliest = state.ledger.topics.get(at)?.earliest();
             let place = (topic.clone(), at.partition, group.to_owned());
-            let mut before = state.clients.places.get(&place).copied().unwrap_or(earliest);
-            let (read, skipped_from) = match state.read(at, before, limit) {
-                Err(error) if error.code == ErrorCode::PositionDropped => {
-                    let stood = mem::replace(&mut before, earliest);
-                    (state.read(at, earliest, limit)?, Some(stood))
-                }
-                read => (read?, None),
-            };
+            let before = state.clients.places.get(&place).copied().unwrap_or(earliest);
+            let (read, skipped_from) = read_on(before, || Ok(earliest), |from| state.read(at, from, limit))?;
             let Some((batch, next)) = read.and_then(|batch| batch.end().map(|next| (batch, next))) else { continue };
             state.clients.places.insert(place, next);
             let claim = Claim(state.clients.next());

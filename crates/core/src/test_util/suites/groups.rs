@@ -231,7 +231,11 @@ fn dropped_records_are_passed_over_and_it_is_said(harness: &mut dyn GroupsHarnes
         let taken = take(&*groups, "g");
         assert_eq!((value(&taken), taken.skipped_from), (b"c".to_vec(), Some(stood)));
         must("putting back", groups.put_back(taken.claim));
-        assert_eq!(value(&take(&*groups, "g")), b"c", "put back behind what is gone");
+        let again = take(&*groups, "g");
+        let told = (value(&again), again.skipped_from);
+        assert_eq!(told, (b"c".to_vec(), Some(stood)), "who takes after a consumer that went away is told");
+        groups.accept(again.claim);
+        assert_eq!(place(&*groups, "g"), Some(end));
     }
 }
 

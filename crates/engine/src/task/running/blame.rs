@@ -18,6 +18,7 @@ use fnstream_core::error::{ErrorCode, Fault, Result, internal};
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::runtime::CallFailure;
 use fnstream_core::spec::ErrorAction;
+use fnstream_core::units::counted;
 use fnstream_frame::RecordView;
 
 use super::rest::Rest;
@@ -101,10 +102,10 @@ impl Running {
             let dead_letter = RecordView { headers: headers.as_headers(), ..record };
             self.own.host.lock().outbox.push_dead_letter(dead_letter)?;
             self.epoch.counts.dead_lettered += 1;
-            env.say(task, format_args!("dead letter after {attempts} attempts: {}", failure.error));
+            env.say(task, format_args!("dead letter after {}: {}", counted(attempts, "attempt"), failure.error));
         } else {
             self.epoch.counts.skipped += 1;
-            env.say(task, format_args!("skipped after {attempts} attempts: {}", failure.error));
+            env.say(task, format_args!("skipped after {}: {}", counted(attempts, "attempt"), failure.error));
         }
         self.epoch.counts.failed_again += u64::from(is_dead_letter);
         self.epoch.given_up += 1;

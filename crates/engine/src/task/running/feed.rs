@@ -67,8 +67,8 @@ impl Running {
             cx.env.say(
                 self.own.assignment.task.index,
                 format_args!(
-                    "{records} of the records just read from {from} have timestamps further ahead of the clock than \
-                     max-ahead: they are processed, but do not move the watermark; there may be more"
+                    "of the records just read from {from}, {records} had a timestamp further ahead of the clock than \
+                     max-ahead: such a record is processed, but does not move the watermark; there may be more"
                 ),
             );
         }

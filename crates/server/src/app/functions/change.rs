@@ -34,7 +34,8 @@ use crate::app::shelf::Archive;
 
 /// What an update did, in words.
 pub(super) fn updated_to(changed: &Changed) -> String {
-    format!("was updated to revision {}", changed.entry.revision)
+    let done = if changed.is_same { "stays at" } else { "was updated to" };
+    format!("{done} revision {}", changed.entry.revision)
 }
 
 impl Functions {
@@ -101,7 +102,7 @@ impl Functions {
             if obtained.is_some() && self.reconciler.failure(&entry).is_some() {
                 self.try_again(&entry).await?;
             }
-            return Ok(Changed::for_good(entry));
+            return Ok(Changed::none(entry));
         }
         let before = self.up_before(&entry).await?;
         let (_pin, artifact) = obtained.unzip();
@@ -118,7 +119,7 @@ impl Functions {
             Ok(entry)
         };
         let entry = self.replace(entry, update).await?;
-        Ok(Changed { entry, before })
+        Ok(Changed { entry, before, is_same: false })
     }
 
     /// The new revision, which goes on with the state and the positions of now. None of the tasks runs. Blocks.

@@ -17,7 +17,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fnstream_api::FunctionDescription;
+use fnstream_api::{FunctionDescription, FunctionStatus, TaskDescription, TaskError, TaskStatus};
 use fnstream_core::spec::{DesiredState, FunctionEntry, FunctionSpec};
 use fnstream_core::units::write_duration;
 use fnstream_core::{Error, ErrorCode, Result};
@@ -60,6 +60,8 @@ pub(super) struct Changed {
     pub(super) entry: FunctionEntry,
     /// What it was, if it was up like that and is another now.
     pub(super) before: Option<Before>,
+    /// Whether it is what it was.
+    pub(super) is_same: bool,
 }
 
 /// What a function was before a change.
@@ -71,8 +73,23 @@ pub(super) struct Before {
 impl Changed {
     /// One that there is nothing to go back to.
     pub(super) fn for_good(entry: FunctionEntry) -> Self {
-        Changed { entry, before: None }
+        Changed { entry, before: None, is_same: false }
     }
+
+    /// One that stays what it was.
+    pub(super) fn none(entry: FunctionEntry) -> Self {
+        Changed { is_same: true, ..Changed::for_good(entry) }
+    }
+}
+
+/// Why a function has failed.
+fn failure(function: &FunctionDescription) -> String {
+    let of_task = |task: &TaskDescription| {
+        let TaskError { code, message, .. } = task.last_error.as_ref()?;
+        Some(format!("task {}: {message} ({code})", task.index))
+    };
+    let failed = function.tasks.iter().find(|task| task.status == TaskStatus::Failed).and_then(of_task);
+    failed.or_else(|| function.error.as_ref().map(|error| error.message.clone())).unwrap_or_default()
 }
 
 impl Functions {
@@ -94,9 +111,13 @@ impl Functions {
     /// Waits until a function is up, if it is to run; the error is why it is not, and what became of it. `done` says what was done
     /// with it, in words.
     async fn see_up(self: &Arc<Self>, done: String, changed: Changed, wait: Wait) -> Result<FunctionDescription> {
-        let Changed { entry, before } = changed;
+        let Changed { entry, before, .. } = changed;
         let (code, why, outside) = match self.comes_up(&entry, wait.time).await? {
-            ComingUp::Up => return self.inspection.describe_entry(entry).await,
+            // It may have met a first event meanwhile.
+            ComingUp::Up => match self.inspection.describe_entry(entry.clone()).await? {
+                up if up.status != FunctionStatus::Failed => return Ok(up),
+                failed => (ErrorCode::NotUp, format!("came up and failed: {}", failure(&failed)), false),
+            },
             ComingUp::Failed(why) => (ErrorCode::NotUp, format!("does not come up: {why}"), false),
             ComingUp::NotYet { waits_for, outside } => {
                 let why = format!("is not up after {}: {waits_for}", write_duration(wait.time));
@@ -109,7 +130,7 @@ impl Functions {
                 // It is done even if the caller does not wait for it any more.
                 Err(Deadline::default().scope(self.fall_back(entry, before, message, wait)).await)
             }
-            _ => Err(Error::new(code, message)),
+            _ => Err(refused(code, &entry.spec.name, message)),
         }
     }
 
@@ -172,8 +193,8 @@ impl Functions {
 
     /// Puts the description in force again that a function was up with; the answer says what was wrong and what came of it.
     async fn fall_back(self: &Arc<Self>, failed: FunctionEntry, before: Before, why: String, wait: Wait) -> Error {
-        let (functions, to) = (self.clone(), before.revision);
-        let back = self.ops.alone(failed.spec.name.clone(), move |name| async move {
+        let (functions, to, name) = (self.clone(), before.revision, failed.spec.name.clone());
+        let back = self.ops.alone(name.clone(), move |name| async move {
             let entry = functions.entry(name).await?;
             if entry != failed {
                 let why = "the function was changed by someone else meanwhile";
@@ -193,7 +214,7 @@ impl Functions {
         let (revision, came) = match back.await {
             Err(error) => {
                 let message = format!("{why}; it could not go back to revision {to}: {error}");
-                return Error::new(ErrorCode::NotUp, message);
+                return refused(ErrorCode::NotUp, &name, message);
             }
             Ok(entry) => (entry.revision, self.comes_up(&entry, wait.time).await),
         };
@@ -204,6 +225,17 @@ impl Functions {
             Err(error) => format!("but was not seen to come up: {error}"),
         };
         let message = format!("{why}; revision {to} is in force again, as revision {revision}, {came}");
-        Error::new(ErrorCode::NotUp, message)
+        refused(ErrorCode::NotUp, &name, message)
+    }
+}
+
+/// A function is not up: what to do names it.
+fn refused(code: ErrorCode, name: &str, message: String) -> Error {
+    let error = Error::new(code, message);
+    match code {
+        ErrorCode::NotUp => {
+            error.advising(format!("see what it wrote with 'function-stream client logs -n {name}', then update it"))
+        }
+        _ => error,
     }
 }

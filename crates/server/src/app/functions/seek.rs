@@ -15,7 +15,7 @@
 use std::sync::Arc;
 
 use fnstream_api::{Moved, Place, SeekRequest, Sought};
-use fnstream_core::broker::{PollLimit, Subscription};
+use fnstream_core::broker::Subscription;
 use fnstream_core::epoch::FunctionId;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::spec::{FunctionEntry, FunctionSpec};
@@ -26,9 +26,7 @@ use fnstream_core::{Error, ErrorCode, Result};
 use super::Functions;
 use super::coming_up::{Changed, Wait};
 use crate::app::ops::blocking;
-
-/// How much is read at once to find a time.
-const READ: PollLimit = PollLimit { records: 10_000, bytes: 1 << 20 };
+use crate::app::places;
 
 impl Functions {
     /// Has a function read on from another place of its inputs.
@@ -135,7 +133,7 @@ fn position(topics: &dyn Topics, at: &TopicPartition, place: Place) -> Result<Op
     match place {
         Place::Earliest => Ok(Some(*earliest)),
         Place::Latest => Ok(Some(*end)),
-        Place::Time(ms) => first_since(topics, at, *earliest, ms).map(|found| Some(found.unwrap_or(*end))),
+        Place::Time(ms) => places::first_since(topics, at, *earliest, ms).map(Some),
         Place::At(partition, _) if partition != at.partition => Ok(None),
         Place::At(_, position) => match Position(position) {
             position if position < *earliest => {
@@ -149,19 +147,4 @@ fn position(topics: &dyn Topics, at: &TopicPartition, place: Place) -> Result<Op
             position => Ok(Some(position)),
         },
     }
-}
-
-/// The first record from a position on whose timestamp is not before a time. Timestamps are in no order, so all are read
-/// until one fits.
-fn first_since(topics: &dyn Topics, at: &TopicPartition, mut from: Position, ms: i64) -> Result<Option<Position>> {
-    while let Some(batch) = topics.read(at, from, READ)? {
-        if let Some((position, _)) = batch.iter().find(|(_, record)| record.timestamp >= ms) {
-            return Ok(Some(position));
-        }
-        match batch.end() {
-            Some(end) => from = end,
-            None => break,
-        }
-    }
-    Ok(None)
 }

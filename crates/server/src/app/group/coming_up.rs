@@ -4,6 +4,7 @@
 //! How far the tasks of a function are with coming up: a task is up when it has started an instance.
 
 use fnstream_core::error::Fault;
+use fnstream_core::units::counted;
 use fnstream_engine::{TaskState, TaskStatus};
 use serde::{Deserialize, Serialize};
 
@@ -49,8 +50,8 @@ fn of_task(task: &TaskStatus) -> ComingUp {
             ComingUp::NotYet { waits_for, outside: true }
         }
         (TaskState::Restoring, _) => {
-            let read = task.restored.unwrap_or_default();
-            let waits_for = format!("task {index} rebuilds its state, {read} changes read so far");
+            let read = counted(task.restored.unwrap_or_default(), "change");
+            let waits_for = format!("task {index} rebuilds its state, {read} read so far");
             ComingUp::NotYet { waits_for, outside: true }
         }
         (TaskState::BackingOff, _) => {

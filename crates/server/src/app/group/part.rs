@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use fnstream_api::{ErrorBody, FunctionStatus, PartitionDescription, TaskDescription, TaskError, TaskStatus};
 use fnstream_core::ErrorCode;
+use fnstream_core::tasks::Standing;
 use fnstream_core::topics::Topics;
 use fnstream_engine::{FunctionMeter, FunctionState, PartitionStatus, TaskState};
 use serde::{Deserialize, Serialize};
@@ -94,6 +95,28 @@ impl Part {
             whole
         })
     }
+
+    /// Reports whether it tells of each of its tasks what it has committed.
+    pub(in crate::app) fn is_placed(&self) -> bool {
+        self.tasks.iter().all(|task| task.epoch > 0)
+    }
+
+    /// Tasks that are not taken over yet do not know their past: they stand where they have committed. Blocks.
+    pub(in crate::app) fn place(&mut self, standing: &Standing, topics: &Arc<dyn Topics>) {
+        for task in self.tasks.iter_mut().filter(|task| task.epoch == 0) {
+            let Some(progress) = standing.get(&task.index) else { continue };
+            (task.epoch, task.records_in) = (progress.epoch.0, progress.records_in);
+            task.records_out = progress.records_out;
+            for (at, position) in &progress.positions {
+                let (name, number) = (at.topic.to_string(), at.partition);
+                let mut shown = task.partitions.iter_mut();
+                if let Some(shown) = shown.find(|shown| shown.topic == name && shown.partition == number) {
+                    *shown =
+                        partition(&PartitionStatus { partition: at.clone(), position: *position, end: None }, topics);
+                }
+            }
+        }
+    }
 }
 
 /// Which of two parts says how the whole fares: the one that somebody has to do something about; one without tasks says nothing.
@@ -179,7 +202,10 @@ fn reason(status: FunctionStatus, tasks: &[fnstream_engine::TaskStatus]) -> Opti
     match status {
         FunctionStatus::Stopped => None,
         FunctionStatus::BackingOff => failure(TaskState::BackingOff, "failed and will be tried again"),
-        FunctionStatus::Failed => failure(TaskState::Failed, "failed and waits until it is started or updated"),
+        FunctionStatus::Failed => failure(
+            TaskState::Failed,
+            "failed and waits until it is updated, moved on with 'client seek', or started again",
+        ),
         FunctionStatus::Running | FunctionStatus::Starting | FunctionStatus::Stopping => {
             tasks.iter().find_map(|task| {
                 let (error, what) = match (&task.refused, &task.trouble, &task.circling) {
@@ -196,6 +222,10 @@ fn reason(status: FunctionStatus, tasks: &[fnstream_engine::TaskStatus]) -> Opti
 
 #[cfg(test)]
 mod tests {
+    use fnstream_core::epoch::{Epoch, Progress};
+    use fnstream_core::record::{Position, Positions, TopicPartition};
+    use fnstream_core::test_util::mem_broker::MemBroker;
+
     use super::*;
 
     fn part(status: FunctionStatus, tasks: &[(u32, u64)]) -> Part {
@@ -239,5 +269,30 @@ mod tests {
         assert_eq!(tasks, [(0, 3), (1, 9)], "the newer owner of a task counts");
         assert_eq!(whole.counters.failed, 6);
         assert!(Part::merged([]).is_none());
+    }
+
+    #[test]
+    fn a_task_that_is_not_taken_over_yet_stands_where_it_has_committed() {
+        let broker: Arc<dyn Topics> = Arc::new(MemBroker::new());
+        let mut part = part(FunctionStatus::Starting, &[(0, 0), (1, 4), (2, 0)]);
+        let at = |number| TopicPartition::new("in", number);
+        for task in &mut part.tasks {
+            let unread = PartitionStatus { partition: at(task.index), position: Position::START, end: None };
+            task.partitions.push(partition(&unread, &broker));
+        }
+        assert!(!part.is_placed());
+        let progress = |number: u32| Progress {
+            epoch: Epoch(9),
+            positions: Positions::from([(at(number), Position(70)), (TopicPartition::new("f.dlq", 0), Position(3))]),
+            records_in: 7,
+            records_out: 8,
+            ..Progress::default()
+        };
+        part.place(&[(0, progress(0)), (1, progress(1))].into(), &broker);
+        let told = part.tasks.iter().map(|task| {
+            (task.epoch, task.records_in, task.records_out, task.partitions[0].position.as_str(), task.partitions.len())
+        });
+        let told: Vec<_> = told.collect();
+        assert_eq!(told, [(9, 7, 8, "70", 1), (4, 0, 0, "0", 1), (0, 0, 0, "0", 1)]);
     }
 }

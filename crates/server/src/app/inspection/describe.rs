@@ -15,10 +15,12 @@ use fnstream_core::budget;
 use fnstream_core::error::internal;
 use fnstream_core::spec::{Beginning, DesiredState, FunctionEntry, FunctionSpec, Limits, check_name};
 use fnstream_core::topic::TopicRef;
+use fnstream_core::units::counted;
 use fnstream_core::{Error, ErrorCode, Result};
 use serde::Serialize;
 
 use super::Inspection;
+use super::circle;
 use crate::app::functions::told_grant;
 use crate::app::group::Part;
 use crate::app::ops::blocking;
@@ -59,8 +61,13 @@ impl Inspection {
     pub(in crate::app) async fn describe_entry(self: &Arc<Self>, entry: FunctionEntry) -> Result<FunctionDescription> {
         let guests = &self.net.budget.guests;
         let described = self.whole(vec![entry]).await?.into_iter();
-        let described = described.map(|(entry, whole)| description(&entry, whole, guests));
-        described.last().ok_or_else(|| internal("a function was lost while it was described"))
+        let described = described.map(|(entry, whole)| (description(&entry, whole, guests), entry));
+        let (mut description, entry) =
+            described.last().ok_or_else(|| internal("a function was lost while it was described"))?;
+        let register = self.register.clone();
+        let circle = blocking(move || Ok(circle::through(&entry.spec, &register.list()?))).await?;
+        description.notes.extend(circle.map(|path| circle::warning(&path)));
+        Ok(description)
     }
 
     /// How a function fares.
@@ -99,9 +106,9 @@ impl Inspection {
             let whole = |entry: FunctionEntry| {
                 let revision = crate::app::revision(&*inspection.register, &entry)?;
                 let here = inspection.fellows.local().part(entry.id, &entry.spec.name);
-                let part = Part::merged(here.into_iter().chain(elsewhere.remove(&entry.id).unwrap_or_default()));
+                let mut part = Part::merged(here.into_iter().chain(elsewhere.remove(&entry.id).unwrap_or_default()));
                 // A place that cannot be read is told as damage.
-                let records = inspection.records(&entry, part.as_ref()).unwrap_or_default();
+                let records = inspection.records(&entry, part.as_mut()).unwrap_or_default();
                 let failure = inspection.reconciler.failure(&entry);
                 let failure = failure.or_else(|| failures.remove(&entry.id));
                 let damage = inspection.upkeep.damage_to(&entry);
@@ -115,13 +122,20 @@ impl Inspection {
 }
 
 impl Inspection {
-    /// How many records all tasks have consumed and emitted, the same as their descriptions say of each. Blocks.
-    fn records(&self, entry: &FunctionEntry, part: Option<&Part>) -> Result<(u64, u64)> {
+    /// How many records all tasks have consumed and emitted, the same as their descriptions say of each: what they have committed,
+    /// whether or not they run. Blocks.
+    fn records(&self, entry: &FunctionEntry, part: Option<&mut Part>) -> Result<(u64, u64)> {
         let sum = |counts: &mut dyn Iterator<Item = (u64, u64)>| {
             counts.fold((0, 0), |(read, emitted): (u64, u64), (of, also)| (read + of, emitted + also))
         };
-        Ok(match part.map(|part| &part.tasks).filter(|tasks| !tasks.is_empty()) {
-            Some(tasks) => sum(&mut tasks.iter().map(|task| (task.records_in, task.records_out))),
+        Ok(match part.filter(|part| !part.tasks.is_empty()) {
+            Some(part) => {
+                if !part.is_placed() {
+                    let topics = self.fellows.local().clusters.topics_of_id(entry.id)?;
+                    part.place(&self.tasks.progress(entry.id)?, &topics);
+                }
+                sum(&mut part.tasks.iter().map(|task| (task.records_in, task.records_out)))
+            }
             None => {
                 let standing = self.tasks.progress(entry.id)?;
                 sum(&mut standing.values().map(|progress| (progress.records_in, progress.records_out)))
@@ -239,7 +253,7 @@ pub(in crate::app) fn described(spec: &FunctionSpec) -> Described {
 fn too_many_replicas(replicas: u32, tasks: usize) -> Option<String> {
     let more = tasks > 0 && replicas as usize > tasks;
     more.then(|| {
-        let run = if tasks == 1 { "1 task runs".to_owned() } else { format!("{tasks} tasks run") };
+        let run = format!("{} {}", counted(tasks, "task"), if tasks == 1 { "runs" } else { "run" });
         format!(
             "replicas is {replicas}, but there is a task for each partition of the inputs: {run}, until the inputs have more partitions"
         )

@@ -37,6 +37,7 @@ impl Inspection {
                 log_lines_dropped: inspection.logs.logs.lost(),
                 panics: fnstream_core::panics::count(),
                 failed: failure::counts(),
+                last_backup_ms: inspection.last_backup.as_ref().map(|last| last.at_ms()),
                 store,
                 meters: engine.meters().all(),
                 functions,

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use fnstream_api::{ErrorBody, Job, JobKind, JobState, TriedDeadLetter};
+use fnstream_core::units::counted;
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_engine::{DeadLetterReport, DeadLettersOrdered};
 use parking_lot::Mutex;
@@ -22,6 +23,11 @@ const TRIED_BYTES: usize = 32 << 20;
 
 /// The longest message of an error that is kept for a tried letter.
 const MESSAGE_BYTES: usize = 1 << 10;
+
+/// What to do about a job that is under way.
+pub(super) fn advice(id: &str) -> String {
+    format!("wait for it with 'function-stream client dlq job {id}', or cancel it there")
+}
 
 /// All jobs, the oldest first.
 #[derive(Default)]
@@ -52,7 +58,8 @@ impl Table {
         let refused = |what: String| Err(Error::new(ErrorCode::JobUnderWay, what));
         if let Some(job) = under_way.iter().find(|job| job.function == function) {
             let (kind, id) = (job.kind.as_str(), &job.id);
-            return refused(format!("the {kind} '{id}' of dead letters of function '{function}' is under way"));
+            return refused(format!("the {kind} '{id}' of dead letters of function '{function}' is under way"))
+                .map_err(|error| error.advising(advice(id)));
         }
         if under_way.len() >= MOST_UNDER_WAY {
             return refused(format!(
@@ -236,11 +243,12 @@ impl UnderWay {
         }
         let job = self.now();
         let Job { function, replayed, failed_again, dropped, .. } = job;
-        let waiting = waiting.map(|waiting| format!(", {waiting} wait")).unwrap_or_default();
+        let waiting = waiting.map(|waiting| format!(", {waiting} waiting")).unwrap_or_default();
         let done = match job.kind {
             JobKind::Trial => "nothing was kept".to_owned(),
             _ => format!(
-                "{replayed} dead letters were replayed, {failed_again} failed again, {dropped} were dropped{waiting}; order it again for the rest"
+                "{} replayed, {failed_again} failed again, {dropped} dropped{waiting}; order it again for the rest",
+                counted(replayed, "dead letter")
             ),
         };
         let what =

@@ -208,9 +208,7 @@ impl Through {
 fn check_finished(report: &DeadLetterReport) -> Result<()> {
     match report.unfinished_tasks {
         0 => Ok(()),
-        tasks => {
-            Err(Error::new(ErrorCode::FunctionStopped, format!("{tasks} of its tasks ended before they had done it")))
-        }
+        tasks => Err(Error::new(ErrorCode::FunctionStopped, format!("{tasks} of its tasks ended before that"))),
     }
 }
 

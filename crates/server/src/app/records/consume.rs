@@ -25,7 +25,7 @@ use fnstream_core::budget::Held;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::spec::check_name;
 use fnstream_core::topic::Topic;
-use fnstream_core::topics::TopicInfo;
+use fnstream_core::topics::{TopicInfo, read_on};
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_frame::RecordView;
@@ -36,6 +36,7 @@ use super::group::Group;
 use super::memory::{Allowance, Measured};
 use super::{Records, at};
 use crate::app::ops::blocking;
+use crate::app::places::earliest;
 
 /// What is to be read.
 #[derive(Debug, Clone)]
@@ -134,8 +135,7 @@ impl Records {
             start => {
                 let partition = &partitions[0];
                 let at = position(&topic, partition, &start);
-                let is_earliest = matches!(start, Start::Earliest);
-                let read = |_, allowance| async { self.read_at(partition, (at, is_earliest), most, allowance).await };
+                let read = |_, allowance| async { self.read_at(partition, (at, &start), most, allowance).await };
                 let delivered = self.wait(&partitions, timeout, read).await?;
                 delivered.iter().try_for_each(|delivered| check(&delivered.batch.frame().record(0)))?;
                 Ok(delivered.map_or(Outcome::Nothing(Some(at)), Outcome::Delivered))
@@ -218,29 +218,31 @@ impl Records {
         }
     }
 
-    /// Reads from a position, or from the earliest record: that one may have been another when it was looked up.
+    /// Reads from a position. Who asked for none goes on when retention drops what it waits for, and is told where it stood if it
+    /// asked for what comes next.
     async fn read_at(
         &self,
         partition: &TopicPartition,
-        (mut from, is_earliest): (Position, bool),
+        (from, start): (Position, &Start),
         most: usize,
         allowance: Allowance,
     ) -> Result<Attempt> {
         let (topics, partition) = (self.topics.topics.clone(), partition.clone());
+        let (is_named, is_told) = (matches!(start, Start::At(_)), matches!(start, Start::Latest));
         blocking(move || {
             let limit = PollLimit { records: most, bytes: allowance.bytes };
-            let batch = loop {
-                match topics.read(&partition, from, limit) {
-                    Err(error) if is_earliest && error.code == ErrorCode::PositionDropped => {
-                        from = position(&topics.describe(&partition.topic)?, &partition, &Start::Earliest);
-                    }
-                    read => break read?,
-                }
+            let read = |from| topics.read(&partition, from, limit);
+            let (batch, stood) = match is_named {
+                true => (read(from)?, None),
+                false => read_on(from, || earliest(&*topics, &partition), read)?,
             };
             let Some(batch) = batch else { return Ok(Attempt::Nothing) };
             let Some(next) = batch.end() else { return Ok(Attempt::Nothing) };
             Ok(match allowance.measure(&batch) {
-                Measured::Fits(memory) => Attempt::Delivered(Delivered { batch, next, skipped_from: None, memory }),
+                Measured::Fits(memory) => {
+                    let skipped_from = stood.filter(|_| is_told);
+                    Attempt::Delivered(Delivered { batch, next, skipped_from, memory })
+                }
                 Measured::TooLarge(bytes) => Attempt::TooLarge(bytes),
             })
         })
@@ -258,9 +260,9 @@ fn partitions(topic: &TopicInfo, reading: &Reading) -> Result<Vec<TopicPartition
             named_partitions(topic, None)
         }
         None => Err(Error::new(
-            ErrorCode::InvalidRequest,
+            ErrorCode::PartitionNeeded,
             format!(
-                "topic '{name}' has {} partitions: reading from a position needs 'partition'",
+                "topic '{name}' has {} partitions: reading from a position needs one of them",
                 topic.partitions.len()
             ),
         )),

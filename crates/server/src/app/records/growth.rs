@@ -9,14 +9,15 @@
 
 use std::ops::ControlFlow;
 
-use fnstream_core::Result;
 use fnstream_core::epoch::{FunctionId, TaskId};
 use fnstream_core::spec::{DesiredState, FunctionSpec};
 use fnstream_core::tasks::Tasks;
 use fnstream_core::topic::Topic;
+use fnstream_core::{ErrorCode, Result};
 
 use super::Records;
 use super::topics::Users;
+use crate::app::topic_maker::TopicMaker;
 
 /// The functions that a topic's growth concerns.
 #[derive(Debug, Default)]
@@ -25,8 +26,8 @@ pub(in crate::app) struct Growth {
     pub(in crate::app) running: Vec<String>,
     /// Those that read it and keep state.
     pub(in crate::app) stateful: Vec<String>,
-    /// What is to be said of it.
-    pub(in crate::app) notes: Vec<String>,
+    /// Those that read it and perhaps join it with their other inputs.
+    joining: Vec<FunctionSpec>,
 }
 
 impl Growth {
@@ -40,7 +41,7 @@ impl Growth {
                 growth.stateful.push(name.clone());
             }
             if !entry.spec.no_join {
-                growth.note_others(&entry.spec, topic);
+                growth.joining.push(entry.spec);
             }
         }
         for name in users.readers(topic).iter().chain(users.writers(topic)) {
@@ -52,15 +53,16 @@ impl Growth {
         Ok(growth)
     }
 
-    /// A function that joins its inputs needs the same number of all of them.
-    fn note_others(&mut self, spec: &FunctionSpec, topic: &Topic) {
-        if let Some(other) = spec.inputs.iter().flatten().map(|named| &named.topic).find(|other| *other != topic) {
-            self.notes.push(format!(
-                "function '{}' also reads '{other}': keys of its inputs meet only if all of them have the same number of \
-                 partitions",
-                spec.name
-            ));
-        }
+    /// What is to be said when the topic has grown: a function that joins its inputs needs the same number of partitions of all of
+    /// them. Blocks.
+    pub(in crate::app) fn notes(&self, topics: &TopicMaker) -> Vec<String> {
+        let unequal = |spec: &FunctionSpec| match topics.check_join(spec) {
+            Err(error) if error.code == ErrorCode::UnequalInputs => {
+                Some(format!("function '{}': {}", spec.name, error.message))
+            }
+            _ => None,
+        };
+        self.joining.iter().filter_map(unequal).collect()
     }
 }
 

@@ -46,9 +46,9 @@ use fnstream_core::topic::Topic;
 use fnstream_core::{Error, ErrorCode, Result};
 use tokio::sync::OnceCell;
 
-pub(crate) use group::GroupSample;
+pub(crate) use group::{GroupSample, Skipped};
 pub(crate) use manage::ResetTo;
-pub(crate) use settle::{Settled, Settling};
+pub(crate) use settle::Settling;
 pub(crate) use take::{Taken, TakenRecord, Taking};
 
 use crate::app::places::check_own;

@@ -31,7 +31,8 @@ impl Records {
     ) -> Result<Produced> {
         let began = self.clock.now();
         if records.is_empty() {
-            return Err(Error::new(ErrorCode::EmptyBody, "there is no event in the request"));
+            let error = Error::new(ErrorCode::EmptyBody, "there is no event in the request");
+            return Err(error.advising("send at least one event in the request's body"));
         }
         let topic = &self.named(topic)?;
         if numbered.is_some() {

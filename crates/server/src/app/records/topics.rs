@@ -85,13 +85,13 @@ impl Records {
             .await
     }
 
-    /// Changes a topic; answers what it is then, and the functions that have to be started anew for it. Refused if it would part
+    /// Changes a topic; answers what it is then, the functions that have to be started anew for it, and what is to be said of it. Refused if it would part
     /// keys from state, unless that is fine. Blocks.
     pub(in crate::app) fn alter_topic_now(
         &self,
         name: &Topic,
         change: &fnstream_api::TopicChange,
-    ) -> Result<(TopicDescription, Growth)> {
+    ) -> Result<(TopicDescription, Growth, Vec<String>)> {
         // Who reads it is known until it has grown.
         let _unused = self.topics.unused();
         let before = self.topics.topics.describe(name)?;
@@ -113,7 +113,8 @@ impl Records {
             time: change.retention_by.map(retention_time),
         };
         self.topics.topics.alter(name, change)?;
-        Ok((self.describe_now(name)?, growth))
+        let notes = growth.notes(&self.topics);
+        Ok((self.describe_now(name)?, growth, notes))
     }
 
     /// What a topic is and how full it is.

@@ -11,7 +11,7 @@ use fnstream_api::{Function, FunctionStatus, FunctionUpdate, TopicRequest};
 use fnstream_core::broker::PollLimit;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::spec::FunctionEntry;
-use fnstream_core::test_util::mem_broker::{MemBroker, MemClient, MemGroups};
+use fnstream_core::test_util::mem_broker::{MemBroker, MemClient};
 use fnstream_core::topic::{Cluster, Topic, TopicRef};
 use fnstream_core::topics::{Retention, Topics};
 use fnstream_core::{Error, ErrorCode, Result};
@@ -25,7 +25,6 @@ use crate::clusters::{ForClients, ForFunction, Foreign, Properties};
 pub(super) struct Abroad {
     pub(super) broker: MemBroker,
     pub(super) client: Arc<MemClient>,
-    pub(super) number: u32,
 }
 
 impl Foreign for Abroad {
@@ -37,8 +36,7 @@ impl Foreign for Abroad {
     }
 
     fn for_clients(&self, _: &Cluster, _: &Properties) -> Result<ForClients> {
-        let groups = Arc::new(MemGroups::new(&self.broker, self.number));
-        Ok(ForClients { topics: Arc::new(self.broker.clone()), groups })
+        Ok(ForClients { topics: Arc::new(self.broker.clone()) })
     }
 
     fn for_function(&self, _: &Cluster, _: &FunctionEntry) -> Result<ForFunction> {
@@ -161,7 +159,7 @@ async fn what_no_commit_reaches_is_refused() {
     let (_cluster, server) = one_server().await;
     let digest = server.client.upload_artifact("count").await.unwrap().digest;
     for (inputs, outputs, code) in [
-        (["in"], &["out", "out@abroad"][..], "FS-1314"),
+        (["in"], &["out", "out@abroad"][..], "FS-1315"),
         (["in@nowhere"], &["out"], "FS-1309"),
         (["in?group_id=g"], &["out"], "FS-1103"),
     ] {

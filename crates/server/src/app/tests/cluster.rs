@@ -171,7 +171,7 @@ impl Cluster {
                 forks: Some(Arc::new(Guarded::<dyn Forks>(Arc::new(forks)))),
                 backend,
             },
-            foreign: Arc::new(Abroad { broker: self.abroad.clone(), client: self.abroad.connect(number), number }),
+            foreign: Arc::new(Abroad { broker: self.abroad.clone(), client: self.abroad.connect(number) }),
             acks: None,
             backups: None,
             artifacts: Arc::new(Guarded::<dyn Artifacts>(Arc::new(artifacts.clone()))),

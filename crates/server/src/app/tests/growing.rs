@@ -41,6 +41,10 @@ async fn keys_are_not_parted_from_their_state_unless_that_is_fine() {
     // What it writes is not what its state goes by.
     assert_eq!(client.alter_topic("out", &grow(2)).await.unwrap().restarted, ["f"]);
 
+    assert!(refused.advice().contains("'accept_moved_keys'"), "{}", refused.advice());
+    let refused = sql::execute(&server.app, "alter topic in set (partitions = 3)", Asked::default()).await.unwrap_err();
+    assert_eq!(refused.advice(), "see the page; repeat it with 'accept_moved_keys' = 'true' if that is fine");
+
     let accepted =
         "alter topic in set (partitions = 3, accept_moved_keys = true, retention = '7d', retention_bytes = default)";
     let answer = sql::execute(&server.app, accepted, Asked::default()).await.unwrap();
@@ -57,7 +61,7 @@ async fn keys_are_not_parted_from_their_state_unless_that_is_fine() {
 
 /// Its inputs are to be joined, perhaps: then both are to grow.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_other_inputs_of_a_function_are_named() {
+async fn inputs_that_do_not_meet_any_more_are_named() {
     let cluster = Cluster::new();
     let server = cluster.start(1).await;
     for topic in ["left", "right"] {
@@ -68,6 +72,9 @@ async fn the_other_inputs_of_a_function_are_named() {
     server.client.create_function("f", &function).await.unwrap();
     let altered = server.client.alter_topic("left", &grow(2)).await.unwrap();
     assert_eq!(altered.notes.len(), 1);
-    assert!(altered.notes[0].starts_with("function 'f' also reads 'right'"), "{:?}", altered.notes);
+    let unequal = "function 'f': input 'left' has 2 partitions and input 'right' 1: ";
+    assert!(altered.notes[0].starts_with(unequal), "{:?}", altered.notes);
+    let equal = server.client.alter_topic("right", &grow(2)).await.unwrap();
+    assert_eq!((equal.restarted, equal.notes), (vec!["f".to_owned()], vec![]), "they meet again");
     server.end().await;
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use fnstream_api::{ConsumeOptions, Function, ProduceOptions, ReadFrom, TopicRequest};
+use fnstream_api::{ConsumeOptions, Function, Place, ProduceOptions, ReadFrom, SeekRequest, TopicRequest};
 use fnstream_core::ErrorCode;
 use fnstream_core::record::Position;
 
@@ -127,6 +127,29 @@ async fn what_retention_drops_while_it_is_looked_for_is_not_there() {
     drops("in", 2);
     let refused = server.client.consume("in", &from(ReadFrom::Position("1".into()))).await.unwrap_err();
     assert_eq!(refused.code(), "FS-1304");
+    // Who waits for what comes next goes on with what is left of it, and is told what it missed.
+    let client = server.client.clone();
+    let waiting = tokio::spawn(async move { client.consume("in", &from(ReadFrom::Latest)).await });
+    while server.client.describe_topic("in").await.unwrap().waiting_consumers == 0 {}
+    drops("in", 4);
+    server.client.produce_lines("in", "x\ny\nz".to_owned(), &ProduceOptions::default()).await.unwrap();
+    let event = waiting.await.unwrap().unwrap().unwrap();
+    assert_eq!((&event.json[..], event.skipped_from.as_deref()), (&b"\"y\""[..], Some("3")));
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_is_found_past_what_retention_drops_while_it_is_looked_for() {
+    let cluster = Cluster::new();
+    let server = poisoned(&cluster, 3).await;
+    for before in [3, 2] {
+        let broker = cluster.broker.clone();
+        let drop = move || broker.drop_before("in", 0, Position(before));
+        cluster.happens.before_reads.lock().push(Box::new(drop));
+    }
+    let sought = SeekRequest { to: Place::Time(0), topic: None };
+    let sought = server.client.seek_function("f", &sought).await.unwrap();
+    assert_eq!(sought.moved.iter().map(|moved| moved.to.as_str()).collect::<Vec<_>>(), ["3"]);
     server.end().await;
 }
 

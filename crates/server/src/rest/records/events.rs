@@ -10,7 +10,6 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::fmt::Write;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -25,12 +24,11 @@ use fnstream_api::{ErrorBody, header};
 use fnstream_core::Result;
 use fnstream_core::batch::Batch;
 use fnstream_core::budget::Held;
-use fnstream_core::record::Position;
 use hyper::body::Frame;
 
 use super::encoded::Encoded;
-use crate::app::{Delivered, Taken};
-use crate::net::Counted;
+use crate::app::{Delivered, Skipped, Taken};
+use crate::net::{Counted, Presence};
 
 /// About the bytes of a piece of text.
 const PIECE: usize = 16 << 10;
@@ -62,7 +60,7 @@ impl FromStr for Form {
 /// Events that are to be sent.
 pub(in crate::rest) struct Events {
     events: VecDeque<Event>,
-    skipped_from: Vec<(u32, Position)>,
+    skipped: Vec<Skipped>,
     memory: Option<Held>,
 }
 
@@ -75,13 +73,13 @@ struct Event {
 
 impl From<Taken> for Events {
     fn from(taken: Taken) -> Self {
-        let Taken { records, skipped_from, memory } = taken;
+        let Taken { records, skipped, memory } = taken;
         let event = |record: crate::app::TakenRecord| Event {
             lease: Some((record.receipt, record.deliveries)),
             batch: record.batch,
             index: record.index,
         };
-        Events { events: records.into_iter().map(event).collect(), skipped_from, memory }
+        Events { events: records.into_iter().map(event).collect(), skipped, memory }
     }
 }
 
@@ -90,7 +88,7 @@ impl From<Delivered> for Events {
         let batch = Arc::new(delivered.batch);
         let events = (0..batch.len()).map(|index| Event { batch: batch.clone(), index, lease: None }).collect();
         // Where the group stood is told by whoever tells where the records are.
-        Events { events, skipped_from: Vec::new(), memory: Some(delivered.memory) }
+        Events { events, skipped: Vec::new(), memory: Some(delivered.memory) }
     }
 }
 
@@ -104,8 +102,8 @@ pub(in crate::rest) fn answer(mut events: Events, form: Form) -> Response {
         HeaderValue::from_static(if form == Form::Json { "application/json" } else { header::LINES }),
     );
     headers.insert(header::COUNT, count.into());
-    for (partition, position) in &events.skipped_from {
-        if let Ok(value) = HeaderValue::try_from(format!("{partition}:{position}")) {
+    for Skipped { partition, from, .. } in &events.skipped {
+        if let Ok(value) = HeaderValue::try_from(format!("{partition}:{from}")) {
             headers.append(header::SKIPPED_FROM, value);
         }
     }
@@ -117,13 +115,19 @@ pub(in crate::rest) fn answer(mut events: Events, form: Form) -> Response {
 }
 
 /// A stream of server-sent events: the first of them, and then again and again what comes next. A comment shows that it is alive when
-/// nothing comes; an error is the last event.
-pub(in crate::rest) fn stream<F>(first: Events, next: impl Fn() -> F + Send + Sync + 'static) -> Response
+/// nothing comes; an error is the last event. It ends when the client ends its side of the connection, so that nothing is taken for
+/// one that is gone.
+pub(in crate::rest) fn stream<F>(
+    client: Presence,
+    first: Events,
+    next: impl Fn() -> F + Send + Sync + 'static,
+) -> Response
 where
     F: Future<Output = Result<Events>> + Send + 'static,
 {
     let next = move || -> Next { Box::pin(next()) };
-    let body = Stream { now: Text::new(first, Form::Stream), next: Box::new(next), coming: None, ended: false };
+    let (told, now) = (told(&first.skipped), Text::new(first, Form::Stream));
+    let body = Stream { client, told, now, next: Box::new(next), coming: None, ended: false };
     let mut answer = HttpResponse::new(Body::new(body));
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -133,6 +137,9 @@ where
 type Next = Pin<Box<dyn Future<Output = Result<Events>> + Send>>;
 
 struct Stream {
+    client: Presence,
+    /// What is sent before the events at hand.
+    told: String,
     now: Text,
     next: Box<dyn Fn() -> Next + Send + Sync>,
     coming: Option<Next>,
@@ -145,39 +152,49 @@ impl HttpBody for Stream {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = self.get_mut();
-        if let Some(piece) = this.now.piece() {
-            return Poll::Ready(Some(Ok(Frame::data(piece))));
-        }
-        if this.ended {
-            return Poll::Ready(None);
-        }
-        let coming = this.coming.get_or_insert_with(|| (this.next)());
-        let came = ready!(coming.as_mut().poll(cx));
-        this.coming = None;
-        let text = match came {
-            Ok(events) => {
-                let mut text = String::new();
-                if events.events.is_empty() {
-                    text.push_str(":\n\n");
-                }
-                for (partition, position) in &events.skipped_from {
-                    let _ =
-                        write!(text, "event: skipped\ndata: {{\"partition\":{partition},\"from\":\"{position}\"}}\n\n");
-                }
-                this.now = Text::new(events, Form::Stream);
-                text
+        loop {
+            if !this.told.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.told).into()))));
             }
-            Err(error) => {
-                this.ended = true;
-                let body = serde_json::to_string(&ErrorBody::from(&error)).unwrap_or_default();
-                format!("event: error\ndata: {body}\n\n")
+            if let Some(piece) = this.now.piece() {
+                return Poll::Ready(Some(Ok(Frame::data(piece))));
             }
-        };
-        match text.is_empty() {
-            true => Poll::Ready(this.now.piece().map(|piece| Ok(Frame::data(piece)))),
-            false => Poll::Ready(Some(Ok(Frame::data(text.into())))),
+            if this.ended {
+                return Poll::Ready(None);
+            }
+            if this.client.has_ended(cx.waker()) {
+                this.coming = None;
+                return Poll::Ready(None);
+            }
+            let coming = this.coming.get_or_insert_with(|| (this.next)());
+            let came = ready!(coming.as_mut().poll(cx));
+            this.coming = None;
+            match came {
+                Ok(events) => {
+                    this.told = told(&events.skipped);
+                    if events.events.is_empty() && events.skipped.is_empty() {
+                        this.told.push_str(":\n\n");
+                    }
+                    this.now = Text::new(events, Form::Stream);
+                }
+                Err(error) => {
+                    this.ended = true;
+                    let body = serde_json::to_string(&ErrorBody::from(&error)).unwrap_or_default();
+                    this.told = format!("event: error\ndata: {body}\n\n");
+                }
+            }
         }
     }
+}
+
+/// What retention dropped, as server-sent events.
+fn told(skipped: &[Skipped]) -> String {
+    skipped.iter().map(|skipped| format!("event: skipped\ndata: {}\n\n", object(skipped))).collect()
+}
+
+fn object(skipped: &Skipped) -> String {
+    let Skipped { partition, from, records } = skipped;
+    format!(r#"{{"partition":{partition},"from":"{from}","events":{records}}}"#)
 }
 
 /// Events as text.
@@ -228,7 +245,11 @@ impl Text {
             self.ended = true;
             self.events.memory = None;
             if self.form == Form::Json {
-                self.text("]}");
+                let skipped: Vec<_> = self.events.skipped.iter().map(object).collect();
+                self.text(match skipped.is_empty() {
+                    true => "]}".to_owned(),
+                    false => format!("],\"skipped\":[{}]}}", skipped.join(",")),
+                });
             }
             return;
         };
@@ -297,7 +318,7 @@ impl HttpBody for Text {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use fnstream_core::batch::BatchPositions;
-    use fnstream_core::record::TopicPartition;
+    use fnstream_core::record::{Position, TopicPartition};
     use fnstream_frame::{FrameBuilder, HeadersBuilder, RecordRef};
     use http_body_util::BodyExt;
 
@@ -315,13 +336,15 @@ mod tests {
         let batch = Arc::new(Batch::new(at, positions, frame.to_bytes().into()).unwrap());
         let lease = |index: usize| (index == 0).then(|| ("r".to_owned(), 3));
         let events = (0..3).map(|index| Event { batch: batch.clone(), index, lease: lease(index) }).collect();
-        Events { events, skipped_from: vec![(2, Position(1))], memory: None }
+        Events { events, skipped: vec![Skipped { partition: 2, from: Position(1), records: 3 }], memory: None }
     }
 
     const FIRST: &str = r#"{"receipt":"r","deliveries":3,"partition":2,"position":"5","timestamp":7,"key":"","headers":[{"name":"a\"","value":{"base64":"Yv8="}}],"value":"x\ny"}"#;
     const SECOND: &str = r#"{"partition":2,"position":"6","timestamp":-1,"key":null,"headers":[],"value":null}"#;
     const THIRD: &str =
         r#"{"partition":2,"position":"7","timestamp":0,"key":null,"headers":[],"value":{"base64":"/w=="}}"#;
+
+    const SKIPPED: &str = r#"{"partition":2,"from":"1","events":3}"#;
 
     async fn body(answer: Response) -> String {
         String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
@@ -334,9 +357,9 @@ mod tests {
             (&json.headers()["fs-count"], &json.headers()["fs-skipped-from"]),
             (&"3".parse().unwrap(), &"2:1".parse().unwrap())
         );
-        assert_eq!(body(json).await, format!(r#"{{"events":[{FIRST},{SECOND},{THIRD}]}}"#));
+        assert_eq!(body(json).await, format!(r#"{{"events":[{FIRST},{SECOND},{THIRD}],"skipped":[{SKIPPED}]}}"#));
         assert_eq!(body(answer(events(), Form::Lines)).await, format!("{FIRST}\n{SECOND}\n{THIRD}\n"));
-        let none = Events { events: VecDeque::new(), ..events() };
+        let none = Events { events: VecDeque::new(), skipped: Vec::new(), ..events() };
         assert_eq!(body(answer(none, Form::Json)).await, r#"{"events":[]}"#);
     }
 
@@ -346,17 +369,18 @@ mod tests {
         let next = move || {
             let call = calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             std::future::ready(match call {
-                0 => Ok(Events { events: VecDeque::new(), skipped_from: Vec::new(), memory: None }),
-                1 => Ok(events()),
+                0 => Ok(Events { events: VecDeque::new(), skipped: Vec::new(), memory: None }),
+                // Told at once, not when the next event comes.
+                1 => Ok(Events { events: VecDeque::new(), ..events() }),
+                2 => Ok(Events { skipped: Vec::new(), ..events() }),
                 _ => Err(fnstream_core::Error::new(fnstream_core::ErrorCode::ShuttingDown, "it ends")),
             })
         };
-        let first = Events { skipped_from: Vec::new(), ..events() };
         let all = format!("id: 2:5\ndata: {FIRST}\n\nid: 2:6\ndata: {SECOND}\n\nid: 2:7\ndata: {THIRD}\n\n");
-        let text = body(stream(first, next)).await;
-        let skipped = "event: skipped\ndata: {\"partition\":2,\"from\":\"1\"}\n\n";
+        let text = body(stream(events(), next)).await;
+        let skipped = format!("event: skipped\ndata: {SKIPPED}\n\n");
         let (good, error) = text.split_once("event: error\n").unwrap();
-        assert_eq!(good, format!("{all}:\n\n{skipped}{all}"));
+        assert_eq!(good, format!("{skipped}{all}:\n\n{skipped}{all}"));
         assert!(error.starts_with("data: {\"code\":\"FS-1701\",\"message\":\"it ends\""), "{error}");
     }
 }

@@ -13,6 +13,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use fnstream_api::header;
 use fnstream_core::error::internal;
+use fnstream_core::units::counted;
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_frame::RecordView;
 
@@ -71,9 +72,9 @@ fn check_head(record: &RecordView<'_>) -> Result<()> {
         return Ok(());
     }
     let message = format!(
-        "the key and {} headers of the next event do not fit into the head of an answer, which has room for {MOST_HEADERS} \
+        "the key and {} of the next event do not fit into the head of an answer, which has room for {MOST_HEADERS} \
          headers and {MOST_HEAD} bytes: ask with 'format=frame' or 'format=ndjson', which have them in the body",
-        record.headers.iter().count()
+        counted(record.headers.iter().count(), "header")
     );
     Err(Error::new(ErrorCode::EventHeadTooLarge, message))
 }

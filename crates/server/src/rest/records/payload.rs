@@ -4,6 +4,7 @@
 //! The body of a produce request as records.
 
 use axum::http::{HeaderMap, header::CONTENT_TYPE};
+use fnstream_api::json::wrong;
 use fnstream_api::{JsonEvent, header};
 use fnstream_core::ErrorCode;
 use fnstream_frame::{Frame, FrameBuilder, HeadersBuilder, RecordRef};
@@ -84,9 +85,14 @@ pub(super) fn records(headers: &HeaderMap, body: &[u8], labels: &Labels, now_ms:
                 records.push(labels.record(line, now_ms));
             }
         }
+        Kind::Sequence => {
+            for text in sequence(body)? {
+                records.push(labels.record(text, now_ms));
+            }
+        }
         Kind::Json => {
             for (index, event) in serde_json::Deserializer::from_slice(body).into_iter::<JsonEvent>().enumerate() {
-                let event = event.map_err(|e| Failure::invalid(format!("event {}: {e}", index + 1)))?;
+                let event = event.map_err(|e| Failure::invalid(format!("event {}: {}", index + 1, wrong(&e))))?;
                 let mut own = labels.headers.clone();
                 for header in &event.headers {
                     let pushed = own.push(&header.name, &header.value.0);
@@ -117,6 +123,8 @@ enum Kind {
     One,
     /// One in each line.
     Lines,
+    /// One behind each record separator.
+    Sequence,
     /// JSON objects.
     Json,
     /// A packed frame.
@@ -128,6 +136,7 @@ fn kind(media_type: &str) -> Answer<Kind> {
         header::EVENTS => Ok(Kind::Json),
         header::FRAME => Ok(Kind::Frame),
         lines if lines == header::LINES || header::LINES_TOO.contains(&lines) => Ok(Kind::Lines),
+        sequence if sequence == header::SEQUENCE || sequence.ends_with(header::SEQUENCE_SUFFIX) => Ok(Kind::Sequence),
         // Its parts are not told from each other here, and no event is meant to have their boundaries in it.
         parts if parts.starts_with("multipart/") => {
             let message = format!("events are not sent as '{}'", parts.escape_debug());
@@ -148,6 +157,31 @@ fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
     body.split(|&b| b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
 }
 
+/// The texts of a JSON text sequence (RFC 7464) without what stands around them: each is behind a record separator and ends with a line
+/// feed. One that does not may be cut off. Separators that follow each other hold nothing between them.
+fn sequence(body: &[u8]) -> Answer<Vec<&[u8]>> {
+    const SEPARATOR: u8 = 0x1e;
+    let Some(body) = body.strip_prefix(&[SEPARATOR]) else {
+        return Err(Failure::invalid(
+            "a sequence of JSON texts begins with a record separator, which is the byte 0x1E",
+        ));
+    };
+    let mut texts = Vec::new();
+    for text in body.split(|&byte| byte == SEPARATOR).filter(|text| !text.is_empty()) {
+        let Some(whole) = text.strip_suffix(b"\n") else {
+            let message =
+                format!("text {} of the sequence does not end with a line feed: it may be cut off", texts.len() + 1);
+            return Err(Failure::invalid(message));
+        };
+        let whole = whole.trim_ascii();
+        if whole.is_empty() {
+            return Err(Failure::invalid(format!("text {} of the sequence is empty", texts.len() + 1)));
+        }
+        texts.push(whole);
+    }
+    Ok(texts)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -162,5 +196,37 @@ mod tests {
         assert_eq!(split("a\nb"), ["a", "b"]);
         assert_eq!(split("a\r\nb\r\n"), ["a", "b"]);
         assert_eq!(split("a\n\nb"), ["a", "", "b"]);
+    }
+
+    #[test]
+    fn texts_of_a_sequence_are_told_from_each_other_and_from_what_was_cut_off() {
+        let read = |text: &str| match sequence(text.as_bytes()) {
+            Ok(texts) => Ok(texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect::<Vec<_>>()),
+            Err(Failure(error)) => Err(error.message),
+        };
+        assert_eq!(read("\x1e1\n\x1e{\n \"a\": 2\n}\r\n").unwrap(), ["1", "{\n \"a\": 2\n}"]);
+        assert_eq!(read("\x1e\x1e1\n\x1e").unwrap(), ["1"]);
+        for (wrong, why) in [
+            ("1\n", "begins with a record separator"),
+            ("\x1e1\n\x1e12", "text 2 of the sequence does not end with a line feed"),
+            ("\x1e1\x1e2\n", "text 1 of the sequence does not end"),
+            ("\x1e1\n\x1e \n", "text 2 of the sequence is empty"),
+        ] {
+            assert!(read(wrong).unwrap_err().contains(why), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn the_names_of_types_of_several_events_are_known() {
+        for (name, several) in [
+            ("application/json-lines", true),
+            ("application/json-seq", true),
+            ("application/geo+json-seq", true),
+            ("application/jsonl", true),
+            ("application/json", false),
+            ("text/plain", false),
+        ] {
+            assert_eq!(!matches!(kind(name).unwrap(), Kind::One), several, "{name}");
+        }
     }
 }

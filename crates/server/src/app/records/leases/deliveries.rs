@@ -286,12 +286,15 @@ impl Deliveries {
         true
     }
 
-    /// Forgets what retention dropped; answers where the group stood if it had not acknowledged all of that.
-    pub(super) fn drop_below(&mut self, floor: Position) -> Option<Position> {
+    /// Forgets what retention dropped; answers where the group stood, and how many of those it had not acknowledged, if it had not
+    /// acknowledged all.
+    pub(super) fn drop_below(&mut self, floor: Position) -> Option<(Position, u64)> {
         let stood = self.committed;
         if floor <= stood {
             return None;
         }
+        let acked = self.acked.range(..floor).map(|(first, end)| (*end).min(floor).0 - first.0).sum::<u128>();
+        let records = u64::try_from(floor.0 - stood.0 - acked).unwrap_or(u64::MAX);
         while let Some((position, lease)) = self.leased.pop_first() {
             if position >= floor {
                 self.leased.insert(position, lease);
@@ -303,7 +306,7 @@ impl Deliveries {
         self.scan = self.scan.max(floor);
         self.committed = floor;
         self.advance();
-        Some(stood)
+        Some((stood, records))
     }
 
     fn is_acked(&self, position: Position) -> bool {

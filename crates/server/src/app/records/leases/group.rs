@@ -52,12 +52,24 @@ pub(super) struct State {
     pub(super) partitions: BTreeMap<u32, Deliveries>,
     /// What is durable.
     pub(super) durable: BTreeMap<u32, Acknowledged>,
-    /// Where it stood in partitions of which retention dropped records since, and no consumer was told yet.
-    pub(super) skipped_from: Vec<(u32, Position)>,
+    /// What retention dropped and no consumer was told yet.
+    pub(super) skipped: Vec<Skipped>,
+    /// Below these positions what was dropped is counted.
+    dropped_below: BTreeMap<u32, Position>,
     /// Something may be given that could not be given before the changes that are being written.
     pub(super) frees: bool,
     /// Nobody finds it any more.
     pub(super) is_deleted: bool,
+}
+
+/// Records of a partition that retention dropped before the group had acknowledged them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Skipped {
+    pub(crate) partition: u32,
+    /// Where the group stood.
+    pub(crate) from: Position,
+    /// How many.
+    pub(crate) records: u64,
 }
 
 /// What happened in a group since the start of the server.
@@ -275,8 +287,24 @@ impl Group {
 impl State {
     /// Goes on from what is durable.
     pub(super) fn put(&mut self, partition: u32, durable: Acknowledged, now: Duration, unix_ms: i64) {
-        self.partitions.insert(partition, Deliveries::new(&durable, now, unix_ms));
+        let mut deliveries = Deliveries::new(&durable, now, unix_ms);
+        if let Some(floor) = self.dropped_below.get(&partition) {
+            deliveries.drop_below(*floor);
+        }
+        self.partitions.insert(partition, deliveries);
         self.durable.insert(partition, durable);
+    }
+
+    /// Forgets what retention dropped; the next answer tells it. How many of those records the group had not acknowledged.
+    pub(super) fn drop_below(&mut self, partition: u32, floor: Position) -> u64 {
+        let dropped = self.partitions.get_mut(&partition).and_then(|deliveries| deliveries.drop_below(floor));
+        let Some((from, records)) = dropped else { return 0 };
+        self.dropped_below.insert(partition, floor);
+        match self.skipped.iter_mut().find(|skipped| skipped.partition == partition) {
+            Some(skipped) => skipped.records = skipped.records.saturating_add(records),
+            None => self.skipped.push(Skipped { partition, from, records }),
+        }
+        records
     }
 
     /// How many records of a partition the group has not acknowledged.
@@ -298,7 +326,8 @@ impl Group {
             era,
             partitions: BTreeMap::new(),
             durable: BTreeMap::new(),
-            skipped_from: Vec::new(),
+            skipped: Vec::new(),
+            dropped_below: BTreeMap::new(),
             frees: false,
             is_deleted: false,
         };

@@ -71,6 +71,7 @@ impl Records {
         spent: Vec<(Position, u32)>,
     ) -> Result<Option<(Vec<(Position, u32)>, Bytes)>> {
         let (topics, group, now_ms) = (self.topics.topics.clone(), group.clone(), self.clock.unix_ms());
+        let meter = self.meter.clone();
         blocking(move || {
             let source = TopicPartition::new(group.topic.clone(), partition);
             let (mut frame, mut records, mut bytes) = (FrameBuilder::new(), Vec::new(), 0);
@@ -81,10 +82,8 @@ impl Records {
                         let info = topics.describe(&group.topic)?;
                         let earliest =
                             info.partitions.iter().find(|of| of.partition == partition).map(|of| of.earliest);
-                        let mut state = group.state.lock();
-                        if let (Some(earliest), Some(deliveries)) = (earliest, state.partitions.get_mut(&partition)) {
-                            deliveries.drop_below(earliest);
-                        }
+                        let dropped = earliest.map(|earliest| group.state.lock().drop_below(partition, earliest));
+                        meter.dropped_unread(dropped.unwrap_or_default());
                         continue;
                     }
                     read => read?,

@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fnstream_api::{GroupDescription, GroupPartition, GroupSummary};
+use fnstream_api::{GroupDescription, GroupPartition, GroupReset, GroupSummary};
 use fnstream_core::acks::AckWrite;
 use fnstream_core::broker::PollLimit;
 use fnstream_core::groups::GroupPlace;
 use fnstream_core::record::{Position, TopicPartition};
-use fnstream_core::spec::check_name;
+use fnstream_core::spec::{Beginning, check_name};
 use fnstream_core::topic::Topic;
 use fnstream_core::topics::{PartitionInfo, TopicInfo, Topics};
 use fnstream_core::{Error, ErrorCode, Result};
@@ -20,7 +20,7 @@ use super::deliveries::{Deliveries, MOST_OUT};
 use super::group::{Group, no_group};
 use super::letters::dead_letter_topic;
 use crate::app::ops::blocking;
-use crate::app::places::check_own;
+use crate::app::places::{check_own, first_since};
 use crate::app::records::{Records, consume};
 
 /// Where a group is to go on.
@@ -34,6 +34,28 @@ pub(crate) enum ResetTo {
     Time(i64),
     /// At a position, of one partition.
     Position(Position),
+}
+
+impl TryFrom<&GroupReset> for ResetTo {
+    type Error = Error;
+
+    fn try_from(reset: &GroupReset) -> Result<Self> {
+        let invalid = |message: String| Err(Error::new(ErrorCode::InvalidRequest, message));
+        match (&reset.to, &reset.position, reset.time_ms) {
+            (Some(to), None, None) => match to.parse() {
+                Ok(Beginning::Earliest) => Ok(ResetTo::Earliest),
+                Ok(Beginning::Latest) => Ok(ResetTo::Latest),
+                Ok(Beginning::Time(ms)) => Ok(ResetTo::Time(ms)),
+                Err(why) => invalid(format!("'to': {why}")),
+            },
+            (None, Some(position), None) => match position.parse() {
+                Ok(position) => Ok(ResetTo::Position(Position(position))),
+                Err(_) => invalid("'position' is not a position".to_owned()),
+            },
+            (None, None, Some(time)) => Ok(ResetTo::Time(time)),
+            _ => invalid("give one of 'to', 'position' and 'time_ms'".to_owned()),
+        }
+    }
 }
 
 /// All that is known of a topic's groups.
@@ -108,11 +130,11 @@ impl Records {
         let partitions = consume::named_partitions(&seen.info, partition)?;
         if matches!(to, ResetTo::Position(_)) && partitions.len() > 1 {
             let message = format!(
-                "topic '{}' has {} partitions: a position needs 'partition'",
+                "topic '{}' has {} partitions: a position needs one of them",
                 seen.info.topic,
                 partitions.len()
             );
-            return Err(Error::new(ErrorCode::InvalidRequest, message));
+            return Err(Error::new(ErrorCode::PartitionNeeded, message));
         }
         let (topics, info) = (self.topics.topics.clone(), seen.info.clone());
         let from = blocking(move || {
@@ -280,15 +302,6 @@ fn place(topics: &dyn Topics, info: &TopicInfo, at: &TopicPartition, to: ResetTo
             Err(Error::new(ErrorCode::PositionUnknown, format!("{at} ends at {end}, before position {position}")))
         }
         ResetTo::Position(position) => Ok(position),
-        ResetTo::Time(time) => {
-            let (mut next, limit) = (earliest, PollLimit { records: usize::MAX, bytes: 1 << 20 });
-            while let Some(batch) = topics.read(at, next, limit)? {
-                if let Some((position, _)) = batch.iter().find(|(_, record)| record.timestamp >= time) {
-                    return Ok(position);
-                }
-                next = batch.end().unwrap_or(end);
-            }
-            Ok(next)
-        }
+        ResetTo::Time(time) => first_since(topics, at, earliest, time),
     }
 }

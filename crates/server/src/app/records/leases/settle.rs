@@ -18,6 +18,7 @@ use fnstream_core::error::internal;
 use fnstream_core::record::Position;
 use fnstream_core::spec::check_name;
 use fnstream_core::topic::Topic;
+use fnstream_core::units::counted;
 use fnstream_core::{Error, ErrorCode, Result};
 use tokio::sync::oneshot;
 
@@ -49,6 +50,15 @@ pub(crate) struct Settled {
     pub(crate) done: usize,
     /// The receipts of records that are not the consumer's any more.
     pub(crate) refused: Vec<String>,
+}
+
+impl Settled {
+    /// What is wrong if some are not the consumer's any more.
+    pub(crate) fn lost(&self) -> Option<Error> {
+        let (lost, all) = (self.refused.len(), self.refused.len() + self.done);
+        let message = || format!("the lease has ended on {lost} of {}", counted(all, "event"));
+        (lost > 0).then(|| Error::new(ErrorCode::LeaseLost, message()))
+    }
 }
 
 /// A change that waits to be written.

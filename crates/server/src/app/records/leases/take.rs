@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::deliveries::Terms;
-use super::group::Group;
+use super::group::{Group, Skipped};
 use super::letters::dead_letter_topic;
 use super::receipt::Receipt;
 use super::settle::lease_message;
@@ -58,12 +58,20 @@ pub(crate) struct Taking {
     pub(crate) max_deliveries: Option<u32>,
 }
 
+impl Taking {
+    /// The time of a lease when nothing is said.
+    pub(crate) const LEASE: Duration = Duration::from_secs(30);
+
+    /// About the most bytes of an answer when nothing is said.
+    pub(crate) const BYTES: usize = 1 << 20;
+}
+
 /// What a take gave.
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) records: Vec<TakenRecord>,
-    /// Where the group stood in partitions of which retention dropped records that it had not acknowledged.
-    pub(crate) skipped_from: Vec<(u32, Position)>,
+    /// What retention dropped before the group had acknowledged it, and no answer has told yet.
+    pub(crate) skipped: Vec<Skipped>,
     /// The memory that they take.
     pub(crate) memory: Option<Held>,
 }
@@ -95,7 +103,7 @@ impl Records {
         check_acks(&self.named(&taking.topic)?)?;
         let deadline = Instant::now() + taking.wait;
         let Some(topic) = self.topic(&taking.topic, Some(deadline)).await? else {
-            return Ok(Taken { records: Vec::new(), skipped_from: Vec::new(), memory: None });
+            return Ok(Taken { records: Vec::new(), skipped: Vec::new(), memory: None });
         };
         let group = self.made_acknowledging(&topic, &taking.group).await?;
         let partitions = consume::named_partitions(&topic, taking.partition)?;
@@ -135,7 +143,8 @@ impl Records {
                 () = self.ops.closing().cancelled() => self.ops.check_open()?,
             }
         }
-        Ok(Taken { records: Vec::new(), skipped_from: Vec::new(), memory: None })
+        let skipped = std::mem::take(&mut group.state.lock().skipped);
+        Ok(Taken { records: Vec::new(), skipped, memory: None })
     }
 
     /// When a lease or a delay ends.
@@ -209,8 +218,8 @@ impl Unsent {
         let again = self.given.iter().filter(|(record, _)| record.deliveries > 1).count();
         counts.delivered_again.fetch_add(again as u64, Relaxed);
         let records = std::mem::take(&mut self.given).into_iter().map(|(record, _)| record).collect();
-        let skipped_from = std::mem::take(&mut self.group.state.lock().skipped_from);
-        Taken { records, skipped_from, memory: self.memory.take() }
+        let skipped = std::mem::take(&mut self.group.state.lock().skipped);
+        Taken { records, skipped, memory: self.memory.take() }
     }
 }
 
@@ -229,6 +238,14 @@ impl Drop for Unsent {
         drop(state);
         self.group.changed.notify_waiters();
     }
+}
+
+/// How reading a partition ended.
+#[derive(PartialEq, Eq)]
+enum Reached {
+    Read,
+    /// Retention dropped what was to be read, and nothing was read.
+    Overtaken,
 }
 
 /// Reads what may be given, then leases it. Nobody else takes from the group meanwhile; others may settle.
@@ -253,13 +270,20 @@ impl Leasing<'_> {
             if left.records == 0 || left.bytes == 0 {
                 break;
             }
-            self.read_partition(of, &mut left, &mut batches)?;
+            let mut of = of.clone();
+            // Retention may be faster than the read: what is left then is read.
+            while self.read_partition(&of, &mut left, &mut batches)? == Reached::Overtaken {
+                let info = self.topics.describe(&self.group.topic)?;
+                let Some(now) = info.partitions.into_iter().find(|now| now.partition == of.partition) else { break };
+                of = now;
+            }
         }
         Ok(batches)
     }
 
-    fn read_partition(&self, of: &PartitionInfo, left: &mut PollLimit, batches: &mut Vec<Batch>) -> Result<()> {
+    fn read_partition(&self, of: &PartitionInfo, left: &mut PollLimit, batches: &mut Vec<Batch>) -> Result<Reached> {
         let partition = TopicPartition::new(self.group.topic.clone(), of.partition);
+        let read_before = batches.len();
         let (now, unix_ms) = (self.records.clock.now(), self.records.clock.unix_ms());
         let plan = {
             let state = &mut *self.group.state.lock();
@@ -269,10 +293,8 @@ impl Leasing<'_> {
                     fnstream_core::acks::Acknowledged { era: state.era, committed: of.earliest, ..Default::default() };
                 state.put(of.partition, stands, now, unix_ms);
             }
-            let Some(deliveries) = state.partitions.get_mut(&of.partition) else { return Ok(()) };
-            if let Some(stood) = deliveries.drop_below(of.earliest) {
-                state.skipped_from.push((of.partition, stood));
-            }
+            self.records.meter.dropped_unread(state.drop_below(of.partition, of.earliest));
+            let Some(deliveries) = state.partitions.get_mut(&of.partition) else { return Ok(Reached::Read) };
             deliveries.expire(now);
             deliveries.plan(now, self.taking.max_deliveries, left.records)
         };
@@ -280,8 +302,10 @@ impl Leasing<'_> {
         for (from, records) in runs {
             let limit = PollLimit { records, bytes: left.bytes };
             let batch = match self.topics.read(&partition, from, limit) {
-                // Retention was faster: the next take sees it.
-                Err(error) if error.code == ErrorCode::PositionDropped => continue,
+                Err(error) if error.code == ErrorCode::PositionDropped => {
+                    // What was read is given first, and the next take sees it.
+                    return Ok(if batches.len() == read_before { Reached::Overtaken } else { Reached::Read });
+                }
                 read => read?,
             };
             let Some(batch) = batch else { continue };
@@ -297,7 +321,7 @@ impl Leasing<'_> {
                 break;
             }
         }
-        Ok(())
+        Ok(Reached::Read)
     }
 
     fn lease(&mut self, batches: Vec<Batch>) {

@@ -154,12 +154,25 @@ fn what_retention_dropped_is_forgotten_and_told() {
     deliveries.acknowledge(at(2));
     deliveries.give_back(at(1), SECOND);
     assert_eq!(deliveries.drop_below(at(1)), None, "all of that is acknowledged");
-    assert_eq!(deliveries.drop_below(at(2)), Some(at(1)));
+    assert_eq!(deliveries.drop_below(at(2)), Some((at(1), 1)));
     assert_eq!((deliveries.committed(), deliveries.leased(), deliveries.returned()), (at(3), 1, 0));
-    assert_eq!(deliveries.drop_below(at(9)), Some(at(3)));
+    assert_eq!(deliveries.drop_below(at(9)), Some((at(3), 6)));
     assert_eq!((deliveries.committed(), deliveries.leased()), (at(9), 0));
     deliveries.expire(SECOND * 99);
     assert_eq!(deliveries.returned(), 0);
+}
+
+#[test]
+fn what_was_acknowledged_before_it_was_dropped_is_not_counted() {
+    let mut deliveries = new();
+    lease_all(&mut deliveries, 10);
+    for acknowledged in [2, 3, 5, 8] {
+        deliveries.acknowledge(at(acknowledged));
+    }
+    let mut other = deliveries.clone();
+    assert_eq!(deliveries.drop_below(at(9)), Some((at(0), 5)));
+    assert_eq!(other.drop_below(at(3)), Some((at(0), 2)), "a run that is dropped in part");
+    assert_eq!((other.committed(), other.drop_below(at(7))), (at(4), Some((at(4), 2))));
 }
 
 /// What a consumer of the model holds.
