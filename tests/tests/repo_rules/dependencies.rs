@@ -4,7 +4,7 @@
 //! Dependencies point one way, and heavy libraries stay behind the crate that owns them.
 //!
 //! ```text
-//! frame <- core <- { store, runtime, engine } <- server <- cli     { api, config, sql } <- { server, cli }     build <- cli
+//! frame <- core <- { store, kafka, runtime, engine } <- server <- cli     { api, config, sql } <- { server, cli }     build <- cli
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("frame", &[]),
     ("core", &["frame"]),
     ("store", &["frame", "core"]),
+    ("kafka", &["frame", "core"]),
     ("runtime", &["frame", "core"]),
     ("engine", &["frame", "core"]),
     ("api", &["frame", "core"]),
@@ -34,6 +35,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const MUST_NOT_REACH: &[(&str, &[&str])] = &[
     ("core", &["rocksdb", "wasmtime", "tokio", "axum", "reqwest"]),
     ("store", &["wasmtime", "wasmparser", "axum", "tokio"]),
+    ("kafka", &["rocksdb", "wasmtime", "axum", "tokio"]),
     ("runtime", &["rocksdb", "axum", "reqwest"]),
     ("engine", &["rocksdb", "wasmtime", "axum", "reqwest", "tokio"]),
     ("api", &["rocksdb", "wasmtime"]),

@@ -7,12 +7,12 @@ use std::ffi::{CString, c_int, c_void};
 use std::ptr::{null, null_mut};
 use std::sync::Arc;
 
-use fnstream_core::{ErrorCode, Error, Result};
+use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_frame::RecordRef;
+use rdkafka::bindings as sys;
 use rdkafka::config::ClientConfig;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaType};
-use rdkafka::bindings as sys;
 
 use super::Client;
 use super::client::outcome;
@@ -55,7 +55,8 @@ impl Producer {
     }
 
     pub(crate) fn topic(&self, name: &str) -> Result<TopicHandle> {
-        let invalid = || Error::new(ErrorCode::InvalidName, format!("a topic cannot be called '{}'", name.escape_debug()));
+        let invalid =
+            || Error::new(ErrorCode::InvalidName, format!("a topic cannot be called '{}'", name.escape_debug()));
         let text = CString::new(name).map_err(|_| invalid())?;
         // SAFETY: the name is a text with a zero at its end.
         let ptr = unsafe { sys::rd_kafka_topic_new(self.0.ptr(), text.as_ptr(), null_mut()) };
@@ -78,7 +79,13 @@ impl Producer {
             let headers = if record.headers.is_empty() { null_mut() } else { sys::rd_kafka_headers_new(4) };
             for (name, value) in record.headers.iter() {
                 let value_ptr = value.as_ptr().cast();
-                sys::rd_kafka_header_add(headers, name.as_ptr().cast(), name.len() as isize, value_ptr, value.len() as isize);
+                sys::rd_kafka_header_add(
+                    headers,
+                    name.as_ptr().cast(),
+                    name.len() as isize,
+                    value_ptr,
+                    value.len() as isize,
+                );
             }
             let with_headers = match headers.is_null() {
                 true => sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_END,
@@ -132,13 +139,6 @@ impl Producer {
         }
     }
 
-    /// Forgets the records that were not sent or not answered.
-    pub(crate) fn purge(&self) {
-        let all = sys::RD_KAFKA_PURGE_F_QUEUE | sys::RD_KAFKA_PURGE_F_INFLIGHT;
-        // SAFETY: the client lives.
-        unsafe { sys::rd_kafka_purge(self.0.ptr(), all as c_int) };
-    }
-
     /// What became of records since the last call.
     pub(crate) fn take_deliveries(&self) -> Vec<Delivery> {
         std::mem::take(&mut *self.0.events.deliveries.lock())
@@ -166,7 +166,12 @@ impl Producer {
     }
 
     /// Makes offsets of a group part of the transaction. The group has no members: its partitions are assigned by hand.
-    pub(crate) fn send_offsets(&self, group: &str, offsets: &TopicPartitionList, timeout_ms: i32) -> Result<(), Failure> {
+    pub(crate) fn send_offsets(
+        &self,
+        group: &str,
+        offsets: &TopicPartitionList,
+        timeout_ms: i32,
+    ) -> Result<(), Failure> {
         let group = CString::new(group).map_err(|_| Failure::new(RDKafkaErrorCode::InvalidGroupId, "a zero byte"))?;
         // SAFETY: the group's metadata is ours and destroyed here; the list lives for the call.
         unsafe {
