@@ -184,6 +184,8 @@ start() {
     fi
     check_tools
     install_jars
+    # Until it listens, nobody else chooses ports.
+    flock 8
     [ -s "$at/port" ] || choose_port
     port=$(cat "$at/port")
     make_certificates

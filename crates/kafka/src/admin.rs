@@ -67,15 +67,22 @@ impl ConsumerContext for Telling {}
 impl Why {
     /// What says the least gives way to what says more.
     fn note(&self, failure: Failure) {
+        let says = |failure: &Failure| {
+            let passes = failure.error_code() == ErrorCode::Unavailable;
+            (!passes, failure.code != RDKafkaErrorCode::AllBrokersDown)
+        };
         let mut kept = self.0.lock();
-        let says_little = failure.code == RDKafkaErrorCode::AllBrokersDown;
-        if kept.is_none() || !says_little {
+        if kept.as_ref().is_none_or(|kept| says(kept) <= says(&failure)) {
             *kept = Some(failure);
         }
     }
 
-    fn take(&self) -> Option<Failure> {
-        self.0.lock().take()
+    fn get(&self) -> Option<Failure> {
+        self.0.lock().clone()
+    }
+
+    fn forget(&self) {
+        *self.0.lock() = None;
     }
 }
 
@@ -88,7 +95,9 @@ impl Admin {
     pub(crate) fn new(properties: &Properties) -> Result<Admin> {
         let why = Arc::new(Why::default());
         let telling = Telling(why.clone());
-        let config = properties.asking("function-stream");
+        let mut config = properties.asking("function-stream");
+        // The ends of partitions include what is not decided yet.
+        config.set("isolation.level", "read_uncommitted");
         let admin = AdminClient::from_config_and_context(&config, telling.clone());
         let client = BaseConsumer::from_config_and_context(&config, telling);
         let made = |e: KafkaError| failed("making a client of Kafka", &e);
@@ -105,7 +114,7 @@ impl Admin {
     pub(crate) fn describe(&self, topic: &str) -> Result<Option<Layout>> {
         check_name(topic)?;
         let doing = format!("looking up topic '{topic}'");
-        let metadata = self.client.fetch_metadata(Some(topic), PATIENCE).map_err(|e| self.failed(&doing, &e))?;
+        let metadata = self.patiently(&doing, |wait| self.client.fetch_metadata(Some(topic), wait))?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let Some(found) = found else { return Ok(None) };
         match found.error().map(RDKafkaErrorCode::from) {
@@ -123,7 +132,8 @@ impl Admin {
     fn is_known_to_controller(&self, topic: &str) -> Result<bool> {
         let options = options().validate_only(true);
         let new = NewTopic::new(topic, 1, TopicReplication::Fixed(-1));
-        let answer = block_on(self.admin.create_topics([&new], &options)).map_err(|e| self.failed("asking for a topic", &e))?;
+        let answer =
+            block_on(self.admin.create_topics([&new], &options)).map_err(|e| self.failed("asking for a topic", &e))?;
         Ok(matches!(answer.first(), Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists)))))
     }
 
@@ -146,26 +156,11 @@ impl Admin {
         each(&doing, &answer)
     }
 
-    pub(crate) fn delete(&self, topic: &str) -> Result<()> {
-        let doing = format!("deleting topic '{topic}'");
-        each(&doing, &block_on(self.admin.delete_topics(&[topic], &options())).map_err(|e| self.failed(&doing, &e))?)
-    }
-
     /// Adds partitions, up to a number.
     pub(crate) fn grow(&self, topic: &str, partitions: u32) -> Result<()> {
         let doing = format!("growing topic '{topic}' to {partitions} partitions");
         let new = NewPartitions::new(topic, partitions as usize);
         each(&doing, &block_on(self.admin.create_partitions([&new], &options())).map_err(|e| self.failed(&doing, &e))?)
-    }
-
-    /// Drops the records of a partition below an offset.
-    pub(crate) fn delete_records(&self, topic: &str, partition: u32, below: i64) -> Result<()> {
-        let doing = format!("dropping records of {topic}-{partition}");
-        let mut list = TopicPartitionList::new();
-        let added = list.add_partition_offset(topic, partition as i32, Offset::Offset(below));
-        let answer = added.and_then(|()| block_on(self.admin.delete_records(&list, &options())));
-        let answer = answer.map_err(|e| self.failed(&doing, &e))?;
-        answer.elements().iter().try_for_each(|element| element.error()).map_err(|e| failed(&doing, &e))
     }
 
     /// The settings of a topic that are set, its own or by default.
@@ -182,8 +177,15 @@ impl Admin {
 
     /// The oldest offset of a partition and the one that comes next.
     pub(crate) fn bounds(&self, topic: &str, partition: u32) -> Result<(i64, i64)> {
-        let bounds = self.client.fetch_watermarks(topic, partition as i32, PATIENCE);
-        bounds.map_err(|e| self.failed(&format!("asking for the ends of {topic}-{partition}"), &e))
+        let doing = format!("asking for the ends of {topic}-{partition}");
+        let mut is_repeated = false;
+        self.patiently(&doing, |wait| {
+            // What the client knows of a topic that was just made is asked for anew.
+            if std::mem::replace(&mut is_repeated, true) {
+                self.client.fetch_metadata(Some(topic), wait)?;
+            }
+            self.client.fetch_watermarks(topic, partition as i32, wait)
+        })
     }
 
     /// The offsets that a group has committed.
@@ -194,7 +196,7 @@ impl Admin {
             list.add_partition(topic, *partition as i32);
         }
         let doing = format!("asking for the offsets of group '{group}'");
-        let found = client.committed_offsets(list, PATIENCE).map_err(|e| self.failed(&doing, &e))?;
+        let found = self.patiently(&doing, |wait| client.committed_offsets(list.clone(), wait))?;
         let mut offsets = HashMap::new();
         for element in found.elements() {
             element.error().map_err(|e| failed(&doing, &e))?;
@@ -216,18 +218,61 @@ impl Admin {
         Ok(client)
     }
 
-    /// An operation that ran out of time says what the client found meanwhile.
-    fn failed(&self, doing: &str, error: &KafkaError) -> Error {
-        // What a client says by itself is told when it is polled; it has no records.
-        let polled = self.client.poll(Duration::ZERO);
-        debug_assert!(polled.is_none_or(|polled| polled.is_err()), "nothing is assigned");
-        let timed_out = [RDKafkaErrorCode::OperationTimedOut, RDKafkaErrorCode::BrokerTransportFailure, RDKafkaErrorCode::AllBrokersDown];
-        match (error.rdkafka_error_code(), self.why.take()) {
-            (Some(code), Some(why)) if timed_out.contains(&code) => why.error(doing),
-            _ => failed(doing, error),
+    /// Asks until there is an answer or patience is over. What is wrong with a connection for good is told at once: a login that
+    /// is refused, a port of something else.
+    fn patiently<T>(&self, doing: &str, mut ask: impl FnMut(Duration) -> Result<T, KafkaError>) -> Result<T> {
+        let mut left = PATIENCE.as_secs();
+        loop {
+            let error = match ask(Duration::from_secs(1)) {
+                Ok(answer) => {
+                    self.why.forget();
+                    return Ok(answer);
+                }
+                Err(error) => error,
+            };
+            left -= 1;
+            let is_new = error.rdkafka_error_code().is_some_and(|code| NEW.contains(&code));
+            let is_late = is_new || error.rdkafka_error_code().is_some_and(|code| LATE.contains(&code));
+            if is_new {
+                // This answer comes at once.
+                self.client.poll(Duration::from_millis(200));
+            }
+            let why = self.why().filter(|_| !is_new);
+            let is_over = left == 0 || why.as_ref().is_some_and(|why| why.error_code() != ErrorCode::Unavailable);
+            if !is_late || is_over {
+                return Err(why.filter(|_| is_late).map_or_else(|| failed(doing, &error), |why| why.error(doing)));
+            }
         }
     }
+
+    /// An operation that ran out of time says what the client found meanwhile.
+    fn failed(&self, doing: &str, error: &KafkaError) -> Error {
+        let is_late = error.rdkafka_error_code().is_some_and(|code| LATE.contains(&code));
+        self.why().filter(|_| is_late).map_or_else(|| failed(doing, error), |why| why.error(doing))
+    }
+
+    /// What the client said by itself. It says so when it is polled, one thing at a time; it has no records.
+    fn why(&self) -> Option<Failure> {
+        for _ in 0..20 {
+            let polled = self.client.poll(Duration::ZERO);
+            debug_assert!(polled.is_none_or(|polled| polled.is_err()), "nothing is assigned");
+        }
+        self.why.get()
+    }
 }
+
+/// Brokers learn of a topic a moment after it was made. Whether it is there at all is asked before.
+const NEW: [RDKafkaErrorCode; 5] = [
+    RDKafkaErrorCode::NotLeaderForPartition,
+    RDKafkaErrorCode::UnknownPartition,
+    RDKafkaErrorCode::UnknownTopic,
+    RDKafkaErrorCode::UnknownTopicOrPartition,
+    RDKafkaErrorCode::LeaderNotAvailable,
+];
+
+/// An answer did not come.
+const LATE: [RDKafkaErrorCode; 3] =
+    [RDKafkaErrorCode::OperationTimedOut, RDKafkaErrorCode::BrokerTransportFailure, RDKafkaErrorCode::AllBrokersDown];
 
 fn options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE))

@@ -100,7 +100,8 @@ pub(crate) fn entries(generation: Generation, progress: &Progress, delta: &Delta
     let parts = encoded.len().saturating_sub(1) / PART;
     let commit = Commit { generation, progress: progress.clone(), parts: parts as u32 };
     let piece = |index: usize| encoded.slice(index * PART..encoded.len().min((index + 1) * PART));
-    let mut entries: Vec<Vec<u8>> = (0..parts).map(|index| Entry::Part(piece(index)).encode()).collect::<Result<_>>()?;
+    let mut entries: Vec<Vec<u8>> =
+        (0..parts).map(|index| Entry::Part(piece(index)).encode()).collect::<Result<_>>()?;
     entries.push(Entry::Epoch(commit, piece(parts)).encode()?);
     Ok(entries)
 }

@@ -22,6 +22,9 @@ pub(crate) struct Failure {
     pub requires_abort: bool,
 }
 
+/// What the client adds to a connection that ended when it guesses that TLS is the reason.
+const HINTS: [&str; 2] = ["security.protocol", "broker listener?"];
+
 impl Failure {
     pub(crate) fn new(code: Code, text: impl Into<String>) -> Failure {
         Failure { code, text: text.into(), is_retriable: false, is_fatal: false, requires_abort: false }
@@ -52,7 +55,9 @@ impl Failure {
     pub(crate) fn error_code(&self) -> ErrorCode {
         match self.code {
             Code::SSL => ErrorCode::BrokerProtocol,
-            Code::BrokerTransportFailure if self.text.contains("security.protocol") => ErrorCode::BrokerProtocol,
+            Code::BrokerTransportFailure if HINTS.iter().any(|hint| self.text.contains(hint)) => {
+                ErrorCode::BrokerProtocol
+            }
             Code::BadMessage | Code::BadCompression | Code::NotImplemented => ErrorCode::BrokerProtocol,
             Code::UnknownTopicOrPartition | Code::UnknownTopic => ErrorCode::TopicNotFound,
             Code::UnknownPartition => ErrorCode::PartitionNotFound,

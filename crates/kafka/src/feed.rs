@@ -100,7 +100,13 @@ impl Feed {
         let consumer = Consumer::new(&properties.reading("function-stream"), move |failure| noted.note(&failure))?;
         let (commands, received) = unbounded();
         let interrupt = consumer.interrupt();
-        let thread = Thread { consumer, commands: received, health: health.clone(), rings: HashMap::new(), known: HashMap::new() };
+        let thread = Thread {
+            consumer,
+            commands: received,
+            health: health.clone(),
+            rings: HashMap::new(),
+            known: HashMap::new(),
+        };
         let spawned = thread::Builder::new().name("kafka-feed".into()).spawn(move || thread.run());
         spawned.map_err(|e| internal(format!("no thread for a consumer of Kafka: {e}")))?;
         let (properties, taken) = (properties.clone(), Mutex::default());
@@ -246,6 +252,10 @@ impl Thread {
         for ring in full {
             consumer.pause(&list(ring, None));
         }
+        // Before anybody is woken, who may ask what the trouble was.
+        if !touched.is_empty() {
+            health.is_well();
+        }
         for ring in touched {
             let high = consumer.last_end(&ring.name.0, ring.name.1);
             ring.with(|state| state.high = high.or(state.high));
@@ -264,7 +274,9 @@ impl Thread {
         }
         let wanted = ring.next();
         match self.consumer.bounds(&ring.name.0, ring.name.1, 5 * WAIT_MS) {
-            Ok((earliest, end)) => out_of_range(&ring.at, wanted, earliest, end).unwrap_or_else(|| failure.error(doing)),
+            Ok((earliest, end)) => {
+                out_of_range(&ring.at, wanted, earliest, end).unwrap_or_else(|| failure.error(doing))
+            }
             Err(failure) => failure.error(doing),
         }
     }

@@ -17,7 +17,7 @@
 mod plan;
 mod transaction;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
@@ -27,6 +27,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use fnstream_core::committer::{CommitDone, CommitFailure, CommitResult};
 use fnstream_core::epoch::{FrozenEpoch, Generation, TaskId};
 use fnstream_core::error::internal;
+use fnstream_core::topic::Topic;
 use fnstream_core::{Error, ErrorCode, Result};
 
 use self::transaction::Ended;
@@ -64,6 +65,7 @@ impl Lane {
             again: jobs.clone(),
             producer: None,
             topics: HashMap::new(),
+            ends: HashMap::new(),
             fenced: 0,
         };
         let spawned = thread::Builder::new().name(format!("kafka-commit-{number}")).spawn(move || thread.run());
@@ -105,6 +107,8 @@ struct Thread {
     again: Sender<Job>,
     producer: Option<Producer>,
     topics: HashMap<String, TopicHandle>,
+    /// For what emits watermarks: behind a task's records in each partition of a topic, and how often it has said something.
+    ends: HashMap<(TaskId, Topic), (BTreeMap<u32, i64>, u64)>,
     /// How often it was fenced since it has committed something.
     fenced: u32,
 }
@@ -121,7 +125,13 @@ impl Thread {
             // `again` keeps the channel open, so the place's end is looked for.
             let first = match self.jobs.recv_timeout(Duration::from_secs(1)) {
                 Ok(job) => job,
-                Err(RecvTimeoutError::Timeout) if self.shared.strong_count() > 0 => continue,
+                Err(RecvTimeoutError::Timeout) if self.shared.strong_count() > 0 => {
+                    // What it says by itself meanwhile.
+                    if let Some(producer) = &self.producer {
+                        producer.poll(0);
+                    }
+                    continue;
+                }
                 Err(_) => return,
             };
             waiting.push(first);
@@ -160,7 +170,10 @@ impl Thread {
                         match job {
                             Job::Commit { epoch, done, .. } => {
                                 drop(epoch);
-                                done(Err(CommitFailure::Fatal(Error::new(ErrorCode::CommitFatal, error.message.clone()))));
+                                done(Err(CommitFailure::Fatal(Error::new(
+                                    ErrorCode::CommitFatal,
+                                    error.message.clone(),
+                                ))));
                             }
                             other => refuse_again(other, &error, &self.again),
                         }

@@ -16,4 +16,4 @@ mod producer;
 pub(crate) use client::Client;
 pub(crate) use consumer::{Consumed, Consumer, Interrupt, Message, Partition};
 pub(crate) use operations::{End, Operations};
-pub(crate) use producer::{Delivery, Producer, TopicHandle};
+pub(crate) use producer::{Producer, TopicHandle};

@@ -25,6 +25,7 @@ use crate::feed::{Feed, Health};
 use crate::lane::{Lane, lane_of};
 use crate::native::Consumer;
 use crate::properties::{Properties, check_name};
+use crate::watermarks::Marks;
 
 /// What a place is made of.
 #[derive(Debug, Clone)]
@@ -61,6 +62,8 @@ pub(crate) struct Shared {
     readers: Mutex<Vec<Consumer>>,
     functions: Mutex<HashMap<FunctionId, Arc<Function>>>,
     pub owners: Mutex<HashMap<TaskId, Owner>>,
+    /// The watermarks that the server's functions emit, once somebody has asked.
+    marks: Mutex<Option<Arc<Marks>>>,
 }
 
 /// A function that this process runs.
@@ -109,9 +112,11 @@ impl Kafka {
             readers: Mutex::default(),
             functions: Mutex::default(),
             owners: Mutex::default(),
+            marks: Mutex::default(),
             options,
         });
-        let lanes = (0..shared.options.lanes.max(1)).map(|number| Lane::start(number, &shared)).collect::<Result<_>>()?;
+        let lanes =
+            (0..shared.options.lanes.max(1)).map(|number| Lane::start(number, &shared)).collect::<Result<_>>()?;
         Ok(Kafka { shared, lanes })
     }
 
@@ -130,12 +135,18 @@ impl Shared {
     /// The name of a topic in Kafka.
     pub(crate) fn name(&self, topic: &Topic) -> Result<String> {
         if topic.cluster != self.options.cluster {
-            let message = format!("topic '{topic}' is of the cluster '{}', which this place does not serve", topic.cluster);
+            let message =
+                format!("topic '{topic}' is of the cluster '{}', which this place does not serve", topic.cluster);
             return Err(Error::new(ErrorCode::ClusterUnknown, message));
         }
         let name = format!("{}{}", self.options.namespace, topic.name);
         check_name(&name)?;
         Ok(name)
+    }
+
+    /// The topic of watermarks.
+    pub(crate) fn watermarks(&self) -> String {
+        format!("{}{}.watermarks", self.options.namespace, self.options.server)
     }
 
     pub(crate) fn function(&self, id: FunctionId) -> Result<Arc<Function>> {
@@ -150,6 +161,11 @@ impl Shared {
 }
 
 impl Function {
+    /// How many tasks it has.
+    pub(crate) fn width(&self) -> u32 {
+        self.tasks.len() as u32
+    }
+
     /// The name of one of its internal topics: the name of a function may be as long as that of a topic.
     fn internal(options: &Options, id: FunctionId, name: &str, what: &str) -> String {
         let rest = format!("{}{}.{}..{what}", options.namespace, options.server, id.0);

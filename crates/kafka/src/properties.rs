@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use fnstream_core::topic::{GROUP_ID, PARTITION};
 use fnstream_core::{Error, ErrorCode, Result};
 use rdkafka::config::ClientConfig;
+use rdkafka::error::KafkaError;
 
 use crate::error::unusable;
 
@@ -56,8 +57,10 @@ impl Properties {
                 if !matches!(value.as_str(), "earliest" | "latest") {
                     problems.push(format!("'{name}' is 'earliest' or 'latest', not '{}'", value.escape_debug()));
                 }
-            } else if let Err(e) = ClientConfig::new().set(name, value).create_native_config() {
-                problems.push(format!("'{name}': {}", e.to_string().replace("Client config error: ", "")));
+            } else if let Err(KafkaError::ClientConfig(_, why, ..)) =
+                ClientConfig::new().set(name, value).create_native_config().map(drop)
+            {
+                problems.push(format!("'{name}': {why}"));
             }
         }
         match problems.is_empty() {
@@ -89,6 +92,8 @@ impl Properties {
         config.set("ssl.ca.location", "probe");
         config.set("client.id", "function-stream");
         config.set("allow.auto.create.topics", "false");
+        // A broker that is back is found within a second.
+        config.set("reconnect.backoff.max.ms", "1000");
         config.extend(self.given.iter().filter(|(name, _)| *name != AUTO_OFFSET_RESET).map(own));
         config.set("bootstrap.servers", &self.bootstrap);
         config
@@ -209,7 +214,8 @@ mod tests {
             error.message,
             "the properties of the Kafka client: 'enable.auto.commit' cannot be set: positions are committed together with \
              what was made of the records; 'acks' cannot be set: all replicas in sync have to have a record; \
-             'auto.offset.reset' is 'earliest' or 'latest', not 'none'; 'fetch.wait.max.mss': x"
+             'auto.offset.reset' is 'earliest' or 'latest', not 'none'; 'fetch.wait.max.mss': No such configuration property: \"fetch.wait.max.mss\"; \
+             'socket.timeout.ms': Invalid value for configuration property \"socket.timeout.ms\""
         );
     }
 

@@ -40,6 +40,8 @@ pub(crate) struct State {
     pub high: Option<i64>,
     /// What is told of the partition until it is sought.
     pub failed: Option<Error>,
+    /// The last watermark that was told.
+    pub told: Option<u64>,
     /// What comes next from the consumer.
     next: i64,
     is_paused: bool,
@@ -104,7 +106,8 @@ impl Ring {
     pub(crate) fn seek(&self, to: i64) -> u64 {
         let mut state = self.state.lock();
         let asked = state.asked + 1;
-        let dropped = std::mem::replace(&mut *state, State { position: to, next: to, asked, done: 0, ..State::default() });
+        let dropped =
+            std::mem::replace(&mut *state, State { position: to, next: to, asked, done: 0, ..State::default() });
         state.done = dropped.done;
         drop(state);
         asked

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use fnstream_core::batch::{Batch, BatchPositions};
 use fnstream_core::broker::{PollLimit, Polled, Source};
 use fnstream_core::record::{Position, Positions};
+use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_frame::{FrameBuilder, HeadersBuilder, RecordRef};
 
 use crate::feed::Feed;
 use crate::native::Message;
 use crate::ring::{Ring, State};
+use crate::watermarks::Marks;
 
 /// See [`Source`].
 pub(crate) struct KafkaSource {
@@ -22,23 +24,52 @@ pub(crate) struct KafkaSource {
     /// The ring that is looked at first.
     turn: usize,
     frame: FrameBuilder,
+    marks: Arc<Marks>,
+    /// Called when watermarks were emitted.
+    _on_mark: Arc<Waker>,
     /// Called when the source has let its partitions go.
     on_end: Box<dyn Fn() + Send>,
 }
 
 impl KafkaSource {
-    pub(crate) fn new(feed: Arc<Feed>, rings: Vec<Arc<Ring>>, on_end: impl Fn() + Send + 'static) -> KafkaSource {
-        KafkaSource { feed, rings, turn: 0, frame: FrameBuilder::new(), on_end: Box::new(on_end) }
+    pub(crate) fn new(
+        feed: Arc<Feed>,
+        rings: Vec<Arc<Ring>>,
+        marks: Arc<Marks>,
+        waker: Waker,
+        on_end: impl Fn() + Send + 'static,
+    ) -> KafkaSource {
+        let waker = Arc::new(waker);
+        marks.register(&waker);
+        KafkaSource {
+            feed,
+            rings,
+            turn: 0,
+            frame: FrameBuilder::new(),
+            marks,
+            _on_mark: waker,
+            on_end: Box::new(on_end),
+        }
     }
 }
 
 impl Source for KafkaSource {
     fn poll(&mut self, group: Option<u32>, limit: PollLimit) -> Result<Polled> {
+        // Until it is known which watermark holds here, nothing that comes after it is given.
+        if !self.marks.advance()? {
+            return Ok(Polled::Pending);
+        }
         for _ in 0..self.rings.len() {
             let ring = self.rings[self.turn % self.rings.len()].clone();
             self.turn = (self.turn + 1) % self.rings.len();
             if group.is_some_and(|group| group != ring.group) {
                 continue;
+            }
+            if let Some(watermark) =
+                ring.with(|state| self.marks.at(&ring.at, state.position).filter(|w| state.told < Some(*w)))
+            {
+                ring.with(|state| state.told = Some(watermark));
+                return Ok(Polled::Watermark { from: ring.at.clone(), watermark });
             }
             let frame = &mut self.frame;
             let (polled, has_room) = ring.with(|state| {

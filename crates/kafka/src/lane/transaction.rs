@@ -3,9 +3,11 @@
 
 //! One transaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use fnstream_core::epoch::{OutboxWatermark, TaskId};
+use fnstream_core::topic::Topic;
 use fnstream_core::{Error, ErrorCode, Result, failpoint};
 use fnstream_frame::{Frame, RecordRef};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -17,6 +19,7 @@ use crate::error::Failure;
 use crate::native::Producer;
 use crate::place::Shared;
 use crate::source::offset_of;
+use crate::watermarks::Said;
 
 /// How long the client is asked to wait at once.
 const STEP_MS: i32 = 100;
@@ -93,16 +96,22 @@ impl Thread {
         failpoint!("kafka.commit.after-blob");
         let offsets = match blamed {
             Some((job, output, error)) => Err((job, output, error)),
-            None => self.delivered(shared, &of, jobs.len()),
+            None => self.delivered(shared, jobs, &mut of),
         };
         let offsets = match offsets {
             Ok(offsets) => offsets,
             Err((job, output, error)) => {
                 self.abort()?;
+                // The refused record has left a gap in the producer's numbers, at which its next transaction would fail.
+                self.topics.clear();
+                self.producer = None;
                 return Err(match error.code {
-                    ErrorCode::Unavailable => Ended::Nothing(error),
                     ErrorCode::Fenced => self.gone(error),
-                    _ => Ended::Blamed { job, output, error },
+                    ErrorCode::CommitRejected
+                    | ErrorCode::InvalidName
+                    | ErrorCode::TopicNotFound
+                    | ErrorCode::PartitionNotFound => Ended::Blamed { job, output, error },
+                    _ => Ended::Nothing(error),
                 });
             }
         };
@@ -178,29 +187,123 @@ impl Thread {
         Ok(())
     }
 
-    /// Waits until all records have an answer; gives the last offset of each job.
-    fn delivered(&self, shared: &Shared, of: &[Of], jobs: usize) -> Result<Vec<i64>, (usize, Option<u32>, Error)> {
-        while !self.producer().flush(STEP_MS) {}
-        let mut offsets = vec![-1; jobs];
-        let mut failed: Option<(usize, Option<u32>, Error)> = None;
-        for delivery in self.producer().take_deliveries() {
-            let Some(whose) = of.get(delivery.token) else { continue };
-            match delivery.failed {
-                None => offsets[whose.job] = offsets[whose.job].max(delivery.offset),
-                Some(code) => {
-                    let error = refused(code, "a topic", 0);
-                    // After the first failure the rest fails because of it.
-                    let is_own = error.code != ErrorCode::Unavailable;
-                    if failed.as_ref().is_none_or(|(.., e)| is_own && e.code == ErrorCode::Unavailable) {
-                        failed = Some((whose.job, whose.output, error));
+    /// Waits until all is delivered, and then says the watermarks, which hold behind that. Gives the offset of each job's last
+    /// entry.
+    fn delivered(
+        &mut self,
+        shared: &Shared,
+        jobs: &[Job],
+        of: &mut Vec<Of>,
+    ) -> Result<Vec<i64>, (usize, Option<u32>, Error)> {
+        let mut last = HashMap::new();
+        self.await_deliveries(shared, of, &mut last)?;
+        let offsets = (0..jobs.len()).map(|job| last.get(&(job, None)).copied().unwrap_or(-1)).collect();
+        for (job, asked) in jobs.iter().enumerate() {
+            let Job::Commit { epoch, .. } = asked else { continue };
+            for emitted in &epoch.watermarks {
+                self.know_ends(shared, epoch.task, &emitted.topic).map_err(|e| (job, None, e))?;
+            }
+        }
+        self.note_ends(jobs, &last);
+        let mut is_said = false;
+        for (job, asked) in jobs.iter().enumerate() {
+            let Job::Commit { epoch, .. } = asked else { continue };
+            for emitted in &epoch.watermarks {
+                let (key, value) = self.say(shared, epoch.task, emitted).map_err(|e| (job, None, e))?;
+                let record = RecordRef::new(&value).with_key(Some(&key));
+                let whose = Of { job, output: None };
+                self.send(&shared.watermarks(), 0, &record, whose, of).map_err(|(output, e)| (job, output, e))?;
+                is_said = true;
+            }
+        }
+        if is_said {
+            self.await_deliveries(shared, of, &mut last)?;
+        }
+        Ok(offsets)
+    }
+
+    /// Notes where the records of those tasks end that emit watermarks.
+    fn note_ends(&mut self, jobs: &[Job], last: &HashMap<(usize, Option<u32>), i64>) {
+        for ((job, output), offset) in last {
+            let (Some(output), Some(Job::Commit { epoch, .. })) = (output, jobs.get(*job)) else { continue };
+            let batch = &epoch.outbox[*output as usize];
+            if let Some((ends, _)) = self.ends.get_mut(&(epoch.task, batch.topic.clone())) {
+                let end = ends.entry(batch.partition).or_default();
+                *end = (*end).max(offset + 1);
+            }
+        }
+    }
+
+    /// Begins to follow where the records of a task end in a topic.
+    fn know_ends(&mut self, shared: &Shared, task: TaskId, topic: &Topic) -> Result<()> {
+        let of = (task, topic.clone());
+        if !self.ends.contains_key(&of) {
+            // What the task has written before is not known: it is before the present ends.
+            let name = shared.name(topic)?;
+            let partitions = shared.admin.describe(&name)?.map_or(0, |layout| layout.partitions);
+            let end = |partition| Ok((partition, shared.admin.bounds(&name, partition)?.1));
+            let ends = (0..partitions).map(end).collect::<Result<BTreeMap<_, _>>>()?;
+            self.ends.insert(of, (ends, 0));
+        }
+        Ok(())
+    }
+
+    /// The record of a watermark.
+    fn say(&mut self, shared: &Shared, task: TaskId, emitted: &OutboxWatermark) -> Result<(Vec<u8>, Vec<u8>)> {
+        let of = (task, emitted.topic.clone());
+        let (ends, number) = self.ends.entry(of).or_default();
+        *number += 1;
+        let OutboxWatermark { topic, watermark, idle } = emitted.clone();
+        let tasks = shared.function(task.function)?.width();
+        Said { task, topic, tasks, watermark, idle, ends: ends.clone() }.encode(*number)
+    }
+
+    /// Waits until all records have an answer, or one has failed; notes the last offset of each job's output.
+    fn await_deliveries(
+        &self,
+        shared: &Shared,
+        of: &[Of],
+        last: &mut HashMap<(usize, Option<u32>), i64>,
+    ) -> Result<(), (usize, Option<u32>, Error)> {
+        loop {
+            let is_done = self.producer().flush(STEP_MS);
+            let mut failed: Option<(usize, Option<u32>, Error)> = None;
+            for delivery in self.producer().take_deliveries() {
+                let Some(whose) = of.get(delivery.token) else { continue };
+                match delivery.failed {
+                    None => {
+                        let end = last.entry((whose.job, whose.output)).or_insert(-1);
+                        *end = (*end).max(delivery.offset);
+                    }
+                    Some(code) => {
+                        let error = refused(code, "a topic", 0);
+                        // After the first failure the rest fails because of it.
+                        let is_own = error.code != ErrorCode::Unavailable;
+                        if failed.as_ref().is_none_or(|(.., e)| is_own && e.code == ErrorCode::Unavailable) {
+                            failed = Some((whose.job, whose.output, error));
+                        }
                     }
                 }
             }
+            if let Some((job, output, error)) = failed {
+                return Err((job, output, self.reason(error)));
+            }
+            if is_done {
+                shared.health.is_well();
+                return Ok(());
+            }
         }
-        if failed.is_none() {
-            shared.health.is_well();
+    }
+
+    /// Why a record failed that was only dropped with its transaction: what is refused is a commit, which says why.
+    fn reason(&self, error: Error) -> Error {
+        if error.code != ErrorCode::Unavailable {
+            return error;
         }
-        failed.map_or(Ok(offsets), Err)
+        match self.producer().commit(STEP_MS) {
+            Err(failure) if failure.code != RDKafkaErrorCode::Inconsistent => failure.error("a transaction"),
+            _ => error,
+        }
     }
 
     /// Moves the offsets of the groups. They are sent whether or not they have changed, so that the groups' owner is checked.
@@ -271,7 +374,6 @@ impl Thread {
     }
 
     fn abort(&mut self) -> Result<(), Ended> {
-        self.producer().purge();
         loop {
             match self.producer().abort(REPEAT_MS) {
                 Ok(()) => break,

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use fnstream_core::{Error, Result};
 use parking_lot::Mutex;
+use rdkafka::bindings as sys;
 use rdkafka::config::ClientConfig;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaType};
-use rdkafka::bindings as sys;
 
 use super::producer::Delivery;
 use crate::error::{Failure, unusable};

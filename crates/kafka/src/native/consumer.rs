@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use fnstream_core::Result;
 use fnstream_frame::{FrameError, HeadersBuilder};
+use rdkafka::bindings as sys;
 use rdkafka::config::ClientConfig;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaType};
-use rdkafka::bindings as sys;
 
 use super::Client;
 use super::client::{outcome, text};
@@ -30,7 +30,11 @@ unsafe impl Send for Consumer {}
 
 /// Ends a consumer's wait from another thread.
 #[derive(Clone)]
-pub(crate) struct Interrupt(Arc<Client>, Queue);
+pub(crate) struct Interrupt {
+    queue: Queue,
+    /// The client must outlive its queue.
+    _client: Arc<Client>,
+}
 
 struct QueuePtr(*mut sys::rd_kafka_queue_t);
 
@@ -52,7 +56,7 @@ impl Interrupt {
     /// Has the wait that is under way, or the next one, return.
     pub(crate) fn interrupt(&self) {
         // SAFETY: the client lives, and so does its queue.
-        unsafe { sys::rd_kafka_queue_yield(self.1.0) };
+        unsafe { sys::rd_kafka_queue_yield(self.queue.0) };
     }
 }
 
@@ -87,7 +91,7 @@ impl Consumer {
     }
 
     pub(crate) fn interrupt(&self) -> Interrupt {
-        Interrupt(self.client.clone(), self.queue.clone())
+        Interrupt { queue: self.queue.clone(), _client: self.client.clone() }
     }
 
     /// Reads these partitions too, each from its offset on.
@@ -127,7 +131,7 @@ impl Consumer {
         };
         let count = usize::try_from(count).unwrap_or(0);
         for ptr in self.batch.drain(..count) {
-            each(Message { ptr, client: self.client.clone() }.sort());
+            each(Message { ptr, _client: self.client.clone() }.sort());
         }
         self.batch.clear();
         count
@@ -140,7 +144,8 @@ impl Consumer {
         // SAFETY: the name ends with a zero, and there is room for both answers.
         let code: RDKafkaErrorCode = unsafe {
             let (client, name) = (self.client.ptr(), topic.as_ptr());
-            sys::rd_kafka_query_watermark_offsets(client, name, partition, &mut low, &mut high, timeout_ms as c_int).into()
+            sys::rd_kafka_query_watermark_offsets(client, name, partition, &mut low, &mut high, timeout_ms as c_int)
+                .into()
         };
         if code == RDKafkaErrorCode::NoError { Ok((low, high)) } else { Err(Failure::of(code)) }
     }
@@ -150,7 +155,9 @@ impl Consumer {
         let topic = CString::new(topic).ok()?;
         let (mut low, mut high) = (0, 0);
         // SAFETY: the name ends with a zero, and there is room for both answers.
-        unsafe { sys::rd_kafka_get_watermark_offsets(self.client.ptr(), topic.as_ptr(), partition, &mut low, &mut high) };
+        unsafe {
+            sys::rd_kafka_get_watermark_offsets(self.client.ptr(), topic.as_ptr(), partition, &mut low, &mut high)
+        };
         (high >= 0).then_some(high)
     }
 
@@ -173,7 +180,7 @@ impl Consumer {
 pub(crate) struct Message {
     ptr: *mut sys::rd_kafka_message_t,
     /// The client must outlive its records.
-    client: Arc<Client>,
+    _client: Arc<Client>,
 }
 
 // SAFETY: a message is read only, and nobody else has it.
@@ -241,7 +248,9 @@ impl Message {
         let mut headers = null_mut();
         // SAFETY: the headers live as long as the message, and name and value as long as they.
         unsafe {
-            if sys::rd_kafka_message_headers(self.ptr, &mut headers) != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            if sys::rd_kafka_message_headers(self.ptr, &mut headers)
+                != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
+            {
                 return Ok(());
             }
             for index in 0.. {
@@ -269,7 +278,5 @@ impl Drop for Message {
     fn drop(&mut self) {
         // SAFETY: nobody else has it, and the client lives.
         unsafe { sys::rd_kafka_message_destroy(self.ptr) };
-        // Read, so that the field says what it is for.
-        let _ = &self.client;
     }
 }

@@ -151,13 +151,6 @@ impl Producer {
         }
     }
 
-    /// Forgets the records that were not sent or not answered.
-    pub(crate) fn purge(&self) {
-        let all = sys::RD_KAFKA_PURGE_F_QUEUE | sys::RD_KAFKA_PURGE_F_INFLIGHT;
-        // SAFETY: the client lives.
-        unsafe { sys::rd_kafka_purge(self.0.ptr(), all as c_int) };
-    }
-
     /// What became of records since the last call.
     pub(crate) fn take_deliveries(&self) -> Vec<Delivery> {
         std::mem::take(&mut *self.0.events.deliveries.lock())

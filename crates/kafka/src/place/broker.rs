@@ -22,6 +22,7 @@ use crate::lane::Lane;
 use crate::properties::Properties;
 use crate::ring::Ring;
 use crate::source::{KafkaSource, offset_of, position_of};
+use crate::watermarks::{self, Marks};
 
 /// What the topic of delta logs has to be set to: nothing in it is dropped but by us.
 const LOG_SETTINGS: [(&str, &str); 3] = [(POLICY, "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
@@ -34,7 +35,8 @@ impl Broker for Kafka {
         let tasks = subscription.tasks(|topic| self.partitions(topic))?;
         let count = tasks.keys().next_back().map_or(1, |last| last + 1);
         let log = Function::internal(&shared.options, id, &subscription.name, "log");
-        shared.have_log(&log, count)?;
+        shared.have(&log, count, &LOG_SETTINGS)?;
+        shared.marks()?;
         let mut groups = HashMap::new();
         let mut refs = HashMap::new();
         for named in subscription.groups.iter().flatten() {
@@ -67,12 +69,13 @@ impl Broker for Kafka {
             let ring = Arc::new(Ring::new(name, at.clone(), input.group, begin, waker.clone()));
             by_properties.entry(properties).or_default().push((ring, begin));
         }
+        let marks = shared.marks()?;
         let mut parts = Vec::new();
         for (properties, rings) in by_properties {
             let feed = shared.feed(&properties, &rings)?;
             let rings = rings.into_iter().map(|(ring, _)| ring).collect();
-            let shared = shared.clone();
-            parts.push(KafkaSource::new(feed, rings, move || shared.tidy_feeds()));
+            let (marks, shared) = (marks.clone(), shared.clone());
+            parts.push(KafkaSource::new(feed, rings, marks, waker.clone(), move || shared.tidy_feeds()));
         }
         Ok(crate::source::join(parts))
     }
@@ -89,7 +92,8 @@ impl Broker for Kafka {
         let name = self.shared.name(&partition.topic)?;
         let count = self.partitions(&partition.topic)?;
         if partition.partition >= count {
-            let message = format!("topic '{name}' has {count} partitions, and none of the number {}", partition.partition);
+            let message =
+                format!("topic '{name}' has {count} partitions, and none of the number {}", partition.partition);
             return Err(Error::new(ErrorCode::PartitionNotFound, message));
         }
         Ok(position_of(self.shared.admin.bounds(&name, partition.partition)?.0))
@@ -135,18 +139,34 @@ impl Shared {
         functions
     }
 
-    /// Makes the topic of delta logs, or looks whether it is as it has to be.
-    fn have_log(&self, log: &str, partitions: u32) -> Result<()> {
-        match self.admin.create(log, partitions, self.options.replication, &LOG_SETTINGS) {
+    /// Makes an internal topic, or looks whether it is as it has to be.
+    fn have(&self, topic: &str, partitions: u32, settings: &[(&str, &str)]) -> Result<()> {
+        match self.admin.create(topic, partitions, self.options.replication, settings) {
             Ok(()) => return Ok(()),
             Err(e) if e.code == ErrorCode::TopicExists => {}
             Err(e) => return Err(e),
         }
-        self.check_settings(log, &LOG_SETTINGS)?;
-        match self.admin.describe(log)? {
-            Some(layout) if layout.partitions < partitions => self.admin.grow(log, partitions),
+        self.check_settings(topic, settings)?;
+        match self.admin.describe(topic)? {
+            Some(layout) if layout.partitions < partitions => self.admin.grow(topic, partitions),
             _ => Ok(()),
         }
+    }
+
+    /// Follows the watermarks of the server's functions, from the first time on that somebody asks.
+    fn marks(&self) -> Result<Arc<Marks>> {
+        let mut marks = self.marks.lock();
+        if let Some(marks) = &*marks {
+            return Ok(marks.clone());
+        }
+        let topic = self.watermarks();
+        self.have(&topic, 1, &watermarks::SETTINGS)?;
+        let from = self.admin.bounds(&topic, 0)?.0;
+        let feed = Feed::start(&self.options.properties)?;
+        let made = Arc::new(Marks::follow(feed.clone(), &topic, from));
+        feed.take(&self.options.properties, &[(made.ring(), from)]);
+        *marks = Some(made.clone());
+        Ok(made)
     }
 
     /// Refuses an internal topic that would lose what is in it.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -15,17 +16,17 @@ use fnstream_kafka::Properties;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The address of the broker; `None`, said aloud, where there is none.
-pub fn bootstrap() -> Option<String> {
+pub(crate) fn bootstrap() -> Option<String> {
     let found = std::env::var("FNSTREAM_KAFKA").ok();
     if found.is_none() {
         assert!(std::env::var_os("CI").is_none(), "FNSTREAM_KAFKA names no broker: see scripts/kafka.sh");
@@ -34,32 +35,61 @@ pub fn bootstrap() -> Option<String> {
     found
 }
 
+/// A broker of its own, for a test that stops it.
+pub(crate) struct Private {
+    folder: tempfile::TempDir,
+    pub(crate) bootstrap: String,
+}
+
+impl Private {
+    pub(crate) fn start() -> Private {
+        let folder = tempfile::tempdir().unwrap();
+        let mut broker = Private { folder, bootstrap: String::new() };
+        broker.bootstrap = broker.script("start");
+        broker
+    }
+
+    /// Runs the project's script on it; gives what it prints.
+    pub(crate) fn script(&self, command: &str) -> String {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/kafka.sh");
+        let ended = Command::new(script).args([command, "--at"]).arg(self.folder.path()).output().unwrap();
+        assert!(ended.status.success(), "{command}: {}", String::from_utf8_lossy(&ended.stderr));
+        String::from_utf8_lossy(&ended.stdout).trim().to_owned()
+    }
+}
+
+impl Drop for Private {
+    fn drop(&mut self) {
+        self.script("stop");
+    }
+}
+
 /// A name that no other test has, in this run or another.
-pub fn unique() -> String {
+pub(crate) fn unique() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let uuid = std::fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap();
     format!("t{}-{}", &uuid[..8], COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// The clients of a test.
-pub struct Cluster {
-    pub bootstrap: String,
+pub(crate) struct Cluster {
+    pub(crate) bootstrap: String,
     admin: AdminClient<DefaultClientContext>,
     producer: BaseProducer,
 }
 
 impl Cluster {
-    pub fn at(bootstrap: &str) -> Cluster {
+    pub(crate) fn at(bootstrap: &str) -> Cluster {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", bootstrap).set("linger.ms", "0");
         Cluster { bootstrap: bootstrap.to_owned(), admin: config.create().unwrap(), producer: config.create().unwrap() }
     }
 
-    pub fn properties(&self) -> Properties {
+    pub(crate) fn properties(&self) -> Properties {
         Properties::new(&self.bootstrap, &BTreeMap::new()).unwrap()
     }
 
-    pub fn create(&self, topic: &str, partitions: u32) {
+    pub(crate) fn create(&self, topic: &str, partitions: u32) {
         let new = NewTopic::new(topic, partitions as i32, TopicReplication::Fixed(1));
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
         // Some checks make a topic twice.
@@ -69,18 +99,18 @@ impl Cluster {
         }
     }
 
-    pub fn set(&self, topic: &str, name: &str, value: &str) {
+    pub(crate) fn set(&self, topic: &str, name: &str, value: &str) {
         let alter = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(name, value);
         wait(self.admin.alter_configs([&alter], &AdminOptions::new())).unwrap().remove(0).unwrap();
     }
 
-    pub fn delete_records(&self, topic: &str, partition: u32, below: i64) {
+    pub(crate) fn delete_records(&self, topic: &str, partition: u32, below: i64) {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition as i32, Offset::Offset(below)).unwrap();
         wait(self.admin.delete_records(&list, &AdminOptions::new())).unwrap();
     }
 
-    pub fn append(&self, topic: &str, partition: u32, records: &[RecordRef<'_>]) {
+    pub(crate) fn append(&self, topic: &str, partition: u32, records: &[RecordRef<'_>]) {
         for record in records {
             let mut headers = OwnedHeaders::new();
             for (key, value) in record.headers.iter() {
@@ -102,9 +132,12 @@ impl Cluster {
     }
 
     /// The committed values of a partition.
-    pub fn read_all(&self, topic: &str, partition: u32) -> Vec<Vec<u8>> {
+    pub(crate) fn read_all(&self, topic: &str, partition: u32) -> Vec<Vec<u8>> {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.bootstrap).set("group.id", "reads-all").set("isolation.level", "read_committed");
+        config
+            .set("bootstrap.servers", &self.bootstrap)
+            .set("group.id", "reads-all")
+            .set("isolation.level", "read_committed");
         config.set("enable.partition.eof", "true").set("enable.auto.commit", "false").set("fetch.wait.max.ms", "10");
         let consumer: BaseConsumer = config.create().unwrap();
         let mut list = TopicPartitionList::new();
@@ -121,7 +154,7 @@ impl Cluster {
     }
 
     /// The offset that a group has committed.
-    pub fn committed(&self, group: &str, topic: &str, partition: u32) -> Option<i64> {
+    pub(crate) fn committed(&self, group: &str, topic: &str, partition: u32) -> Option<i64> {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.bootstrap).set("group.id", group);
         let consumer: BaseConsumer = config.create().unwrap();
@@ -131,8 +164,18 @@ impl Cluster {
         found.elements()[0].offset().to_raw().filter(|offset| *offset >= 0)
     }
 
+    /// Moves a group, as Kafka's own tools do.
+    pub(crate) fn commit(&self, group: &str, topic: &str, partition: u32, offset: i64) {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.bootstrap).set("group.id", group);
+        let consumer: BaseConsumer = config.create().unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition as i32, Offset::Offset(offset)).unwrap();
+        consumer.commit(&list, CommitMode::Sync).unwrap();
+    }
+
     /// Fences the producer of a transactional id.
-    pub fn fence(&self, id: &str) {
+    pub(crate) fn fence(&self, id: &str) {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.bootstrap).set("transactional.id", id);
         let producer: BaseProducer = config.create().unwrap();

@@ -18,20 +18,22 @@ use fnstream_frame::RecordRef;
 use fnstream_kafka::{Kafka, Options};
 use parking_lot::Mutex;
 
-use crate::cluster::{Cluster, unique};
+use crate::cluster::{Cluster, Private, unique};
 
-pub struct Process {
+pub(crate) struct Process {
     cluster: Arc<Cluster>,
     options: Options,
     kafka: Arc<Kafka>,
-    failing: Arc<Failing2>,
+    failing: Arc<NextFailure>,
+    /// A broker of its own, which may be stopped.
+    broker: Option<Arc<Private>>,
 }
 
 #[derive(Default)]
-struct Failing2(Mutex<Option<Failing>>);
+struct NextFailure(Mutex<Option<Failing>>);
 
 impl Process {
-    pub fn new(bootstrap: &str) -> Process {
+    pub(crate) fn new(bootstrap: &str) -> Process {
         let cluster = Arc::new(Cluster::at(bootstrap));
         let options = Options {
             cluster: Named::own(),
@@ -42,7 +44,12 @@ impl Process {
             lanes: 1,
         };
         let kafka = Arc::new(Kafka::connect(options.clone()).unwrap());
-        Process { cluster, options, kafka, failing: Arc::default() }
+        Process { cluster, options, kafka, failing: Arc::default(), broker: None }
+    }
+
+    /// With a broker that can be stopped.
+    pub(crate) fn on(broker: Arc<Private>) -> Process {
+        Process { broker: Some(broker.clone()), ..Process::new(&broker.bootstrap) }
     }
 
     fn name(&self, topic: &str) -> String {
@@ -84,6 +91,12 @@ impl LogHarness for Process {
         can
     }
 
+    fn set_away(&self, away: bool) -> bool {
+        let Some(broker) = &self.broker else { return false };
+        broker.script(if away { "stop" } else { "start" });
+        true
+    }
+
     fn drop_before(&self, at: &TopicPartition, position: Position) -> bool {
         self.cluster.delete_records(&self.name(&at.topic.name), at.partition, position.0 as i64);
         true
@@ -94,7 +107,7 @@ impl LogHarness for Process {
 struct Failable {
     kafka: Arc<Kafka>,
     cluster: Arc<Cluster>,
-    failing: Arc<Failing2>,
+    failing: Arc<NextFailure>,
     namespace: String,
 }
 
@@ -107,13 +120,14 @@ impl Committer for Failable {
         let out = format!("{}out", self.namespace);
         match self.failing.0.lock().take() {
             Some(Failing::Rejected) => {
-                self.cluster.set(&out, "max.message.bytes", "10");
+                // A compacted topic takes no record without a key.
+                self.cluster.set(&out, "cleanup.policy", "compact");
                 let (send, receive) = channel();
-                self.kafka.commit(epoch, Box::new(move |result| drop(send.send(result))));
+                self.kafka.commit(epoch, Box::new(move |result| _ = send.send(result)));
                 let cluster = self.cluster.clone();
                 std::thread::spawn(move || {
                     let result = receive.recv().unwrap();
-                    cluster.set(&out, "max.message.bytes", "1000000");
+                    cluster.set(&out, "cleanup.policy", "delete");
                     done(result);
                 });
             }

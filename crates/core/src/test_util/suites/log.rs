@@ -117,7 +117,7 @@ pub(super) fn join(harness: &dyn LogHarness, topics: &[&str]) -> Member {
         elsewhere: Default::default(),
     };
     let listener = RecordingListener::new();
-    let membership = must("joining", harness.broker().join(subscription, listener.clone()));
+    let membership = must("joining", sure(harness, || harness.broker().join(subscription.clone(), listener.clone())));
     harness.settle();
     Member { listener, _membership: membership, patience: harness.patience() }
 }

@@ -112,6 +112,8 @@ pub(super) fn a_broker_that_is_away_is_trouble_and_no_error(harness: &mut dyn Lo
     harness.set_away(false);
     seen.extend(source.drain(harness, ALL, 1 - seen.len()));
     assert_eq!(values(&seen), ["a"], "the source goes on by itself");
+    // That it is back may be found out a moment later, and is told then.
+    while source.source.trouble().is_some() && source.await_readable(harness) {}
     let trouble = source.source.trouble();
     assert!(trouble.is_none(), "the broker is back, but the source says: {trouble:?}");
 }
