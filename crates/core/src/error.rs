@@ -117,15 +117,11 @@ codes! {
     ClusterUnknown = "FS-1309", User, 400, "the topic is of a cluster that this server does not know", "use a topic of the server's own cluster: its name without '@' and what follows";
     TopicNotMade = "FS-1310", User, 404, "there is no topic of this name, and the server does not make it for whoever asked", "look whether the name is right; else create it with 'function-stream client topic create', or see the server's setting topics.auto_create";
     PartitionsShrink = "FS-1311", User, 409, "a topic cannot have fewer partitions than it has", "make another topic with fewer partitions, and copy the events with a function";
-    KeysMove = "FS-1312", User, 409, "functions keep state by the keys of the topic, and more partitions move keys to other tasks", "see the page; repeat it with --accept-moved-keys if that is fine";
-    UnequalInputs = "FS-1313", User, 400, "the function's inputs have different numbers of partitions", "give them the same number with 'function-stream client topic alter'; or say with no-join that the function does not join them";
-    SeveralHomes = "FS-1314", User, 400, "the function's outputs are in several clusters", "write to topics of one cluster, its dead letters included, and copy them to another one with a second function";
-    OwnTopicsOnly = "FS-1316", User, 501, "this is not done with a topic of another cluster", "use a topic of the server's own cluster, or what the message names instead";
-    SequenceGap = "FS-1330", User, 409, "events of a producer are missing before these", "ask for the producer's next number with GET /api/v1/topic/TOPIC/producer/PRODUCER and send from there on";
     KeysMove = "FS-1312", User, 409, "functions keep state by the keys of the topic, and more partitions move keys to other tasks", "see the page; repeat it with 'accept_moved_keys' set to true if that is fine";
     UnequalInputs = "FS-1313", User, 400, "the function's inputs have different numbers of partitions", "give them the same number with 'function-stream client topic alter'; or say with 'no-join' that the function does not join them";
     PartitionNeeded = "FS-1314", User, 400, "a position is of one partition, and the topic has several", "name the partition with 'partition'";
     SeveralHomes = "FS-1315", User, 400, "the function's outputs are in several clusters", "write to topics of one cluster, its dead letters included, and copy them to another one with a second function";
+    OwnTopicsOnly = "FS-1316", User, 501, "this is not done with a topic of another cluster", "use a topic of the server's own cluster, or what the message names instead";
     SequenceGap = "FS-1330", User, 409, "events of a producer are missing before these", "ask the topic for the producer's next number, and send from there on";
     ProducerUnknown = "FS-1331", User, 404, "the topic does not know the producer", "begin at number 0 if nothing was sent yet; a producer that was forgotten has to find out what is there, and go on under another name";
     EventHeadTooLarge = "FS-1320", User, 422, "the event's key and headers do not fit into the head of an answer", "read it in a form that has them in the body: 'format=frame', or take it with acknowledgement";
@@ -175,7 +171,6 @@ codes! {
     BackupDamaged = "FS-1525", External, 500, "the backup is damaged or incomplete", "use another backup; nothing was restored";
     BackupNewer = "FS-1526", User, 400, "the backup was made by a newer version", "restore it with that version or a later one";
     BackupMissing = "FS-1527", User, 404, "there is no backup at this path", "name the folder that 'function-stream client backup' made";
-    RestorePlace = "FS-1528", User, 409, "the folder to restore to is not empty", "name another folder, or give --replace, which keeps what is there in a folder 'replaced-N'";
     BrokerForbidden = "FS-1531", User, 403, "the broker does not allow what is needed", "give the user of the connection the rights that the message names; docs/kafka.md lists all of them";
     BrokerLogin = "FS-1532", User, 403, "the broker refuses the credentials", "correct the user, the password or the mechanism (sasl.username, sasl.password, sasl.mechanism)";
     BrokerProtocol = "FS-1533", User, 400, "what listens at the broker's address does not speak as expected", "look whether the port is that of a Kafka listener, and whether security.protocol is the listener's";

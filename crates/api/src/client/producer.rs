@@ -116,9 +116,9 @@ impl Producer {
         self.next
     }
 
-    /// The producer's name.
+    /// The producer's name; empty if it does not number its events.
     pub fn name(&self) -> &str {
-        &self.name
+        self.name.as_deref().unwrap_or_default()
     }
 
     /// How many of the events that were sent were not appended, since the topic had events of their numbers before: another producer
