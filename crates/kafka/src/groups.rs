@@ -43,10 +43,10 @@ struct Table {
 /// What a claim was given.
 struct Claimed {
     key: Key,
-    /// The topic in Kafka, the partition, and where its records begin.
+    /// The topic in Kafka, the partition, and where the group stood: before its records, or before those that were dropped.
     name: String,
     partition: u32,
-    begin: i64,
+    stood: i64,
 }
 
 impl KafkaGroups {
@@ -82,7 +82,7 @@ impl KafkaGroups {
             let Some(next) = batch.end() else { continue };
             admin.commit(group, &name, at.partition, offset_of(next)?)?;
             let claim = new_claim();
-            let claimed = Claimed { key: key.clone(), name, partition: at.partition, begin };
+            let claimed = Claimed { key: key.clone(), name, partition: at.partition, stood: stood.unwrap_or(begin) };
             self.table.lock().claims.insert(claim, claimed);
             let skipped_from = stood.filter(|stood| *stood < earliest).map(position_of);
             return Ok(Some(Taken { batch, next, skipped_from, claim }));
@@ -130,7 +130,7 @@ impl Groups for KafkaGroups {
     fn put_back(&self, claim: Claim) -> Result<()> {
         let Some(claimed) = self.close(claim) else { return Ok(()) };
         let group = &claimed.key.0;
-        let moved = self.topics.admin.commit(group, &claimed.name, claimed.partition, claimed.begin);
+        let moved = self.topics.admin.commit(group, &claimed.name, claimed.partition, claimed.stood);
         self.free(&claimed.key);
         moved
     }

@@ -26,7 +26,7 @@ use fnstream_core::metadata::Metadata;
 use fnstream_core::producers::Producers;
 use fnstream_core::spec::{FunctionEntry, FunctionSpec};
 use fnstream_core::tasks::Tasks;
-use fnstream_core::topic::Cluster;
+use fnstream_core::topic::{Cluster, Topic};
 use fnstream_core::topics::Topics;
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_engine::{Backend, EpochBounds};
@@ -57,6 +57,7 @@ pub(crate) struct OwnCluster {
 #[derive(Clone)]
 pub(crate) struct ForClients {
     pub(crate) topics: Arc<dyn Topics>,
+    pub(crate) groups: Arc<dyn Groups>,
 }
 
 /// What another cluster is for a function that reads or writes there.

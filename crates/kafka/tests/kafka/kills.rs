@@ -56,6 +56,7 @@ fn join(kafka: &Kafka) -> (Assignment, Box<dyn fnstream_core::broker::Membership
         name: "counts".into(),
         groups: vec![vec![TopicRef::from("in")]],
         selector: InputSelector::default(),
+        elsewhere: Default::default(),
     };
     let membership = kafka.join(subscription, listener.clone()).unwrap();
     (listener.wait_for_assignment(TaskId::new(FUNCTION, 0), PATIENCE).unwrap(), membership)
@@ -235,7 +236,13 @@ fn a_function_begins_at_the_offset_of_its_group() {
     let listener = RecordingListener::new();
     let input: TopicRef = format!("in?group_id={group}").parse().unwrap();
     let (name, groups) = ("takes-over".to_owned(), vec![vec![input]]);
-    let subscription = Subscription { function: FUNCTION, name, groups, selector: InputSelector::default() };
+    let subscription = Subscription {
+        function: FUNCTION,
+        name,
+        groups,
+        selector: InputSelector::default(),
+        elsewhere: Default::default(),
+    };
     let _membership = kafka.join(subscription, listener.clone()).unwrap();
     let assignment = listener.wait_for_assignment(TaskId::new(FUNCTION, 0), PATIENCE).unwrap();
     let (wake, woken) = channel();

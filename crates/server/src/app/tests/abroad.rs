@@ -11,7 +11,7 @@ use fnstream_api::{Function, FunctionStatus, FunctionUpdate, TopicRequest};
 use fnstream_core::broker::PollLimit;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::spec::FunctionEntry;
-use fnstream_core::test_util::mem_broker::{MemBroker, MemClient};
+use fnstream_core::test_util::mem_broker::{MemBroker, MemClient, MemGroups};
 use fnstream_core::topic::{Cluster, Topic, TopicRef};
 use fnstream_core::topics::{Retention, Topics};
 use fnstream_core::{Error, ErrorCode, Result};
@@ -25,6 +25,7 @@ use crate::clusters::{ForClients, ForFunction, Foreign, Properties};
 pub(super) struct Abroad {
     pub(super) broker: MemBroker,
     pub(super) client: Arc<MemClient>,
+    pub(super) number: u32,
 }
 
 impl Foreign for Abroad {
@@ -36,7 +37,8 @@ impl Foreign for Abroad {
     }
 
     fn for_clients(&self, _: &Cluster, _: &Properties) -> Result<ForClients> {
-        Ok(ForClients { topics: Arc::new(self.broker.clone()) })
+        let groups = Arc::new(MemGroups::new(&self.broker, self.number));
+        Ok(ForClients { topics: Arc::new(self.broker.clone()), groups })
     }
 
     fn for_function(&self, _: &Cluster, _: &FunctionEntry) -> Result<ForFunction> {
