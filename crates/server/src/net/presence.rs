@@ -175,6 +175,11 @@ impl Presence {
         Presence { line, version }
     }
 
+    #[cfg(test)]
+    pub(crate) fn certain() -> Self {
+        Presence { line: None, version: Version::HTTP_2 }
+    }
+
     /// Does work that takes what would be lost with its answer: it goes on only while the client is there.
     pub(crate) async fn while_there<T>(&self, work: impl Future<Output = T>) -> T {
         let Some(line) = &self.line else { return work.await };

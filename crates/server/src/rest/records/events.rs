@@ -377,7 +377,7 @@ mod tests {
             })
         };
         let all = format!("id: 2:5\ndata: {FIRST}\n\nid: 2:6\ndata: {SECOND}\n\nid: 2:7\ndata: {THIRD}\n\n");
-        let text = body(stream(events(), next)).await;
+        let text = body(stream(Presence::certain(), events(), next)).await;
         let skipped = format!("event: skipped\ndata: {SKIPPED}\n\n");
         let (good, error) = text.split_once("event: error\n").unwrap();
         assert_eq!(good, format!("{skipped}{all}:\n\n{skipped}{all}"));
