@@ -8,6 +8,11 @@
 # One target folder for every clone on the machine: the C++ of RocksDB and Cranelift are then built once.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$HOME/.cache/function-stream/target}"
 
+# TLS is linked into the program where the system has it as a static library, as Debian does: it then runs where there is none.
+if [ -z "${OPENSSL_STATIC:-}" ] && compgen -G "/usr/lib/*-linux-gnu/libssl.a" >/dev/null; then
+    export OPENSSL_STATIC=1
+fi
+
 # Where Go's own installer puts it, should the path not have it.
 if ! command -v go >/dev/null 2>&1 && [ -x /usr/local/go/bin/go ]; then
     export PATH="$PATH:/usr/local/go/bin"

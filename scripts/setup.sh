@@ -77,6 +77,15 @@ setup_libclang() {
     missing+=("libclang (Debian: apt-get install libclang-dev), or LIBCLANG_PATH naming the folder that holds it")
 }
 
+# TLS for Apache Kafka's client, linked statically (see env.sh), so that the program needs no library of the machine it runs on.
+setup_openssl() {
+    local packages=()
+    have pkg-config || packages+=(pkg-config)
+    have pkg-config && pkg-config --exists openssl || packages+=(libssl-dev)
+    [ ${#packages[@]} -gt 0 ] && [ -z "${OPENSSL_DIR:-}" ] || return 0
+    apt_install "${packages[@]}" || missing+=("OpenSSL's headers (Debian: apt-get install ${packages[*]}), or OPENSSL_DIR naming its folder")
+}
+
 # The first example is written in Go.
 setup_go() {
     local version=none
@@ -104,6 +113,7 @@ setup_packaging() {
 setup_rust
 setup_cxx
 setup_libclang
+setup_openssl
 setup_go
 setup_packaging
 if [ ${#missing[@]} -gt 0 ]; then

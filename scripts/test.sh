@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 
 step=start
 summary=()
-trap '[[ $? == 0 ]] || echo "make test: failed in the step: $step" >&2' EXIT
+trap '[[ $? == 0 ]] || echo "make test: failed in the step: $step" >&2; end_kafka' EXIT
 
 run() {
     step=$1
@@ -52,6 +52,27 @@ go_modules() {
     done
 }
 
+# A real broker for the tests that need one, in a folder of its own and in memory where that is possible: what is tested is
+# the death of processes, not that of the machine. Without Java they are skipped, except in continuous integration.
+kafka_broker() {
+    kafka_folder=$(mktemp -d -p "$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)")
+    local status=0
+    scripts/kafka.sh start --at "$kafka_folder" || status=$?
+    if [[ $status == 3 && -z ${CI:-} ]]; then
+        echo "SKIPPED: the tests on Kafka, for want of Java" >&2
+        return 0
+    fi
+    [[ $status == 0 ]] || return 1
+    local line
+    while read -r line; do export "${line?}"; done < <(scripts/kafka.sh env --at "$kafka_folder")
+}
+
+end_kafka() {
+    [[ -n ${kafka_folder:-} ]] || return 0
+    scripts/kafka.sh wipe --at "$kafka_folder" || true
+    rm -rf "$kafka_folder"
+}
+
 tests() {
     FNSTREAM_EXAMPLES="$PWD/bin" FNSTREAM_BIN="$PWD/bin/function-stream" \
         FNSTREAM_FAILPOINTS_BIN="$PWD/bin/function-stream-failpoints" \
@@ -77,6 +98,7 @@ run "formatting" formatting
 run "binary with fail points" failpoints_binary
 run "binary" binary
 run "example functions" examples
+run "broker" kafka_broker
 run "tests" tests
 run "generated files" generated_files
 run "quickstart" quickstart

@@ -142,18 +142,21 @@ pub struct TopicAltered {
 pub struct TopicDescription {
     /// The name.
     pub name: String,
-    /// When it was created, in milliseconds since the Unix epoch.
-    pub created_ms: i64,
-    /// Events older than this may be dropped; absent = kept for ever.
+    /// When it was created, in milliseconds since the Unix epoch; absent if the topic's cluster does not tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_ms: Option<i64>,
+    /// Events older than this may be dropped; absent = kept for ever. Of a topic of another cluster: as it was set for the topic; absent =
+    /// its cluster's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention_ms: Option<u64>,
-    /// Whether that is the server's default, since the topic does not say.
+    /// Whether that is the default of the server, or of the topic's cluster, since the topic does not say.
     #[serde(default)]
     pub retention_ms_is_default: bool,
-    /// The oldest events of a partition may be dropped as long as this many bytes are left; absent = without bound.
+    /// The oldest events of a partition may be dropped as long as this many bytes are left; absent = without bound. Of a topic of
+    /// another cluster: see `retention_ms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention_bytes: Option<u64>,
-    /// Whether that is the server's default, since the topic does not say.
+    /// Whether that is the default of the server, or of the topic's cluster, since the topic does not say.
     #[serde(default)]
     pub retention_bytes_is_default: bool,
     /// What the age of events is counted from.
@@ -178,8 +181,9 @@ pub struct PartitionInfo {
     pub earliest: String,
     /// The position that the next event will get.
     pub end: String,
-    /// About how many bytes it takes.
-    pub bytes: u64,
+    /// About how many bytes it takes; absent if the topic's cluster does not tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 /// The answer to an upload.

@@ -121,6 +121,7 @@ codes! {
     UnequalInputs = "FS-1313", User, 400, "the function's inputs have different numbers of partitions", "give them the same number with 'function-stream client topic alter'; or say with 'no-join' that the function does not join them";
     PartitionNeeded = "FS-1314", User, 400, "a position is of one partition, and the topic has several", "name the partition with 'partition'";
     SeveralHomes = "FS-1315", User, 400, "the function's outputs are in several clusters", "write to topics of one cluster, its dead letters included, and copy them to another one with a second function";
+    OwnTopicsOnly = "FS-1316", User, 501, "this is not done with a topic of another cluster", "use a topic of the server's own cluster, or what the message names instead";
     SequenceGap = "FS-1330", User, 409, "events of a producer are missing before these", "ask the topic for the producer's next number, and send from there on";
     ProducerUnknown = "FS-1331", User, 404, "the topic does not know the producer", "begin at number 0 if nothing was sent yet; a producer that was forgotten has to find out what is there, and go on under another name";
     EventHeadTooLarge = "FS-1320", User, 422, "the event's key and headers do not fit into the head of an answer", "read it in a form that has them in the body: 'format=frame', or take it with acknowledgement";
@@ -170,6 +171,12 @@ codes! {
     BackupDamaged = "FS-1525", External, 500, "the backup is damaged or incomplete", "use another backup; nothing was restored";
     BackupNewer = "FS-1526", User, 400, "the backup was made by a newer version", "restore it with that version or a later one";
     BackupMissing = "FS-1527", User, 404, "there is no backup at this path", "name the folder that 'function-stream client backup' made";
+    BrokerForbidden = "FS-1531", User, 403, "the broker does not allow what is needed", "give the user of the connection the rights that the message names; docs/kafka.md lists all of them";
+    BrokerLogin = "FS-1532", User, 403, "the broker refuses the credentials", "correct the user, the password or the mechanism (sasl.username, sasl.password, sasl.mechanism)";
+    BrokerProtocol = "FS-1533", User, 400, "what listens at the broker's address does not speak as expected", "look whether the port is that of a Kafka listener, and whether security.protocol is the listener's";
+    TransactionsUnsupported = "FS-1534", User, 501, "the broker does not support transactions", "use a broker of Apache Kafka 2.5 or later";
+    TopicPolicy = "FS-1535", User, 409, "an internal topic has a setting that would lose data", "set the topic as the message says, or delete it if nothing in it is needed";
+    GroupInUse = "FS-1536", User, 409, "the group of consumers is in use by somebody else", "stop the consumers of the group, or name another group with group_id";
     RestorePlace = "FS-1528", User, 409, "the folder to restore to is not empty", "name another folder, or repeat it with 'function-stream restore --replace', which keeps what is there in a folder of its own in it";
     // 16xx: commits.
     CommitRetriable = "FS-1601", External, 503, "a commit could not be made now", "nothing: the engine repeats it";

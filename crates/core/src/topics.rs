@@ -112,8 +112,8 @@ pub struct TopicInfo {
     pub partitions: Vec<PartitionInfo>,
     /// How long it was asked to keep its records.
     pub retention: Retention,
-    /// The time of its creation in milliseconds since the Unix epoch.
-    pub created_ms: i64,
+    /// The time of its creation in milliseconds since the Unix epoch; `None` if the place does not tell it.
+    pub created_ms: Option<i64>,
 }
 
 /// A partition of a topic and how full it is.
@@ -125,8 +125,8 @@ pub struct PartitionInfo {
     pub earliest: Position,
     /// The position that the next record will get, or one before it when the log leaves gaps.
     pub end: Position,
-    /// The size of its records before compression.
-    pub bytes: u64,
+    /// The size of its records before compression; `None` if the place does not tell it.
+    pub bytes: Option<u64>,
 }
 
 /// Reads from a position, or from the earliest record if retention has dropped the position, however often it drops more meanwhile.

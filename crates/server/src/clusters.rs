@@ -9,6 +9,7 @@
 
 mod broker;
 mod home;
+mod kafka;
 mod source;
 mod tasks;
 mod topics;
@@ -25,7 +26,7 @@ use fnstream_core::metadata::Metadata;
 use fnstream_core::producers::Producers;
 use fnstream_core::spec::{FunctionEntry, FunctionSpec};
 use fnstream_core::tasks::Tasks;
-use fnstream_core::topic::Cluster;
+use fnstream_core::topic::{Cluster, Topic};
 use fnstream_core::topics::Topics;
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_engine::{Backend, EpochBounds};
@@ -33,6 +34,7 @@ use parking_lot::Mutex;
 
 use broker::SeveralBrokers;
 pub(crate) use home::home;
+pub(crate) use kafka::KafkaClusters;
 use tasks::TasksOfAll;
 use topics::TopicsOfAll;
 
@@ -55,6 +57,7 @@ pub(crate) struct OwnCluster {
 #[derive(Clone)]
 pub(crate) struct ForClients {
     pub(crate) topics: Arc<dyn Topics>,
+    pub(crate) groups: Arc<dyn Groups>,
 }
 
 /// What another cluster is for a function that reads or writes there.
@@ -71,34 +74,17 @@ pub(crate) trait Foreign: Send + Sync {
     /// Refuses a cluster that this server cannot speak to. Asks nobody.
     fn check(&self, cluster: &Cluster) -> Result<()>;
 
-    /// Reaches a cluster for clients. Does not wait for an answer of the cluster.
+    /// Refuses a cluster that functions of this server cannot use. Asks nobody.
+    fn check_for_functions(&self, cluster: &Cluster) -> Result<()> {
+        self.check(cluster)
+    }
+
+    /// Reaches a cluster for clients. Does not wait for an answer of the cluster. Who is reached twice in one way is the same, since
+    /// groups know who has taken what.
     fn for_clients(&self, cluster: &Cluster, properties: &Properties) -> Result<ForClients>;
 
     /// Reaches a cluster for a function.
     fn for_function(&self, cluster: &Cluster, entry: &FunctionEntry) -> Result<ForFunction>;
-}
-
-/// For a server that reaches no cluster but its own.
-pub(crate) struct NoOthers;
-
-impl NoOthers {
-    fn refused<T>(cluster: &Cluster) -> Result<T> {
-        Err(Error::new(ErrorCode::ClusterUnknown, format!("this server does not know the cluster '{cluster}'")))
-    }
-}
-
-impl Foreign for NoOthers {
-    fn check(&self, cluster: &Cluster) -> Result<()> {
-        Self::refused(cluster)
-    }
-
-    fn for_clients(&self, cluster: &Cluster, _: &Properties) -> Result<ForClients> {
-        Self::refused(cluster)
-    }
-
-    fn for_function(&self, cluster: &Cluster, _: &FunctionEntry) -> Result<ForFunction> {
-        Self::refused(cluster)
-    }
 }
 
 /// See the module.
@@ -115,11 +101,34 @@ impl Clusters {
         Arc::new(Clusters { own, foreign, register, known: Mutex::default() })
     }
 
+    /// The topic that a request means by this text.
+    pub(crate) fn named(&self, text: &str) -> Result<Topic> {
+        let topic: Topic = text.parse()?;
+        topic.check("topic")?;
+        if !topic.cluster.is_own() {
+            self.foreign.check(&topic.cluster).or_else(|error| match error.code {
+                // Says which topic it is.
+                ErrorCode::ClusterUnknown => topic.own_name().map(drop),
+                _ => Err(error),
+            })?;
+        }
+        Ok(topic)
+    }
+
+    /// The groups of consumers of a topic.
+    pub(crate) fn groups(&self, topic: &Topic) -> Result<Arc<dyn Groups>> {
+        if topic.cluster.is_own() {
+            return Ok(self.own.groups.clone());
+        }
+        Ok(self.foreign.for_clients(&topic.cluster, &Properties::new())?.groups)
+    }
+
     /// Refuses a description of which this server cannot reach a topic, or whose outputs are not in one cluster.
     pub(crate) fn check(&self, spec: &FunctionSpec) -> Result<()> {
         let foreign = spec.topics().filter(|topic| !topic.cluster.is_own());
-        let unknown: Vec<_> =
-            foreign.filter_map(|topic| self.foreign.check(&topic.cluster).err().map(|e| (topic, e))).collect();
+        let unknown: Vec<_> = foreign
+            .filter_map(|topic| self.foreign.check_for_functions(&topic.cluster).err().map(|e| (topic, e)))
+            .collect();
         if let Some((_, first)) = unknown.first() {
             let told: Vec<_> =
                 unknown.iter().map(|(topic, error)| format!("topic '{topic}': {}", error.message)).collect();

@@ -30,7 +30,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::app::{App, Parts};
-use crate::clusters::{NoOthers, OwnCluster};
+use crate::clusters::{KafkaClusters, OwnCluster};
 use crate::descriptors::{self, Descriptors};
 use crate::gate::Gate;
 use crate::grpc::Grpc;
@@ -283,7 +283,7 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
                 epoch: EpochBounds::default(),
             },
         },
-        foreign: Arc::new(NoOthers),
+        foreign: Arc::new(KafkaClusters::default()),
         acks: Some(store.acks()),
         artifacts: store.artifacts(),
         upkeep: store.upkeep(),

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use fnstream_core::spec::check_name;
-use fnstream_core::topic::check_topic_name;
+use fnstream_core::topic::Topic;
 use fnstream_core::{Error, ErrorCode};
 
 use crate::complete::Wanted;
@@ -89,9 +89,9 @@ impl<'a> Cursor<'a> {
         self.name(Wanted::Function, |name| check_name("function", name))
     }
 
-    /// A topic's name, bare or in any quotes.
+    /// A topic in its text form, bare or in any quotes.
     pub(crate) fn topic(&mut self) -> Parsed<String> {
-        self.name(Wanted::Topic, |name| check_topic_name("topic", name))
+        self.name(Wanted::Topic, |name| name.parse::<Topic>()?.check("topic"))
     }
 
     fn name(&mut self, wanted: Wanted, check: fn(&str) -> Result<(), Error>) -> Parsed<String> {

@@ -4,7 +4,7 @@
 //! Dependencies point one way, and heavy libraries stay behind the crate that owns them.
 //!
 //! ```text
-//! frame <- core <- { store, runtime, engine } <- server <- cli     { api, config, sql } <- { server, cli }     build <- cli
+//! frame <- core <- { store, kafka, runtime, engine } <- server <- cli     { api, config, sql } <- { server, cli }     build <- cli
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,13 +18,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("frame", &[]),
     ("core", &["frame"]),
     ("store", &["frame", "core"]),
+    ("kafka", &["frame", "core"]),
     ("runtime", &["frame", "core"]),
     ("engine", &["frame", "core"]),
     ("api", &["frame", "core"]),
     ("build", &["core"]),
     ("sql", &["core"]),
     ("config", &["core"]),
-    ("server", &["frame", "core", "store", "runtime", "engine", "api", "config", "sql"]),
+    ("server", &["frame", "core", "store", "kafka", "runtime", "engine", "api", "config", "sql"]),
     // The command line hosts the benchmarks, which look beneath the server.
     ("cli", &["frame", "core", "store", "runtime", "engine", "api", "build", "config", "sql", "server"]),
     ("tests", &["frame", "core", "store", "runtime", "engine", "api", "build", "server"]),
@@ -34,6 +35,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const MUST_NOT_REACH: &[(&str, &[&str])] = &[
     ("core", &["rocksdb", "wasmtime", "tokio", "axum", "reqwest"]),
     ("store", &["wasmtime", "wasmparser", "axum", "tokio"]),
+    ("kafka", &["rocksdb", "wasmtime", "axum", "tokio"]),
     ("runtime", &["rocksdb", "axum", "reqwest"]),
     ("engine", &["rocksdb", "wasmtime", "axum", "reqwest", "tokio"]),
     ("api", &["rocksdb", "wasmtime"]),

@@ -64,7 +64,8 @@ type Told = Box<dyn FnMut(Option<&ClientError>) + Send>;
 pub struct Producer {
     client: Client,
     topic: String,
-    name: String,
+    /// None if events are not numbered.
+    name: Option<String>,
     next: u64,
     found: u64,
     patience: Duration,
@@ -79,17 +80,23 @@ impl Producer {
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(|e| ClientError::invalid(format!("no name for the producer: {e}")))?;
         let name = id.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self::named(client, topic, name, 0, false))
+        Ok(Self::named(client, topic, Some(name), 0, false))
+    }
+
+    /// A producer that does not number its events, for topics of other clusters, which keep no numbers. A request that may have
+    /// reached the server is not sent again.
+    pub fn unnumbered(client: &Client, topic: &str) -> Self {
+        Self::named(client, topic, None, 0, false)
     }
 
     /// The producer of that name, which goes on where it stands in the topic: at 0 if the topic or the producer is not known.
     pub async fn resume(client: &Client, topic: &str, name: &str) -> Result<Self, ClientError> {
         let place = client.describe_producer(topic, name).await?;
         let next = place.map_or(0, |place| place.next_sequence);
-        Ok(Self::named(client, topic, name.to_owned(), next, true))
+        Ok(Self::named(client, topic, Some(name.to_owned()), next, true))
     }
 
-    fn named(client: &Client, topic: &str, name: String, next: u64, answered: bool) -> Self {
+    fn named(client: &Client, topic: &str, name: Option<String>, next: u64, answered: bool) -> Self {
         let (client, topic) = (client.clone(), topic.to_owned());
         Producer { client, topic, name, next, found: 0, patience: PATIENCE, answered, told: Box::new(|_| {}) }
     }
@@ -109,9 +116,9 @@ impl Producer {
         self.next
     }
 
-    /// The producer's name.
+    /// The producer's name; empty if it does not number its events.
     pub fn name(&self) -> &str {
-        &self.name
+        self.name.as_deref().unwrap_or_default()
     }
 
     /// How many of the events that were sent were not appended, since the topic had events of their numbers before: another producer
@@ -161,10 +168,11 @@ impl Producer {
     /// Whether the same request may succeed later, without anybody doing anything about it.
     fn may_pass(&mut self, error: &ClientError) -> bool {
         match error {
+            ClientError::Unreachable { sent, .. } if self.name.is_none() => self.answered && !*sent,
             ClientError::Unreachable { sent, .. } => self.answered || *sent,
             ClientError::Server { status, .. } => {
                 self.answered = true;
-                *status == UNAVAILABLE
+                *status == UNAVAILABLE && self.name.is_some()
             }
             _ => false,
         }
@@ -172,7 +180,10 @@ impl Producer {
 
     fn request(&self, events: Events, options: &ProduceOptions) -> Result<RequestBuilder, ClientError> {
         let request = self.client.producing(&self.topic, options)?;
-        let request = request.query(&[("producer", &self.name)]).query(&[("sequence", self.next)]);
+        let request = match &self.name {
+            Some(name) => request.query(&[("producer", name)]).query(&[("sequence", self.next)]),
+            None => request,
+        };
         Ok(match events {
             Events::One(bytes) => request.body(bytes),
             Events::Null => request.query(&[("null", true)]),

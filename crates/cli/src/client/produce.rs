@@ -3,7 +3,8 @@
 
 //! `client produce`: one event or some, one whose value is null, a file as one event, or the lines of a file as they come.
 //!
-//! Events are numbered, so a request whose answer was lost is sent again and nothing is doubled.
+//! Events are numbered, so a request whose answer was lost is sent again and nothing is doubled. Other clusters keep no numbers: events
+//! for their topics are sent without, and once.
 
 mod form;
 mod lines;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use fnstream_api::units::parse_duration;
 use fnstream_api::{Client, ClientError, Events, ProduceOptions, Producer};
 use fnstream_core::clock::{Clock, SystemClock};
+use fnstream_core::topic::Topic;
 use fnstream_core::units::counted;
 use fnstream_frame::{FrameBuilder, HeadersBuilder, RecordRef};
 
@@ -95,6 +97,7 @@ pub(super) async fn run(client: &Client, mut args: Args) -> Result {
     new_topic::note(client, &topic, "").await;
     let producer = match &args.producer {
         Some(name) => Producer::resume(client, &topic, name).await?,
+        None if is_abroad(&topic) => Producer::unnumbered(client, &topic),
         None => Producer::new(client, &topic)?,
     };
     let producer = producer.with_patience(args.wait).telling(tell_of_server);
@@ -115,6 +118,11 @@ pub(super) async fn run(client: &Client, mut args: Args) -> Result {
         }
         Some(path) => stream(target, form, &path).await,
     }
+}
+
+/// Whether a topic is one of another cluster than the server's own.
+fn is_abroad(topic: &str) -> bool {
+    topic.parse::<Topic>().is_ok_and(|topic| !topic.cluster.is_own())
 }
 
 /// Where events go, and how.

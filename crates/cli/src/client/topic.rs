@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Subcommand};
 use fnstream_api::units::{format_size, parse_duration, parse_size};
 use fnstream_api::{Client, RetentionBy, TopicChange, TopicDescription, TopicRequest};
+use fnstream_core::topic::Topic;
 use fnstream_core::units::{counted, write_duration};
 
 use super::list::names;
@@ -151,9 +152,11 @@ fn millis(age: Duration) -> u64 {
 }
 
 fn text(topic: &TopicDescription) -> String {
-    let of_server = |limit: String, is_default: bool| match is_default {
-        true => format!("{limit} (the server's default)"),
-        false => limit,
+    let is_own = topic.name.parse::<Topic>().is_ok_and(|topic| topic.cluster.is_own());
+    let of_server = |limit: String, is_default: bool| match (is_default, is_own) {
+        (true, true) => format!("{limit} (the server's default)"),
+        (true, false) => "the default of its cluster".to_owned(),
+        (false, _) => limit,
     };
     let age = topic.retention_ms.map_or("for ever".to_owned(), |ms| write_duration(Duration::from_millis(ms)));
     let age = of_server(format!("{age} by {}", topic.retention_by.name()), topic.retention_ms_is_default);
@@ -169,7 +172,12 @@ fn text(topic: &TopicDescription) -> String {
     fields.push("waiting", counted(topic.waiting_consumers, "consumer"));
     let mut table = Listing::new(["PARTITION", "EARLIEST", "END", "SIZE"]);
     for p in &topic.partitions {
-        table.row([p.partition.to_string(), p.earliest.clone(), p.end.clone(), format_size(p.bytes)]);
+        table.row([
+            p.partition.to_string(),
+            p.earliest.clone(),
+            p.end.clone(),
+            p.bytes.map_or("-".to_owned(), format_size),
+        ]);
     }
     format!("{fields}\n{table}")
 }

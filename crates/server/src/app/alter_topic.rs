@@ -6,18 +6,16 @@
 use std::sync::Arc;
 
 use fnstream_api::{TopicAltered, TopicChange};
-use fnstream_core::topic::Topic;
 use fnstream_core::{ErrorCode, Result};
 
 use super::App;
 use super::ops::blocking;
-use super::places::named;
 
 impl App {
     /// Changes a topic. The change is durable before the functions are restarted: a server that dies in between starts all of them
     /// anew in any case.
     pub(crate) async fn alter_topic(self: &Arc<Self>, name: String, change: TopicChange) -> Result<TopicAltered> {
-        let name = Topic::own(named(&name)?);
+        let name = self.records.topics.clusters.named(&name)?;
         let (records, functions) = (self.records.clone(), self.functions.clone());
         let alter = || async move {
             let (topic, growth, mut notes) = blocking(move || records.alter_topic_now(&name, &change)).await?;

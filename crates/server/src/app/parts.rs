@@ -77,7 +77,7 @@ impl Parts {
     /// [`App::background`].
     pub(crate) fn assemble(self, runtime: &Handle) -> Arc<App> {
         let Parts { config, register, own, foreign, clock, engine, net, .. } = self;
-        let OwnCluster { groups, producers, .. } = own.clone();
+        let producers = own.producers.clone();
         let clusters = Clusters::new(own, foreign, register.clone());
         let tasks = clusters.tasks();
         let (config, ops, meter) = (Arc::new(config), Ops::new(), ServerMeter::new());
@@ -172,7 +172,6 @@ impl Parts {
                 ops: ops.clone(),
                 register: register.clone(),
                 topics: maker,
-                groups,
                 tasks: tasks.clone(),
                 producers,
                 leases: Leases::new(self.acks, &*clock),

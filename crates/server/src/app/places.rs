@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Topics as requests and descriptions name them, and places in them, in a server whose only cluster is the embedded log.
+//! Topics in requests and answers, and places in them.
 
 use fnstream_core::broker::PollLimit;
 use fnstream_core::record::{Position, TopicPartition};
@@ -12,11 +12,13 @@ use fnstream_core::{Error, ErrorCode, Result};
 /// How much is read at once to find a time.
 const READ: PollLimit = PollLimit { records: 10_000, bytes: 1 << 20 };
 
-/// The name of the topic that a request means by this text.
-pub(super) fn named(text: &str) -> Result<String> {
-    let topic: Topic = text.parse()?;
-    topic.check("topic")?;
-    topic.own_name().map(str::to_owned)
+/// Refuses what is done with topics of the server's own cluster only. `what` says what it is, `instead` what serves for others.
+pub(super) fn check_own(topic: &Topic, what: &str, instead: &str) -> Result<()> {
+    if topic.cluster.is_own() {
+        return Ok(());
+    }
+    let message = format!("topic '{topic}' is of another cluster, where {what}: {instead}");
+    Err(Error::new(ErrorCode::OwnTopicsOnly, message))
 }
 
 /// Topics in their text form, with commas between them.
@@ -44,26 +46,5 @@ pub(super) fn first_since(topics: &dyn Topics, at: &TopicPartition, from: Positi
             return Ok(position);
         }
         next = batch.end().unwrap_or(reached.next());
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_names_a_topic_by_its_text() {
-        assert_eq!(named("persistent://t/n/x").unwrap(), "persistent://t/n/x");
-        for (text, code) in [
-            ("in@prod", ErrorCode::ClusterUnknown),
-            ("in?x=1", ErrorCode::InvalidName),
-            ("../in", ErrorCode::InvalidName),
-            ("t/../in", ErrorCode::InvalidName),
-            ("t/n/%2e%2e", ErrorCode::InvalidName),
-            ("", ErrorCode::InvalidName),
-        ] {
-            assert_eq!(named(text).unwrap_err().code, code, "{text}");
-        }
     }
 }

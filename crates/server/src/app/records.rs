@@ -15,14 +15,17 @@ mod waiting;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
+use fnstream_core::Result;
 use fnstream_core::clock::Clock;
-use fnstream_core::groups::Groups;
 use fnstream_core::metadata::Metadata;
 use fnstream_core::producers::Producers;
+use fnstream_core::record::TopicPartition;
 use fnstream_core::tasks::Tasks;
-use fnstream_core::topics::Retention;
+use fnstream_core::topic::Topic;
+use fnstream_core::topics::{Retention, Watch};
+use fnstream_core::waker::Waker;
 
-use super::ops::Ops;
+use super::ops::{Ops, blocking};
 use super::topic_maker::TopicMaker;
 use crate::key_locks::KeyLocks;
 use crate::metrics::ServerMeter;
@@ -40,7 +43,6 @@ pub(crate) struct Records {
     pub(super) ops: Arc<Ops>,
     pub(super) register: Arc<dyn Metadata>,
     pub(super) topics: Arc<TopicMaker>,
-    pub(super) groups: Arc<dyn Groups>,
     pub(super) producers: Arc<dyn Producers>,
     pub(super) tasks: Arc<dyn Tasks>,
     /// Groups that acknowledge.
@@ -59,6 +61,22 @@ pub(crate) struct Records {
 }
 
 impl Records {
+    /// The topic that a request means by this text.
+    fn named(&self, text: &str) -> Result<Topic> {
+        self.topics.clusters.named(text)
+    }
+
+    /// Has the waker called when there is something to read in one of the partitions.
+    async fn watch(&self, partitions: &[TopicPartition], waker: Waker) -> Result<Vec<Box<dyn Watch>>> {
+        let topics = self.topics.topics.clone();
+        if partitions.iter().all(|partition| partition.topic.cluster.is_own()) {
+            return partitions.iter().map(|partition| topics.watch(partition, waker.clone())).collect();
+        }
+        // Another cluster is asked where its ends are.
+        let partitions = partitions.to_vec();
+        blocking(move || partitions.iter().map(|partition| topics.watch(partition, waker.clone())).collect()).await
+    }
+
     /// The time that records get which come without one, in milliseconds since the Unix epoch.
     pub(crate) fn now_ms(&self) -> i64 {
         self.clock.unix_ms()

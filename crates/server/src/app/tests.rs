@@ -4,6 +4,7 @@
 //! Several servers in one process, over one register, broker, committer and artifacts.
 
 mod abroad;
+mod abroad_clients;
 mod cluster;
 mod ends;
 mod growing;

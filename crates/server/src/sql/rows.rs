@@ -61,6 +61,12 @@ impl Rows {
         self.with(name, false, Arc::new(times))
     }
 
+    /// Adds a column of moments, some of which may be missing.
+    pub(super) fn optional_times(self, name: &str, values: impl IntoIterator<Item = Option<i64>>) -> Self {
+        let times = TimestampMillisecondArray::from_iter(values).with_timezone("UTC");
+        self.with(name, true, Arc::new(times))
+    }
+
     /// The stream.
     pub(super) fn encode(self) -> Result<Vec<u8>> {
         let schema = Arc::new(Schema::new(self.fields));

@@ -124,12 +124,12 @@ pub(super) async fn topics(app: &Arc<App>, like: Option<&Pattern>, asked: &Asked
         .text("name", topics.iter().map(|topic| &topic.name))
         .u32("partitions", topics.iter().map(|topic| topic.partitions.len() as u32))
         .u64("records", topics.iter().map(records))
-        .u64("bytes", topics.iter().map(|topic| topic.partitions.iter().map(|of| of.bytes).sum()))
+        .optional_u64("bytes", topics.iter().map(|topic| topic.partitions.iter().map(|of| of.bytes).sum()))
         .optional_u64("retention_ms", topics.iter().map(|topic| topic.retention_ms))
         .optional_u64("retention_bytes", topics.iter().map(|topic| topic.retention_bytes))
         .text("read_by", topics.iter().map(|topic| topic.read_by.join(", ")))
         .text("written_by", topics.iter().map(|topic| topic.written_by.join(", ")))
-        .times("created", topics.iter().map(|topic| topic.created_ms));
+        .optional_times("created", topics.iter().map(|topic| topic.created_ms));
     Ok(Done { rows: Some(rows), next, ..Done::new(counted(topics.len(), "topic")) })
 }
 

@@ -17,6 +17,7 @@ mod functions;
 mod groups;
 mod grpc;
 mod jobs;
+mod kafka;
 mod lifecycle;
 mod lists;
 mod local_paths;

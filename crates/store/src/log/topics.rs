@@ -152,14 +152,14 @@ impl Topic {
                 partition: number as u32,
                 earliest: marks.earliest(),
                 end: marks.end(),
-                bytes: marks.end.bytes_before - marks.floor.bytes_before,
+                bytes: Some(marks.end.bytes_before - marks.floor.bytes_before),
             }
         });
         TopicInfo {
             topic: topic::Topic::own(self.name.clone()),
             partitions: partitions.collect(),
             retention: self.retention,
-            created_ms: self.created_ms,
+            created_ms: Some(self.created_ms),
         }
     }
 }

@@ -65,11 +65,11 @@ impl State {
         let partition = |partition| {
             let found = self.ledger.topics.get(&TopicPartition::new(topic.clone(), partition))?;
             let bytes = found.records.iter().map(|record| record.size() as u64).sum();
-            Ok(PartitionInfo { partition, earliest: found.earliest(), end: found.end, bytes })
+            Ok(PartitionInfo { partition, earliest: found.earliest(), end: found.end, bytes: Some(bytes) })
         };
         let partitions = (0..self.ledger.topics.partitions(topic)?).map(partition).collect::<Result<_>>()?;
         let retention = self.clients.retention.get(topic).copied().unwrap_or_default();
-        Ok(TopicInfo { topic: topic.clone(), partitions, retention, created_ms: 0 })
+        Ok(TopicInfo { topic: topic.clone(), partitions, retention, created_ms: Some(0) })
     }
 
     pub(super) fn append(&mut self, topic: &Topic, partition: Option<u32>, frame: &Bytes) -> Result<Appended> {

@@ -3,6 +3,8 @@
 
 //! What a committer keeps to when epochs fail and owners change.
 
+use std::time::Instant;
+
 use super::committer::{Owner, commit, commit_all, emitted, epoch, hand_in, own, stands_at, start};
 use super::log::{Failing, LogHarness, acquire, join};
 use super::must;
@@ -127,7 +129,9 @@ pub(super) fn a_fenced_owner_hears_that_it_lost_the_task(harness: &mut dyn LogHa
     harness.settle();
     let lease = owner.assignment.lease;
     let ended = |told: &Told| matches!(told, Told::Lost(task) if *task == owner.assignment.task);
-    let told = owner.member.listener.wait_for(harness.patience(), |told| told.iter().any(ended));
+    let anew = |told: &Told| matches!(told, Told::Assigned(a) if a.task == owner.assignment.task && a.lease > lease);
+    let told =
+        owner.member.listener.wait_for(harness.patience(), |told| told.iter().any(ended) && told.iter().any(anew));
     let Some(lost) = told.iter().position(ended) else { panic!("nobody told the owner that it is none: {told:?}") };
     for told in &told[lost..] {
         if let Told::Assigned(anew) = told
@@ -173,6 +177,11 @@ pub(super) fn a_committer_that_cannot_commit_says_why(harness: &mut dyn LogHarne
     let waiting = hand_in(harness, epoch(owner.generation, 2));
     harness.settle();
     assert!(waiting.now().is_none(), "a commit is not answered before it is known how it ended");
+    // That it cannot be reached may be found out a moment later.
+    let begun = Instant::now();
+    while trouble().is_none() && begun.elapsed() < harness.patience() {
+        std::thread::yield_now();
+    }
     assert_eq!(trouble().map(|e| e.code.fault()), Some(Fault::External), "the broker cannot be reached");
     harness.set_away(false);
     must("the commit that waited", waiting.wait(harness));

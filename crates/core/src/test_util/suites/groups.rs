@@ -9,7 +9,7 @@ use std::time::Duration;
 use fnstream_frame::RecordRef;
 
 use super::log::{ALL, at, waker};
-use super::topics::{TopicsHarness, append_to, create, topic};
+use super::topics::{TopicsHarness, append, create, topic};
 use super::{Check, checks, must};
 use crate::broker::PollLimit;
 use crate::groups::{Groups, Taken, Taking};
@@ -53,7 +53,7 @@ fn fill(harness: &dyn GroupsHarness, values: &[&[u8]]) {
 fn add(harness: &dyn GroupsHarness, partition: u32, values: &[&[u8]]) {
     for value in values {
         let record = [RecordRef::new(value)];
-        must("appending", append_to(&*harness.topics(), harness.patience(), ("t", Some(partition)), &record));
+        must("appending", append(harness, ("t", Some(partition)), &record));
     }
 }
 

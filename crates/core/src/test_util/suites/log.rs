@@ -117,7 +117,7 @@ pub(super) fn join(harness: &dyn LogHarness, topics: &[&str]) -> Member {
         elsewhere: Default::default(),
     };
     let listener = RecordingListener::new();
-    let membership = must("joining", harness.broker().join(subscription, listener.clone()));
+    let membership = must("joining", sure(harness, || harness.broker().join(subscription.clone(), listener.clone())));
     harness.settle();
     Member { listener, _membership: membership, patience: harness.patience() }
 }
@@ -130,10 +130,14 @@ impl Member {
 }
 
 pub(super) fn open(harness: &dyn LogHarness, assignment: &Assignment, from: &Positions) -> Reader {
+    must("opening a source", try_open(harness, assignment, from))
+}
+
+pub(super) fn try_open(harness: &dyn LogHarness, assignment: &Assignment, from: &Positions) -> Result<Reader> {
     let (waker, woken) = waker();
     let broker = harness.broker();
-    let opened = sure(harness, || broker.open_source(assignment, from, waker.clone()));
-    Reader { source: must("opening a source", opened), woken, positions: Positions::new() }
+    let source = sure(harness, || broker.open_source(assignment, from, waker.clone()))?;
+    Ok(Reader { source, woken, positions: Positions::new() })
 }
 
 /// What a broker answers when it is sure.
@@ -199,6 +203,30 @@ impl Reader {
         }
         harness.settle();
         self.poll(limit)
+    }
+
+    /// The next batch, which is there or on its way.
+    pub(super) fn next(&mut self, harness: &dyn LogHarness, limit: PollLimit) -> Vec<Seen> {
+        loop {
+            let batch = self.poll_patiently(harness, limit);
+            if !batch.is_empty() || !self.await_readable(harness) {
+                return batch;
+            }
+        }
+    }
+
+    /// What the next poll answers that is more than "nothing is here now".
+    pub(super) fn answer(&mut self, harness: &dyn LogHarness) -> Result<Polled> {
+        loop {
+            match self.source.poll(None, ALL)? {
+                Polled::Pending => harness.settle(),
+                polled => return Ok(polled),
+            }
+            match self.source.poll(None, ALL)? {
+                Polled::Pending if self.await_readable(harness) => {}
+                polled => return Ok(polled),
+            }
+        }
     }
 
     /// Polls until `count` records came, and then until nothing is there. `Pending` is no end: before they have come it is

@@ -3,13 +3,11 @@
 
 //! What a source keeps to about places: retention, gaps, seeking, and a broker that is away.
 
-use super::log::{ALL, LogHarness, at, join, open, sure};
+use super::log::{ALL, LogHarness, at, join, open, sure, try_open};
 use super::must;
 use super::source::{FEW, append, values};
-use crate::broker::Polled;
 use crate::error::{ErrorCode, Fault};
 use crate::record::{Position, Positions};
-use crate::waker::Waker;
 
 pub(super) fn a_dropped_position_is_an_error_and_never_a_jump(harness: &mut dyn LogHarness) {
     harness.create_topic("in", 1);
@@ -23,11 +21,11 @@ pub(super) fn a_dropped_position_is_an_error_and_never_a_jump(harness: &mut dyn 
     }
     let dropped = Positions::from([(at("in", 0), all[0].position)]);
     let broker = harness.broker();
-    let opened = sure(harness, || broker.open_source(&assignment, &dropped, Waker::noop()));
     // A broker may find it out at the first look only, and that may take a moment.
-    let refused = opened.and_then(|mut source| poll_once(harness, &mut *source)).err().map(|e| e.code);
+    let opened = try_open(harness, &assignment, &dropped);
+    let refused = opened.and_then(|mut reader| reader.answer(harness)).err().map(|e| e.code);
     assert_eq!(refused, Some(ErrorCode::PositionDropped), "a position that retention dropped");
-    let refused = late.seek(&dropped).and_then(|()| poll_once(harness, &mut *late.source)).err().map(|e| e.code);
+    let refused = late.seek(&dropped).and_then(|()| late.answer(harness)).err().map(|e| e.code);
     assert_eq!(refused, Some(ErrorCode::PositionDropped), "the same, sought");
     must("seeking again", late.seek(&Positions::from([(at("in", 0), all[2].position)])));
     assert_eq!(late.drain(harness, ALL, 1), all[2..], "after an error the source can be moved on");
@@ -35,14 +33,6 @@ pub(super) fn a_dropped_position_is_an_error_and_never_a_jump(harness: &mut dyn 
     assert_eq!(seen, all[2..], "without a position reading begins at the earliest record");
     let earliest = must("the earliest position", sure(harness, || broker.earliest(&at("in", 0))));
     assert_eq!(earliest, all[2].position, "the earliest position is the oldest record's");
-}
-
-fn poll_once(harness: &dyn LogHarness, source: &mut dyn crate::broker::Source) -> crate::Result<()> {
-    if let Polled::Pending = source.poll(None, ALL)? {
-        harness.settle();
-        source.poll(None, ALL)?;
-    }
-    Ok(())
 }
 
 pub(super) fn a_dropped_gap_is_no_dropped_record(harness: &mut dyn LogHarness) {
@@ -98,7 +88,7 @@ pub(super) fn seeking_moves_the_named_partitions_and_no_others(harness: &mut dyn
         assert_eq!(values(&seen), rest, "sought {position}: what follows it, and nothing of the other partition");
     }
     must("seeking", source.seek(&Positions::from([(at("in", 0), all[0].position)])));
-    let first = source.poll_patiently(harness, FEW);
+    let first = source.next(harness, FEW);
     assert_eq!(values(&first), ["a", "b"]);
     must("seeking forth", source.seek(&Positions::from([(at("in", 0), all[3].position)])));
     assert_eq!(values(&source.drain(harness, FEW, 1)), ["d"], "what was fetched before is dropped");
@@ -122,6 +112,8 @@ pub(super) fn a_broker_that_is_away_is_trouble_and_no_error(harness: &mut dyn Lo
     harness.set_away(false);
     seen.extend(source.drain(harness, ALL, 1 - seen.len()));
     assert_eq!(values(&seen), ["a"], "the source goes on by itself");
+    // That it is back may be found out a moment later, and is told then.
+    while source.source.trouble().is_some() && source.await_readable(harness) {}
     let trouble = source.source.trouble();
     assert!(trouble.is_none(), "the broker is back, but the source says: {trouble:?}");
 }

@@ -31,6 +31,16 @@ pub trait TopicsHarness {
         false
     }
 
+    /// What the place counts the age of records from, if it knows only one thing.
+    fn ages_by(&self) -> Option<RetentionTime> {
+        None
+    }
+
+    /// The least timestamp that a record may have.
+    fn least_timestamp(&self) -> i64 {
+        i64::MIN
+    }
+
     /// How long to wait for what must come.
     fn patience(&self) -> Duration {
         Duration::from_secs(60)
@@ -68,22 +78,17 @@ pub(super) fn create(topics: &dyn Topics, name: &str, partitions: u32) {
 }
 
 /// Appends records and waits until they are readable.
-fn append(harness: &dyn TopicsHarness, to: (&str, Option<u32>), records: &[RecordRef<'_>]) -> Result<Appended> {
-    append_to(&*harness.topics(), harness.patience(), to, records)
-}
-
-pub(super) fn append_to(
-    topics: &dyn Topics,
-    patience: Duration,
+pub(super) fn append(
+    harness: &dyn TopicsHarness,
     (name, partition): (&str, Option<u32>),
     records: &[RecordRef<'_>],
 ) -> Result<Appended> {
     let mut frame = FrameBuilder::new();
-    records.iter().for_each(|record| frame.push(*record));
+    records.iter().for_each(|record| frame.push(record.at(record.timestamp.max(harness.least_timestamp()))));
     let (send, receive) = channel();
     let done = Box::new(move |appended| drop(send.send(appended)));
-    topics.append(&topic(name), partition, frame.to_bytes().into(), done);
-    receive.recv_timeout(patience).unwrap_or_else(|e| panic!("an append was not answered: {e}"))
+    harness.topics().append(&topic(name), partition, frame.to_bytes().into(), done);
+    receive.recv_timeout(harness.patience()).unwrap_or_else(|e| panic!("an append was not answered: {e}"))
 }
 
 /// Appends values without keys to partition 0.
@@ -108,6 +113,11 @@ fn info(topics: &dyn Topics, name: &str) -> TopicInfo {
     must("describing a topic", topics.describe(&topic(name)))
 }
 
+/// The retention that a topic has when it was asked for this one.
+fn kept(harness: &dyn TopicsHarness, retention: Retention) -> Retention {
+    Retention { time: harness.ages_by().unwrap_or(retention.time), ..retention }
+}
+
 fn refused<T>(result: Result<T>, code: ErrorCode, what: &str) {
     assert_eq!(result.err().map(|e: Error| e.code), Some(code), "{what}");
 }
@@ -118,7 +128,7 @@ fn a_topic_is_made_once(harness: &mut dyn TopicsHarness) {
         Retention { max_age: Some(Duration::from_secs(3600)), max_bytes: Some(1 << 30), ..Retention::default() };
     must("creating", topics.create(&topic("t"), 3, retention));
     let made = info(&*topics, "t");
-    assert_eq!((&made.topic, made.partitions.len(), made.retention), (&topic("t"), 3, retention));
+    assert_eq!((&made.topic, made.partitions.len(), made.retention), (&topic("t"), 3, kept(harness, retention)));
     for (number, partition) in (0..).zip(&made.partitions) {
         assert_eq!((partition.partition, partition.earliest), (number, partition.end), "a new partition is empty");
     }
@@ -162,7 +172,7 @@ fn partitions_are_added_and_never_removed(harness: &mut dyn TopicsHarness) {
     let grown = info(&*topics, "t");
     assert_eq!(
         (grown.partitions.len(), grown.retention),
-        (4, Retention::default()),
+        (4, kept(harness, Retention::default())),
         "a refused change changes nothing"
     );
     must("appending", append(harness, ("t", Some(1)), &[RecordRef::new(b"after")]));
@@ -231,6 +241,7 @@ fn a_topic_has_a_possible_number_of_partitions(harness: &mut dyn TopicsHarness) 
 fn records_are_read_as_they_were_appended(harness: &mut dyn TopicsHarness) {
     let topics = harness.topics();
     create(&*topics, "t", 1);
+    let least = harness.least_timestamp();
     let records = [
         RecordRef::new(b"plain"),
         RecordRef::new(b"").with_key(Some(b"")).at(-5),
@@ -243,7 +254,7 @@ fn records_are_read_as_they_were_appended(harness: &mut dyn TopicsHarness) {
     let seen: Vec<_> =
         batch.iter().map(|(_, of)| (of.key.map(<[u8]>::to_vec), of.timestamp, of.bytes().to_vec())).collect();
     let wanted: Vec<_> =
-        records.iter().map(|of| (of.key.map(<[u8]>::to_vec), of.timestamp, of.bytes().to_vec())).collect();
+        records.iter().map(|of| (of.key.map(<[u8]>::to_vec), of.timestamp.max(least), of.bytes().to_vec())).collect();
     assert_eq!(seen, wanted, "in their order, as they were");
     assert!(batch.iter().all(|(_, record)| record.channel == 0), "channels are the appender's own");
     assert_eq!(must("appending nothing", append(harness, ("t", None), &[])), []);

@@ -36,7 +36,7 @@ use super::group::Group;
 use super::memory::{Allowance, Measured};
 use super::{Records, at};
 use crate::app::ops::blocking;
-use crate::app::places::{earliest, named};
+use crate::app::places::earliest;
 
 /// What is to be read.
 #[derive(Debug, Clone)]
@@ -145,7 +145,7 @@ impl Records {
 
     /// What a topic is. One that is not there is waited for: it is made by who writes to it. None if it is not made in time.
     pub(super) async fn topic(&self, text: &str, deadline: Option<Instant>) -> Result<Option<TopicInfo>> {
-        let name = Topic::own(named(text)?);
+        let name = self.named(text)?;
         let expecting = self.topics.expect(&name);
         let (mut counted, mut place) = (None, None);
         loop {
@@ -153,11 +153,12 @@ impl Records {
             let made = expecting.made();
             let (topics, wanted) = (self.topics.topics.clone(), name.clone());
             match blocking(move || topics.describe(&wanted)).await {
-                Err(error) if error.code == ErrorCode::TopicNotFound => {}
+                // Nobody tells this server of a topic that is made elsewhere.
+                Err(error) if error.code == ErrorCode::TopicNotFound && name.cluster.is_own() => {}
                 there => return there.map(Some),
             }
             self.topics.check_client(&name)?;
-            counted.get_or_insert_with(|| self.waiting.begin(&name.name));
+            counted.get_or_insert_with(|| self.waiting.begin(&name));
             if place.is_none() && deadline.is_none_or(|end| Instant::now() < end) {
                 place = Some(self.room.enter()?);
             }
@@ -190,10 +191,7 @@ impl Records {
                 let appended = appended.clone();
                 Waker::new(move || appended.notify_one())
             };
-            let mut watches = Vec::with_capacity(partitions.len());
-            for partition in partitions {
-                watches.push(self.topics.topics.watch(partition, waker())?);
-            }
+            let _watches = self.watch(partitions, waker()).await?;
             let allowance = match needed.take() {
                 Some(bytes) => self.memory.allowance_of(bytes).await?,
                 None => self.memory.allowance().await?,
@@ -201,7 +199,7 @@ impl Records {
             match attempt(waker(), allowance).await? {
                 Attempt::Delivered(delivered) => return Ok(Some(delivered)),
                 Attempt::Nothing => {
-                    counted.get_or_insert_with(|| self.waiting.begin(&partitions[0].topic.name));
+                    counted.get_or_insert_with(|| self.waiting.begin(&partitions[0].topic));
                 }
                 Attempt::Busy => {}
                 Attempt::TooLarge(bytes) => {

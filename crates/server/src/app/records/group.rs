@@ -38,8 +38,11 @@ impl Group {
         let turn = self.records.turns.lock((self.topic.to_string(), self.name.clone())).await;
         self.records.check_has_place(&self.topic, &self.name).await?;
         let check = self.check;
-        let (groups, name, limit) =
-            (self.records.groups.clone(), self.name.clone(), PollLimit { records: self.most, bytes: allowance.bytes });
+        let (groups, name, limit) = (
+            self.records.topics.clusters.groups(&self.topic)?,
+            self.name.clone(),
+            PollLimit { records: self.most, bytes: allowance.bytes },
+        );
         let mut partitions = self.partitions.clone();
         let first = self.records.turn.fetch_add(1, Ordering::Relaxed) as usize % partitions.len();
         partitions.rotate_left(first);

@@ -42,6 +42,7 @@ use std::time::Duration;
 
 use fnstream_core::acks::Acks;
 use fnstream_core::clock::Clock;
+use fnstream_core::topic::Topic;
 use fnstream_core::{Error, ErrorCode, Result};
 use tokio::sync::OnceCell;
 
@@ -50,6 +51,7 @@ pub(crate) use manage::ResetTo;
 pub(crate) use settle::Settling;
 pub(crate) use take::{Taken, TakenRecord, Taking};
 
+use crate::app::places::check_own;
 use group::Table;
 
 /// The least and the most time of a lease.
@@ -66,6 +68,11 @@ pub(in crate::app) struct Leases {
     table: OnceCell<Arc<Table>>,
     /// The number of the next lease; none of an earlier process has it.
     next: AtomicU64,
+}
+
+/// Refuses a group that acknowledges where nobody keeps acknowledgements.
+fn check_acks(topic: &Topic) -> Result<()> {
+    check_own(topic, "no acknowledgements are kept", "consume with a group without acknowledgement, or from a position")
 }
 
 impl Leases {

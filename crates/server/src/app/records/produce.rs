@@ -13,7 +13,7 @@ use fnstream_frame::FrameBuilder;
 
 use super::Records;
 use crate::app::ops::blocking;
-use crate::app::places::named;
+use crate::app::places::check_own;
 
 impl Records {
     /// Appends records, all or none of those that go to one partition; a topic that is not there is made with one
@@ -34,7 +34,10 @@ impl Records {
             let error = Error::new(ErrorCode::EmptyBody, "there is no event in the request");
             return Err(error.advising("send at least one event in the request's body"));
         }
-        let topic = &Topic::own(named(topic)?);
+        let topic = &self.named(topic)?;
+        if numbered.is_some() {
+            check_numbered(topic)?;
+        }
         let frame = Bytes::from(records.to_bytes());
         let bytes = frame.len() as u64;
         let appended = match self.append(topic, partition, numbered.clone(), frame.clone()).await {
@@ -87,7 +90,8 @@ impl Records {
 
     /// How far a producer that numbers its events has got in a topic.
     pub(crate) async fn describe_producer(&self, topic: String, producer: String) -> Result<ProducerDescription> {
-        let (topic, producers) = (Topic::own(named(&topic)?), self.producers.clone());
+        let (topic, producers) = (self.named(&topic)?, self.producers.clone());
+        check_numbered(&topic)?;
         blocking(move || match producers.producer(&topic, &producer)? {
             Some(place) => Ok(ProducerDescription { producer, next_sequence: place.next, last_ms: place.at_ms }),
             None => {
@@ -97,4 +101,11 @@ impl Records {
         })
         .await
     }
+}
+
+/// Refuses a producer that numbers its events where nobody keeps the numbers.
+fn check_numbered(topic: &Topic) -> Result<()> {
+    let instead =
+        "produce without numbers, or to a topic of this server from which a function copies the events exactly once";
+    check_own(topic, "no numbers of producers are kept", instead)
 }

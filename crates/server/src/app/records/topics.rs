@@ -18,7 +18,7 @@ use super::Records;
 use super::growth::Growth;
 use crate::app::ops::blocking;
 use crate::app::pages::{List, MOST_ROWS, Page, Wanted, stray};
-use crate::app::places::named;
+use crate::app::places::check_own;
 
 /// A page of descriptions is given when they have that many partitions together.
 const MOST_PARTITIONS: usize = 20_000;
@@ -63,7 +63,10 @@ impl Records {
         name: String,
         request: TopicRequest,
     ) -> Result<TopicDescription> {
-        let name = Topic::own(named(&name)?);
+        let name = self.named(&name)?;
+        if request.retention_by == Some(RetentionBy::Arrival) {
+            check_own(&name, "ages are counted from the timestamps of events", "leave 'retention_by' out")?;
+        }
         let partitions = request.partitions.unwrap_or(1);
         check_partitions(partitions)?;
         let retention = Retention {
@@ -116,14 +119,14 @@ impl Records {
 
     /// What a topic is and how full it is.
     pub(crate) async fn describe_topic(self: &Arc<Self>, name: String) -> Result<TopicDescription> {
-        let name = Topic::own(named(&name)?);
+        let name = self.named(&name)?;
         let records = self.clone();
         blocking(move || records.describe_now(&name)).await
     }
 
     /// Removes a topic with its events and its groups' places; refused while a function uses it.
     pub(crate) async fn delete_topic(self: &Arc<Self>, name: String) -> Result<()> {
-        let name = Topic::own(named(&name)?);
+        let name = self.named(&name)?;
         let records = self.clone();
         self.ops
             .detached(|| {
@@ -157,7 +160,7 @@ impl Records {
     fn told(&self, topic: &TopicInfo, users: &Users) -> TopicDescription {
         let (read_by, written_by) = (users.readers(&topic.topic).to_vec(), users.writers(&topic.topic).to_vec());
         TopicDescription {
-            waiting_consumers: self.waiting.count(&topic.topic.name),
+            waiting_consumers: self.waiting.count(&topic.topic),
             ..description(topic, &self.retention, read_by, written_by)
         }
     }
@@ -231,7 +234,9 @@ fn description(
     read_by: Vec<String>,
     written_by: Vec<String>,
 ) -> TopicDescription {
-    let (own, retention) = (topic.retention, topic.retention.or(defaults));
+    // The defaults of another cluster are its own.
+    let own = topic.retention;
+    let retention = if topic.topic.cluster.is_own() { own.or(defaults) } else { own };
     TopicDescription {
         name: topic.topic.to_string(),
         created_ms: topic.created_ms,

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
+use fnstream_core::topic::Topic;
 use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -60,21 +61,21 @@ impl Drop for Place {
 
 /// How many consumers of this process wait at each topic.
 #[derive(Default)]
-pub(in crate::app) struct Waiting(Mutex<HashMap<Arc<str>, u64>>);
+pub(in crate::app) struct Waiting(Mutex<HashMap<Topic, u64>>);
 
 /// A consumer that waits, for as long as this lives.
 pub(super) struct OneWaiting<'a> {
     waiting: &'a Waiting,
-    topic: Arc<str>,
+    topic: Topic,
 }
 
 impl Waiting {
-    pub(super) fn begin(&self, topic: &Arc<str>) -> OneWaiting<'_> {
+    pub(super) fn begin(&self, topic: &Topic) -> OneWaiting<'_> {
         *self.0.lock().entry(topic.clone()).or_default() += 1;
         OneWaiting { waiting: self, topic: topic.clone() }
     }
 
-    pub(super) fn count(&self, topic: &str) -> u64 {
+    pub(super) fn count(&self, topic: &Topic) -> u64 {
         self.0.lock().get(topic).copied().unwrap_or_default()
     }
 }

@@ -11,7 +11,7 @@ use fnstream_api::{Function, FunctionStatus, FunctionUpdate, TopicRequest};
 use fnstream_core::broker::PollLimit;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::spec::FunctionEntry;
-use fnstream_core::test_util::mem_broker::{MemBroker, MemClient};
+use fnstream_core::test_util::mem_broker::{MemBroker, MemClient, MemGroups};
 use fnstream_core::topic::{Cluster, Topic, TopicRef};
 use fnstream_core::topics::{Retention, Topics};
 use fnstream_core::{Error, ErrorCode, Result};
@@ -25,6 +25,7 @@ use crate::clusters::{ForClients, ForFunction, Foreign, Properties};
 pub(super) struct Abroad {
     pub(super) broker: MemBroker,
     pub(super) client: Arc<MemClient>,
+    pub(super) number: u32,
 }
 
 impl Foreign for Abroad {
@@ -36,7 +37,8 @@ impl Foreign for Abroad {
     }
 
     fn for_clients(&self, _: &Cluster, _: &Properties) -> Result<ForClients> {
-        Ok(ForClients { topics: Arc::new(self.broker.clone()) })
+        let groups = Arc::new(MemGroups::new(&self.broker, self.number));
+        Ok(ForClients { topics: Arc::new(self.broker.clone()), groups })
     }
 
     fn for_function(&self, _: &Cluster, _: &FunctionEntry) -> Result<ForFunction> {
@@ -49,12 +51,12 @@ impl Foreign for Abroad {
     }
 }
 
-fn topic(text: &str) -> Topic {
+pub(super) fn topic(text: &str) -> Topic {
     text.parse().unwrap()
 }
 
 /// Writes a value to partition 0.
-fn write(at: &MemBroker, name: &str, value: &str) {
+pub(super) fn write(at: &MemBroker, name: &str, value: &str) {
     let mut frame = FrameBuilder::new();
     frame.push(RecordRef::new(value.as_bytes()));
     let (send, done) = channel();
@@ -69,7 +71,7 @@ fn write(at: &MemBroker, name: &str, value: &str) {
 }
 
 /// All values of partition 0.
-fn values(at: &MemBroker, name: &str) -> Vec<String> {
+pub(super) fn values(at: &MemBroker, name: &str) -> Vec<String> {
     let partition = TopicPartition::new(topic(name), 0);
     let (mut values, mut from) = (Vec::new(), Position::START);
     while let Some(batch) = Topics::read(at, &partition, from, PollLimit { records: 100, bytes: 1 << 20 }).unwrap() {
@@ -79,7 +81,7 @@ fn values(at: &MemBroker, name: &str) -> Vec<String> {
     values
 }
 
-async fn one_server() -> (cluster::Cluster, Process) {
+pub(super) async fn one_server() -> (cluster::Cluster, Process) {
     let cluster = cluster::Cluster::new();
     let server = cluster.start(1).await;
     (cluster, server)

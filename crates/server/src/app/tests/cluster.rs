@@ -171,7 +171,11 @@ impl Cluster {
                 forks: Some(Arc::new(Guarded::<dyn Forks>(Arc::new(forks)))),
                 backend,
             },
-            foreign: Arc::new(Abroad { broker: self.abroad.clone(), client: self.abroad.connect(number) }),
+            foreign: Arc::new(Abroad {
+                broker: self.abroad.clone(),
+                client: self.abroad.connect(number),
+                number,
+            }),
             acks: None,
             backups: None,
             artifacts: Arc::new(Guarded::<dyn Artifacts>(Arc::new(artifacts.clone()))),

@@ -201,7 +201,7 @@ impl Records {
             );
             return Err(Error::new(ErrorCode::TooManyGroups, message));
         }
-        let (groups, of) = (self.groups.clone(), topic.topic.clone());
+        let (groups, of) = (self.topics.clusters.groups(&topic.topic)?, topic.topic.clone());
         let (places, incarnation) = blocking(move || Ok((groups.places(&of)?, acks.incarnation(&of)?))).await?;
         let place = |partition: u32| {
             let place = places.iter().find(|place| place.group == name && place.partition == partition);

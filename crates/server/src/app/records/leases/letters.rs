@@ -20,7 +20,6 @@ use fnstream_frame::{FrameBuilder, RecordRef};
 use super::group::Group;
 use super::settle::Change;
 use crate::app::ops::blocking;
-use crate::app::places::named;
 use crate::app::records::Records;
 
 /// The most records that become dead letters in one write, and about their bytes.
@@ -29,8 +28,10 @@ const BYTES: usize = 1 << 20;
 
 /// The topic of a group's dead letters: `TOPIC.GROUP.dlq`.
 pub(super) fn dead_letter_topic(topic: &str, group: &str) -> Result<Topic> {
-    let name = format!("{}.{group}{DEAD_LETTER_SUFFIX}", named(topic)?);
-    Ok(Topic::own(named(&name)?))
+    let of: Topic = topic.parse()?;
+    let letters = Topic::own(format!("{}.{group}{DEAD_LETTER_SUFFIX}", of.own_name()?));
+    letters.check("topic")?;
+    Ok(letters)
 }
 
 impl Records {

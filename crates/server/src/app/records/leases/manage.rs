@@ -20,7 +20,7 @@ use super::deliveries::{Deliveries, MOST_OUT};
 use super::group::{Group, no_group};
 use super::letters::dead_letter_topic;
 use crate::app::ops::blocking;
-use crate::app::places::{first_since, named};
+use crate::app::places::{check_own, first_since};
 use crate::app::records::{Records, consume};
 
 /// Where a group is to go on.
@@ -125,6 +125,7 @@ impl Records {
         partition: Option<u32>,
     ) -> Result<GroupDescription> {
         check_name("group", name)?;
+        check_moves(&self.named(topic)?)?;
         let seen = self.seen(topic).await?;
         let partitions = consume::named_partitions(&seen.info, partition)?;
         if matches!(to, ResetTo::Position(_)) && partitions.len() > 1 {
@@ -157,6 +158,7 @@ impl Records {
     /// Removes a group. Consumers that wait for it are refused; a new group of the name begins at the earliest record.
     pub(crate) async fn delete_group(self: &Arc<Self>, topic: &str, name: &str) -> Result<()> {
         check_name("group", name)?;
+        check_moves(&self.named(topic)?)?;
         let seen = self.seen(topic).await?;
         if !seen.is_there(name) {
             return Err(no_group(&seen.info.topic, name));
@@ -220,9 +222,16 @@ impl Records {
     }
 
     async fn seen(self: &Arc<Self>, topic: &str) -> Result<Seen> {
-        let topic = Topic::own(named(topic)?);
-        let table = self.table().await?;
-        let (topics, groups, acks) = (self.topics.topics.clone(), self.groups.clone(), self.leases.acks()?.clone());
+        let topic = self.named(topic)?;
+        let (topics, groups) = (self.topics.topics.clone(), self.topics.clusters.groups(&topic)?);
+        if !topic.cluster.is_own() {
+            let seen = move || {
+                let (info, places) = (topics.describe(&topic)?, groups.places(&topic)?);
+                Ok(Seen { info, places, acknowledging: Vec::new() })
+            };
+            return blocking(seen).await;
+        }
+        let (table, acks) = (self.table().await?, self.leases.acks()?.clone());
         blocking(move || {
             let (info, places, incarnation) =
                 (topics.describe(&topic)?, groups.places(&topic)?, acks.incarnation(&topic)?);
@@ -232,6 +241,11 @@ impl Records {
         })
         .await
     }
+}
+
+/// Refuses to move a group whose places others may use.
+fn check_moves(topic: &Topic) -> Result<()> {
+    check_own(topic, "groups are not moved or deleted from here", "use the tools of that cluster")
 }
 
 impl Seen {

@@ -25,9 +25,8 @@ use tokio::sync::oneshot;
 use super::deliveries::Claim;
 use super::group::{Group, State, no_group};
 use super::receipt::Receipt;
-use super::{LEASES, MOST_DELAY};
+use super::{LEASES, MOST_DELAY, check_acks};
 use crate::app::ops::blocking;
-use crate::app::places::named;
 use crate::app::records::Records;
 
 /// The most receipts of one request.
@@ -90,10 +89,11 @@ impl Records {
         settling: Settling,
     ) -> Result<Settled> {
         self.ops.check_open()?;
+        let topic = self.named(topic)?;
+        check_acks(&topic)?;
         check(name, receipts, settling)?;
         let receipts =
             receipts.iter().map(|text| text.parse().map_err(|()| not_one(text))).collect::<Result<Vec<_>>>()?;
-        let topic = Topic::own(named(topic)?);
         let group = self.acknowledging(&topic, name).await?.ok_or_else(|| no_group(&topic, name))?;
         if matches!(settling, Settling::Extend(_)) {
             let ends = self.ends(&group).await?;

@@ -22,12 +22,12 @@ use fnstream_core::{Error, ErrorCode, Result};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::LEASES;
 use super::deliveries::Terms;
 use super::group::{Group, Skipped};
 use super::letters::dead_letter_topic;
 use super::receipt::Receipt;
 use super::settle::lease_message;
+use super::{LEASES, check_acks};
 use crate::app::ops::blocking;
 use crate::app::records::memory::{Allowance, Measured};
 use crate::app::records::{Records, at, consume};
@@ -100,6 +100,7 @@ impl Records {
     pub(crate) async fn take(self: &Arc<Self>, taking: Taking) -> Result<Taken> {
         self.ops.check_open()?;
         check(&taking)?;
+        check_acks(&self.named(&taking.topic)?)?;
         let deadline = Instant::now() + taking.wait;
         let Some(topic) = self.topic(&taking.topic, Some(deadline)).await? else {
             return Ok(Taken { records: Vec::new(), skipped: Vec::new(), memory: None });
@@ -113,11 +114,8 @@ impl Records {
             tokio::pin!(changed);
             changed.as_mut().enable();
             let appended = Arc::new(Notify::new());
-            let mut watches = Vec::with_capacity(partitions.len());
-            for partition in &partitions {
-                let appended = appended.clone();
-                watches.push(self.topics.topics.watch(partition, Waker::new(move || appended.notify_one()))?);
-            }
+            let notified = appended.clone();
+            let _watches = self.watch(&partitions, Waker::new(move || notified.notify_one())).await?;
             let allowance = match needed.take() {
                 Some(bytes) => self.memory.allowance_of(bytes).await?,
                 None => self.memory.allowance().await?,
@@ -130,7 +128,7 @@ impl Records {
                 }
                 Attempt::Nothing if Instant::now() >= deadline => break,
                 Attempt::Nothing => {
-                    counted.get_or_insert_with(|| self.waiting.begin(&topic.topic.name));
+                    counted.get_or_insert_with(|| self.waiting.begin(&topic.topic));
                 }
             }
             if place.is_none() {

@@ -1,0 +1,306 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Asking a cluster for what is seldom needed: topics, ends, the offsets of groups; and changing its topics.
+
+mod topics;
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::Duration;
+
+use fnstream_core::{Error, ErrorCode, Result};
+use parking_lot::Mutex;
+use rdkafka::ClientContext;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaErrorCode;
+
+use crate::error::{Failure, failed};
+use crate::properties::{Properties, check_name};
+
+/// How long an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The cleanup policy of topics.
+pub(crate) const POLICY: &str = "cleanup.policy";
+
+/// Asks one cluster.
+pub(crate) struct Admin {
+    properties: Properties,
+    admin: AdminClient<Telling>,
+    client: BaseConsumer<Telling>,
+    /// Clients that ask for the offsets of a group each.
+    groups: Mutex<HashMap<String, Arc<BaseConsumer<Telling>>>>,
+    why: Arc<Why>,
+}
+
+/// The last thing that a client said by itself: what an operation that ran out of time was waiting for.
+#[derive(Default)]
+struct Why(Mutex<Option<Failure>>);
+
+/// Keeps what a client says by itself.
+#[derive(Clone)]
+struct Telling(Arc<Why>);
+
+impl ClientContext for Telling {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        tracing::debug!(?level, facility, "{line}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if let Some(code) = error.rdkafka_error_code() {
+            self.0.note(Failure::new(code, reason));
+        }
+    }
+}
+
+impl ConsumerContext for Telling {}
+
+impl Why {
+    /// What says the least gives way to what says more.
+    fn note(&self, failure: Failure) {
+        let says = |failure: &Failure| {
+            let passes = failure.error_code() == ErrorCode::Unavailable;
+            (!passes, failure.code != RDKafkaErrorCode::AllBrokersDown)
+        };
+        let mut kept = self.0.lock();
+        if kept.as_ref().is_none_or(|kept| says(kept) <= says(&failure)) {
+            *kept = Some(failure);
+        }
+    }
+
+    fn get(&self) -> Option<Failure> {
+        self.0.lock().clone()
+    }
+
+    fn forget(&self) {
+        *self.0.lock() = None;
+    }
+}
+
+/// A topic as the cluster has it.
+pub(crate) struct Layout {
+    pub partitions: u32,
+}
+
+impl Admin {
+    pub(crate) fn new(properties: &Properties) -> Result<Admin> {
+        let why = Arc::new(Why::default());
+        let telling = Telling(why.clone());
+        let mut config = properties.asking("function-stream");
+        // The ends of partitions include what is not decided yet.
+        config.set("isolation.level", "read_uncommitted");
+        let admin = AdminClient::from_config_and_context(&config, telling.clone());
+        let client = BaseConsumer::from_config_and_context(&config, telling);
+        let made = |e: KafkaError| failed("making a client of Kafka", &e);
+        Ok(Admin {
+            properties: properties.clone(),
+            admin: admin.map_err(made)?,
+            client: client.map_err(made)?,
+            groups: Mutex::default(),
+            why,
+        })
+    }
+
+    /// The topic; `None` when the cluster does not have it.
+    pub(crate) fn describe(&self, topic: &str) -> Result<Option<Layout>> {
+        check_name(topic)?;
+        let doing = format!("looking up topic '{topic}'");
+        let metadata = self.patiently(&doing, |wait| self.client.fetch_metadata(Some(topic), wait))?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let Some(found) = found else { return Ok(None) };
+        match found.error().map(RDKafkaErrorCode::from) {
+            None if !found.partitions().is_empty() => Ok(Some(Layout { partitions: found.partitions().len() as u32 })),
+            None => Ok(None),
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition) => match self.is_known_to_controller(topic)? {
+                true => Err(Error::new(ErrorCode::Unavailable, format!("{doing}: the broker does not know of it yet"))),
+                false => Ok(None),
+            },
+            Some(code) => Err(Failure::of(code).error(doing)),
+        }
+    }
+
+    /// Brokers learn of a topic a moment after the controller does, which refuses to make it once more.
+    fn is_known_to_controller(&self, topic: &str) -> Result<bool> {
+        let options = options().validate_only(true);
+        let new = NewTopic::new(topic, 1, TopicReplication::Fixed(-1));
+        let answer =
+            block_on(self.admin.create_topics([&new], &options)).map_err(|e| self.failed("asking for a topic", &e))?;
+        Ok(matches!(answer.first(), Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists)))))
+    }
+
+    /// Makes a topic; one that is there is [`ErrorCode::TopicExists`]. Without a replication the cluster's default decides.
+    pub(crate) fn create(
+        &self,
+        topic: &str,
+        partitions: u32,
+        replication: Option<u16>,
+        settings: &[(&str, &str)],
+    ) -> Result<()> {
+        check_name(topic)?;
+        let replication = TopicReplication::Fixed(replication.map_or(-1, i32::from));
+        let mut new = NewTopic::new(topic, partitions as i32, replication);
+        for (name, value) in settings {
+            new = new.set(name, value);
+        }
+        let doing = format!("making topic '{topic}' of {partitions} partitions");
+        let answer = block_on(self.admin.create_topics([&new], &options())).map_err(|e| self.failed(&doing, &e))?;
+        each(&doing, &answer)
+    }
+
+    /// Adds partitions, up to a number.
+    pub(crate) fn grow(&self, topic: &str, partitions: u32) -> Result<()> {
+        let doing = format!("growing topic '{topic}' to {partitions} partitions");
+        let new = NewPartitions::new(topic, partitions as usize);
+        each(&doing, &block_on(self.admin.create_partitions([&new], &options())).map_err(|e| self.failed(&doing, &e))?)
+    }
+
+    /// The settings of a topic that are set, its own or by default.
+    pub(crate) fn settings(&self, topic: &str) -> Result<BTreeMap<String, String>> {
+        let doing = format!("reading the settings of topic '{topic}'");
+        let answer = block_on(self.admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options()));
+        let mut settings = BTreeMap::new();
+        for resource in answer.map_err(|e| self.failed(&doing, &e))? {
+            let resource = resource.map_err(|code| Failure::of(code).error(&doing))?;
+            settings.extend(resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))));
+        }
+        Ok(settings)
+    }
+
+    /// The oldest offset of a partition and the one that comes next.
+    pub(crate) fn bounds(&self, topic: &str, partition: u32) -> Result<(i64, i64)> {
+        let doing = format!("asking for the ends of {topic}-{partition}");
+        let mut is_repeated = false;
+        self.patiently(&doing, |wait| {
+            // What the client knows of a topic that was just made is asked for anew.
+            if std::mem::replace(&mut is_repeated, true) {
+                self.client.fetch_metadata(Some(topic), wait)?;
+            }
+            self.client.fetch_watermarks(topic, partition as i32, wait)
+        })
+    }
+
+    /// The offsets that a group has committed.
+    pub(crate) fn committed(&self, group: &str, partitions: &[(String, u32)]) -> Result<HashMap<(String, u32), i64>> {
+        let client = self.of_group(group)?;
+        let mut list = TopicPartitionList::new();
+        for (topic, partition) in partitions {
+            list.add_partition(topic, *partition as i32);
+        }
+        let doing = format!("asking for the offsets of group '{group}'");
+        let found = self.patiently(&doing, |wait| client.committed_offsets(list.clone(), wait))?;
+        let mut offsets = HashMap::new();
+        for element in found.elements() {
+            element.error().map_err(|e| failed(&doing, &e))?;
+            if let Offset::Offset(offset) = element.offset() {
+                offsets.insert((element.topic().to_owned(), element.partition() as u32), offset);
+            }
+        }
+        Ok(offsets)
+    }
+
+    fn of_group(&self, group: &str) -> Result<Arc<BaseConsumer<Telling>>> {
+        let mut groups = self.groups.lock();
+        if let Some(client) = groups.get(group) {
+            return Ok(client.clone());
+        }
+        let made = BaseConsumer::from_config_and_context(&self.properties.asking(group), Telling(self.why.clone()));
+        let client = Arc::new(made.map_err(|e| failed("making a client of Kafka", &e))?);
+        groups.insert(group.to_owned(), client.clone());
+        Ok(client)
+    }
+
+    /// Asks until there is an answer or patience is over. What is wrong with a connection for good is told at once: a login that
+    /// is refused, a port of something else.
+    fn patiently<T>(&self, doing: &str, mut ask: impl FnMut(Duration) -> Result<T, KafkaError>) -> Result<T> {
+        let mut left = PATIENCE.as_secs();
+        loop {
+            let error = match ask(Duration::from_secs(1)) {
+                Ok(answer) => {
+                    self.why.forget();
+                    return Ok(answer);
+                }
+                Err(error) => error,
+            };
+            left -= 1;
+            let is_new = error.rdkafka_error_code().is_some_and(|code| NEW.contains(&code));
+            let is_late = is_new || error.rdkafka_error_code().is_some_and(|code| LATE.contains(&code));
+            if is_new {
+                // This answer comes at once.
+                self.client.poll(Duration::from_millis(200));
+            }
+            let why = self.why().filter(|_| !is_new);
+            let is_over = left == 0 || why.as_ref().is_some_and(|why| why.error_code() != ErrorCode::Unavailable);
+            if !is_late || is_over {
+                return Err(why.filter(|_| is_late).map_or_else(|| failed(doing, &error), |why| why.error(doing)));
+            }
+        }
+    }
+
+    /// An operation that ran out of time says what the client found meanwhile.
+    fn failed(&self, doing: &str, error: &KafkaError) -> Error {
+        let is_late = error.rdkafka_error_code().is_some_and(|code| LATE.contains(&code));
+        self.why().filter(|_| is_late).map_or_else(|| failed(doing, error), |why| why.error(doing))
+    }
+
+    /// What the client said by itself. It says so when it is polled, one thing at a time; it has no records.
+    fn why(&self) -> Option<Failure> {
+        for _ in 0..20 {
+            let polled = self.client.poll(Duration::ZERO);
+            debug_assert!(polled.is_none_or(|polled| polled.is_err()), "nothing is assigned");
+        }
+        self.why.get()
+    }
+}
+
+/// Brokers learn of a topic a moment after it was made. Whether it is there at all is asked before.
+const NEW: [RDKafkaErrorCode; 5] = [
+    RDKafkaErrorCode::NotLeaderForPartition,
+    RDKafkaErrorCode::UnknownPartition,
+    RDKafkaErrorCode::UnknownTopic,
+    RDKafkaErrorCode::UnknownTopicOrPartition,
+    RDKafkaErrorCode::LeaderNotAvailable,
+];
+
+/// An answer did not come.
+const LATE: [RDKafkaErrorCode; 3] =
+    [RDKafkaErrorCode::OperationTimedOut, RDKafkaErrorCode::BrokerTransportFailure, RDKafkaErrorCode::AllBrokersDown];
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE))
+}
+
+fn each(doing: &str, answers: &[Result<String, (String, RDKafkaErrorCode)>]) -> Result<()> {
+    for answer in answers {
+        if let Err((_, code)) = answer {
+            return Err(Failure::of(*code).error(doing));
+        }
+    }
+    Ok(())
+}
+
+/// Waits for an answer: another thread of the client brings it.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(answer) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return answer;
+        }
+        std::thread::park();
+    }
+}

@@ -1,0 +1,282 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The thread that commits: it takes all that waits and makes one transaction of it.
+//!
+//! ```text
+//!  begin ─► outputs ─► entries of the delta logs ─► all delivered ─► offsets of groups ─► commit ─► answers
+//!  └────────── a failure here: aborted, nothing happened ──────────────────────────┘      └ it is not known: fatal
+//! ```
+//!
+//! User code never runs within a transaction: everything that is in it was frozen before it began. A record that the broker
+//! refuses for good is blamed on its epoch; the others are committed in a transaction without it.
+//!
+//! Whoever is fenced by another producer of the same transactional id has lost all tasks of the lane. Since this process is
+//! the only one that runs them, they fall to it again with a higher lease, after a wait that grows if that happens again.
+
+mod plan;
+mod transaction;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use fnstream_core::committer::{CommitDone, CommitFailure, CommitResult};
+use fnstream_core::epoch::{FrozenEpoch, Generation, TaskId};
+use fnstream_core::error::internal;
+use fnstream_core::topic::Topic;
+use fnstream_core::{Error, ErrorCode, Result};
+
+use self::transaction::Ended;
+use crate::delta_log::Entry;
+use crate::native::{Producer, TopicHandle};
+use crate::place::{Function, Shared};
+
+/// How many commits are merged at most.
+const MOST: usize = 1_000;
+/// How long a broker that is away is waited for before what needs it is answered that it is away.
+const INIT_MS: i32 = 20_000;
+
+/// What the thread is asked for.
+pub(crate) enum Job {
+    /// To commit an epoch.
+    Commit { arrival: u64, epoch: Arc<FrozenEpoch>, done: CommitDone },
+    /// To write an entry into a delta log. With a task it fences all owners before.
+    Note { fences: Option<TaskId>, topic: String, partition: u32, value: Vec<u8>, reply: Sender<Result<i64>> },
+    /// To begin anew after this lane was fenced.
+    Rejoin(Arc<Function>),
+}
+
+/// The way to the thread.
+pub(crate) struct Lane {
+    jobs: Sender<Job>,
+}
+
+impl Lane {
+    pub(crate) fn start(number: usize, shared: &Arc<Shared>) -> Result<Lane> {
+        let (jobs, received) = unbounded();
+        let thread = Thread {
+            number,
+            shared: Arc::downgrade(shared),
+            jobs: received,
+            again: jobs.clone(),
+            producer: None,
+            topics: HashMap::new(),
+            ends: HashMap::new(),
+            fenced: 0,
+        };
+        let spawned = thread::Builder::new().name(format!("kafka-commit-{number}")).spawn(move || thread.run());
+        spawned.map_err(|e| internal(format!("no thread for committing to Kafka: {e}")))?;
+        Ok(Lane { jobs })
+    }
+
+    pub(crate) fn hand_in(&self, job: Job) {
+        if let Err(unsent) = self.jobs.send(job) {
+            refuse(unsent.into_inner(), &Error::new(ErrorCode::ShuttingDown, "the connection to Kafka was closed"));
+        }
+    }
+
+    /// Writes an entry in a transaction; answers its offset.
+    pub(crate) fn note_of(&self, fences: Option<TaskId>, topic: &str, partition: u32, value: Vec<u8>) -> Result<i64> {
+        let (reply, answer) = crossbeam_channel::bounded(1);
+        self.hand_in(Job::Note { fences, topic: topic.to_owned(), partition, value, reply });
+        answer.recv().unwrap_or_else(|_| Err(Error::new(ErrorCode::ShuttingDown, "the connection to Kafka was closed")))
+    }
+}
+
+fn refuse(job: Job, error: &Error) {
+    match job {
+        Job::Commit { epoch, done, .. } => {
+            drop(epoch);
+            done(Err(CommitFailure::Retriable(error.clone())));
+        }
+        // Whoever asked may have gone.
+        Job::Note { reply, .. } => drop(reply.send(Err(error.clone()))),
+        Job::Rejoin(_) => {}
+    }
+}
+
+struct Thread {
+    number: usize,
+    /// Ends when nobody has the place any more.
+    shared: Weak<Shared>,
+    jobs: Receiver<Job>,
+    again: Sender<Job>,
+    producer: Option<Producer>,
+    topics: HashMap<String, TopicHandle>,
+    /// For what emits watermarks: behind a task's records in each partition of a topic, and how often it has said something.
+    ends: HashMap<(TaskId, Topic), (BTreeMap<u32, i64>, u64)>,
+    /// How often it was fenced since it has committed something.
+    fenced: u32,
+}
+
+/// The end of a delta log after an offset.
+pub(crate) fn log_end(offset: i64) -> Bytes {
+    Bytes::copy_from_slice(&offset.to_be_bytes())
+}
+
+impl Thread {
+    fn run(mut self) {
+        let mut waiting: Vec<Job> = Vec::new();
+        loop {
+            // `again` keeps the channel open, so the place's end is looked for.
+            let first = match self.jobs.recv_timeout(Duration::from_secs(1)) {
+                Ok(job) => job,
+                Err(RecvTimeoutError::Timeout) if self.shared.strong_count() > 0 => {
+                    // What it says by itself meanwhile.
+                    if let Some(producer) = &self.producer {
+                        producer.poll(0);
+                    }
+                    continue;
+                }
+                Err(_) => return,
+            };
+            waiting.push(first);
+            waiting.extend(self.jobs.try_iter().take(MOST));
+            let Some(shared) = self.shared.upgrade() else { return };
+            self.perform(&shared, std::mem::take(&mut waiting));
+        }
+    }
+
+    /// Makes transactions until everything is answered.
+    fn perform(&mut self, shared: &Arc<Shared>, mut jobs: Vec<Job>) {
+        while !jobs.is_empty() {
+            let planned = plan::plan(&mut shared.owners.lock(), jobs);
+            for (epoch, done, result) in planned.decided {
+                drop(epoch);
+                done(result);
+            }
+            jobs = planned.jobs;
+            if jobs.is_empty() {
+                return;
+            }
+            match self.transact(shared, &jobs) {
+                Ended::Committed(offsets) => {
+                    self.fenced = 0;
+                    self.finish(shared, std::mem::take(&mut jobs), &offsets);
+                }
+                Ended::Nothing(error) => {
+                    plan::doom(&mut shared.owners.lock(), &jobs);
+                    jobs.drain(..).for_each(|job| refuse_again(job, &error, &self.again));
+                }
+                Ended::Blamed { job, output, error } => self.reject(shared, jobs.remove(job), output, error),
+                Ended::Fenced(error) => self.fence(shared, std::mem::take(&mut jobs), &error),
+                Ended::Unknown(error) => {
+                    plan::doom(&mut shared.owners.lock(), &jobs);
+                    for job in jobs.drain(..) {
+                        match job {
+                            Job::Commit { epoch, done, .. } => {
+                                drop(epoch);
+                                done(Err(CommitFailure::Fatal(Error::new(
+                                    ErrorCode::CommitFatal,
+                                    error.message.clone(),
+                                ))));
+                            }
+                            other => refuse_again(other, &error, &self.again),
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn finish(&self, shared: &Arc<Shared>, jobs: Vec<Job>, offsets: &[i64]) {
+        for (job, offset) in jobs.into_iter().zip(offsets) {
+            match job {
+                Job::Commit { epoch, done, .. } => {
+                    plan::committed(&mut shared.owners.lock(), &epoch, *offset);
+                    drop(epoch);
+                    done(Ok(log_end(*offset)));
+                }
+                Job::Note { reply, fences, .. } => {
+                    if let Some(task) = fences {
+                        shared.owners.lock().entry(task).or_default().generation = Some(Generation(*offset as u64 + 1));
+                    }
+                    // Whoever asked may have gone.
+                    drop(reply.send(Ok(*offset)));
+                }
+                Job::Rejoin(function) => shared.assign(&function, *offset as u64 + 1, self.runs()),
+            }
+        }
+    }
+
+    /// Which tasks are committed here.
+    fn runs(&self) -> impl Fn(TaskId) -> bool + use<> {
+        let (number, shared) = (self.number, self.shared.clone());
+        move |task| {
+            let lanes = shared.upgrade().map_or(1, |shared| shared.options.lanes.max(1));
+            lane_of(task, lanes) == number
+        }
+    }
+
+    fn reject(&self, shared: &Arc<Shared>, job: Job, output: Option<u32>, error: Error) {
+        plan::doom(&mut shared.owners.lock(), std::slice::from_ref(&job));
+        match job {
+            Job::Commit { epoch, done, .. } => {
+                drop(epoch);
+                // What is not the epoch's own fault, such as rights that are missing, can be cured.
+                done(Err(match error.code {
+                    ErrorCode::CommitRejected => CommitFailure::Rejected { error, output },
+                    _ => CommitFailure::Retriable(error),
+                }));
+            }
+            other => refuse_again(other, &error, &self.again),
+        }
+    }
+
+    fn fence(&mut self, shared: &Arc<Shared>, jobs: Vec<Job>, error: &Error) {
+        tracing::warn!(lane = self.number, error = %error, "another process commits under the name of this server");
+        let functions = shared.lose(&self.runs());
+        for job in jobs {
+            match job {
+                Job::Commit { epoch, done, .. } => {
+                    drop(epoch);
+                    done(Err(CommitFailure::Fenced(error.clone())));
+                }
+                other => refuse(other, error),
+            }
+        }
+        self.fenced += 1;
+        if self.fenced > 1 {
+            let wait = Duration::from_secs(1 << self.fenced.min(6));
+            tracing::error!(?wait, "two processes run under one name, and take their tasks from each other");
+            pause(wait);
+        }
+        for function in functions {
+            // The receiver is this thread's own.
+            drop(self.again.send(Job::Rejoin(function)));
+        }
+    }
+}
+
+/// Who else is there gets its turn before this process fences it once more.
+#[expect(clippy::disallowed_methods, reason = "nothing tells when a misconfigured process has given up")]
+fn pause(wait: Duration) {
+    thread::sleep(wait);
+}
+
+fn refuse_again(job: Job, error: &Error, again: &Sender<Job>) {
+    match job {
+        // The receiver is the sender's own thread.
+        Job::Rejoin(_) => drop(again.send(job)),
+        job => refuse(job, error),
+    }
+}
+
+/// The lane of a task.
+pub(crate) fn lane_of(task: TaskId, lanes: usize) -> usize {
+    (task.function.0 as usize + task.index as usize) % lanes
+}
+
+/// What a commit is answered without a transaction.
+pub(crate) type Decided = (Arc<FrozenEpoch>, CommitDone, CommitResult);
+
+impl Job {
+    /// The entry that it writes into a delta log beside what else it does.
+    fn rejoins(&self) -> Option<Result<Vec<u8>>> {
+        matches!(self, Job::Rejoin(_)).then(|| Entry::Join.encode())
+    }
+}

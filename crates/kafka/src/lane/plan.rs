@@ -1,0 +1,89 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Which of the commits that wait go into the next transaction, and what the others are answered.
+
+use std::collections::HashMap;
+
+use fnstream_core::committer::{CommitFailure, CommitResult};
+use fnstream_core::epoch::{Epoch, FrozenEpoch, TaskId};
+use fnstream_core::{Error, ErrorCode};
+
+use super::{Decided, Job, log_end};
+use crate::place::Owner;
+
+/// See the module.
+pub(super) struct Planned {
+    pub jobs: Vec<Job>,
+    pub decided: Vec<Decided>,
+}
+
+type Owners = HashMap<TaskId, Owner>;
+
+/// Keeps the order of the jobs. What is behind a fence of the same transaction is fenced by it.
+pub(super) fn plan(owners: &mut Owners, jobs: Vec<Job>) -> Planned {
+    let mut planned = Planned { jobs: Vec::new(), decided: Vec::new() };
+    let mut last: HashMap<TaskId, Epoch> = HashMap::new();
+    let mut fenced = Vec::new();
+    for job in jobs {
+        match job {
+            Job::Commit { arrival, epoch, done } => {
+                let owner = owners.entry(epoch.task).or_default();
+                let before = *last.entry(epoch.task).or_insert(owner.committed);
+                match decide(owner, &epoch, arrival, before, fenced.contains(&epoch.task)) {
+                    None => {
+                        last.insert(epoch.task, epoch.progress.epoch);
+                        planned.jobs.push(Job::Commit { arrival, epoch, done });
+                    }
+                    Some(result) => planned.decided.push((epoch, done, result)),
+                }
+            }
+            Job::Note { fences, .. } => {
+                fenced.extend(fences);
+                planned.jobs.push(job);
+            }
+            Job::Rejoin(_) => planned.jobs.push(job),
+        }
+    }
+    planned
+}
+
+/// The answer to a commit that is not made; `None` for one that is.
+fn decide(owner: &Owner, epoch: &FrozenEpoch, arrival: u64, before: Epoch, is_fenced: bool) -> Option<CommitResult> {
+    let (task, number) = (epoch.task, epoch.progress.epoch);
+    if is_fenced || owner.generation != Some(epoch.generation) {
+        let message = format!("generation {} of task {task} was fenced", epoch.generation.0);
+        return Some(Err(CommitFailure::Fenced(Error::new(ErrorCode::Fenced, message))));
+    }
+    if arrival < owner.doomed {
+        let message = format!("an epoch of task {task} before epoch {} failed", number.0);
+        return Some(Err(CommitFailure::Abortable(Error::new(ErrorCode::CommitAborted, message))));
+    }
+    if number <= owner.committed && owner.committed_by == Some(epoch.generation) {
+        return Some(Ok(log_end(owner.log_end)));
+    }
+    if number != before.next() {
+        let message = format!("epoch {} of task {task} does not follow {}", number.0, before.0);
+        return Some(Err(CommitFailure::Abortable(Error::new(ErrorCode::CommitAborted, message))));
+    }
+    None
+}
+
+/// What was handed in after a commit that fails, fails too.
+pub(super) fn doom(owners: &mut Owners, jobs: &[Job]) {
+    for job in jobs {
+        if let Job::Commit { epoch, .. } = job {
+            let owner = owners.entry(epoch.task).or_default();
+            owner.doomed = owner.arrivals;
+        }
+    }
+}
+
+/// Notes a commit.
+pub(super) fn committed(owners: &mut Owners, epoch: &FrozenEpoch, offset: i64) {
+    let owner = owners.entry(epoch.task).or_default();
+    owner.committed = epoch.progress.epoch;
+    owner.committed_by = Some(epoch.generation);
+    owner.log_end = offset;
+    owner.offsets.push_back((epoch.progress.epoch, offset));
+}

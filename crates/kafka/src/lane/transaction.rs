@@ -1,0 +1,392 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! One transaction.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use fnstream_core::epoch::{OutboxWatermark, TaskId};
+use fnstream_core::topic::Topic;
+use fnstream_core::{Error, ErrorCode, Result, failpoint};
+use fnstream_frame::{Frame, RecordRef};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::{INIT_MS, Job, Thread};
+use crate::delta_log::entries;
+use crate::error::Failure;
+use crate::native::Producer;
+use crate::place::Shared;
+use crate::source::offset_of;
+use crate::watermarks::Said;
+
+/// How long the client is asked to wait at once.
+const STEP_MS: i32 = 100;
+/// How long a step may take before the client answers that it may be repeated.
+const REPEAT_MS: i32 = 10_000;
+
+/// How a transaction ended.
+pub(super) enum Ended {
+    /// All of it is visible; the offset of the last entry that each job has written.
+    Committed(Vec<i64>),
+    /// It was aborted, and nobody's epoch is to blame.
+    Nothing(Error),
+    /// It was aborted because of one job: of an output of its epoch, or of its delta or progress.
+    Blamed { job: usize, output: Option<u32>, error: Error },
+    /// Another producer of the same id is there; nothing happened.
+    Fenced(Error),
+    /// It is not known whether all of it is visible or nothing.
+    Unknown(Error),
+}
+
+/// What a produced record belongs to.
+#[derive(Clone, Copy)]
+struct Of {
+    job: usize,
+    /// The index in the epoch's outbox; `None` for an entry of a delta log.
+    output: Option<u32>,
+}
+
+impl Thread {
+    pub(super) fn transact(&mut self, shared: &Arc<Shared>, jobs: &[Job]) -> Ended {
+        if let Err(e) = self.ready(shared) {
+            return if e.code == ErrorCode::Fenced { Ended::Fenced(e) } else { Ended::Nothing(e) };
+        }
+        failpoint!("kafka.commit.before-begin");
+        match self.attempt(shared, jobs) {
+            Ok(offsets) => {
+                failpoint!("kafka.commit.after-commit");
+                Ended::Committed(offsets)
+            }
+            Err(ended) => ended,
+        }
+    }
+
+    /// Has a producer that may begin a transaction.
+    fn ready(&mut self, shared: &Arc<Shared>) -> Result<()> {
+        if self.producer.is_some() {
+            return Ok(());
+        }
+        let id = format!("{}{}.{}", shared.options.namespace, shared.options.server, self.number);
+        let health = shared.health.clone();
+        let config = shared.options.properties.producing(&id);
+        let producer = Producer::new(&config, move |failure| health.note(&failure))?;
+        if let Err(failure) = producer.init_transactions(INIT_MS) {
+            producer.poll(0);
+            let doing = format!("beginning to commit as '{id}'");
+            let why = shared.health.trouble().filter(|_| failure.passes());
+            return Err(why.map_or_else(|| failure.error(&doing), |why| why.context(&doing)));
+        }
+        shared.health.is_well();
+        self.producer = Some(producer);
+        Ok(())
+    }
+
+    fn attempt(&mut self, shared: &Arc<Shared>, jobs: &[Job]) -> Result<Vec<i64>, Ended> {
+        self.producer().begin().map_err(|failure| self.failed(&failure, "beginning a transaction"))?;
+        let mut of = Vec::new();
+        let mut blamed = None;
+        for (job, asked) in jobs.iter().enumerate() {
+            if let Err((output, error)) = self.produce(shared, job, asked, &mut of) {
+                blamed = Some((job, output, error));
+                break;
+            }
+        }
+        failpoint!("kafka.commit.after-blob");
+        let offsets = match blamed {
+            Some((job, output, error)) => Err((job, output, error)),
+            None => self.delivered(shared, jobs, &mut of),
+        };
+        let offsets = match offsets {
+            Ok(offsets) => offsets,
+            Err((job, output, error)) => {
+                self.abort()?;
+                // The refused record has left a gap in the producer's numbers, at which its next transaction would fail.
+                self.topics.clear();
+                self.producer = None;
+                return Err(match error.code {
+                    ErrorCode::Fenced => self.gone(error),
+                    ErrorCode::CommitRejected
+                    | ErrorCode::InvalidName
+                    | ErrorCode::TopicNotFound
+                    | ErrorCode::PartitionNotFound => Ended::Blamed { job, output, error },
+                    _ => Ended::Nothing(error),
+                });
+            }
+        };
+        self.send_offsets(shared, jobs)?;
+        failpoint!("kafka.commit.after-offsets");
+        self.end(shared)?;
+        Ok(offsets)
+    }
+
+    fn producer(&self) -> &Producer {
+        // `ready` was called, and nothing has dropped it since.
+        self.producer.as_ref().unwrap_or_else(|| unreachable!("a transaction without a producer"))
+    }
+
+    /// Hands the records of a job over.
+    fn produce(
+        &mut self,
+        shared: &Shared,
+        job: usize,
+        asked: &Job,
+        of: &mut Vec<Of>,
+    ) -> Result<(), (Option<u32>, Error)> {
+        match asked {
+            Job::Note { topic, partition, value, .. } => {
+                self.send(topic, *partition, &RecordRef::new(value), Of { job, output: None }, of)?;
+            }
+            Job::Rejoin(function) => {
+                let value = asked.rejoins().unwrap_or_else(|| Ok(Vec::new())).map_err(|e| (None, e))?;
+                self.send(&function.log, 0, &RecordRef::new(&value), Of { job, output: None }, of)?;
+            }
+            Job::Commit { epoch, .. } => {
+                for (index, batch) in (0u32..).zip(&epoch.outbox) {
+                    let at = |e| (Some(index), e);
+                    let name = shared.name(&batch.topic).map_err(at)?;
+                    let frame = Frame::parse(&batch.frame)
+                        .map_err(|e| at(Error::new(ErrorCode::Internal, format!("an outbox for {name}: {e}"))))?;
+                    for record in frame.iter() {
+                        self.send(&name, batch.partition, &record, Of { job, output: Some(index) }, of)?;
+                    }
+                }
+                failpoint!("kafka.commit.after-outputs");
+                let function = shared.function(epoch.task.function).map_err(|e| (None, e))?;
+                let written = entries(epoch.generation, &epoch.progress, &epoch.delta).map_err(|e| (None, e))?;
+                for value in &written {
+                    self.send(&function.log, epoch.task.index, &RecordRef::new(value), Of { job, output: None }, of)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn send(
+        &mut self,
+        topic: &str,
+        partition: u32,
+        record: &RecordRef<'_>,
+        whose: Of,
+        of: &mut Vec<Of>,
+    ) -> Result<(), (Option<u32>, Error)> {
+        let Thread { producer: Some(producer), topics, .. } = self else { return Ok(()) };
+        if !topics.contains_key(topic) {
+            topics.insert(topic.to_owned(), producer.topic(topic).map_err(|e| (whose.output, e))?);
+        }
+        loop {
+            match producer.produce(&topics[topic], partition as i32, record, of.len()) {
+                Ok(()) => break,
+                // Its queue is full: what was delivered makes room.
+                Err(RDKafkaErrorCode::QueueFull) => producer.poll(STEP_MS),
+                Err(code) => return Err((whose.output, refused(code, topic, partition))),
+            }
+        }
+        of.push(whose);
+        Ok(())
+    }
+
+    /// Waits until all is delivered, and then says the watermarks, which hold behind that. Gives the offset of each job's last
+    /// entry.
+    fn delivered(
+        &mut self,
+        shared: &Shared,
+        jobs: &[Job],
+        of: &mut Vec<Of>,
+    ) -> Result<Vec<i64>, (usize, Option<u32>, Error)> {
+        let mut last = HashMap::new();
+        self.await_deliveries(shared, of, &mut last)?;
+        let offsets = (0..jobs.len()).map(|job| last.get(&(job, None)).copied().unwrap_or(-1)).collect();
+        for (job, asked) in jobs.iter().enumerate() {
+            let Job::Commit { epoch, .. } = asked else { continue };
+            for emitted in &epoch.watermarks {
+                self.know_ends(shared, epoch.task, &emitted.topic).map_err(|e| (job, None, e))?;
+            }
+        }
+        self.note_ends(jobs, &last);
+        let mut is_said = false;
+        for (job, asked) in jobs.iter().enumerate() {
+            let Job::Commit { epoch, .. } = asked else { continue };
+            for emitted in &epoch.watermarks {
+                let (key, value) = self.say(shared, epoch.task, emitted).map_err(|e| (job, None, e))?;
+                let record = RecordRef::new(&value).with_key(Some(&key));
+                let whose = Of { job, output: None };
+                self.send(&shared.watermarks(), 0, &record, whose, of).map_err(|(output, e)| (job, output, e))?;
+                is_said = true;
+            }
+        }
+        if is_said {
+            self.await_deliveries(shared, of, &mut last)?;
+        }
+        Ok(offsets)
+    }
+
+    /// Notes where the records of those tasks end that emit watermarks.
+    fn note_ends(&mut self, jobs: &[Job], last: &HashMap<(usize, Option<u32>), i64>) {
+        for ((job, output), offset) in last {
+            let (Some(output), Some(Job::Commit { epoch, .. })) = (output, jobs.get(*job)) else { continue };
+            let batch = &epoch.outbox[*output as usize];
+            if let Some((ends, _)) = self.ends.get_mut(&(epoch.task, batch.topic.clone())) {
+                let end = ends.entry(batch.partition).or_default();
+                *end = (*end).max(offset + 1);
+            }
+        }
+    }
+
+    /// Begins to follow where the records of a task end in a topic.
+    fn know_ends(&mut self, shared: &Shared, task: TaskId, topic: &Topic) -> Result<()> {
+        let of = (task, topic.clone());
+        if !self.ends.contains_key(&of) {
+            // What the task has written before is not known: it is before the present ends.
+            let name = shared.name(topic)?;
+            let partitions = shared.admin.describe(&name)?.map_or(0, |layout| layout.partitions);
+            let end = |partition| Ok((partition, shared.admin.bounds(&name, partition)?.1));
+            let ends = (0..partitions).map(end).collect::<Result<BTreeMap<_, _>>>()?;
+            self.ends.insert(of, (ends, 0));
+        }
+        Ok(())
+    }
+
+    /// The record of a watermark.
+    fn say(&mut self, shared: &Shared, task: TaskId, emitted: &OutboxWatermark) -> Result<(Vec<u8>, Vec<u8>)> {
+        let of = (task, emitted.topic.clone());
+        let (ends, number) = self.ends.entry(of).or_default();
+        *number += 1;
+        let OutboxWatermark { topic, watermark, idle } = emitted.clone();
+        let tasks = shared.function(task.function)?.width();
+        Said { task, topic, tasks, watermark, idle, ends: ends.clone() }.encode(*number)
+    }
+
+    /// Waits until all records have an answer, or one has failed; notes the last offset of each job's output.
+    fn await_deliveries(
+        &self,
+        shared: &Shared,
+        of: &[Of],
+        last: &mut HashMap<(usize, Option<u32>), i64>,
+    ) -> Result<(), (usize, Option<u32>, Error)> {
+        loop {
+            let is_done = self.producer().flush(STEP_MS);
+            let mut failed: Option<(usize, Option<u32>, Error)> = None;
+            for delivery in self.producer().take_deliveries() {
+                let Some(whose) = of.get(delivery.token) else { continue };
+                match delivery.failed {
+                    None => {
+                        let end = last.entry((whose.job, whose.output)).or_insert(-1);
+                        *end = (*end).max(delivery.offset);
+                    }
+                    Some(code) => {
+                        let error = refused(code, "a topic", 0);
+                        // After the first failure the rest fails because of it.
+                        let is_own = error.code != ErrorCode::Unavailable;
+                        if failed.as_ref().is_none_or(|(.., e)| is_own && e.code == ErrorCode::Unavailable) {
+                            failed = Some((whose.job, whose.output, error));
+                        }
+                    }
+                }
+            }
+            if let Some((job, output, error)) = failed {
+                return Err((job, output, self.reason(error)));
+            }
+            if is_done {
+                shared.health.is_well();
+                return Ok(());
+            }
+        }
+    }
+
+    /// Why a record failed that was only dropped with its transaction: what is refused is a commit, which says why.
+    fn reason(&self, error: Error) -> Error {
+        if error.code != ErrorCode::Unavailable {
+            return error;
+        }
+        match self.producer().commit(STEP_MS) {
+            Err(failure) if failure.code != RDKafkaErrorCode::Inconsistent => failure.error("a transaction"),
+            _ => error,
+        }
+    }
+
+    /// Moves the offsets of the groups. They are sent whether or not they have changed, so that the groups' owner is checked.
+    fn send_offsets(&mut self, shared: &Shared, jobs: &[Job]) -> Result<(), Ended> {
+        let mut groups: BTreeMap<String, TopicPartitionList> = BTreeMap::new();
+        for job in jobs {
+            let Job::Commit { epoch, .. } = job else { continue };
+            for (at, position) in &epoch.progress.positions {
+                let (Ok(name), Ok(offset)) = (shared.name(&at.topic), offset_of(*position)) else { continue };
+                let Some(group) = shared.group_of(epoch.task.function, at) else { continue };
+                let list = groups.entry(group).or_default();
+                // The last one counts: epochs come in their order.
+                let added = match list.find_partition(&name, at.partition as i32) {
+                    Some(mut element) => element.set_offset(Offset::Offset(offset)),
+                    None => list.add_partition_offset(&name, at.partition as i32, Offset::Offset(offset)),
+                };
+                debug_assert!(added.is_ok(), "offset {offset}");
+            }
+        }
+        for (group, offsets) in &groups {
+            let doing = format!("moving the offsets of group '{group}'");
+            while let Err(failure) = self.producer().send_offsets(group, offsets, REPEAT_MS) {
+                if failure.is_retriable && !failure.requires_abort && !failure.is_fatal {
+                    continue;
+                }
+                return Err(self.failed(&failure, &doing));
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits. Once the coordinator was asked, only its answer tells.
+    fn end(&mut self, shared: &Shared) -> Result<(), Ended> {
+        loop {
+            match self.producer().commit(REPEAT_MS) {
+                Ok(()) => {
+                    shared.health.is_well();
+                    return Ok(());
+                }
+                Err(failure) if failure.is_fatal => {
+                    self.producer = None;
+                    self.topics.clear();
+                    return Err(Ended::Unknown(failure.error("committing a transaction")));
+                }
+                Err(failure) if failure.requires_abort => return Err(self.failed(&failure, "committing a transaction")),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// What becomes of a transaction that failed before its commit.
+    fn failed(&mut self, failure: &Failure, doing: &str) -> Ended {
+        let error = failure.error(doing);
+        if failure.is_fatal || failure.is_fenced() {
+            return self.gone(error);
+        }
+        match self.abort() {
+            Ok(()) => Ended::Nothing(error),
+            Err(ended) => ended,
+        }
+    }
+
+    /// The producer cannot be used any more. A new one aborts what it has left open.
+    fn gone(&mut self, error: Error) -> Ended {
+        self.topics.clear();
+        self.producer = None;
+        if error.code == ErrorCode::Fenced { Ended::Fenced(error) } else { Ended::Nothing(error) }
+    }
+
+    fn abort(&mut self) -> Result<(), Ended> {
+        loop {
+            match self.producer().abort(REPEAT_MS) {
+                Ok(()) => break,
+                Err(failure) if failure.is_retriable => {}
+                Err(failure) => return Err(self.gone(failure.error("aborting a transaction"))),
+            }
+        }
+        self.producer().flush(STEP_MS);
+        self.producer().take_deliveries();
+        Ok(())
+    }
+}
+
+fn refused(code: RDKafkaErrorCode, topic: &str, partition: u32) -> Error {
+    Failure::of(code).error(format_args!("writing to {topic}-{partition}"))
+}

@@ -1,0 +1,135 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Taking a task over.
+
+use fnstream_core::broker::Assignment;
+use fnstream_core::committer::{Acquired, Replay};
+use fnstream_core::epoch::{Epoch, Generation, Progress};
+use fnstream_core::state::Marker;
+use fnstream_core::{Error, ErrorCode, Result};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::{Kafka, Shared};
+use crate::delta_log::{Assembly, Entry};
+use crate::lane::log_end;
+use crate::native::{Consumed, Consumer, Message};
+
+/// How long a step of reading waits.
+const STEP_MS: i32 = 500;
+/// After so many steps without an answer the broker is away.
+const STEPS: u32 = 30;
+
+impl Kafka {
+    pub(super) fn take_over(
+        &self,
+        assignment: &Assignment,
+        applied: Option<&Marker>,
+        replay: &mut Replay<'_>,
+    ) -> Result<Acquired> {
+        let (shared, task) = (&self.shared, assignment.task);
+        let latest = || shared.owners.lock().get(&task).map_or(0, |owner| owner.lease);
+        let stale = || {
+            let message = format!("lease {} of task {task} is not the latest, {}", assignment.lease, latest());
+            Error::new(ErrorCode::Fenced, message)
+        };
+        if assignment.lease < latest() {
+            return Err(stale());
+        }
+        let function = shared.function(task.function)?;
+        let fence = self.lane(task).note_of(Some(task), &function.log, task.index, Entry::Fence.encode()?)?;
+        let generation = Generation(fence as u64 + 1);
+        let earliest = shared.admin.bounds(&function.log, task.index)?.0;
+        let from = applied.and_then(place).unwrap_or(0).max(earliest);
+        let has = applied.map_or(Epoch(0), |applied| applied.epoch);
+        let (mut progress, mut end) = (Progress::default(), None);
+        let mut offsets = Vec::new();
+        let mut assembly = Assembly::default();
+        shared.read_log(&function.log, task.index, from, fence, &mut |message| {
+            let value = message.value().unwrap_or_default();
+            let Some((commit, delta)) = assembly.take(Entry::decode(value)?)? else { return Ok(()) };
+            let epoch = commit.progress.epoch;
+            progress = commit.progress;
+            end = Some(message.offset());
+            offsets.push((epoch, message.offset()));
+            if epoch > has {
+                replay(Marker { epoch, log_end: log_end(message.offset()) }, delta)?;
+            }
+            Ok(())
+        })?;
+        let mut owners = shared.owners.lock();
+        let owner = owners.entry(task).or_default();
+        // Whoever has taken it over meanwhile knows more.
+        if owner.generation == Some(generation) {
+            owner.committed = progress.epoch;
+            owner.committed_by = None;
+            owner.log_end = end.unwrap_or(0);
+            owner.offsets = offsets.into();
+        }
+        Ok(Acquired { generation, progress, log_end: end.map_or_else(Default::default, log_end) })
+    }
+}
+
+/// The offset of the entry that a store has last.
+fn place(applied: &Marker) -> Option<i64> {
+    Some(i64::from_be_bytes(applied.log_end[..].try_into().ok()?))
+}
+
+impl Shared {
+    /// Gives the committed records of a partition from an offset on up to another one, inclusive.
+    fn read_log(
+        &self,
+        topic: &str,
+        partition: u32,
+        from: i64,
+        until: i64,
+        each: &mut dyn FnMut(&Message) -> Result<()>,
+    ) -> Result<()> {
+        let reader = self.readers.lock().pop();
+        let mut reader = match reader {
+            Some(reader) => reader,
+            None => Consumer::new(&self.options.properties.reading("function-stream"), |_| ())?,
+        };
+        let mut list = TopicPartitionList::new();
+        let added = list.add_partition_offset(topic, partition as i32, Offset::Offset(from));
+        added.map_err(|e| crate::error::failed("reading a delta log", &e))?;
+        let doing = format!("reading the delta log {topic}-{partition}");
+        reader.assign(&list).map_err(|failure| failure.error(&doing))?;
+        let read = read_until(&mut reader, until, each, &doing);
+        let given_up = reader.unassign(&list);
+        // One whose assignment is not what is thought is used no more.
+        if read.is_ok() && given_up.is_ok() {
+            self.readers.lock().push(reader);
+        }
+        read
+    }
+}
+
+fn read_until(
+    reader: &mut Consumer,
+    until: i64,
+    each: &mut dyn FnMut(&Message) -> Result<()>,
+    doing: &str,
+) -> Result<()> {
+    let mut silent = 0;
+    loop {
+        let mut batch = Vec::new();
+        silent = if reader.consume(STEP_MS, 1_000, |consumed| batch.push(consumed)) == 0 { silent + 1 } else { 0 };
+        if silent > STEPS {
+            return Err(Error::new(ErrorCode::Unavailable, format!("{doing}: no answer")));
+        }
+        for consumed in batch {
+            match consumed {
+                Consumed::Record(message) if message.offset() < until => each(&message)?,
+                Consumed::Record(_) => return Ok(()),
+                Consumed::End { offset, .. } if offset > until => return Ok(()),
+                Consumed::End { .. } => {}
+                Consumed::Failed { failure, .. } | Consumed::Trouble(failure) => {
+                    if !failure.passes() {
+                        return Err(failure.error(doing));
+                    }
+                }
+            }
+        }
+    }
+}

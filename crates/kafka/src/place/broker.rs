@@ -1,0 +1,256 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Who runs which task, and the records of tasks' inputs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use fnstream_core::broker::{Assignment, AssignmentListener, Broker, Membership, Source, Subscription};
+use fnstream_core::epoch::{FunctionId, TaskId};
+use fnstream_core::record::{Position, Positions, TopicPartition};
+use fnstream_core::topic::{GROUP_ID, Topic};
+use fnstream_core::waker::Waker;
+use fnstream_core::{Error, ErrorCode, Result};
+
+use super::{Function, Kafka, Shared};
+use crate::admin::POLICY;
+use crate::delta_log::Entry;
+use crate::feed::{Feed, out_of_range};
+use crate::lane::Lane;
+use crate::properties::Properties;
+use crate::ring::Ring;
+use crate::source::{KafkaSource, offset_of, position_of};
+use crate::watermarks::{self, Marks};
+
+/// What the topic of delta logs has to be set to: nothing in it is dropped but by us.
+const LOG_SETTINGS: [(&str, &str); 3] = [(POLICY, "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
+
+impl Broker for Kafka {
+    fn join(&self, subscription: Subscription, listener: Arc<dyn AssignmentListener>) -> Result<Box<dyn Membership>> {
+        static MEMBERS: AtomicU64 = AtomicU64::new(1);
+        let shared = &self.shared;
+        let id = subscription.function;
+        let tasks = subscription.tasks(|topic| self.partitions(topic))?;
+        let count = tasks.keys().next_back().map_or(1, |last| last + 1);
+        let log = Function::internal(&shared.options, id, &subscription.name, "log");
+        shared.have(&log, count, &LOG_SETTINGS)?;
+        shared.marks()?;
+        let mut groups = HashMap::new();
+        let mut refs = HashMap::new();
+        for named in subscription.groups.iter().flatten() {
+            refs.insert(named.topic.clone(), named.clone());
+        }
+        for input in tasks.values().flatten() {
+            let named = refs.get(&input.partition.topic).and_then(|named| named.options.get(GROUP_ID));
+            let group = named.cloned().unwrap_or_else(|| format!("{}.{}", shared.options.server, subscription.name));
+            groups.insert(input.partition.clone(), group);
+        }
+        let tasks = tasks.into_iter().map(|(index, inputs)| (TaskId::new(id, index), inputs)).collect();
+        let member = MEMBERS.fetch_add(1, Ordering::Relaxed);
+        let function = Arc::new(Function { log, groups, refs, tasks, listener, member });
+        let lease = self.lanes[0].note(&function.log, 0, Entry::Join.encode()?)? as u64 + 1;
+        shared.functions.lock().insert(id, function.clone());
+        shared.assign(&function, lease, |_| true);
+        Ok(Box::new(Member { shared: shared.clone(), id, member }))
+    }
+
+    fn open_source(&self, assignment: &Assignment, from: &Positions, waker: Waker) -> Result<Box<dyn Source>> {
+        let shared = &self.shared;
+        let function = shared.functions.lock().get(&assignment.task.function).cloned();
+        // How each topic is read, and what of it.
+        let mut by_properties: HashMap<Properties, Vec<(Arc<Ring>, i64)>> = HashMap::new();
+        for input in &assignment.inputs {
+            let at = &input.partition;
+            let properties = shared.properties_of(function.as_deref(), &at.topic)?;
+            let name = (shared.name(&at.topic)?, at.partition as i32);
+            let begin = shared.begin(&properties, &name, at, from.get(at), function.as_deref())?;
+            let ring = Arc::new(Ring::new(name, at.clone(), input.group, begin, waker.clone()));
+            by_properties.entry(properties).or_default().push((ring, begin));
+        }
+        let marks = shared.marks()?;
+        let mut parts = Vec::new();
+        for (properties, rings) in by_properties {
+            let feed = shared.feed(&properties, &rings)?;
+            let rings = rings.into_iter().map(|(ring, _)| ring).collect();
+            let (marks, shared) = (marks.clone(), shared.clone());
+            parts.push(KafkaSource::new(feed, rings, marks, waker.clone(), move || shared.tidy_feeds()));
+        }
+        Ok(crate::source::join(parts))
+    }
+
+    fn partitions(&self, topic: &Topic) -> Result<u32> {
+        let name = self.shared.name(topic)?;
+        match self.shared.admin.describe(&name)? {
+            Some(layout) => Ok(layout.partitions),
+            None => Err(Error::new(ErrorCode::TopicNotFound, format!("Kafka has no topic '{name}'"))),
+        }
+    }
+
+    fn earliest(&self, partition: &TopicPartition) -> Result<Position> {
+        let name = self.shared.name(&partition.topic)?;
+        let count = self.partitions(&partition.topic)?;
+        if partition.partition >= count {
+            let message =
+                format!("topic '{name}' has {count} partitions, and none of the number {}", partition.partition);
+            return Err(Error::new(ErrorCode::PartitionNotFound, message));
+        }
+        Ok(position_of(self.shared.admin.bounds(&name, partition.partition)?.0))
+    }
+}
+
+/// Stays in the group of a function.
+struct Member {
+    shared: Arc<Shared>,
+    id: FunctionId,
+    member: u64,
+}
+
+impl Membership for Member {}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let mut functions = self.shared.functions.lock();
+        if functions.get(&self.id).is_some_and(|function| function.member == self.member) {
+            functions.remove(&self.id);
+        }
+    }
+}
+
+impl Shared {
+    /// Tells a function which of its tasks this process runs.
+    pub(crate) fn assign(&self, function: &Function, lease: u64, which: impl Fn(TaskId) -> bool) {
+        for (task, inputs) in function.tasks.iter().filter(|(task, _)| which(*task)) {
+            self.owners.lock().entry(*task).or_default().lease = lease;
+            function.listener.assigned(Assignment { task: *task, lease, inputs: inputs.clone() });
+        }
+    }
+
+    /// Somebody else has taken over what a lane commits: its tasks are lost, and fall to this process again.
+    pub(crate) fn lose(&self, lane: &dyn Fn(TaskId) -> bool) -> Vec<Arc<Function>> {
+        let functions: Vec<_> = self.functions.lock().values().cloned().collect();
+        for function in &functions {
+            for (task, _) in function.tasks.iter().filter(|(task, _)| lane(*task)) {
+                self.owners.lock().entry(*task).or_default().generation = None;
+                function.listener.lost(*task);
+            }
+        }
+        functions
+    }
+
+    /// Makes an internal topic, or looks whether it is as it has to be.
+    fn have(&self, topic: &str, partitions: u32, settings: &[(&str, &str)]) -> Result<()> {
+        match self.admin.create(topic, partitions, self.options.replication, settings) {
+            Ok(()) => return Ok(()),
+            Err(e) if e.code == ErrorCode::TopicExists => {}
+            Err(e) => return Err(e),
+        }
+        self.check_settings(topic, settings)?;
+        match self.admin.describe(topic)? {
+            Some(layout) if layout.partitions < partitions => self.admin.grow(topic, partitions),
+            _ => Ok(()),
+        }
+    }
+
+    /// Follows the watermarks of the server's functions, from the first time on that somebody asks.
+    fn marks(&self) -> Result<Arc<Marks>> {
+        let mut marks = self.marks.lock();
+        if let Some(marks) = &*marks {
+            return Ok(marks.clone());
+        }
+        let topic = self.watermarks();
+        self.have(&topic, 1, &watermarks::SETTINGS)?;
+        let from = self.admin.bounds(&topic, 0)?.0;
+        let feed = Feed::start(&self.options.properties)?;
+        let made = Arc::new(Marks::follow(feed.clone(), &topic, from));
+        feed.take(&self.options.properties, &[(made.ring(), from)]);
+        *marks = Some(made.clone());
+        Ok(made)
+    }
+
+    /// Refuses an internal topic that would lose what is in it.
+    pub(crate) fn check_settings(&self, topic: &str, wanted: &[(&str, &str)]) -> Result<()> {
+        let found = self.admin.settings(topic)?;
+        let wrong = wanted.iter().filter(|(name, value)| found.get(*name).is_none_or(|found| found != value));
+        let wrong: Vec<_> = wrong
+            .map(|(name, value)| {
+                let found = found.get(*name).map_or("not set", String::as_str);
+                format!("{name} is {found} and has to be {value}")
+            })
+            .collect();
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        let message = format!("the internal topic '{topic}' would lose data: {}", wrong.join(", "));
+        Err(Error::new(ErrorCode::TopicPolicy, message))
+    }
+
+    /// The properties of the client that reads a topic.
+    fn properties_of(&self, function: Option<&Function>, topic: &Topic) -> Result<Properties> {
+        match function.and_then(|function| function.refs.get(topic)) {
+            Some(named) => self.options.properties.with(&named.options),
+            None => Ok(self.options.properties.clone()),
+        }
+    }
+
+    /// The offset at which a partition is read on.
+    fn begin(
+        &self,
+        properties: &Properties,
+        name: &(String, i32),
+        at: &TopicPartition,
+        from: Option<&Position>,
+        function: Option<&Function>,
+    ) -> Result<i64> {
+        let (earliest, end) = self.admin.bounds(&name.0, name.1 as u32)?;
+        if let Some(position) = from {
+            let offset = offset_of(*position)?;
+            return out_of_range(at, offset, earliest, end).map_or(Ok(offset), Err);
+        }
+        let group = function.and_then(|function| function.groups.get(at));
+        if let Some(group) = group {
+            let asked = (name.0.clone(), name.1 as u32);
+            if let Some(offset) = self.admin.committed(group, std::slice::from_ref(&asked))?.get(&asked) {
+                // Below the oldest record a group that was idle for long goes on where its consumer would: see below.
+                if (earliest..=end).contains(offset) {
+                    return Ok(*offset);
+                }
+                tracing::warn!(group, partition = %at, offset, earliest, end, "the group's offset is out of range");
+            }
+        }
+        Ok(if properties.begins_at_end() { end } else { earliest })
+    }
+
+    /// A consumer that reads none of these partitions yet.
+    fn feed(&self, properties: &Properties, rings: &[(Arc<Ring>, i64)]) -> Result<Arc<Feed>> {
+        let mut feeds = self.feeds.lock();
+        if let Some(feed) = feeds.iter().find(|feed| feed.take(properties, rings)) {
+            return Ok(feed.clone());
+        }
+        let feed = Feed::start(properties)?;
+        feed.take(properties, rings);
+        feeds.push(feed.clone());
+        Ok(feed)
+    }
+
+    /// Keeps one consumer that reads nothing, for whoever comes next.
+    fn tidy_feeds(&self) {
+        let mut feeds = self.feeds.lock();
+        let mut idle = 0;
+        let (kept, ended): (Vec<_>, Vec<_>) = std::mem::take(&mut *feeds).into_iter().partition(|feed| {
+            idle += usize::from(feed.is_idle());
+            !feed.is_idle() || idle == 1
+        });
+        *feeds = kept;
+        drop(feeds);
+        drop(ended);
+    }
+}
+
+impl Lane {
+    /// Writes an entry in a transaction; answers its offset.
+    pub(crate) fn note(&self, topic: &str, partition: u32, value: Vec<u8>) -> Result<i64> {
+        self.note_of(None, topic, partition, value)
+    }
+}
