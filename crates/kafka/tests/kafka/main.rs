@@ -9,3 +9,4 @@ mod cluster;
 mod harness;
 mod kills;
 mod seams;
+mod states;
