@@ -53,13 +53,14 @@ impl Kafka {
         let mut has = applied.filter(reaches).cloned();
         let mut closed = Epoch(0);
         if has.is_none() {
+            // What comes from the topic is no news for it.
+            shared.closed.lock().insert(task, (Epoch(u64::MAX), Arc::default()));
             has = shared.restore(&function.state, task.index, applied, end_of_state, replay)?;
             closed = has.as_ref().map_or(Epoch(0), |has| has.epoch);
         }
         let from = has.as_ref().and_then(place).unwrap_or(0).max(earliest);
         let has = has.map_or(Epoch(0), |has| has.epoch);
-        let (mut progress, mut end) = (Progress::default(), None);
-        let mut offsets = Vec::new();
+        // How far the topic is has to be known before a delta is applied; and which keys it has that the store gets only now.
         let mut keys: Vec<(Epoch, Bytes)> = Vec::new();
         let mut assembly = Assembly::default();
         shared.read_log(&function.log, task.index, from, fence, &mut |message| {
@@ -67,20 +68,25 @@ impl Kafka {
             if let Entry::Applied(epoch) = entry {
                 closed = closed.max(epoch);
             }
+            if let Some((commit, delta)) = assembly.take(entry)?.filter(|(commit, _)| commit.progress.epoch > has) {
+                keys.extend(delta.entries().map(|(key, _)| (commit.progress.epoch, key.clone())));
+            }
+            Ok(())
+        })?;
+        let ahead = keys.into_iter().filter(|(epoch, _)| *epoch <= closed).map(|(_, key)| key).collect();
+        shared.closed.lock().insert(task, (closed, Arc::new(ahead)));
+        let (mut progress, mut end) = (Progress::default(), None);
+        let mut offsets = Vec::new();
+        let mut assembly = Assembly::default();
+        shared.read_log(&function.log, task.index, from, fence, &mut |message| {
+            let entry = Entry::decode(message.value().unwrap_or_default())?;
             let Some((commit, delta)) = assembly.take(entry)? else { return Ok(()) };
             let epoch = commit.progress.epoch;
             progress = commit.progress;
             end = Some(message.offset());
             offsets.push((epoch, message.offset()));
-            if epoch > has {
-                keys.extend(delta.entries().map(|(key, _)| (epoch, key.clone())));
-                replay(Marker { epoch, log_end: log_end(message.offset()) }, delta)?;
-            }
-            Ok(())
+            if epoch > has { replay(Marker { epoch, log_end: log_end(message.offset()) }, delta) } else { Ok(()) }
         })?;
-        // What the topic has and the store gets only now.
-        let ahead = keys.into_iter().filter(|(epoch, _)| *epoch <= closed).map(|(_, key)| key).collect();
-        shared.closed.lock().insert(task, (closed, Arc::new(ahead)));
         let mut owners = shared.owners.lock();
         let owner = owners.entry(task).or_default();
         // Whoever has taken it over meanwhile knows more.
