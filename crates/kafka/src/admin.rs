@@ -163,6 +163,16 @@ impl Admin {
         each(&doing, &block_on(self.admin.create_partitions([&new], &options())).map_err(|e| self.failed(&doing, &e))?)
     }
 
+    /// Drops the records of a partition below an offset.
+    pub(crate) fn delete_records(&self, topic: &str, partition: u32, below: i64) -> Result<()> {
+        let doing = format!("dropping records of {topic}-{partition}");
+        let mut list = TopicPartitionList::new();
+        let added = list.add_partition_offset(topic, partition as i32, Offset::Offset(below));
+        let answer = added.and_then(|()| block_on(self.admin.delete_records(&list, &options())));
+        let answer = answer.map_err(|e| self.failed(&doing, &e))?;
+        answer.elements().iter().try_for_each(|element| element.error()).map_err(|e| failed(&doing, &e))
+    }
+
     /// The settings of a topic that are set, its own or by default.
     pub(crate) fn settings(&self, topic: &str) -> Result<BTreeMap<String, String>> {
         let doing = format!("reading the settings of topic '{topic}'");

@@ -18,7 +18,7 @@
 
 use bytes::Bytes;
 use fnstream_core::delta::Delta;
-use fnstream_core::epoch::{Generation, Progress};
+use fnstream_core::epoch::{Epoch, Generation, Progress};
 use fnstream_core::{Error, ErrorCode, Result};
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,8 @@ pub(crate) enum Entry {
     Part(Bytes),
     /// A commit, with the last piece of its delta.
     Epoch(Commit, Bytes),
+    /// The state topic has everything up to this epoch.
+    Applied(Epoch),
 }
 
 /// What an epoch's entry says beside its delta.
@@ -54,6 +56,7 @@ const JOIN: u8 = b'j';
 const FENCE: u8 = b'f';
 const PIECE: u8 = b'p';
 const EPOCH: u8 = b'e';
+const APPLIED: u8 = b'a';
 
 impl Entry {
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
@@ -61,6 +64,10 @@ impl Entry {
         match self {
             Entry::Join => out.push(JOIN),
             Entry::Fence => out.push(FENCE),
+            Entry::Applied(epoch) => {
+                out.push(APPLIED);
+                out.extend_from_slice(&epoch.0.to_be_bytes());
+            }
             Entry::Part(bytes) => {
                 out.push(PIECE);
                 out.extend_from_slice(bytes);
@@ -84,6 +91,10 @@ impl Entry {
         match kind {
             JOIN => Ok(Entry::Join),
             FENCE => Ok(Entry::Fence),
+            APPLIED => match rest.try_into() {
+                Ok(epoch) => Ok(Entry::Applied(Epoch(u64::from_be_bytes(epoch)))),
+                Err(_) => Err(corrupt(&"an epoch that is not 8 bytes")),
+            },
             PIECE => Ok(Entry::Part(Bytes::copy_from_slice(rest))),
             EPOCH => {
                 let (commit, rest) = postcard::take_from_bytes(rest).map_err(|e| corrupt(&e))?;
@@ -115,7 +126,8 @@ impl Assembly {
     pub(crate) fn take(&mut self, entry: Entry) -> Result<Option<(Commit, Delta)>> {
         match entry {
             Entry::Part(bytes) => self.0.push(bytes),
-            Entry::Join | Entry::Fence => self.0.clear(),
+            // Between the parts of a delta and its epoch nothing else is written.
+            Entry::Join | Entry::Fence | Entry::Applied(_) => self.0.clear(),
             Entry::Epoch(commit, last) => {
                 let pieces = std::mem::take(&mut self.0);
                 // Of the first one that is left after a trim the parts may be gone: whoever trims needs its progress only.
@@ -139,7 +151,6 @@ fn corrupt(why: &dyn std::fmt::Display) -> Error {
 mod tests {
     use super::*;
     use fnstream_core::delta::Write;
-    use fnstream_core::epoch::Epoch;
     use fnstream_core::record::{Position, Positions, TopicPartition};
 
     fn progress() -> Progress {
@@ -151,9 +162,10 @@ mod tests {
     #[test]
     fn version_1_stays_readable() {
         let commit = Commit { generation: Generation(9), progress: progress(), parts: 1 };
-        let golden: [(Entry, &[u8]); 4] = [
+        let golden: [(Entry, &[u8]); 5] = [
             (Entry::Join, b"\x01j"),
             (Entry::Fence, b"\x01f"),
+            (Entry::Applied(Epoch(258)), b"\x01a\0\0\0\0\0\0\x01\x02"),
             (Entry::Part(Bytes::from_static(b"ab")), b"\x01pab"),
             (Entry::Epoch(commit, Bytes::from_static(b"cd")), b"\x01e\x09\x03\x01\0\x02in\x02\x07\x05\x04\x01t\x01cd"),
         ];

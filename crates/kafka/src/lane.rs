@@ -34,6 +34,7 @@ use self::transaction::Ended;
 use crate::delta_log::Entry;
 use crate::native::{Producer, TopicHandle};
 use crate::place::{Function, Shared};
+use crate::state::Record;
 
 /// How many commits are merged at most.
 const MOST: usize = 1_000;
@@ -46,6 +47,17 @@ pub(crate) enum Job {
     Commit { arrival: u64, epoch: Arc<FrozenEpoch>, done: CommitDone },
     /// To write an entry into a delta log. With a task it fences all owners before.
     Note { fences: Option<TaskId>, topic: String, partition: u32, value: Vec<u8>, reply: Sender<Result<i64>> },
+    /// To write records with keys, and an entry into the delta log with them. With a task it has to be this process's.
+    Write {
+        task: Option<TaskId>,
+        topic: String,
+        partition: u32,
+        records: Vec<Record>,
+        entry: Option<(String, Vec<u8>)>,
+        reply: Sender<Result<i64>>,
+    },
+    /// To drop the records of a partition below an offset.
+    Trim { topic: String, partition: u32, below: i64 },
     /// To begin anew after this lane was fenced.
     Rejoin(Arc<Function>),
 }
@@ -56,7 +68,8 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub(crate) fn start(number: usize, shared: &Arc<Shared>) -> Result<Lane> {
+    /// The lane of that number; without one, that of the states, which commits no epochs.
+    pub(crate) fn start(number: Option<usize>, shared: &Arc<Shared>) -> Result<Lane> {
         let (jobs, received) = unbounded();
         let thread = Thread {
             number,
@@ -68,9 +81,23 @@ impl Lane {
             ends: HashMap::new(),
             fenced: 0,
         };
-        let spawned = thread::Builder::new().name(format!("kafka-commit-{number}")).spawn(move || thread.run());
+        let spawned = thread::Builder::new().name("kafka-commit".into()).spawn(move || thread.run());
         spawned.map_err(|e| internal(format!("no thread for committing to Kafka: {e}")))?;
         Ok(Lane { jobs })
+    }
+
+    /// Writes records in a transaction; answers the offset of the last of them.
+    pub(crate) fn write(
+        &self,
+        task: Option<TaskId>,
+        topic: &str,
+        partition: u32,
+        records: Vec<Record>,
+        entry: Option<(String, Vec<u8>)>,
+    ) -> Result<i64> {
+        let (reply, answer) = crossbeam_channel::bounded(1);
+        self.hand_in(Job::Write { task, topic: topic.to_owned(), partition, records, entry, reply });
+        answer.recv().unwrap_or_else(|_| Err(Error::new(ErrorCode::ShuttingDown, "the connection to Kafka was closed")))
     }
 
     pub(crate) fn hand_in(&self, job: Job) {
@@ -94,13 +121,13 @@ fn refuse(job: Job, error: &Error) {
             done(Err(CommitFailure::Retriable(error.clone())));
         }
         // Whoever asked may have gone.
-        Job::Note { reply, .. } => drop(reply.send(Err(error.clone()))),
-        Job::Rejoin(_) => {}
+        Job::Note { reply, .. } | Job::Write { reply, .. } => drop(reply.send(Err(error.clone()))),
+        Job::Trim { .. } | Job::Rejoin(_) => {}
     }
 }
 
 struct Thread {
-    number: usize,
+    number: Option<usize>,
     /// Ends when nobody has the place any more.
     shared: Weak<Shared>,
     jobs: Receiver<Job>,
@@ -143,6 +170,13 @@ impl Thread {
 
     /// Makes transactions until everything is answered.
     fn perform(&mut self, shared: &Arc<Shared>, mut jobs: Vec<Job>) {
+        for job in jobs.extract_if(.., |job| matches!(job, Job::Trim { .. })) {
+            let Job::Trim { topic, partition, below } = job else { continue };
+            // A hint: the next one drops more.
+            if let Err(error) = shared.admin.delete_records(&topic, partition, below) {
+                tracing::debug!(topic, partition, error = %error, "a delta log was not trimmed");
+            }
+        }
         while !jobs.is_empty() {
             let planned = plan::plan(&mut shared.owners.lock(), jobs);
             for (epoch, done, result) in planned.decided {
@@ -198,6 +232,9 @@ impl Thread {
                     // Whoever asked may have gone.
                     drop(reply.send(Ok(*offset)));
                 }
+                // Whoever asked may have gone.
+                Job::Write { reply, .. } => drop(reply.send(Ok(*offset))),
+                Job::Trim { .. } => {}
                 Job::Rejoin(function) => shared.assign(&function, *offset as u64 + 1, self.runs()),
             }
         }
@@ -208,7 +245,7 @@ impl Thread {
         let (number, shared) = (self.number, self.shared.clone());
         move |task| {
             let lanes = shared.upgrade().map_or(1, |shared| shared.options.lanes.max(1));
-            lane_of(task, lanes) == number
+            number == Some(lane_of(task, lanes))
         }
     }
 
@@ -228,7 +265,7 @@ impl Thread {
     }
 
     fn fence(&mut self, shared: &Arc<Shared>, jobs: Vec<Job>, error: &Error) {
-        tracing::warn!(lane = self.number, error = %error, "another process commits under the name of this server");
+        tracing::warn!(lane = ?self.number, error = %error, "another process commits under the name of this server");
         let functions = shared.lose(&self.runs());
         for job in jobs {
             match job {
@@ -245,7 +282,7 @@ impl Thread {
             tracing::error!(?wait, "two processes run under one name, and take their tasks from each other");
             pause(wait);
         }
-        for function in functions {
+        for function in functions.into_iter().filter(|_| self.number.is_some()) {
             // The receiver is this thread's own.
             drop(self.again.send(Job::Rejoin(function)));
         }

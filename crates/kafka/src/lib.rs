@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! Topics of Apache Kafka: [`Kafka`] is the [`Broker`](fnstream_core::broker::Broker) and the
-//! [`Committer`](fnstream_core::committer::Committer) of one cluster.
+//! [`Committer`](fnstream_core::committer::Committer) of one cluster; [`KafkaStates`] are stores of a local disk whose state can be had
+//! again from it.
 //!
 //! It owns everything that is said to Kafka, and knows nothing of functions' code, of disks or of the server.
 //!
@@ -14,7 +15,7 @@
 //! # Reading order
 //!
 //! `properties`: what clients are told. `error`: what they answer. `native`: the calls of librdkafka that are made directly, and all of
-//! the crate's `unsafe`. `admin`: seldom asked questions. `feed`, `ring`, `source`: reading. `delta_log`, `watermarks`: what is written of a task.
+//! the crate's `unsafe`. `admin`: seldom asked questions. `feed`, `ring`, `source`: reading. `delta_log`, `state`, `watermarks`: what is written of a task.
 //! `lane`: committing. `place`: the seams over all of it. `topics`, `groups`: the seams for clients ([`KafkaTopics`], [`KafkaGroups`]).
 //!
 //! ```no_run
@@ -44,10 +45,12 @@ mod place;
 mod properties;
 mod ring;
 mod source;
+mod state;
 mod topics;
 mod watermarks;
 
 pub use groups::KafkaGroups;
 pub use place::{Kafka, Options};
 pub use properties::{AUTO_OFFSET_RESET, Properties};
+pub use state::KafkaStates;
 pub use topics::KafkaTopics;

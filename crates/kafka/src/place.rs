@@ -10,21 +10,25 @@ mod acquire;
 mod broker;
 mod committer;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use fnstream_core::broker::{AssignmentListener, TaskInput};
 use fnstream_core::epoch::{Epoch, FunctionId, Generation, TaskId};
 use fnstream_core::record::TopicPartition;
+use fnstream_core::state::Marker;
 use fnstream_core::topic::{Cluster, Topic, TopicRef};
-use fnstream_core::{Error, ErrorCode, Result};
+use fnstream_core::{Error, ErrorCode, Result, failpoint};
 use parking_lot::Mutex;
 
 use crate::admin::Admin;
+use crate::delta_log::Entry;
 use crate::feed::{Feed, Health};
 use crate::lane::{Lane, lane_of};
 use crate::native::Consumer;
 use crate::properties::{Properties, check_name};
+use crate::state::{self, Record};
 use crate::watermarks::Marks;
 
 /// What a place is made of.
@@ -49,6 +53,8 @@ pub struct Options {
 pub struct Kafka {
     shared: Arc<Shared>,
     lanes: Vec<Lane>,
+    /// Writes state topics.
+    states: Lane,
 }
 
 pub(crate) struct Shared {
@@ -62,6 +68,8 @@ pub(crate) struct Shared {
     readers: Mutex<Vec<Consumer>>,
     functions: Mutex<HashMap<FunctionId, Arc<Function>>>,
     pub owners: Mutex<HashMap<TaskId, Owner>>,
+    /// What is in state topics; see [`Kafka::closed`].
+    closed: Mutex<HashMap<TaskId, (Epoch, Arc<HashSet<Bytes>>)>>,
     /// The watermarks that the server's functions emit, once somebody has asked.
     marks: Mutex<Option<Arc<Marks>>>,
 }
@@ -70,6 +78,8 @@ pub(crate) struct Shared {
 pub(crate) struct Function {
     /// The topic of its delta logs.
     pub log: String,
+    /// The topic of its state.
+    pub state: String,
     /// The groups whose offsets are moved, by input partition.
     groups: HashMap<TopicPartition, String>,
     /// How its inputs are read, by topic.
@@ -113,11 +123,29 @@ impl Kafka {
             functions: Mutex::default(),
             owners: Mutex::default(),
             marks: Mutex::default(),
+            closed: Mutex::default(),
             options,
         });
-        let lanes =
-            (0..shared.options.lanes.max(1)).map(|number| Lane::start(number, &shared)).collect::<Result<_>>()?;
-        Ok(Kafka { shared, lanes })
+        let lanes = (0..shared.options.lanes.max(1)).map(|number| Lane::start(Some(number), &shared));
+        let lanes = lanes.collect::<Result<_>>()?;
+        let states = Lane::start(None, &shared)?;
+        Ok(Kafka { shared, lanes, states })
+    }
+
+    /// Up to which epoch the state topic has a task's state, and which keys it may have that the local store lacks.
+    pub(crate) fn closed(&self, task: TaskId) -> (Epoch, Arc<HashSet<Bytes>>) {
+        self.shared.closed.lock().get(&task).cloned().unwrap_or_default()
+    }
+
+    /// Writes what was applied to the state topic, with its marker.
+    pub(crate) fn write_state(&self, task: TaskId, mut records: Vec<Record>, marker: &Marker) -> Result<()> {
+        let function = self.shared.function(task.function)?;
+        records.push((state::MARKER.to_vec(), Some(state::encode(marker)?)));
+        let entry = Some((function.log.clone(), Entry::Applied(marker.epoch).encode()?));
+        self.states.write(Some(task), &function.state, task.index, records, entry)?;
+        failpoint!("kafka.state.after-marker");
+        self.shared.closed.lock().insert(task, (marker.epoch, Arc::default()));
+        Ok(())
     }
 
     fn lane(&self, task: TaskId) -> &Lane {

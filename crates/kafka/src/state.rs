@@ -116,7 +116,8 @@ impl Store {
             records.push((keyed(key), value));
         }
         for range in delta.ranges() {
-            let mut gone: Vec<Vec<u8>> = ahead.iter().filter(|key| range.contains(key)).map(|key| key.to_vec()).collect();
+            let mut gone: Vec<Vec<u8>> =
+                ahead.iter().filter(|key| range.contains(key)).map(|key| key.to_vec()).collect();
             self.local.scan(&range.start, range.end.as_deref(), &mut |key, _| {
                 gone.push(key.to_vec());
                 ControlFlow::Continue(())

@@ -12,6 +12,9 @@ use fnstream_core::{Error, ErrorCode};
 use super::{Decided, Job, log_end};
 use crate::place::Owner;
 
+/// How many commits a delta log can be trimmed to.
+const OFFSETS: usize = 100_000;
+
 /// See the module.
 pub(super) struct Planned {
     pub jobs: Vec<Job>,
@@ -42,7 +45,14 @@ pub(super) fn plan(owners: &mut Owners, jobs: Vec<Job>) -> Planned {
                 fenced.extend(fences);
                 planned.jobs.push(job);
             }
-            Job::Rejoin(_) => planned.jobs.push(job),
+            Job::Write { task: Some(task), reply, .. }
+                if owners.get(&task).is_none_or(|owner| owner.generation.is_none()) =>
+            {
+                let error = Error::new(ErrorCode::Fenced, format!("task {task} is not run by this process any more"));
+                // Whoever asked may have gone.
+                drop(reply.send(Err(error)));
+            }
+            Job::Write { .. } | Job::Trim { .. } | Job::Rejoin(_) => planned.jobs.push(job),
         }
     }
     planned
@@ -86,4 +96,7 @@ pub(super) fn committed(owners: &mut Owners, epoch: &FrozenEpoch, offset: i64) {
     owner.committed_by = Some(epoch.generation);
     owner.log_end = offset;
     owner.offsets.push_back((epoch.progress.epoch, offset));
+    if owner.offsets.len() > OFFSETS {
+        owner.offsets.pop_front();
+    }
 }

@@ -68,7 +68,8 @@ impl Thread {
         if self.producer.is_some() {
             return Ok(());
         }
-        let id = format!("{}{}.{}", shared.options.namespace, shared.options.server, self.number);
+        let name = self.number.map_or_else(|| "states".to_owned(), |number| number.to_string());
+        let id = format!("{}{}.{name}", shared.options.namespace, shared.options.server);
         let health = shared.health.clone();
         let config = shared.options.properties.producing(&id);
         let producer = Producer::new(&config, move |failure| health.note(&failure))?;
@@ -141,6 +142,19 @@ impl Thread {
             Job::Rejoin(function) => {
                 let value = asked.rejoins().unwrap_or_else(|| Ok(Vec::new())).map_err(|e| (None, e))?;
                 self.send(&function.log, 0, &RecordRef::new(&value), Of { job, output: None }, of)?;
+            }
+            Job::Trim { .. } => {}
+            Job::Write { topic, partition, records, entry, .. } => {
+                let whose = Of { job, output: None };
+                for (key, value) in records {
+                    let record = value.as_deref().map_or(RecordRef::null(), RecordRef::new).with_key(Some(key));
+                    self.send(topic, *partition, &record, whose, of)?;
+                }
+                failpoint!("kafka.state.before-marker");
+                if let Some((log, entry)) = entry {
+                    // Its offset is of another topic.
+                    self.send(log, *partition, &RecordRef::new(entry), Of { output: Some(0), ..whose }, of)?;
+                }
             }
             Job::Commit { epoch, .. } => {
                 for (index, batch) in (0u32..).zip(&epoch.outbox) {

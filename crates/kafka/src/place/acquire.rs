@@ -3,6 +3,9 @@
 
 //! Taking a task over.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use fnstream_core::broker::Assignment;
 use fnstream_core::committer::{Acquired, Replay};
 use fnstream_core::epoch::{Epoch, Generation, Progress};
@@ -14,6 +17,7 @@ use super::{Kafka, Shared};
 use crate::delta_log::{Assembly, Entry};
 use crate::lane::log_end;
 use crate::native::{Consumed, Consumer, Message};
+use crate::state::{self, FENCE, Restore};
 
 /// How long a step of reading waits.
 const STEP_MS: i32 = 500;
@@ -40,22 +44,48 @@ impl Kafka {
         let fence = self.lane(task).note_of(Some(task), &function.log, task.index, Entry::Fence.encode()?)?;
         let generation = Generation(fence as u64 + 1);
         let earliest = shared.admin.bounds(&function.log, task.index)?.0;
-        let from = applied.and_then(place).unwrap_or(0).max(earliest);
-        let has = applied.map_or(Epoch(0), |applied| applied.epoch);
+        // What an apply that was under way has written is there, or never.
+        let written = vec![(FENCE.to_vec(), Some(Vec::new()))];
+        let end_of_state = self.states.write(None, &function.state, task.index, written, None)?;
+        // A store that has what the log begins with, or more, needs nothing but the log.
+        let reaches =
+            |applied: &&Marker| applied.epoch > Epoch(0) && place(applied).is_some_and(|place| place >= earliest);
+        let mut has = applied.filter(reaches).cloned();
+        let mut closed = Epoch(0);
+        if has.is_none() {
+            // What comes from the topic is no news for it.
+            shared.closed.lock().insert(task, (Epoch(u64::MAX), Arc::default()));
+            has = shared.restore(&function.state, task.index, applied, end_of_state, replay)?;
+            closed = has.as_ref().map_or(Epoch(0), |has| has.epoch);
+        }
+        let from = has.as_ref().and_then(place).unwrap_or(0).max(earliest);
+        let has = has.map_or(Epoch(0), |has| has.epoch);
+        // How far the topic is has to be known before a delta is applied; and which keys it has that the store gets only now.
+        let mut keys: Vec<(Epoch, Bytes)> = Vec::new();
+        let mut assembly = Assembly::default();
+        shared.read_log(&function.log, task.index, from, fence, &mut |message| {
+            let entry = Entry::decode(message.value().unwrap_or_default())?;
+            if let Entry::Applied(epoch) = entry {
+                closed = closed.max(epoch);
+            }
+            if let Some((commit, delta)) = assembly.take(entry)?.filter(|(commit, _)| commit.progress.epoch > has) {
+                keys.extend(delta.entries().map(|(key, _)| (commit.progress.epoch, key.clone())));
+            }
+            Ok(())
+        })?;
+        let ahead = keys.into_iter().filter(|(epoch, _)| *epoch <= closed).map(|(_, key)| key).collect();
+        shared.closed.lock().insert(task, (closed, Arc::new(ahead)));
         let (mut progress, mut end) = (Progress::default(), None);
         let mut offsets = Vec::new();
         let mut assembly = Assembly::default();
         shared.read_log(&function.log, task.index, from, fence, &mut |message| {
-            let value = message.value().unwrap_or_default();
-            let Some((commit, delta)) = assembly.take(Entry::decode(value)?)? else { return Ok(()) };
+            let entry = Entry::decode(message.value().unwrap_or_default())?;
+            let Some((commit, delta)) = assembly.take(entry)? else { return Ok(()) };
             let epoch = commit.progress.epoch;
             progress = commit.progress;
             end = Some(message.offset());
             offsets.push((epoch, message.offset()));
-            if epoch > has {
-                replay(Marker { epoch, log_end: log_end(message.offset()) }, delta)?;
-            }
-            Ok(())
+            if epoch > has { replay(Marker { epoch, log_end: log_end(message.offset()) }, delta) } else { Ok(()) }
         })?;
         let mut owners = shared.owners.lock();
         let owner = owners.entry(task).or_default();
@@ -76,6 +106,31 @@ fn place(applied: &Marker) -> Option<i64> {
 }
 
 impl Shared {
+    /// Gives a store that lacks it what the state topic has, in pieces; answers the marker that it has then.
+    fn restore(
+        &self,
+        topic: &str,
+        partition: u32,
+        applied: Option<&Marker>,
+        until: i64,
+        replay: &mut Replay<'_>,
+    ) -> Result<Option<Marker>> {
+        let begun = applied.and_then(state::place_within);
+        let from = begun.map_or(0, |offset| offset + 1).max(self.admin.bounds(topic, partition)?.0);
+        let mut restore = Restore::begin(begun.is_some());
+        self.read_log(topic, partition, from, until, &mut |message| match restore.take(
+            message.offset(),
+            message.key().unwrap_or_default(),
+            message.value(),
+        )? {
+            Some((marker, piece)) => replay(marker, piece),
+            None => Ok(()),
+        })?;
+        let Some((marker, piece)) = restore.end() else { return Ok(None) };
+        replay(marker.clone(), piece)?;
+        Ok(Some(marker))
+    }
+
     /// Gives the committed records of a partition from an offset on up to another one, inclusive.
     fn read_log(
         &self,

@@ -22,6 +22,7 @@ use crate::lane::Lane;
 use crate::properties::Properties;
 use crate::ring::Ring;
 use crate::source::{KafkaSource, offset_of, position_of};
+use crate::state;
 use crate::watermarks::{self, Marks};
 
 /// What the topic of delta logs has to be set to: nothing in it is dropped but by us.
@@ -36,6 +37,8 @@ impl Broker for Kafka {
         let count = tasks.keys().next_back().map_or(1, |last| last + 1);
         let log = Function::internal(&shared.options, id, &subscription.name, "log");
         shared.have(&log, count, &LOG_SETTINGS)?;
+        let state = Function::internal(&shared.options, id, &subscription.name, "state");
+        shared.have(&state, count, &state::SETTINGS)?;
         shared.marks()?;
         let mut groups = HashMap::new();
         let mut refs = HashMap::new();
@@ -49,7 +52,7 @@ impl Broker for Kafka {
         }
         let tasks = tasks.into_iter().map(|(index, inputs)| (TaskId::new(id, index), inputs)).collect();
         let member = MEMBERS.fetch_add(1, Ordering::Relaxed);
-        let function = Arc::new(Function { log, groups, refs, tasks, listener, member });
+        let function = Arc::new(Function { log, state, groups, refs, tasks, listener, member });
         let lease = self.lanes[0].note(&function.log, 0, Entry::Join.encode()?)? as u64 + 1;
         shared.functions.lock().insert(id, function.clone());
         shared.assign(&function, lease, |_| true);

@@ -31,8 +31,24 @@ impl Committer for Kafka {
     }
 
     fn trim(&self, task: TaskId, through: Epoch) {
-        // Deltas are dropped behind a state topic only: the local disk may be lost.
-        let _ = (task, through);
+        // Deltas are dropped behind the state topic only: the local disk may be lost.
+        let through = through.min(self.closed(task).0);
+        let Ok(function) = self.shared.function(task.function) else { return };
+        let mut owners = self.shared.owners.lock();
+        let Some(owner) = owners.get_mut(&task) else { return };
+        let mut below = None;
+        while let Some((epoch, offset)) = owner.offsets.front().copied().filter(|(epoch, _)| *epoch <= through) {
+            // The entry itself stays: it says where the task stands, and that the topic has it comes behind it.
+            below = Some(offset);
+            if epoch == through {
+                break;
+            }
+            owner.offsets.pop_front();
+        }
+        drop(owners);
+        if let Some(below) = below {
+            self.states.hand_in(Job::Trim { topic: function.log.clone(), partition: task.index, below });
+        }
     }
 
     fn trouble(&self, _task: TaskId) -> Option<Error> {

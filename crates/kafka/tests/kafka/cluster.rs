@@ -164,6 +164,11 @@ impl Cluster {
         found.elements()[0].offset().to_raw().filter(|offset| *offset >= 0)
     }
 
+    /// The oldest offset of a partition.
+    pub(crate) fn earliest(&self, topic: &str, partition: u32) -> i64 {
+        self.producer.client().fetch_watermarks(topic, partition as i32, PATIENCE).unwrap().0
+    }
+
     /// Moves a group, as Kafka's own tools do.
     pub(crate) fn commit(&self, group: &str, topic: &str, partition: u32, offset: i64) {
         let mut config = ClientConfig::new();

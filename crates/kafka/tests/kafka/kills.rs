@@ -19,13 +19,15 @@ use fnstream_core::delta::{Delta, Write};
 use fnstream_core::epoch::{FrozenEpoch, FunctionId, OutboxBatch, TaskId};
 use fnstream_core::record::{Positions, TopicPartition};
 use fnstream_core::spec::InputSelector;
+use fnstream_core::state::{Marker, StateStores};
+use fnstream_core::test_util::mem_state::MemStateStores;
 use fnstream_core::test_util::model::{self, Model};
 use fnstream_core::test_util::rng::Rng;
 use fnstream_core::test_util::support::RecordingListener;
 use fnstream_core::topic::{Cluster as Named, Topic, TopicRef};
 use fnstream_core::waker::Waker;
 use fnstream_frame::{FrameBuilder, RecordRef};
-use fnstream_kafka::{Kafka, Options};
+use fnstream_kafka::{Kafka, KafkaStates, Options};
 
 use crate::cluster::{Cluster, PATIENCE, bootstrap, unique};
 
@@ -81,7 +83,15 @@ fn process() {
     fnstream_core::failpoint::init();
     let kafka = connect(&Cluster::at(&bootstrap), &namespace);
     let (assignment, _membership) = join(&kafka);
-    let (acquired, mut state) = take_over(&kafka, &assignment);
+    // Each process has an empty disk, so its state comes from the state topic and the delta log.
+    let store = KafkaStates::new(kafka.clone(), Arc::new(MemStateStores::new())).open(assignment.task).unwrap();
+    let mut state = Model::new();
+    let acquired = kafka.acquire(&assignment, None, &mut |marker, delta| {
+        model::apply(&mut state, &delta);
+        store.apply(&delta, &marker)
+    });
+    let acquired = acquired.unwrap();
+    let mut unapplied = Delta::new();
     let mut progress = acquired.progress;
     let (wake, woken) = channel();
     let waker = Waker::new(move || _ = wake.send(()));
@@ -113,6 +123,7 @@ fn process() {
             frame: frame.to_bytes().into(),
             records: batch.len() as u32,
         };
+        unapplied.absorb(delta.clone());
         let epoch = FrozenEpoch {
             task: assignment.task,
             generation: acquired.generation,
@@ -123,7 +134,11 @@ fn process() {
         };
         let (answer, answered) = channel();
         kafka.commit(Arc::new(epoch), Box::new(move |result| _ = answer.send(result)));
-        answered.recv_timeout(PATIENCE).unwrap().unwrap();
+        let marker = Marker { epoch: progress.epoch, log_end: answered.recv_timeout(PATIENCE).unwrap().unwrap() };
+        if progress.epoch.0 % 5 == 0 {
+            store.apply(&std::mem::take(&mut unapplied), &marker).unwrap();
+            kafka.trim(assignment.task, marker.epoch);
+        }
         println!("committed {}", progress.epoch.0);
     }
     println!("done");
@@ -209,15 +224,17 @@ fn killed_at_random_nothing_is_lost_or_doubled() {
     world.check();
 }
 
-/// `kill -9` at each step of a commit, at its first, its second and a later time.
+/// `kill -9` at each step of a commit and of an apply, at its first, its second and a later time.
 #[cfg(feature = "failpoints")]
 #[test]
 fn killed_at_each_step_nothing_is_lost_or_doubled() {
     let Some(bootstrap) = bootstrap() else { return };
     let world = World::new(&bootstrap);
-    for step in ["before-begin", "after-outputs", "after-blob", "after-offsets", "after-commit"] {
-        for times in [0, 1, 4] {
-            let died = !world.run(&format!("kafka.commit.{step}={times}*off->return"), usize::MAX);
+    let of_commits = ["before-begin", "after-outputs", "after-blob", "after-offsets", "after-commit"];
+    let of_commits = of_commits.map(|step| format!("kafka.commit.{step}"));
+    for step in of_commits.into_iter().chain(["kafka.state.before-marker".into(), "kafka.state.after-marker".into()]) {
+        for times in [0, 1, 3] {
+            let died = !world.run(&format!("{step}={times}*off->return"), usize::MAX);
             assert!(died, "it did not die at {step}");
         }
     }

@@ -11,3 +11,4 @@ mod cluster;
 mod harness;
 mod kills;
 mod seams;
+mod states;
