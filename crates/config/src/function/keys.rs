@@ -126,7 +126,7 @@ const INPUT: Kind = Kind::Tagged(&Tagged {
         Variant { word: "log", doc: "A topic of the embedded log.", keys: LOG_INPUT, others: Others::Refused },
         Variant {
             word: "kafka",
-            doc: "A topic of Apache Kafka; not available yet: creating the function answers FS-1110.",
+            doc: "A topic of Apache Kafka. All other keys are properties of the Kafka client.",
             keys: KAFKA_INPUT,
             others: Others::Passed(brokers::KAFKA_INPUT_REFUSED, brokers::KAFKA_PLAIN),
         },
@@ -146,7 +146,7 @@ const OUTPUT: Kind = Kind::Tagged(&Tagged {
         Variant { word: "log", doc: "A topic of the embedded log.", keys: LOG_OUTPUT, others: Others::Refused },
         Variant {
             word: "kafka",
-            doc: "A topic of Apache Kafka; not available yet: creating the function answers FS-1110.",
+            doc: "A topic of Apache Kafka. All other keys are properties of the Kafka client.",
             keys: KAFKA_OUTPUT,
             others: Others::Passed(brokers::KAFKA_OUTPUT_REFUSED, brokers::KAFKA_PLAIN),
         },

@@ -39,8 +39,7 @@ impl FunctionConfig {
         let outputs = self.outputs.iter().map(|output| ("output", output.connector, output.place));
         for (what, connector, place) in inputs.chain(outputs) {
             let word = match connector {
-                Connector::Named => continue,
-                Connector::Kafka => "kafka",
+                Connector::Named | Connector::Kafka => continue,
                 Connector::Pulsar => "pulsar",
             };
             let message = format!("an {what} of type '{word}' is not available in this build");
