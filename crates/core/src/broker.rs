@@ -262,4 +262,11 @@ pub trait Broker: Send + Sync {
 
     /// The oldest record's position; the end when there is none.
     fn earliest(&self, partition: &TopicPartition) -> Result<Position>;
+
+    /// Where inputs of a task begin that are not in its committed progress `known`, and where those go on that somebody has moved
+    /// since, with the tools of the broker. The answer is committed before anything is read from there.
+    fn begin(&self, assignment: &Assignment, known: &Positions) -> Result<Positions> {
+        let unknown = assignment.inputs.iter().map(|input| &input.partition).filter(|at| !known.contains_key(at));
+        unknown.map(|at| Ok((at.clone(), self.earliest(at)?))).collect()
+    }
 }

@@ -91,7 +91,7 @@ codes! {
     RevisionStateGone = "FS-1107", User, 409, "the state of this revision is not kept", "roll back without the state, or to a revision that 'function-stream client revisions' shows with state";
     GrantRefused = "FS-1108", User, 403, "the server does not allow what the function asks to be granted", "have the server started with --allow-files-dir for the folder, or leave the grant out";
     NoDeadLetters = "FS-1109", User, 409, "the function keeps no dead letters", "give it the error policy 'dead-letter' with 'function-stream client update'";
-    ConnectorUnavailable = "FS-1110", User, 501, "the function uses a broker that this server does not speak", "use topics of the embedded log (input-type and output-type 'log'), which need no other service";
+    ConnectorUnavailable = "FS-1110", User, 501, "the function uses a broker that this server does not speak", "use topics of the embedded log (input-type and output-type 'log'), which need no other service, or of Apache Kafka";
     LanguageUnavailable = "FS-1111", User, 501, "functions of this kind cannot be run yet", "write the function in a language that compiles to a WebAssembly artifact";
     StateNotKept = "FS-1112", User, 501, "no state is kept with the revisions of this function", "roll back without the state";
     TimersSet = "FS-1113", User, 409, "the function has timers set, and the new artifact cannot take them", "give the new artifact a handler of timers, or have the present one delete its timers first";

@@ -20,7 +20,7 @@ mod transaction;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
@@ -80,6 +80,7 @@ impl Lane {
             topics: HashMap::new(),
             ends: HashMap::new(),
             fenced: 0,
+            moved: Instant::now(),
         };
         let spawned = thread::Builder::new().name("kafka-commit".into()).spawn(move || thread.run());
         spawned.map_err(|e| internal(format!("no thread for committing to Kafka: {e}")))?;
@@ -138,6 +139,8 @@ struct Thread {
     ends: HashMap<(TaskId, Topic), (BTreeMap<u32, i64>, u64)>,
     /// How often it was fenced since it has committed something.
     fenced: u32,
+    /// When groups were moved last that follow functions.
+    moved: Instant,
 }
 
 /// The end of a delta log after an offset.
@@ -157,6 +160,7 @@ impl Thread {
                     if let Some(producer) = &self.producer {
                         producer.poll(0);
                     }
+                    self.move_groups();
                     continue;
                 }
                 Err(_) => return,
@@ -165,6 +169,19 @@ impl Thread {
             waiting.extend(self.jobs.try_iter().take(MOST));
             let Some(shared) = self.shared.upgrade() else { return };
             self.perform(&shared, std::mem::take(&mut waiting));
+            drop(shared);
+            self.move_groups();
+        }
+    }
+
+    /// The lane of the states does so, which nobody waits for.
+    fn move_groups(&mut self) {
+        if self.number.is_some() || self.moved.elapsed() < Duration::from_millis(900) {
+            return;
+        }
+        self.moved = Instant::now();
+        if let Some(shared) = self.shared.upgrade() {
+            shared.move_groups();
         }
     }
 
@@ -221,7 +238,12 @@ impl Thread {
         for (job, offset) in jobs.into_iter().zip(offsets) {
             match job {
                 Job::Commit { epoch, done, .. } => {
-                    plan::committed(&mut shared.owners.lock(), &epoch, *offset);
+                    let below = plan::committed(&mut shared.owners.lock(), &epoch, *offset);
+                    if let Some((below, function)) = below.zip(shared.function(epoch.task.function).ok()) {
+                        let trim = Job::Trim { topic: function.log.clone(), partition: epoch.task.index, below };
+                        // The receiver is this thread's own.
+                        drop(self.again.send(trim));
+                    }
                     drop(epoch);
                     done(Ok(log_end(*offset)));
                 }

@@ -26,6 +26,7 @@
 //!     cluster: "kafka://b1:9092".parse()?,
 //!     properties: Properties::new("b1:9092", &Default::default())?,
 //!     server: "orders".to_owned(),
+//!     connection: String::new(),
 //!     namespace: String::new(),
 //!     replication: Some(3),
 //!     lanes: 1,
@@ -46,6 +47,7 @@ mod properties;
 mod ring;
 mod source;
 mod state;
+mod tasks;
 mod topics;
 mod watermarks;
 
@@ -53,4 +55,5 @@ pub use groups::KafkaGroups;
 pub use place::{Kafka, Options};
 pub use properties::{AUTO_OFFSET_RESET, Properties};
 pub use state::KafkaStates;
+pub use tasks::KafkaTasks;
 pub use topics::KafkaTopics;

@@ -10,15 +10,18 @@ mod acquire;
 mod broker;
 mod committer;
 
+pub(crate) use acquire::place;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use fnstream_core::broker::{AssignmentListener, TaskInput};
 use fnstream_core::epoch::{Epoch, FunctionId, Generation, TaskId};
-use fnstream_core::record::TopicPartition;
+use fnstream_core::record::{Positions, TopicPartition};
 use fnstream_core::state::Marker;
-use fnstream_core::topic::{Cluster, Topic, TopicRef};
+use fnstream_core::topic::{Cluster, GROUP_ID, Topic, TopicRef};
 use fnstream_core::{Error, ErrorCode, Result, failpoint};
 use parking_lot::Mutex;
 
@@ -28,6 +31,7 @@ use crate::feed::{Feed, Health};
 use crate::lane::{Lane, lane_of};
 use crate::native::Consumer;
 use crate::properties::{Properties, check_name};
+use crate::source::offset_of;
 use crate::state::{self, Record};
 use crate::watermarks::Marks;
 
@@ -41,6 +45,9 @@ pub struct Options {
     /// The name of this server, which no other server of the cluster has at the same time: transactional ids and the names of
     /// internal topics begin with it.
     pub server: String,
+    /// What tells this connection from others of the same server that are there at the same time: a part of its transactional ids. May
+    /// be empty.
+    pub connection: String,
     /// Put before the name of every topic; empty to leave them as they are.
     pub namespace: String,
     /// How many copies of internal topics there are; `None` for the cluster's default.
@@ -49,9 +56,20 @@ pub struct Options {
     pub lanes: usize,
 }
 
+impl Options {
+    /// The transactional id of one of its producers.
+    pub(crate) fn transactional_id(&self, name: &str) -> String {
+        let Options { namespace, server, connection, .. } = self;
+        match connection.is_empty() {
+            true => format!("{namespace}{server}.{name}"),
+            false => format!("{namespace}{server}.{connection}.{name}"),
+        }
+    }
+}
+
 /// Topics of a Kafka cluster: [`fnstream_core::broker::Broker`] and [`fnstream_core::committer::Committer`] in one.
 pub struct Kafka {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     lanes: Vec<Lane>,
     /// Writes state topics.
     states: Lane,
@@ -67,9 +85,15 @@ pub(crate) struct Shared {
     /// Consumers that read logs at take-overs, while nobody has them.
     readers: Mutex<Vec<Consumer>>,
     functions: Mutex<HashMap<FunctionId, Arc<Function>>>,
+    /// How functions read that commit elsewhere.
+    abroad: Mutex<HashMap<FunctionId, Arc<Reading>>>,
     pub owners: Mutex<HashMap<TaskId, Owner>>,
     /// What is in state topics; see [`Kafka::closed`].
     closed: Mutex<HashMap<TaskId, (Epoch, Arc<HashSet<Bytes>>)>>,
+    /// How far functions have got that commit elsewhere, by group, topic and partition, which the groups are not told yet.
+    reached: Mutex<HashMap<(String, String, u32), i64>>,
+    /// When a cluster did not answer somebody who only looked on, and why.
+    pub away: Mutex<Option<(Instant, Error)>>,
     /// The watermarks that the server's functions emit, once somebody has asked.
     marks: Mutex<Option<Arc<Marks>>>,
 }
@@ -80,15 +104,41 @@ pub(crate) struct Function {
     pub log: String,
     /// The topic of its state.
     pub state: String,
-    /// The groups whose offsets are moved, by input partition.
-    groups: HashMap<TopicPartition, String>,
-    /// How its inputs are read, by topic.
-    refs: HashMap<Topic, TopicRef>,
+    /// How its inputs are read.
+    reading: Arc<Reading>,
     /// What each of its tasks reads.
     tasks: Vec<(TaskId, Vec<TaskInput>)>,
     listener: Arc<dyn AssignmentListener>,
     /// The number of this membership.
     member: u64,
+}
+
+/// How a function's inputs are read.
+pub(crate) struct Reading {
+    /// The group of those that name none.
+    group: String,
+    refs: HashMap<Topic, TopicRef>,
+    commits_here: bool,
+}
+
+impl Reading {
+    fn new(options: &Options, function: &str, groups: &[Vec<TopicRef>], commits_here: bool) -> Reading {
+        let refs = groups.iter().flatten().map(|named| (named.topic.clone(), named.clone())).collect();
+        Reading { group: format!("{}.{function}", options.server), refs, commits_here }
+    }
+
+    /// The group whose offsets are those of the function in this topic.
+    fn group_of(&self, topic: &Topic) -> &str {
+        let named = self.refs.get(topic).and_then(|named| named.options.get(GROUP_ID));
+        named.unwrap_or(&self.group)
+    }
+
+    /// Whether an offset of its group that is not where the function stands was moved by somebody else. It says nothing where the
+    /// function commits elsewhere, and the offset follows behind; nor where it reads a partition that it names, which others of its
+    /// group may read too.
+    fn follows_group(&self, topic: &Topic) -> bool {
+        self.commits_here && self.refs.get(topic).is_some_and(|named| named.partition().is_none())
+    }
 }
 
 /// What this process knows of a task's ownership.
@@ -107,6 +157,8 @@ pub(crate) struct Owner {
     pub arrivals: u64,
     /// Commits with lower numbers of arrival fail: one before them has.
     pub doomed: u64,
+    /// Whether it was ever seen with state.
+    pub has_state: bool,
     /// Where the entries of recent commits are.
     pub offsets: VecDeque<(Epoch, i64)>,
 }
@@ -121,8 +173,11 @@ impl Kafka {
             feeds: Mutex::default(),
             readers: Mutex::default(),
             functions: Mutex::default(),
+            abroad: Mutex::default(),
             owners: Mutex::default(),
             marks: Mutex::default(),
+            away: Mutex::default(),
+            reached: Mutex::default(),
             closed: Mutex::default(),
             options,
         });
@@ -130,6 +185,39 @@ impl Kafka {
         let lanes = lanes.collect::<Result<_>>()?;
         let states = Lane::start(None, &shared)?;
         Ok(Kafka { shared, lanes, states })
+    }
+
+    /// Hears how a function reads that commits elsewhere. Those that commit here say so when they join.
+    pub fn read_for(&self, function: FunctionId, name: &str, groups: &[Vec<TopicRef>]) {
+        let reading = Arc::new(Reading::new(&self.shared.options, name, groups, false));
+        self.shared.abroad.lock().insert(function, reading);
+    }
+
+    /// Hears how far a function has got that commits elsewhere: the offsets of its groups follow within about a second, for those who
+    /// look at them.
+    pub fn follow(&self, function: FunctionId, positions: &Positions) {
+        let shared = &self.shared;
+        let Some(reading) = shared.abroad.lock().get(&function).cloned() else { return };
+        let mut reached = shared.reached.lock();
+        for (at, position) in positions.iter().filter(|(at, _)| reading.refs.contains_key(&at.topic)) {
+            let (Ok(name), Ok(offset)) = (shared.name(&at.topic), offset_of(*position)) else { continue };
+            reached.insert((reading.group_of(&at.topic).to_owned(), name, at.partition), offset);
+        }
+    }
+
+    /// Removes what the cluster keeps of a function that is gone.
+    pub fn forget(&self, function: FunctionId, name: &str) -> Result<()> {
+        let shared = &self.shared;
+        shared.abroad.lock().remove(&function);
+        shared.owners.lock().retain(|task, _| task.function != function);
+        shared.closed.lock().retain(|task, _| task.function != function);
+        for what in ["log", "state"] {
+            match shared.admin.remove(&Function::internal(&shared.options, function, name, what)) {
+                Err(error) if error.code != ErrorCode::TopicNotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Up to which epoch the state topic has a task's state, and which keys it may have that the local store lacks.
@@ -148,7 +236,7 @@ impl Kafka {
         Ok(())
     }
 
-    fn lane(&self, task: TaskId) -> &Lane {
+    pub(crate) fn lane(&self, task: TaskId) -> &Lane {
         &self.lanes[lane_of(task, self.lanes.len())]
     }
 }
@@ -182,9 +270,27 @@ impl Shared {
         found.ok_or_else(|| Error::new(ErrorCode::Fenced, format!("function {} is not run by this process", id.0)))
     }
 
-    /// The offsets of an epoch's positions, by group.
+    /// Moves the offsets of groups to where functions are that commit elsewhere.
+    pub(crate) fn move_groups(&self) {
+        let reached = std::mem::take(&mut *self.reached.lock());
+        for ((group, topic, partition), offset) in reached {
+            if let Err(error) = self.admin.commit(&group, &topic, partition, offset) {
+                tracing::debug!(group, topic, partition, offset, %error, "the offset of a group does not follow");
+            }
+        }
+    }
+
+    /// How a function reads here.
+    pub(crate) fn reading(&self, id: FunctionId) -> Option<Arc<Reading>> {
+        let own = self.functions.lock().get(&id).map(|function| function.reading.clone());
+        own.or_else(|| self.abroad.lock().get(&id).cloned())
+    }
+
+    /// The group whose offset an input partition of a function moves.
     pub(crate) fn group_of(&self, function: FunctionId, at: &TopicPartition) -> Option<String> {
-        self.functions.lock().get(&function)?.groups.get(at).cloned()
+        let reading = self.functions.lock().get(&function)?.reading.clone();
+        // Dead letters are read without a group.
+        reading.refs.contains_key(&at.topic).then(|| reading.group_of(&at.topic).to_owned())
     }
 }
 
@@ -195,7 +301,7 @@ impl Function {
     }
 
     /// The name of one of its internal topics: the name of a function may be as long as that of a topic.
-    fn internal(options: &Options, id: FunctionId, name: &str, what: &str) -> String {
+    pub(crate) fn internal(options: &Options, id: FunctionId, name: &str, what: &str) -> String {
         let rest = format!("{}{}.{}..{what}", options.namespace, options.server, id.0);
         let room = 249usize.saturating_sub(rest.len());
         format!("{}{}.{}.{}.{what}", options.namespace, options.server, id.0, &name[..name.len().min(room)])

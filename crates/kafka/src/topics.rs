@@ -293,12 +293,17 @@ impl Options {
     }
 }
 
-/// Whether a topic is one of those that a server keeps for itself: `server.watermarks`, or `server.ID.FUNCTION.log`.
+/// Whether a topic is one of those that a server keeps for itself, whose name `server` begins: `server-ab12.watermarks`, or
+/// `server-ab12.ID.FUNCTION.log` and `.state`.
 fn is_internal(name: &str, server: &str) -> bool {
-    let Some(rest) = name.strip_prefix(server).and_then(|rest| rest.strip_prefix('.')) else { return false };
+    let Some((of, rest)) = name.strip_prefix(server).and_then(|rest| rest.split_once('.')) else { return false };
+    if !(of.is_empty() || of.starts_with('-')) {
+        return false;
+    }
     let is_of_function = || {
         let (id, what) = rest.split_once('.')?;
-        Some(!id.is_empty() && id.bytes().all(|c| c.is_ascii_digit()) && what.ends_with(".log"))
+        let is_known = what.ends_with(".log") || what.ends_with(".state");
+        Some(!id.is_empty() && id.bytes().all(|c| c.is_ascii_digit()) && is_known)
     };
     rest == "watermarks" || is_of_function().unwrap_or(false)
 }
@@ -322,6 +327,9 @@ mod tests {
     fn the_servers_own_topics_are_told_from_those_of_users() {
         for (name, is) in [
             ("orders.7.count.log", true),
+            ("orders-ab12.7.count.state", true),
+            ("orders-ab12.watermarks", true),
+            ("ordersab.watermarks", false),
             ("orders.7.a.b.log", true),
             ("orders.watermarks", true),
             ("orders.7.count", false),

@@ -8,13 +8,14 @@
 //! ([`topics`]).
 
 mod broker;
+mod follow;
 mod home;
 mod kafka;
 mod source;
 mod tasks;
 mod topics;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use fnstream_core::broker::Broker;
@@ -25,6 +26,7 @@ use fnstream_core::groups::Groups;
 use fnstream_core::metadata::Metadata;
 use fnstream_core::producers::Producers;
 use fnstream_core::spec::{FunctionEntry, FunctionSpec};
+use fnstream_core::state::StateStores;
 use fnstream_core::tasks::Tasks;
 use fnstream_core::topic::{Cluster, Topic};
 use fnstream_core::topics::Topics;
@@ -33,6 +35,8 @@ use fnstream_engine::{Backend, EpochBounds};
 use parking_lot::Mutex;
 
 use broker::SeveralBrokers;
+use follow::Followed;
+pub(crate) use follow::Follower;
 pub(crate) use home::home;
 pub(crate) use kafka::KafkaClusters;
 use tasks::TasksOfAll;
@@ -65,8 +69,11 @@ pub(crate) struct ForClients {
 pub(crate) struct ForFunction {
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) committer: Arc<dyn Committer>,
+    pub(crate) state_stores: Arc<dyn StateStores>,
     pub(crate) tasks: Arc<dyn Tasks>,
     pub(crate) epoch: EpochBounds,
+    /// Is told how far a function is that commits in another cluster.
+    pub(crate) follower: Arc<dyn Follower>,
 }
 
 /// Reaches clusters that are not the server's own. Connections are kept for those who come next.
@@ -74,17 +81,19 @@ pub(crate) trait Foreign: Send + Sync {
     /// Refuses a cluster that this server cannot speak to. Asks nobody.
     fn check(&self, cluster: &Cluster) -> Result<()>;
 
-    /// Refuses a cluster that functions of this server cannot use. Asks nobody.
-    fn check_for_functions(&self, cluster: &Cluster) -> Result<()> {
-        self.check(cluster)
-    }
+    /// Refuses a cluster that functions of this server cannot use, or properties that its client does not take. Asks nobody.
+    fn check_for_functions(&self, cluster: &Cluster, properties: &Properties) -> Result<()>;
 
     /// Reaches a cluster for clients. Does not wait for an answer of the cluster. Who is reached twice in one way is the same, since
     /// groups know who has taken what.
     fn for_clients(&self, cluster: &Cluster, properties: &Properties) -> Result<ForClients>;
 
-    /// Reaches a cluster for a function.
+    /// Reaches a cluster for a function. Does not wait for an answer of the cluster. All functions that reach it in one way are given
+    /// the same.
     fn for_function(&self, cluster: &Cluster, entry: &FunctionEntry) -> Result<ForFunction>;
+
+    /// Removes what a cluster keeps of a function that was deleted. Blocks.
+    fn forget(&self, cluster: &Cluster, entry: &FunctionEntry) -> Result<()>;
 }
 
 /// See the module.
@@ -126,8 +135,12 @@ impl Clusters {
     /// Refuses a description of which this server cannot reach a topic, or whose outputs are not in one cluster.
     pub(crate) fn check(&self, spec: &FunctionSpec) -> Result<()> {
         let foreign = spec.topics().filter(|topic| !topic.cluster.is_own());
+        let (all, none) = (home::properties(spec), Properties::new());
         let unknown: Vec<_> = foreign
-            .filter_map(|topic| self.foreign.check_for_functions(&topic.cluster).err().map(|e| (topic, e)))
+            .filter_map(|topic| {
+                let properties = all.get(&topic.cluster).unwrap_or(&none);
+                self.foreign.check_for_functions(&topic.cluster, properties).err().map(|e| (topic, e))
+            })
             .collect();
         if let Some((_, first)) = unknown.first() {
             let told: Vec<_> =
@@ -145,6 +158,7 @@ impl Clusters {
         let mut brokers: BTreeMap<Cluster, Arc<dyn Broker>> = BTreeMap::new();
         let mut backend = self.own.backend.clone();
         brokers.insert(Cluster::own(), backend.broker.clone());
+        let mut followers = Vec::new();
         for topic in entry.spec.topics() {
             if brokers.contains_key(&topic.cluster) {
                 continue;
@@ -152,8 +166,14 @@ impl Clusters {
             let there = self.foreign.for_function(&topic.cluster, entry)?;
             if topic.cluster == home {
                 (backend.committer, backend.epoch) = (there.committer, there.epoch);
+                backend.state_stores = there.state_stores;
+            } else {
+                followers.push(there.follower);
             }
             brokers.insert(topic.cluster, there.broker);
+        }
+        if !followers.is_empty() {
+            backend.committer = Arc::new(Followed { home: backend.committer, followers: followers.into() });
         }
         // Whoever uses the server's own cluster alone needs nobody in between.
         if brokers.len() > 1 {
@@ -207,6 +227,11 @@ impl Clusters {
         Ok(self.know(&entry))
     }
 
+    /// Keeps where a function is that is about to be deleted.
+    pub(crate) fn remember(&self, entry: &FunctionEntry) {
+        self.know(entry);
+    }
+
     /// Keeps what a function is, if it uses other clusters.
     fn know(&self, entry: &FunctionEntry) -> Option<Arc<FunctionEntry>> {
         let is_own = entry.spec.topics().all(|topic| topic.cluster.is_own());
@@ -215,8 +240,15 @@ impl Clusters {
         known
     }
 
-    /// A function was deleted.
+    /// A function was deleted: what other clusters keep of it is removed. Blocks.
     pub(crate) fn forget(&self, id: FunctionId) {
-        self.known.lock().remove(&id);
+        let Some(Some(entry)) = self.known.lock().remove(&id) else { return };
+        let foreign: BTreeSet<_> = entry.spec.topics().map(|topic| topic.cluster).filter(|of| !of.is_own()).collect();
+        for cluster in foreign {
+            if let Err(error) = self.foreign.forget(&cluster, &entry) {
+                let function = &entry.spec.name;
+                tracing::warn!(function, %cluster, %error, "what the cluster keeps of a deleted function is left there");
+            }
+        }
     }
 }

@@ -265,6 +265,7 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
         engine.dirty_keys = keys;
     }
     let deps = EngineDeps { clock: clock.clone(), log: logs.clone() };
+    let lanes = engine.workers;
     let engine = Engine::start(engine, deps)?;
     let net = Net::new(config.network.clone(), &files, budget);
     let parts = Parts {
@@ -283,7 +284,7 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
                 epoch: EpochBounds::default(),
             },
         },
-        foreign: Arc::new(KafkaClusters::default()),
+        foreign: Arc::new(KafkaClusters::new(store.notes(), store.state_stores(), lanes)),
         acks: Some(store.acks()),
         artifacts: store.artifacts(),
         upkeep: store.upkeep(),

@@ -9,7 +9,6 @@ use fnstream_core::broker::Assignment;
 use fnstream_core::error::{Error, ErrorCode, Result};
 use fnstream_core::failpoint;
 use fnstream_core::interrupt::Interrupt;
-use fnstream_core::record::Positions;
 use fnstream_core::runtime::InstanceSpec;
 use fnstream_core::state::Marker;
 use fnstream_core::topic::Topic;
@@ -69,7 +68,7 @@ pub(super) fn take_over(
 
     let dead_letters = dead_letters::partition(env, assignment.task.index)?;
     let known = &acquired.progress.positions;
-    let mut unplaced = earliest(env, assignment, known)?;
+    let mut unplaced = backend.broker.begin(assignment, known)?;
     let dead_letters_end = match dead_letters.as_ref().filter(|at| !known.contains_key(at)) {
         Some(at) => Some(DeadLetterReader::open(env, assignment, at, backend.broker.earliest(at)?, waker)?),
         None => None,
@@ -135,12 +134,6 @@ fn instance_spec(env: &TaskEnv, assignment: &Assignment, interrupt: &Interrupt, 
         interrupt: interrupt.clone(),
         memory: env.core.config.guests.open(waker.clone()),
     }
-}
-
-/// The earliest positions of the inputs that were never read.
-fn earliest(env: &TaskEnv, assignment: &Assignment, known: &Positions) -> Result<Positions> {
-    let unknown = assignment.inputs.iter().map(|input| &input.partition).filter(|at| !known.contains_key(at));
-    unknown.map(|at| Ok((at.clone(), env.backend.broker.earliest(at)?))).collect()
 }
 
 /// Keeps the memory of a long replay bounded: what was read so far goes to the store before more is read.

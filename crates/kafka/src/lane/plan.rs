@@ -14,6 +14,8 @@ use crate::place::Owner;
 
 /// How many commits a delta log can be trimmed to.
 const OFFSETS: usize = 100_000;
+/// How many entries of a task without state are dropped at a time.
+const WITHOUT_STATE: usize = 1_000;
 
 /// See the module.
 pub(super) struct Planned {
@@ -89,14 +91,21 @@ pub(super) fn doom(owners: &mut Owners, jobs: &[Job]) {
     }
 }
 
-/// Notes a commit.
-pub(super) fn committed(owners: &mut Owners, epoch: &FrozenEpoch, offset: i64) {
+/// Notes a commit. Answers below which offset the log of a task without state may be dropped, now and then.
+pub(super) fn committed(owners: &mut Owners, epoch: &FrozenEpoch, offset: i64) -> Option<i64> {
     let owner = owners.entry(epoch.task).or_default();
     owner.committed = epoch.progress.epoch;
     owner.committed_by = Some(epoch.generation);
     owner.log_end = offset;
+    owner.has_state |= !epoch.delta.is_empty();
     owner.offsets.push_back((epoch.progress.epoch, offset));
+    if !owner.has_state && owner.offsets.len() >= WITHOUT_STATE {
+        // The last entry says all.
+        owner.offsets.drain(..owner.offsets.len() - 1);
+        return Some(offset);
+    }
     if owner.offsets.len() > OFFSETS {
         owner.offsets.pop_front();
     }
+    None
 }

@@ -69,7 +69,7 @@ impl Thread {
             return Ok(());
         }
         let name = self.number.map_or_else(|| "states".to_owned(), |number| number.to_string());
-        let id = format!("{}{}.{name}", shared.options.namespace, shared.options.server);
+        let id = shared.options.transactional_id(&name);
         let health = shared.health.clone();
         let config = shared.options.properties.producing(&id);
         let producer = Producer::new(&config, move |failure| health.note(&failure))?;

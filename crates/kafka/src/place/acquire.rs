@@ -77,10 +77,12 @@ impl Kafka {
         shared.closed.lock().insert(task, (closed, Arc::new(ahead)));
         let (mut progress, mut end) = (Progress::default(), None);
         let mut offsets = Vec::new();
+        let mut has_state = has > Epoch(0) || closed > Epoch(0);
         let mut assembly = Assembly::default();
         shared.read_log(&function.log, task.index, from, fence, &mut |message| {
             let entry = Entry::decode(message.value().unwrap_or_default())?;
             let Some((commit, delta)) = assembly.take(entry)? else { return Ok(()) };
+            has_state |= !delta.is_empty();
             let epoch = commit.progress.epoch;
             progress = commit.progress;
             end = Some(message.offset());
@@ -95,13 +97,14 @@ impl Kafka {
             owner.committed_by = None;
             owner.log_end = end.unwrap_or(0);
             owner.offsets = offsets.into();
+            owner.has_state = has_state;
         }
         Ok(Acquired { generation, progress, log_end: end.map_or_else(Default::default, log_end) })
     }
 }
 
 /// The offset of the entry that a store has last.
-fn place(applied: &Marker) -> Option<i64> {
+pub(crate) fn place(applied: &Marker) -> Option<i64> {
     Some(i64::from_be_bytes(applied.log_end[..].try_into().ok()?))
 }
 
@@ -132,7 +135,7 @@ impl Shared {
     }
 
     /// Gives the committed records of a partition from an offset on up to another one, inclusive.
-    fn read_log(
+    pub(crate) fn read_log(
         &self,
         topic: &str,
         partition: u32,

@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use fnstream_core::broker::{Assignment, AssignmentListener, Broker, Membership, Source, Subscription};
 use fnstream_core::epoch::{FunctionId, TaskId};
 use fnstream_core::record::{Position, Positions, TopicPartition};
-use fnstream_core::topic::{GROUP_ID, Topic};
+use fnstream_core::topic::Topic;
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
 
-use super::{Function, Kafka, Shared};
+use super::{Function, Kafka, Reading, Shared};
 use crate::admin::POLICY;
 use crate::delta_log::Entry;
 use crate::feed::{Feed, out_of_range};
@@ -40,19 +40,10 @@ impl Broker for Kafka {
         let state = Function::internal(&shared.options, id, &subscription.name, "state");
         shared.have(&state, count, &state::SETTINGS)?;
         shared.marks()?;
-        let mut groups = HashMap::new();
-        let mut refs = HashMap::new();
-        for named in subscription.groups.iter().flatten() {
-            refs.insert(named.topic.clone(), named.clone());
-        }
-        for input in tasks.values().flatten() {
-            let named = refs.get(&input.partition.topic).and_then(|named| named.options.get(GROUP_ID));
-            let group = named.cloned().unwrap_or_else(|| format!("{}.{}", shared.options.server, subscription.name));
-            groups.insert(input.partition.clone(), group);
-        }
+        let reading = Arc::new(Reading::new(&shared.options, &subscription.name, &subscription.groups, true));
         let tasks = tasks.into_iter().map(|(index, inputs)| (TaskId::new(id, index), inputs)).collect();
         let member = MEMBERS.fetch_add(1, Ordering::Relaxed);
-        let function = Arc::new(Function { log, state, groups, refs, tasks, listener, member });
+        let function = Arc::new(Function { log, state, reading, tasks, listener, member });
         let lease = self.lanes[0].note(&function.log, 0, Entry::Join.encode()?)? as u64 + 1;
         shared.functions.lock().insert(id, function.clone());
         shared.assign(&function, lease, |_| true);
@@ -61,14 +52,14 @@ impl Broker for Kafka {
 
     fn open_source(&self, assignment: &Assignment, from: &Positions, waker: Waker) -> Result<Box<dyn Source>> {
         let shared = &self.shared;
-        let function = shared.functions.lock().get(&assignment.task.function).cloned();
+        let reading = shared.reading(assignment.task.function);
         // How each topic is read, and what of it.
         let mut by_properties: HashMap<Properties, Vec<(Arc<Ring>, i64)>> = HashMap::new();
         for input in &assignment.inputs {
             let at = &input.partition;
-            let properties = shared.properties_of(function.as_deref(), &at.topic)?;
+            let properties = shared.properties_of(reading.as_deref(), &at.topic)?;
             let name = (shared.name(&at.topic)?, at.partition as i32);
-            let begin = shared.begin(&properties, &name, at, from.get(at), function.as_deref())?;
+            let begin = shared.offset_at(&name, at, from.get(at))?;
             let ring = Arc::new(Ring::new(name, at.clone(), input.group, begin, waker.clone()));
             by_properties.entry(properties).or_default().push((ring, begin));
         }
@@ -100,6 +91,22 @@ impl Broker for Kafka {
             return Err(Error::new(ErrorCode::PartitionNotFound, message));
         }
         Ok(position_of(self.shared.admin.bounds(&name, partition.partition)?.0))
+    }
+
+    fn begin(&self, assignment: &Assignment, known: &Positions) -> Result<Positions> {
+        let shared = &self.shared;
+        let reading = shared.reading(assignment.task.function);
+        let offsets = match &reading {
+            Some(reading) => shared.offsets(reading, assignment)?,
+            None => HashMap::new(),
+        };
+        let mut positions = Positions::new();
+        for at in assignment.inputs.iter().map(|input| &input.partition) {
+            if let Some(position) = shared.begin(reading.as_deref(), at, known.get(at).copied(), &offsets)? {
+                positions.insert(at.clone(), position);
+            }
+        }
+        Ok(positions)
     }
 }
 
@@ -190,39 +197,64 @@ impl Shared {
     }
 
     /// The properties of the client that reads a topic.
-    fn properties_of(&self, function: Option<&Function>, topic: &Topic) -> Result<Properties> {
-        match function.and_then(|function| function.refs.get(topic)) {
+    fn properties_of(&self, reading: Option<&Reading>, topic: &Topic) -> Result<Properties> {
+        match reading.and_then(|reading| reading.refs.get(topic)) {
             Some(named) => self.options.properties.with(&named.options),
             None => Ok(self.options.properties.clone()),
         }
     }
 
     /// The offset at which a partition is read on.
+    fn offset_at(&self, name: &(String, i32), at: &TopicPartition, from: Option<&Position>) -> Result<i64> {
+        let (earliest, end) = self.admin.bounds(&name.0, name.1 as u32)?;
+        let Some(position) = from else { return Ok(earliest) };
+        let offset = offset_of(*position)?;
+        out_of_range(at, offset, earliest, end).map_or(Ok(offset), Err)
+    }
+
+    /// Where a function begins in a partition that it stands nowhere in, and where it goes on if others have moved its group; `None`
+    /// if it goes on where it stands.
     fn begin(
         &self,
-        properties: &Properties,
-        name: &(String, i32),
+        reading: Option<&Reading>,
         at: &TopicPartition,
-        from: Option<&Position>,
-        function: Option<&Function>,
-    ) -> Result<i64> {
-        let (earliest, end) = self.admin.bounds(&name.0, name.1 as u32)?;
-        if let Some(position) = from {
-            let offset = offset_of(*position)?;
-            return out_of_range(at, offset, earliest, end).map_or(Ok(offset), Err);
+        stands: Option<Position>,
+        offsets: &HashMap<(String, u32), i64>,
+    ) -> Result<Option<Position>> {
+        let name = self.name(&at.topic)?;
+        let group = reading.map_or("", |reading| reading.group_of(&at.topic));
+        let found = offsets.get(&(name.clone(), at.partition)).copied();
+        if let Some(stands) = stands {
+            let Some(moved) = found.map(position_of).filter(|found| *found != stands) else { return Ok(None) };
+            if !reading.is_some_and(|reading| reading.follows_group(&at.topic)) {
+                return Ok(None);
+            }
+            tracing::warn!(group, partition = %at, stood = %stands, to = %moved, "the offset of the group was moved by others");
+            return Ok(Some(moved));
         }
-        let group = function.and_then(|function| function.groups.get(at));
-        if let Some(group) = group {
-            let asked = (name.0.clone(), name.1 as u32);
-            if let Some(offset) = self.admin.committed(group, std::slice::from_ref(&asked))?.get(&asked) {
-                // Below the oldest record a group that was idle for long goes on where its consumer would: see below.
-                if (earliest..=end).contains(offset) {
-                    return Ok(*offset);
-                }
+        let (earliest, end) = self.admin.bounds(&name, at.partition)?;
+        match found {
+            Some(offset) if (earliest..=end).contains(&offset) => return Ok(Some(position_of(offset))),
+            Some(offset) => {
                 tracing::warn!(group, partition = %at, offset, earliest, end, "the group's offset is out of range");
             }
+            None => {}
         }
-        Ok(if properties.begins_at_end() { end } else { earliest })
+        let at_end = self.properties_of(reading, &at.topic)?.begins_at_end();
+        Ok(Some(position_of(if at_end { end } else { earliest })))
+    }
+
+    /// The offsets that the groups of a task's inputs have committed.
+    fn offsets(&self, reading: &Reading, assignment: &Assignment) -> Result<HashMap<(String, u32), i64>> {
+        let mut asked: HashMap<&str, Vec<(String, u32)>> = HashMap::new();
+        for at in assignment.inputs.iter().map(|input| &input.partition) {
+            asked.entry(reading.group_of(&at.topic)).or_default().push((self.name(&at.topic)?, at.partition));
+        }
+        let mut offsets = HashMap::new();
+        for (group, partitions) in asked {
+            offsets.extend(self.admin.committed(group, &partitions)?);
+        }
+        Ok(offsets)
     }
 
     /// A consumer that reads none of these partitions yet.

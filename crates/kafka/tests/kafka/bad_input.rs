@@ -18,7 +18,15 @@ fn refusal(bootstrap: &str, topic: &str, given: &[(&str, &str)]) -> (ErrorCode, 
     let given: BTreeMap<_, _> = given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let properties = Properties::new(bootstrap, &given).unwrap();
     let (cluster, server) = (Cluster::own(), "server".to_owned());
-    let options = Options { cluster, properties, server, namespace: String::new(), replication: None, lanes: 1 };
+    let options = Options {
+        cluster,
+        properties,
+        server,
+        namespace: String::new(),
+        connection: String::new(),
+        replication: None,
+        lanes: 1,
+    };
     let kafka = Kafka::connect(options).unwrap();
     let error = kafka.partitions(&Topic::own(topic)).unwrap_err();
     let message = error.message.replace(bootstrap, "ADDRESS");

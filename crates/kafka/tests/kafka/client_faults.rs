@@ -31,6 +31,7 @@ fn connect(bootstrap: &str, properties: &[(&str, &str)]) -> Arc<KafkaTopics> {
         cluster: Named::own(),
         properties: Properties::new(bootstrap, &given).unwrap(),
         server: "server".into(),
+        connection: String::new(),
         namespace: String::new(),
         replication: Some(1),
         lanes: 1,

@@ -39,6 +39,7 @@ impl Process {
             cluster: Named::own(),
             properties: cluster.properties(),
             server: "server".into(),
+            connection: String::new(),
             namespace: format!("{}.", unique()),
             replication: Some(1),
             lanes: 1,

@@ -17,7 +17,7 @@ use fnstream_core::broker::{Assignment, Broker, PollLimit, Polled, Subscription}
 use fnstream_core::committer::Committer;
 use fnstream_core::delta::{Delta, Write};
 use fnstream_core::epoch::{FrozenEpoch, FunctionId, OutboxBatch, TaskId};
-use fnstream_core::record::{Positions, TopicPartition};
+use fnstream_core::record::{Position, Positions, TopicPartition};
 use fnstream_core::spec::InputSelector;
 use fnstream_core::state::{Marker, StateStores};
 use fnstream_core::test_util::mem_state::MemStateStores;
@@ -43,6 +43,7 @@ fn connect(cluster: &Cluster, namespace: &str) -> Arc<Kafka> {
             cluster: Named::own(),
             properties: cluster.properties(),
             server: "server".into(),
+            connection: String::new(),
             namespace: namespace.to_owned(),
             replication: Some(1),
             lanes: 1,
@@ -262,8 +263,14 @@ fn a_function_begins_at_the_offset_of_its_group() {
     };
     let _membership = kafka.join(subscription, listener.clone()).unwrap();
     let assignment = listener.wait_for_assignment(TaskId::new(FUNCTION, 0), PATIENCE).unwrap();
+    let begin = |known: &Positions| kafka.begin(&assignment, known).unwrap();
+    let at = TopicPartition::new("in", 0);
+    let of_group = Positions::from([(at.clone(), Position(1_990))]);
+    assert_eq!(begin(&Positions::new()), of_group);
+    assert_eq!(begin(&Positions::from([(at.clone(), Position(7))])), of_group, "others have moved the group since");
+    assert_eq!(begin(&of_group), Positions::new(), "it goes on where it stands");
     let (wake, woken) = channel();
-    let mut source = kafka.open_source(&assignment, &Positions::new(), Waker::new(move || _ = wake.send(()))).unwrap();
+    let mut source = kafka.open_source(&assignment, &of_group, Waker::new(move || _ = wake.send(()))).unwrap();
     let first = loop {
         match source.poll(None, PollLimit { records: 1, bytes: 1 << 20 }).unwrap() {
             Polled::Batch(batch) => break batch,

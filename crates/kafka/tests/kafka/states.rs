@@ -3,6 +3,7 @@
 
 //! State that outlasts the disk: it is filled from the state topic and the delta log, whatever an apply was cut at.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
@@ -39,6 +40,7 @@ impl Process {
             cluster: Named::own(),
             properties: cluster.properties(),
             server: "server".into(),
+            connection: String::new(),
             namespace: namespace.to_owned(),
             replication: Some(1),
             lanes: 1,
@@ -47,7 +49,8 @@ impl Process {
         let listener = RecordingListener::new();
         let (function, name, selector) = (TASK.function, "keeps".to_owned(), InputSelector::default());
         let groups = vec![vec![TopicRef::from("in")]];
-        let membership = kafka.join(Subscription { function, name, groups, selector }, listener.clone()).unwrap();
+        let subscription = Subscription { function, name, groups, selector, elsewhere: BTreeMap::new() };
+        let membership = kafka.join(subscription, listener.clone()).unwrap();
         let assignment = listener.wait_for_assignment(TASK, PATIENCE).unwrap();
         let store = KafkaStates::new(kafka.clone(), disk.clone()).open(TASK).unwrap();
         Process { kafka, disk, store, assignment, _membership: membership }

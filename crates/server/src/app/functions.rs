@@ -239,6 +239,8 @@ impl Functions {
     }
 
     async fn unregister(&self, entry: FunctionEntry) -> Result<()> {
+        // Nobody else can tell later where it kept what.
+        self.clusters.remember(&entry);
         let (register, removed) = (self.register.clone(), entry.clone());
         blocking(move || register.remove(&removed.spec.name, removed.revision)).await?;
         self.reconciler.removed(&entry).await

@@ -49,14 +49,9 @@ impl Broker for SeveralBrokers {
     }
 
     fn open_source(&self, assignment: &Assignment, from: &Positions, waker: Waker) -> Result<Box<dyn Source>> {
-        let mut inputs: BTreeMap<&Cluster, Vec<TaskInput>> = BTreeMap::new();
-        for input in &assignment.inputs {
-            inputs.entry(&input.partition.topic.cluster).or_default().push(input.clone());
-        }
         let mut sources = Vec::new();
-        for (cluster, inputs) in inputs {
-            let part = Assignment { inputs, ..*assignment };
-            sources.push(self.broker(cluster)?.open_source(&part, from, waker.clone())?);
+        for (cluster, part) in by_cluster(assignment) {
+            sources.push(self.broker(&cluster)?.open_source(&part, from, waker.clone())?);
         }
         match sources.pop() {
             Some(only) if sources.is_empty() => Ok(only),
@@ -75,4 +70,21 @@ impl Broker for SeveralBrokers {
     fn earliest(&self, partition: &TopicPartition) -> Result<Position> {
         self.broker(&partition.topic.cluster)?.earliest(partition)
     }
+
+    fn begin(&self, assignment: &Assignment, known: &Positions) -> Result<Positions> {
+        let mut all = Positions::new();
+        for (cluster, part) in by_cluster(assignment) {
+            all.extend(self.broker(&cluster)?.begin(&part, known)?);
+        }
+        Ok(all)
+    }
+}
+
+/// What a task reads in each cluster.
+fn by_cluster(assignment: &Assignment) -> BTreeMap<Cluster, Assignment> {
+    let mut inputs: BTreeMap<Cluster, Vec<TaskInput>> = BTreeMap::new();
+    for input in &assignment.inputs {
+        inputs.entry(input.partition.topic.cluster.clone()).or_default().push(input.clone());
+    }
+    inputs.into_iter().map(|(cluster, inputs)| (cluster, Assignment { inputs, ..*assignment })).collect()
 }

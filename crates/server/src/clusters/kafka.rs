@@ -1,20 +1,28 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Clusters of Apache Kafka, by their addresses: for clients.
+//! Clusters of Apache Kafka, by their addresses.
+//!
+//! Functions that give their client the same properties share a connection: what they commit at one time is one transaction.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use fnstream_core::epoch::FunctionId;
 use fnstream_core::groups::Groups;
+use fnstream_core::notes::Notes;
+use fnstream_core::record::Positions;
 use fnstream_core::spec::FunctionEntry;
+use fnstream_core::state::StateStores;
 use fnstream_core::topic::Cluster;
 use fnstream_core::topics::Topics;
 use fnstream_core::{Error, ErrorCode, Result};
-use fnstream_kafka::{KafkaGroups, KafkaTopics, Options};
+use fnstream_engine::EpochBounds;
+use fnstream_kafka::{AUTO_OFFSET_RESET, Kafka, KafkaGroups, KafkaStates, KafkaTasks, KafkaTopics, Options};
 use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
 
-use super::{ForClients, ForFunction, Foreign, Properties};
+use super::{Follower, ForClients, ForFunction, Foreign, Properties};
 
 /// How the addresses of such a cluster begin.
 const SCHEME: &str = "kafka://";
@@ -22,32 +30,107 @@ const SCHEME: &str = "kafka://";
 /// So many clusters stay connected when nobody uses them.
 const KEPT: usize = 16;
 
-/// The name that the server's own topics begin with, and its clients.
+/// What the names of the server's own topics, groups and transactional ids begin with.
 const SERVER: &str = "function-stream";
 
-/// See the module.
-#[derive(Default)]
+/// The note of what tells this server from others.
+const ID: &str = "kafka.server-id";
+
+/// What clusters are reached with.
 pub(crate) struct KafkaClusters {
-    connected: Mutex<HashMap<(Cluster, Properties), Connected>>,
-    /// Counts the times that a cluster was reached.
-    turn: Mutex<u64>,
+    /// Keeps the server's id.
+    notes: Arc<dyn Notes>,
+    /// State on the local disk.
+    local: Arc<dyn StateStores>,
+    /// How many transactions of one connection may be under way at once.
+    lanes: usize,
+    server: Mutex<Option<String>>,
+    clients: Mutex<Kept<Connected>>,
+    places: Mutex<Kept<Place>>,
 }
 
-struct Connected {
-    topics: Arc<KafkaTopics>,
-    groups: Arc<KafkaGroups>,
-    /// When it was reached last.
+/// Connections by the cluster and the properties of the client. Some are kept that nobody uses.
+struct Kept<T> {
+    all: HashMap<(Cluster, Properties), (T, u64)>,
+    /// Counts the times that a cluster was reached.
     turn: u64,
 }
 
-impl Connected {
-    /// Whether anybody has taken something for a group and not given it yet.
+/// A connection for clients.
+struct Connected {
+    topics: Arc<KafkaTopics>,
+    groups: Arc<KafkaGroups>,
+}
+
+/// A connection for functions.
+struct Place {
+    kafka: Arc<Kafka>,
+    states: Arc<KafkaStates>,
+}
+
+/// What is used by others, or not.
+trait Idle {
+    fn is_idle(&self) -> bool;
+}
+
+impl Idle for Connected {
+    /// Whether nobody has taken something for a group and not given it yet.
     fn is_idle(&self) -> bool {
         Arc::strong_count(&self.groups) == 1
     }
 }
 
+impl Idle for Place {
+    /// Whether no function runs there.
+    fn is_idle(&self) -> bool {
+        // The stores have it too.
+        Arc::strong_count(&self.states) == 1 && Arc::strong_count(&self.kafka) == 2
+    }
+}
+
+impl<T: Idle> Kept<T> {
+    fn new() -> Mutex<Self> {
+        Mutex::new(Kept { all: HashMap::new(), turn: 0 })
+    }
+
+    /// What there is of that key, made if there is none. Answers what is not kept any more, to be dropped without the lock.
+    fn reach<R>(
+        &mut self,
+        key: (Cluster, Properties),
+        make: impl FnOnce() -> Result<T>,
+        take: impl FnOnce(&T) -> R,
+    ) -> Result<(R, Vec<T>)> {
+        self.turn += 1;
+        if !self.all.contains_key(&key) {
+            self.all.insert(key.clone(), (make()?, 0));
+        }
+        let Some((kept, turn)) = self.all.get_mut(&key) else {
+            return Err(fnstream_core::error::internal("a cluster that was just reached is none"));
+        };
+        *turn = self.turn;
+        let taken = take(kept);
+        Ok((taken, self.surplus()))
+    }
+
+    /// Those that were not reached for the longest time and that nobody uses: they are connected to anew for whoever names them again.
+    fn surplus(&mut self) -> Vec<T> {
+        let mut surplus = Vec::new();
+        while self.all.len() > KEPT {
+            let idle = self.all.iter().filter(|(_, (kept, _))| kept.is_idle());
+            let Some(oldest) = idle.min_by_key(|(_, (_, turn))| *turn).map(|(key, _)| key.clone()) else { break };
+            surplus.extend(self.all.remove(&oldest).map(|(kept, _)| kept));
+        }
+        surplus
+    }
+}
+
 impl KafkaClusters {
+    /// Connects to nobody yet. `notes` keep what tells this server from others; `local` keeps the state of functions that commit to
+    /// Kafka.
+    pub(crate) fn new(notes: Arc<dyn Notes>, local: Arc<dyn StateStores>, lanes: usize) -> Self {
+        KafkaClusters { notes, local, lanes, server: Mutex::default(), clients: Kept::new(), places: Kept::new() }
+    }
+
     fn addresses(cluster: &Cluster) -> Result<&str> {
         cluster.as_str().strip_prefix(SCHEME).ok_or_else(|| {
             let message = format!("this server does not know the cluster '{cluster}'");
@@ -55,16 +138,57 @@ impl KafkaClusters {
         })
     }
 
-    /// The clusters that were not reached for the longest time and that nobody uses: they are connected to anew for whoever names them
-    /// again.
-    fn surplus(connected: &mut HashMap<(Cluster, Properties), Connected>) -> Vec<Connected> {
-        let mut surplus = Vec::new();
-        while connected.len() > KEPT {
-            let idle = connected.iter().filter(|(_, of)| of.is_idle());
-            let Some(oldest) = idle.min_by_key(|(_, of)| of.turn).map(|(key, _)| key.clone()) else { break };
-            surplus.extend(connected.remove(&oldest));
+    /// The name of this server, which no other has on a cluster: it stays as long as the data folder.
+    fn server(&self) -> Result<String> {
+        let mut server = self.server.lock();
+        if let Some(known) = &*server {
+            return Ok(known.clone());
         }
-        surplus
+        let noted = self.notes.list()?.into_iter().find(|(name, _)| name == ID);
+        let id = match noted {
+            Some((_, id)) => String::from_utf8_lossy(&id).into_owned(),
+            None => {
+                let mut random = [0; 6];
+                let filled = getrandom::fill(&mut random);
+                filled.map_err(|e| {
+                    fnstream_core::error::internal(format!("no random number for the server's id: {e}"))
+                })?;
+                let id = hex(&random);
+                self.notes.put(ID, id.as_bytes())?;
+                id
+            }
+        };
+        Ok(server.insert(format!("{SERVER}-{id}")).clone())
+    }
+
+    fn options(&self, cluster: &Cluster, properties: &Properties, server: String, lanes: usize) -> Result<Options> {
+        Ok(Options {
+            cluster: cluster.clone(),
+            properties: fnstream_kafka::Properties::new(Self::addresses(cluster)?, properties)?,
+            connection: connection(properties),
+            server,
+            namespace: String::new(),
+            replication: None,
+            lanes,
+        })
+    }
+
+    /// The connection of a function.
+    fn place(&self, cluster: &Cluster, entry: &FunctionEntry) -> Result<(Arc<Kafka>, Arc<KafkaStates>)> {
+        let mut properties = super::home::properties(&entry.spec).remove(cluster).unwrap_or_default();
+        // It is no property of the connection: each input is asked for its own.
+        properties.remove(AUTO_OFFSET_RESET);
+        let make = || {
+            let kafka = Arc::new(Kafka::connect(self.options(cluster, &properties, self.server()?, self.lanes)?)?);
+            let states = Arc::new(KafkaStates::new(kafka.clone(), self.local.clone()));
+            Ok(Place { kafka, states })
+        };
+        let take = |place: &Place| (place.kafka.clone(), place.states.clone());
+        let reached = self.places.lock().reach((cluster.clone(), properties.clone()), make, take);
+        // Connections end outside of the lock.
+        let (place, surplus) = reached?;
+        drop(surplus);
+        Ok(place)
     }
 }
 
@@ -73,48 +197,71 @@ impl Foreign for KafkaClusters {
         Self::addresses(cluster).map(drop)
     }
 
-    fn check_for_functions(&self, cluster: &Cluster) -> Result<()> {
-        self.check(cluster)?;
-        let message = format!("functions of this server do not read or write topics of '{cluster}'");
-        Err(Error::new(ErrorCode::ConnectorUnavailable, message))
+    fn check_for_functions(&self, cluster: &Cluster, properties: &Properties) -> Result<()> {
+        fnstream_kafka::Properties::new(Self::addresses(cluster)?, properties).map(drop)
     }
 
     fn for_clients(&self, cluster: &Cluster, properties: &Properties) -> Result<ForClients> {
-        let addresses = Self::addresses(cluster)?;
-        let turn = {
-            let mut turn = self.turn.lock();
-            *turn += 1;
-            *turn
-        };
-        let key = (cluster.clone(), properties.clone());
-        let mut connected = self.connected.lock();
-        if !connected.contains_key(&key) {
-            let topics = KafkaTopics::connect(&Options {
-                cluster: cluster.clone(),
-                properties: fnstream_kafka::Properties::new(addresses, properties)?,
-                server: SERVER.to_owned(),
-                namespace: String::new(),
-                replication: None,
-                lanes: 1,
-            })?;
+        let make = || {
+            let topics = KafkaTopics::connect(&self.options(cluster, properties, SERVER.to_owned(), 1)?)?;
             let groups = KafkaGroups::new(&topics);
-            connected.insert(key.clone(), Connected { topics, groups, turn });
-        }
-        let of = connected.get_mut(&key).map(|of| {
-            of.turn = turn;
+            Ok(Connected { topics, groups })
+        };
+        let take = |of: &Connected| {
             let (topics, groups): (Arc<dyn Topics>, Arc<dyn Groups>) = (of.topics.clone(), of.groups.clone());
             ForClients { topics, groups }
-        });
-        let surplus = Self::surplus(&mut connected);
-        drop(connected);
+        };
+        let reached = self.clients.lock().reach((cluster.clone(), properties.clone()), make, take);
         // Connections end outside of the lock.
+        let (of, surplus) = reached?;
         drop(surplus);
-        of.ok_or_else(|| fnstream_core::error::internal("a cluster that was just reached is none"))
+        Ok(of)
     }
 
-    fn for_function(&self, cluster: &Cluster, _: &FunctionEntry) -> Result<ForFunction> {
-        Err(self.check_for_functions(cluster).err().unwrap_or_else(|| {
-            Error::new(ErrorCode::ConnectorUnavailable, format!("functions do not reach the cluster '{cluster}'"))
-        }))
+    fn for_function(&self, cluster: &Cluster, entry: &FunctionEntry) -> Result<ForFunction> {
+        let (kafka, states) = self.place(cluster, entry)?;
+        kafka.read_for(entry.id, &entry.spec.name, &entry.spec.inputs);
+        let tasks = KafkaTasks::new(kafka.clone(), entry.id, &entry.spec.name, self.local.clone());
+        Ok(ForFunction {
+            broker: kafka.clone(),
+            follower: Arc::new(Following(kafka.clone())),
+            committer: kafka,
+            state_stores: states,
+            tasks: Arc::new(tasks),
+            epoch: EpochBounds::default(),
+        })
     }
+
+    fn forget(&self, cluster: &Cluster, entry: &FunctionEntry) -> Result<()> {
+        let (kafka, _) = self.place(cluster, entry)?;
+        kafka.forget(entry.id, &entry.spec.name)
+    }
+}
+
+/// Has groups follow functions.
+struct Following(Arc<Kafka>);
+
+impl Follower for Following {
+    fn reached(&self, function: FunctionId, positions: &Positions) {
+        self.0.follow(function, positions);
+    }
+}
+
+/// Tells connections to one cluster apart that are there at the same time.
+fn connection(properties: &BTreeMap<String, String>) -> String {
+    if properties.is_empty() {
+        return String::new();
+    }
+    let mut hasher = Sha256::new();
+    for (name, value) in properties {
+        for part in [name, value] {
+            hasher.update((part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        }
+    }
+    hex(&hasher.finalize()[..4])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

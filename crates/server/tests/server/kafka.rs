@@ -9,7 +9,7 @@ use fnstream_api::{ConsumeOptions, ProduceOptions, ReadFrom, TopicChange, TopicR
 use crate::support::{Fixture, LONG};
 
 /// A topic's text that no other test has; `None`, said aloud, where there is no broker.
-fn topic() -> Option<String> {
+pub(crate) fn topic() -> Option<String> {
     let Ok(broker) = std::env::var("FNSTREAM_KAFKA") else {
         assert!(std::env::var_os("CI").is_none(), "FNSTREAM_KAFKA names no broker: see scripts/kafka.sh");
         eprintln!("SKIPPED: FNSTREAM_KAFKA names no broker: see scripts/kafka.sh");

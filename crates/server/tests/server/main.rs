@@ -18,6 +18,7 @@ mod groups;
 mod grpc;
 mod jobs;
 mod kafka;
+mod kafka_functions;
 mod lifecycle;
 mod lists;
 mod local_paths;

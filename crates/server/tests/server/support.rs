@@ -6,13 +6,14 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fnstream_api::{
     Client, ConsumeOptions, ErrorBody, Function, FunctionDescription, ProduceOptions, ReadFrom, TaskStatus,
 };
 use fnstream_core::record::{Position, TopicPartition};
+use fnstream_core::topic::TopicRef;
 use fnstream_frame::{Frame, FrameBuilder, HeadersBuilder, RecordRef};
 use fnstream_server::{Durability, Server, ServerConfig};
 use tempfile::TempDir;
@@ -190,7 +191,7 @@ pub(crate) fn answer(stream: &mut TcpStream) -> (u16, String) {
 }
 
 pub(crate) fn function(archive: &str, input: &str, output: &str) -> Function {
-    Function::new(archive, vec![input.into()], output)
+    Function::new(archive, vec![input.parse().unwrap()], output.parse::<TopicRef>().unwrap())
 }
 
 /// The code of an error body.
@@ -210,6 +211,13 @@ pub(crate) fn group(name: &str) -> ConsumeOptions {
 
 pub(crate) fn now() -> ConsumeOptions {
     ConsumeOptions { timeout: Some(Duration::ZERO), ..ConsumeOptions::default() }
+}
+
+/// The word count of the examples.
+pub(crate) fn word_count() -> Vec<u8> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let folder = std::env::var_os("FNSTREAM_EXAMPLES").map_or_else(|| root.join("bin"), PathBuf::from);
+    std::fs::read(folder.join("example_word_count_rust.wasm")).expect("examples/build.sh makes it")
 }
 
 /// A module that copies each record from its standard input to its standard output.

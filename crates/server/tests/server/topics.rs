@@ -357,9 +357,12 @@ async fn a_topic_of_another_cluster_is_refused_wherever_it_is_named() {
         output: Some(output.parse().unwrap()),
         ..function.clone()
     };
-    for (input, output, code) in
-        [("in@prod", "out", "FS-1309"), ("in", "out@prod", "FS-1309"), ("in@kafka://h:1", "out", "FS-1110")]
-    {
+    for (input, output, code) in [
+        ("in@prod", "out", "FS-1309"),
+        ("in", "out@prod", "FS-1309"),
+        ("in@pulsar://h:1", "out", "FS-1309"),
+        ("in@kafka://h:1?acks=1", "out", "FS-1703"),
+    ] {
         let error = fixture.client.create_function("f", &elsewhere(input, output)).await.unwrap_err();
         assert_eq!(error.code(), code, "{input} {output}");
     }

@@ -3,20 +3,12 @@
 
 //! What a function would do with an event: told, with nothing kept.
 
-use std::path::{Path, PathBuf};
-
 use fnstream_api::{
     FunctionDescription, FunctionStatus, Limits, LogOptions, OnError, OnErrorAction, ProduceOptions, RecordHeader,
     TopicRequest, Trigger, Triggered,
 };
 
-use crate::support::{Fixture, complain, poison};
-
-fn word_count() -> Vec<u8> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let folder = std::env::var_os("FNSTREAM_EXAMPLES").map_or_else(|| root.join("bin"), PathBuf::from);
-    std::fs::read(folder.join("example_word_count_rust.wasm")).expect("examples/build.sh makes it")
-}
+use crate::support::{Fixture, complain, poison, word_count};
 
 fn event(value: &str) -> Trigger {
     Trigger { value: Some(value.to_owned()), ..Trigger::default() }

@@ -9,8 +9,10 @@ use std::sync::mpsc::channel;
 use bytes::Bytes;
 use fnstream_api::{Function, FunctionStatus, FunctionUpdate, TopicRequest};
 use fnstream_core::broker::PollLimit;
-use fnstream_core::record::{Position, TopicPartition};
+use fnstream_core::epoch::FunctionId;
+use fnstream_core::record::{Position, Positions, TopicPartition};
 use fnstream_core::spec::FunctionEntry;
+use fnstream_core::state::StateStores;
 use fnstream_core::test_util::mem_broker::{MemBroker, MemClient, MemGroups};
 use fnstream_core::topic::{Cluster, Topic, TopicRef};
 use fnstream_core::topics::{Retention, Topics};
@@ -19,13 +21,21 @@ use fnstream_engine::EpochBounds;
 use fnstream_frame::{FrameBuilder, RecordRef};
 
 use super::cluster::{self, LONG, Process};
-use crate::clusters::{ForClients, ForFunction, Foreign, Properties};
+use crate::clusters::{Follower, ForClients, ForFunction, Foreign, Properties};
 
 /// The other cluster, as one server reaches it.
 pub(super) struct Abroad {
     pub(super) broker: MemBroker,
     pub(super) client: Arc<MemClient>,
     pub(super) number: u32,
+    pub(super) states: Arc<dyn StateStores>,
+}
+
+/// Groups of this cluster show nothing.
+struct NobodyFollows;
+
+impl Follower for NobodyFollows {
+    fn reached(&self, _: FunctionId, _: &Positions) {}
 }
 
 impl Foreign for Abroad {
@@ -34,6 +44,10 @@ impl Foreign for Abroad {
             "abroad" => Ok(()),
             other => Err(Error::new(ErrorCode::ClusterUnknown, format!("'{other}' is not known"))),
         }
+    }
+
+    fn check_for_functions(&self, cluster: &Cluster, _: &Properties) -> Result<()> {
+        self.check(cluster)
     }
 
     fn for_clients(&self, _: &Cluster, _: &Properties) -> Result<ForClients> {
@@ -45,9 +59,15 @@ impl Foreign for Abroad {
         Ok(ForFunction {
             broker: self.client.clone(),
             committer: self.client.clone(),
+            state_stores: self.states.clone(),
             tasks: Arc::new(self.broker.clone()),
             epoch: EpochBounds::default(),
+            follower: Arc::new(NobodyFollows),
         })
+    }
+
+    fn forget(&self, _: &Cluster, _: &FunctionEntry) -> Result<()> {
+        Ok(())
     }
 }
 

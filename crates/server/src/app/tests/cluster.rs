@@ -153,6 +153,7 @@ impl Cluster {
             state_stores: Arc::new(MemStateStores::new()),
             epoch: EpochBounds::default(),
         };
+        let states = backend.state_stores.clone();
         let deps = EngineDeps { clock: clock.clone(), log: logs.clone() };
         let engine = Engine::start(EngineConfig { workers: 2, ..EngineConfig::default() }, deps).unwrap();
         let peers = self.peers.join(&format!("server-{number}"));
@@ -175,6 +176,7 @@ impl Cluster {
                 broker: self.abroad.clone(),
                 client: self.abroad.connect(number),
                 number,
+                states,
             }),
             acks: None,
             backups: None,
