@@ -13,7 +13,7 @@ ENV := source scripts/env.sh
 # One profile for everything, so that RocksDB and Cranelift are compiled once; never another lock than the committed one.
 CARGO_FLAGS := --release --locked
 
-.PHONY: help setup build_all build examples quickstart test bench dist poison crash-long storm producer rates backup-long groups soak scale \
+.PHONY: help setup build_all build examples quickstart kafka-demo test bench dist poison crash-long storm producer rates backup-long groups soak scale \
 	many neighbours crowd browser fuzz fmt \
 	lint doc licence-check licence-fix openapi clean
 
@@ -38,6 +38,9 @@ examples: setup
 
 quickstart: build_all ## builds, runs the README's transcript in a temporary folder and compares what it prints
 	@scripts/quickstart.sh
+
+kafka-demo: build_all ## a broker of Apache Kafka, a function between two of its topics, and what comes out (needs Java 17 and Maven)
+	@scripts/kafka-demo.sh
 
 test: ## everything that must hold before a change is merged
 	@scripts/test.sh

@@ -143,8 +143,15 @@ impl Clusters {
             })
             .collect();
         if let Some((_, first)) = unknown.first() {
-            let told: Vec<_> =
-                unknown.iter().map(|(topic, error)| format!("topic '{topic}': {}", error.message)).collect();
+            // What is wrong with a cluster is told once.
+            let mut told: Vec<(String, &str)> = Vec::new();
+            for (topic, error) in &unknown {
+                match told.iter_mut().find(|(_, message)| *message == error.message) {
+                    Some((topics, _)) => topics.push_str(&format!(", '{topic}'")),
+                    None => told.push((format!("'{topic}'"), &error.message)),
+                }
+            }
+            let told: Vec<_> = told.into_iter().map(|(topics, message)| format!("{topics}: {message}")).collect();
             return Err(Error::new(first.code, told.join("; ")));
         }
         home(spec)?;
@@ -191,7 +198,9 @@ impl Clusters {
     pub(crate) fn forks(&self, spec: &FunctionSpec) -> Result<&Arc<dyn Forks>> {
         let home = home(spec)?;
         self.own.forks.as_ref().filter(|_| home.is_own()).ok_or_else(|| {
-            let why = "where this function commits no state is kept with its revisions";
+            let why = "a function that commits to another cluster cannot be moved to a place, nor its state to a revision: it begins at \
+                       the offsets of its groups, which the cluster's own tools move while it is stopped, or where \
+                       'auto.offset.reset' says";
             Error::new(ErrorCode::StateNotKept, why)
         })
     }

@@ -201,7 +201,7 @@ fn a_cluster_that_is_away_is_told() {
 fn what_another_client_appends_wakes_who_waits() {
     let Some(made) = Made::new(2) else { return };
     let (send, woken) = channel();
-    let guard = made.topics.watch(&made.at(1), Waker::new(move || drop(send.send(())))).unwrap();
+    let guard = made.topics.watch(&made.at(1), Waker::new(move || _ = send.send(()))).unwrap();
     for value in ["a", "b"] {
         made.cluster.append(&made.topic.name, 1, &[RecordRef::new(value.as_bytes()).at(1)]);
         woken.recv_timeout(PATIENCE).unwrap();
@@ -209,7 +209,7 @@ fn what_another_client_appends_wakes_who_waits() {
     drop(guard);
     // The last guard is gone: another begins anew.
     let (send, woken) = channel();
-    let _guard = made.topics.watch(&made.at(1), Waker::new(move || drop(send.send(())))).unwrap();
+    let _guard = made.topics.watch(&made.at(1), Waker::new(move || _ = send.send(()))).unwrap();
     made.cluster.append(&made.topic.name, 1, &[RecordRef::new(b"c").at(1)]);
     woken.recv_timeout(PATIENCE).unwrap();
 }

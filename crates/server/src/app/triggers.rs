@@ -103,7 +103,8 @@ impl Triggers {
             let trigger =
                 Trigger { entry: &entry, program, broker, task, state, event: &event, interrupt: interrupt.clone() };
             let triggered = triggers.engine.trigger(trigger)?;
-            Ok(Tried { revision: function.revision, task, said: listening.said(), triggered })
+            let revision = super::revision(&*triggers.register, &function)?;
+            Ok(Tried { revision, task, said: listening.said(), triggered })
         }));
         let too_long = tokio::select! {
             done = &mut called => return done,
