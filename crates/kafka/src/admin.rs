@@ -11,7 +11,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::Mutex;
@@ -29,6 +29,9 @@ use crate::properties::{Properties, check_name};
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// For so long a cluster that did not answer is asked with less patience: whoever comes next need not wait for as long.
+const AWAY: Duration = Duration::from_secs(10);
+
 /// The cleanup policy of topics.
 pub(crate) const POLICY: &str = "cleanup.policy";
 
@@ -40,6 +43,8 @@ pub(crate) struct Admin {
     /// Clients that ask for the offsets of a group each.
     groups: Mutex<HashMap<String, Arc<BaseConsumer<Telling>>>>,
     why: Arc<Why>,
+    /// When the cluster did not answer last, unless it has since.
+    away: Mutex<Option<Instant>>,
 }
 
 /// The last thing that a client said by itself: what an operation that ran out of time was waiting for.
@@ -107,6 +112,7 @@ impl Admin {
             client: client.map_err(made)?,
             groups: Mutex::default(),
             why,
+            away: Mutex::default(),
         })
     }
 
@@ -130,7 +136,7 @@ impl Admin {
 
     /// Brokers learn of a topic a moment after the controller does, which refuses to make it once more.
     fn is_known_to_controller(&self, topic: &str) -> Result<bool> {
-        let options = options().validate_only(true);
+        let options = self.options().validate_only(true);
         let new = NewTopic::new(topic, 1, TopicReplication::Fixed(-1));
         let answer =
             block_on(self.admin.create_topics([&new], &options)).map_err(|e| self.failed("asking for a topic", &e))?;
@@ -152,7 +158,8 @@ impl Admin {
             new = new.set(name, value);
         }
         let doing = format!("making topic '{topic}' of {partitions} partitions");
-        let answer = block_on(self.admin.create_topics([&new], &options())).map_err(|e| self.failed(&doing, &e))?;
+        let answer =
+            block_on(self.admin.create_topics([&new], &self.options())).map_err(|e| self.failed(&doing, &e))?;
         each(&doing, &answer)
     }
 
@@ -160,7 +167,10 @@ impl Admin {
     pub(crate) fn grow(&self, topic: &str, partitions: u32) -> Result<()> {
         let doing = format!("growing topic '{topic}' to {partitions} partitions");
         let new = NewPartitions::new(topic, partitions as usize);
-        each(&doing, &block_on(self.admin.create_partitions([&new], &options())).map_err(|e| self.failed(&doing, &e))?)
+        each(
+            &doing,
+            &block_on(self.admin.create_partitions([&new], &self.options())).map_err(|e| self.failed(&doing, &e))?,
+        )
     }
 
     /// Drops the records of a partition below an offset.
@@ -168,7 +178,7 @@ impl Admin {
         let doing = format!("dropping records of {topic}-{partition}");
         let mut list = TopicPartitionList::new();
         let added = list.add_partition_offset(topic, partition as i32, Offset::Offset(below));
-        let answer = added.and_then(|()| block_on(self.admin.delete_records(&list, &options())));
+        let answer = added.and_then(|()| block_on(self.admin.delete_records(&list, &self.options())));
         let answer = answer.map_err(|e| self.failed(&doing, &e))?;
         answer.elements().iter().try_for_each(|element| element.error()).map_err(|e| failed(&doing, &e))
     }
@@ -176,7 +186,7 @@ impl Admin {
     /// The settings of a topic that are set, its own or by default.
     pub(crate) fn settings(&self, topic: &str) -> Result<BTreeMap<String, String>> {
         let doing = format!("reading the settings of topic '{topic}'");
-        let answer = block_on(self.admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options()));
+        let answer = block_on(self.admin.describe_configs([&ResourceSpecifier::Topic(topic)], &self.options()));
         let mut settings = BTreeMap::new();
         for resource in answer.map_err(|e| self.failed(&doing, &e))? {
             let resource = resource.map_err(|code| Failure::of(code).error(&doing))?;
@@ -231,11 +241,12 @@ impl Admin {
     /// Asks until there is an answer or patience is over. What is wrong with a connection for good is told at once: a login that
     /// is refused, a port of something else.
     fn patiently<T>(&self, doing: &str, mut ask: impl FnMut(Duration) -> Result<T, KafkaError>) -> Result<T> {
-        let mut left = PATIENCE.as_secs();
+        let mut left = self.patience().as_secs();
         loop {
             let error = match ask(Duration::from_secs(1)) {
                 Ok(answer) => {
                     self.why.forget();
+                    *self.away.lock() = None;
                     return Ok(answer);
                 }
                 Err(error) => error,
@@ -250,9 +261,23 @@ impl Admin {
             let why = self.why().filter(|_| !is_new);
             let is_over = left == 0 || why.as_ref().is_some_and(|why| why.error_code() != ErrorCode::Unavailable);
             if !is_late || is_over {
+                if is_late && !is_new {
+                    *self.away.lock() = Some(Instant::now());
+                }
                 return Err(why.filter(|_| is_late).map_or_else(|| failed(doing, &error), |why| why.error(doing)));
             }
         }
+    }
+
+    /// How long an answer is waited for.
+    fn patience(&self) -> Duration {
+        let is_away = self.away.lock().is_some_and(|since| since.elapsed() < AWAY);
+        if is_away { Duration::from_secs(1) } else { PATIENCE }
+    }
+
+    fn options(&self) -> AdminOptions {
+        let patience = Some(self.patience());
+        AdminOptions::new().request_timeout(patience).operation_timeout(patience)
     }
 
     /// An operation that ran out of time says what the client found meanwhile.
@@ -283,10 +308,6 @@ const NEW: [RDKafkaErrorCode; 5] = [
 /// An answer did not come.
 const LATE: [RDKafkaErrorCode; 3] =
     [RDKafkaErrorCode::OperationTimedOut, RDKafkaErrorCode::BrokerTransportFailure, RDKafkaErrorCode::AllBrokersDown];
-
-fn options() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE))
-}
 
 fn each(doing: &str, answers: &[Result<String, (String, RDKafkaErrorCode)>]) -> Result<()> {
     for answer in answers {

@@ -12,7 +12,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::{Admin, PATIENCE, Telling, block_on, each, options};
+use super::{Admin, Telling, block_on, each};
 use crate::error::Failure;
 use crate::native::{End, Operations};
 
@@ -22,7 +22,8 @@ pub(crate) type Bounds = HashMap<(String, u32), (i64, i64)>;
 impl Admin {
     /// The names of all topics with their partitions.
     pub(crate) fn names(&self) -> Result<BTreeMap<String, u32>> {
-        let metadata = self.client.fetch_metadata(None, PATIENCE).map_err(|e| self.failed("listing topics", &e))?;
+        let metadata =
+            self.client.fetch_metadata(None, self.patience()).map_err(|e| self.failed("listing topics", &e))?;
         let topics = metadata.topics().iter().filter(|topic| topic.error().is_none());
         Ok(topics.map(|topic| (topic.name().to_owned(), topic.partitions().len() as u32)).collect())
     }
@@ -30,7 +31,10 @@ impl Admin {
     /// Removes a topic.
     pub(crate) fn remove(&self, topic: &str) -> Result<()> {
         let doing = format!("deleting topic '{topic}'");
-        each(&doing, &block_on(self.admin.delete_topics(&[topic], &options())).map_err(|e| self.failed(&doing, &e))?)
+        each(
+            &doing,
+            &block_on(self.admin.delete_topics(&[topic], &self.options())).map_err(|e| self.failed(&doing, &e))?,
+        )
     }
 
     /// The ends of many partitions.
@@ -58,7 +62,7 @@ impl Admin {
         let doing = "reading the settings of topics";
         let resources: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
         let answer =
-            block_on(self.admin.describe_configs(&resources, &options())).map_err(|e| self.failed(doing, &e))?;
+            block_on(self.admin.describe_configs(&resources, &self.options())).map_err(|e| self.failed(doing, &e))?;
         let mut all = HashMap::new();
         // Answers come in the order of the questions.
         for (topic, resource) in topics.iter().zip(answer) {
@@ -109,7 +113,7 @@ impl Admin {
 
     /// Through the client that looks topics up, which so knows what they are.
     fn operations(&self) -> Operations<'_, Telling> {
-        Operations::of(self.client.client(), PATIENCE.as_millis() as i32)
+        Operations::of(self.client.client(), self.patience().as_millis() as i32)
     }
 
     /// See [`Self::failed`].

@@ -8,14 +8,17 @@ use std::sync::mpsc::channel;
 
 use fnstream_core::broker::{Assignment, Broker};
 use fnstream_core::committer::{Acquired, CommitDone, Committer, Replay};
-use fnstream_core::epoch::{Epoch, FrozenEpoch, TaskId};
+use fnstream_core::epoch::{Epoch, FrozenEpoch, FunctionId, TaskId};
 use fnstream_core::record::{Position, TopicPartition};
-use fnstream_core::state::Marker;
+use fnstream_core::state::{Marker, Visit};
+use fnstream_core::tasks::{Standing, Tasks};
+use fnstream_core::test_util::mem_state::MemStateStores;
 use fnstream_core::test_util::suites::log::{Failing, LogHarness};
+use fnstream_core::test_util::suites::tasks::TasksHarness;
 use fnstream_core::topic::Cluster as Named;
 use fnstream_core::{Error, Result};
 use fnstream_frame::RecordRef;
-use fnstream_kafka::{Kafka, Options};
+use fnstream_kafka::{Kafka, KafkaTasks, Options};
 use parking_lot::Mutex;
 
 use crate::cluster::{Cluster, Private, unique};
@@ -101,6 +104,35 @@ impl LogHarness for Process {
     fn drop_before(&self, at: &TopicPartition, position: Position) -> bool {
         self.cluster.delete_records(&self.name(&at.topic.name), at.partition, position.0 as i64);
         true
+    }
+}
+
+impl TasksHarness for Process {
+    fn tasks(&self) -> Arc<dyn Tasks> {
+        Arc::new(TasksOfAll(self.kafka.clone(), Arc::new(MemStateStores::new())))
+    }
+}
+
+/// The tasks of every function of the suites, which have one name.
+struct TasksOfAll(Arc<Kafka>, Arc<MemStateStores>);
+
+impl TasksOfAll {
+    fn of(&self, function: FunctionId) -> KafkaTasks {
+        KafkaTasks::new(self.0.clone(), function, "suite", self.1.clone())
+    }
+}
+
+impl Tasks for TasksOfAll {
+    fn fence(&self, function: FunctionId) -> Result<Standing> {
+        self.of(function).fence(function)
+    }
+
+    fn progress(&self, function: FunctionId) -> Result<Standing> {
+        self.of(function).progress(function)
+    }
+
+    fn peek(&self, task: TaskId, start: &[u8], visit: &mut Visit<'_>) -> Result<()> {
+        self.of(task.function).peek(task, start, visit)
     }
 }
 

@@ -3,7 +3,7 @@
 
 //! The conformance suites.
 
-use fnstream_core::test_util::suites::{self, Check, log::LogHarness};
+use fnstream_core::test_util::suites::{self, Check, log::LogHarness, tasks::TasksHarness};
 
 use std::sync::Arc;
 
@@ -28,6 +28,12 @@ fn sources_keep_their_contract() {
 #[test]
 fn the_committer_keeps_its_contract() {
     run(suites::committer::CHECKS);
+}
+
+#[test]
+fn what_tasks_have_committed_can_be_looked_at_from_outside() {
+    let Some(bootstrap) = bootstrap() else { return };
+    suites::run::<dyn TasksHarness>(suites::tasks::CHECKS, || Box::new(Process::new(&bootstrap)));
 }
 
 #[test]

@@ -253,8 +253,8 @@ impl World {
         let mut counted = 0;
         for (number, (first, values)) in self.log.iter_mut().enumerate() {
             let info = self.store.as_ref().unwrap().topic("t").unwrap().partitions[number].clone();
-            assert!(info.bytes >= MAX_BYTES.min(had[number].bytes), "more was dropped than may be");
-            assert!(info.bytes < MAX_BYTES + LARGEST_BATCH, "less was dropped than should be");
+            assert!(info.bytes.unwrap() >= MAX_BYTES.min(had[number].bytes.unwrap()), "more was dropped than may be");
+            assert!(info.bytes.unwrap() < MAX_BYTES + LARGEST_BATCH, "less was dropped than should be");
             *first = info.earliest.0 as usize;
             assert!(*first <= values.len());
             counted += (*first - before[number]) as u64;
