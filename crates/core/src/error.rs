@@ -190,7 +190,7 @@ codes! {
     ShuttingDown = "FS-1701", External, 503, "the server is shutting down", "repeat the request when it is back";
     AddressInUse = "FS-1702", User, 409, "the address to listen on cannot be used", "stop what listens there, or choose another with the flag that the message names";
     InvalidConfig = "FS-1703", User, 400, "the configuration is not valid", "correct the setting that the message names";
-    Unavailable = "FS-1704", External, 503, "the server or the broker cannot be reached", "check that what the message names runs and can be reached: 'function-stream standalone' at --service-url, or the broker";
+    Unavailable = "FS-1704", External, 503, "the server or the broker cannot be reached", "check that 'function-stream standalone' runs and that --service-url names it, or that the broker in the message can be reached";
     ModeUnavailable = "FS-1705", User, 501, "this mode is not part of this build", "use 'function-stream standalone'";
     NotReady = "FS-1706", External, 503, "the server is not ready yet", "wait until its functions are started; 'function-stream client status' shows how far they are";
     PeerUnavailable = "FS-1707", External, 503, "another process of the server group cannot be reached", "try again; look whether all processes of the group run and reach each other";

@@ -217,7 +217,8 @@ impl Thread {
 
     fn read(&mut self, timeout_ms: i32) {
         let Thread { consumer, rings, known, health, .. } = self;
-        let (mut touched, mut failed): (Vec<Arc<Ring>>, Vec<(Arc<Ring>, Failure)>) = (Vec::new(), Vec::new());
+        let mut touched: Vec<Arc<Ring>> = Vec::new();
+        let mut failed: Vec<(Arc<Ring>, Failure)> = Vec::new();
         let mut touch = |ring: &Arc<Ring>| {
             if touched.last().is_none_or(|last| !Arc::ptr_eq(last, ring)) {
                 touched.push(ring.clone());

@@ -89,7 +89,7 @@ pub(crate) struct Shared {
     abroad: Mutex<HashMap<FunctionId, Arc<Reading>>>,
     pub owners: Mutex<HashMap<TaskId, Owner>>,
     /// What is in state topics; see [`Kafka::closed`].
-    closed: Mutex<HashMap<TaskId, (Epoch, Arc<HashSet<Bytes>>)>>,
+    closed: Mutex<HashMap<TaskId, Closed>>,
     /// How far functions have got that commit elsewhere, by group, topic and partition, which the groups are not told yet.
     reached: Mutex<HashMap<(String, String, u32), i64>>,
     /// When a cluster did not answer somebody who only looked on, and why.
@@ -112,6 +112,9 @@ pub(crate) struct Function {
     /// The number of this membership.
     member: u64,
 }
+
+/// Up to which epoch a state topic has a task's state, and which keys it may have that the local store lacks.
+type Closed = (Epoch, Arc<HashSet<Bytes>>);
 
 /// How a function's inputs are read.
 pub(crate) struct Reading {
@@ -221,7 +224,7 @@ impl Kafka {
     }
 
     /// Up to which epoch the state topic has a task's state, and which keys it may have that the local store lacks.
-    pub(crate) fn closed(&self, task: TaskId) -> (Epoch, Arc<HashSet<Bytes>>) {
+    pub(crate) fn closed(&self, task: TaskId) -> Closed {
         self.shared.closed.lock().get(&task).cloned().unwrap_or_default()
     }
 

@@ -148,7 +148,7 @@ impl Clusters {
             for (topic, error) in &unknown {
                 match told.iter_mut().find(|(_, message)| *message == error.message) {
                     Some((topics, _)) => topics.push_str(&format!(", '{topic}'")),
-                    None => told.push((format!("'{topic}'"), &error.message)),
+                    None => told.push((format!("topic '{topic}'"), &error.message)),
                 }
             }
             let told: Vec<_> = told.into_iter().map(|(topics, message)| format!("{topics}: {message}")).collect();

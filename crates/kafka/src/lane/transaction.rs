@@ -3,6 +3,7 @@
 
 //! One transaction.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -251,13 +252,13 @@ impl Thread {
     /// Begins to follow where the records of a task end in a topic.
     fn know_ends(&mut self, shared: &Shared, task: TaskId, topic: &Topic) -> Result<()> {
         let of = (task, topic.clone());
-        if !self.ends.contains_key(&of) {
+        if let Entry::Vacant(unknown) = self.ends.entry(of) {
             // What the task has written before is not known: it is before the present ends.
             let name = shared.name(topic)?;
             let partitions = shared.admin.describe(&name)?.map_or(0, |layout| layout.partitions);
             let end = |partition| Ok((partition, shared.admin.bounds(&name, partition)?.1));
             let ends = (0..partitions).map(end).collect::<Result<BTreeMap<_, _>>>()?;
-            self.ends.insert(of, (ends, 0));
+            unknown.insert((ends, 0));
         }
         Ok(())
     }

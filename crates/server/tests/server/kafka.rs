@@ -9,6 +9,7 @@ use fnstream_api::{ConsumeOptions, ProduceOptions, ReadFrom, TopicChange, TopicR
 use crate::support::{Fixture, LONG};
 
 /// A topic's text that no other test has; `None`, said aloud, where there is no broker.
+#[allow(clippy::print_stderr, reason = "it is to be seen that a test is skipped")]
 pub(crate) fn topic() -> Option<String> {
     let Ok(broker) = std::env::var("FNSTREAM_KAFKA") else {
         assert!(std::env::var_os("CI").is_none(), "FNSTREAM_KAFKA names no broker: see scripts/kafka.sh");

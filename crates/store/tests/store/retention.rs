@@ -47,7 +47,7 @@ fn a_run_of_records_goes_when_its_newest_is_too_old() {
     // Positions go on although no record is left to count from.
     let store = open(dir.path());
     let info = store.topic("t").unwrap().partitions[0].clone();
-    assert_eq!((info.earliest, info.end, info.bytes), (Position(3), Position(3), 0));
+    assert_eq!((info.earliest, info.end, info.bytes), (Position(3), Position(3), Some(0)));
     aged(&store, &[2000]);
     assert_eq!(store.topic("t").unwrap().partitions[0].end, Position(4));
     assert_eq!(values(&store, &at("kept", 0)), ["old"]);
@@ -144,12 +144,12 @@ fn the_oldest_records_go_while_a_partition_is_too_large() {
         append(&store, "t", Some(0), &frame([[7; 1000]])).unwrap();
     }
     append(&store, "t", Some(1), &frame([[7; 1000]])).unwrap();
-    assert_eq!(store.topic("t").unwrap().partitions[0].bytes, 5 * one);
+    assert_eq!(store.topic("t").unwrap().partitions[0].bytes, Some(5 * one));
     assert_eq!(store.enforce_retention(0).unwrap(), Dropped { records: 2, bytes: 2 * one });
     drop(store);
     let store = open(dir.path());
     let info = store.topic("t").unwrap().partitions[0].clone();
-    assert_eq!((info.earliest, info.end, info.bytes), (Position(2), Position(5), 3 * one));
+    assert_eq!((info.earliest, info.end, info.bytes), (Position(2), Position(5), Some(3 * one)));
     assert_eq!(read_all(&store, &at("t", 0), ALL).len(), 3);
     assert_eq!(read_all(&store, &at("t", 1), ALL).len(), 1);
 }
@@ -204,7 +204,7 @@ fn dropping_files_spares_what_is_kept() {
     store.create_topic("t", 1, Retention { max_age: None, max_bytes: Some(10 << 20), ..Retention::default() }).unwrap();
     let mut noise = 1_u64;
     let mut appended = 0_u32;
-    while store.topic("t").unwrap().partitions[0].bytes < 90 << 20 {
+    while store.topic("t").unwrap().partitions[0].bytes.unwrap() < 90 << 20 {
         let mut builder = FrameBuilder::new();
         for _ in 0..8 {
             // Incompressible, so that there are many files.
