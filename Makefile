@@ -13,7 +13,7 @@ ENV := source scripts/env.sh
 # One profile for everything, so that RocksDB and Cranelift are compiled once; never another lock than the committed one.
 CARGO_FLAGS := --release --locked
 
-.PHONY: help setup build_all build examples quickstart kafka-demo test bench dist poison crash-long storm producer rates backup-long groups soak scale \
+.PHONY: help setup build_all build examples quickstart kafka-demo kafka-kills test bench dist poison crash-long storm producer rates backup-long groups soak scale \
 	many neighbours crowd browser fuzz fmt \
 	lint doc licence-check licence-fix openapi clean
 
@@ -41,6 +41,12 @@ quickstart: build_all ## builds, runs the README's transcript in a temporary fol
 
 kafka-demo: build_all ## a broker of Apache Kafka, a function between two of its topics, and what comes out (needs Java 17 and Maven)
 	@scripts/kafka-demo.sh
+
+kafka-kills: setup ## kill -9 at each step of a commit to a real broker of Kafka, and at random (needs Java 17 and Maven)
+	@$(ENV)
+	while read -r line; do export "$${line?}"; done < <(scripts/kafka.sh start >/dev/null && scripts/kafka.sh env)
+	cargo test $(CARGO_FLAGS) -p fnstream-kafka --features failpoints --test kafka -- --nocapture killed
+	scripts/kafka.sh stop
 
 test: ## everything that must hold before a change is merged
 	@scripts/test.sh

@@ -50,7 +50,7 @@ async fn a_server_on_kafka_that_is_killed_loses_and_doubles_nothing() -> Result<
     }
     for words in words.chunks(1_000) {
         let mut frame = FrameBuilder::new();
-        words.iter().for_each(|word| frame.push(RecordRef::new(word.as_bytes()).with_key(Some(word.as_bytes()))));
+        words.iter().for_each(|word| frame.push(RecordRef::new(word.as_bytes()).with_key(Some(word.as_bytes())).at(1)));
         client.produce_frame(&input, frame.to_bytes()).await?;
     }
 
