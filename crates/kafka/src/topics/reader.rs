@@ -45,6 +45,8 @@ struct Reader {
     /// What comes next of it: from what was fetched already, or from the consumer.
     next: i64,
     ahead: VecDeque<Message>,
+    /// The end that the consumer has told last, perhaps together with records: it does not tell one twice.
+    end: i64,
 }
 
 impl Readers {
@@ -104,7 +106,7 @@ impl Reader {
         let health = Arc::new(Health::default());
         let noted = health.clone();
         let consumer = Consumer::new(&properties.reading("function-stream"), move |failure| noted.note(&failure))?;
-        Ok(Reader { consumer, health, at: None, next: 0, ahead: VecDeque::new() })
+        Ok(Reader { consumer, health, at: None, next: 0, ahead: VecDeque::new(), end: 0 })
     }
 
     fn go(&mut self, at: &(String, u32), offset: i64) -> Result<(), Failure> {
@@ -112,6 +114,7 @@ impl Reader {
             return Ok(());
         }
         self.ahead.clear();
+        self.end = 0;
         if let Some(before) = self.at.take() {
             self.consumer.unassign(&list(&before, None))?;
         }
@@ -142,13 +145,12 @@ impl Reader {
     /// Waits for records; `false` when there is none before the end.
     fn fetch(&mut self, partition: &TopicPartition, end: i64, most: usize) -> Result<bool> {
         let begun = Instant::now();
-        let mut is_at_end = false;
-        while self.ahead.is_empty() && !is_at_end {
-            let (mut failed, ahead) = (None, &mut self.ahead);
+        while self.ahead.is_empty() && self.end < end {
+            let (mut failed, ahead, told) = (None, &mut self.ahead, &mut self.end);
             self.consumer.consume(WAIT_MS, most, |consumed| match consumed {
                 Consumed::Record(message) => ahead.push_back(message),
-                // An end that was told before more came is none.
-                Consumed::End { offset, .. } => is_at_end |= offset >= end,
+                // One that was told before more came is lower.
+                Consumed::End { offset, .. } => *told = (*told).max(offset),
                 Consumed::Failed { failure, .. } => failed = Some(failure),
                 Consumed::Trouble(failure) => self.health.note(&failure),
             });
@@ -156,7 +158,7 @@ impl Reader {
             if let Some(failure) = failed {
                 return Err(failure.error(doing));
             }
-            if self.ahead.is_empty() && !is_at_end {
+            if self.ahead.is_empty() && self.end < end {
                 if let Some(trouble) = self.health.trouble() {
                     return Err(trouble);
                 }

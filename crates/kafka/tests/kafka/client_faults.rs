@@ -100,6 +100,17 @@ fn take(groups: &KafkaGroups, group: &str, at: &TopicPartition) -> Result<Option
     })
 }
 
+/// The client tells an end once, perhaps together with the last record.
+#[test]
+fn behind_the_last_transaction_nothing_is_waited_for() {
+    let Some(made) = Made::new(1) else { return };
+    for round in 1..=5 {
+        let values: Vec<_> = (0..20).map(|n| format!("{round} {n}")).collect();
+        made.cluster.append_in_transactions(&made.topic.name, &values.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(made.values(Position::START).len(), round * 20);
+    }
+}
+
 #[test]
 fn a_record_keeps_key_headers_time_and_a_null_value() {
     let Some(made) = Made::new(1) else { return };

@@ -179,6 +179,20 @@ impl Cluster {
         consumer.commit(&list, CommitMode::Sync).unwrap();
     }
 
+    /// Writes values in a transaction each, whose end takes an offset, too.
+    pub(crate) fn append_in_transactions(&self, topic: &str, values: &[&str]) {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.bootstrap).set("transactional.id", unique());
+        let producer: BaseProducer = config.create().unwrap();
+        producer.init_transactions(PATIENCE).unwrap();
+        for value in values {
+            producer.begin_transaction().unwrap();
+            let record = BaseRecord::<[u8], [u8]>::to(topic).partition(0).payload(value.as_bytes());
+            producer.send(record).unwrap_or_else(|(e, _)| panic!("{e}"));
+            producer.commit_transaction(PATIENCE).unwrap();
+        }
+    }
+
     /// Fences the producer of a transactional id.
     pub(crate) fn fence(&self, id: &str) {
         let mut config = ClientConfig::new();
