@@ -11,7 +11,6 @@ use fnstream_core::failpoint;
 use fnstream_core::interrupt::Interrupt;
 use fnstream_core::runtime::InstanceSpec;
 use fnstream_core::state::Marker;
-use fnstream_core::topic::Topic;
 use fnstream_core::waker::Waker;
 use parking_lot::Mutex;
 
@@ -109,13 +108,10 @@ pub(super) fn take_over(
 
 fn outbox(env: &TaskEnv, assignment: &Assignment) -> Result<Outbox> {
     let spec = env.spec();
-    let broker = &env.backend.broker;
-    let output = |topic: &Topic| {
-        let (partitions, max_record_bytes) = (broker.partitions(topic)?, broker.max_record_bytes(topic));
-        Ok::<_, Error>(Output { topic: topic.clone(), partitions, max_record_bytes })
-    };
-    let outputs = spec.outputs.iter().map(|named| output(&named.topic)).collect::<Result<_>>()?;
-    let dead_letters = spec.dead_letter_topic().map(|topic| output(&topic)).transpose()?;
+    let broker = &*env.backend.broker;
+    let outputs = spec.outputs.iter().map(|named| Output::of(broker, &named.topic, named.partition()));
+    let outputs = outputs.collect::<Result<_>>()?;
+    let dead_letters = spec.dead_letter_topic().map(|topic| Output::of(broker, &topic, None)).transpose()?;
     Ok(Outbox::new(outputs, dead_letters, assignment.task.index))
 }
 

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use fnstream_core::broker::Broker;
 use fnstream_core::epoch::{OutboxBatch, OutboxWatermark};
 use fnstream_core::error::{Error, ErrorCode, Result, internal};
 use fnstream_core::record::partition_for_key;
@@ -20,12 +21,26 @@ pub(crate) struct Output {
     pub(crate) partitions: u32,
     /// The most bytes of a packed record that the topic takes, if that is known.
     pub(crate) max_record_bytes: Option<usize>,
+    /// The only partition that is written, if the description names one.
+    pub(crate) only: Option<u32>,
+}
+
+impl Output {
+    /// A topic as the broker has it. A partition that is named has to be there.
+    pub(crate) fn of(broker: &dyn Broker, topic: &Topic, only: Option<u32>) -> Result<Output> {
+        let (partitions, max_record_bytes) = (broker.partitions(topic)?, broker.max_record_bytes(topic));
+        if let Some(only) = only.filter(|only| *only >= partitions) {
+            let message = format!("output '{topic}' has {partitions} partitions, and none of the number {only}");
+            return Err(Error::new(ErrorCode::PartitionNotFound, message));
+        }
+        Ok(Output { topic: topic.clone(), partitions, max_record_bytes, only })
+    }
 }
 
 /// Emitted records on their way into a commit.
 ///
 /// A record with a key goes to the partition of its key. One without a key goes to the partition of the task's index, so
-/// that the records of a task stay in order. Dead letters always do, for the same reason.
+/// that the records of a task stay in order. Dead letters always do, for the same reason. An output may name the only partition.
 pub(crate) struct Outbox {
     /// The function's outputs, then the topic of its dead letters, if it has one.
     outputs: Arc<[Output]>,
@@ -222,11 +237,12 @@ impl Outbox {
     }
 
     fn builder(&mut self, target: u32, key: Option<&[u8]>) -> &mut FrameBuilder {
-        let partitions = self.outputs[target as usize].partitions;
-        let partition = match key {
+        let Output { partitions, only, .. } = self.outputs[target as usize];
+        let partition = match (only, key) {
+            (Some(only), _) => only,
             _ if partitions == 1 => 0,
-            Some(key) => partition_for_key(key, partitions),
-            None => self.task_index % partitions,
+            (None, Some(key)) => partition_for_key(key, partitions),
+            (None, None) => self.task_index % partitions,
         };
         let builders = &mut self.batches[target as usize];
         if builders.is_empty() {
@@ -241,12 +257,24 @@ mod tests {
     use super::*;
 
     fn outbox() -> Outbox {
-        let output = |name: &str| Output { topic: Topic::from(name), partitions: 1, max_record_bytes: None };
+        let output =
+            |name: &str| Output { topic: Topic::from(name), partitions: 1, max_record_bytes: None, only: None };
         Outbox::new(vec![output("out")], Some(output("f.dlq")), 0)
     }
 
     fn taken(outbox: &mut Outbox) -> Vec<(String, u32)> {
         outbox.take().into_iter().map(|batch| (batch.topic.name.to_string(), batch.records)).collect()
+    }
+
+    #[test]
+    fn an_output_with_a_partition_writes_that_one_alone() {
+        let output = Output { topic: Topic::from("out"), partitions: 4, max_record_bytes: None, only: Some(2) };
+        let mut outbox = Outbox::new(vec![output], None, 1);
+        for key in [None, Some(&b"a"[..]), Some(b"b"), Some(b"c"), Some(b"d")] {
+            outbox.push(RecordRef::new(b"x").with_key(key));
+        }
+        let taken: Vec<_> = outbox.take().into_iter().map(|batch| (batch.partition, batch.records)).collect();
+        assert_eq!(taken, [(2, 5)]);
     }
 
     #[test]

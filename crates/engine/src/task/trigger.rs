@@ -15,12 +15,11 @@ use fnstream_core::batch::Batch;
 use fnstream_core::broker::Broker;
 use fnstream_core::delta::{Delta, Write};
 use fnstream_core::epoch::{OutboxBatch, TaskId};
-use fnstream_core::error::{Error, Result, internal};
+use fnstream_core::error::{Result, internal};
 use fnstream_core::interrupt::Interrupt;
 use fnstream_core::runtime::{CallFailure, CallResult, InstanceSpec, Program};
 use fnstream_core::spec::FunctionEntry;
 use fnstream_core::state::{Marker, StateStore, StateStores, Unfinished, Visit};
-use fnstream_core::topic::Topic;
 use fnstream_core::waker::Waker;
 use parking_lot::Mutex;
 
@@ -80,11 +79,8 @@ pub(crate) fn trigger(config: &EngineConfig, given: Trigger<'_>) -> Result<Trigg
     let claim = base.claim(&Waker::noop()).ok_or_else(|| internal("a copy of state is somebody else's"))?;
     let mut layers = Layers::open(id, base, claim, Arc::new(ReadCache::new(0)))?;
     layers.replayed(Marker::default())?;
-    let output = |topic: &Topic| {
-        let (partitions, max_record_bytes) = (broker.partitions(topic)?, broker.max_record_bytes(topic));
-        Ok::<_, Error>(Output { topic: topic.clone(), partitions, max_record_bytes })
-    };
-    let outputs = spec.outputs.iter().map(|named| output(&named.topic)).collect::<Result<_>>()?;
+    let outputs = spec.outputs.iter().map(|named| Output::of(broker, &named.topic, named.partition()));
+    let outputs = outputs.collect::<Result<_>>()?;
     let outbox = Outbox::new(outputs, None, task);
     let host = Arc::new(Mutex::new(TaskHost::new(layers, outbox, spec.limits, &interrupt)?));
     let memory = config.guests.open({
