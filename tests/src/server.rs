@@ -28,7 +28,9 @@ use crate::within;
 pub struct ServerOptions {
     /// The program.
     pub binary: PathBuf,
-    /// Further arguments of `standalone`.
+    /// The verb that runs a server, with what belongs to it.
+    pub verb: Vec<String>,
+    /// Further arguments.
     pub args: Vec<String>,
     /// Further variables of its environment.
     pub env: Vec<(String, String)>,
@@ -47,8 +49,17 @@ impl ServerOptions {
 
     /// The same with the durability that users have who choose none.
     pub fn durable(binary: PathBuf) -> Self {
-        let options = ServerOptions { binary, args: Vec::new(), env: Vec::new(), prelude: None };
+        let verb = vec!["standalone".to_owned()];
+        let options = ServerOptions { binary, verb, args: Vec::new(), env: Vec::new(), prelude: None };
         options.arg("--safe-start", "never")
+    }
+
+    /// A process of a group on Kafka. One that is not heard of for two seconds has lost its tasks.
+    pub fn of_group(binary: PathBuf, bootstrap: &str, group: &str) -> Self {
+        let mut options = ServerOptions::new(binary);
+        let verb = ["server", "--backend", "kafka", "--bootstrap", bootstrap, "--group", group];
+        options.verb = verb.map(str::to_owned).to_vec();
+        options.env("FUNCTION_STREAM_KAFKA_SESSION_TIMEOUT", "2s")
     }
 
     /// With a further argument and its value.
@@ -94,7 +105,8 @@ impl Server {
             }
         };
         command
-            .args(["standalone", "--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--data-dir"])
+            .args(&options.verb)
+            .args(["--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--data-dir"])
             .arg(data_dir)
             .args(&options.args);
         // What the caller's shell sets must not change what is tested.
@@ -151,8 +163,22 @@ impl Server {
 
     /// Asks it to end, as `kill` does.
     pub fn terminate(&self) -> Result<()> {
+        self.signal(Signal::TERM)
+    }
+
+    /// Keeps it from running, until [`Server::resume`].
+    pub fn suspend(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it run on.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("the server has no number")?;
-        kill_process(pid, Signal::TERM).context("cannot signal the server")
+        kill_process(pid, signal).context("cannot signal the server")
     }
 
     /// Waits until it has ended by itself or by a signal.

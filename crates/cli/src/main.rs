@@ -73,7 +73,7 @@ struct Cli {
 enum Verb {
     /// Run a server with a log of its own: needs no other service
     Standalone(standalone::Args),
-    /// Run a server on Apache Pulsar or Kafka (not in this build: answers FS-1705)
+    /// Run a process of a server group on Apache Kafka (on Apache Pulsar not yet: FS-1705)
     Server(server::Args),
     /// Manage functions and topics, produce and consume events
     Client(client::Args),

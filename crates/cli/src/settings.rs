@@ -123,6 +123,11 @@ pub(crate) struct Loaded {
 
 /// Reads all of them; a problem of any is a failure that tells of all.
 pub(crate) fn load(args: &Args) -> Result<Loaded> {
+    load_with(args, Vec::new())
+}
+
+/// The same, with flags beside those that all servers have.
+pub(crate) fn load_with(args: &Args, more: Vec<Flag>) -> Result<Loaded> {
     let home = std::env::var_os("FUNCTION_STREAM_HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
     let named = args.config.as_deref().filter(|path| !path.as_os_str().is_empty());
     // The home is the root of the variable's path, too; of a flag's it is not.
@@ -136,7 +141,8 @@ pub(crate) fn load(args: &Args) -> Result<Loaded> {
     let variables: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    let flags = args.flags();
+    let mut flags = args.flags();
+    flags.extend(more.into_iter().filter(|flag| !flag.values.is_empty()));
     let sources = Sources {
         file: file.as_ref().map(|(_, bytes)| (name.as_str(), bytes.as_slice())),
         variables: &variables,

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use fnstream_config::server::{LogFormat, LoggingSettings};
 use fnstream_core::dir::Access;
-use fnstream_server::{Server, ServerConfig, Signals, descriptors};
+use fnstream_server::{KafkaGroup, Server, ServerConfig, Signals, descriptors};
 use rustix::fs::Mode;
 use rustix::process::umask;
 
 use crate::failure::{Failure, Result};
 use crate::logging::{self, LogFile};
-use crate::settings;
+use crate::settings::{self, Loaded};
 
 /// Run a server with a log of its own: needs no other service.
 #[derive(clap::Args)]
@@ -23,7 +23,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result {
-    let loaded = settings::load(&args.settings)?;
+    serve(settings::load(&args.settings)?, None)
+}
+
+/// Runs a server, as a process of that group or with a log of its own.
+pub(crate) fn serve(loaded: Loaded, group: Option<KafkaGroup>) -> Result {
     let log = logging::init(&loaded.settings.logging)?;
     fnstream_core::panics::tell_in_log();
     if let Some(file) = &loaded.file {
@@ -33,7 +37,8 @@ pub(crate) fn run(args: &Args) -> Result {
         tracing::warn!("{note}");
     }
     descriptors::raise_limit();
-    let config = settings::server(&loaded.settings);
+    let mut config = settings::server(&loaded.settings);
+    config.kafka = group;
     keep_private(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ran = runtime.block_on(async {

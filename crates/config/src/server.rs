@@ -94,6 +94,8 @@ pub struct ServerSettings {
     pub retention_bytes: Option<u64>,
     /// For whom topics are made that are not there.
     pub auto_create: AutoCreateSetting,
+    /// The group of processes on Kafka, for whoever is one of them.
+    pub kafka: KafkaSettings,
     /// Folders that artifacts may be named in.
     pub archive_dirs: Vec<PathBuf>,
     /// Folders that functions may be granted.
@@ -106,6 +108,23 @@ pub struct ServerSettings {
     pub cache_bytes: u64,
     /// The most processor time that compiling an artifact takes.
     pub compile_time: Duration,
+}
+
+/// The settings of a group of processes on Kafka.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KafkaSettings {
+    /// The addresses of the cluster.
+    pub bootstrap: String,
+    /// The group's name.
+    pub group: String,
+    /// Where the others reach this process, if that is given.
+    pub advertised: Option<String>,
+    /// The silence after which a process has lost its tasks.
+    pub session_timeout: Duration,
+    /// Copies of the group's own topics, if a number was given.
+    pub replication: Option<u16>,
+    /// Properties of the client: `name=value` each.
+    pub properties: Vec<String>,
 }
 
 /// The settings of connections.

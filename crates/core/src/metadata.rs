@@ -3,6 +3,7 @@
 
 //! The seam to the register of functions.
 
+mod registered;
 mod revision;
 
 use crate::epoch::FunctionId;
@@ -10,6 +11,7 @@ use crate::error::Result;
 use crate::spec::{DesiredState, FunctionEntry, FunctionSpec};
 use crate::waker::Waker;
 
+pub use registered::Registered;
 pub use revision::{MAX_REVISIONS, Revision, succeed};
 
 /// The register of functions: what the user wants, durable before a call returns.

@@ -163,6 +163,43 @@ impl Admin {
         each(&doing, &answer)
     }
 
+    /// Makes a topic of our own, or looks whether it is as it has to be.
+    pub(crate) fn have(
+        &self,
+        topic: &str,
+        partitions: u32,
+        replication: Option<u16>,
+        settings: &[(&str, &str)],
+    ) -> Result<()> {
+        match self.create(topic, partitions, replication, settings) {
+            Ok(()) => return Ok(()),
+            Err(e) if e.code == ErrorCode::TopicExists => {}
+            Err(e) => return Err(e),
+        }
+        self.check_settings(topic, settings)?;
+        match self.describe(topic)? {
+            Some(layout) if layout.partitions < partitions => self.grow(topic, partitions),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a topic of our own that would lose what is in it.
+    fn check_settings(&self, topic: &str, wanted: &[(&str, &str)]) -> Result<()> {
+        let found = self.settings(topic)?;
+        let wrong = wanted.iter().filter(|(name, value)| found.get(*name).is_none_or(|found| found != value));
+        let wrong: Vec<_> = wrong
+            .map(|(name, value)| {
+                let found = found.get(*name).map_or("not set", String::as_str);
+                format!("{name} is {found} and has to be {value}")
+            })
+            .collect();
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        let message = format!("the internal topic '{topic}' would lose data: {}", wrong.join(", "));
+        Err(Error::new(ErrorCode::TopicPolicy, message))
+    }
+
     /// Adds partitions, up to a number.
     pub(crate) fn grow(&self, topic: &str, partitions: u32) -> Result<()> {
         let doing = format!("growing topic '{topic}' to {partitions} partitions");

@@ -5,12 +5,17 @@
 //! may move.
 //!
 //! The groups have no members: offsets are committed by hand, just before records are given. So Kafka refuses a group in which an
-//! ordinary consumer is ([`ErrorCode::GroupInUse`]), and both are never given the same records. Claims are this process's own:
-//! processes that take from one group at the same time may give a record twice.
+//! ordinary consumer is ([`ErrorCode::GroupInUse`]), and both are never given the same records.
+//!
+//! Claims are this process's own. Processes of a server group move a group's offsets in transactions of a common transactional id:
+//! whoever begins has fenced the others, and looks where the group is after that. So none of two that take at the same time is given
+//! what the other has; one whose claim was overtaken cannot put it back any more. Servers that have nothing to do with each other may
+//! give a record twice.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use fnstream_core::broker::PollLimit;
 use fnstream_core::groups::{Claim, GroupPlace, Groups, Taken, Taking};
@@ -20,14 +25,27 @@ use fnstream_core::topics::Topics;
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::Mutex;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use crate::native::Proof;
+use crate::place::Options;
 use crate::source::{offset_of, position_of};
 use crate::topics::KafkaTopics;
+use crate::writer::{Failed, Writer};
+
+/// How long a take is tried while other processes take too.
+const CONTENDED: Duration = Duration::from_secs(10);
+/// So many groups are kept ready for the next take.
+const WRITERS: usize = 64;
+/// The broker aborts a take that takes longer.
+const TIMEOUT_MS: u32 = 10_000;
 
 /// See the module.
 pub struct KafkaGroups {
     topics: Arc<KafkaTopics>,
     table: Mutex<Table>,
+    /// What begins the transactional ids of the processes that share the groups; none if no others do.
+    shared: Option<String>,
 }
 
 /// A group's reading of a topic.
@@ -38,6 +56,8 @@ struct Table {
     /// Those of which somebody holds a claim or is about to, and who waits for its end.
     busy: HashMap<Key, Vec<Waker>>,
     claims: HashMap<Claim, Claimed>,
+    /// Those that move offsets, while nobody uses them; the latest last.
+    writers: Vec<(Key, Writer)>,
 }
 
 /// What a claim was given.
@@ -52,11 +72,69 @@ struct Claimed {
 impl KafkaGroups {
     /// Groups of these topics.
     pub fn new(topics: &Arc<KafkaTopics>) -> Arc<KafkaGroups> {
-        Arc::new(KafkaGroups { topics: topics.clone(), table: Mutex::default() })
+        Arc::new(KafkaGroups { topics: topics.clone(), table: Mutex::default(), shared: None })
+    }
+
+    /// The same of a server whose other processes take from the same groups.
+    pub fn shared(topics: &Arc<KafkaTopics>) -> Arc<KafkaGroups> {
+        let Options { namespace, server, .. } = topics.options();
+        let shared = Some(format!("{namespace}{server}.consume"));
+        Arc::new(KafkaGroups { topics: topics.clone(), table: Mutex::default(), shared })
+    }
+
+    /// Takes, with all other processes kept from it.
+    fn take_shared(&self, key: &Key, partitions: &[TopicPartition], limit: PollLimit) -> Result<Option<Taken>> {
+        let Some(prefix) = &self.shared else { return self.take_next(key, partitions, limit, None) };
+        let mut writer = self.writer(key, prefix);
+        let until = Instant::now() + CONTENDED;
+        let taken = loop {
+            let begun = writer.begin();
+            let taken = begun.and_then(|()| self.take_next(key, partitions, limit, Some(&mut writer)));
+            match taken {
+                // Another process was faster.
+                Err(error) if error.code == ErrorCode::Fenced && Instant::now() < until => {}
+                taken => break taken,
+            }
+        };
+        self.table.lock().writers.push((key.clone(), writer));
+        taken
+    }
+
+    fn writer(&self, (group, topic): &Key, prefix: &str) -> Writer {
+        let mut table = self.table.lock();
+        if let Some(known) = table.writers.iter().position(|(of, _)| (&of.0, &of.1) == (group, topic)) {
+            return table.writers.remove(known).1;
+        }
+        if table.writers.len() >= WRITERS {
+            table.writers.remove(0);
+        }
+        Writer::new(&self.topics.options().properties, format!("{prefix}.{group}.{}", topic.name), TIMEOUT_MS)
+    }
+
+    /// Moves the offset of a group.
+    fn move_to(&self, group: &str, name: &str, partition: u32, offset: i64, writer: Option<&mut Writer>) -> Result<()> {
+        let Some(writer) = writer else { return self.topics.admin.commit(group, name, partition, offset) };
+        let doing = format!("moving the offset of group '{group}'");
+        let proof = Proof::without_members(group).map_err(|failure| failure.error(&doing))?;
+        let mut list = TopicPartitionList::with_capacity(1);
+        let added = list.add_partition_offset(name, partition as i32, Offset::Offset(offset));
+        added.map_err(|e| crate::error::failed(&doing, &e))?;
+        match writer.write(&[], Some((&proof, &list))) {
+            Ok(_) => Ok(()),
+            Err(Failed::Fenced) => Err(Error::new(ErrorCode::Fenced, format!("{doing}: another process has taken"))),
+            // It may have moved: what was taken is not given, or given twice it would be.
+            Err(Failed::Nothing(error) | Failed::Unknown(error)) => Err(error.context(&doing)),
+        }
     }
 
     /// Takes from the first partition that has something, with the group kept from others.
-    fn take_next(&self, key: &Key, partitions: &[TopicPartition], limit: PollLimit) -> Result<Option<Taken>> {
+    fn take_next(
+        &self,
+        key: &Key,
+        partitions: &[TopicPartition],
+        limit: PollLimit,
+        mut writer: Option<&mut Writer>,
+    ) -> Result<Option<Taken>> {
         let (group, topic) = key;
         let admin = &self.topics.admin;
         let name = self.topics.name(topic)?;
@@ -80,7 +158,7 @@ impl KafkaGroups {
             }
             let Some(batch) = self.topics.read(at, position_of(begin), limit)? else { continue };
             let Some(next) = batch.end() else { continue };
-            admin.commit(group, &name, at.partition, offset_of(next)?)?;
+            self.move_to(group, &name, at.partition, offset_of(next)?, writer.as_deref_mut())?;
             let claim = new_claim();
             let claimed = Claimed { key: key.clone(), name, partition: at.partition, stood: stood.unwrap_or(begin) };
             self.table.lock().claims.insert(claim, claimed);
@@ -112,7 +190,7 @@ impl Groups for KafkaGroups {
         }
         table.busy.insert(key.clone(), Vec::new());
         drop(table);
-        match self.take_next(&key, partitions, limit) {
+        match self.take_shared(&key, partitions, limit) {
             Ok(Some(taken)) => Ok(Taking::Taken(taken)),
             other => {
                 self.free(&key);
@@ -129,9 +207,21 @@ impl Groups for KafkaGroups {
 
     fn put_back(&self, claim: Claim) -> Result<()> {
         let Some(claimed) = self.close(claim) else { return Ok(()) };
-        let group = &claimed.key.0;
-        let moved = self.topics.admin.commit(group, &claimed.name, claimed.partition, claimed.stood);
-        self.free(&claimed.key);
+        let Claimed { key, name, partition, stood } = claimed;
+        let moved = match &self.shared {
+            None => self.move_to(&key.0, &name, partition, stood, None),
+            Some(prefix) => {
+                let mut writer = self.writer(&key, prefix);
+                // One that has to begin anew has been overtaken: the group is further on.
+                let moved = match writer.has_begun() {
+                    true => self.move_to(&key.0, &name, partition, stood, Some(&mut writer)),
+                    false => Err(Error::new(ErrorCode::Fenced, "another process has taken from the group since")),
+                };
+                self.table.lock().writers.push((key.clone(), writer));
+                moved
+            }
+        };
+        self.free(&key);
         moved
     }
 

@@ -33,13 +33,16 @@ use fnstream_core::{Error, ErrorCode, Result};
 use self::transaction::Ended;
 use crate::delta_log::Entry;
 use crate::native::{Producer, TopicHandle};
-use crate::place::{Function, Shared};
+use crate::place::{Function, Share, Shared};
 use crate::state::Record;
 
 /// How many commits are merged at most.
 const MOST: usize = 1_000;
 /// How long a broker that is away is waited for before what needs it is answered that it is away.
 const INIT_MS: i32 = 20_000;
+
+/// So many times a proof of membership that did not hold is replaced by the next one.
+const UNPROVED: usize = 20;
 
 /// What the thread is asked for.
 pub(crate) enum Job {
@@ -194,8 +197,18 @@ impl Thread {
                 tracing::debug!(topic, partition, error = %error, "a delta log was not trimmed");
             }
         }
+        let mut unproved = 0;
         while !jobs.is_empty() {
-            let planned = plan::plan(&mut shared.owners.lock(), jobs);
+            // Before it is looked at whose the tasks are.
+            let proof = match shared.share().map(Share::proof).transpose() {
+                Ok(proof) => proof,
+                Err(error) => {
+                    plan::doom(&mut shared.owners.lock(), &jobs);
+                    jobs.drain(..).for_each(|job| refuse_again(job, &error, &self.again));
+                    return;
+                }
+            };
+            let planned = plan::plan(&mut shared.owners.lock(), jobs, &|job| shared.is_lost(job));
             for (epoch, done, result) in planned.decided {
                 drop(epoch);
                 done(result);
@@ -204,12 +217,25 @@ impl Thread {
             if jobs.is_empty() {
                 return;
             }
-            match self.transact(shared, &jobs) {
+            match self.transact(shared, &jobs, proof.as_ref().map(|(proof, _)| proof)) {
                 Ended::Committed(offsets) => {
                     self.fenced = 0;
                     self.finish(shared, std::mem::take(&mut jobs), &offsets);
                 }
                 Ended::Nothing(error) => {
+                    plan::doom(&mut shared.owners.lock(), &jobs);
+                    jobs.drain(..).for_each(|job| refuse_again(job, &error, &self.again));
+                }
+                Ended::Unproved(error) => {
+                    tracing::debug!(lane = ?self.number, %error, "the group of processes has another generation");
+                    unproved += 1;
+                    if unproved < UNPROVED
+                        && let Some((share, (_, version))) = shared.share().zip(proof)
+                    {
+                        // Tasks that stay here go on with the next proof.
+                        share.await_news(version);
+                        continue;
+                    }
                     plan::doom(&mut shared.owners.lock(), &jobs);
                     jobs.drain(..).for_each(|job| refuse_again(job, &error, &self.again));
                 }
@@ -257,7 +283,14 @@ impl Thread {
                 // Whoever asked may have gone.
                 Job::Write { reply, .. } => drop(reply.send(Ok(*offset))),
                 Job::Trim { .. } => {}
-                Job::Rejoin(function) => shared.assign(&function, *offset as u64 + 1, self.runs()),
+                Job::Rejoin(function) => match shared.share() {
+                    None => shared.assign(&function, *offset as u64 + 1, self.runs()),
+                    Some(share) => {
+                        let runs = self.runs();
+                        let is_held = |task: TaskId| runs(task) && share.holds(&function.log, task.index);
+                        shared.assign(&function, share.next_lease(), is_held);
+                    }
+                },
             }
         }
     }
@@ -333,7 +366,23 @@ pub(crate) fn lane_of(task: TaskId, lanes: usize) -> usize {
 /// What a commit is answered without a transaction.
 pub(crate) type Decided = (Arc<FrozenEpoch>, CommitDone, CommitResult);
 
+impl Shared {
+    /// Whether a task that is to be taken over has fallen to another process meanwhile.
+    fn is_lost(&self, job: &Job) -> bool {
+        match (self.share(), job) {
+            (Some(share), Job::Note { fences: Some(_), topic, partition, .. }) => !share.holds(topic, *partition),
+            _ => false,
+        }
+    }
+}
+
 impl Job {
+    /// The function whose epoch it commits.
+    fn function(&self, shared: &Shared) -> Option<Arc<Function>> {
+        let Job::Commit { epoch, .. } = self else { return None };
+        shared.function(epoch.task.function).ok()
+    }
+
     /// The entry that it writes into a delta log beside what else it does.
     fn rejoins(&self) -> Option<Result<Vec<u8>>> {
         matches!(self, Job::Rejoin(_)).then(|| Entry::Join.encode())

@@ -16,7 +16,7 @@
 //!
 //! `properties`: what clients are told. `error`: what they answer. `native`: the calls of librdkafka that are made directly, and all of
 //! the crate's `unsafe`. `admin`: seldom asked questions. `feed`, `ring`, `source`: reading. `delta_log`, `state`, `watermarks`: what is written of a task.
-//! `lane`: committing. `place`: the seams over all of it. `topics`, `groups`: the seams for clients ([`KafkaTopics`], [`KafkaGroups`]).
+//! `lane`: committing. `place`: the seams over all of it. `writer`: small transactions. `server_group`: what several processes share. `topics`, `groups`: the seams for clients ([`KafkaTopics`], [`KafkaGroups`]).
 //!
 //! ```no_run
 //! use fnstream_core::broker::Broker;
@@ -27,6 +27,9 @@
 //!     properties: Properties::new("b1:9092", &Default::default())?,
 //!     server: "orders".to_owned(),
 //!     connection: String::new(),
+//!     process: String::new(),
+//!     sharing: None,
+//!     incarnation: String::new(),
 //!     namespace: String::new(),
 //!     replication: Some(3),
 //!     lanes: 1,
@@ -45,15 +48,18 @@ mod native;
 mod place;
 mod properties;
 mod ring;
+mod server_group;
 mod source;
 mod state;
 mod tasks;
 mod topics;
 mod watermarks;
+mod writer;
 
 pub use groups::KafkaGroups;
-pub use place::{Kafka, Options};
+pub use place::{Kafka, Options, Sharing};
 pub use properties::{AUTO_OFFSET_RESET, Properties};
+pub use server_group::{Exchange, KafkaArtifacts, KafkaPeers, KafkaRegister};
 pub use state::KafkaStates;
 pub use tasks::KafkaTasks;
 pub use topics::KafkaTopics;

@@ -10,10 +10,12 @@
 
 mod client;
 mod consumer;
+mod member;
 mod operations;
 mod producer;
 
 pub(crate) use client::Client;
 pub(crate) use consumer::{Consumed, Consumer, Interrupt, Message, Partition};
+pub(crate) use member::{Member, Partitions, Proof, Told};
 pub(crate) use operations::{End, Operations};
 pub(crate) use producer::{Producer, TopicHandle};

@@ -3,18 +3,21 @@
 
 //! A place whose topics are those of one Kafka cluster.
 //!
-//! One process runs all tasks of its functions: partitions are assigned by hand. What tells its processes apart, one after the
-//! other, is the transactional ids: whoever begins fences whoever was there before.
+//! Without a group one process runs all tasks of its functions: partitions are assigned by hand. What tells its processes apart, one
+//! after the other, is the transactional ids: whoever begins fences whoever was there before. With one, processes share the tasks
+//! ([`share`]).
 
 mod acquire;
 mod broker;
 mod committer;
+mod share;
 
 pub(crate) use acquire::place;
+pub(crate) use share::Share;
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fnstream_core::broker::{AssignmentListener, TaskInput};
@@ -48,6 +51,13 @@ pub struct Options {
     /// What tells this connection from others of the same server that are there at the same time: a part of its transactional ids. May
     /// be empty.
     pub connection: String,
+    /// What tells this process from others of the server that are there at the same time, and stays the same when it is started again:
+    /// another part of its transactional ids. Empty if there are no others.
+    pub process: String,
+    /// How the processes of the server share its tasks; none if there is only one.
+    pub sharing: Option<Sharing>,
+    /// What tells the functions of this server from those that had their ids before, in the names of internal topics. May be empty.
+    pub incarnation: String,
     /// Put before the name of every topic; empty to leave them as they are.
     pub namespace: String,
     /// How many copies of internal topics there are; `None` for the cluster's default.
@@ -56,14 +66,20 @@ pub struct Options {
     pub lanes: usize,
 }
 
+/// How the processes of a server share its tasks: as a group of consumers, which has the server's name.
+#[derive(Debug, Clone)]
+pub struct Sharing {
+    /// A process that is not heard of for so long has lost its tasks.
+    pub session_timeout: Duration,
+}
+
 impl Options {
     /// The transactional id of one of its producers.
     pub(crate) fn transactional_id(&self, name: &str) -> String {
-        let Options { namespace, server, connection, .. } = self;
-        match connection.is_empty() {
-            true => format!("{namespace}{server}.{name}"),
-            false => format!("{namespace}{server}.{connection}.{name}"),
-        }
+        let Options { namespace, server, process, connection, .. } = self;
+        let parts = [process, connection].into_iter().filter(|part| !part.is_empty());
+        let parts: String = parts.map(|part| format!("{part}.")).collect();
+        format!("{namespace}{server}.{parts}{name}")
     }
 }
 
@@ -96,6 +112,8 @@ pub(crate) struct Shared {
     pub away: Mutex<Option<(Instant, Error)>>,
     /// The watermarks that the server's functions emit, once somebody has asked.
     marks: Mutex<Option<Arc<Marks>>>,
+    /// Who runs which task, where processes share them.
+    share: OnceLock<Share>,
 }
 
 /// A function that this process runs.
@@ -169,21 +187,11 @@ pub(crate) struct Owner {
 impl Kafka {
     /// Connects to a cluster. It need not be reachable.
     pub fn connect(options: Options) -> Result<Kafka> {
-        check_name(&options.server)?;
-        let shared = Arc::new(Shared {
-            admin: Admin::new(&options.properties)?,
-            health: Arc::default(),
-            feeds: Mutex::default(),
-            readers: Mutex::default(),
-            functions: Mutex::default(),
-            abroad: Mutex::default(),
-            owners: Mutex::default(),
-            marks: Mutex::default(),
-            away: Mutex::default(),
-            reached: Mutex::default(),
-            closed: Mutex::default(),
-            options,
-        });
+        let shared = Shared::new(options)?;
+        if let Some(sharing) = &shared.options.sharing {
+            let share = Share::join(&shared, sharing)?;
+            drop(shared.share.set(share));
+        }
         let lanes = (0..shared.options.lanes.max(1)).map(|number| Lane::start(Some(number), &shared));
         let lanes = lanes.collect::<Result<_>>()?;
         let states = Lane::start(None, &shared)?;
@@ -239,8 +247,21 @@ impl Kafka {
         Ok(())
     }
 
+    /// Leaves the group of processes, if it is in one: others need not wait for its silence. Blocks for a moment.
+    pub fn leave(&self) {
+        if let Some(share) = self.shared.share() {
+            share.end();
+        }
+    }
+
     pub(crate) fn lane(&self, task: TaskId) -> &Lane {
         &self.lanes[lane_of(task, self.lanes.len())]
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -251,6 +272,31 @@ impl std::fmt::Debug for Kafka {
 }
 
 impl Shared {
+    /// Connects to nobody yet.
+    pub(crate) fn new(options: Options) -> Result<Arc<Shared>> {
+        check_name(&options.server)?;
+        Ok(Arc::new(Shared {
+            admin: Admin::new(&options.properties)?,
+            health: Arc::default(),
+            feeds: Mutex::default(),
+            readers: Mutex::default(),
+            functions: Mutex::default(),
+            abroad: Mutex::default(),
+            owners: Mutex::default(),
+            marks: Mutex::default(),
+            away: Mutex::default(),
+            reached: Mutex::default(),
+            closed: Mutex::default(),
+            share: OnceLock::new(),
+            options,
+        }))
+    }
+
+    /// Who runs which task; none if this process runs all.
+    pub(crate) fn share(&self) -> Option<&Share> {
+        self.share.get()
+    }
+
     /// The name of a topic in Kafka.
     pub(crate) fn name(&self, topic: &Topic) -> Result<String> {
         if topic.cluster != self.options.cluster {
@@ -305,8 +351,10 @@ impl Function {
 
     /// The name of one of its internal topics: the name of a function may be as long as that of a topic.
     pub(crate) fn internal(options: &Options, id: FunctionId, name: &str, what: &str) -> String {
-        let rest = format!("{}{}.{}..{what}", options.namespace, options.server, id.0);
-        let room = 249usize.saturating_sub(rest.len());
-        format!("{}{}.{}.{}.{what}", options.namespace, options.server, id.0, &name[..name.len().min(room)])
+        let Options { namespace, server, incarnation, .. } = options;
+        let dash = if incarnation.is_empty() { "" } else { "-" };
+        let own = format!("{namespace}{server}.{incarnation}{dash}{}", id.0);
+        let room = 249usize.saturating_sub(own.len() + what.len() + 2);
+        format!("{own}.{}.{what}", &name[..name.len().min(room)])
     }
 }

@@ -77,6 +77,10 @@ impl KafkaTopics {
         }))
     }
 
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// The name of a topic in Kafka.
     pub(crate) fn name(&self, topic: &Topic) -> Result<String> {
         self.options.name(topic)
@@ -294,7 +298,7 @@ impl Options {
 }
 
 /// Whether a topic is one of those that a server keeps for itself, whose name `server` begins: `server-ab12.watermarks`, or
-/// `server-ab12.ID.FUNCTION.log` and `.state`.
+/// `server-ab12.ID.FUNCTION.log` and `.state`, and those of a server group.
 fn is_internal(name: &str, server: &str) -> bool {
     let Some((of, rest)) = name.strip_prefix(server).and_then(|rest| rest.split_once('.')) else { return false };
     if !(of.is_empty() || of.starts_with('-')) {
@@ -303,9 +307,10 @@ fn is_internal(name: &str, server: &str) -> bool {
     let is_of_function = || {
         let (id, what) = rest.split_once('.')?;
         let is_known = what.ends_with(".log") || what.ends_with(".state");
-        Some(!id.is_empty() && id.bytes().all(|c| c.is_ascii_digit()) && is_known)
+        let number = id.rsplit_once('-').map_or(id, |(_, number)| number);
+        Some(!number.is_empty() && number.bytes().all(|c| c.is_ascii_digit()) && is_known)
     };
-    rest == "watermarks" || is_of_function().unwrap_or(false)
+    ["watermarks", "functions", "artifacts", "peers"].contains(&rest) || is_of_function().unwrap_or(false)
 }
 
 /// What a topic was asked to keep.

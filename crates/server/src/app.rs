@@ -49,6 +49,7 @@ use std::sync::Arc;
 
 use fnstream_config::nearest;
 use fnstream_core::metadata::Metadata;
+use fnstream_core::peers::{Desk, PeerId};
 use fnstream_core::spec::FunctionEntry;
 use fnstream_core::{Error, ErrorCode, Result};
 
@@ -96,6 +97,9 @@ pub(crate) struct App {
     pub(crate) jobs: Arc<Jobs>,
     pub(crate) shelf: Arc<Shelf>,
     pub(crate) backups: BackupDesk,
+    /// This process of the server group, and who answers what the others ask it.
+    pub(crate) me: PeerId,
+    pub(crate) desk: Arc<dyn Desk>,
     maintenance: Arc<Maintenance>,
     reconciler: Arc<Reconciler>,
     pub(crate) safe_start: Arc<SafeStart>,

@@ -11,6 +11,7 @@ mod broker;
 mod follow;
 mod home;
 mod kafka;
+mod own;
 mod source;
 mod tasks;
 mod topics;
@@ -39,6 +40,7 @@ use follow::Followed;
 pub(crate) use follow::Follower;
 pub(crate) use home::home;
 pub(crate) use kafka::KafkaClusters;
+pub(crate) use own::{Membership, Own};
 use tasks::TasksOfAll;
 use topics::TopicsOfAll;
 
@@ -50,11 +52,14 @@ pub(crate) type Properties = BTreeMap<String, String>;
 pub(crate) struct OwnCluster {
     pub(crate) topics: Arc<dyn Topics>,
     pub(crate) groups: Arc<dyn Groups>,
-    pub(crate) producers: Arc<dyn Producers>,
+    /// None if it keeps no numbers of producers.
+    pub(crate) producers: Option<Arc<dyn Producers>>,
     pub(crate) tasks: Arc<dyn Tasks>,
     /// None if state cannot be copied there.
     pub(crate) forks: Option<Arc<dyn Forks>>,
     pub(crate) backend: Backend,
+    /// What else it is called, where it is not the embedded log: its topics take options then.
+    pub(crate) broker: Option<Cluster>,
 }
 
 /// What another cluster is for clients.
@@ -112,8 +117,9 @@ impl Clusters {
 
     /// The topic that a request means by this text.
     pub(crate) fn named(&self, text: &str) -> Result<Topic> {
-        let topic: Topic = text.parse()?;
+        let mut topic: Topic = text.parse()?;
         topic.check("topic")?;
+        self.adopt(&mut topic);
         if !topic.cluster.is_own() {
             self.foreign.check(&topic.cluster).or_else(|error| match error.code {
                 // Says which topic it is.
@@ -154,8 +160,37 @@ impl Clusters {
             let told: Vec<_> = told.into_iter().map(|(topics, message)| format!("{topics}: {message}")).collect();
             return Err(Error::new(first.code, told.join("; ")));
         }
-        home(spec)?;
-        home::check_options(spec)
+        let home = home(spec)?;
+        match &self.own.broker {
+            None => home::check_options(spec),
+            Some(_) if home.is_own() => home::check_broker_options(spec),
+            Some(_) => {
+                let message = format!(
+                    "outputs are in '{home}', but the processes of a server group commit in the cluster that they share: name its topics \
+                     without a cluster"
+                );
+                Err(Error::new(ErrorCode::SeveralHomes, message))
+            }
+        }
+    }
+
+    /// Whether a topic is one of the embedded log.
+    pub(crate) fn is_embedded(&self, topic: &Topic) -> bool {
+        self.own.broker.is_none() && topic.cluster.is_own()
+    }
+
+    /// A topic of the server's own cluster may be named by its addresses, too.
+    fn adopt(&self, topic: &mut Topic) {
+        if self.own.broker.as_ref() == Some(&topic.cluster) {
+            topic.cluster = Cluster::own();
+        }
+    }
+
+    /// The same of all topics of a description.
+    pub(crate) fn adopt_all(&self, spec: &mut FunctionSpec) {
+        for named in spec.inputs.iter_mut().flatten().chain(&mut spec.outputs) {
+            self.adopt(&mut named.topic);
+        }
     }
 
     /// Where a function commits, and how it reads.

@@ -3,6 +3,7 @@
 
 //! What can be set about a server. Every setting has an effect.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -74,9 +75,28 @@ pub enum AutoCreate {
     Off,
 }
 
+/// A group of processes that share everything in a cluster of Apache Kafka.
+#[derive(Debug, Clone)]
+pub struct KafkaGroup {
+    /// The addresses of the cluster, with commas between them.
+    pub bootstrap: String,
+    /// Properties of librdkafka.
+    pub properties: BTreeMap<String, String>,
+    /// The name of the group: topics, consumer groups and transactional ids of its own begin with it.
+    pub name: String,
+    /// Where the other processes reach this one, `host:port`; its own address when it is not set.
+    pub advertised: Option<String>,
+    /// A process that is not heard of for so long has lost its tasks.
+    pub session_timeout: Duration,
+    /// How many copies of internal topics there are; the cluster's default when it is not set.
+    pub replication: Option<u16>,
+}
+
 /// The settings of a server: one field for each of `docs/config.md`, so that they are many.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
+    /// The group that the server is a process of; without one it has a log of its own.
+    pub kafka: Option<KafkaGroup>,
     /// The address to listen on: `host:port`; without a host all addresses of the machine; port 0 takes a free one.
     pub listen: String,
     /// The address to listen on for gRPC, in the same form; without one there is no gRPC.
@@ -147,6 +167,7 @@ impl ServerConfig {
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         let data_dir = data_dir.into();
         ServerConfig {
+            kafka: None,
             listen: fnstream_api::DEFAULT_ADDRESS.to_owned(),
             grpc_listen: Some(fnstream_api::grpc::DEFAULT_GRPC_ADDRESS.to_owned()),
             allowed_hosts: Vec::new(),

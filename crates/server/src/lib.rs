@@ -41,13 +41,14 @@ mod metrics;
 mod most;
 mod net;
 mod one_port;
+mod peers;
 mod rest;
 pub mod server;
 mod signals;
 mod sql;
 
 pub use app::granted;
-pub use config::{AutoCreate, Network, SafeStart, ServerConfig};
+pub use config::{AutoCreate, KafkaGroup, Network, SafeStart, ServerConfig};
 pub use fnstream_core::topics::Retention;
 pub use fnstream_store::Durability;
 pub use most::Most;

@@ -20,6 +20,7 @@ mod logs;
 mod observe;
 mod openapi;
 mod params;
+mod peers;
 mod records;
 mod requests;
 mod revisions;
@@ -53,6 +54,7 @@ fn router(app: Arc<App>, unprotected: bool) -> Router {
         .route("/healthz", axum::routing::get(|| std::future::ready("ok\n")))
         .route("/readyz", axum::routing::get(move |app: State<Arc<App>>| observe::ready(app, unprotected)))
         .route("/metrics", axum::routing::get(observe::metrics))
+        .route(crate::peers::PATH, axum::routing::post(peers::ask))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         // Bodies are bounded where they are read, with an error of ours.

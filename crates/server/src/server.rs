@@ -10,7 +10,7 @@
 //!
 //! Nothing has to be closed for the data's sake: a process that is killed finds all that it acknowledged.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +20,8 @@ use fnstream_core::budget::guests::Guests;
 use fnstream_core::clock::{Clock, SystemClock};
 use fnstream_core::dir::Dir;
 use fnstream_core::error::internal;
-use fnstream_core::peers::Alone;
 use fnstream_core::{Error, ErrorCode, Result};
-use fnstream_engine::{Backend, Engine, EngineConfig, EngineDeps, EpochBounds};
+use fnstream_engine::{Engine, EngineConfig, EngineDeps};
 use fnstream_runtime::{RuntimeOptions, WasmRuntime};
 use fnstream_store::{Store, StoreOptions};
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
@@ -30,7 +29,8 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::app::{App, Parts};
-use crate::clusters::{KafkaClusters, OwnCluster};
+use crate::clusters::{Membership, Own};
+use crate::config::KafkaGroup;
 use crate::descriptors::{self, Descriptors};
 use crate::gate::Gate;
 use crate::grpc::Grpc;
@@ -38,6 +38,7 @@ use crate::logs::FunctionLogs;
 use crate::logs::aside::Aside;
 use crate::net::{self, Net};
 use crate::one_port::OnePort;
+use crate::peers::HttpExchange;
 use crate::rest::Rest;
 use crate::{Asked, ServerConfig, Signals, memory};
 
@@ -63,18 +64,22 @@ pub struct Server {
 
 impl Server {
     /// Starts a server. When this returns it serves requests; functions come up meanwhile.
-    pub async fn start(config: ServerConfig) -> Result<Self> {
+    pub async fn start(mut config: ServerConfig) -> Result<Self> {
         let (listener, address) = bind(&config.listen, "--listen").await?;
         let (grpc_listener, grpc_address) = match &config.grpc_listen {
             Some(listen) => Some(bind(listen, "--grpc-listen").await?).unzip(),
             None => (None, None),
         };
+        if let Some(advertised) = config.kafka.as_ref().and_then(|group| group.advertised.as_deref()) {
+            let host = advertised.rsplit_once(':').map_or(advertised, |(host, _)| host);
+            config.allowed_hosts.push(host.to_owned());
+        }
         let gate = |listen: &str, address: SocketAddr| Gate::new(&config, listen, address).map(Arc::new);
         let rest_gate = gate(&config.listen, address)?;
         let grpc_gate = config.grpc_listen.as_deref().zip(grpc_address).map(|(listen, address)| gate(listen, address));
         let grpc_gate = grpc_gate.transpose()?;
         let handle = Handle::current();
-        let opened = tokio::task::spawn_blocking(move || open(config, &handle)).await;
+        let opened = tokio::task::spawn_blocking(move || open(config, address, &handle)).await;
         let (app, kept, net) = opened.map_err(|e| internal(format!("opening ended abnormally: {e}")))??;
         let closing = || app.ops.closing().clone();
         let unprotected = warn_of(address, grpc_address);
@@ -209,7 +214,7 @@ impl Server {
 }
 
 /// Opens what the server works with. Blocks.
-fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Net>)> {
+fn open(config: ServerConfig, address: SocketAddr, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Net>)> {
     for (dirs, what) in [
         (&config.archive_dirs, "from which archives are to be read"),
         (&config.files_dirs, "which functions may be granted"),
@@ -237,10 +242,20 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
             ..StoreOptions::default()
         },
     )?;
-    let functions = store.metadata().list()?.into_iter().map(|entry| entry.spec.name).collect();
     let data = Dir::open(&config.data_dir, config.access);
     let data = data.map_err(|e| Error::new(ErrorCode::Storage, format!("cannot open the data folder: {e}")))?;
     let data = Arc::new(data);
+    let workers = config.workers.unwrap_or(EngineConfig::default().workers);
+    let own = match &config.kafka {
+        None => Own::embedded(&store, workers)?,
+        Some(group) => {
+            let address = advertised(group, address)?;
+            tracing::info!(group = group.name, cluster = group.bootstrap, address, "joining the server group");
+            let exchange = HttpExchange::new(handle.clone())?;
+            Own::in_group(group, &config, &address, &store, workers, &clock, exchange)?
+        }
+    };
+    let functions = own.register.list()?.into_iter().map(|entry| entry.spec.name).collect();
     let logs = FunctionLogs::open(data.clone(), clock.clone(), functions)?;
     let aside = Aside::new(logs.clone());
     let runtime = WasmRuntime::new(
@@ -258,39 +273,24 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
         cache_bytes: budget.cache(),
         ..EngineConfig::default()
     };
-    if let Some(workers) = config.workers {
-        engine.workers = workers;
-    }
+    engine.workers = workers;
     if let Some(keys) = config.state_dirty_keys {
         engine.dirty_keys = keys;
     }
     let deps = EngineDeps { clock: clock.clone(), log: logs.clone() };
-    let lanes = engine.workers;
     let engine = Engine::start(engine, deps)?;
     let net = Net::new(config.network.clone(), &files, budget);
     let parts = Parts {
         config,
-        register: store.metadata(),
-        own: OwnCluster {
-            topics: store.topics(),
-            groups: store.groups(),
-            producers: store.producers(),
-            tasks: store.tasks(),
-            forks: Some(store.forks()),
-            backend: Backend {
-                broker: store.broker(),
-                committer: store.committer(),
-                state_stores: store.state_stores(),
-                epoch: EpochBounds::default(),
-            },
-        },
-        foreign: Arc::new(KafkaClusters::new(store.notes(), store.state_stores(), lanes)),
-        acks: Some(store.acks()),
-        artifacts: store.artifacts(),
-        upkeep: store.upkeep(),
+        register: own.register,
+        own: own.cluster,
+        foreign: Arc::new(own.foreign),
+        acks: own.acks,
+        artifacts: own.artifacts,
+        upkeep: own.upkeep,
         notes: store.notes(),
-        backups: Some(store.backups()),
-        peers: Arc::new(Alone::default()),
+        backups: own.backups,
+        peers: own.peers,
         engine: engine.clone(),
         runtime: Arc::new(runtime),
         logs: logs.clone(),
@@ -299,7 +299,28 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
         clock,
         net: net.clone(),
     };
-    Ok((parts.assemble(handle), Kept { engine, store, logs }, net))
+    Ok((parts.assemble(handle), Kept { engine, membership: own.membership, store, logs }, net))
+}
+
+/// Where other processes of the group reach this one: as it is set, or as this machine is seen from the cluster.
+fn advertised(group: &KafkaGroup, address: SocketAddr) -> Result<String> {
+    if let Some(advertised) = &group.advertised {
+        return Ok(advertised.clone());
+    }
+    if !address.ip().is_unspecified() {
+        return Ok(address.to_string());
+    }
+    let first = group.bootstrap.split(',').next().unwrap_or_default().trim();
+    let seen = UdpSocket::bind(SocketAddr::new(address.ip(), 0)).and_then(|socket| {
+        // Nothing is sent: the system says by which of its addresses it would be.
+        socket.connect(first)?;
+        socket.local_addr()
+    });
+    let seen = seen.map_err(|e| {
+        let message = format!("the address of this machine towards {first} is not known ({e}): set 'kafka.advertised'");
+        Error::new(ErrorCode::InvalidConfig, message)
+    })?;
+    Ok(SocketAddr::new(seen.ip(), address.port()).to_string())
 }
 
 /// The memory and its parts, told.
@@ -346,6 +367,7 @@ fn shares(config: &ServerConfig) -> Descriptors {
 /// What is closed last, in this order.
 struct Kept {
     engine: Engine,
+    membership: Option<Membership>,
     store: Store,
     logs: Arc<FunctionLogs>,
 }
@@ -356,6 +378,9 @@ impl Kept {
         // What cannot be committed cannot be finished.
         let recovers = self.store.upkeep().health().is_recovering;
         self.engine.shutdown(if recovers { patience.min(HASTE) } else { patience });
+        if let Some(membership) = &self.membership {
+            membership.leave();
+        }
         self.logs.close();
         let closed = match self.store.close() {
             // Whoever was answered has what is in the log; nothing was written after it.

@@ -15,6 +15,7 @@
 use fnstream_core::epoch::{Epoch, FunctionId, TaskId};
 use fnstream_core::error::internal;
 use fnstream_core::forks::Forks;
+use fnstream_core::state_key::prefix_end;
 use fnstream_core::tasks::Standing;
 use fnstream_core::{Result, failpoint};
 use rocksdb::WriteBatch;
@@ -32,6 +33,37 @@ const COPY_BYTES: usize = 1 << 20;
 /// Where the keys of a function's tasks are, and what stands before its id in them.
 const OF_TASKS: [(&str, &[u8]); 5] =
     [(keys::META, b"p"), (keys::META, b"m"), (keys::META, b"i"), (keys::DELTAS, b""), (keys::STATE, b"")];
+
+impl Inner {
+    /// See [`Store::forget_tasks_but`].
+    pub(crate) fn forget_tasks_but(&self, keep: &dyn Fn(FunctionId) -> bool) -> Result<usize> {
+        // Nobody applies meanwhile, and nobody does later.
+        let mut removed = self.removed.write();
+        let db = &*self.db()?;
+        let mut batch = WriteBatch::default();
+        let mut forgotten = 0;
+        // Whoever has state has a marker, or is about to.
+        for tag in [b"m", b"i"] {
+            let mut next = Some(0);
+            while let Some(from) = next.take() {
+                let all = keys::all_of(tag, from).start..prefix_end(tag).unwrap_or_default();
+                let mut iterator = db.iterate(keys::META, all.end);
+                iterator.seek(all.start);
+                let found = iterator.item().and_then(|(key, _)| Some(u32::from_be_bytes(*key.get(1..5)?.as_array()?)));
+                db.ended(&iterator)?;
+                let Some(found) = found else { break };
+                next = found.checked_add(1);
+                if !keep(FunctionId(found)) {
+                    delete_tasks(db, &mut batch, FunctionId(found));
+                    removed.insert(FunctionId(found));
+                    forgotten += 1;
+                }
+            }
+        }
+        db.write(batch, Sync::No)?;
+        Ok(forgotten)
+    }
+}
 
 /// Forks within the store.
 pub(crate) struct StoreForks(pub Store);

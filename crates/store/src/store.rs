@@ -12,6 +12,7 @@ use fnstream_core::artifacts::Artifacts;
 use fnstream_core::backups::Backups;
 use fnstream_core::broker::Broker;
 use fnstream_core::committer::Committer;
+use fnstream_core::epoch::FunctionId;
 use fnstream_core::forks::Forks;
 use fnstream_core::groups::Groups;
 use fnstream_core::metadata::Metadata;
@@ -174,6 +175,12 @@ impl Store {
     /// The process's notes.
     pub fn notes(&self) -> Arc<dyn Notes> {
         Arc::new(StoreNotes(self.clone()))
+    }
+
+    /// Removes the state of the tasks of all functions but those: for a store that keeps state of functions that are registered
+    /// elsewhere. Answers of how many functions there was some.
+    pub fn forget_tasks_but(&self, keep: &dyn Fn(FunctionId) -> bool) -> Result<usize> {
+        self.inner().forget_tasks_but(keep)
     }
 
     /// Its upkeep.

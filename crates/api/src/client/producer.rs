@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use fnstream_core::ErrorCode;
 use reqwest::{Method, RequestBuilder};
 use tokio::time::{Instant, timeout};
 
@@ -66,6 +67,8 @@ pub struct Producer {
     topic: String,
     /// None if events are not numbered.
     name: Option<String>,
+    /// Whether nobody but itself knows the name.
+    drawn: bool,
     next: u64,
     found: u64,
     patience: Duration,
@@ -75,12 +78,13 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// A producer with a name that no other has, whose first event has the number 0.
+    /// A producer with a name that no other has, whose first event has the number 0. Where the server keeps no numbers of the topic's
+    /// producers it goes on without: see [`Producer::unnumbered`].
     pub fn new(client: &Client, topic: &str) -> Result<Self, ClientError> {
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(|e| ClientError::invalid(format!("no name for the producer: {e}")))?;
         let name = id.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self::named(client, topic, Some(name), 0, false))
+        Ok(Producer { drawn: true, ..Self::named(client, topic, Some(name), 0, false) })
     }
 
     /// A producer that does not number its events, for topics of other clusters, which keep no numbers. A request that may have
@@ -98,7 +102,17 @@ impl Producer {
 
     fn named(client: &Client, topic: &str, name: Option<String>, next: u64, answered: bool) -> Self {
         let (client, topic) = (client.clone(), topic.to_owned());
-        Producer { client, topic, name, next, found: 0, patience: PATIENCE, answered, told: Box::new(|_| {}) }
+        Producer {
+            client,
+            topic,
+            name,
+            drawn: false,
+            next,
+            found: 0,
+            patience: PATIENCE,
+            answered,
+            told: Box::new(|_| {}),
+        }
     }
 
     /// Waits so long for a server that is gone, 2 minutes if nothing is said.
@@ -149,6 +163,10 @@ impl Producer {
                 }
                 Err(error) => error,
             };
+            if self.drawn && error.code() == ErrorCode::OwnTopicsOnly.as_str() {
+                (self.name, self.drawn) = (None, false);
+                continue;
+            }
             if !self.may_pass(&error) {
                 return Err(error);
             }

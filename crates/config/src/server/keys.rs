@@ -33,6 +33,13 @@ pub(crate) static SERVER: &[Key] = &[
         "What is dropped of topics that do not say otherwise, also of those that were made before. `client topic alter` gives a topic limits of its own.",
     ),
     Key::new("topics", &Kind::Block(TOPICS), "", "Topics that somebody names and that are not there."),
+    Key::new(
+        "kafka",
+        &Kind::Block(KAFKA),
+        "",
+        "The cluster of Apache Kafka and the group of processes of `function-stream server --backend kafka`. No other command looks at \
+         it.",
+    ),
     Key::new("allow", &Kind::Block(ALLOW), "", "What clients may ask of the server's machine."),
     Key::new("wasm", &Kind::Block(WASM), "", "The cache of compiled code."),
     Key::new("python", &Kind::Block(PYTHON), "", "Accepted, without effect."),
@@ -57,6 +64,9 @@ pub(crate) static FLAGS: &[(&str, &str)] = &[
     ("state_storage.dirty_keys", "--state-dirty-keys"),
     ("retention.max_age", "--retention"),
     ("retention.max_bytes", "--retention-bytes"),
+    ("kafka.bootstrap_servers", "--bootstrap"),
+    ("kafka.group", "--group"),
+    ("kafka.advertised", "--advertise"),
     ("allow.archive_dirs", "--allow-archive-dir"),
     ("allow.files_dirs", "--allow-files-dir"),
     ("allow.backup_dirs", "--allow-backup-dir"),
@@ -356,5 +366,46 @@ const TASK_STORAGE: &[Key] = &[
 
 const STREAM_CATALOG: &[Key] =
     &[Key::idle("persist", &Kind::Any, ONE_FOLDER), Key::idle("db_path", &Kind::Any, ONE_FOLDER)];
+
+const KAFKA: &[Key] = &[
+    Key::new(
+        "bootstrap_servers",
+        &Kind::Text,
+        "localhost:9092",
+        "Where the cluster is found: `host:port`, with commas between several.",
+    ),
+    Key::new(
+        "group",
+        &Kind::Text,
+        "function-stream",
+        "The name of the group of processes. Its own topics, consumer groups and transactional ids begin with it, so groups of one \
+         cluster need different names, of which none begins with another one and a dot.",
+    ),
+    Key::new(
+        "advertised",
+        &Kind::Text,
+        "",
+        "`host:port` at which the other processes of the group reach the REST interface of this one. When it is not given: the address \
+         that it listens at, or, if these are all of the machine, the one that leads to the cluster.",
+    ),
+    Key::new(
+        "session_timeout",
+        &Kind::Duration,
+        "10s",
+        "A process that is not heard of for so long has lost its tasks to the others. The broker bounds it: 6 s to 30 min by default.",
+    ),
+    Key::new(
+        "replication",
+        &Kind::Number(1, 32767),
+        "",
+        "How many copies the group's own topics have; the cluster's default when it is not given.",
+    ),
+    Key::new(
+        "properties",
+        &Kind::List(&Kind::Text, 0, 256),
+        "[]",
+        "Properties of librdkafka for the connection, such as `security.protocol=SASL_SSL`: a name, `=` and a value each.",
+    ),
+];
 
 const PULSAR: &[Key] = &[Key::idle("service_url", &Kind::Any, NO_PULSAR)];

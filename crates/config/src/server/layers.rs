@@ -8,7 +8,7 @@ use fnstream_core::ErrorCode;
 use super::effective::{Effective, Origin, Setting};
 use super::keys::{FLAGS, GRPC_FLAG, GRPC_LISTEN, GRPC_VARIABLE, SERVER, VARIABLES};
 use super::{
-    AutoCreateSetting, DurabilitySetting, LogFormat, LoggingSettings, NetworkSettings, SERVER_DEFAULTS,
+    AutoCreateSetting, DurabilitySetting, KafkaSettings, LogFormat, LoggingSettings, NetworkSettings, SERVER_DEFAULTS,
     SafeStartSetting, ServerSettings, Sources,
 };
 use crate::hint;
@@ -278,6 +278,14 @@ fn typed(settings: &Effective, sources: &Sources<'_>) -> ServerSettings {
             Some("functions") => AutoCreateSetting::Functions,
             Some("off") => AutoCreateSetting::Off,
             _ => AutoCreateSetting::On,
+        },
+        kafka: KafkaSettings {
+            bootstrap: text("kafka.bootstrap_servers"),
+            group: text("kafka.group"),
+            advertised: settings.string("kafka.advertised").map(str::to_owned),
+            session_timeout: settings.duration("kafka.session_timeout").unwrap_or_default(),
+            replication: settings.fitting("kafka.replication"),
+            properties: settings.texts("kafka.properties"),
         },
         archive_dirs: settings.files("allow.archive_dirs", sources.home),
         files_dirs: settings.files("allow.files_dirs", sources.home),

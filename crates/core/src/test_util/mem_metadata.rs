@@ -10,8 +10,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::epoch::FunctionId;
-use crate::error::{Error, ErrorCode, Result, internal};
-use crate::metadata::{Metadata, Revision, succeed};
+use crate::error::{Error, ErrorCode, Result};
+use crate::metadata::{Metadata, Registered, Revision};
 use crate::spec::{DesiredState, FunctionEntry, FunctionSpec};
 use crate::waker::Waker;
 
@@ -24,9 +24,7 @@ pub struct MemMetadata {
 
 #[derive(Default)]
 struct Register {
-    functions: BTreeMap<String, FunctionEntry>,
-    /// The revisions of each function.
-    histories: BTreeMap<String, Vec<Revision>>,
+    functions: BTreeMap<String, Registered>,
     last_id: u32,
     changes: i64,
 }
@@ -65,47 +63,40 @@ impl MemMetadata {
 }
 
 impl Register {
-    fn at_revision(&mut self, name: &str, revision: u64) -> Result<&mut FunctionEntry> {
-        let entry = self
-            .functions
-            .get_mut(name)
-            .ok_or_else(|| Error::new(ErrorCode::FunctionNotFound, format!("there is no function '{name}'")))?;
-        if entry.revision != revision {
-            let why = format!("function '{name}' is at revision {}, not {revision}", entry.revision);
-            return Err(Error::new(ErrorCode::FunctionChanged, why));
-        }
-        Ok(entry)
-    }
-
-    /// Notes the present description as a new revision.
-    fn note(&mut self, entry: &FunctionEntry, state: Option<FunctionId>) {
+    /// Puts what a change makes of a function that is at that revision.
+    fn replace(
+        &mut self,
+        name: &str,
+        based_on: u64,
+        change: impl FnOnce(&Registered, i64) -> Result<Registered>,
+    ) -> Result<FunctionEntry> {
+        let found = Registered::expect(self.functions.get(name), name, based_on)?;
         self.changes += 1;
-        let (spec, created_ms) = (entry.spec.clone(), self.changes);
-        let next = Revision { revision: entry.revision, spec, created_ms, state: None };
-        if let Some(history) = self.histories.get_mut(&entry.spec.name) {
-            succeed(history, next, state);
-        }
+        let next = change(found, self.changes)?;
+        let entry = next.entry.clone();
+        self.functions.insert(name.to_owned(), next);
+        Ok(entry)
     }
 }
 
 impl Metadata for MemMetadata {
     fn list(&self) -> Result<Vec<FunctionEntry>> {
-        Ok(self.register.lock().functions.values().cloned().collect())
+        Ok(self.register.lock().functions.values().map(|of| of.entry.clone()).collect())
     }
 
     fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<FunctionEntry>> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let register = self.register.lock();
         let behind = register.functions.range::<str, _>((from, Bound::Unbounded));
-        Ok(behind.take(limit).map(|(_, entry)| entry.clone()).collect())
+        Ok(behind.take(limit).map(|(_, of)| of.entry.clone()).collect())
     }
 
     fn get(&self, name: &str) -> Result<Option<FunctionEntry>> {
-        Ok(self.register.lock().functions.get(name).cloned())
+        Ok(self.register.lock().functions.get(name).map(|of| of.entry.clone()))
     }
 
     fn revisions(&self, name: &str) -> Result<Vec<Revision>> {
-        Ok(self.register.lock().histories.get(name).cloned().unwrap_or_default())
+        Ok(self.register.lock().functions.get(name).map(|of| of.history.clone()).unwrap_or_default())
     }
 
     fn create_from(
@@ -123,10 +114,9 @@ impl Metadata for MemMetadata {
                 register.last_id += 1;
                 FunctionId(register.last_id)
             });
-            let created_ms = register.changes;
-            let entry = FunctionEntry { id, revision: 1, desired, created_ms, spec };
-            register.functions.insert(entry.spec.name.clone(), entry.clone());
-            register.histories.insert(entry.spec.name.clone(), vec![Revision::first(&entry)]);
+            let made = Registered::new(spec, desired, id, register.changes);
+            let entry = made.entry.clone();
+            register.functions.insert(entry.spec.name.clone(), made);
             Ok(entry)
         })
     }
@@ -138,40 +128,19 @@ impl Metadata for MemMetadata {
         based_on: u64,
         snapshot: Option<FunctionId>,
     ) -> Result<FunctionEntry> {
-        self.change(|register| {
-            let entry = register.at_revision(&spec.name, based_on)?;
-            let described_anew = entry.spec != spec;
-            if !described_anew && snapshot.is_some() {
-                return Err(internal("a snapshot belongs to a change of the description"));
-            }
-            entry.revision += 1;
-            entry.desired = desired;
-            entry.spec = spec;
-            let entry = entry.clone();
-            if described_anew {
-                register.note(&entry, snapshot);
-            }
-            Ok(entry)
-        })
+        let name = spec.name.clone();
+        self.change(|register| register.replace(&name, based_on, |of, now| of.updated(spec, desired, snapshot, now)))
     }
 
     fn switch(&self, spec: FunctionSpec, based_on: u64, to: FunctionId) -> Result<FunctionEntry> {
-        self.change(|register| {
-            let entry = register.at_revision(&spec.name, based_on)?;
-            let before = std::mem::replace(&mut entry.id, to);
-            entry.revision += 1;
-            entry.spec = spec;
-            let entry = entry.clone();
-            register.note(&entry, Some(before));
-            Ok(entry)
-        })
+        let name = spec.name.clone();
+        self.change(|register| register.replace(&name, based_on, |of, now| Ok(of.switched(spec, to, now))))
     }
 
     fn remove(&self, name: &str, based_on: u64) -> Result<()> {
         self.change(|register| {
-            register.at_revision(name, based_on)?;
+            Registered::expect(register.functions.get(name), name, based_on)?;
             register.functions.remove(name);
-            register.histories.remove(name);
             Ok(())
         })
     }

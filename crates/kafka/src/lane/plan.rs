@@ -25,12 +25,17 @@ pub(super) struct Planned {
 
 type Owners = HashMap<TaskId, Owner>;
 
-/// Keeps the order of the jobs. What is behind a fence of the same transaction is fenced by it.
-pub(super) fn plan(owners: &mut Owners, jobs: Vec<Job>) -> Planned {
+/// Keeps the order of the jobs. `is_lost` says whether the task that one takes over is somebody else's. What is behind a fence of the same transaction is fenced by it.
+pub(super) fn plan(owners: &mut Owners, jobs: Vec<Job>, is_lost: &dyn Fn(&Job) -> bool) -> Planned {
     let mut planned = Planned { jobs: Vec::new(), decided: Vec::new() };
     let mut last: HashMap<TaskId, Epoch> = HashMap::new();
     let mut fenced = Vec::new();
     for job in jobs {
+        if is_lost(&job) {
+            let error = Error::new(ErrorCode::Fenced, "the task has fallen to another process");
+            super::refuse(job, &error);
+            continue;
+        }
         match job {
             Job::Commit { arrival, epoch, done } => {
                 let owner = owners.entry(epoch.task).or_default();

@@ -17,7 +17,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::{INIT_MS, Job, Thread};
 use crate::delta_log::entries;
 use crate::error::Failure;
-use crate::native::Producer;
+use crate::native::{Producer, Proof};
 use crate::place::Shared;
 use crate::source::offset_of;
 use crate::watermarks::Said;
@@ -35,6 +35,8 @@ pub(super) enum Ended {
     Nothing(Error),
     /// It was aborted because of one job: of an output of its epoch, or of its delta or progress.
     Blamed { job: usize, output: Option<u32>, error: Error },
+    /// It was aborted: this process is not what it has claimed to be in the group of processes. Nothing happened.
+    Unproved(Error),
     /// Another producer of the same id is there; nothing happened.
     Fenced(Error),
     /// It is not known whether all of it is visible or nothing.
@@ -50,12 +52,12 @@ struct Of {
 }
 
 impl Thread {
-    pub(super) fn transact(&mut self, shared: &Arc<Shared>, jobs: &[Job]) -> Ended {
+    pub(super) fn transact(&mut self, shared: &Arc<Shared>, jobs: &[Job], proof: Option<&Proof>) -> Ended {
         if let Err(e) = self.ready(shared) {
             return if e.code == ErrorCode::Fenced { Ended::Fenced(e) } else { Ended::Nothing(e) };
         }
         failpoint!("kafka.commit.before-begin");
-        match self.attempt(shared, jobs) {
+        match self.attempt(shared, jobs, proof) {
             Ok(offsets) => {
                 failpoint!("kafka.commit.after-commit");
                 Ended::Committed(offsets)
@@ -72,7 +74,11 @@ impl Thread {
         let name = self.number.map_or_else(|| "states".to_owned(), |number| number.to_string());
         let id = shared.options.transactional_id(&name);
         let health = shared.health.clone();
-        let config = shared.options.properties.producing(&id);
+        let mut config = shared.options.properties.producing(&id);
+        if let Some(sharing) = &shared.options.sharing {
+            // Whoever takes a task over waits until what its owner has left open is decided.
+            config.set("transaction.timeout.ms", sharing.session_timeout.as_millis().to_string());
+        }
         let producer = Producer::new(&config, move |failure| health.note(&failure))?;
         if let Err(failure) = producer.init_transactions(INIT_MS) {
             producer.poll(0);
@@ -85,7 +91,7 @@ impl Thread {
         Ok(())
     }
 
-    fn attempt(&mut self, shared: &Arc<Shared>, jobs: &[Job]) -> Result<Vec<i64>, Ended> {
+    fn attempt(&mut self, shared: &Arc<Shared>, jobs: &[Job], proof: Option<&Proof>) -> Result<Vec<i64>, Ended> {
         self.producer().begin().map_err(|failure| self.failed(&failure, "beginning a transaction"))?;
         let mut of = Vec::new();
         let mut blamed = None;
@@ -117,6 +123,9 @@ impl Thread {
                 });
             }
         };
+        if let Some(proof) = proof {
+            self.prove(shared, jobs, &offsets, proof)?;
+        }
         self.send_offsets(shared, jobs)?;
         failpoint!("kafka.commit.after-offsets");
         self.end(shared)?;
@@ -340,14 +349,55 @@ impl Thread {
         }
         for (group, offsets) in &groups {
             let doing = format!("moving the offsets of group '{group}'");
-            while let Err(failure) = self.producer().send_offsets(group, offsets, REPEAT_MS) {
-                if failure.is_retriable && !failure.requires_abort && !failure.is_fatal {
-                    continue;
-                }
-                return Err(self.failed(&failure, &doing));
-            }
+            let proof = Proof::without_members(group).map_err(|failure| self.failed(&failure, &doing))?;
+            self.move_to(&proof, offsets).map_err(|failure| self.failed(&failure, &doing))?;
         }
         Ok(())
+    }
+
+    /// Has the coordinator check that this process is a member of the server's group as it is now. The group's offsets say how far the
+    /// logs are, for those who look at it.
+    fn prove(&mut self, shared: &Shared, jobs: &[Job], offsets: &[i64], proof: &Proof) -> Result<(), Ended> {
+        let mut places: BTreeMap<(&str, u32), i64> = BTreeMap::new();
+        let functions: Vec<_> = jobs.iter().map(|job| job.function(shared)).collect();
+        for ((job, function), offset) in jobs.iter().zip(&functions).zip(offsets) {
+            let at = match job {
+                Job::Commit { epoch, .. } => function.as_ref().map(|function| (&*function.log, epoch.task.index)),
+                Job::Note { topic, partition, .. } | Job::Write { topic, partition, .. } => {
+                    Some((&**topic, *partition))
+                }
+                Job::Rejoin(function) => Some((&*function.log, 0)),
+                Job::Trim { .. } => None,
+            };
+            if let Some(at) = at {
+                // Behind the end of the transaction.
+                let place = places.entry(at).or_default();
+                *place = (*place).max(offset + 2);
+            }
+        }
+        let mut list = TopicPartitionList::with_capacity(places.len());
+        for ((topic, partition), offset) in places {
+            let added = list.add_partition_offset(topic, partition as i32, Offset::Offset(offset));
+            debug_assert!(added.is_ok(), "offset {offset}");
+        }
+        let Err(failure) = self.move_to(proof, &list) else { return Ok(()) };
+        let doing = "proving to be a member of the server group";
+        let is_refused = failure.error_code() == ErrorCode::GroupInUse;
+        match self.failed(&failure, doing) {
+            Ended::Nothing(error) if is_refused => {
+                Err(Ended::Unproved(Error::new(ErrorCode::Unavailable, error.message)))
+            }
+            ended => Err(ended),
+        }
+    }
+
+    fn move_to(&self, proof: &Proof, offsets: &TopicPartitionList) -> Result<(), Failure> {
+        loop {
+            match self.producer().send_offsets(proof, offsets, REPEAT_MS) {
+                Err(failure) if failure.is_retriable && !failure.requires_abort && !failure.is_fatal => {}
+                other => return other,
+            }
+        }
     }
 
     /// Commits. Once the coordinator was asked, only its answer tells.
@@ -363,7 +413,15 @@ impl Thread {
                     self.topics.clear();
                     return Err(Ended::Unknown(failure.error("committing a transaction")));
                 }
-                Err(failure) if failure.requires_abort => return Err(self.failed(&failure, "committing a transaction")),
+                Err(failure) if failure.is_fenced() => return Err(self.failed(&failure, "committing a transaction")),
+                Err(failure) if failure.requires_abort => {
+                    // An answer that does not say that nothing happened.
+                    let error = failure.error("committing a transaction");
+                    drop(self.abort());
+                    self.producer = None;
+                    self.topics.clear();
+                    return Err(Ended::Unknown(error));
+                }
                 Err(_) => {}
             }
         }

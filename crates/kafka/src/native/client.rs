@@ -13,14 +13,17 @@ use rdkafka::bindings as sys;
 use rdkafka::config::ClientConfig;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaType};
 
+use super::member::{Told, on_rebalance};
 use super::producer::Delivery;
 use crate::error::{Failure, unusable};
 
 /// What a client says by itself.
 pub(super) struct Events {
-    on_error: Box<dyn Fn(Failure) + Send + Sync>,
+    pub(super) on_error: Box<dyn Fn(Failure) + Send + Sync>,
     /// What became of produced records, until somebody takes it.
     pub(super) deliveries: Mutex<Vec<Delivery>>,
+    /// What the group says to a member, in its order, until somebody takes it.
+    pub(super) rebalances: Mutex<Vec<Told>>,
 }
 
 /// A consumer or a producer of librdkafka.
@@ -41,7 +44,9 @@ impl Client {
         config: &ClientConfig,
         on_error: impl Fn(Failure) + Send + Sync + 'static,
     ) -> Result<Client, Error> {
-        let events = Arc::new(Events { on_error: Box::new(on_error), deliveries: Mutex::default() });
+        let events =
+            Events { on_error: Box::new(on_error), deliveries: Mutex::default(), rebalances: Mutex::default() };
+        let events = Arc::new(events);
         let native = config.create_native_config().map_err(|e| unusable(&e))?;
         let mut reason = [0 as c_char; 512];
         // SAFETY: the copy of the configuration is ours, and librdkafka owns it once a client was made of it. `events` lives
@@ -53,6 +58,9 @@ impl Client {
             sys::rd_kafka_conf_set_log_cb(conf, Some(on_log));
             if matches!(kind, RDKafkaType::RD_KAFKA_PRODUCER) {
                 sys::rd_kafka_conf_set_dr_msg_cb(conf, Some(on_delivery));
+            } else {
+                // Called for members of groups alone.
+                sys::rd_kafka_conf_set_rebalance_cb(conf, Some(on_rebalance));
             }
             let ptr = sys::rd_kafka_new(kind, conf, reason.as_mut_ptr(), reason.len());
             if ptr.is_null() {
@@ -162,6 +170,8 @@ unsafe extern "C" fn on_log(
     // SAFETY: librdkafka calls with texts of its own.
     let (facility, line) = unsafe { (text(facility), text(line)) };
     match level {
+        // Who is fenced says so where that means something.
+        0..=2 if line.contains("fenced") => tracing::debug!(facility, "{line}"),
         0..=2 => tracing::error!(facility, "{line}"),
         _ => tracing::debug!(facility, "{line}"),
     }

@@ -53,6 +53,13 @@ impl Drop for QueuePtr {
 type Queue = Arc<QueuePtr>;
 
 impl Interrupt {
+    /// Of whoever waits for what comes to a consumer.
+    pub(super) fn of(client: &Arc<Client>) -> Interrupt {
+        // SAFETY: the client is a consumer, which outlives its queue.
+        let queue = unsafe { Arc::new(QueuePtr(sys::rd_kafka_queue_get_consumer(client.ptr()))) };
+        Interrupt { queue, _client: client.clone() }
+    }
+
     /// Has the wait that is under way, or the next one, return.
     pub(crate) fn interrupt(&self) {
         // SAFETY: the client lives, and so does its queue.

@@ -14,8 +14,8 @@ use rdkafka::config::ClientConfig;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaType};
 
-use super::Client;
 use super::client::outcome;
+use super::{Client, Proof};
 use crate::error::Failure;
 
 /// What became of a record.
@@ -177,21 +177,17 @@ impl Producer {
         unsafe { outcome(sys::rd_kafka_abort_transaction(self.0.ptr(), timeout_ms as c_int)) }
     }
 
-    /// Makes offsets of a group part of the transaction. The group has no members: its partitions are assigned by hand.
+    /// Makes offsets of a group part of the transaction, which is refused if the proof does not hold any more.
     pub(crate) fn send_offsets(
         &self,
-        group: &str,
+        group: &Proof,
         offsets: &TopicPartitionList,
         timeout_ms: i32,
     ) -> Result<(), Failure> {
-        let group = CString::new(group).map_err(|_| Failure::new(RDKafkaErrorCode::InvalidGroupId, "a zero byte"))?;
-        // SAFETY: the group's metadata is ours and destroyed here; the list lives for the call.
+        // SAFETY: list and proof live for the call.
         unsafe {
-            let metadata = sys::rd_kafka_consumer_group_metadata_new(group.as_ptr());
-            let sent =
-                sys::rd_kafka_send_offsets_to_transaction(self.0.ptr(), offsets.ptr(), metadata, timeout_ms as c_int);
-            sys::rd_kafka_consumer_group_metadata_destroy(metadata);
-            outcome(sent)
+            let (client, timeout) = (self.0.ptr(), timeout_ms as c_int);
+            outcome(sys::rd_kafka_send_offsets_to_transaction(client, offsets.ptr(), group.ptr(), timeout))
         }
     }
 }

@@ -44,9 +44,17 @@ impl Broker for Kafka {
         let tasks = tasks.into_iter().map(|(index, inputs)| (TaskId::new(id, index), inputs)).collect();
         let member = MEMBERS.fetch_add(1, Ordering::Relaxed);
         let function = Arc::new(Function { log, state, reading, tasks, listener, member });
-        let lease = self.lanes[0].note(&function.log, 0, Entry::Join.encode()?)? as u64 + 1;
-        shared.functions.lock().insert(id, function.clone());
-        shared.assign(&function, lease, |_| true);
+        match shared.share() {
+            Some(share) => {
+                shared.functions.lock().insert(id, function.clone());
+                share.want(&function.log);
+            }
+            None => {
+                let lease = self.lanes[0].note(&function.log, 0, Entry::Join.encode()?)? as u64 + 1;
+                shared.functions.lock().insert(id, function.clone());
+                shared.assign(&function, lease, |_| true);
+            }
+        }
         Ok(Box::new(Member { shared: shared.clone(), id, member }))
     }
 
@@ -122,8 +130,13 @@ impl Membership for Member {}
 impl Drop for Member {
     fn drop(&mut self) {
         let mut functions = self.shared.functions.lock();
-        if functions.get(&self.id).is_some_and(|function| function.member == self.member) {
+        let left = functions.get(&self.id).filter(|function| function.member == self.member).cloned();
+        if left.is_some() {
             functions.remove(&self.id);
+        }
+        drop(functions);
+        if let (Some(function), Some(share)) = (left, self.shared.share()) {
+            share.leave(&function.log);
         }
     }
 }
@@ -135,6 +148,11 @@ impl Shared {
             self.owners.lock().entry(*task).or_default().lease = lease;
             function.listener.assigned(Assignment { task: *task, lease, inputs: inputs.clone() });
         }
+    }
+
+    /// This process may commit nothing of a task any more.
+    pub(super) fn disown(&self, task: TaskId) {
+        self.owners.lock().entry(task).or_default().generation = None;
     }
 
     /// Somebody else has taken over what a lane commits: its tasks are lost, and fall to this process again.
@@ -151,16 +169,7 @@ impl Shared {
 
     /// Makes an internal topic, or looks whether it is as it has to be.
     fn have(&self, topic: &str, partitions: u32, settings: &[(&str, &str)]) -> Result<()> {
-        match self.admin.create(topic, partitions, self.options.replication, settings) {
-            Ok(()) => return Ok(()),
-            Err(e) if e.code == ErrorCode::TopicExists => {}
-            Err(e) => return Err(e),
-        }
-        self.check_settings(topic, settings)?;
-        match self.admin.describe(topic)? {
-            Some(layout) if layout.partitions < partitions => self.admin.grow(topic, partitions),
-            _ => Ok(()),
-        }
+        self.admin.have(topic, partitions, self.options.replication, settings)
     }
 
     /// Follows the watermarks of the server's functions, from the first time on that somebody asks.
@@ -177,23 +186,6 @@ impl Shared {
         feed.take(&self.options.properties, &[(made.ring(), from)]);
         *marks = Some(made.clone());
         Ok(made)
-    }
-
-    /// Refuses an internal topic that would lose what is in it.
-    pub(crate) fn check_settings(&self, topic: &str, wanted: &[(&str, &str)]) -> Result<()> {
-        let found = self.admin.settings(topic)?;
-        let wrong = wanted.iter().filter(|(name, value)| found.get(*name).is_none_or(|found| found != value));
-        let wrong: Vec<_> = wrong
-            .map(|(name, value)| {
-                let found = found.get(*name).map_or("not set", String::as_str);
-                format!("{name} is {found} and has to be {value}")
-            })
-            .collect();
-        if wrong.is_empty() {
-            return Ok(());
-        }
-        let message = format!("the internal topic '{topic}' would lose data: {}", wrong.join(", "));
-        Err(Error::new(ErrorCode::TopicPolicy, message))
     }
 
     /// The properties of the client that reads a topic.

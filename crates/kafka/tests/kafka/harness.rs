@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use fnstream_core::broker::{Assignment, Broker};
 use fnstream_core::committer::{Acquired, CommitDone, Committer, Replay};
@@ -18,7 +19,7 @@ use fnstream_core::test_util::suites::tasks::TasksHarness;
 use fnstream_core::topic::Cluster as Named;
 use fnstream_core::{Error, Result};
 use fnstream_frame::RecordRef;
-use fnstream_kafka::{Kafka, KafkaTasks, Options};
+use fnstream_kafka::{Kafka, KafkaTasks, Options, Sharing};
 use parking_lot::Mutex;
 
 use crate::cluster::{Cluster, Private, unique};
@@ -43,12 +44,24 @@ impl Process {
             properties: cluster.properties(),
             server: "server".into(),
             connection: String::new(),
+            process: String::new(),
+            sharing: None,
+            incarnation: String::new(),
             namespace: format!("{}.", unique()),
             replication: Some(1),
             lanes: 1,
         };
         let kafka = Arc::new(Kafka::connect(options.clone()).unwrap());
         Process { cluster, options, kafka, failing: Arc::default(), broker: None }
+    }
+
+    /// As a process of a group that shares its tasks.
+    pub(crate) fn sharing(bootstrap: &str) -> Process {
+        let mut process = Process::new(bootstrap);
+        process.options.process = "p".into();
+        process.options.sharing = Some(Sharing { session_timeout: Duration::from_secs(6) });
+        process.kafka = Arc::new(Kafka::connect(process.options.clone()).unwrap());
+        process
     }
 
     /// With a broker that can be stopped.
@@ -68,7 +81,9 @@ impl LogHarness for Process {
 
     fn committer(&self) -> Arc<dyn Committer> {
         let (cluster, failing) = (self.cluster.clone(), self.failing.clone());
-        Arc::new(Failable { kafka: self.kafka.clone(), cluster, failing, namespace: self.options.namespace.clone() })
+        let transactional_id = if self.options.sharing.is_some() { "server.p.0" } else { "server.0" };
+        let namespace = self.options.namespace.clone();
+        Arc::new(Failable { kafka: self.kafka.clone(), cluster, failing, namespace, transactional_id })
     }
 
     fn create_topic(&self, topic: &str, partitions: u32) {
@@ -142,6 +157,8 @@ struct Failable {
     cluster: Arc<Cluster>,
     failing: Arc<NextFailure>,
     namespace: String,
+    /// Of the lane that commits, within the namespace.
+    transactional_id: &'static str,
 }
 
 impl Committer for Failable {
@@ -165,7 +182,7 @@ impl Committer for Failable {
                 });
             }
             Some(Failing::Fenced) => {
-                self.cluster.fence(&format!("{}server.0", self.namespace));
+                self.cluster.fence(&format!("{}{}", self.namespace, self.transactional_id));
                 self.kafka.commit(epoch, done);
             }
             _ => self.kafka.commit(epoch, done),

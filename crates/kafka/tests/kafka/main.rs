@@ -12,4 +12,5 @@ mod cluster;
 mod harness;
 mod kills;
 mod seams;
+mod server_group;
 mod states;

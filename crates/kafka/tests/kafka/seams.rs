@@ -36,6 +36,20 @@ fn what_tasks_have_committed_can_be_looked_at_from_outside() {
     suites::run::<dyn TasksHarness>(suites::tasks::CHECKS, || Box::new(Process::new(&bootstrap)));
 }
 
+/// The same of a process that shares its tasks with others, of which there are none at present.
+#[test]
+fn a_process_of_a_group_keeps_the_contracts() {
+    let Some(bootstrap) = bootstrap() else { return };
+    let only = std::env::var("FNSTREAM_CHECK").ok();
+    for check in suites::source::CHECKS.iter().chain(suites::committer::CHECKS) {
+        if only.as_ref().is_some_and(|only| !check.name.contains(only)) {
+            continue;
+        }
+        suites::run::<dyn LogHarness>(std::slice::from_ref(check), || Box::new(Process::sharing(&bootstrap)));
+        eprintln!("{}: kept by a group", check.name);
+    }
+}
+
 #[test]
 fn a_broker_that_is_stopped_is_waited_for() {
     if bootstrap().is_none() {

@@ -135,12 +135,13 @@ impl Functions {
     /// becomes of one that has its name. Answers what was done, and then how the function came up.
     pub(crate) async fn make(
         self: &Arc<Self>,
-        spec: FunctionSpec,
+        mut spec: FunctionSpec,
         archive: Archive,
         mode: CreateMode,
         wait: Option<Wait>,
     ) -> Result<(Made, Result<FunctionDescription>)> {
         spec.validate()?;
+        self.clusters.adopt_all(&mut spec);
         self.clusters.check(&spec)?;
         let functions = self.clone();
         // One that is replaced goes back although its caller goes away, whenever that is.

@@ -18,6 +18,7 @@ mod fellows;
 mod holds;
 mod local;
 mod part;
+mod seen;
 
 pub(super) use coming_up::ComingUp;
 pub(super) use desk::PeerDesk;
@@ -25,3 +26,4 @@ pub(super) use fellows::Fellows;
 pub(super) use holds::Holds;
 pub(super) use local::Local;
 pub(super) use part::Part;
+pub(super) use seen::SeenByAll;

@@ -13,7 +13,7 @@ use fnstream_core::clock::Clock;
 use fnstream_core::dir::Dir;
 use fnstream_core::metadata::Metadata;
 use fnstream_core::notes::Notes;
-use fnstream_core::peers::Peers;
+use fnstream_core::peers::{Desk, Peers};
 use fnstream_core::runtime::Runtime;
 use fnstream_core::upkeep::Upkeep;
 use fnstream_engine::Engine;
@@ -23,7 +23,7 @@ use super::App;
 use super::backups::{BackupDesk, LastBackup};
 use super::dead_letters::DeadLetters;
 use super::functions::Functions;
-use super::group::{Fellows, Local, PeerDesk};
+use super::group::{Fellows, Local, PeerDesk, SeenByAll};
 use super::inspection::Inspection;
 use super::instances::Instances;
 use super::jobs::Jobs;
@@ -80,6 +80,7 @@ impl Parts {
         let producers = own.producers.clone();
         let clusters = Clusters::new(own, foreign, register.clone());
         let tasks = clusters.tasks();
+        let seen = SeenByAll::new(tasks.clone(), runtime.clone());
         let (config, ops, meter) = (Arc::new(config), Ops::new(), ServerMeter::new());
         let room = WaitingRoom::new(net.files.waiting);
         let programs = Programs::new(self.artifacts.clone(), self.runtime, net.budget.compiling.clone(), clock.clone());
@@ -87,7 +88,7 @@ impl Parts {
         let triggers = Arc::new(Triggers {
             ops: ops.clone(),
             register: register.clone(),
-            tasks: tasks.clone(),
+            tasks: seen.clone(),
             clusters: clusters.clone(),
             programs: programs.clone(),
             engine: engine.clone(),
@@ -115,13 +116,16 @@ impl Parts {
         let (start, patience) = (safe_start.clone(), config.stop_timeout);
         let reconciler = Reconciler::new(register.clone(), self.peers.clone(), runner, ops.clone(), start, patience);
         let fellows = Fellows::new(self.peers.clone(), local.clone());
+        seen.with(&fellows);
         let local_logs = Arc::new(LocalLogs { ops: ops.clone(), logs: self.logs.clone() });
-        self.peers.serve(Arc::new(PeerDesk {
+        let desk: Arc<dyn Desk> = Arc::new(PeerDesk {
             runtime: runtime.clone(),
             local: Arc::downgrade(&local),
             logs: Arc::downgrade(&local_logs),
             reconciler: Arc::downgrade(&reconciler),
-        }));
+            tasks: tasks.clone(),
+        });
+        self.peers.serve(desk.clone());
         let shelf = Arc::new(Shelf {
             ops: ops.clone(),
             register: register.clone(),
@@ -138,7 +142,7 @@ impl Parts {
             ops: ops.clone(),
             last_backup: self.backups.is_some().then(|| last_backup.clone()),
             register: register.clone(),
-            tasks: tasks.clone(),
+            tasks: seen,
             upkeep: self.upkeep.clone(),
             reconciler: reconciler.clone(),
             programs: programs.clone(),
@@ -153,6 +157,8 @@ impl Parts {
         let dead_letters =
             Arc::new(DeadLetters { register: register.clone(), clusters: clusters.clone(), tasks: tasks.clone() });
         Arc::new(App {
+            me: self.peers.me(),
+            desk,
             functions: Arc::new(Functions {
                 ops: ops.clone(),
                 register: register.clone(),

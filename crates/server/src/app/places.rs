@@ -9,15 +9,18 @@ use fnstream_core::topic::{Topic, TopicRef};
 use fnstream_core::topics::{Topics, read_on};
 use fnstream_core::{Error, ErrorCode, Result};
 
+use crate::clusters::Clusters;
+
 /// How much is read at once to find a time.
 const READ: PollLimit = PollLimit { records: 10_000, bytes: 1 << 20 };
 
-/// Refuses what is done with topics of the server's own cluster only. `what` says what it is, `instead` what serves for others.
-pub(super) fn check_own(topic: &Topic, what: &str, instead: &str) -> Result<()> {
-    if topic.cluster.is_own() {
+/// Refuses what is done with topics of the embedded log only. `what` says what it is, `instead` what serves for others.
+pub(super) fn check_embedded(clusters: &Clusters, topic: &Topic, what: &str, instead: &str) -> Result<()> {
+    if clusters.is_embedded(topic) {
         return Ok(());
     }
-    let message = format!("topic '{topic}' is of another cluster, where {what}: {instead}");
+    let of = if topic.cluster.is_own() { "Apache Kafka" } else { "another cluster" };
+    let message = format!("topic '{topic}' is of {of}, where {what}: {instead}");
     Err(Error::new(ErrorCode::OwnTopicsOnly, message))
 }
 

@@ -43,7 +43,8 @@ pub(crate) struct Records {
     pub(super) ops: Arc<Ops>,
     pub(super) register: Arc<dyn Metadata>,
     pub(super) topics: Arc<TopicMaker>,
-    pub(super) producers: Arc<dyn Producers>,
+    /// None if the topics' cluster keeps no numbers.
+    pub(super) producers: Option<Arc<dyn Producers>>,
     pub(super) tasks: Arc<dyn Tasks>,
     /// Groups that acknowledge.
     pub(super) leases: Leases,
@@ -69,7 +70,8 @@ impl Records {
     /// Has the waker called when there is something to read in one of the partitions.
     async fn watch(&self, partitions: &[TopicPartition], waker: Waker) -> Result<Vec<Box<dyn Watch>>> {
         let topics = self.topics.topics.clone();
-        if partitions.iter().all(|partition| partition.topic.cluster.is_own()) {
+        let clusters = &self.topics.clusters;
+        if partitions.iter().all(|partition| clusters.is_embedded(&partition.topic)) {
             return partitions.iter().map(|partition| topics.watch(partition, waker.clone())).collect();
         }
         // Another cluster is asked where its ends are.

@@ -38,6 +38,22 @@ pub(super) fn properties(spec: &FunctionSpec) -> BTreeMap<Cluster, Properties> {
     all
 }
 
+/// Refuses options of the server's own topics that would have no effect, where these are a broker's.
+pub(super) fn check_broker_options(spec: &FunctionSpec) -> Result<()> {
+    let without_effect =
+        |named: &&TopicRef| named.topic.cluster.is_own() && named.options.keys().any(|name| name.as_str() != PARTITION);
+    let named: Vec<_> = spec.outputs.iter().filter(without_effect).map(|named| format!("'{named}'")).collect();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "outputs of the server's own cluster take the option 'partition' alone, since all of them share a connection, whose properties are \
+         settings of the server, but these have others: {}",
+        named.join(", ")
+    );
+    Err(Error::new(ErrorCode::InvalidSpec, message))
+}
+
 /// Refuses options that would have no effect.
 pub(super) fn check_options(spec: &FunctionSpec) -> Result<()> {
     let optional = |named: &&TopicRef| named.topic.cluster.is_own() && !named.options.is_empty();

@@ -25,7 +25,7 @@ use sha2::{Digest, Sha256};
 use super::{Follower, ForClients, ForFunction, Foreign, Properties};
 
 /// How the addresses of such a cluster begin.
-const SCHEME: &str = "kafka://";
+pub(super) const SCHEME: &str = "kafka://";
 
 /// So many clusters stay connected when nobody uses them.
 const KEPT: usize = 16;
@@ -38,7 +38,7 @@ const ID: &str = "kafka.server-id";
 
 /// What clusters are reached with.
 pub(crate) struct KafkaClusters {
-    /// Keeps the server's id.
+    /// Keeps the server's id, where it has no name.
     notes: Arc<dyn Notes>,
     /// State on the local disk.
     local: Arc<dyn StateStores>,
@@ -131,6 +131,12 @@ impl KafkaClusters {
         KafkaClusters { notes, local, lanes, server: Mutex::default(), clients: Kept::new(), places: Kept::new() }
     }
 
+    /// With that name on all clusters.
+    pub(crate) fn named(self, name: &str) -> Self {
+        *self.server.lock() = Some(name.to_owned());
+        self
+    }
+
     fn addresses(cluster: &Cluster) -> Result<&str> {
         cluster.as_str().strip_prefix(SCHEME).ok_or_else(|| {
             let message = format!("this server does not know the cluster '{cluster}'");
@@ -166,6 +172,9 @@ impl KafkaClusters {
             cluster: cluster.clone(),
             properties: fnstream_kafka::Properties::new(Self::addresses(cluster)?, properties)?,
             connection: connection(properties),
+            process: String::new(),
+            sharing: None,
+            incarnation: String::new(),
             server,
             namespace: String::new(),
             replication: None,
@@ -262,6 +271,6 @@ fn connection(properties: &BTreeMap<String, String>) -> String {
     hex(&hasher.finalize()[..4])
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

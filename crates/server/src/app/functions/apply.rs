@@ -62,6 +62,7 @@ impl Functions {
         archive: &Archive,
     ) -> Result<(ApplyOutcome, Vec<FieldChange>, String, Vec<u8>)> {
         spec.validate()?;
+        self.clusters.adopt_all(&mut spec);
         self.clusters.check(&spec)?;
         let before = self.register.get(&spec.name)?;
         let (pin, artifact) = self.shelf.obtain(archive)?;

@@ -85,6 +85,7 @@ impl Functions {
         let (entry, spec, obtained) = blocking(move || {
             let entry = crate::app::entry(&*functions.register, &name)?;
             let mut spec = described(&entry.spec)?;
+            functions.clusters.adopt_all(&mut spec);
             functions.clusters.check(&spec)?;
             spec::check_home(&entry.spec, &spec)?;
             grants::check(&functions.files_dirs, &spec)?;

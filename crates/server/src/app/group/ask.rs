@@ -75,6 +75,15 @@ pub(in crate::app) enum Ask {
         /// The asker.
         by: PeerId,
     },
+    /// The next keys of a task's state with their values: [`super::seen::Seen`], or nothing when the task does not run there.
+    Peek {
+        /// The function.
+        function: FunctionId,
+        /// The task.
+        task: u32,
+        /// The first key.
+        start: Payload,
+    },
     /// Start it anew, if it should run.
     Again(String),
 }

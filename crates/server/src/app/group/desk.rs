@@ -8,15 +8,17 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fnstream_core::epoch::FunctionId;
+use fnstream_core::epoch::{FunctionId, TaskId};
 use fnstream_core::error::internal;
 use fnstream_core::peers::{Answered, Desk, Question};
+use fnstream_core::tasks::Tasks;
 use fnstream_core::{Error, ErrorCode, Result};
 use tokio::runtime::Handle;
 
 use super::ask::{Ask, Payload, Report, decode, encode};
 use super::local::Local;
 use super::part::Part;
+use super::seen::seen;
 use crate::app::caller;
 use crate::app::logs::LocalLogs;
 use crate::app::ops::blocking;
@@ -28,6 +30,8 @@ pub(in crate::app) struct PeerDesk {
     pub(in crate::app) local: Weak<Local>,
     pub(in crate::app) logs: Weak<LocalLogs>,
     pub(in crate::app) reconciler: Weak<Reconciler>,
+    /// What this process sees by itself.
+    pub(in crate::app) tasks: Arc<dyn Tasks>,
 }
 
 impl Desk for PeerDesk {
@@ -37,15 +41,27 @@ impl Desk for PeerDesk {
             return done(Err(Error::new(ErrorCode::PeerUnavailable, "the process has closed")));
         };
         let Question { caller, body } = question;
+        let tasks = self.tasks.clone();
         self.runtime.spawn(async move {
-            let answer = async { answer(local, logs, reconciler, decode(&body)?).await };
+            let answer = async { answer(local, logs, reconciler, tasks, decode(&body)?).await };
             done(caller::scope(caller, answer).await);
         });
     }
 }
 
-async fn answer(local: Arc<Local>, logs: Arc<LocalLogs>, reconciler: Arc<Reconciler>, ask: Ask) -> Result<Bytes> {
+async fn answer(
+    local: Arc<Local>,
+    logs: Arc<LocalLogs>,
+    reconciler: Arc<Reconciler>,
+    tasks: Arc<dyn Tasks>,
+    ask: Ask,
+) -> Result<Bytes> {
     match ask {
+        Ask::Peek { function, task, start } => {
+            let runs = local.engine.tasks(function).contains(&task);
+            let look = move || runs.then(|| seen(&*tasks, TaskId::new(function, task), &start.0)).transpose();
+            encode(&blocking(look).await?)
+        }
         Ask::Status(functions) => {
             let parts = blocking(move || {
                 let part = |(id, name): (FunctionId, String)| local.part(id, &name).map(|part| (id, part));

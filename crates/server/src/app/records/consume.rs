@@ -154,7 +154,7 @@ impl Records {
             let (topics, wanted) = (self.topics.topics.clone(), name.clone());
             match blocking(move || topics.describe(&wanted)).await {
                 // Nobody tells this server of a topic that is made elsewhere.
-                Err(error) if error.code == ErrorCode::TopicNotFound && name.cluster.is_own() => {}
+                Err(error) if error.code == ErrorCode::TopicNotFound && self.topics.clusters.is_embedded(&name) => {}
                 there => return there.map(Some),
             }
             self.topics.check_client(&name)?;

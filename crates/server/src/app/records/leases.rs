@@ -51,7 +51,8 @@ pub(crate) use manage::ResetTo;
 pub(crate) use settle::Settling;
 pub(crate) use take::{Taken, TakenRecord, Taking};
 
-use crate::app::places::check_own;
+use crate::app::places::check_embedded;
+use crate::clusters::Clusters;
 use group::Table;
 
 /// The least and the most time of a lease.
@@ -71,8 +72,9 @@ pub(in crate::app) struct Leases {
 }
 
 /// Refuses a group that acknowledges where nobody keeps acknowledgements.
-fn check_acks(topic: &Topic) -> Result<()> {
-    check_own(topic, "no acknowledgements are kept", "consume with a group without acknowledgement, or from a position")
+fn check_acks(clusters: &Clusters, topic: &Topic) -> Result<()> {
+    let instead = "consume with a group without acknowledgement, or from a position";
+    check_embedded(clusters, topic, "no acknowledgements are kept", instead)
 }
 
 impl Leases {

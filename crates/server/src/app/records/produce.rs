@@ -3,17 +3,20 @@
 
 //! Producing: appended and durable before the answer.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use fnstream_api::{AppendedRun, Produced, ProducerDescription};
 use fnstream_core::error::internal;
-use fnstream_core::producers::{Numbered, NumberedAppend};
+use fnstream_core::producers::{Numbered, NumberedAppend, Producers};
 use fnstream_core::topic::Topic;
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_frame::FrameBuilder;
 
 use super::Records;
 use crate::app::ops::blocking;
-use crate::app::places::check_own;
+use crate::app::places::check_embedded;
+use crate::clusters::Clusters;
 
 impl Records {
     /// Appends records, all or none of those that go to one partition; a topic that is not there is made with one
@@ -36,7 +39,7 @@ impl Records {
         }
         let topic = &self.named(topic)?;
         if numbered.is_some() {
-            check_numbered(topic)?;
+            check_numbered(&self.topics.clusters, topic)?;
         }
         let frame = Bytes::from(records.to_bytes());
         let bytes = frame.len() as u64;
@@ -75,7 +78,7 @@ impl Records {
         let (done, durable) = tokio::sync::oneshot::channel();
         let tell = move |appended| drop(done.send(appended));
         match numbered {
-            Some(numbered) => self.producers.append_numbered(topic, numbered, partition, frame, Box::new(tell)),
+            Some(numbered) => self.producers()?.append_numbered(topic, numbered, partition, frame, Box::new(tell)),
             None => self.topics.topics.append(
                 topic,
                 partition,
@@ -88,10 +91,16 @@ impl Records {
         durable.await.map_err(|_| internal("the store forgot to answer an append"))?
     }
 
+    fn producers(&self) -> Result<&Arc<dyn Producers>> {
+        // Whoever asks has looked at the topic first.
+        self.producers.as_ref().ok_or_else(|| internal("no numbers of producers are kept here"))
+    }
+
     /// How far a producer that numbers its events has got in a topic.
     pub(crate) async fn describe_producer(&self, topic: String, producer: String) -> Result<ProducerDescription> {
-        let (topic, producers) = (self.named(&topic)?, self.producers.clone());
-        check_numbered(&topic)?;
+        let topic = self.named(&topic)?;
+        check_numbered(&self.topics.clusters, &topic)?;
+        let producers = self.producers()?.clone();
         blocking(move || match producers.producer(&topic, &producer)? {
             Some(place) => Ok(ProducerDescription { producer, next_sequence: place.next, last_ms: place.at_ms }),
             None => {
@@ -104,8 +113,8 @@ impl Records {
 }
 
 /// Refuses a producer that numbers its events where nobody keeps the numbers.
-fn check_numbered(topic: &Topic) -> Result<()> {
+fn check_numbered(clusters: &Clusters, topic: &Topic) -> Result<()> {
     let instead =
         "produce without numbers, or to a topic of this server from which a function copies the events exactly once";
-    check_own(topic, "no numbers of producers are kept", instead)
+    check_embedded(clusters, topic, "no numbers of producers are kept", instead)
 }

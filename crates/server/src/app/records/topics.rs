@@ -18,7 +18,7 @@ use super::Records;
 use super::growth::Growth;
 use crate::app::ops::blocking;
 use crate::app::pages::{List, MOST_ROWS, Page, Wanted, stray};
-use crate::app::places::check_own;
+use crate::app::places::check_embedded;
 
 /// A page of descriptions is given when they have that many partitions together.
 const MOST_PARTITIONS: usize = 20_000;
@@ -65,7 +65,8 @@ impl Records {
     ) -> Result<TopicDescription> {
         let name = self.named(&name)?;
         if request.retention_by == Some(RetentionBy::Arrival) {
-            check_own(&name, "ages are counted from the timestamps of events", "leave 'retention_by' out")?;
+            let what = "ages are counted from the timestamps of events";
+            check_embedded(&self.topics.clusters, &name, what, "leave 'retention_by' out")?;
         }
         let partitions = request.partitions.unwrap_or(1);
         check_partitions(partitions)?;

@@ -166,7 +166,8 @@ impl Cluster {
             register: Arc::new(Guarded::<dyn Metadata>(self.register.clone())),
             own: OwnCluster {
                 topics: Arc::new(Happening(Guarded(Arc::new(self.broker.clone())), self.happens.clone())),
-                producers: Arc::new(Guarded::<dyn Producers>(Arc::new(self.broker.clone()))),
+                producers: Some(Arc::new(Guarded::<dyn Producers>(Arc::new(self.broker.clone())))),
+                broker: None,
                 groups: Arc::new(Guarded::<dyn Groups>(Arc::new(MemGroups::new(&self.broker, number)))),
                 tasks: Arc::new(Guarded::<dyn Tasks>(Arc::new(self.broker.clone()))),
                 forks: Some(Arc::new(Guarded::<dyn Forks>(Arc::new(forks)))),

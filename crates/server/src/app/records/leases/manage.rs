@@ -20,8 +20,9 @@ use super::deliveries::{Deliveries, MOST_OUT};
 use super::group::{Group, no_group};
 use super::letters::dead_letter_topic;
 use crate::app::ops::blocking;
-use crate::app::places::{check_own, first_since};
+use crate::app::places::{check_embedded, first_since};
 use crate::app::records::{Records, consume};
+use crate::clusters::Clusters;
 
 /// Where a group is to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +126,7 @@ impl Records {
         partition: Option<u32>,
     ) -> Result<GroupDescription> {
         check_name("group", name)?;
-        check_moves(&self.named(topic)?)?;
+        check_moves(&self.topics.clusters, &self.named(topic)?)?;
         let seen = self.seen(topic).await?;
         let partitions = consume::named_partitions(&seen.info, partition)?;
         if matches!(to, ResetTo::Position(_)) && partitions.len() > 1 {
@@ -158,7 +159,7 @@ impl Records {
     /// Removes a group. Consumers that wait for it are refused; a new group of the name begins at the earliest record.
     pub(crate) async fn delete_group(self: &Arc<Self>, topic: &str, name: &str) -> Result<()> {
         check_name("group", name)?;
-        check_moves(&self.named(topic)?)?;
+        check_moves(&self.topics.clusters, &self.named(topic)?)?;
         let seen = self.seen(topic).await?;
         if !seen.is_there(name) {
             return Err(no_group(&seen.info.topic, name));
@@ -224,7 +225,7 @@ impl Records {
     async fn seen(self: &Arc<Self>, topic: &str) -> Result<Seen> {
         let topic = self.named(topic)?;
         let (topics, groups) = (self.topics.topics.clone(), self.topics.clusters.groups(&topic)?);
-        if !topic.cluster.is_own() {
+        if !self.topics.clusters.is_embedded(&topic) {
             let seen = move || {
                 let (info, places) = (topics.describe(&topic)?, groups.places(&topic)?);
                 Ok(Seen { info, places, acknowledging: Vec::new() })
@@ -244,8 +245,8 @@ impl Records {
 }
 
 /// Refuses to move a group whose places others may use.
-fn check_moves(topic: &Topic) -> Result<()> {
-    check_own(topic, "groups are not moved or deleted from here", "use the tools of that cluster")
+fn check_moves(clusters: &Clusters, topic: &Topic) -> Result<()> {
+    check_embedded(clusters, topic, "groups are not moved or deleted from here", "use the tools of the cluster")
 }
 
 impl Seen {

@@ -90,7 +90,7 @@ impl Records {
     ) -> Result<Settled> {
         self.ops.check_open()?;
         let topic = self.named(topic)?;
-        check_acks(&topic)?;
+        check_acks(&self.topics.clusters, &topic)?;
         check(name, receipts, settling)?;
         let receipts =
             receipts.iter().map(|text| text.parse().map_err(|()| not_one(text))).collect::<Result<Vec<_>>>()?;

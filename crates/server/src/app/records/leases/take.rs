@@ -100,7 +100,7 @@ impl Records {
     pub(crate) async fn take(self: &Arc<Self>, taking: Taking) -> Result<Taken> {
         self.ops.check_open()?;
         check(&taking)?;
-        check_acks(&self.named(&taking.topic)?)?;
+        check_acks(&self.topics.clusters, &self.named(&taking.topic)?)?;
         let deadline = Instant::now() + taking.wait;
         let Some(topic) = self.topic(&taking.topic, Some(deadline)).await? else {
             return Ok(Taken { records: Vec::new(), skipped: Vec::new(), memory: None });

@@ -1,0 +1,261 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Processes of one server group on a real Kafka cluster, which share a function that counts words: killed, stopped and let go on,
+//! added and taken away while it counts. Each count comes once and in order, and any process answers for all.
+//!
+//! `FNSTREAM_KAFKA` names the cluster (`scripts/kafka.sh start`); without it the tests are skipped, and say so. `FNSTREAM_SEED` repeats
+//! their choices, `FNSTREAM_KAFKA_KILLS` and `FNSTREAM_KAFKA_RECORDS` make them more.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test says its seed and what it did")]
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use fnstream_api::{
+    Client, ConsumeOptions, Function, FunctionDescription, FunctionStatus, ReadFrom, TaskStatus, TopicRequest,
+};
+use fnstream_frame::{Frame, FrameBuilder, RecordRef};
+use fnstream_tests::node::Node;
+use fnstream_tests::server::ServerOptions;
+use fnstream_tests::{binary, seed, within};
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+const WORDS: usize = 200;
+const PARTITIONS: u32 = 4;
+
+/// The cluster; `None`, said aloud, where there is none.
+fn cluster() -> Result<Option<String>> {
+    if let Ok(cluster) = std::env::var("FNSTREAM_KAFKA") {
+        return Ok(Some(cluster));
+    }
+    ensure!(std::env::var_os("CI").is_none(), "FNSTREAM_KAFKA names no broker: see scripts/kafka.sh");
+    eprintln!("SKIPPED: FNSTREAM_KAFKA names no broker: see scripts/kafka.sh");
+    Ok(None)
+}
+
+/// A group, its topics and what its function should make of them.
+struct Group {
+    options: ServerOptions,
+    input: String,
+    output: String,
+    wanted: BTreeMap<String, u64>,
+    records: u64,
+}
+
+impl Group {
+    fn new(cluster: &str) -> Result<Group> {
+        let id: u64 = rand::random();
+        Ok(Group {
+            options: ServerOptions::of_group(binary::server()?, cluster, &format!("group-{id:016x}")),
+            input: format!("words-{id:016x}"),
+            output: format!("counts-{id:016x}"),
+            wanted: BTreeMap::new(),
+            records: 0,
+        })
+    }
+
+    fn node(&self) -> Result<Node> {
+        Node::new(self.options.clone())
+    }
+
+    /// Makes topics and function by way of a process.
+    async fn create(&self, client: &Client) -> Result<()> {
+        for topic in [&self.input, &self.output] {
+            client
+                .create_topic(topic, &TopicRequest { partitions: Some(PARTITIONS), ..TopicRequest::default() })
+                .await?;
+        }
+        let archive = client.upload_artifact(std::fs::read(binary::example("word_count_rust")?)?).await?.digest;
+        let function = Function::new(
+            format!("sha256:{archive}"),
+            vec![self.input.parse()?],
+            self.output.parse::<fnstream_core::topic::TopicRef>()?,
+        );
+        client.create_function("count", &Function { replicas: PARTITIONS, ..function }).await?;
+        Ok(())
+    }
+
+    async fn produce(&mut self, client: &Client, rng: &mut StdRng, records: usize) -> Result<()> {
+        for chunk in 0..records.div_ceil(1_000) {
+            let mut frame = FrameBuilder::new();
+            for _ in 0..(records - chunk * 1_000).min(1_000) {
+                let word = format!("word{}", rng.random_range(0..WORDS));
+                frame.push(RecordRef::new(word.as_bytes()).with_key(Some(word.as_bytes())).at(1));
+                *self.wanted.entry(word).or_default() += 1;
+                self.records += 1;
+            }
+            client.produce_frame(&self.input, frame.to_bytes()).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all records are counted, as that process sees it.
+    async fn counted(&self, client: &Client) -> Result<()> {
+        let done = |f: &FunctionDescription| f.tasks.iter().map(|task| task.records_in).sum::<u64>() == self.records;
+        within("all words to be counted", async {
+            while !client.describe_function("count").await.is_ok_and(|f| done(&f)) {}
+        })
+        .await
+    }
+
+    /// Each word is in one partition, whose order is that of its counts.
+    async fn check(&self, client: &Client) -> Result<()> {
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+        for partition in 0..PARTITIONS {
+            for (word, count) in read(client, &self.output, partition).await? {
+                let last = counts.entry(word.clone()).or_default();
+                ensure!(count == *last + 1, "'{word}' is counted {count} after {last}");
+                *last = count;
+            }
+        }
+        ensure!(counts == self.wanted, "the counts are {counts:?}, and should be {:?}", self.wanted);
+        Ok(())
+    }
+}
+
+/// The keys and values of a partition.
+async fn read(client: &Client, topic: &str, partition: u32) -> Result<Vec<(String, u64)>> {
+    let mut options = ConsumeOptions {
+        from: Some(ReadFrom::Earliest),
+        partition: Some(partition),
+        timeout: Some(Duration::ZERO),
+        ..ConsumeOptions::default()
+    };
+    let mut pairs = Vec::new();
+    while let Some((frame, next)) = client.consume_frame(topic, &options, 10_000).await? {
+        for record in Frame::parse(&frame)?.iter() {
+            let key = record.key.context("a count without its word")?;
+            let text = String::from_utf8_lossy(record.bytes()).into_owned();
+            pairs.push((String::from_utf8_lossy(key).into_owned(), text.parse().with_context(|| text.clone())?));
+        }
+        options.from = Some(ReadFrom::Position(next));
+    }
+    Ok(pairs)
+}
+
+fn runs(f: &FunctionDescription) -> bool {
+    let running = f.tasks.iter().filter(|task| task.status == TaskStatus::Running).count();
+    f.status == FunctionStatus::Running && running == PARTITIONS as usize
+}
+
+/// Waits until all tasks run, as that process sees it; answers how long that took.
+async fn all_run(client: &Client) -> Result<Duration> {
+    let begun = Instant::now();
+    within("all tasks to run", async { while !client.describe_function("count").await.is_ok_and(|f| runs(&f)) {} })
+        .await?;
+    Ok(begun.elapsed())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_that_are_killed_lose_and_double_nothing() -> Result<()> {
+    let Some(cluster) = cluster()? else { return Ok(()) };
+    let mut rng = seed::Seed::of("server_group")?.rng(0);
+    let (kills, records) = (seed::number("FNSTREAM_KAFKA_KILLS", 3)?, seed::number("FNSTREAM_KAFKA_RECORDS", 40_000)?);
+    let mut group = Group::new(&cluster)?;
+    let mut nodes = [group.node()?, group.node()?];
+    let mut clients = [nodes[0].start().await?, nodes[1].start().await?];
+    group.create(&clients[0]).await?;
+    all_run(&clients[1]).await?;
+    let parts = kills * 2 + 1;
+    for part in 0..parts {
+        let living = part % 2;
+        group.produce(&clients[living], &mut rng, records / parts).await?;
+        if part + 1 == parts {
+            break;
+        }
+        let dying = 1 - living;
+        nodes[dying].server()?.runs_for(Duration::from_millis(rng.random_range(0..1_500))).await?;
+        nodes[dying].kill()?;
+        clients[dying] = nodes[dying].start().await?;
+    }
+    group.counted(&clients[0]).await?;
+    group.check(&clients[1]).await?;
+    println!("{} records, two processes killed {kills} times each", group.records);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_slept_through_the_loss_of_its_tasks_commits_nothing() -> Result<()> {
+    let Some(cluster) = cluster()? else { return Ok(()) };
+    let mut rng = seed::Seed::of("server_group")?.rng(1);
+    let mut group = Group::new(&cluster)?;
+    let (mut sleeper, mut other) = (group.node()?, group.node()?);
+    let clients = [sleeper.start().await?, other.start().await?];
+    group.create(&clients[0]).await?;
+    all_run(&clients[1]).await?;
+    group.produce(&clients[1], &mut rng, 20_000).await?;
+    sleeper.server()?.suspend()?;
+    group.produce(&clients[1], &mut rng, 20_000).await?;
+    // The other one takes over what the sleeper had, and counts all.
+    group.counted(&clients[1]).await?;
+    sleeper.server()?.resume()?;
+    sleeper.server()?.logged(&["this process was taken for dead"]).await?;
+    group.produce(&clients[1], &mut rng, 10_000).await?;
+    group.counted(&clients[1]).await?;
+    all_run(&clients[0]).await?;
+    group.check(&clients[0]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_come_and_go_while_their_functions_run() -> Result<()> {
+    let Some(cluster) = cluster()? else { return Ok(()) };
+    let mut rng = seed::Seed::of("server_group")?.rng(2);
+    let mut group = Group::new(&cluster)?;
+    let mut nodes = vec![group.node()?];
+    let first = nodes[0].start().await?;
+    group.create(&first).await?;
+    all_run(&first).await?;
+    group.produce(&first, &mut rng, 10_000).await?;
+    for _ in 0..2 {
+        let mut node = group.node()?;
+        let client = node.start().await?;
+        group.produce(&client, &mut rng, 10_000).await?;
+        all_run(&client).await?;
+        nodes.push(node);
+    }
+    let last = nodes[1].server()?.listening().await?.context("the second process serves")?;
+    let last = Client::new(&last)?;
+    let (status, _) = nodes[0].terminate().await?;
+    ensure!(status.success(), "{status}");
+    let pause = all_run(&last).await?;
+    group.produce(&last, &mut rng, 10_000).await?;
+    group.counted(&last).await?;
+    group.check(&last).await?;
+    println!("the tasks of a process that ended ran elsewhere after {pause:?}");
+    Ok(())
+}
+
+/// Whatever is asked of one process is done by all; what one of them has alone is asked of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_process_answers_for_all() -> Result<()> {
+    let Some(cluster) = cluster()? else { return Ok(()) };
+    let mut rng = seed::Seed::of("server_group")?.rng(3);
+    let mut group = Group::new(&cluster)?;
+    let (mut a, mut b) = (group.node()?, group.node()?);
+    let (here, there) = (a.start().await?, b.start().await?);
+    group.create(&here).await?;
+    all_run(&there).await?;
+    group.produce(&there, &mut rng, 5_000).await?;
+    group.counted(&here).await?;
+    there.stop_function("count").await?;
+    let stopped = here.describe_function("count").await?;
+    ensure!(stopped.status == FunctionStatus::Stopped && stopped.tasks.is_empty(), "{stopped:?}");
+    group.produce(&here, &mut rng, 5_000).await?;
+    here.start_function("count").await?;
+    group.counted(&there).await?;
+    group.check(&there).await?;
+    // A restart of all of them finds everything.
+    a.kill()?;
+    b.kill()?;
+    let (here, there) = (a.start().await?, b.start().await?);
+    group.produce(&there, &mut rng, 5_000).await?;
+    group.counted(&here).await?;
+    group.check(&here).await?;
+    there.delete_function("count").await?;
+    let gone = here.describe_function("count").await.err().context("it was deleted")?;
+    ensure!(gone.code() == "FS-1102", "{gone}");
+    group.create(&there).await.err().context("the topics are there")?;
+    Ok(())
+}
