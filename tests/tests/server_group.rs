@@ -259,3 +259,39 @@ async fn any_process_answers_for_all() -> Result<()> {
     group.create(&there).await.err().context("the topics are there")?;
     Ok(())
 }
+
+/// Each refusal names what is wrong, and the process ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_cannot_join_says_why() -> Result<()> {
+    let Some(cluster) = cluster()? else { return Ok(()) };
+    let refused = async |node: &mut Node, words: &[&str]| -> Result<()> {
+        ensure!(node.try_start().await?.is_none(), "a process has joined that should not: {words:?}");
+        let told = node.server()?.last_words();
+        ensure!(words.iter().all(|word| told.contains(word)), "{words:?} are not in:\n{told}");
+        node.kill().map(drop)
+    };
+    let group = Group::new(&cluster)?;
+    let mut node = group.node()?;
+    node.start().await?;
+    node.terminate().await?;
+    let of_group = node.options.clone();
+    // The data folder of a process of a group is of no use to anybody else.
+    node.options = ServerOptions::new(binary::server()?);
+    refused(&mut node, &["FS-1703", "belongs to a process of a server group"]).await?;
+    node.options = Group::new(&cluster)?.options;
+    refused(&mut node, &["FS-1703", "another server group"]).await?;
+    node.options = of_group;
+    node.start().await?;
+    node.terminate().await?;
+    // Nor is that of a standalone server, once it has something.
+    let mut alone = Node::new(ServerOptions::new(binary::server()?))?;
+    alone.start().await?.create_topic("mine", &TopicRequest::default()).await?;
+    alone.terminate().await?;
+    alone.options = group.options.clone();
+    refused(&mut alone, &["FS-1703", "standalone server"]).await?;
+    // Where there is no cluster.
+    let mut lost = Node::new(ServerOptions::of_group(binary::server()?, "127.0.0.1:1", "g"))?;
+    refused(&mut lost, &["FS-1704", "127.0.0.1:1"]).await?;
+    let mut named_badly = Node::new(ServerOptions::of_group(binary::server()?, &cluster, "a/b"))?;
+    refused(&mut named_badly, &["a/b"]).await
+}

@@ -23,7 +23,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
-use crate::error::{Failure, failed};
+use crate::error::{Failure, code_of, failed};
 use crate::properties::{Properties, check_name};
 
 /// How long an answer is waited for.
@@ -61,7 +61,7 @@ impl ClientContext for Telling {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if let Some(code) = error.rdkafka_error_code() {
+        if let Some(code) = code_of(&error) {
             self.0.note(Failure::new(code, reason));
         }
     }
@@ -289,8 +289,8 @@ impl Admin {
                 Err(error) => error,
             };
             left -= 1;
-            let is_new = error.rdkafka_error_code().is_some_and(|code| NEW.contains(&code));
-            let is_late = is_new || error.rdkafka_error_code().is_some_and(|code| LATE.contains(&code));
+            let is_new = code_of(&error).is_some_and(|code| NEW.contains(&code));
+            let is_late = is_new || code_of(&error).is_some_and(|code| LATE.contains(&code));
             if is_new {
                 // This answer comes at once.
                 self.client.poll(Duration::from_millis(200));
@@ -319,7 +319,7 @@ impl Admin {
 
     /// An operation that ran out of time says what the client found meanwhile.
     fn failed(&self, doing: &str, error: &KafkaError) -> Error {
-        let is_late = error.rdkafka_error_code().is_some_and(|code| LATE.contains(&code));
+        let is_late = code_of(error).is_some_and(|code| LATE.contains(&code));
         self.why().filter(|_| is_late).map_or_else(|| failed(doing, error), |why| why.error(doing))
     }
 

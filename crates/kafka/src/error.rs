@@ -97,9 +97,17 @@ impl Failure {
     }
 }
 
+/// The code in an answer of the safe layer, if it is one of the client or a broker.
+pub(crate) fn code_of(error: &KafkaError) -> Option<Code> {
+    match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        error => error.rdkafka_error_code(),
+    }
+}
+
 /// An answer of the safe layer.
 pub(crate) fn failed(doing: impl fmt::Display, error: &KafkaError) -> Error {
-    let failure = match error.rdkafka_error_code() {
+    let failure = match code_of(error) {
         Some(code) => Failure::of(code),
         None => return unusable(error),
     };

@@ -81,7 +81,7 @@ fn wrong_usage_is_exit_code_2_and_failure_is_1() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         err(&output),
-        "error FS-1705: server mode needs Apache Pulsar or Kafka, which this build does not speak\n\
+        "error FS-1705: server mode on Apache Pulsar is not part of this build; '--backend kafka' runs it on Apache Kafka\n\
          advice: use 'function-stream standalone'\n"
     );
 }

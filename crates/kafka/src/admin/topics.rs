@@ -4,6 +4,7 @@
 //! What clients ask about topics and groups.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
 
 use fnstream_core::{Error, Result};
 use rdkafka::admin::{ConfigSource, ResourceSpecifier};
@@ -91,15 +92,22 @@ impl Admin {
         for partition in partitions {
             list.add_partition(topic, *partition as i32);
         }
-        let found = self.operations().committed(group, &list).map_err(|e| self.failed_with(&doing, &e))?;
-        let mut offsets = HashMap::new();
-        for ((_, partition), offset) in found {
-            let offset = offset.map_err(|code| Failure::of(code).error(&doing))?;
-            if offset >= 0 {
-                offsets.insert(partition, offset);
+        let begun = Instant::now();
+        loop {
+            let found = self.operations().committed(group, &list);
+            let found = found.and_then(|found| {
+                let told =
+                    found.into_iter().map(|((_, partition), offset)| Ok((partition, offset.map_err(Failure::of)?)));
+                told.filter(|told| !matches!(told, Ok((_, offset)) if *offset < 0))
+                    .collect::<Result<HashMap<_, _>, Failure>>()
+            });
+            match found {
+                // A transaction that has moved one of them is about to end. Each round is a question to the cluster.
+                Err(failure)
+                    if failure.code == RDKafkaErrorCode::UnstableOffsetCommit && begun.elapsed() < self.patience() => {}
+                found => return found.map_err(|failure| self.failed_with(&doing, &failure)),
             }
         }
-        Ok(offsets)
     }
 
     /// Commits an offset of a group that has no members.

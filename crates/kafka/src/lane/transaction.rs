@@ -6,6 +6,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fnstream_core::epoch::{OutboxWatermark, TaskId};
 use fnstream_core::topic::Topic;
@@ -26,6 +27,9 @@ use crate::watermarks::Said;
 const STEP_MS: i32 = 100;
 /// How long a step may take before the client answers that it may be repeated.
 const REPEAT_MS: i32 = 10_000;
+
+/// How long a transaction may take that writes state.
+const APPLYING: Duration = Duration::from_secs(30);
 
 /// How a transaction ended.
 pub(super) enum Ended {
@@ -77,7 +81,9 @@ impl Thread {
         let mut config = shared.options.properties.producing(&id);
         if let Some(sharing) = &shared.options.sharing {
             // Whoever takes a task over waits until what its owner has left open is decided.
-            config.set("transaction.timeout.ms", sharing.session_timeout.as_millis().to_string());
+            // What is applied to a state topic at once may be much, and takes its time.
+            let least = if self.number.is_some() { Duration::ZERO } else { APPLYING };
+            config.set("transaction.timeout.ms", sharing.session_timeout.max(least).as_millis().to_string());
         }
         let producer = Producer::new(&config, move |failure| health.note(&failure))?;
         if let Err(failure) = producer.init_transactions(INIT_MS) {

@@ -223,8 +223,10 @@ impl Artifacts for KafkaArtifacts {
             }
             Ok((changes, unused.len()))
         })?;
-        // Copies on the disk that nobody needs here.
-        let keep: HashSet<String> = self.table.rows().0.keys().cloned().chain(needed).collect();
+        // Copies on the disk that nobody needs here. What is needed need not be there.
+        let there = self.local.list()?;
+        let is_known = |digest: &String| self.table.rows().0.contains_key(digest) || needed.contains(digest);
+        let keep: HashSet<String> = there.into_iter().filter(is_known).collect();
         self.local.sweep(&mut || Ok(keep.clone()))?;
         Ok(swept)
     }

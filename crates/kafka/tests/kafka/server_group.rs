@@ -8,10 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fnstream_core::artifacts::Artifacts;
+use fnstream_core::broker::PollLimit;
 use fnstream_core::clock::SystemClock;
 use fnstream_core::epoch::FunctionId;
+use fnstream_core::groups::{Groups, Taking};
 use fnstream_core::metadata::Metadata;
 use fnstream_core::peers::{Answered, PeerId, Peers, Question};
+use fnstream_core::record::TopicPartition;
 use fnstream_core::spec::{DesiredState, FunctionSpec};
 use fnstream_core::test_util::mem_artifacts::MemArtifacts;
 use fnstream_core::test_util::suites::artifacts::ArtifactsHarness;
@@ -19,8 +22,10 @@ use fnstream_core::test_util::suites::metadata::MetadataHarness;
 use fnstream_core::test_util::suites::peers::PeersHarness;
 use fnstream_core::test_util::suites::{self};
 use fnstream_core::topic::Cluster as Named;
+use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode};
-use fnstream_kafka::{Exchange, KafkaArtifacts, KafkaPeers, KafkaRegister, Options};
+use fnstream_frame::RecordRef;
+use fnstream_kafka::{Exchange, KafkaArtifacts, KafkaGroups, KafkaPeers, KafkaRegister, KafkaTopics, Options};
 use parking_lot::Mutex;
 
 use crate::cluster::{Cluster, bootstrap, unique};
@@ -263,5 +268,57 @@ fn processes_find_and_ask_each_other() {
         suites::run::<dyn PeersHarness>(std::slice::from_ref(check), || {
             Box::new(Group { bootstrap: bootstrap.clone(), namespace: unique(), direct: Direct::default() })
         });
+    }
+}
+
+/// Of processes that take for one group at the same time each is given other records, and together they are given all.
+#[test]
+fn no_two_processes_give_a_group_the_same_record() {
+    const RECORDS: usize = 60;
+    let Some(bootstrap) = bootstrap() else { return };
+    let (namespace, cluster) = (unique(), Cluster::at(&bootstrap));
+    cluster.create(&format!("{namespace}.in"), 1);
+    let at = TopicPartition::new("in", 0);
+    for n in 0..RECORDS {
+        cluster.append(&format!("{namespace}.in"), 0, &[RecordRef::new(n.to_string().as_bytes())]);
+    }
+    let process = |name: &str| {
+        let topics = KafkaTopics::connect(&options(&bootstrap, &namespace, name)).unwrap();
+        KafkaGroups::shared(&topics)
+    };
+    let processes = [process("a"), process("b"), process("c")];
+    let limit = PollLimit { records: 1, bytes: 1 << 20 };
+    let mut given: Vec<i64> = std::thread::scope(|scope| {
+        let take = |groups: &Arc<KafkaGroups>| {
+            let (groups, at) = (groups.clone(), at.clone());
+            scope.spawn(move || {
+                let mut given = Vec::new();
+                loop {
+                    match groups.take("g", std::slice::from_ref(&at), limit, Waker::noop()).unwrap() {
+                        Taking::Taken(taken) => {
+                            given.extend(taken.batch.iter().map(|(position, _)| position.0 as i64));
+                            groups.accept(taken.claim);
+                        }
+                        Taking::Nothing => return given,
+                        Taking::Busy => panic!("each process has one consumer"),
+                    }
+                }
+            })
+        };
+        let takers: Vec<_> = processes.iter().map(take).collect();
+        takers.into_iter().flat_map(|taker| taker.join().unwrap()).collect()
+    });
+    given.sort_unstable();
+    assert_eq!(given, (0..RECORDS as i64).collect::<Vec<_>>());
+    // One that nobody has overtaken is put back.
+    cluster.append(&format!("{namespace}.in"), 0, &[RecordRef::new(b"last")]);
+    for _ in 0..2 {
+        match processes[0].take("g", std::slice::from_ref(&at), limit, Waker::noop()).unwrap() {
+            Taking::Taken(taken) => {
+                assert_eq!(taken.batch.iter().next().map(|(position, _)| position.0 as usize), Some(RECORDS));
+                processes[0].put_back(taken.claim).unwrap();
+            }
+            other => panic!("{other:?}"),
+        }
     }
 }

@@ -39,6 +39,8 @@ struct Whole {
     damage: Option<Error>,
     /// How far its artifact is that is being loaded here.
     loading: Option<Loading>,
+    /// Whether no task can be in another process, which may not have told of it yet.
+    is_alone: bool,
 }
 
 impl Whole {
@@ -109,6 +111,7 @@ impl Inspection {
         let mut elsewhere = self.fellows.parts(names).await?;
         let inspection = self.clone();
         blocking(move || {
+            let is_alone = inspection.fellows.others()?.is_empty();
             let mut failures = inspection.fellows.failures_elsewhere();
             let whole = |entry: FunctionEntry| {
                 let revision = crate::app::revision(&*inspection.register, &entry)?;
@@ -120,7 +123,7 @@ impl Inspection {
                 let failure = failure.or_else(|| failures.remove(&entry.id));
                 let damage = inspection.upkeep.damage_to(&entry);
                 let loading = inspection.programs.loading(&entry.spec.artifact);
-                Ok::<_, Error>((entry, Whole { revision, records, part, failure, damage, loading }))
+                Ok::<_, Error>((entry, Whole { revision, records, part, failure, damage, loading, is_alone }))
             };
             entries.into_iter().map(whole).collect()
         })
@@ -162,9 +165,14 @@ pub(super) fn word(entry: &FunctionEntry, part: Option<&Part>, failed: bool) -> 
 
 fn description(entry: &FunctionEntry, whole: Whole, guests: &budget::Part) -> FunctionDescription {
     let memory = memory(&whole, &entry.spec.limits, guests);
-    let Whole { revision, part, failure, damage, .. } = whole;
+    let Whole { revision, part, failure, damage, is_alone, .. } = whole;
     let spec = &entry.spec;
-    let notes = part.as_ref().and_then(|part| too_many_replicas(spec.replicas, part.tasks.len())).into_iter().collect();
+    let notes = part
+        .as_ref()
+        .filter(|_| is_alone)
+        .and_then(|part| too_many_replicas(spec.replicas, part.tasks.len()))
+        .into_iter()
+        .collect();
     let Described {
         archive,
         inputs,
