@@ -75,11 +75,11 @@ pub(super) fn take_over(
     let mut from = acquired.progress.positions.clone();
     from.extend(unplaced.clone());
     if behind {
-        dropped::pass_over(env, assignment, (&mut from, &mut unplaced), view)?;
+        dropped::go_on(env, assignment, (&mut from, &mut unplaced), view)?;
     }
     let source = match backend.broker.open_source(assignment, &from, waker.clone()) {
-        Err(error) if error.code == ErrorCode::PositionDropped => {
-            dropped::pass_over(env, assignment, (&mut from, &mut unplaced), view)?;
+        Err(error) if matches!(error.code, ErrorCode::PositionDropped | ErrorCode::PositionUnknown) => {
+            dropped::go_on(env, assignment, (&mut from, &mut unplaced), view)?;
             backend.broker.open_source(assignment, &from, waker.clone())?
         }
         opened => opened?,

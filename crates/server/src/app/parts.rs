@@ -17,6 +17,7 @@ use fnstream_core::peers::Peers;
 use fnstream_core::runtime::Runtime;
 use fnstream_core::upkeep::Upkeep;
 use fnstream_engine::Engine;
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::App;
@@ -154,6 +155,7 @@ impl Parts {
             Arc::new(DeadLetters { register: register.clone(), clusters: clusters.clone(), tasks: tasks.clone() });
         Arc::new(App {
             functions: Arc::new(Functions {
+                groups: Mutex::default(),
                 ops: ops.clone(),
                 register: register.clone(),
                 tasks: tasks.clone(),

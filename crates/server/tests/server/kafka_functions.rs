@@ -10,17 +10,17 @@ use fnstream_api::{FunctionStatus, ProduceOptions, TopicRequest};
 use crate::kafka::topic;
 use crate::support::{Fixture, LONG, echo, word_count};
 
-async fn one_partition(fixture: &Fixture, topic: &str) {
+pub(crate) async fn one_partition(fixture: &Fixture, topic: &str) {
     fixture.client.create_topic(topic, &TopicRequest { partitions: Some(1), ..TopicRequest::default() }).await.unwrap();
 }
 
-async fn say(fixture: &Fixture, topic: &str, values: &[&str]) {
+pub(crate) async fn say(fixture: &Fixture, topic: &str, values: &[&str]) {
     for value in values {
         fixture.client.produce(topic, (*value).to_owned(), &ProduceOptions::default()).await.unwrap();
     }
 }
 
-async fn read(fixture: &Fixture, count: u64) {
+pub(crate) async fn read(fixture: &Fixture, count: u64) {
     let all = |f: &fnstream_api::FunctionDescription| f.tasks.iter().map(|task| task.records_in).sum::<u64>() == count;
     fixture.described("f", all).await;
 }

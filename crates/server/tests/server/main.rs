@@ -19,6 +19,7 @@ mod grpc;
 mod jobs;
 mod kafka;
 mod kafka_functions;
+mod kafka_lost;
 mod lifecycle;
 mod lists;
 mod local_paths;
