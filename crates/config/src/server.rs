@@ -94,6 +94,10 @@ pub struct ServerSettings {
     pub retention_bytes: Option<u64>,
     /// For whom topics are made that are not there.
     pub auto_create: AutoCreateSetting,
+    /// How many copies topics have that are made in Kafka, if a number was given.
+    pub kafka_replication: Option<u16>,
+    /// How many partitions topics have that are made in Kafka, if a number was given.
+    pub kafka_partitions: Option<u32>,
     /// Folders that artifacts may be named in.
     pub archive_dirs: Vec<PathBuf>,
     /// Folders that functions may be granted.

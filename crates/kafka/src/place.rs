@@ -9,6 +9,7 @@
 mod acquire;
 mod broker;
 mod committer;
+mod largest;
 
 pub(crate) use acquire::place;
 
@@ -92,6 +93,8 @@ pub(crate) struct Shared {
     closed: Mutex<HashMap<TaskId, Closed>>,
     /// How far functions have got that commit elsewhere, by group, topic and partition, which the groups are not told yet.
     reached: Mutex<HashMap<(String, String, u32), i64>>,
+    /// How large what is sent to a topic may be, as it was told at that time.
+    largest: Mutex<HashMap<String, (Instant, Option<usize>)>>,
     /// When a cluster did not answer somebody who only looked on, and why.
     pub away: Mutex<Option<(Instant, Error)>>,
     /// The watermarks that the server's functions emit, once somebody has asked.
@@ -180,6 +183,7 @@ impl Kafka {
             owners: Mutex::default(),
             marks: Mutex::default(),
             away: Mutex::default(),
+            largest: Mutex::default(),
             reached: Mutex::default(),
             closed: Mutex::default(),
             options,
@@ -214,8 +218,11 @@ impl Kafka {
         shared.abroad.lock().remove(&function);
         shared.owners.lock().retain(|task, _| task.function != function);
         shared.closed.lock().retain(|task, _| task.function != function);
-        for what in ["log", "state"] {
-            match shared.admin.remove(&Function::internal(&shared.options, function, name, what)) {
+        let topics = ["log", "state"].map(|what| Function::internal(&shared.options, function, name, what));
+        // Whoever asks for this comes again, and need not wait for long.
+        shared.admin.glance(&topics[0])?;
+        for topic in topics {
+            match shared.admin.remove(&topic) {
                 Err(error) if error.code != ErrorCode::TopicNotFound => return Err(error),
                 _ => {}
             }

@@ -87,6 +87,17 @@ impl Properties {
         self.given.get(AUTO_OFFSET_RESET).is_some_and(|value| value == "latest")
     }
 
+    /// The most bytes of key and value that the client takes, if that was set.
+    pub(crate) fn max_message_bytes(&self) -> Option<usize> {
+        self.given.get("message.max.bytes")?.parse().ok()
+    }
+
+    /// Whether what is sent is smaller than it was.
+    pub(crate) fn compresses(&self) -> bool {
+        let mut codecs = ["compression.type", "compression.codec"].into_iter().filter_map(|name| self.given.get(name));
+        codecs.any(|codec| codec != "none")
+    }
+
     fn base(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         // The certificates of the system, wherever it keeps them.

@@ -11,11 +11,12 @@ mod broker;
 mod follow;
 mod home;
 mod kafka;
+mod leftovers;
 mod source;
 mod tasks;
 mod topics;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use fnstream_core::broker::Broker;
@@ -39,6 +40,7 @@ use follow::Followed;
 pub(crate) use follow::Follower;
 pub(crate) use home::home;
 pub(crate) use kafka::KafkaClusters;
+pub(crate) use leftovers::Leftovers;
 use tasks::TasksOfAll;
 use topics::TopicsOfAll;
 
@@ -101,13 +103,15 @@ pub(crate) struct Clusters {
     own: OwnCluster,
     foreign: Arc<dyn Foreign>,
     register: Arc<dyn Metadata>,
+    leftovers: Arc<Leftovers>,
     /// The functions that were asked about; none for one that uses the server's own cluster alone, and for the state of a revision.
     known: Mutex<HashMap<FunctionId, Option<Arc<FunctionEntry>>>>,
 }
 
 impl Clusters {
-    pub(crate) fn new(own: OwnCluster, foreign: Arc<dyn Foreign>, register: Arc<dyn Metadata>) -> Arc<Self> {
-        Arc::new(Clusters { own, foreign, register, known: Mutex::default() })
+    pub(crate) fn new(own: OwnCluster, leftovers: Arc<Leftovers>) -> Arc<Self> {
+        let (foreign, register) = (leftovers.foreign.clone(), leftovers.register.clone());
+        Arc::new(Clusters { own, foreign, register, leftovers, known: Mutex::default() })
     }
 
     /// The topic that a request means by this text.
@@ -236,9 +240,9 @@ impl Clusters {
         Ok(self.know(&entry))
     }
 
-    /// Keeps where a function is that is about to be deleted.
-    pub(crate) fn remember(&self, entry: &FunctionEntry) {
-        self.know(entry);
+    /// Keeps where a function is that is about to be deleted, also beyond the end of the process. Blocks.
+    pub(crate) fn remember(&self, entry: &FunctionEntry) -> Result<()> {
+        self.know(entry).map_or(Ok(()), |entry| self.leftovers.note(&entry))
     }
 
     /// Keeps what a function is, if it uses other clusters.
@@ -249,15 +253,10 @@ impl Clusters {
         known
     }
 
-    /// A function was deleted: what other clusters keep of it is removed. Blocks.
+    /// A function was deleted: what other clusters keep of it is removed, now or later.
     pub(crate) fn forget(&self, id: FunctionId) {
-        let Some(Some(entry)) = self.known.lock().remove(&id) else { return };
-        let foreign: BTreeSet<_> = entry.spec.topics().map(|topic| topic.cluster).filter(|of| !of.is_own()).collect();
-        for cluster in foreign {
-            if let Err(error) = self.foreign.forget(&cluster, &entry) {
-                let function = &entry.spec.name;
-                tracing::warn!(function, %cluster, %error, "what the cluster keeps of a deleted function is left there");
-            }
+        if let Some(Some(_)) = self.known.lock().remove(&id) {
+            self.leftovers.deleted.notify_one();
         }
     }
 }

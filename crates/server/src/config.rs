@@ -74,6 +74,16 @@ pub enum AutoCreate {
     Off,
 }
 
+/// Topics that are made in clusters of Kafka.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KafkaConfig {
+    /// How many copies each of them has; `None` for the cluster's default.
+    pub replication: Option<u16>,
+    /// How many partitions one has that is made for an input or output, or for a client. `None` for as many as the function has replicas,
+    /// or one.
+    pub partitions: Option<u32>,
+}
+
 /// The settings of a server: one field for each of `docs/config.md`, so that they are many.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
@@ -105,6 +115,8 @@ pub struct ServerConfig {
     pub retention: Retention,
     /// For whom topics are made that are not there.
     pub auto_create: AutoCreate,
+    /// Topics that are made in clusters of Kafka.
+    pub kafka: KafkaConfig,
     /// Whether a client on this machine may name any WebAssembly file of it as an artifact.
     pub local_paths: bool,
     /// Folders from which all clients may name an artifact by its path.
@@ -163,6 +175,7 @@ impl ServerConfig {
             scrub_rate: Some(8 << 20),
             retention: Retention::default(),
             auto_create: AutoCreate::default(),
+            kafka: KafkaConfig::default(),
             local_paths: true,
             archive_dirs: Vec::new(),
             files_dirs: Vec::new(),

@@ -47,7 +47,7 @@ mod signals;
 mod sql;
 
 pub use app::granted;
-pub use config::{AutoCreate, Network, SafeStart, ServerConfig};
+pub use config::{AutoCreate, KafkaConfig, Network, SafeStart, ServerConfig};
 pub use fnstream_core::topics::Retention;
 pub use fnstream_store::Durability;
 pub use most::Most;

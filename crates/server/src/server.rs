@@ -265,7 +265,7 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
         engine.dirty_keys = keys;
     }
     let deps = EngineDeps { clock: clock.clone(), log: logs.clone() };
-    let lanes = engine.workers;
+    let (lanes, replication) = (engine.workers, config.kafka.replication);
     let engine = Engine::start(engine, deps)?;
     let net = Net::new(config.network.clone(), &files, budget);
     let parts = Parts {
@@ -284,7 +284,7 @@ fn open(config: ServerConfig, handle: &Handle) -> Result<(Arc<App>, Kept, Arc<Ne
                 epoch: EpochBounds::default(),
             },
         },
-        foreign: Arc::new(KafkaClusters::new(store.notes(), store.state_stores(), lanes)),
+        foreign: Arc::new(KafkaClusters::new(store.notes(), store.state_stores(), lanes, replication)),
         acks: Some(store.acks()),
         artifacts: store.artifacts(),
         upkeep: store.upkeep(),

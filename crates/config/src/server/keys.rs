@@ -4,6 +4,7 @@
 //! The keys of the server's file. Their defaults are in `defaults.yaml`, and a test compares.
 
 use fnstream_core::budget;
+use fnstream_core::spec::MAX_PARTITIONS;
 
 use crate::key::{Key, Kind, Word};
 
@@ -33,6 +34,7 @@ pub(crate) static SERVER: &[Key] = &[
         "What is dropped of topics that do not say otherwise, also of those that were made before. `client topic alter` gives a topic limits of its own.",
     ),
     Key::new("topics", &Kind::Block(TOPICS), "", "Topics that somebody names and that are not there."),
+    Key::new("kafka", &Kind::Block(KAFKA), "", "Topics that the server makes in clusters of Apache Kafka."),
     Key::new("allow", &Kind::Block(ALLOW), "", "What clients may ask of the server's machine."),
     Key::new("wasm", &Kind::Block(WASM), "", "The cache of compiled code."),
     Key::new("python", &Kind::Block(PYTHON), "", "Accepted, without effect."),
@@ -279,6 +281,21 @@ const TOPICS: &[Key] = &[Key::new(
     "Whether a topic is made that is not there. Otherwise whoever names it is refused (FS-1310).",
 )
 .or("auto-create")];
+
+const KAFKA: &[Key] = &[
+    Key::new(
+        "replication",
+        &Kind::Number(1, i16::MAX as u64),
+        "",
+        "How many copies each topic has that the server makes, also those that it keeps for its functions; the cluster's default unless a number is given.",
+    ),
+    Key::new(
+        "partitions",
+        &Kind::Number(1, MAX_PARTITIONS as u64),
+        "",
+        "How many partitions a topic has that is made for a function's input or output, or for a client; as many as the function has replicas, and one for a client, unless a number is given.",
+    ),
+];
 
 const AUTO_CREATE: &[Word] = &[
     Word::new(

@@ -279,6 +279,8 @@ fn typed(settings: &Effective, sources: &Sources<'_>) -> ServerSettings {
             Some("off") => AutoCreateSetting::Off,
             _ => AutoCreateSetting::On,
         },
+        kafka_replication: settings.fitting("kafka.replication"),
+        kafka_partitions: settings.fitting("kafka.partitions"),
         archive_dirs: settings.files("allow.archive_dirs", sources.home),
         files_dirs: settings.files("allow.files_dirs", sources.home),
         backup_dirs: settings.files("allow.backup_dirs", sources.home),

@@ -82,6 +82,10 @@ impl Broker for Kafka {
         }
     }
 
+    fn max_record_bytes(&self, topic: &Topic) -> Option<usize> {
+        self.shared.max_record_bytes(&self.shared.name(topic).ok()?)
+    }
+
     fn earliest(&self, partition: &TopicPartition) -> Result<Position> {
         Ok(position_of(self.bounds(partition)?.0))
     }
@@ -168,10 +172,15 @@ impl Shared {
             Err(e) => return Err(e),
         }
         self.check_settings(topic, settings)?;
-        match self.admin.describe(topic)? {
-            Some(layout) if layout.partitions < partitions => self.admin.grow(topic, partitions),
-            _ => Ok(()),
+        let Some(layout) = self.admin.describe(topic)? else { return Ok(()) };
+        if let Some(wanted) = self.options.replication.map(u32::from).filter(|wanted| layout.copies < *wanted) {
+            let copies = layout.copies;
+            tracing::warn!(topic, copies, wanted, "an internal topic has fewer copies than are asked for");
         }
+        if layout.partitions < partitions {
+            self.admin.grow(topic, partitions)?;
+        }
+        Ok(())
     }
 
     /// Follows the watermarks of the server's functions, from the first time on that somebody asks.

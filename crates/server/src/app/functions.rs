@@ -243,11 +243,14 @@ impl Functions {
         })
     }
 
-    async fn unregister(&self, entry: FunctionEntry) -> Result<()> {
-        // Nobody else can tell later where it kept what.
-        self.clusters.remember(&entry);
-        let (register, removed) = (self.register.clone(), entry.clone());
-        blocking(move || register.remove(&removed.spec.name, removed.revision)).await?;
+    async fn unregister(self: &Arc<Self>, entry: FunctionEntry) -> Result<()> {
+        let (functions, removed) = (self.clone(), entry.clone());
+        blocking(move || {
+            // Nobody else can tell later where it kept what.
+            functions.clusters.remember(&removed)?;
+            functions.register.remove(&removed.spec.name, removed.revision)
+        })
+        .await?;
         self.reconciler.removed(&entry).await
     }
 

@@ -44,6 +44,8 @@ pub(crate) struct KafkaClusters {
     local: Arc<dyn StateStores>,
     /// How many transactions of one connection may be under way at once.
     lanes: usize,
+    /// How many copies topics have that are made.
+    replication: Option<u16>,
     server: Mutex<Option<String>>,
     clients: Mutex<Kept<Connected>>,
     places: Mutex<Kept<Place>>,
@@ -127,8 +129,14 @@ impl<T: Idle> Kept<T> {
 impl KafkaClusters {
     /// Connects to nobody yet. `notes` keep what tells this server from others; `local` keeps the state of functions that commit to
     /// Kafka.
-    pub(crate) fn new(notes: Arc<dyn Notes>, local: Arc<dyn StateStores>, lanes: usize) -> Self {
-        KafkaClusters { notes, local, lanes, server: Mutex::default(), clients: Kept::new(), places: Kept::new() }
+    pub(crate) fn new(
+        notes: Arc<dyn Notes>,
+        local: Arc<dyn StateStores>,
+        lanes: usize,
+        replication: Option<u16>,
+    ) -> Self {
+        let (server, clients, places) = (Mutex::default(), Kept::new(), Kept::new());
+        KafkaClusters { notes, local, lanes, replication, server, clients, places }
     }
 
     fn addresses(cluster: &Cluster) -> Result<&str> {
@@ -168,7 +176,7 @@ impl KafkaClusters {
             connection: connection(properties),
             server,
             namespace: String::new(),
-            replication: None,
+            replication: self.replication,
             lanes,
         })
     }

@@ -4,39 +4,11 @@
 //! Functions whose position in a topic of a real Kafka cluster is gone; see `kafka.rs` for where it is.
 
 use fnstream_api::{FunctionStatus, FunctionUpdate};
-use fnstream_core::topic::Topic;
-use rdkafka::admin::{AdminClient, AdminOptions};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::config::ClientConfig;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::kafka::topic;
 use crate::kafka_functions::{one_partition, read, say};
+use crate::kafka_tools as tools;
 use crate::support::{Fixture, echo};
-
-/// What Kafka's own tools do.
-struct Tools(AdminClient<DefaultClientContext>);
-
-impl Tools {
-    fn of(topic: &str) -> (Tools, Topic) {
-        let topic: Topic = topic.parse().unwrap();
-        let addresses = topic.cluster.as_str().strip_prefix("kafka://").unwrap();
-        (Tools(ClientConfig::new().set("bootstrap.servers", addresses).create().unwrap()), topic)
-    }
-
-    async fn delete_records(topic: &str, below: i64) {
-        let (Tools(admin), topic) = Tools::of(topic);
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&topic.name, 0, Offset::Offset(below)).unwrap();
-        admin.delete_records(&list, &AdminOptions::new()).await.unwrap();
-    }
-
-    async fn delete(topic: &str) {
-        let (Tools(admin), topic) = Tools::of(topic);
-        let options = AdminOptions::new().operation_timeout(Some(crate::support::LONG));
-        admin.delete_topics(&[&topic.name], &options).await.unwrap().remove(0).unwrap();
-    }
-}
 
 /// A stopped function that has read two records.
 async fn stopped(input: &str, output: &str) -> Fixture {
@@ -71,7 +43,7 @@ async fn a_function_stops_where_retention_has_passed_its_position_unless_its_inp
     let (Some(input), Some(output)) = (topic(), topic()) else { return };
     let fixture = stopped(&input, &output).await;
     say(&fixture, &input, &["c", "d"]).await;
-    Tools::delete_records(&input, 3).await;
+    tools::delete_records(&input, 3).await;
     // It is no secret whether it is started by its user or with its server.
     let _ = fixture.client.start_function("f").await;
     refused(&fixture, "from position 2 on; the oldest left is at 3,").await;
@@ -81,7 +53,7 @@ async fn a_function_stops_where_retention_has_passed_its_position_unless_its_inp
     assert_eq!(fixture.values(&output).await, ["a", "b", "d"]);
     fixture.client.stop_function("f").await.unwrap();
     say(&fixture, &input, &["e", "f", "g"]).await;
-    Tools::delete_records(&input, 6).await;
+    tools::delete_records(&input, 6).await;
     let _ = fixture.client.start_function("f").await;
     say(&fixture, &input, &["h"]).await;
     read(&fixture, 5).await;
@@ -93,7 +65,7 @@ async fn a_function_stops_where_retention_has_passed_its_position_unless_its_inp
 async fn a_function_stops_where_its_topic_was_made_anew_unless_its_input_says_more() {
     let (Some(input), Some(output)) = (topic(), topic()) else { return };
     let fixture = stopped(&input, &output).await;
-    Tools::delete(&input).await;
+    tools::delete(&input).await;
     one_partition(&fixture, &input).await;
     say(&fixture, &input, &["c"]).await;
     let _ = fixture.client.start_function("f").await;

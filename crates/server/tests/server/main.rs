@@ -20,6 +20,8 @@ mod jobs;
 mod kafka;
 mod kafka_functions;
 mod kafka_lost;
+mod kafka_settings;
+mod kafka_tools;
 mod lifecycle;
 mod lists;
 mod local_paths;

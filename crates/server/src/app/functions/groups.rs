@@ -67,8 +67,6 @@ fn shares(one: &TopicRef, other: &TopicRef) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn only_those_share_who_move_one_offset_and_do_not_both_name_their_partition() {
         let shares = |one: &str, other: &str| super::shares(&one.parse().unwrap(), &other.parse().unwrap());
