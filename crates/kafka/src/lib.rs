@@ -41,6 +41,7 @@ mod error;
 mod feed;
 mod groups;
 mod lane;
+mod meter;
 mod native;
 mod place;
 mod properties;
@@ -52,6 +53,7 @@ mod topics;
 mod watermarks;
 
 pub use groups::KafkaGroups;
+pub use meter::Transactions;
 pub use place::{Kafka, Options};
 pub use properties::{AUTO_OFFSET_RESET, Properties};
 pub use state::KafkaStates;

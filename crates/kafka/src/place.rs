@@ -30,6 +30,7 @@ use crate::admin::Admin;
 use crate::delta_log::Entry;
 use crate::feed::{Feed, Health};
 use crate::lane::{Lane, lane_of};
+use crate::meter::{Meter, Transactions};
 use crate::native::Consumer;
 use crate::properties::{Properties, check_name};
 use crate::source::offset_of;
@@ -93,6 +94,7 @@ pub(crate) struct Shared {
     closed: Mutex<HashMap<TaskId, Closed>>,
     /// How far functions have got that commit elsewhere, by group, topic and partition, which the groups are not told yet.
     reached: Mutex<HashMap<(String, String, u32), i64>>,
+    pub meter: Meter,
     /// How large what is sent to a topic may be, as it was told at that time.
     largest: Mutex<HashMap<String, (Instant, Option<usize>)>>,
     /// When a cluster did not answer somebody who only looked on, and why.
@@ -184,6 +186,7 @@ impl Kafka {
             marks: Mutex::default(),
             away: Mutex::default(),
             largest: Mutex::default(),
+            meter: Meter::default(),
             reached: Mutex::default(),
             closed: Mutex::default(),
             options,
@@ -192,6 +195,11 @@ impl Kafka {
         let lanes = lanes.collect::<Result<_>>()?;
         let states = Lane::start(None, &shared)?;
         Ok(Kafka { shared, lanes, states })
+    }
+
+    /// How many transactions there were, and how they ended.
+    pub fn transactions(&self) -> Transactions {
+        self.shared.meter.counted()
     }
 
     /// Hears how a function reads that commits elsewhere. Those that commit here say so when they join.

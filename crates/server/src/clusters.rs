@@ -18,6 +18,7 @@ mod topics;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fnstream_core::broker::Broker;
 use fnstream_core::committer::Committer;
@@ -33,6 +34,7 @@ use fnstream_core::topic::{Cluster, Topic};
 use fnstream_core::topics::Topics;
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_engine::{Backend, EpochBounds};
+use fnstream_kafka::Transactions;
 use parking_lot::Mutex;
 
 use broker::SeveralBrokers;
@@ -93,6 +95,16 @@ pub(crate) trait Foreign: Send + Sync {
     /// Reaches a cluster for a function. Does not wait for an answer of the cluster. All functions that reach it in one way are given
     /// the same.
     fn for_function(&self, cluster: &Cluster, entry: &FunctionEntry) -> Result<ForFunction>;
+
+    /// When epochs of functions end that commit there.
+    fn epoch(&self) -> EpochBounds {
+        EpochBounds::default()
+    }
+
+    /// The transactions that were made for functions, by cluster; none where it is not done so.
+    fn transactions(&self) -> BTreeMap<Cluster, Transactions> {
+        BTreeMap::new()
+    }
 
     /// Removes what a cluster keeps of a function that was deleted. Blocks.
     fn forget(&self, cluster: &Cluster, entry: &FunctionEntry) -> Result<()>;
@@ -191,6 +203,17 @@ impl Clusters {
             backend.broker = Arc::new(SeveralBrokers::new(home, brokers));
         }
         Ok(backend)
+    }
+
+    /// The longest that an epoch of a function goes on before it is committed.
+    pub(crate) fn commit_interval(&self, spec: &FunctionSpec) -> Duration {
+        let is_own = home(spec).is_ok_and(|home| home.is_own());
+        if is_own { self.own.backend.epoch.age } else { self.foreign.epoch().age }
+    }
+
+    /// The transactions of other clusters that were made for functions.
+    pub(crate) fn transactions(&self) -> BTreeMap<Cluster, Transactions> {
+        self.foreign.transactions()
     }
 
     /// What the tasks of all functions have committed.

@@ -59,6 +59,7 @@ pub(super) fn take_over(
             return Err(Error::new(ErrorCode::Cancelled, "the task is to end"));
         }
         view.lock().restored_one();
+        env.meter.restored(delta.len(), delta.bytes());
         layers.replay(delta, marker)?;
         relieve(&mut layers, &base, core.config.dirty_keys)
     })?;

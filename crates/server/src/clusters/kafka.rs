@@ -17,8 +17,9 @@ use fnstream_core::state::StateStores;
 use fnstream_core::topic::Cluster;
 use fnstream_core::topics::Topics;
 use fnstream_core::{Error, ErrorCode, Result};
-use fnstream_engine::EpochBounds;
-use fnstream_kafka::{AUTO_OFFSET_RESET, Kafka, KafkaGroups, KafkaStates, KafkaTasks, KafkaTopics, Options};
+use fnstream_kafka::{
+    AUTO_OFFSET_RESET, Kafka, KafkaGroups, KafkaStates, KafkaTasks, KafkaTopics, Options, Transactions,
+};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
@@ -236,8 +237,17 @@ impl Foreign for KafkaClusters {
             committer: kafka,
             state_stores: states,
             tasks: Arc::new(tasks),
-            epoch: EpochBounds::default(),
+            epoch: self.epoch(),
         })
+    }
+
+    fn transactions(&self) -> BTreeMap<Cluster, Transactions> {
+        let mut all: BTreeMap<Cluster, Transactions> = BTreeMap::new();
+        for ((cluster, _), (place, _)) in &self.places.lock().all {
+            let of = all.entry(cluster.clone()).or_default();
+            *of = of.with(place.kafka.transactions());
+        }
+        all
     }
 
     fn forget(&self, cluster: &Cluster, entry: &FunctionEntry) -> Result<()> {
