@@ -20,7 +20,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use fnstream_core::broker::{AssignmentListener, TaskInput};
 use fnstream_core::epoch::{Epoch, FunctionId, Generation, TaskId};
-use fnstream_core::record::{Positions, TopicPartition};
+use fnstream_core::record::{Position, Positions, TopicPartition};
 use fnstream_core::state::Marker;
 use fnstream_core::topic::{Cluster, GROUP_ID, Topic, TopicRef};
 use fnstream_core::{Error, ErrorCode, Result, failpoint};
@@ -218,6 +218,23 @@ impl Kafka {
             let (Ok(name), Ok(offset)) = (shared.name(&at.topic), offset_of(*position)) else { continue };
             reached.insert((reading.group_of(&at.topic).to_owned(), name, at.partition), offset);
         }
+    }
+
+    /// Has a function that does not run begin at these places: the offsets of its groups are moved there, which count when it starts.
+    /// `inputs` are those of the function, none of which names a partition.
+    pub fn move_groups(
+        &self,
+        function: &str,
+        inputs: &[Vec<TopicRef>],
+        places: &[(TopicPartition, Position)],
+    ) -> Result<()> {
+        let shared = &self.shared;
+        let reading = Reading::new(&shared.options, function, inputs, true);
+        for (at, position) in places {
+            let (name, offset) = (shared.name(&at.topic)?, offset_of(*position)?);
+            shared.admin.commit(reading.group_of(&at.topic), &name, at.partition, offset)?;
+        }
+        Ok(())
     }
 
     /// Removes what the cluster keeps of a function that is gone.

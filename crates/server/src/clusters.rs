@@ -27,6 +27,7 @@ use fnstream_core::forks::Forks;
 use fnstream_core::groups::Groups;
 use fnstream_core::metadata::Metadata;
 use fnstream_core::producers::Producers;
+use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::spec::{FunctionEntry, FunctionSpec};
 use fnstream_core::state::StateStores;
 use fnstream_core::tasks::Tasks;
@@ -99,6 +100,12 @@ pub(crate) trait Foreign: Send + Sync {
     /// When epochs of functions end that commit there.
     fn epoch(&self) -> EpochBounds {
         EpochBounds::default()
+    }
+
+    /// Moves the groups of a function that does not run and commits there; it goes on where they are. Blocks.
+    fn move_groups(&self, cluster: &Cluster, spec: &FunctionSpec, places: &[(TopicPartition, Position)]) -> Result<()> {
+        let _ = (spec, places);
+        Err(Error::new(ErrorCode::StateNotKept, format!("functions of '{cluster}' cannot be moved")))
     }
 
     /// The transactions that were made for functions, by cluster; none where it is not done so.
@@ -225,11 +232,36 @@ impl Clusters {
     pub(crate) fn forks(&self, spec: &FunctionSpec) -> Result<&Arc<dyn Forks>> {
         let home = home(spec)?;
         self.own.forks.as_ref().filter(|_| home.is_own()).ok_or_else(|| {
-            let why = "a function that commits to another cluster cannot be moved to a place, nor its state to a revision: it begins at \
-                       the offsets of its groups, which the cluster's own tools move while it is stopped, or where \
-                       'auto.offset.reset' says";
+            let why = "no state is kept with the revisions of a function that commits to another cluster";
             Error::new(ErrorCode::StateNotKept, why)
         })
+    }
+
+    /// Refuses to move a function in its inputs where that cannot be done. It goes on from a copy of its state; or, where it commits to
+    /// another cluster, at the offsets of its groups, which then have to be all that says where it stands.
+    pub(crate) fn check_moving(&self, spec: &FunctionSpec) -> Result<()> {
+        let home = home(spec)?;
+        if home.is_own() {
+            return self.forks(spec).map(drop);
+        }
+        let apart =
+            spec.inputs.iter().flatten().find(|input| input.topic.cluster != home || input.partition().is_some());
+        apart.map_or(Ok(()), |input| {
+            let topic = &input.topic;
+            let why = match input.partition() {
+                Some(_) => "of which one partition is named, so that the function's own progress counts",
+                None => "which is not in the cluster of its outputs",
+            };
+            Err(Error::new(
+                ErrorCode::StateNotKept,
+                format!("the function cannot be moved in its input '{topic}', {why}"),
+            ))
+        })
+    }
+
+    /// Has a function that commits to another cluster, and does not run, go on at these places. Blocks.
+    pub(crate) fn move_groups(&self, spec: &FunctionSpec, places: &[(TopicPartition, Position)]) -> Result<()> {
+        self.foreign.move_groups(&home(spec)?, spec, places)
     }
 
     /// The topics of all clusters, for clients.

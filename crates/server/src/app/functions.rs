@@ -236,7 +236,16 @@ impl Functions {
             self.topics.ensure_all(&spec)?;
             return self.alone_in_groups(&spec.clone(), || self.register.create(spec, DesiredState::Running));
         }
-        let fork = self.clusters.forks(&spec)?.fork(FunctionId::NONE)?;
+        self.clusters.check_moving(&spec)?;
+        let Ok(forks) = self.clusters.forks(&spec) else {
+            let _using = self.topics.in_use();
+            self.topics.ensure_all(&spec)?;
+            return self.alone_in_groups(&spec.clone(), || {
+                self.begin_at_groups(&spec)?;
+                self.register.create(spec, DesiredState::Running)
+            });
+        };
+        let fork = forks.fork(FunctionId::NONE)?;
         self.with_fork(fork, &spec, |spec| {
             self.begin(&spec, fork)?;
             self.alone_in_groups(&spec.clone(), || self.register.create_from(spec, DesiredState::Running, Some(fork)))
