@@ -230,6 +230,12 @@ pub struct FunctionDescription {
     pub outputs: Vec<String>,
     /// How many tasks may run at once.
     pub replicas: u32,
+    /// How often each event counts: `exactly-once`.
+    #[serde(default)]
+    pub delivery: String,
+    /// What it has done is committed as soon as its input is drained, and after this many milliseconds at the latest.
+    #[serde(default)]
+    pub commit_interval_ms: u64,
     /// Whether it does not join its inputs.
     #[serde(default, rename = "no-join", skip_serializing_if = "std::ops::Not::not")]
     pub no_join: bool,

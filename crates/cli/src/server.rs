@@ -59,6 +59,6 @@ fn group(settings: &KafkaSettings) -> Result<KafkaGroup> {
         };
         properties.insert(name.trim().to_owned(), value.to_owned());
     }
-    let KafkaSettings { bootstrap, group, advertised, session_timeout, replication, .. } = settings.clone();
-    Ok(KafkaGroup { bootstrap, properties, name: group, advertised, session_timeout, replication })
+    let KafkaSettings { bootstrap, group, advertised, session_timeout, .. } = settings.clone();
+    Ok(KafkaGroup { bootstrap, properties, name: group, advertised, session_timeout })
 }

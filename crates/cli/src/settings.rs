@@ -20,7 +20,7 @@ use fnstream_config::server::{
 use fnstream_core::dir::Access;
 use fnstream_core::{Error, ErrorCode};
 use fnstream_runtime::Compiling;
-use fnstream_server::{AutoCreate, Durability, Network, Retention, SafeStart, ServerConfig};
+use fnstream_server::{AutoCreate, Durability, KafkaConfig, Network, Retention, SafeStart, ServerConfig};
 
 use crate::failure::{Failure, Result};
 
@@ -238,6 +238,7 @@ pub(crate) fn server(settings: &ServerSettings) -> ServerConfig {
         AutoCreateSetting::Functions => AutoCreate::Functions,
         AutoCreateSetting::Off => AutoCreate::Off,
     };
+    config.kafka = KafkaConfig { replication: settings.kafka.replication, partitions: settings.kafka.partitions };
     config.allowed_hosts.clone_from(&settings.allowed_hosts);
     config.allowed_origins.clone_from(&settings.allowed_origins);
     config.local_paths = settings.local_paths;
@@ -292,6 +293,7 @@ network: {max_connections: 100, max_waiting_consumers: 50, head_timeout: 1s, bod
 state_storage: {base_dir: /srv/fs, access: group, durability: sync, dirty_keys: 12, recovery_timeout: 7s, scrub_rate: 2MiB}
 retention: {max_age: 7d, max_bytes: 10GiB}
 topics: {auto_create: off}
+kafka: {replication: 3, partitions: 6}
 allow: {archive_dirs: [/a], files_dirs: [/c], backup_dirs: [/d]}
 wasm: {cache_dir: /cache, max_cache_size: 1GiB, max_compile_time: 90s}
 ";
@@ -307,6 +309,7 @@ wasm: {cache_dir: /cache, max_cache_size: 1GiB, max_compile_time: 90s}
         assert_eq!((config.max_produce_bytes, config.max_artifact_bytes), (1 << 20, 2 << 20));
         assert_eq!((config.data_dir.as_path(), config.durability), (Path::new("/srv/fs"), Durability::Sync));
         assert_eq!(config.auto_create, AutoCreate::Off);
+        assert_eq!((config.kafka.replication, config.kafka.partitions), (Some(3), Some(6)));
         assert_eq!(
             (config.retention.max_age.map(|age| age.as_secs()), config.retention.max_bytes),
             (Some(604_800), Some(10 << 30))

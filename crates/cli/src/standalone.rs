@@ -38,7 +38,7 @@ pub(crate) fn serve(loaded: Loaded, group: Option<KafkaGroup>) -> Result {
     }
     descriptors::raise_limit();
     let mut config = settings::server(&loaded.settings);
-    config.kafka = group;
+    config.group = group;
     keep_private(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ran = runtime.block_on(async {

@@ -94,7 +94,7 @@ pub struct ServerSettings {
     pub retention_bytes: Option<u64>,
     /// For whom topics are made that are not there.
     pub auto_create: AutoCreateSetting,
-    /// The group of processes on Kafka, for whoever is one of them.
+    /// Topics that are made in Kafka; and the group of processes there, for whoever is one of them.
     pub kafka: KafkaSettings,
     /// Folders that artifacts may be named in.
     pub archive_dirs: Vec<PathBuf>,
@@ -110,7 +110,7 @@ pub struct ServerSettings {
     pub compile_time: Duration,
 }
 
-/// The settings of a group of processes on Kafka.
+/// The settings of topics in Kafka, and of a group of processes there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KafkaSettings {
     /// The addresses of the cluster.
@@ -121,8 +121,10 @@ pub struct KafkaSettings {
     pub advertised: Option<String>,
     /// The silence after which a process has lost its tasks.
     pub session_timeout: Duration,
-    /// Copies of the group's own topics, if a number was given.
+    /// How many copies topics have that are made in Kafka, if a number was given.
     pub replication: Option<u16>,
+    /// How many partitions topics have that are made in Kafka, if a number was given.
+    pub partitions: Option<u32>,
     /// Properties of the client: `name=value` each.
     pub properties: Vec<String>,
 }

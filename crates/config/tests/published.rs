@@ -105,6 +105,7 @@ task_storage: {storage_type: rocksdb, db_path: d, rocksdb: {}}
 stream_catalog: {persist: true, db_path: s}
 retention: {max_age: 7d, max_bytes: 10GiB}
 topics: {auto_create: functions}
+kafka: {replication: 3, partitions: 6}
 allow: {archive_dirs: [/a, b], files_dirs: [], backup_dirs: [/d]}
 pulsar: {service_url: "pulsar://x:1"}
 "#,

@@ -263,6 +263,9 @@ pub trait Broker: Send + Sync {
     /// The oldest record's position; the end when there is none.
     fn earliest(&self, partition: &TopicPartition) -> Result<Position>;
 
+    /// The position that the next record will get.
+    fn latest(&self, partition: &TopicPartition) -> Result<Position>;
+
     /// Where inputs of a task begin that are not in its committed progress `known`, and where those go on that somebody has moved
     /// since, with the tools of the broker. The answer is committed before anything is read from there.
     fn begin(&self, assignment: &Assignment, known: &Positions) -> Result<Positions> {

@@ -110,6 +110,7 @@ codes! {
     TopicExists = "FS-1302", User, 409, "a topic of this name exists", "choose another name, or delete the topic first";
     TopicInUse = "FS-1303", User, 409, "a function reads or writes the topic", "delete the functions that use it first";
     PositionDropped = "FS-1304", User, 410, "the position was already dropped by retention", "read from 'earliest', or keep more with a larger retention";
+    PositionLost = "FS-1317", User, 409, "the function's position in an input is gone", "update the input with 'on-lost-position' set to 'earliest' or 'latest'; or stop the function, move its group with the broker's tools, and start it";
     PositionUnknown = "FS-1305", User, 400, "the position is past the end of the partition", "read from 'latest', or from a position below the end";
     RecordTooLarge = "FS-1306", User, 413, "the record is larger than a topic accepts", "split the record, or raise the limit";
     PartitionNotFound = "FS-1307", User, 404, "the topic has no partition of this number", "see 'function-stream client topic describe'";
@@ -177,6 +178,7 @@ codes! {
     TransactionsUnsupported = "FS-1534", User, 501, "the broker does not support transactions", "use a broker of Apache Kafka 2.5 or later";
     TopicPolicy = "FS-1535", User, 409, "an internal topic has a setting that would lose data", "set the topic as the message says, or delete it if nothing in it is needed";
     GroupInUse = "FS-1536", User, 409, "the group of consumers is in use by somebody else", "stop the consumers of the group, or name another group with group_id";
+    GroupShared = "FS-1537", User, 409, "another function reads the topic in the same group", "give each function a 'group_id' of its own, or stop the other one first";
     RestorePlace = "FS-1528", User, 409, "the folder to restore to is not empty", "name another folder, or repeat it with 'function-stream restore --replace', which keeps what is there in a folder of its own in it";
     // 16xx: commits.
     CommitRetriable = "FS-1601", External, 503, "a commit could not be made now", "nothing: the engine repeats it";

@@ -26,7 +26,9 @@
 //! ```
 
 mod cluster;
+mod lost;
 mod name;
+mod secret;
 mod serial;
 mod text;
 
@@ -38,12 +40,18 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorCode, Result};
 
 pub use cluster::Cluster;
+pub use lost::LostPosition;
 pub use name::check_topic_name;
+pub use secret::{MASK, is_secret, masked};
 
 /// The option that names the only partition that is read or written.
 pub const PARTITION: &str = "partition";
 /// The option that names the group of consumers whose positions are moved.
 pub const GROUP_ID: &str = "group_id";
+/// The option of an input that says what becomes of a function whose place in it is gone; see [`LostPosition`].
+pub const ON_LOST_POSITION: &str = "on-lost-position";
+/// The options that are the engine's: all others are properties of the client.
+pub const OWN_OPTIONS: [&str; 3] = [GROUP_ID, PARTITION, ON_LOST_POSITION];
 /// The highest number of a partition, which is that of Kafka.
 const MAX_PARTITION: u32 = i32::MAX as u32;
 
@@ -81,19 +89,30 @@ impl Topic {
 }
 
 /// A topic as a function names it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// Shown, it has [`MASK`] for the values of its secret options ([`is_secret`]). What is stored or sent is its serialized form, which has
+/// them.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicRef {
     /// The topic.
     pub topic: Topic,
-    /// Options by name: `group_id` and `partition`, and properties for the client of the topic's cluster.
+    /// Options by name: those of [`OWN_OPTIONS`], and properties for the client of the topic's cluster.
     pub options: BTreeMap<String, String>,
 }
 
 impl TopicRef {
-    /// Checks the topic's name, the names of the options, and the partition. `what` says what the topic is, for the message.
+    /// Checks the topic's name, the names of the options, and the values of its own ones. `what` says what the topic is, for the message.
     pub fn check(&self, what: &str) -> Result<()> {
         self.topic.check(what)?;
         self.options.keys().try_for_each(|name| name::check_option(name))?;
+        if let Some(name) = self.masked_secret() {
+            let message = format!(
+                "'{name}' of {what} '{}' is the mask that is shown instead of a value: give the value",
+                self.topic
+            );
+            return Err(Error::new(ErrorCode::InvalidSpec, message));
+        }
+        self.options.get(ON_LOST_POSITION).map(|word| word.parse::<LostPosition>()).transpose()?;
         match self.options.get(PARTITION) {
             Some(text) if self.partition().is_none() => {
                 let message = format!(
@@ -110,6 +129,13 @@ impl TopicRef {
     /// The only partition that is meant; `None` when all are.
     pub fn partition(&self) -> Option<u32> {
         self.options.get(PARTITION)?.parse().ok().filter(|number| *number <= MAX_PARTITION)
+    }
+
+    /// What becomes of a function that reads it, if its place is gone. `None` for a topic of the server's own cluster: there it goes on
+    /// at the oldest record that retention has left.
+    pub fn on_lost_position(&self) -> Option<LostPosition> {
+        let given = self.options.get(ON_LOST_POSITION).and_then(|word| word.parse().ok());
+        given.or_else(|| (!self.topic.cluster.is_own()).then(LostPosition::default))
     }
 
     /// Whether a partition of the topic is meant.
@@ -152,7 +178,14 @@ impl fmt::Display for Topic {
 impl fmt::Display for TopicRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         text::write_topic(&self.topic, f)?;
-        text::write_options(&self.options, f)
+        text::write_options(masked(&self.options), f)
+    }
+}
+
+impl fmt::Debug for TopicRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let options = masked(&self.options);
+        f.debug_struct("TopicRef").field("topic", &self.topic).field("options", &options).finish()
     }
 }
 

@@ -55,6 +55,12 @@ pub struct FunctionMeter {
     pub panics: Counter,
     /// Epochs committed.
     pub commits: Counter,
+    /// Epochs that were handed in and not committed, since another owner of the task was there.
+    pub commits_fenced: Counter,
+    /// Keys of state that were read again when tasks were taken over.
+    pub restored_keys: Counter,
+    /// Bytes of those keys and their values.
+    pub restored_bytes: Counter,
     /// From an epoch's first record until it was handed in.
     pub epoch_seconds: Histogram,
     /// From handing an epoch in until the answer.
@@ -79,6 +85,9 @@ impl Default for FunctionMeter {
             restarts: Counter::default(),
             panics: Counter::default(),
             commits: Counter::default(),
+            commits_fenced: Counter::default(),
+            restored_keys: Counter::default(),
+            restored_bytes: Counter::default(),
             epoch_seconds: Histogram::new(EPOCH_BUCKETS),
             commit_seconds: Histogram::new(EPOCH_BUCKETS),
             call_seconds: Histogram::new(CALL_BUCKETS),
@@ -110,6 +119,17 @@ impl FunctionMeter {
             self.epoch_seconds.observe(age.as_secs_f64());
         }
         self.commit_seconds.observe(commit_time.as_secs_f64());
+    }
+
+    /// An epoch was refused, since another owner of the task is there.
+    pub fn fenced(&self) {
+        self.commits_fenced.inc();
+    }
+
+    /// So many keys of state were read again, with so many bytes.
+    pub fn restored(&self, keys: usize, bytes: usize) {
+        self.restored_keys.inc_by(keys as u64);
+        self.restored_bytes.inc_by(bytes as u64);
     }
 
     /// The function failed at a record.

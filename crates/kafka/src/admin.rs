@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use fnstream_core::units::counted;
 use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
@@ -23,7 +24,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
-use crate::error::{Failure, code_of, failed};
+use crate::error::{Failure, code_of, failed, suspicion};
 use crate::properties::{Properties, check_name};
 
 /// How long an answer is waited for.
@@ -31,6 +32,12 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// For so long a cluster that did not answer is asked with less patience: whoever comes next need not wait for as long.
 const AWAY: Duration = Duration::from_secs(10);
+
+/// After so many seconds without an answer a suspicion is told.
+const CERTAIN: u64 = 3;
+
+/// How long an answer is waited for that is only shown.
+const GLANCE: Duration = Duration::from_secs(2);
 
 /// The cleanup policy of topics.
 pub(crate) const POLICY: &str = "cleanup.policy";
@@ -49,7 +56,11 @@ pub(crate) struct Admin {
 
 /// The last thing that a client said by itself: what an operation that ran out of time was waiting for.
 #[derive(Default)]
-struct Why(Mutex<Option<Failure>>);
+struct Why {
+    told: Mutex<Option<Failure>>,
+    /// See [`suspicion`].
+    suspicion: Mutex<Option<Failure>>,
+}
 
 /// Keeps what a client says by itself.
 #[derive(Clone)]
@@ -58,6 +69,9 @@ struct Telling(Arc<Why>);
 impl ClientContext for Telling {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         tracing::debug!(?level, facility, "{line}");
+        if let Some(suspicion) = suspicion(line) {
+            *self.0.suspicion.lock() = Some(suspicion);
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -76,24 +90,35 @@ impl Why {
             let passes = failure.error_code() == ErrorCode::Unavailable;
             (!passes, failure.code != RDKafkaErrorCode::AllBrokersDown)
         };
-        let mut kept = self.0.lock();
+        let mut kept = self.told.lock();
         if kept.as_ref().is_none_or(|kept| says(kept) <= says(&failure)) {
             *kept = Some(failure);
         }
     }
 
     fn get(&self) -> Option<Failure> {
-        self.0.lock().clone()
+        self.told.lock().clone()
+    }
+
+    /// What it may be if nothing better is known. A broker that is just being stopped ends connections in the same way, but cannot be
+    /// connected to then.
+    fn guess(&self) -> Option<Failure> {
+        let told = self.told.lock();
+        let knows = told.as_ref().is_some_and(|told| told.code != RDKafkaErrorCode::AllBrokersDown);
+        self.suspicion.lock().clone().filter(|_| !knows)
     }
 
     fn forget(&self) {
-        *self.0.lock() = None;
+        *self.told.lock() = None;
+        *self.suspicion.lock() = None;
     }
 }
 
 /// A topic as the cluster has it.
 pub(crate) struct Layout {
     pub partitions: u32,
+    /// How many copies there are of the partition that has the fewest.
+    pub copies: u32,
 }
 
 impl Admin {
@@ -101,6 +126,8 @@ impl Admin {
         let why = Arc::new(Why::default());
         let telling = Telling(why.clone());
         let mut config = properties.asking("function-stream");
+        // It says what state a connection was in that has ended.
+        config.set_log_level(RDKafkaLogLevel::Info);
         // The ends of partitions include what is not decided yet.
         config.set("isolation.level", "read_uncommitted");
         let admin = AdminClient::from_config_and_context(&config, telling.clone());
@@ -118,13 +145,28 @@ impl Admin {
 
     /// The topic; `None` when the cluster does not have it.
     pub(crate) fn describe(&self, topic: &str) -> Result<Option<Layout>> {
+        self.describe_within(topic, self.patience())
+    }
+
+    /// The same for somebody who only looks on.
+    pub(crate) fn glance(&self, topic: &str) -> Result<Option<Layout>> {
+        self.describe_within(topic, self.patience().min(GLANCE))
+    }
+
+    fn describe_within(&self, topic: &str, patience: Duration) -> Result<Option<Layout>> {
         check_name(topic)?;
         let doing = format!("looking up topic '{topic}'");
-        let metadata = self.patiently(&doing, |wait| self.client.fetch_metadata(Some(topic), wait))?;
+        let metadata = self.patiently(&doing, patience, |wait| self.client.fetch_metadata(Some(topic), wait))?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let Some(found) = found else { return Ok(None) };
         match found.error().map(RDKafkaErrorCode::from) {
-            None if !found.partitions().is_empty() => Ok(Some(Layout { partitions: found.partitions().len() as u32 })),
+            None if !found.partitions().is_empty() => {
+                let copies = found.partitions().iter().map(|partition| partition.replicas().len() as u32);
+                Ok(Some(Layout {
+                    partitions: found.partitions().len() as u32,
+                    copies: copies.min().unwrap_or_default(),
+                }))
+            }
             None => Ok(None),
             Some(RDKafkaErrorCode::UnknownTopicOrPartition) => match self.is_known_to_controller(topic)? {
                 true => Err(Error::new(ErrorCode::Unavailable, format!("{doing}: the broker does not know of it yet"))),
@@ -152,12 +194,14 @@ impl Admin {
         settings: &[(&str, &str)],
     ) -> Result<()> {
         check_name(topic)?;
-        let replication = TopicReplication::Fixed(replication.map_or(-1, i32::from));
-        let mut new = NewTopic::new(topic, partitions as i32, replication);
+        let copies = TopicReplication::Fixed(replication.map_or(-1, i32::from));
+        let mut new = NewTopic::new(topic, partitions as i32, copies);
         for (name, value) in settings {
             new = new.set(name, value);
         }
-        let doing = format!("making topic '{topic}' of {partitions} partitions");
+        let copies =
+            replication.map_or_else(String::new, |copies| format!(" in {}", counted(u32::from(copies), "copy")));
+        let doing = format!("making topic '{topic}' of {partitions} partitions{copies}");
         let answer =
             block_on(self.admin.create_topics([&new], &self.options())).map_err(|e| self.failed(&doing, &e))?;
         each(&doing, &answer)
@@ -177,10 +221,15 @@ impl Admin {
             Err(e) => return Err(e),
         }
         self.check_settings(topic, settings)?;
-        match self.describe(topic)? {
-            Some(layout) if layout.partitions < partitions => self.grow(topic, partitions),
-            _ => Ok(()),
+        let Some(layout) = self.describe(topic)? else { return Ok(()) };
+        if let Some(wanted) = replication.map(u32::from).filter(|wanted| layout.copies < *wanted) {
+            let copies = layout.copies;
+            tracing::warn!(topic, copies, wanted, "an internal topic has fewer copies than are asked for");
         }
+        if layout.partitions < partitions {
+            self.grow(topic, partitions)?;
+        }
+        Ok(())
     }
 
     /// Refuses a topic of our own that would lose what is in it.
@@ -236,7 +285,7 @@ impl Admin {
     pub(crate) fn bounds(&self, topic: &str, partition: u32) -> Result<(i64, i64)> {
         let doing = format!("asking for the ends of {topic}-{partition}");
         let mut is_repeated = false;
-        self.patiently(&doing, |wait| {
+        self.patiently(&doing, self.patience(), |wait| {
             // What the client knows of a topic that was just made is asked for anew.
             if std::mem::replace(&mut is_repeated, true) {
                 self.client.fetch_metadata(Some(topic), wait)?;
@@ -253,7 +302,7 @@ impl Admin {
             list.add_partition(topic, *partition as i32);
         }
         let doing = format!("asking for the offsets of group '{group}'");
-        let found = self.patiently(&doing, |wait| client.committed_offsets(list.clone(), wait))?;
+        let found = self.patiently(&doing, self.patience(), |wait| client.committed_offsets(list.clone(), wait))?;
         let mut offsets = HashMap::new();
         for element in found.elements() {
             element.error().map_err(|e| failed(&doing, &e))?;
@@ -277,8 +326,13 @@ impl Admin {
 
     /// Asks until there is an answer or patience is over. What is wrong with a connection for good is told at once: a login that
     /// is refused, a port of something else.
-    fn patiently<T>(&self, doing: &str, mut ask: impl FnMut(Duration) -> Result<T, KafkaError>) -> Result<T> {
-        let mut left = self.patience().as_secs();
+    fn patiently<T>(
+        &self,
+        doing: &str,
+        patience: Duration,
+        mut ask: impl FnMut(Duration) -> Result<T, KafkaError>,
+    ) -> Result<T> {
+        let mut left = patience.as_secs();
         loop {
             let error = match ask(Duration::from_secs(1)) {
                 Ok(answer) => {
@@ -296,6 +350,8 @@ impl Admin {
                 self.client.poll(Duration::from_millis(200));
             }
             let why = self.why().filter(|_| !is_new);
+            let is_sure = patience.as_secs() - left >= CERTAIN;
+            let why = self.why.guess().filter(|_| is_sure && !is_new).or(why);
             let is_over = left == 0 || why.as_ref().is_some_and(|why| why.error_code() != ErrorCode::Unavailable);
             if !is_late || is_over {
                 if is_late && !is_new {

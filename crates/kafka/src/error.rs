@@ -25,6 +25,19 @@ pub(crate) struct Failure {
 /// What the client adds to a connection that ended when it guesses that TLS is the reason.
 const HINTS: [&str; 2] = ["security.protocol", "broker listener?"];
 
+/// What a line of the client's log says of a connection that ended before the broker had answered anything: a broker that waits for TLS
+/// does so.
+pub(crate) fn suspicion(line: &str) -> Option<Failure> {
+    if !(line.contains("Disconnected") && line.contains("in state APIVERSION_QUERY")) {
+        return None;
+    }
+    // Behind the name of the thread, and before how long it took.
+    let text = line.split_once("]: ").map_or(line, |(_, text)| text);
+    let text = text.split(" (after ").next().unwrap_or_default();
+    let text = format!("{text}: the port may be one of TLS, see security.protocol");
+    Some(Failure::new(Code::BrokerTransportFailure, text))
+}
+
 impl Failure {
     pub(crate) fn new(code: Code, text: impl Into<String>) -> Failure {
         Failure { code, text: text.into(), is_retriable: false, is_fatal: false, requires_abort: false }

@@ -217,7 +217,15 @@ impl Thread {
             if jobs.is_empty() {
                 return;
             }
-            match self.transact(shared, &jobs, proof.as_ref().map(|(proof, _)| proof)) {
+            let begun = Instant::now();
+            let ended = self.transact(shared, &jobs, proof.as_ref().map(|(proof, _)| proof));
+            match &ended {
+                Ended::Committed(_) => shared.meter.committed(begun.elapsed()),
+                Ended::Nothing(_) | Ended::Unproved(_) | Ended::Blamed { .. } => shared.meter.aborted(),
+                Ended::Fenced(_) => shared.meter.fenced(),
+                Ended::Unknown(_) => shared.meter.unknown(),
+            }
+            match ended {
                 Ended::Committed(offsets) => {
                     self.fenced = 0;
                     self.finish(shared, std::mem::take(&mut jobs), &offsets);

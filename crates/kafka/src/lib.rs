@@ -44,6 +44,7 @@ mod error;
 mod feed;
 mod groups;
 mod lane;
+mod meter;
 mod native;
 mod place;
 mod properties;
@@ -57,6 +58,7 @@ mod watermarks;
 mod writer;
 
 pub use groups::KafkaGroups;
+pub use meter::Transactions;
 pub use place::{Kafka, Options, Sharing};
 pub use properties::{AUTO_OFFSET_RESET, Properties};
 pub use server_group::{Exchange, KafkaArtifacts, KafkaPeers, KafkaRegister};

@@ -10,6 +10,7 @@
 mod acquire;
 mod broker;
 mod committer;
+mod largest;
 mod share;
 
 pub(crate) use acquire::place;
@@ -22,7 +23,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use fnstream_core::broker::{AssignmentListener, TaskInput};
 use fnstream_core::epoch::{Epoch, FunctionId, Generation, TaskId};
-use fnstream_core::record::{Positions, TopicPartition};
+use fnstream_core::record::{Position, Positions, TopicPartition};
 use fnstream_core::state::Marker;
 use fnstream_core::topic::{Cluster, GROUP_ID, Topic, TopicRef};
 use fnstream_core::{Error, ErrorCode, Result, failpoint};
@@ -32,6 +33,7 @@ use crate::admin::Admin;
 use crate::delta_log::Entry;
 use crate::feed::{Feed, Health};
 use crate::lane::{Lane, lane_of};
+use crate::meter::{Meter, Transactions};
 use crate::native::Consumer;
 use crate::properties::{Properties, check_name};
 use crate::source::offset_of;
@@ -108,6 +110,9 @@ pub(crate) struct Shared {
     closed: Mutex<HashMap<TaskId, Closed>>,
     /// How far functions have got that commit elsewhere, by group, topic and partition, which the groups are not told yet.
     reached: Mutex<HashMap<(String, String, u32), i64>>,
+    pub meter: Meter,
+    /// How large what is sent to a topic may be, as it was told at that time.
+    largest: Mutex<HashMap<String, (Instant, Option<usize>)>>,
     /// When a cluster did not answer somebody who only looked on, and why.
     pub away: Mutex<Option<(Instant, Error)>>,
     /// The watermarks that the server's functions emit, once somebody has asked.
@@ -198,6 +203,11 @@ impl Kafka {
         Ok(Kafka { shared, lanes, states })
     }
 
+    /// How many transactions there were, and how they ended.
+    pub fn transactions(&self) -> Transactions {
+        self.shared.meter.counted()
+    }
+
     /// Hears how a function reads that commits elsewhere. Those that commit here say so when they join.
     pub fn read_for(&self, function: FunctionId, name: &str, groups: &[Vec<TopicRef>]) {
         let reading = Arc::new(Reading::new(&self.shared.options, name, groups, false));
@@ -216,14 +226,34 @@ impl Kafka {
         }
     }
 
+    /// Has a function that does not run begin at these places: the offsets of its groups are moved there, which count when it starts.
+    /// `inputs` are those of the function, none of which names a partition.
+    pub fn move_groups(
+        &self,
+        function: &str,
+        inputs: &[Vec<TopicRef>],
+        places: &[(TopicPartition, Position)],
+    ) -> Result<()> {
+        let shared = &self.shared;
+        let reading = Reading::new(&shared.options, function, inputs, true);
+        for (at, position) in places {
+            let (name, offset) = (shared.name(&at.topic)?, offset_of(*position)?);
+            shared.admin.commit(reading.group_of(&at.topic), &name, at.partition, offset)?;
+        }
+        Ok(())
+    }
+
     /// Removes what the cluster keeps of a function that is gone.
     pub fn forget(&self, function: FunctionId, name: &str) -> Result<()> {
         let shared = &self.shared;
         shared.abroad.lock().remove(&function);
         shared.owners.lock().retain(|task, _| task.function != function);
         shared.closed.lock().retain(|task, _| task.function != function);
-        for what in ["log", "state"] {
-            match shared.admin.remove(&Function::internal(&shared.options, function, name, what)) {
+        let topics = ["log", "state"].map(|what| Function::internal(&shared.options, function, name, what));
+        // Whoever asks for this comes again, and need not wait for long.
+        shared.admin.glance(&topics[0])?;
+        for topic in topics {
+            match shared.admin.remove(&topic) {
                 Err(error) if error.code != ErrorCode::TopicNotFound => return Err(error),
                 _ => {}
             }
@@ -285,6 +315,8 @@ impl Shared {
             owners: Mutex::default(),
             marks: Mutex::default(),
             away: Mutex::default(),
+            largest: Mutex::default(),
+            meter: Meter::default(),
             reached: Mutex::default(),
             closed: Mutex::default(),
             share: OnceLock::new(),

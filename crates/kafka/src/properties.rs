@@ -4,8 +4,9 @@
 //! The properties of clients: what users write is passed on as it is, but for what would break exactly-once.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use fnstream_core::topic::{GROUP_ID, PARTITION};
+use fnstream_core::topic::{OWN_OPTIONS, masked};
 use fnstream_core::{Error, ErrorCode, Result};
 use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
@@ -32,7 +33,7 @@ const RESERVED: [(&str, &str); 12] = [
 ];
 
 /// The addresses of a cluster and how its clients talk to it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Properties {
     bootstrap: String,
     given: BTreeMap<String, String>,
@@ -40,12 +41,12 @@ pub struct Properties {
 
 impl Properties {
     /// Takes addresses (`host:port,host:port`) and properties as users write them. The options of a topic reference that are
-    /// not the client's (`group_id`, `partition`) are passed over.
+    /// not the client's ([`OWN_OPTIONS`]) are passed over.
     ///
     /// All that is wrong is told at once, as [`ErrorCode::InvalidConfig`].
     pub fn new(bootstrap: &str, given: &BTreeMap<String, String>) -> Result<Properties> {
         let given: BTreeMap<_, _> =
-            given.iter().filter(|(name, _)| *name != GROUP_ID && *name != PARTITION).map(own).collect();
+            given.iter().filter(|(name, _)| !OWN_OPTIONS.contains(&name.as_str())).map(own).collect();
         let mut problems = Vec::new();
         for (name, reason) in RESERVED {
             if given.contains_key(name) {
@@ -84,6 +85,17 @@ impl Properties {
     /// Whether a partition without a position begins at its end.
     pub(crate) fn begins_at_end(&self) -> bool {
         self.given.get(AUTO_OFFSET_RESET).is_some_and(|value| value == "latest")
+    }
+
+    /// The most bytes of key and value that the client takes, if that was set.
+    pub(crate) fn max_message_bytes(&self) -> Option<usize> {
+        self.given.get("message.max.bytes")?.parse().ok()
+    }
+
+    /// Whether what is sent is smaller than it was.
+    pub(crate) fn compresses(&self) -> bool {
+        let mut codecs = ["compression.type", "compression.codec"].into_iter().filter_map(|name| self.given.get(name));
+        codecs.any(|codec| codec != "none")
     }
 
     fn base(&self) -> ClientConfig {
@@ -156,6 +168,13 @@ impl Properties {
     }
 }
 
+impl fmt::Debug for Properties {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let given = masked(&self.given);
+        f.debug_struct("Properties").field("bootstrap", &self.bootstrap).field("given", &given).finish()
+    }
+}
+
 fn own((name, value): (&String, &String)) -> (String, String) {
     (name.clone(), value.clone())
 }
@@ -217,6 +236,14 @@ mod tests {
              'auto.offset.reset' is 'earliest' or 'latest', not 'none'; 'fetch.wait.max.mss': No such configuration property: \"fetch.wait.max.mss\"; \
              'socket.timeout.ms': Invalid value for configuration property \"socket.timeout.ms\""
         );
+    }
+
+    #[test]
+    fn secrets_reach_clients_and_nobody_else() {
+        let given = properties(&[("sasl.password", "geheim"), ("sasl.username", "u")]).unwrap();
+        assert_eq!(given.reading("g").get("sasl.password"), Some("geheim"));
+        let shown = format!("{given:?}");
+        assert!(shown.contains("sasl.password") && !shown.contains("geheim"), "{shown}");
     }
 
     #[test]

@@ -139,7 +139,9 @@ impl Tasks for KafkaTasks {
         if let Some((_, error)) = away.lock().as_ref().filter(|(since, _)| since.elapsed() < AWAY) {
             return Err(error.clone());
         }
-        let standing = self.standing(function);
+        // Whether it answers at all is found out soon.
+        let answers = self.kafka.shared.admin.glance(&self.log);
+        let standing = answers.and_then(|_| self.standing(function));
         let failure = standing.as_ref().err().filter(|error| error.code == ErrorCode::Unavailable);
         *away.lock() = failure.map(|error| (Instant::now(), error.clone()));
         standing

@@ -30,7 +30,7 @@ mod instances;
 pub(crate) mod jobs;
 mod logs;
 mod maintenance;
-mod ops;
+pub(crate) mod ops;
 pub(crate) mod pages;
 mod parts;
 mod places;
@@ -72,6 +72,7 @@ pub(crate) use shelf::{Archive, Described, Incoming, Shelf};
 pub(crate) use triggers::{Origin, Tried, Triggers};
 
 use crate::ServerConfig;
+use crate::clusters::Leftovers;
 use crate::most::Most;
 use crate::net::Net;
 use maintenance::Maintenance;
@@ -102,6 +103,7 @@ pub(crate) struct App {
     pub(crate) desk: Arc<dyn Desk>,
     maintenance: Arc<Maintenance>,
     reconciler: Arc<Reconciler>,
+    leftovers: Arc<Leftovers>,
     pub(crate) safe_start: Arc<SafeStart>,
 }
 
@@ -120,7 +122,11 @@ impl App {
     pub(crate) fn background(&self) -> Vec<tokio::task::JoinHandle<()>> {
         let (reconciler, maintenance) = (self.reconciler.clone(), self.maintenance.clone());
         let (start, started, ops) = (self.safe_start.clone(), self.reconciler.clone(), self.ops.clone());
+        let (leftovers, left) = (self.leftovers.clone(), self.ops.clone());
         vec![
+            ops::supervised("removing what was left behind", self.ops.clone(), move || {
+                leftovers.clone().run(left.clone())
+            }),
             ops::supervised("following the register", self.ops.clone(), move || reconciler.clone().run()),
             ops::supervised("maintenance", self.ops.clone(), move || maintenance.clone().run()),
             ops::supervised("watching the start", self.ops.clone(), move || {

@@ -11,13 +11,15 @@ mod broker;
 mod follow;
 mod home;
 mod kafka;
+mod leftovers;
 mod own;
 mod source;
 mod tasks;
 mod topics;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fnstream_core::broker::Broker;
 use fnstream_core::committer::Committer;
@@ -26,6 +28,7 @@ use fnstream_core::forks::Forks;
 use fnstream_core::groups::Groups;
 use fnstream_core::metadata::Metadata;
 use fnstream_core::producers::Producers;
+use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::spec::{FunctionEntry, FunctionSpec};
 use fnstream_core::state::StateStores;
 use fnstream_core::tasks::Tasks;
@@ -33,6 +36,7 @@ use fnstream_core::topic::{Cluster, Topic};
 use fnstream_core::topics::Topics;
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_engine::{Backend, EpochBounds};
+use fnstream_kafka::Transactions;
 use parking_lot::Mutex;
 
 use broker::SeveralBrokers;
@@ -40,6 +44,7 @@ use follow::Followed;
 pub(crate) use follow::Follower;
 pub(crate) use home::home;
 pub(crate) use kafka::KafkaClusters;
+pub(crate) use leftovers::Leftovers;
 pub(crate) use own::{Membership, Own};
 use tasks::TasksOfAll;
 use topics::TopicsOfAll;
@@ -97,6 +102,22 @@ pub(crate) trait Foreign: Send + Sync {
     /// the same.
     fn for_function(&self, cluster: &Cluster, entry: &FunctionEntry) -> Result<ForFunction>;
 
+    /// When epochs of functions end that commit there.
+    fn epoch(&self) -> EpochBounds {
+        EpochBounds::default()
+    }
+
+    /// Moves the groups of a function that does not run and commits there; it goes on where they are. Blocks.
+    fn move_groups(&self, cluster: &Cluster, spec: &FunctionSpec, places: &[(TopicPartition, Position)]) -> Result<()> {
+        let _ = (spec, places);
+        Err(Error::new(ErrorCode::StateNotKept, format!("functions of '{cluster}' cannot be moved")))
+    }
+
+    /// The transactions that were made for functions, by cluster; none where it is not done so.
+    fn transactions(&self) -> BTreeMap<Cluster, Transactions> {
+        BTreeMap::new()
+    }
+
     /// Removes what a cluster keeps of a function that was deleted. Blocks.
     fn forget(&self, cluster: &Cluster, entry: &FunctionEntry) -> Result<()>;
 }
@@ -106,13 +127,15 @@ pub(crate) struct Clusters {
     own: OwnCluster,
     foreign: Arc<dyn Foreign>,
     register: Arc<dyn Metadata>,
+    leftovers: Arc<Leftovers>,
     /// The functions that were asked about; none for one that uses the server's own cluster alone, and for the state of a revision.
     known: Mutex<HashMap<FunctionId, Option<Arc<FunctionEntry>>>>,
 }
 
 impl Clusters {
-    pub(crate) fn new(own: OwnCluster, foreign: Arc<dyn Foreign>, register: Arc<dyn Metadata>) -> Arc<Self> {
-        Arc::new(Clusters { own, foreign, register, known: Mutex::default() })
+    pub(crate) fn new(own: OwnCluster, leftovers: Arc<Leftovers>) -> Arc<Self> {
+        let (foreign, register) = (leftovers.foreign.clone(), leftovers.register.clone());
+        Arc::new(Clusters { own, foreign, register, leftovers, known: Mutex::default() })
     }
 
     /// The topic that a request means by this text.
@@ -224,6 +247,17 @@ impl Clusters {
         Ok(backend)
     }
 
+    /// The longest that an epoch of a function goes on before it is committed.
+    pub(crate) fn commit_interval(&self, spec: &FunctionSpec) -> Duration {
+        let is_own = home(spec).is_ok_and(|home| home.is_own());
+        if is_own { self.own.backend.epoch.age } else { self.foreign.epoch().age }
+    }
+
+    /// The transactions of other clusters that were made for functions.
+    pub(crate) fn transactions(&self) -> BTreeMap<Cluster, Transactions> {
+        self.foreign.transactions()
+    }
+
     /// What the tasks of all functions have committed.
     pub(crate) fn tasks(self: &Arc<Self>) -> Arc<dyn Tasks> {
         Arc::new(TasksOfAll(self.clone()))
@@ -233,11 +267,36 @@ impl Clusters {
     pub(crate) fn forks(&self, spec: &FunctionSpec) -> Result<&Arc<dyn Forks>> {
         let home = home(spec)?;
         self.own.forks.as_ref().filter(|_| home.is_own()).ok_or_else(|| {
-            let why = "a function that commits to another cluster cannot be moved to a place, nor its state to a revision: it begins at \
-                       the offsets of its groups, which the cluster's own tools move while it is stopped, or where \
-                       'auto.offset.reset' says";
+            let why = "no state is kept with the revisions of a function that commits to another cluster";
             Error::new(ErrorCode::StateNotKept, why)
         })
+    }
+
+    /// Refuses to move a function in its inputs where that cannot be done. It goes on from a copy of its state; or, where it commits to
+    /// another cluster, at the offsets of its groups, which then have to be all that says where it stands.
+    pub(crate) fn check_moving(&self, spec: &FunctionSpec) -> Result<()> {
+        let home = home(spec)?;
+        if home.is_own() {
+            return self.forks(spec).map(drop);
+        }
+        let apart =
+            spec.inputs.iter().flatten().find(|input| input.topic.cluster != home || input.partition().is_some());
+        apart.map_or(Ok(()), |input| {
+            let topic = &input.topic;
+            let why = match input.partition() {
+                Some(_) => "of which one partition is named, so that the function's own progress counts",
+                None => "which is not in the cluster of its outputs",
+            };
+            Err(Error::new(
+                ErrorCode::StateNotKept,
+                format!("the function cannot be moved in its input '{topic}', {why}"),
+            ))
+        })
+    }
+
+    /// Has a function that commits to another cluster, and does not run, go on at these places. Blocks.
+    pub(crate) fn move_groups(&self, spec: &FunctionSpec, places: &[(TopicPartition, Position)]) -> Result<()> {
+        self.foreign.move_groups(&home(spec)?, spec, places)
     }
 
     /// The topics of all clusters, for clients.
@@ -271,9 +330,9 @@ impl Clusters {
         Ok(self.know(&entry))
     }
 
-    /// Keeps where a function is that is about to be deleted.
-    pub(crate) fn remember(&self, entry: &FunctionEntry) {
-        self.know(entry);
+    /// Keeps where a function is that is about to be deleted, also beyond the end of the process. Blocks.
+    pub(crate) fn remember(&self, entry: &FunctionEntry) -> Result<()> {
+        self.know(entry).map_or(Ok(()), |entry| self.leftovers.note(&entry))
     }
 
     /// Keeps what a function is, if it uses other clusters.
@@ -284,15 +343,10 @@ impl Clusters {
         known
     }
 
-    /// A function was deleted: what other clusters keep of it is removed. Blocks.
+    /// A function was deleted: what other clusters keep of it is removed, now or later.
     pub(crate) fn forget(&self, id: FunctionId) {
-        let Some(Some(entry)) = self.known.lock().remove(&id) else { return };
-        let foreign: BTreeSet<_> = entry.spec.topics().map(|topic| topic.cluster).filter(|of| !of.is_own()).collect();
-        for cluster in foreign {
-            if let Err(error) = self.foreign.forget(&cluster, &entry) {
-                let function = &entry.spec.name;
-                tracing::warn!(function, %cluster, %error, "what the cluster keeps of a deleted function is left there");
-            }
+        if let Some(Some(_)) = self.known.lock().remove(&id) {
+            self.leftovers.deleted.notify_one();
         }
     }
 }

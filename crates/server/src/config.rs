@@ -88,15 +88,23 @@ pub struct KafkaGroup {
     pub advertised: Option<String>,
     /// A process that is not heard of for so long has lost its tasks.
     pub session_timeout: Duration,
-    /// How many copies of internal topics there are; the cluster's default when it is not set.
+}
+
+/// Topics that are made in clusters of Kafka.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KafkaConfig {
+    /// How many copies each of them has; `None` for the cluster's default.
     pub replication: Option<u16>,
+    /// How many partitions one has that is made for an input or output, or for a client. `None` for as many as the function has replicas,
+    /// or one.
+    pub partitions: Option<u32>,
 }
 
 /// The settings of a server: one field for each of `docs/config.md`, so that they are many.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
     /// The group that the server is a process of; without one it has a log of its own.
-    pub kafka: Option<KafkaGroup>,
+    pub group: Option<KafkaGroup>,
     /// The address to listen on: `host:port`; without a host all addresses of the machine; port 0 takes a free one.
     pub listen: String,
     /// The address to listen on for gRPC, in the same form; without one there is no gRPC.
@@ -125,6 +133,8 @@ pub struct ServerConfig {
     pub retention: Retention,
     /// For whom topics are made that are not there.
     pub auto_create: AutoCreate,
+    /// Topics that are made in clusters of Kafka.
+    pub kafka: KafkaConfig,
     /// Whether a client on this machine may name any WebAssembly file of it as an artifact.
     pub local_paths: bool,
     /// Folders from which all clients may name an artifact by its path.
@@ -167,7 +177,7 @@ impl ServerConfig {
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         let data_dir = data_dir.into();
         ServerConfig {
-            kafka: None,
+            group: None,
             listen: fnstream_api::DEFAULT_ADDRESS.to_owned(),
             grpc_listen: Some(fnstream_api::grpc::DEFAULT_GRPC_ADDRESS.to_owned()),
             allowed_hosts: Vec::new(),
@@ -184,6 +194,7 @@ impl ServerConfig {
             scrub_rate: Some(8 << 20),
             retention: Retention::default(),
             auto_create: AutoCreate::default(),
+            kafka: KafkaConfig::default(),
             local_paths: true,
             archive_dirs: Vec::new(),
             files_dirs: Vec::new(),

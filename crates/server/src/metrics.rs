@@ -6,9 +6,10 @@
 //! A scrape is one picture: events are counted where they happen (here for the server as a whole, in the engine's
 //! [`Meters`](fnstream_engine::Meters) for each function), states are looked up when somebody asks. Labels are the names of
 //! functions and topics that exist, and words of ours, so there are no more series than what was created makes.
-//! `docs/metrics.md` names all families; a test compares it with what is exposed.
+//! `docs/metrics.md` names all families, and `docs/kafka.md` those that are there only with Kafka; tests compare them with what is exposed.
 
 mod groups;
+mod kafka;
 mod memory;
 mod network;
 mod scrape;

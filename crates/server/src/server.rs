@@ -70,7 +70,7 @@ impl Server {
             Some(listen) => Some(bind(listen, "--grpc-listen").await?).unzip(),
             None => (None, None),
         };
-        if let Some(advertised) = config.kafka.as_ref().and_then(|group| group.advertised.as_deref()) {
+        if let Some(advertised) = config.group.as_ref().and_then(|group| group.advertised.as_deref()) {
             let host = advertised.rsplit_once(':').map_or(advertised, |(host, _)| host);
             config.allowed_hosts.push(host.to_owned());
         }
@@ -246,8 +246,8 @@ fn open(config: ServerConfig, address: SocketAddr, handle: &Handle) -> Result<(A
     let data = data.map_err(|e| Error::new(ErrorCode::Storage, format!("cannot open the data folder: {e}")))?;
     let data = Arc::new(data);
     let workers = config.workers.unwrap_or(EngineConfig::default().workers);
-    let own = match &config.kafka {
-        None => Own::embedded(&store, workers)?,
+    let own = match &config.group {
+        None => Own::embedded(&store, &config, workers)?,
         Some(group) => {
             let address = advertised(group, address)?;
             tracing::info!(group = group.name, cluster = group.bootstrap, address, "joining the server group");

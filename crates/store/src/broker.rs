@@ -54,4 +54,9 @@ impl Broker for EmbeddedBroker {
         let topic = self.0.inner().topics.get(partition.topic.own_name()?)?;
         Ok(topic.partition(partition.partition)?.marks().earliest())
     }
+
+    fn latest(&self, partition: &TopicPartition) -> Result<Position> {
+        let topic = self.0.inner().topics.get(partition.topic.own_name()?)?;
+        Ok(topic.partition(partition.partition)?.marks().end())
+    }
 }

@@ -23,7 +23,8 @@ pub struct FunctionUpdate {
     /// What to run, as at the creation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archive: Option<String>,
-    /// The input topics: they cannot change, so those that the function has.
+    /// The input topics. They cannot change, so those that the function has, with the options that they are to have. An option that is
+    /// shown as `********` stays as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<TopicReference>>)]
     pub inputs: Option<Vec<TopicRef>>,

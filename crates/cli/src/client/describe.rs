@@ -44,6 +44,10 @@ fn text(function: &FunctionDescription) -> String {
         ("outputs", function.outputs.join(", ")),
         ("replicas", function.replicas.to_string()),
     ];
+    if !function.delivery.is_empty() {
+        let interval = function.commit_interval_ms;
+        rows.push(("commits", format!("{}, when the input is drained or after {interval} ms", function.delivery)));
+    }
     rows.extend(function.from.map(|from| ("from", from.to_string())));
     if function.no_join {
         rows.push(("no-join", "true".to_owned()));

@@ -24,6 +24,9 @@ pub(super) struct Args {
     /// WebAssembly file to run from now on, or sha256:DIGEST of an artifact that the server has
     #[arg(short, long)]
     archive: Option<String>,
+    /// Input topics as they are, with other options behind a question mark; may be repeated
+    #[arg(short, long = "input", value_name = "TOPIC", value_parser = str::parse::<TopicRef>)]
+    inputs: Vec<TopicRef>,
     /// Output topic
     #[arg(short, long, value_name = "TOPIC", value_parser = str::parse::<TopicRef>)]
     output: Option<TopicRef>,
@@ -86,6 +89,7 @@ pub(super) async fn run(client: &Client, args: Args) -> Result {
     let (env, env_changes) = args.entries(Clear::Env, &args.settings.env, &args.unset_env)?;
     let no_folders = args.settings.files.is_empty() && !args.clear.contains(&Clear::Files);
     let update = FunctionUpdate {
+        inputs: (!args.inputs.is_empty()).then(|| args.inputs.clone()),
         output: args.output.clone(),
         replicas: args.replicas,
         no_join: args.no_join,

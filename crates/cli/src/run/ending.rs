@@ -66,6 +66,10 @@ impl Broker for Ending {
     fn earliest(&self, partition: &TopicPartition) -> Result<Position> {
         self.broker.earliest(partition)
     }
+
+    fn latest(&self, partition: &TopicPartition) -> Result<Position> {
+        self.broker.latest(partition)
+    }
 }
 
 struct EndingSource {

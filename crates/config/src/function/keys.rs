@@ -189,6 +189,12 @@ const KAFKA_INPUT: &[Key] = with_idle![
     TOPIC,
     Key::required("group_id", &Kind::Text, "The consumer group whose offsets are committed."),
     PARTITION,
+    Key::new(
+        "on-lost-position",
+        &Kind::Word(LOST_POSITIONS),
+        "stop",
+        "What becomes of the function if its position is gone: retention has dropped events that come next, or the topic was made anew."
+    ),
     WATERMARK,
     SCHEMA,
 ];
@@ -292,6 +298,12 @@ const FILES: &[Key] = &[
         "Where it is on the server: an absolute path within a folder that the server allows.",
     ),
     Key::new("guest", &Kind::Path, "the same", "Where the function finds it: an absolute path."),
+];
+
+const LOST_POSITIONS: &[Word] = &[
+    Word::new("stop", "It stops, and says which position it was (FS-1317)."),
+    Word::new("earliest", "It goes on at the oldest event, and says what it missed."),
+    Word::new("latest", "It goes on at the end, and says what it missed."),
 ];
 
 const DELIVERIES: &[Word] = &[

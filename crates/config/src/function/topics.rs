@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use fnstream_core::Error;
-use fnstream_core::topic::{Cluster, GROUP_ID, PARTITION, Topic, TopicRef};
+use fnstream_core::topic::{Cluster, GROUP_ID, ON_LOST_POSITION, PARTITION, Topic, TopicRef};
 
 use super::read::{blocks, watermark};
 use super::{Connector, Input, Output};
@@ -62,7 +62,8 @@ fn options(block: &Block) -> BTreeMap<String, String> {
     let named = ["group_id", "subscription"].into_iter();
     let group = named.filter_map(|name| Some((GROUP_ID.to_owned(), block.text(name)?.to_owned())));
     let partition = block.fitting::<u32>("partition").map(|number| (PARTITION.to_owned(), number.to_string()));
-    group.chain(partition).chain(block.passed.iter().cloned()).collect()
+    let lost = block.text(ON_LOST_POSITION).map(|way| (ON_LOST_POSITION.to_owned(), way.to_owned()));
+    group.chain(partition).chain(lost).chain(block.passed.iter().cloned()).collect()
 }
 
 /// None when it could not be read.

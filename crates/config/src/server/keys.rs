@@ -4,6 +4,7 @@
 //! The keys of the server's file. Their defaults are in `defaults.yaml`, and a test compares.
 
 use fnstream_core::budget;
+use fnstream_core::spec::MAX_PARTITIONS;
 
 use crate::key::{Key, Kind, Word};
 
@@ -37,8 +38,8 @@ pub(crate) static SERVER: &[Key] = &[
         "kafka",
         &Kind::Block(KAFKA),
         "",
-        "The cluster of Apache Kafka and the group of processes of `function-stream server --backend kafka`. No other command looks at \
-         it.",
+        "Topics that the server makes in clusters of Apache Kafka; and, for `function-stream server --backend kafka` alone, the cluster and \
+         the group of processes.",
     ),
     Key::new("allow", &Kind::Block(ALLOW), "", "What clients may ask of the server's machine."),
     Key::new("wasm", &Kind::Block(WASM), "", "The cache of compiled code."),
@@ -369,6 +370,18 @@ const STREAM_CATALOG: &[Key] =
 
 const KAFKA: &[Key] = &[
     Key::new(
+        "replication",
+        &Kind::Number(1, i16::MAX as u64),
+        "",
+        "How many copies each topic has that the server makes, also those that it keeps for its functions; the cluster's default unless a number is given.",
+    ),
+    Key::new(
+        "partitions",
+        &Kind::Number(1, MAX_PARTITIONS as u64),
+        "",
+        "How many partitions a topic has that is made for a function's input or output, or for a client; as many as the function has replicas, and one for a client, unless a number is given.",
+    ),
+    Key::new(
         "bootstrap_servers",
         &Kind::Text,
         "localhost:9092",
@@ -393,12 +406,6 @@ const KAFKA: &[Key] = &[
         &Kind::Duration,
         "10s",
         "A process that is not heard of for so long has lost its tasks to the others. The broker bounds it: 6 s to 30 min by default.",
-    ),
-    Key::new(
-        "replication",
-        &Kind::Number(1, 32767),
-        "",
-        "How many copies the group's own topics have; the cluster's default when it is not given.",
     ),
     Key::new(
         "properties",

@@ -284,6 +284,7 @@ fn typed(settings: &Effective, sources: &Sources<'_>) -> ServerSettings {
             group: text("kafka.group"),
             advertised: settings.string("kafka.advertised").map(str::to_owned),
             session_timeout: settings.duration("kafka.session_timeout").unwrap_or_default(),
+            partitions: settings.fitting("kafka.partitions"),
             replication: settings.fitting("kafka.replication"),
             properties: settings.texts("kafka.properties"),
         },

@@ -82,6 +82,7 @@ logging: {level: warn, format: json, file_path: logs/a.log, max_file_size: 7, ma
 state_storage: {base_dir: /srv/fs, access: group, storage_type: rocksdb, durability: sync, dirty_keys: 12, recovery_timeout: 7s, scrub: true, scrub_rate: 2MiB}
 retention: {max_age: 7d, max_bytes: 10GiB}
 topics: {auto_create: functions}
+kafka: {replication: 3, partitions: 6}
 allow: {archive_dirs: [/a, b], files_dirs: [/c], backup_dirs: [/d]}
 wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB, max_compile_time: 90s}
 ",
@@ -122,6 +123,8 @@ wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB, max_compile_
         retention_age: Some(Duration::from_secs(7 * 86_400)),
         retention_bytes: Some(10 << 30),
         auto_create: AutoCreateSetting::Functions,
+        kafka_replication: Some(3),
+        kafka_partitions: Some(6),
         archive_dirs: vec!["/a".into(), "b".into()],
         files_dirs: vec!["/c".into()],
         backup_dirs: vec!["/d".into()],

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::{DEAD_LETTER_SUFFIX, ErrorAction, Field, FunctionSpec, MAX_GROUPS, SpecProblem, check_name};
-use crate::topic::{Cluster, Topic, TopicRef};
+use crate::topic::{Cluster, GROUP_ID, ON_LOST_POSITION, Topic, TopicRef};
 
 impl FunctionSpec {
     /// The topic to which records go that the function fails at, if that is its policy.
@@ -60,6 +60,10 @@ impl FunctionSpec {
             }
             if let Err(e) = named.check("topic") {
                 found(Field::Output(index), e.message);
+            }
+            for option in [GROUP_ID, ON_LOST_POSITION].into_iter().filter(|name| named.options.contains_key(*name)) {
+                let topic = &named.topic;
+                found(Field::Output(index), format!("output '{topic}' has the option '{option}', which is for inputs"));
             }
         }
         // One that is named after the function shares the faults of its name.
@@ -145,6 +149,22 @@ mod tests {
             [
                 "partition 'x' of topic 'a' is not a number from 0 to 2147483647",
                 "partition '-1' of topic 'b' is not a number from 0 to 2147483647"
+            ]
+        );
+    }
+
+    #[test]
+    fn options_of_inputs_are_looked_at_and_are_none_of_outputs() {
+        assert!(problems(&spec(&["a@kafka://h:1?group_id=g&on-lost-position=latest"], &["b@kafka://h:1"])).is_empty());
+        assert_eq!(
+            problems(&spec(
+                &["a@kafka://h:1?on-lost-position=newest"],
+                &["b@kafka://h:1?group_id=g&on-lost-position=stop"]
+            )),
+            [
+                "'on-lost-position' is 'newest', not one of stop, earliest, latest",
+                "output 'b@kafka://h:1' has the option 'group_id', which is for inputs",
+                "output 'b@kafka://h:1' has the option 'on-lost-position', which is for inputs",
             ]
         );
     }

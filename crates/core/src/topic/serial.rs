@@ -14,7 +14,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Cluster, Topic, TopicRef};
+use super::{Cluster, Topic, TopicRef, text};
 use crate::error::{Error, Result};
 
 impl Serialize for Topic {
@@ -33,9 +33,20 @@ impl<'de> Deserialize<'de> for Topic {
     }
 }
 
+/// The text form with secrets.
+struct Whole<'a>(&'a TopicRef);
+
+impl fmt::Display for Whole<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Whole(named) = self;
+        text::write_topic(&named.topic, f)?;
+        text::write_options(named.options.iter().map(|(name, value)| (name.as_str(), value.as_str())), f)
+    }
+}
+
 impl Serialize for TopicRef {
     fn serialize<S: Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
-        if to.is_human_readable() { to.collect_str(self) } else { (&self.topic, &self.options).serialize(to) }
+        if to.is_human_readable() { to.collect_str(&Whole(self)) } else { (&self.topic, &self.options).serialize(to) }
     }
 }
 

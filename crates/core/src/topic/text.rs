@@ -32,10 +32,11 @@ pub(super) fn parse(text: &str) -> Result<TopicRef> {
 
 fn parse_options(text: &str, list: &str) -> Result<BTreeMap<String, String>> {
     let mut options = BTreeMap::new();
-    for option in list.split('&') {
+    for (number, option) in (1..).zip(list.split('&')) {
         let Some((name, value)) = option.split_once('=') else {
-            let option = option.escape_debug();
-            return Err(malformed(text, format_args!("has '{option}' where an option is written as name=value")));
+            // It may be the end of a secret that holds an ampersand.
+            let why = "is not written as name=value; '%26' stands for '&' in a value";
+            return Err(malformed(text, format_args!("has an option, number {number}, that {why}")));
         };
         let (name, value) = (decode(text, name)?, decode(text, value)?);
         check_option(&name).map_err(|e| e.context(quoted(text)))?;
@@ -56,8 +57,11 @@ pub(super) fn write_topic(topic: &Topic, f: &mut fmt::Formatter<'_>) -> fmt::Res
     Ok(())
 }
 
-pub(super) fn write_options(options: &BTreeMap<String, String>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    for (number, (name, value)) in options.iter().enumerate() {
+pub(super) fn write_options<'a>(
+    options: impl IntoIterator<Item = (&'a str, &'a str)>,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    for (number, (name, value)) in options.into_iter().enumerate() {
         f.write_char(if number == 0 { '?' } else { '&' })?;
         encode(name, &['=', '&'], f)?;
         f.write_char('=')?;
@@ -71,8 +75,12 @@ pub(super) fn malformed(text: &str, why: fmt::Arguments<'_>) -> Error {
     Error::new(ErrorCode::InvalidName, format!("{} {why}", quoted(text)))
 }
 
+/// Options may hold secrets, which are for nobody's eyes.
 fn quoted(text: &str) -> String {
-    format!("topic '{}'", text.escape_debug())
+    match text.split_once('?') {
+        Some((place, _)) => format!("topic '{}?…'", place.escape_debug()),
+        None => format!("topic '{}'", text.escape_debug()),
+    }
 }
 
 /// Writes a part: what separates parts, and what does not show on a line, as `%` and hexadecimal digits.

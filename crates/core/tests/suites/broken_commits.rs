@@ -460,6 +460,10 @@ macro_rules! broker {
             fn earliest(&self, partition: &TopicPartition) -> Result<Position> {
                 self.0.earliest(partition)
             }
+
+            fn latest(&self, partition: &TopicPartition) -> Result<Position> {
+                self.0.latest(partition)
+            }
         }
     };
 }

@@ -54,6 +54,7 @@ enum Fault {
     CountsDroppedGaps,
     SeeksOverWhatWasDropped,
     TellsAnEarliestTooLow,
+    TellsALatestTooLow,
     NeverLeadsOverGaps,
     LeadsOverRecords,
     GuessesAnEnd,
@@ -66,7 +67,7 @@ enum Fault {
     FailsWhenAway,
 }
 
-const FAULTS: [(Fault, &str); 38] = [
+const FAULTS: [(Fault, &str); 39] = [
     (Fault::LosesTheLastRecord, "records_come_in_order_with_ascending_positions"),
     (Fault::GivesMoreThanTheLimit, "records_come_in_order_with_ascending_positions"),
     (Fault::PutsAllOnChannelZero, "a_record_is_given_as_it_was_appended"),
@@ -95,6 +96,7 @@ const FAULTS: [(Fault, &str); 38] = [
     (Fault::CountsDroppedGaps, "a_dropped_gap_is_no_dropped_record"),
     (Fault::SeeksOverWhatWasDropped, "a_dropped_position_is_an_error_and_never_a_jump"),
     (Fault::TellsAnEarliestTooLow, "a_dropped_position_is_an_error_and_never_a_jump"),
+    (Fault::TellsALatestTooLow, "a_dropped_position_is_an_error_and_never_a_jump"),
     (Fault::NeverLeadsOverGaps, "who_took_everything_stands_at_the_end"),
     (Fault::LeadsOverRecords, "records_come_in_order_with_ascending_positions"),
     (Fault::GuessesAnEnd, "ends_are_where_the_next_records_go"),
@@ -195,6 +197,11 @@ impl Broker for BrokenClient {
     fn earliest(&self, partition: &TopicPartition) -> Result<Position> {
         let earliest = self.sound.earliest(partition)?;
         Ok(if self.fault == Fault::TellsAnEarliestTooLow { Position::START } else { earliest })
+    }
+
+    fn latest(&self, partition: &TopicPartition) -> Result<Position> {
+        let latest = self.sound.latest(partition)?;
+        Ok(if self.fault == Fault::TellsALatestTooLow { Position(latest.0.saturating_sub(1)) } else { latest })
     }
 }
 

@@ -156,6 +156,13 @@ impl InFlight {
     pub(super) fn submit(&mut self, env: &TaskEnv, waker: &Waker) {
         (self.retry_at, self.answered) = (None, false);
         let due = Due { answer: Some(self.answer.clone()), waker: waker.clone() };
-        env.backend.committer.commit(self.frozen.clone(), Box::new(move |result| due.give(result)));
+        let meter = env.meter.clone();
+        let answered = move |result: CommitResult| {
+            if matches!(result, Err(CommitFailure::Fenced(_))) {
+                meter.fenced();
+            }
+            due.give(result);
+        };
+        env.backend.committer.commit(self.frozen.clone(), Box::new(answered));
     }
 }

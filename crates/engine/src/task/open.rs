@@ -59,6 +59,7 @@ pub(super) fn take_over(
             return Err(Error::new(ErrorCode::Cancelled, "the task is to end"));
         }
         view.lock().restored_one();
+        env.meter.restored(delta.len(), delta.bytes());
         layers.replay(delta, marker)?;
         relieve(&mut layers, &base, core.config.dirty_keys)
     })?;
@@ -75,11 +76,11 @@ pub(super) fn take_over(
     let mut from = acquired.progress.positions.clone();
     from.extend(unplaced.clone());
     if behind {
-        dropped::pass_over(env, assignment, (&mut from, &mut unplaced), view)?;
+        dropped::go_on(env, assignment, (&mut from, &mut unplaced), view)?;
     }
     let source = match backend.broker.open_source(assignment, &from, waker.clone()) {
-        Err(error) if error.code == ErrorCode::PositionDropped => {
-            dropped::pass_over(env, assignment, (&mut from, &mut unplaced), view)?;
+        Err(error) if matches!(error.code, ErrorCode::PositionDropped | ErrorCode::PositionUnknown) => {
+            dropped::go_on(env, assignment, (&mut from, &mut unplaced), view)?;
             backend.broker.open_source(assignment, &from, waker.clone())?
         }
         opened => opened?,

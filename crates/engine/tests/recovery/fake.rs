@@ -31,6 +31,8 @@ pub(crate) struct Fake {
     wakers: Mutex<Vec<Waker>>,
     /// A gap that the next poll leads over.
     gap: Mutex<Option<(TopicPartition, Position)>>,
+    /// Where somebody has moved the function to, which it is told once.
+    pub(crate) moved: Mutex<Positions>,
     /// Sources answer `Pending` before each real answer, and wake a moment later.
     pub(crate) hesitates: AtomicBool,
     pub(crate) source_trouble: Mutex<Option<Error>>,
@@ -53,6 +55,7 @@ impl Fake {
             hides_ends: AtomicBool::new(false),
             wakers: Mutex::default(),
             gap: Mutex::default(),
+            moved: Mutex::default(),
             hesitates: AtomicBool::new(false),
             source_trouble: Mutex::default(),
             commit_trouble: Mutex::default(),
@@ -107,6 +110,16 @@ impl Broker for FakeBroker {
 
     fn earliest(&self, partition: &TopicPartition) -> Result<Position> {
         self.0.inner.earliest(partition)
+    }
+
+    fn begin(&self, assignment: &Assignment, known: &Positions) -> Result<Positions> {
+        let mut begins = self.0.inner.begin(assignment, known)?;
+        begins.append(&mut self.0.moved.lock());
+        Ok(begins)
+    }
+
+    fn latest(&self, partition: &TopicPartition) -> Result<Position> {
+        self.0.inner.latest(partition)
     }
 }
 

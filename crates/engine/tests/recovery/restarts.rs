@@ -195,6 +195,7 @@ fn a_fenced_task_ends_and_comes_back_when_it_is_assigned_again() {
     world.broker.resolve_next(0, Outcome::Fenced);
     world.settle_now();
     assert!(world.engine.status(ID).unwrap().tasks.is_empty(), "it does nothing until the broker speaks");
+    assert_eq!(world.engine.meters().of("f").commits_fenced.get(), 1);
     world.broker.assign_free(ID, 0);
     world.settle();
     assert_eq!((world.outputs().as_str(), world.task().state), ("a", TaskState::Running));

@@ -57,6 +57,9 @@ fn a_restore_is_seen_and_ends_when_the_function_is_stopped() {
     assert_eq!(*seen.lock().unwrap(), Some((TaskState::Restoring, Some(5))));
     assert_eq!(*stopped.lock().unwrap(), Some(Stopped::default()));
     assert_eq!(replayed.load(Relaxed), 6, "the rest is not replayed");
+    let meter = world.engine.meters().of("f");
+    assert_eq!(meter.restored_keys.get(), 4, "each has one key, but for the first, which says where the task begins");
+    assert!(meter.restored_bytes.get() >= 4);
     assert_eq!(world.fake.acquires.load(Relaxed), 1);
 }
 

@@ -168,6 +168,10 @@ impl Broker for Planted<Arc<dyn Broker>> {
     fn earliest(&self, partition: &TopicPartition) -> Result<Position> {
         self.1.around("broker.earliest", || self.0.earliest(partition))
     }
+
+    fn latest(&self, partition: &TopicPartition) -> Result<Position> {
+        self.1.around("broker.latest", || self.0.latest(partition))
+    }
 }
 
 impl Source for Planted<Box<dyn Source>> {

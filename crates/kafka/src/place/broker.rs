@@ -90,15 +90,16 @@ impl Broker for Kafka {
         }
     }
 
+    fn max_record_bytes(&self, topic: &Topic) -> Option<usize> {
+        self.shared.max_record_bytes(&self.shared.name(topic).ok()?)
+    }
+
     fn earliest(&self, partition: &TopicPartition) -> Result<Position> {
-        let name = self.shared.name(&partition.topic)?;
-        let count = self.partitions(&partition.topic)?;
-        if partition.partition >= count {
-            let message =
-                format!("topic '{name}' has {count} partitions, and none of the number {}", partition.partition);
-            return Err(Error::new(ErrorCode::PartitionNotFound, message));
-        }
-        Ok(position_of(self.shared.admin.bounds(&name, partition.partition)?.0))
+        Ok(position_of(self.bounds(partition)?.0))
+    }
+
+    fn latest(&self, partition: &TopicPartition) -> Result<Position> {
+        Ok(position_of(self.bounds(partition)?.1))
     }
 
     fn begin(&self, assignment: &Assignment, known: &Positions) -> Result<Positions> {
@@ -115,6 +116,20 @@ impl Broker for Kafka {
             }
         }
         Ok(positions)
+    }
+}
+
+impl Kafka {
+    /// The oldest offset of a partition and its end.
+    fn bounds(&self, partition: &TopicPartition) -> Result<(i64, i64)> {
+        let name = self.shared.name(&partition.topic)?;
+        let count = self.partitions(&partition.topic)?;
+        if partition.partition >= count {
+            let message =
+                format!("topic '{name}' has {count} partitions, and none of the number {}", partition.partition);
+            return Err(Error::new(ErrorCode::PartitionNotFound, message));
+        }
+        self.shared.admin.bounds(&name, partition.partition)
     }
 }
 

@@ -234,9 +234,7 @@ fn killed_at_random_nothing_is_lost_or_doubled() {
 fn killed_at_each_step_nothing_is_lost_or_doubled() {
     let Some(bootstrap) = bootstrap() else { return };
     let world = World::new(&bootstrap);
-    let of_commits = ["before-begin", "after-outputs", "after-blob", "after-offsets", "after-commit"];
-    let of_commits = of_commits.map(|step| format!("kafka.commit.{step}"));
-    for step in of_commits.into_iter().chain(["kafka.state.before-marker".into(), "kafka.state.after-marker".into()]) {
+    for step in steps() {
         for times in [0, 1, 3] {
             let died = !world.run(&format!("{step}={times}*off->return"), usize::MAX);
             assert!(died, "it did not die at {step}");
@@ -244,6 +242,35 @@ fn killed_at_each_step_nothing_is_lost_or_doubled() {
     }
     assert!(world.run("", usize::MAX), "the last one ends");
     world.check();
+}
+
+/// The same twice in a row, at any two steps: the second process dies while it recovers from the death of the first one, or soon after.
+#[cfg(feature = "failpoints")]
+#[test]
+fn killed_at_any_two_steps_nothing_is_lost_or_doubled() {
+    let Some(bootstrap) = bootstrap() else { return };
+    let mut world = World::new(&bootstrap);
+    let mut rng = Rng::new(11);
+    for first in steps() {
+        for second in steps() {
+            let mut died = |step: &str| !world.run(&format!("{step}={}*off->return", rng.below(4)), usize::MAX);
+            // Near its end a world may be through before the second death.
+            if !died(&first) || !died(&second) {
+                world.check();
+                world = World::new(&bootstrap);
+            }
+        }
+    }
+    while !world.run("", usize::MAX) {}
+    world.check();
+}
+
+/// The steps of a commit and of an apply.
+#[cfg(feature = "failpoints")]
+fn steps() -> impl Iterator<Item = String> {
+    let of_commits = ["before-begin", "after-outputs", "after-blob", "after-offsets", "after-commit"];
+    let of_commits = of_commits.map(|step| format!("kafka.commit.{step}"));
+    of_commits.into_iter().chain(["kafka.state.before-marker".into(), "kafka.state.after-marker".into()])
 }
 
 #[test]

@@ -18,6 +18,7 @@
 mod apply;
 mod change;
 mod coming_up;
+mod groups;
 mod revisions;
 mod seek;
 mod spec;
@@ -33,6 +34,7 @@ use fnstream_core::metadata::Metadata;
 use fnstream_core::spec::{Beginning, DesiredState, FunctionEntry, FunctionSpec};
 use fnstream_core::tasks::Tasks;
 use fnstream_core::{Error, ErrorCode, Result};
+use parking_lot::Mutex;
 
 use super::group::Fellows;
 use super::group::ask::Ask;
@@ -103,6 +105,8 @@ pub(crate) struct Functions {
     pub(super) files_dirs: Vec<PathBuf>,
     /// How long other processes are waited for.
     pub(super) patience: Duration,
+    /// Held by those who let a function run that names a group of consumers.
+    pub(super) groups: Mutex<()>,
 }
 
 impl Functions {
@@ -226,24 +230,37 @@ impl Functions {
 
     /// Registers a function that runs and begins where its description says. Blocks.
     fn register_new(&self, spec: FunctionSpec) -> Result<FunctionEntry> {
+        self.check_groups(&spec)?;
         self.topics.check_join(&spec)?;
         if spec.from == Beginning::default() {
             let _using = self.topics.in_use();
             self.topics.ensure_all(&spec)?;
-            return self.register.create(spec, DesiredState::Running);
+            return self.alone_in_groups(&spec.clone(), || self.register.create(spec, DesiredState::Running));
         }
-        let fork = self.clusters.forks(&spec)?.fork(FunctionId::NONE)?;
+        self.clusters.check_moving(&spec)?;
+        let Ok(forks) = self.clusters.forks(&spec) else {
+            let _using = self.topics.in_use();
+            self.topics.ensure_all(&spec)?;
+            return self.alone_in_groups(&spec.clone(), || {
+                self.begin_at_groups(&spec)?;
+                self.register.create(spec, DesiredState::Running)
+            });
+        };
+        let fork = forks.fork(FunctionId::NONE)?;
         self.with_fork(fork, &spec, |spec| {
             self.begin(&spec, fork)?;
-            self.register.create_from(spec, DesiredState::Running, Some(fork))
+            self.alone_in_groups(&spec.clone(), || self.register.create_from(spec, DesiredState::Running, Some(fork)))
         })
     }
 
-    async fn unregister(&self, entry: FunctionEntry) -> Result<()> {
-        // Nobody else can tell later where it kept what.
-        self.clusters.remember(&entry);
-        let (register, removed) = (self.register.clone(), entry.clone());
-        blocking(move || register.remove(&removed.spec.name, removed.revision)).await?;
+    async fn unregister(self: &Arc<Self>, entry: FunctionEntry) -> Result<()> {
+        let (functions, removed) = (self.clone(), entry.clone());
+        blocking(move || {
+            // Nobody else can tell later where it kept what.
+            functions.clusters.remember(&removed)?;
+            functions.register.remove(&removed.spec.name, removed.revision)
+        })
+        .await?;
         self.reconciler.removed(&entry).await
     }
 
@@ -317,9 +334,14 @@ impl Functions {
     }
 
     /// Stores what the user wants of a function.
-    async fn desire(&self, entry: FunctionEntry, desired: DesiredState) -> Result<FunctionEntry> {
-        let register = self.register.clone();
-        blocking(move || register.update(entry.spec, desired, entry.revision, None)).await
+    async fn desire(self: &Arc<Self>, entry: FunctionEntry, desired: DesiredState) -> Result<FunctionEntry> {
+        let functions = self.clone();
+        blocking(move || {
+            let spec = entry.spec.clone();
+            let update = || functions.register.update(entry.spec, desired, entry.revision, None);
+            if desired == DesiredState::Running { functions.alone_in_groups(&spec, update) } else { update() }
+        })
+        .await
     }
 
     async fn entry(&self, name: String) -> Result<FunctionEntry> {

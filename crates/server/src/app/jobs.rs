@@ -217,7 +217,9 @@ impl Jobs {
         let recalling = || async {
             let notes = self.notes.clone();
             let noted = blocking(move || notes.list()).await?;
-            for (name, note) in noted.into_iter().filter(|(name, _)| name != backups::NOTE) {
+            // Others' notes have a point in their names, but for one.
+            let noted = noted.into_iter().filter(|(name, _)| name != backups::NOTE && !name.contains('.'));
+            for (name, note) in noted {
                 let Note { mut job, from } = match Note::decode(&note) {
                     Ok(note) => note,
                     Err(error) => {

@@ -17,7 +17,9 @@ use fnstream_core::peers::{Desk, Peers};
 use fnstream_core::runtime::Runtime;
 use fnstream_core::upkeep::Upkeep;
 use fnstream_engine::Engine;
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 
 use super::App;
 use super::backups::{BackupDesk, LastBackup};
@@ -38,7 +40,7 @@ use super::shelf::Shelf;
 use super::topic_maker::TopicMaker;
 use super::triggers::Triggers;
 use crate::ServerConfig;
-use crate::clusters::{Clusters, Foreign, OwnCluster};
+use crate::clusters::{Clusters, Foreign, Leftovers, OwnCluster};
 use crate::key_locks::KeyLocks;
 use crate::logs::FunctionLogs;
 use crate::logs::aside::Aside;
@@ -78,13 +80,19 @@ impl Parts {
     pub(crate) fn assemble(self, runtime: &Handle) -> Arc<App> {
         let Parts { config, register, own, foreign, clock, engine, net, .. } = self;
         let producers = own.producers.clone();
-        let clusters = Clusters::new(own, foreign, register.clone());
+        let leftovers = Arc::new(Leftovers {
+            notes: self.notes.clone(),
+            foreign,
+            register: register.clone(),
+            deleted: Notify::new(),
+        });
+        let clusters = Clusters::new(own, leftovers.clone());
         let tasks = clusters.tasks();
         let seen = SeenByAll::new(tasks.clone(), runtime.clone());
         let (config, ops, meter) = (Arc::new(config), Ops::new(), ServerMeter::new());
         let room = WaitingRoom::new(net.files.waiting);
         let programs = Programs::new(self.artifacts.clone(), self.runtime, net.budget.compiling.clone(), clock.clone());
-        let maker = TopicMaker::new(&clusters, config.auto_create);
+        let maker = TopicMaker::new(&clusters, config.auto_create, config.kafka.partitions);
         let triggers = Arc::new(Triggers {
             ops: ops.clone(),
             register: register.clone(),
@@ -160,6 +168,7 @@ impl Parts {
             me: self.peers.me(),
             desk,
             functions: Arc::new(Functions {
+                groups: Mutex::default(),
                 ops: ops.clone(),
                 register: register.clone(),
                 tasks: tasks.clone(),
@@ -221,6 +230,7 @@ impl Parts {
             inspection,
             net,
             shelf,
+            leftovers,
             reconciler,
             safe_start,
             ops,

@@ -27,6 +27,8 @@ pub(crate) struct TopicMaker {
     pub(crate) topics: Arc<dyn Topics>,
     pub(crate) clusters: Arc<Clusters>,
     auto: AutoCreate,
+    /// How many partitions topics of other clusters get, if that is set.
+    partitions: Option<u32>,
     /// Shared by those who register or start a function on topics, exclusive for who deletes a topic.
     in_use: RwLock<()>,
     /// Those who wait for a topic to be made.
@@ -34,11 +36,12 @@ pub(crate) struct TopicMaker {
 }
 
 impl TopicMaker {
-    pub(crate) fn new(clusters: &Arc<Clusters>, auto: AutoCreate) -> Arc<Self> {
+    pub(crate) fn new(clusters: &Arc<Clusters>, auto: AutoCreate, partitions: Option<u32>) -> Arc<Self> {
         Arc::new(TopicMaker {
             topics: clusters.topics(),
             clusters: clusters.clone(),
             auto,
+            partitions,
             in_use: RwLock::new(()),
             expected: Mutex::default(),
         })
@@ -78,7 +81,7 @@ impl TopicMaker {
             return Ok(());
         }
         self.check_client(topic)?;
-        self.make(&*self.topics, topic, 1)
+        self.make(&*self.topics, topic, self.partitions_of(topic, 1))
     }
 
     /// Makes the topics of a function that are not there yet.
@@ -97,7 +100,8 @@ impl TopicMaker {
                 return Err(not_made(&topic, "functions"));
             }
             // Dead letters are few, and one partition keeps them in the order in which they came.
-            missing.push((topic, if is_letters { 1 } else { spec.replicas }));
+            let partitions = if is_letters { 1 } else { self.partitions_of(&topic, spec.replicas) };
+            missing.push((topic, partitions));
         }
         missing.iter().try_for_each(|(topic, partitions)| self.make(&*topics, topic, *partitions))
     }
@@ -118,7 +122,7 @@ impl TopicMaker {
             }
             let partitions = match topics.describe(&named.topic) {
                 // It is made with so many.
-                Err(error) if error.code == ErrorCode::TopicNotFound => spec.replicas,
+                Err(error) if error.code == ErrorCode::TopicNotFound => self.partitions_of(&named.topic, spec.replicas),
                 there => there?.partitions.len() as u32,
             };
             // Inputs that share their first task share all of them.
@@ -133,6 +137,11 @@ impl TopicMaker {
             }
         }
         Ok(())
+    }
+
+    /// How many partitions a topic gets that is made.
+    fn partitions_of(&self, topic: &Topic, wanted: u32) -> u32 {
+        self.partitions.filter(|_| !topic.cluster.is_own()).unwrap_or(wanted)
     }
 
     /// Becomes one who waits for a topic to be made.

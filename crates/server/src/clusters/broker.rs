@@ -71,6 +71,10 @@ impl Broker for SeveralBrokers {
         self.broker(&partition.topic.cluster)?.earliest(partition)
     }
 
+    fn latest(&self, partition: &TopicPartition) -> Result<Position> {
+        self.broker(&partition.topic.cluster)?.latest(partition)
+    }
+
     fn begin(&self, assignment: &Assignment, known: &Positions) -> Result<Positions> {
         let mut all = Positions::new();
         for (cluster, part) in by_cluster(assignment) {

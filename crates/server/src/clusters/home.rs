@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use fnstream_core::spec::FunctionSpec;
-use fnstream_core::topic::{Cluster, GROUP_ID, PARTITION, Topic, TopicRef};
+use fnstream_core::topic::{Cluster, OWN_OPTIONS, Topic, TopicRef};
 use fnstream_core::{Error, ErrorCode, Result};
 
 use super::Properties;
@@ -29,8 +29,7 @@ pub(crate) fn home(spec: &FunctionSpec) -> Result<Cluster> {
 pub(super) fn properties(spec: &FunctionSpec) -> BTreeMap<Cluster, Properties> {
     let mut all: BTreeMap<Cluster, Properties> = BTreeMap::new();
     for named in spec.inputs.iter().flatten().chain(&spec.outputs) {
-        let own = [GROUP_ID, PARTITION];
-        let properties = named.options.iter().filter(|(name, _)| !own.contains(&name.as_str()));
+        let properties = named.options.iter().filter(|(name, _)| !OWN_OPTIONS.contains(&name.as_str()));
         all.entry(named.topic.cluster.clone())
             .or_default()
             .extend(properties.map(|(name, value)| (name.clone(), value.clone())));

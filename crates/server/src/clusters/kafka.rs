@@ -11,14 +11,15 @@ use std::sync::Arc;
 use fnstream_core::epoch::FunctionId;
 use fnstream_core::groups::Groups;
 use fnstream_core::notes::Notes;
-use fnstream_core::record::Positions;
-use fnstream_core::spec::FunctionEntry;
+use fnstream_core::record::{Position, Positions, TopicPartition};
+use fnstream_core::spec::{FunctionEntry, FunctionSpec};
 use fnstream_core::state::StateStores;
 use fnstream_core::topic::Cluster;
 use fnstream_core::topics::Topics;
 use fnstream_core::{Error, ErrorCode, Result};
-use fnstream_engine::EpochBounds;
-use fnstream_kafka::{AUTO_OFFSET_RESET, Kafka, KafkaGroups, KafkaStates, KafkaTasks, KafkaTopics, Options};
+use fnstream_kafka::{
+    AUTO_OFFSET_RESET, Kafka, KafkaGroups, KafkaStates, KafkaTasks, KafkaTopics, Options, Transactions,
+};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
@@ -36,15 +37,22 @@ const SERVER: &str = "function-stream";
 /// The note of what tells this server from others.
 const ID: &str = "kafka.server-id";
 
+/// The note of what keeps others from finding out properties by the names of connections.
+const SALT: &str = "kafka.salt";
+
 /// What clusters are reached with.
 pub(crate) struct KafkaClusters {
     /// Keeps the server's id, where it has no name.
     notes: Arc<dyn Notes>,
     /// State on the local disk.
     local: Arc<dyn StateStores>,
+    /// The name of the server, if it was given one.
+    name: Option<String>,
     /// How many transactions of one connection may be under way at once.
     lanes: usize,
-    server: Mutex<Option<String>>,
+    /// How many copies topics have that are made.
+    replication: Option<u16>,
+    drawn: Mutex<HashMap<&'static str, String>>,
     clients: Mutex<Kept<Connected>>,
     places: Mutex<Kept<Place>>,
 }
@@ -127,14 +135,19 @@ impl<T: Idle> Kept<T> {
 impl KafkaClusters {
     /// Connects to nobody yet. `notes` keep what tells this server from others; `local` keeps the state of functions that commit to
     /// Kafka.
-    pub(crate) fn new(notes: Arc<dyn Notes>, local: Arc<dyn StateStores>, lanes: usize) -> Self {
-        KafkaClusters { notes, local, lanes, server: Mutex::default(), clients: Kept::new(), places: Kept::new() }
+    pub(crate) fn new(
+        notes: Arc<dyn Notes>,
+        local: Arc<dyn StateStores>,
+        lanes: usize,
+        replication: Option<u16>,
+    ) -> Self {
+        let (drawn, clients, places) = (Mutex::default(), Kept::new(), Kept::new());
+        KafkaClusters { notes, local, lanes, replication, name: None, drawn, clients, places }
     }
 
     /// With that name on all clusters.
     pub(crate) fn named(self, name: &str) -> Self {
-        *self.server.lock() = Some(name.to_owned());
-        self
+        KafkaClusters { name: Some(name.to_owned()), ..self }
     }
 
     fn addresses(cluster: &Cluster) -> Result<&str> {
@@ -146,45 +159,51 @@ impl KafkaClusters {
 
     /// The name of this server, which no other has on a cluster: it stays as long as the data folder.
     fn server(&self) -> Result<String> {
-        let mut server = self.server.lock();
-        if let Some(known) = &*server {
+        match &self.name {
+            Some(name) => Ok(name.clone()),
+            None => Ok(format!("{SERVER}-{}", self.drawn::<6>(ID)?)),
+        }
+    }
+
+    /// So many random bytes that were drawn once, in hexadecimal digits; noted under that name.
+    fn drawn<const N: usize>(&self, name: &'static str) -> Result<String> {
+        let mut drawn = self.drawn.lock();
+        if let Some(known) = drawn.get(name) {
             return Ok(known.clone());
         }
-        let noted = self.notes.list()?.into_iter().find(|(name, _)| name == ID);
-        let id = match noted {
-            Some((_, id)) => String::from_utf8_lossy(&id).into_owned(),
+        let noted = self.notes.list()?.into_iter().find(|(noted, _)| noted == name);
+        let text = match noted {
+            Some((_, noted)) => String::from_utf8_lossy(&noted).into_owned(),
             None => {
-                let mut random = [0; 6];
+                let mut random = [0; N];
                 let filled = getrandom::fill(&mut random);
-                filled.map_err(|e| {
-                    fnstream_core::error::internal(format!("no random number for the server's id: {e}"))
-                })?;
-                let id = hex(&random);
-                self.notes.put(ID, id.as_bytes())?;
-                id
+                filled.map_err(|e| fnstream_core::error::internal(format!("no random number for '{name}': {e}")))?;
+                let text = hex(&random);
+                self.notes.put(name, text.as_bytes())?;
+                text
             }
         };
-        Ok(server.insert(format!("{SERVER}-{id}")).clone())
+        Ok(drawn.entry(name).insert_entry(text).get().clone())
     }
 
     fn options(&self, cluster: &Cluster, properties: &Properties, server: String, lanes: usize) -> Result<Options> {
         Ok(Options {
             cluster: cluster.clone(),
             properties: fnstream_kafka::Properties::new(Self::addresses(cluster)?, properties)?,
-            connection: connection(properties),
+            connection: connection(properties, &self.drawn::<16>(SALT)?),
             process: String::new(),
             sharing: None,
             incarnation: String::new(),
             server,
             namespace: String::new(),
-            replication: None,
+            replication: self.replication,
             lanes,
         })
     }
 
     /// The connection of a function.
-    fn place(&self, cluster: &Cluster, entry: &FunctionEntry) -> Result<(Arc<Kafka>, Arc<KafkaStates>)> {
-        let mut properties = super::home::properties(&entry.spec).remove(cluster).unwrap_or_default();
+    fn place(&self, cluster: &Cluster, spec: &FunctionSpec) -> Result<(Arc<Kafka>, Arc<KafkaStates>)> {
+        let mut properties = super::home::properties(spec).remove(cluster).unwrap_or_default();
         // It is no property of the connection: each input is asked for its own.
         properties.remove(AUTO_OFFSET_RESET);
         let make = || {
@@ -228,7 +247,7 @@ impl Foreign for KafkaClusters {
     }
 
     fn for_function(&self, cluster: &Cluster, entry: &FunctionEntry) -> Result<ForFunction> {
-        let (kafka, states) = self.place(cluster, entry)?;
+        let (kafka, states) = self.place(cluster, &entry.spec)?;
         kafka.read_for(entry.id, &entry.spec.name, &entry.spec.inputs);
         let tasks = KafkaTasks::new(kafka.clone(), entry.id, &entry.spec.name, self.local.clone());
         Ok(ForFunction {
@@ -237,12 +256,26 @@ impl Foreign for KafkaClusters {
             committer: kafka,
             state_stores: states,
             tasks: Arc::new(tasks),
-            epoch: EpochBounds::default(),
+            epoch: self.epoch(),
         })
     }
 
+    fn move_groups(&self, cluster: &Cluster, spec: &FunctionSpec, places: &[(TopicPartition, Position)]) -> Result<()> {
+        let (kafka, _) = self.place(cluster, spec)?;
+        kafka.move_groups(&spec.name, &spec.inputs, places)
+    }
+
+    fn transactions(&self) -> BTreeMap<Cluster, Transactions> {
+        let mut all: BTreeMap<Cluster, Transactions> = BTreeMap::new();
+        for ((cluster, _), (place, _)) in &self.places.lock().all {
+            let of = all.entry(cluster.clone()).or_default();
+            *of = of.with(place.kafka.transactions());
+        }
+        all
+    }
+
     fn forget(&self, cluster: &Cluster, entry: &FunctionEntry) -> Result<()> {
-        let (kafka, _) = self.place(cluster, entry)?;
+        let (kafka, _) = self.place(cluster, &entry.spec)?;
         kafka.forget(entry.id, &entry.spec.name)
     }
 }
@@ -256,21 +289,34 @@ impl Follower for Following {
     }
 }
 
-/// Tells connections to one cluster apart that are there at the same time.
-fn connection(properties: &BTreeMap<String, String>) -> String {
+/// Tells connections to one cluster apart that are there at the same time. It is a part of names that others see in the cluster, and some
+/// properties are secrets: whoever does not know the salt cannot try passwords until the name fits.
+fn connection(properties: &BTreeMap<String, String>, salt: &str) -> String {
     if properties.is_empty() {
         return String::new();
     }
     let mut hasher = Sha256::new();
-    for (name, value) in properties {
-        for part in [name, value] {
-            hasher.update((part.len() as u64).to_be_bytes());
-            hasher.update(part);
-        }
+    for part in properties.iter().flat_map(|(name, value)| [name, value]).map(String::as_str).chain([salt]) {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part);
     }
     hex(&hasher.finalize()[..4])
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_connections_say_nothing_of_secrets_to_who_does_not_know_the_salt() {
+        let with = |password: &str| BTreeMap::from([("sasl.password".to_owned(), password.to_owned())]);
+        assert_eq!(connection(&with("a"), "salt"), connection(&with("a"), "salt"));
+        assert_ne!(connection(&with("a"), "salt"), connection(&with("b"), "salt"));
+        assert_ne!(connection(&with("a"), "salt"), connection(&with("a"), "pepper"));
+        assert_eq!(connection(&BTreeMap::new(), "salt"), "");
+    }
 }

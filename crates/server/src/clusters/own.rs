@@ -70,7 +70,7 @@ impl Membership {
 
 impl Own {
     /// All of it in the store.
-    pub(crate) fn embedded(store: &Store, lanes: usize) -> Result<Own> {
+    pub(crate) fn embedded(store: &Store, config: &ServerConfig, lanes: usize) -> Result<Own> {
         if let Some(register) = note(&*store.notes(), REGISTER)? {
             let message = format!(
                 "the data folder belongs to a process of a server group on Apache Kafka (register {register}): start it with \
@@ -94,7 +94,7 @@ impl Own {
                 },
                 broker: None,
             },
-            foreign: KafkaClusters::new(store.notes(), store.state_stores(), lanes),
+            foreign: KafkaClusters::new(store.notes(), store.state_stores(), lanes, config.kafka.replication),
             acks: Some(store.acks()),
             artifacts: store.artifacts(),
             upkeep: store.upkeep(),
@@ -125,7 +125,7 @@ impl Own {
             sharing: Some(Sharing { session_timeout: group.session_timeout }),
             incarnation: String::new(),
             namespace: String::new(),
-            replication: group.replication,
+            replication: config.kafka.replication,
             lanes,
         };
         let register = Arc::new(KafkaRegister::open(&options, clock.clone())?);
@@ -161,7 +161,7 @@ impl Own {
                 backend,
                 broker: Some(format!("{SCHEME}{}", group.bootstrap).parse()?),
             },
-            foreign: KafkaClusters::new(notes, local, lanes).named(&group.name),
+            foreign: KafkaClusters::new(notes, local, lanes, config.kafka.replication).named(&group.name),
             acks: None,
             artifacts: Arc::new(artifacts),
             upkeep: Arc::new(upkeep),

@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use fnstream_api::{FunctionStatus, TaskStatus};
 use fnstream_core::ErrorCode;
+use fnstream_core::topic::Cluster;
 use fnstream_core::upkeep::Health;
 use fnstream_engine::FunctionMeter;
+use fnstream_kafka::Transactions;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -46,6 +48,8 @@ pub(crate) struct Scrape {
     pub functions: Vec<FunctionSample>,
     /// How groups fare that acknowledge.
     pub groups: Vec<GroupSample>,
+    /// Transactions of clusters of Kafka.
+    pub kafka: BTreeMap<Cluster, Transactions>,
 }
 
 /// How a function fares.
@@ -58,6 +62,8 @@ pub(crate) struct FunctionSample {
     pub memory_bytes: u64,
     /// By topic.
     pub lag: BTreeMap<String, u64>,
+    /// How many positions are between a place and the end, by topic and partition of other clusters.
+    pub behind: Vec<(String, u32, u64)>,
 }
 
 const FUNCTION_STATES: [FunctionStatus; 6] = [
@@ -81,7 +87,7 @@ const TASK_STATES: [TaskStatus; 6] = [
 
 type Family<M> = (&'static str, &'static str, fn(&FunctionMeter) -> &M);
 
-const COUNTERS: [Family<Counter>; 13] = [
+const COUNTERS: [Family<Counter>; 15] = [
     ("fnstream_function_records_in", "Records consumed and committed.", |meter| &meter.records_in),
     ("fnstream_function_records_out", "Records emitted and committed.", |meter| &meter.records_out),
     (
@@ -119,6 +125,14 @@ const COUNTERS: [Family<Counter>; 13] = [
     ),
     ("fnstream_function_panics", "Steps of its tasks that panicked.", |meter| &meter.panics),
     ("fnstream_function_commits", "Epochs committed.", |meter| &meter.commits),
+    (
+        "fnstream_function_commits_fenced",
+        "Epochs that were not committed, since another owner of the task was there.",
+        |meter| &meter.commits_fenced,
+    ),
+    ("fnstream_function_restored_keys", "Keys of state that were read again when tasks were taken over.", |meter| {
+        &meter.restored_keys
+    }),
 ];
 
 const HISTOGRAMS: [Family<Histogram>; 3] = [
@@ -138,11 +152,16 @@ impl Collector for Scrape {
             let meters = self.meters.iter().map(|(function, meter)| ([("function", &**function)], counter(meter)));
             family(to, name, help, None, meters)?;
         }
+        let restored = self.meters.iter();
+        let restored = restored.map(|(function, meter)| ([("function", &**function)], &meter.restored_bytes));
+        let help = "Bytes of state that were read again when tasks were taken over.";
+        family(to, "fnstream_function_restored", help, Some(Unit::Bytes), restored)?;
         for (name, help, histogram) in HISTOGRAMS {
             let meters = self.meters.iter().map(|(function, meter)| ([("function", &**function)], histogram(meter)));
             family(to, name, help, Some(Unit::Seconds), meters)?;
         }
-        self.states(to)
+        self.states(to)?;
+        super::kafka::encode(self, to)
     }
 }
 

@@ -59,6 +59,8 @@ fn properties(function: &FunctionDescription, reason: Option<String>) -> Vec<(St
         ("selector".to_owned(), function.selector.as_str().to_owned()),
         ("outputs".to_owned(), function.outputs.join(", ")),
         ("replicas".to_owned(), function.replicas.to_string()),
+        ("delivery".to_owned(), function.delivery.clone()),
+        ("commit-interval".to_owned(), format!("{}ms", function.commit_interval_ms)),
     ];
     all.extend(function.from.map(|from| ("from".to_owned(), from.to_string())));
     all.extend(function.watermarks.iter().map(|(topic, of)| (format!("watermark.{topic}"), of.to_string())));

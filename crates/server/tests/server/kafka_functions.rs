@@ -5,22 +5,22 @@
 
 use std::time::Instant;
 
-use fnstream_api::{FunctionStatus, ProduceOptions, TopicRequest};
+use fnstream_api::{FunctionStatus, ProduceOptions, SeekRequest, TopicRequest};
 
 use crate::kafka::topic;
 use crate::support::{Fixture, LONG, echo, word_count};
 
-async fn one_partition(fixture: &Fixture, topic: &str) {
+pub(crate) async fn one_partition(fixture: &Fixture, topic: &str) {
     fixture.client.create_topic(topic, &TopicRequest { partitions: Some(1), ..TopicRequest::default() }).await.unwrap();
 }
 
-async fn say(fixture: &Fixture, topic: &str, values: &[&str]) {
+pub(crate) async fn say(fixture: &Fixture, topic: &str, values: &[&str]) {
     for value in values {
         fixture.client.produce(topic, (*value).to_owned(), &ProduceOptions::default()).await.unwrap();
     }
 }
 
-async fn read(fixture: &Fixture, count: u64) {
+pub(crate) async fn read(fixture: &Fixture, count: u64) {
     let all = |f: &fnstream_api::FunctionDescription| f.tasks.iter().map(|task| task.records_in).sum::<u64>() == count;
     fixture.described("f", all).await;
 }
@@ -118,5 +118,42 @@ async fn seven_functions_of_one_group_and_partition_live_and_die_side_by_side() 
         assert_ne!(described.status, FunctionStatus::Failed);
         client.delete_function("quick").await.unwrap();
     }
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_on_kafka_is_moved_with_its_group() {
+    let (Some(input), Some(output)) = (topic(), topic()) else { return };
+    let fixture = Fixture::new().await;
+    let client = &fixture.client;
+    one_partition(&fixture, &input).await;
+    one_partition(&fixture, &output).await;
+    say(&fixture, &input, &["a", "b"]).await;
+    let mut function = fixture.function(echo(), &format!("{input}?group_id=moved"), &output).await;
+    function.from = Some("latest".parse().unwrap());
+    client.create_function("f", &function).await.unwrap();
+    fixture.described("f", |f| f.tasks.first().is_some_and(|task| task.epoch == 1)).await;
+    say(&fixture, &input, &["c"]).await;
+    read(&fixture, 1).await;
+    assert_eq!(fixture.values(&output).await, ["c"], "it began at the end");
+    let seek = |to: &str| SeekRequest { to: to.parse().unwrap(), topic: None };
+    let sought = client.seek_function("f", &seek("earliest")).await.unwrap();
+    assert_eq!((sought.moved[0].from.as_deref(), sought.moved[0].to.as_str()), (Some("3"), "0"));
+    read(&fixture, 4).await;
+    assert_eq!(fixture.values(&output).await, ["c", "a", "b", "c"]);
+    // Also while it is stopped, and over a restart of the server.
+    client.stop_function("f").await.unwrap();
+    client.seek_function("f", &seek("0:1")).await.unwrap();
+    let fixture = fixture.restart().await;
+    fixture.client.start_function("f").await.unwrap();
+    read(&fixture, 6).await;
+    assert_eq!(fixture.values(&output).await[4..], ["b", "c"]);
+    assert_eq!(fixture.client.seek_function("f", &seek("0:9")).await.unwrap_err().code(), "FS-1305");
+    fixture.client.delete_function("f").await.unwrap();
+    let named = fixture.function(echo(), &format!("{input}?group_id=moved&partition=0"), &output).await;
+    fixture.client.create_function("g", &named).await.unwrap();
+    let refused = fixture.client.seek_function("g", &seek("earliest")).await.unwrap_err();
+    assert_eq!(refused.code(), "FS-1112", "{refused}");
+    assert!(refused.to_string().contains("one partition is named"), "{refused}");
     fixture.server.shutdown().await.unwrap();
 }

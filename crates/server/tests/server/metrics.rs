@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use fnstream_api::{LeasedEvent, TakeOptions};
 
+use crate::kafka::topic;
+use crate::kafka_functions::{one_partition, say};
 use crate::support::{Fixture, LONG, echo, trap, within_long};
 
 /// What a server exposes.
@@ -193,13 +195,49 @@ async fn the_documented_families_are_those_that_are_exposed() {
     fixture.client.take("in", "g", &Default::default()).await.unwrap();
     let wanted = |now: &Exposed| now.text.contains("function_lag_records{");
     let exposed = Exposed::until(&fixture, wanted).await.families();
-    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md")).unwrap();
+    assert_eq!(exposed, documented("metrics.md"));
+    fixture.server.shutdown().await.unwrap();
+}
+
+/// What a page of the documentation says of families.
+fn documented(page: &str) -> BTreeMap<String, (String, String, BTreeSet<String>)> {
+    let page = std::fs::read_to_string(format!("{}/../../docs/{page}", env!("CARGO_MANIFEST_DIR"))).unwrap();
     let mut documented = BTreeMap::new();
     for row in page.lines().filter(|line| line.starts_with("| `fnstream_")) {
         let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
         let labels: BTreeSet<_> = cells[3].split(", ").filter(|l| !l.is_empty()).map(str::to_owned).collect();
         documented.insert(cells[0].trim_matches('`').to_owned(), (cells[1].to_owned(), cells[2].to_owned(), labels));
     }
-    assert_eq!(exposed, documented);
+    documented
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_on_kafka_has_families_of_its_own() {
+    let (Some(input), Some(output)) = (topic(), topic()) else { return };
+    let fixture = Fixture::new().await;
+    for topic in [&input, &output] {
+        one_partition(&fixture, topic).await;
+    }
+    let function = fixture.function(echo(), &input, &output).await;
+    fixture.client.create_function("f", &function).await.unwrap();
+    say(&fixture, &input, &["a", "b"]).await;
+    let lag = format!("fnstream_kafka_partition_lag{{function=\"f\",topic=\"{input}\",partition=\"0\"}}");
+    let read = |now: &Exposed| now.of_function("records_in_total", "f") == 2.0 && now.value(&lag) == 0.0;
+    let exposed = Exposed::until(&fixture, read).await;
+    let mut families = exposed.families();
+    families.retain(|name, _| name.starts_with("fnstream_kafka_"));
+    assert_eq!(families, documented("kafka.md"));
+    let cluster = input.split_once('@').unwrap().1;
+    let transactions = |outcome: &str| {
+        exposed.value(&format!("fnstream_kafka_transactions_total{{cluster=\"{cluster}\",outcome=\"{outcome}\"}}"))
+    };
+    // One at least that says where it begins, and one for the records.
+    assert!(transactions("committed") >= 2.0);
+    assert_eq!((transactions("aborted"), transactions("fenced"), transactions("unknown")), (0.0, 0.0, 0.0));
+    assert!(exposed.value(&format!("fnstream_kafka_transaction_seconds_total{{cluster=\"{cluster}\"}}")) > 0.0);
+    fixture.client.stop_function("f").await.unwrap();
+    say(&fixture, &input, &["c"]).await;
+    let described = fixture.client.describe_function("f").await.unwrap();
+    assert_eq!((described.delivery.as_str(), described.commit_interval_ms), ("exactly-once", 100));
     fixture.server.shutdown().await.unwrap();
 }

@@ -75,6 +75,12 @@ impl Broker for MemClient {
         state.look_up(self.process, self.session)?;
         Ok(state.ledger.topics.get(partition)?.earliest())
     }
+
+    fn latest(&self, partition: &TopicPartition) -> Result<Position> {
+        let mut state = self.shared.state.lock();
+        state.look_up(self.process, self.session)?;
+        Ok(state.ledger.topics.get(partition)?.end)
+    }
 }
 
 impl Committer for MemClient {

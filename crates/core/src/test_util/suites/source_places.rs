@@ -33,6 +33,8 @@ pub(super) fn a_dropped_position_is_an_error_and_never_a_jump(harness: &mut dyn 
     assert_eq!(seen, all[2..], "without a position reading begins at the earliest record");
     let earliest = must("the earliest position", sure(harness, || broker.earliest(&at("in", 0))));
     assert_eq!(earliest, all[2].position, "the earliest position is the oldest record's");
+    let latest = must("the latest position", sure(harness, || broker.latest(&at("in", 0))));
+    assert!(latest > all[2].position, "the latest position, {latest}, is that of the next record");
 }
 
 pub(super) fn a_dropped_gap_is_no_dropped_record(harness: &mut dyn LogHarness) {

@@ -10,6 +10,7 @@ use fnstream_api::{Applied, ApplyOutcome, FieldChange};
 use fnstream_core::Result;
 use fnstream_core::error::internal;
 use fnstream_core::spec::FunctionSpec;
+use fnstream_core::topic::{MASK, TopicRef, is_secret};
 use serde_json::Value;
 
 use super::coming_up::Wait;
@@ -72,7 +73,10 @@ impl Functions {
             spec::check_home(&before.spec, &spec)?;
         }
         grants::check(&self.files_dirs, &spec)?;
-        let changes = changes(before.as_ref().map(|before| &before.spec), &spec)?;
+        let mut changes = changes(before.as_ref().map(|before| &before.spec), &spec)?;
+        if let Some(before) = &before {
+            changes.extend(changed_secrets(&before.spec, &spec));
+        }
         let outcome = match (&before, changes.is_empty()) {
             (None, _) => ApplyOutcome::Created,
             (Some(_), true) => ApplyOutcome::Unchanged,
@@ -94,6 +98,22 @@ fn changes(before: Option<&FunctionSpec>, after: &FunctionSpec) -> Result<Vec<Fi
         after: after.get(name).cloned(),
     };
     Ok(differing.map(change).collect())
+}
+
+/// Secrets that differ, which are not shown: those of topics whose text is the same otherwise, each with its option.
+fn changed_secrets(before: &FunctionSpec, after: &FunctionSpec) -> Vec<FieldChange> {
+    let topics = |spec: &FunctionSpec| spec.inputs.iter().flatten().chain(&spec.outputs).cloned().collect::<Vec<_>>();
+    let pairs = topics(before).into_iter().zip(topics(after)).filter(|(was, is)| was.topic == is.topic);
+    let differ = pairs.flat_map(|(was, is)| {
+        let same = move |(name, value): &(String, String)| was.options.get(name).is_some_and(|had| had != value);
+        let TopicRef { topic, options } = is;
+        options.into_iter().filter(|(name, _)| is_secret(name)).filter(same).map(move |(name, _)| FieldChange {
+            field: format!("{name} of {topic}"),
+            before: Some(MASK.to_owned()),
+            after: Some(format!("{MASK} (another one)")),
+        })
+    });
+    differ.collect()
 }
 
 /// A description as flat fields, named and written as `describe` shows them.
@@ -137,6 +157,19 @@ mod tests {
             config: config.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             ..FunctionSpec::default()
         }
+    }
+
+    #[test]
+    fn a_secret_that_changes_is_a_change_and_is_not_told() {
+        let with = |secret: &str| FunctionSpec {
+            inputs: vec![vec![format!("in@k?sasl.password={secret}").parse().expect("a topic")]],
+            ..spec(&[], 1)
+        };
+        assert!(changes(Some(&with("one")), &with("two")).expect("two descriptions").is_empty());
+        let told = changed_secrets(&with("one"), &with("two"));
+        let told: Vec<_> = told.iter().map(|change| (change.field.as_str(), change.after.as_deref())).collect();
+        assert_eq!(told, [("sasl.password of in@k", Some("******** (another one)"))]);
+        assert!(changed_secrets(&with("one"), &with("one")).is_empty());
     }
 
     #[test]

@@ -89,6 +89,9 @@ impl Functions {
             functions.clusters.check(&spec)?;
             spec::check_home(&entry.spec, &spec)?;
             grants::check(&functions.files_dirs, &spec)?;
+            if entry.desired == DesiredState::Running {
+                functions.check_groups(&spec)?;
+            }
             if (spec.no_join, spec.selector) != (entry.spec.no_join, entry.spec.selector) {
                 functions.topics.check_join(&spec)?;
             }
@@ -180,7 +183,11 @@ impl Functions {
     /// The new revision, with the state of now kept for the one that it replaces. None of the tasks runs, and they are fenced.
     /// Blocks.
     pub(super) fn describe_anew(&self, entry: &FunctionEntry, spec: FunctionSpec) -> Result<FunctionEntry> {
-        let update = |spec, snapshot| self.register.update(spec, entry.desired, entry.revision, snapshot);
+        let update = |spec: FunctionSpec, snapshot| {
+            let described = spec.clone();
+            let update = || self.register.update(spec, entry.desired, entry.revision, snapshot);
+            if entry.desired == DesiredState::Running { self.alone_in_groups(&described, update) } else { update() }
+        };
         match self.clusters.forks(&spec) {
             Ok(forks) => {
                 let snapshot = forks.fork(entry.id)?;

@@ -10,7 +10,8 @@
 //!
 //! It is the way of a rollback with state, with the state of now: what is read again is processed again, upon the state that has
 //! it already, and its outputs come again. The revision before keeps where it stood, so that a rollback with its state and
-//! `reprocess` takes the move back. The artifact is not looked at: a function that is stuck because of it can be moved too.
+//! `reprocess` takes the move back. A function that commits to another cluster keeps no state with its revisions: the offsets of its groups
+//! are moved instead, at which it goes on with the state that it has. The artifact is not looked at: a function that is stuck because of it can be moved too.
 
 use std::sync::Arc;
 
@@ -55,7 +56,7 @@ impl Functions {
 
     /// The new revision, whose tasks stand where they are to. None of the tasks runs. Blocks.
     fn move_to(&self, entry: &FunctionEntry, request: &SeekRequest) -> Result<(FunctionEntry, Vec<Moved>)> {
-        let forks = self.clusters.forks(&entry.spec)?;
+        let Ok(forks) = self.clusters.forks(&entry.spec) else { return self.move_by_groups(entry, request) };
         self.tasks.fence(entry.id)?;
         let fork = forks.fork(entry.id)?;
         let mut moved = Vec::new();
@@ -63,12 +64,7 @@ impl Functions {
             let mut standing = self.tasks.progress(fork)?;
             for (task, at, to) in self.places(&entry.spec, request)? {
                 let from = standing.entry(task).or_default().positions.insert(at.clone(), to);
-                moved.push(Moved {
-                    topic: at.topic.to_string(),
-                    partition: at.partition,
-                    from: from.map(|from| from.to_string()),
-                    to: to.to_string(),
-                });
+                moved.push(told(&at, from, to));
             }
             forks.place(fork, &standing)?;
             self.register.switch(spec, entry.revision, fork)
@@ -77,6 +73,26 @@ impl Functions {
         tracing::info!(function = entry.spec.name, revision = entry.revision, %to, "function moved in its inputs");
         self.note(&entry, &format!("moved to {to}, as revision {}", entry.revision));
         Ok((entry, moved))
+    }
+
+    /// The same where a function goes on at the offsets of its groups: they are moved, and there is no new revision.
+    fn move_by_groups(&self, entry: &FunctionEntry, request: &SeekRequest) -> Result<(FunctionEntry, Vec<Moved>)> {
+        // What was handed in before counts now, or never: it would move the offsets once more.
+        let standing = self.tasks.fence(entry.id)?;
+        let places = self.places(&entry.spec, request)?;
+        let from = |task: &u32, at: &TopicPartition| standing.get(task)?.positions.get(at).copied();
+        let moved = places.iter().map(|(task, at, to)| told(at, from(task, at), *to)).collect();
+        self.clusters.move_groups(&entry.spec, &of_groups(places))?;
+        let to = request.to;
+        tracing::info!(function = entry.spec.name, %to, "function moved in its inputs, with its groups");
+        self.note(entry, &format!("moved to {to}, with the offsets of its groups"));
+        Ok((entry.clone(), moved))
+    }
+
+    /// Moves the groups of a function that is not there yet to where its description says that it begins. Blocks.
+    pub(super) fn begin_at_groups(&self, spec: &FunctionSpec) -> Result<()> {
+        let request = SeekRequest { to: spec.from.into(), topic: None };
+        self.clusters.move_groups(spec, &of_groups(self.places(spec, &request)?))
     }
 
     /// Has the tasks of a fork of no function stand where a function of that description begins. Its topics are there. Blocks.
@@ -91,7 +107,7 @@ impl Functions {
 
     /// Where which task is to stand. Blocks.
     fn places(&self, spec: &FunctionSpec, request: &SeekRequest) -> Result<Vec<(u32, TopicPartition, Position)>> {
-        self.clusters.forks(spec)?;
+        self.clusters.check_moving(spec)?;
         let invalid = |why: String| Err(Error::new(ErrorCode::InvalidRequest, why));
         let inputs: Vec<_> = spec.inputs.iter().flatten().collect();
         if let Some(topic) = &request.topic
@@ -122,6 +138,16 @@ impl Functions {
             _ => Ok(places),
         }
     }
+}
+
+fn told(at: &TopicPartition, from: Option<Position>, to: Position) -> Moved {
+    let (topic, from) = (at.topic.to_string(), from.map(|from| from.to_string()));
+    Moved { topic, partition: at.partition, from, to: to.to_string() }
+}
+
+/// Places without their tasks.
+fn of_groups(places: Vec<(u32, TopicPartition, Position)>) -> Vec<(TopicPartition, Position)> {
+    places.into_iter().map(|(_, at, to)| (at, to)).collect()
 }
 
 /// The position of a place in a partition; none when it is in another one.

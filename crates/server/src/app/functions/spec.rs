@@ -48,14 +48,23 @@ pub(super) fn new(name: &str, function: &Function, artifact: String) -> Result<F
 /// A description with what is to change; its artifact stays.
 pub(super) fn updated(spec: &FunctionSpec, update: &FunctionUpdate) -> Result<FunctionSpec> {
     let mut problems = Vec::new();
-    let present: Vec<_> = spec.inputs.iter().flatten().cloned().collect();
-    if let Some(inputs) = update.inputs.as_ref().filter(|inputs| **inputs != present) {
-        problems.push(inputs_change(&joined(&present), &joined(inputs)));
-    }
-    if let Some(groups) = update.groups.as_ref().filter(|groups| **groups != spec.inputs) {
-        problems.push(inputs_change(&grouped(&spec.inputs), &grouped(groups)));
-    }
     let mut new = spec.clone();
+    if let Some(inputs) = &update.inputs {
+        let present: Vec<_> = spec.inputs.iter().flatten().cloned().collect();
+        if same_places(&present, inputs) {
+            let mut given = inputs.iter().cloned();
+            new.inputs.iter_mut().for_each(|group| group.iter_mut().zip(&mut given).for_each(|(of, new)| *of = new));
+        } else {
+            problems.push(inputs_change(&joined(&present), &joined(inputs)));
+        }
+    }
+    if let Some(groups) = &update.groups {
+        if same_groups(&spec.inputs, groups) {
+            new.inputs.clone_from(groups);
+        } else {
+            problems.push(inputs_change(&grouped(&spec.inputs), &grouped(groups)));
+        }
+    }
     if let Some(selector) = update.selector {
         new.selector = selector.into();
     }
@@ -68,6 +77,7 @@ pub(super) fn updated(spec: &FunctionSpec, update: &FunctionUpdate) -> Result<Fu
     if let Some(outputs) = outputs(update.output.as_ref(), update.outputs.as_ref(), &mut problems) {
         new.outputs = outputs;
     }
+    unmask(spec, &mut new);
     new.replicas = update.replicas.unwrap_or(spec.replicas);
     new.no_join = update.no_join.unwrap_or(spec.no_join);
     change_entries("config", &mut new.config, update.config.as_ref(), &update.config_changes, &mut problems);
@@ -115,7 +125,9 @@ fn change_entries(
 /// A description that takes the place of another one; its artifact is not looked at.
 pub(super) fn replaced(before: &FunctionSpec, after: FunctionSpec) -> Result<FunctionSpec> {
     let mut problems = Vec::new();
-    if before.inputs != after.inputs {
+    let mut after = after;
+    unmask(before, &mut after);
+    if !same_groups(&before.inputs, &after.inputs) {
         problems.push(inputs_change(&grouped(&before.inputs), &grouped(&after.inputs)));
     }
     check_selector(before, &after, &mut problems);
@@ -132,6 +144,23 @@ pub(super) fn replaced(before: &FunctionSpec, after: FunctionSpec) -> Result<Fun
         }
     };
     checked(FunctionSpec { from, ..after }, problems)
+}
+
+/// Whether these are the same partitions of the same topics. Their options may differ.
+fn same_places(before: &[TopicRef], after: &[TopicRef]) -> bool {
+    let place = |named: &TopicRef| (named.topic.clone(), named.partition());
+    before.iter().map(place).eq(after.iter().map(place))
+}
+
+fn same_groups(before: &[Vec<TopicRef>], after: &[Vec<TopicRef>]) -> bool {
+    before.len() == after.len() && before.iter().zip(after).all(|(before, after)| same_places(before, after))
+}
+
+/// What is shown instead of a secret stands for the secret, in a description that was read and is written again.
+fn unmask(before: &FunctionSpec, after: &mut FunctionSpec) {
+    let (inputs, outputs) = (|| before.inputs.iter().flatten(), || before.outputs.iter());
+    after.inputs.iter_mut().flatten().for_each(|named| named.unmask(inputs().chain(outputs())));
+    after.outputs.iter_mut().for_each(|named| named.unmask(outputs().chain(inputs())));
 }
 
 fn inputs_change(from: &str, to: &str) -> String {
@@ -250,6 +279,38 @@ mod tests {
         assert_eq!(error.code, ErrorCode::InvalidSpec);
         assert!(error.message.starts_with("inputs cannot change from 'i' to 'j'"), "{}", error.message);
         assert!(error.message.contains("replicas is 0"), "{}", error.message);
+    }
+
+    #[test]
+    fn options_of_inputs_change_and_secrets_stay_that_are_masked() {
+        let text = r#"{"archive":"a","groups":[["i@k?sasl.password=one","j@k?partition=1"]],"output":"o@k?sasl.password=two"}"#;
+        let before = new("f", &serde_json::from_str(text).unwrap(), "aa".into()).unwrap();
+        let after = |text: &str| updated(&before, &serde_json::from_str(text).unwrap());
+        let shown =
+            r#"{"inputs":["i@k?sasl.password=********","j@k?partition=1"],"output":"o@k?sasl.password=********"}"#;
+        assert_eq!(after(shown).unwrap(), before);
+        assert_eq!(after(&shown.replace("\"inputs\":[", "\"groups\":[[").replace("],", "]],")).unwrap(), before);
+        let changed = after(r#"{"inputs":["i@k?sasl.password=********&group_id=g","j@k?partition=1"]}"#).unwrap();
+        let wanted = r#"[["i@k?group_id=g&sasl.password=one","j@k?partition=1"]]"#;
+        assert_eq!(serde_json::to_string(&changed.inputs).unwrap(), wanted);
+        assert_eq!(
+            after(r#"{"output":"p@k?sasl.password=********"}"#).unwrap().outputs[0].options["sasl.password"],
+            "two"
+        );
+        for others in ["i@k", "i@k\",\"j@k", "i@k\",\"j@k?partition=2", "i@l\",\"j@k?partition=1"] {
+            let error = after(&format!(r#"{{"inputs":["{others}"]}}"#)).unwrap_err();
+            assert!(
+                error.message.contains("inputs cannot change") && !error.message.contains("one"),
+                "{}",
+                error.message
+            );
+        }
+        assert!(
+            after(r#"{"output":"o@elsewhere?sasl.password=********"}"#).unwrap_err().message.contains("is the mask")
+        );
+        let applied = |text: &str| replaced(&before, new("f", &serde_json::from_str(text).unwrap(), "aa".into())?);
+        let unknown = applied(r#"{"archive":"a","inputs":["i@k?sasl.password=********"],"output":"o@k"}"#).unwrap_err();
+        assert!(unknown.message.contains("is the mask"), "{}", unknown.message);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fnstream_api::function::total_lag;
 use fnstream_api::{
@@ -62,8 +63,9 @@ impl Inspection {
     /// The same of a function whose entry is known.
     pub(in crate::app) async fn describe_entry(self: &Arc<Self>, entry: FunctionEntry) -> Result<FunctionDescription> {
         let guests = &self.net.budget.guests;
+        let interval = self.fellows.local().clusters.commit_interval(&entry.spec);
         let described = self.whole(vec![entry]).await?.into_iter();
-        let described = described.map(|(entry, whole)| description(&entry, whole, guests));
+        let described = described.map(|(entry, whole)| description(&entry, whole, interval, guests));
         described.last().ok_or_else(|| internal("a function was lost while it was described"))
     }
 
@@ -163,7 +165,7 @@ pub(super) fn word(entry: &FunctionEntry, part: Option<&Part>, failed: bool) -> 
     }
 }
 
-fn description(entry: &FunctionEntry, whole: Whole, guests: &budget::Part) -> FunctionDescription {
+fn description(entry: &FunctionEntry, whole: Whole, interval: Duration, guests: &budget::Part) -> FunctionDescription {
     let memory = memory(&whole, &entry.spec.limits, guests);
     let Whole { revision, part, failure, damage, is_alone, .. } = whole;
     let spec = &entry.spec;
@@ -206,6 +208,8 @@ fn description(entry: &FunctionEntry, whole: Whole, guests: &budget::Part) -> Fu
         from,
         outputs,
         replicas,
+        delivery: "exactly-once".to_owned(),
+        commit_interval_ms: interval.as_millis() as u64,
         no_join,
         config,
         limits,

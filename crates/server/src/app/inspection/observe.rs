@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use fnstream_api::function::total_lag;
 use fnstream_core::spec::{DesiredState, FunctionEntry};
+use fnstream_core::topic::Topic;
 use fnstream_core::{Error, ErrorCode, Result};
 use tokio::sync::watch;
 
@@ -42,6 +43,7 @@ impl Inspection {
                 meters: engine.meters().all(),
                 functions,
                 groups,
+                kafka: inspection.fellows.local().clusters.transactions(),
             })
         })
         .await
@@ -52,7 +54,14 @@ impl Inspection {
         let status = word(entry, part.as_ref(), self.reconciler.failure(entry).is_some());
         let tasks = part.map(|part| part.tasks).unwrap_or_default();
         let mut lags: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for partition in tasks.iter().flat_map(|task| &task.partitions) {
+        let partitions = || tasks.iter().flat_map(|task| &task.partitions);
+        let behind = partitions().filter(|of| is_abroad(&of.topic)).filter_map(|of| {
+            let (end, position) = (of.end.as_ref()?.parse::<u128>().ok()?, of.position.parse::<u128>().ok()?);
+            let behind = u64::try_from(end.saturating_sub(position)).unwrap_or(u64::MAX);
+            Some((of.topic.clone(), of.partition, behind))
+        });
+        let behind = behind.collect();
+        for partition in partitions() {
             lags.entry(partition.topic.clone()).or_default().push(partition.lag);
         }
         // Of what is not known there is no sample.
@@ -63,6 +72,7 @@ impl Inspection {
             tasks: tasks.iter().map(|task| task.status).collect(),
             memory_bytes: tasks.iter().map(|task| task.memory_bytes).sum(),
             lag,
+            behind,
         }
     }
 
@@ -120,4 +130,9 @@ impl Inspection {
         let error = of_the_disk.next()?;
         Some(error.context(format!("function '{}' cannot commit", entry.spec.name)))
     }
+}
+
+/// Whether a topic, in its text form, is of another cluster.
+fn is_abroad(topic: &str) -> bool {
+    topic.parse::<Topic>().is_ok_and(|topic| !topic.cluster.is_own())
 }

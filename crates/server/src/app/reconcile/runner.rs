@@ -71,9 +71,7 @@ impl Runner {
     /// Removes what this process kept of a function that was deleted.
     pub(super) fn forget(&self, id: FunctionId, name: &str) {
         self.engine.meters().remove(name);
-        let clusters = self.clusters.clone();
-        // It may wait for a cluster.
-        tokio::task::spawn_blocking(move || clusters.forget(id));
+        self.clusters.forget(id);
         self.logs.remove(id, name);
     }
 
