@@ -104,6 +104,7 @@ impl OnKafka {
 
 impl Target for OnKafka {
     fn send(&mut self, frame: Vec<u8>) -> Result {
+        self.running.check()?;
         self.sender.send(&frame)
     }
 

@@ -43,9 +43,7 @@ struct Process {
 impl Running {
     pub(super) fn start(&self, command: &mut Command) -> Result {
         let mut state = self.0.lock();
-        if state.ended {
-            return Err(Failure::Plain("ended by a signal".into()));
-        }
+        state.check_asked()?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let program = command.get_program().to_string_lossy().into_owned();
         let mut child = command.spawn().map_err(|e| Failure::Plain(format!("cannot run '{program}': {e}")))?;
@@ -95,10 +93,11 @@ impl Running {
         Ok(None)
     }
 
-    /// Fails when it has ended.
+    /// Fails when it has ended, or is not to be started any more.
     pub(in crate::bench::kafka) fn check(&self) -> Result {
         let mut state = self.0.lock();
-        let process = state.process()?;
+        state.check_asked()?;
+        let Some(process) = &mut state.process else { return Ok(()) };
         match process.child.try_wait()? {
             Some(_) => Err(process.ended()),
             None => Ok(()),
@@ -167,6 +166,10 @@ impl Running {
 }
 
 impl State {
+    fn check_asked(&self) -> Result {
+        if self.ended { Err(Failure::Plain("ended by a signal".into())) } else { Ok(()) }
+    }
+
     fn process(&mut self) -> Result<&mut Process> {
         self.process.as_mut().ok_or_else(|| Failure::Plain("the program does not run".into()))
     }
