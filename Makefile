@@ -13,7 +13,7 @@ ENV := source scripts/env.sh
 # One profile for everything, so that RocksDB and Cranelift are compiled once; never another lock than the committed one.
 CARGO_FLAGS := --release --locked
 
-.PHONY: help setup build_all build examples quickstart kafka-demo kafka-kills kafka-kill-long kafka-restore test bench bench-kafka dist poison crash-long storm producer rates backup-long groups soak scale \
+.PHONY: help setup build_all build examples quickstart kafka-demo kafka-kills kafka-kill-long kafka-restore kafka-poison test bench bench-kafka dist poison crash-long storm producer rates backup-long groups soak scale \
 	many neighbours crowd browser fuzz fmt \
 	lint doc licence-check licence-fix openapi clean
 
@@ -66,6 +66,14 @@ kafka-restore: build_all ## a GiB of state whose disk was lost, from a broker of
 	FNSTREAM_BIN=$(or $(KAFKA_BIN),$(CURDIR)/bin/function-stream) FNSTREAM_EXAMPLES=$(CURDIR)/bin \
 		FNSTREAM_STATE_MIB=$(or $(STATE_MIB),1024) cargo test $(CARGO_FLAGS) -p fnstream-tests --test kafka_restore -- --nocapture
 
+kafka-poison: build_all ## one bad record in a thousand on a broker of its own, beside none (POISON_RECORDS=1000000; needs Java 17 and Maven)
+	@$(ENV)
+	folder=$$(mktemp -d -p "$$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)")
+	trap 'scripts/kafka.sh wipe --at "$$folder"; rm -rf "$$folder"' EXIT
+	export FNSTREAM_KAFKA=$$(scripts/kafka.sh start --at "$$folder")
+	RUST_BACKTRACE=0 FNSTREAM_BIN=$(or $(KAFKA_BIN),$(CURDIR)/bin/function-stream) FNSTREAM_EXAMPLES=$(CURDIR)/bin \
+		cargo test $(CARGO_FLAGS) -p fnstream-tests --test poison -- --ignored --nocapture one_bad_record_in_a_thousand
+
 test: ## everything that must hold before a change is merged
 	@scripts/test.sh
 
@@ -89,7 +97,7 @@ poison: build_all ## bad records in a backlog: records per second of processor t
 	@$(ENV)
 	# With RUST_BACKTRACE=1 the server's libraries walk the native stack at each error, which costs more than the trap.
 	RUST_BACKTRACE=0 FNSTREAM_BIN=$(or $(POISON_BIN),$(CURDIR)/bin/function-stream) FNSTREAM_EXAMPLES=$(CURDIR)/bin \
-		cargo test $(CARGO_FLAGS) -p fnstream-tests --test poison -- --ignored --nocapture
+		cargo test $(CARGO_FLAGS) -p fnstream-tests --test poison -- --ignored --nocapture backlogs
 
 crash-long: build_all ## the crash tests with many more kills (CRASH_KILLS=2000)
 	@$(ENV)
