@@ -13,7 +13,7 @@ ENV := source scripts/env.sh
 # One profile for everything, so that RocksDB and Cranelift are compiled once; never another lock than the committed one.
 CARGO_FLAGS := --release --locked
 
-.PHONY: help setup build_all build examples quickstart kafka-demo kafka-kills test bench dist poison crash-long storm producer rates backup-long groups soak scale \
+.PHONY: help setup build_all build examples quickstart kafka-demo kafka-kills kafka-kill-long kafka-restore kafka-poison test bench bench-kafka dist poison crash-long storm producer rates backup-long groups soak scale \
 	many neighbours crowd browser fuzz fmt \
 	lint doc licence-check licence-fix openapi clean
 
@@ -48,6 +48,32 @@ kafka-kills: setup ## kill -9 at each step of a commit to a real broker of Kafka
 	cargo test $(CARGO_FLAGS) -p fnstream-kafka --features failpoints --test kafka -- --nocapture killed
 	scripts/kafka.sh stop
 
+kafka-kill-long: build_all ## two functions on a broker of their own, a million records each, the server killed 20 times, the broker restarted three times (needs Java 17 and Maven)
+	@$(ENV)
+	# The broker's own folder, in memory where that is possible: what is tested is the death of processes.
+	export FNSTREAM_KAFKA_FOLDER=$$(mktemp -d -p "$$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)")
+	trap 'scripts/kafka.sh wipe --at "$$FNSTREAM_KAFKA_FOLDER"; rm -rf "$$FNSTREAM_KAFKA_FOLDER"' EXIT
+	export FNSTREAM_KAFKA=$$(scripts/kafka.sh start --at "$$FNSTREAM_KAFKA_FOLDER")
+	FNSTREAM_BIN=$(or $(KAFKA_BIN),$(CURDIR)/bin/function-stream) FNSTREAM_EXAMPLES=$(CURDIR)/bin FNSTREAM_KAFKA_RESTARTS=3 \
+		FNSTREAM_KAFKA_RECORDS=$(or $(KAFKA_RECORDS),1000000) FNSTREAM_KAFKA_KILLS=$(or $(KAFKA_KILLS),20) \
+		cargo test $(CARGO_FLAGS) -p fnstream-tests --test kafka -- --nocapture
+
+kafka-restore: build_all ## a GiB of state whose disk was lost, from a broker of its own (STATE_MIB=1024; needs Java 17 and Maven)
+	@$(ENV)
+	folder=$$(mktemp -d)
+	trap 'scripts/kafka.sh wipe --at "$$folder"; rm -rf "$$folder"' EXIT
+	export FNSTREAM_KAFKA=$$(scripts/kafka.sh start --at "$$folder")
+	FNSTREAM_BIN=$(or $(KAFKA_BIN),$(CURDIR)/bin/function-stream) FNSTREAM_EXAMPLES=$(CURDIR)/bin \
+		FNSTREAM_STATE_MIB=$(or $(STATE_MIB),1024) cargo test $(CARGO_FLAGS) -p fnstream-tests --test kafka_restore -- --nocapture
+
+kafka-poison: build_all ## one bad record in a thousand on a broker of its own, beside none (POISON_RECORDS=1000000; needs Java 17 and Maven)
+	@$(ENV)
+	folder=$$(mktemp -d -p "$$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)")
+	trap 'scripts/kafka.sh wipe --at "$$folder"; rm -rf "$$folder"' EXIT
+	export FNSTREAM_KAFKA=$$(scripts/kafka.sh start --at "$$folder")
+	RUST_BACKTRACE=0 FNSTREAM_BIN=$(or $(KAFKA_BIN),$(CURDIR)/bin/function-stream) FNSTREAM_EXAMPLES=$(CURDIR)/bin \
+		cargo test $(CARGO_FLAGS) -p fnstream-tests --test poison -- --ignored --nocapture one_bad_record_in_a_thousand
+
 test: ## everything that must hold before a change is merged
 	@scripts/test.sh
 
@@ -56,6 +82,10 @@ bench: build_all ## measures throughput and latency, beside the yardsticks of th
 		bin/function-stream bench --workload $$workload --compare
 	done
 	bin/function-stream bench --workload pass-through --rate 1000
+
+bench-kafka: ## beside Kafka Streams and a plain copy on one broker (FNSTREAM_BIN=BUILD, ROUNDS=3, RECORDS=2000000; needs Java 17 and Maven)
+	@[ -n "$${FNSTREAM_BIN:-}" ] || $(MAKE) --no-print-directory build_all
+	benches/kafka.py
 
 dist: setup ## packages of a small, stripped program in bin/dist: archive, .deb, wheel, npm, bill of materials, sums
 	@$(ENV)
@@ -67,7 +97,7 @@ poison: build_all ## bad records in a backlog: records per second of processor t
 	@$(ENV)
 	# With RUST_BACKTRACE=1 the server's libraries walk the native stack at each error, which costs more than the trap.
 	RUST_BACKTRACE=0 FNSTREAM_BIN=$(or $(POISON_BIN),$(CURDIR)/bin/function-stream) FNSTREAM_EXAMPLES=$(CURDIR)/bin \
-		cargo test $(CARGO_FLAGS) -p fnstream-tests --test poison -- --ignored --nocapture
+		cargo test $(CARGO_FLAGS) -p fnstream-tests --test poison -- --ignored --nocapture backlogs
 
 crash-long: build_all ## the crash tests with many more kills (CRASH_KILLS=2000)
 	@$(ENV)

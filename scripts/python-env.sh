@@ -4,10 +4,11 @@
 
 # Makes the Python environment of the tests that need one, unless it is there, and prints its interpreter. Ends with 3 when
 # this machine has no Python with venv: what needs it can then say so and pass on.
+# usage: scripts/python-env.sh [REQUIREMENTS]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-requirements=tests/grpc/requirements.txt
+requirements=${1:-tests/grpc/requirements.txt}
 command -v python3 >/dev/null 2>&1 && python3 -c 'import ensurepip, venv' 2>/dev/null || {
     echo "there is no python3 with venv here" >&2
     exit 3

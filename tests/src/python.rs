@@ -13,9 +13,19 @@ use crate::binary::root;
 const NO_PYTHON: i32 = 3;
 
 /// The interpreter of the tests' environment; none on a machine without Python, where only continuous integration may not be.
-#[allow(clippy::print_stderr, reason = "a test that is passed over says so")]
 pub fn python() -> Result<Option<String>> {
-    let made = Command::new(root().join("scripts/python-env.sh")).output().context("cannot run the script")?;
+    python_with(&[])
+}
+
+/// The same of an environment of its own, by its file of requirements below the root of the repository.
+pub fn python_for(requirements: &str) -> Result<Option<String>> {
+    python_with(&[requirements])
+}
+
+#[allow(clippy::print_stderr, reason = "a test that is passed over says so")]
+fn python_with(arguments: &[&str]) -> Result<Option<String>> {
+    let script = root().join("scripts/python-env.sh");
+    let made = Command::new(script).args(arguments).output().context("cannot run the script")?;
     let said = String::from_utf8_lossy(&made.stderr).into_owned();
     match made.status.code() {
         Some(0) => Ok(Some(String::from_utf8(made.stdout)?.trim().to_owned())),

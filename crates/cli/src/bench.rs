@@ -12,11 +12,12 @@
 //! but zero is a failure of the command, except where the variant promises less.
 //!
 //! Reading order: this file, [`workload`] (what the records are and what must come out), [`target`] (where it runs:
-//! [`own`] or [`remote`]), [`copy`], [`baselines`], [`throughput`], [`latency`], [`report`].
+//! [`own`], [`remote`] or [`kafka`]), [`copy`], [`baselines`], [`throughput`], [`latency`], [`report`].
 
 mod artifact;
 mod baselines;
 mod copy;
+mod kafka;
 mod latency;
 mod machine;
 mod native;
@@ -50,9 +51,24 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = Variant::Wasm, conflicts_with = "compare")]
     variant: Variant,
     /// Run all variants that fit the workload and print their ratios
-    #[arg(long, conflicts_with_all = ["server", "rate"])]
+    #[arg(long, conflicts_with_all = ["server", "rate", "bootstrap"])]
     compare: bool,
-    /// Number of records [default: 1000000, or ten seconds' worth with --rate]
+    /// Where the topics are
+    #[arg(long, value_enum, default_value_t = Backend::Embedded)]
+    backend: Backend,
+    /// Address of the Kafka cluster in which the bench makes its topics
+    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["server", "workers", "epoch_records"])]
+    bootstrap: Option<String>,
+    /// On Kafka: the function-stream that is measured [default: this one]
+    #[arg(long, value_name = "FILE", requires = "bootstrap")]
+    program: Option<PathBuf>,
+    /// On Kafka: another program that is measured instead, such as a Kafka Streams job (see benches/README.md)
+    #[arg(long, value_name = "NAME=COMMAND", requires = "bootstrap", conflicts_with_all = ["variant", "program", "archive"])]
+    peer: Option<String>,
+    /// The plain copy of a bench on Kafka, which starts it
+    #[arg(long, hide = true, exclusive = true)]
+    copy_loop: bool,
+    /// Number of records [default: 1000000, or ten seconds' worth after the warm-up with --rate]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     records: Option<u64>,
     /// Bytes of each record's value
@@ -70,12 +86,18 @@ pub(crate) struct Args {
     /// Records per second, sent at fixed times: measures latency
     #[arg(long, value_name = "R")]
     rate: Option<f64>,
-    /// Partitions of the topics, and replicas of the function
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
-    partitions: u32,
+    /// Seconds at the beginning of a run with --rate whose records are not timed [default: 0, on Kafka 10]
+    #[arg(long, value_name = "SECONDS", requires = "rate", value_parser = clap::value_parser!(u32).range(..=3600))]
+    warm_up: Option<u32>,
+    /// On Kafka: kill the program (SIGKILL) in the middle and start it again; measures the time to the next output
+    #[arg(long, requires_all = ["rate", "bootstrap"])]
+    kill: bool,
+    /// Partitions of the topics, and replicas of the function [default: 1, on Kafka 2]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    partitions: Option<u32>,
     /// Server to measure, through its REST interface; without a URL the one of $FUNCTION_STREAM_URL, or of this machine
     /// [default: one of its own in this process]
-    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["durability", "workers", "epoch_records", "dir"])]
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["durability", "workers", "epoch_records", "dir", "bootstrap"])]
     server: Option<String>,
     /// When a commit counts as durable
     #[arg(long, value_enum, default_value_t = DurabilityArg::Group)]
@@ -97,6 +119,30 @@ pub(crate) struct Args {
     json: bool,
 }
 
+impl Args {
+    fn on_kafka(&self) -> bool {
+        self.backend == Backend::Kafka
+    }
+
+    fn partitions(&self) -> u32 {
+        self.partitions.unwrap_or(if self.on_kafka() { 2 } else { 1 })
+    }
+
+    /// Seconds whose records are not timed: a virtual machine compiles meanwhile.
+    fn warm_up(&self) -> u32 {
+        self.warm_up.unwrap_or(if self.on_kafka() { 10 } else { 0 })
+    }
+}
+
+/// Where the topics are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Backend {
+    /// In the embedded log
+    Embedded,
+    /// In the Kafka cluster that --bootstrap names; the function is measured as a process of its own
+    Kafka,
+}
+
 /// What the function does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum WorkloadArg {
@@ -115,7 +161,7 @@ pub(crate) enum Variant {
     Wasm,
     /// The same as a Rust closure in the same engine: what WebAssembly costs
     Native,
-    /// No function and no engine, the log copied from topic to topic: what processing costs
+    /// No function and no engine, the records copied from topic to topic: what processing costs
     Copy,
     /// State written as one put per key and epoch: what lazily applied deltas gain
     PutPerKey,
@@ -151,6 +197,12 @@ impl From<DurabilityArg> for Durability {
 }
 
 pub(crate) fn run(args: Args) -> Result {
+    if args.copy_loop {
+        return kafka::copy::run();
+    }
+    if args.on_kafka() != args.bootstrap.is_some() {
+        return Err(Failure::Usage("--backend kafka and --bootstrap HOST:PORT need each other".into()));
+    }
     let workload = Workload::new(&args)?;
     let variants = match args.compare {
         true => variants_of(args.workload),
@@ -196,15 +248,16 @@ fn variants_of(workload: WorkloadArg) -> Vec<Variant> {
 
 fn measure(args: &Args, workload: &Workload, variant: Variant) -> Result<Report> {
     let mut report = Report::new(args, workload, variant);
-    let mut target: Box<dyn Target> = match &args.server {
-        Some(url) => {
+    let mut target: Box<dyn Target> = match (&args.bootstrap, &args.server) {
+        (Some(bootstrap), _) => Box::new(kafka::OnKafka::open(args, bootstrap, variant, &mut report)?),
+        (None, Some(url)) => {
             let given = Some(url.clone()).filter(|url| !url.is_empty());
             Box::new(remote::Remote::open(&service::url(given), args)?)
         }
-        None => Box::new(own::Own::open(args, variant, &mut report)?),
+        (None, None) => Box::new(own::Own::open(args, variant, &mut report)?),
     };
     let ran = match args.rate {
-        Some(rate) => latency::run(&mut *target, workload, rate, &mut report),
+        Some(rate) => latency::run(&mut *target, workload, rate, args.kill, &mut report),
         None => throughput::run(&mut *target, workload, &mut report),
     };
     let finished = target.finish();

@@ -210,6 +210,8 @@ impl Thread {
 
     fn unassign(&mut self, ring: &Arc<Ring>) {
         self.known.retain(|_, known| !Arc::ptr_eq(known, ring));
+        // One that is paused would stay so when it is assigned again, to this ring or another.
+        self.consumer.resume(&list(ring, None));
         if let Err(failure) = self.consumer.unassign(&list(ring, None)) {
             tracing::debug!(partition = %ring.at, error = failure.text, "a partition could not be given up");
         }

@@ -22,6 +22,7 @@ use fnstream_store::{Durability, Store, StoreOptions};
 use tempfile::TempDir;
 
 use super::copy::Copier;
+use super::machine::cpu_time;
 use super::report::Report;
 use super::target::{Outputs, PATIENCE, Target};
 use super::{Args, Variant, artifact, baselines, native};
@@ -67,7 +68,7 @@ impl Own {
         let store = Store::open(&folder.path().join("data"), options)?;
         report.synced_write_micros = Some(synced_write(&store)?);
         for topic in [INPUT, OUTPUT] {
-            store.topics().create(&Topic::own(topic), args.partitions, Retention::default())?;
+            store.topics().create(&Topic::own(topic), args.partitions(), Retention::default())?;
         }
         let config = engine_config(args, variant);
         report.workers = (variant != Variant::Copy).then_some(config.workers);
@@ -94,12 +95,12 @@ impl Own {
                 artifact: "0".repeat(64),
                 inputs: vec![vec![INPUT.into()]],
                 outputs: vec![OUTPUT.into()],
-                replicas: args.partitions,
+                replicas: args.partitions(),
                 on_error: ErrorPolicy { action: ErrorAction::Stop, ..ErrorPolicy::default() },
                 ..FunctionSpec::default()
             },
             in_flight: Arc::default(),
-            outputs: (0..args.partitions).map(|p| TopicPartition::new(OUTPUT, p)).collect(),
+            outputs: (0..args.partitions()).map(|p| TopicPartition::new(OUTPUT, p)).collect(),
             copier: None,
             backend,
             store,
@@ -164,8 +165,8 @@ impl Target for Own {
         Ok(Box::new(Reader::open(&self.store, &self.outputs)?))
     }
 
-    fn is_this_process(&self) -> bool {
-        true
+    fn cpu(&self) -> Option<Duration> {
+        Some(cpu_time())
     }
 
     fn copies(&self) -> bool {

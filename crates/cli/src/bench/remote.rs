@@ -46,7 +46,7 @@ impl Remote {
         let name = format!("bench-{:016x}", rand::random::<u64>());
         let (input, output) = (format!("{name}-input"), format!("{name}-output"));
         let archive = runtime.block_on(async {
-            let topic = TopicRequest { partitions: Some(args.partitions), ..TopicRequest::default() };
+            let topic = TopicRequest { partitions: Some(args.partitions()), ..TopicRequest::default() };
             for name in [&input, &output] {
                 client.create_topic(name, &topic).await?;
             }
@@ -55,7 +55,7 @@ impl Remote {
         })?;
         let output = TopicRef::from(output);
         let function =
-            Function { replicas: args.partitions, ..Function::new(archive, vec![input.into()], output.clone()) };
+            Function { replicas: args.partitions(), ..Function::new(archive, vec![input.into()], output.clone()) };
         Ok(Remote {
             runtime: Arc::new(runtime),
             client,
@@ -127,8 +127,8 @@ impl Target for Remote {
         Ok(Box::new(self.reader()))
     }
 
-    fn is_this_process(&self) -> bool {
-        false
+    fn cpu(&self) -> Option<Duration> {
+        None
     }
 
     fn copies(&self) -> bool {

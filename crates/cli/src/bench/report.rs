@@ -36,11 +36,30 @@ pub(super) struct Report {
     pub workers: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
+    /// The Kafka cluster whose topics they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bootstrap: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit_interval_ms: Option<u64>,
     pub seconds: f64,
     pub records_per_second: f64,
-    /// CPU of the whole process, the bench's own share included.
+    /// CPU of the whole process: in that of the bench with its own share.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_seconds_per_million: Option<f64>,
+    /// Of a program's process, from its start until it said that it was ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_seconds: Option<f64>,
+    /// The same until outputs were committed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_output_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steady: Option<Steady>,
+    /// From the kill of the program until an output of what was sent after it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restart_seconds: Option<f64>,
+    /// The most bytes of memory that the program's process had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_memory: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency: Option<Latency>,
     pub lost: u64,
@@ -53,10 +72,19 @@ pub(super) struct Report {
     pub version: &'static str,
 }
 
+/// The second half of the records.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Steady {
+    pub records_per_second: f64,
+    pub cpu_seconds_per_million: f64,
+}
+
 /// Times from when a record was to be sent until it was read from the output, in microseconds.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Latency {
     pub rate: f64,
+    /// How many records were timed.
+    pub records: u64,
     pub p50_micros: u64,
     pub p99_micros: u64,
     pub p999_micros: u64,
@@ -67,6 +95,7 @@ impl Latency {
     pub(super) fn of(histogram: &Histogram<u64>) -> Self {
         Latency {
             rate: 0.0,
+            records: histogram.len(),
             p50_micros: histogram.value_at_quantile(0.5),
             p99_micros: histogram.value_at_quantile(0.99),
             p999_micros: histogram.value_at_quantile(0.999),
@@ -86,13 +115,20 @@ impl Report {
             mode: if args.rate.is_some() { "latency" } else { "throughput" },
             records: workload.records,
             record_size: workload.record_size,
-            partitions: args.partitions,
+            partitions: args.partitions(),
             keys: workload.keys,
             zipf: workload.zipf,
             seed: workload.seed,
             durability: own.then(|| name(args.durability.to_possible_value())),
             workers: None,
             server: args.server.clone(),
+            bootstrap: None,
+            commit_interval_ms: None,
+            start_seconds: None,
+            first_output_seconds: None,
+            steady: None,
+            restart_seconds: None,
+            peak_memory: None,
             seconds: 0.0,
             records_per_second: 0.0,
             cpu_seconds_per_million: None,
@@ -154,6 +190,23 @@ impl fmt::Display for Report {
         if let Some(cpu) = self.cpu_seconds_per_million {
             writeln!(f, "  cpu         {cpu:.3} s per million records")?;
         }
+        if let Some(Steady { records_per_second, cpu_seconds_per_million }) = self.steady {
+            let (rate, cpu) = (records_per_second, cpu_seconds_per_million);
+            writeln!(f, "  steady      {rate:.0} records/s, cpu {cpu:.3} s per million records, in the second half")?;
+        }
+        if let Some(start) = self.start_seconds {
+            write!(f, "  start       ready after {start:.2} s")?;
+            match self.first_output_seconds {
+                Some(first) => writeln!(f, ", first outputs after {first:.2} s")?,
+                None => writeln!(f)?,
+            }
+        }
+        if let Some(restart) = self.restart_seconds {
+            writeln!(f, "  restart     next output {restart:.2} s after the program was killed")?;
+        }
+        if let Some(peak) = self.peak_memory {
+            writeln!(f, "  memory      {:.0} MiB at most", peak as f64 / f64::from(1 << 20))?;
+        }
         writeln!(f, "  checked     {} lost, {} duplicated, {} wrong", self.lost, self.duplicated, self.wrong)?;
         if let Some(durability) = &self.durability {
             write!(f, "  durability  {durability}")?;
@@ -164,6 +217,9 @@ impl fmt::Display for Report {
         }
         if let Some(server) = &self.server {
             writeln!(f, "  server      {server}")?;
+        }
+        if let (Some(bootstrap), Some(interval)) = (&self.bootstrap, self.commit_interval_ms) {
+            writeln!(f, "  kafka       {bootstrap}, committed after {interval} ms at the latest")?;
         }
         write!(
             f,

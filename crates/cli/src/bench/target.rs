@@ -1,13 +1,14 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Where a bench runs: in this process, or on a server.
+//! Where a bench runs: in this process, on a server, or in a program on Kafka.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::failure::Result;
+use super::report::Report;
+use crate::failure::{Failure, Result};
 
 /// How long nothing may move before a run is given up.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,17 +24,27 @@ pub(super) trait Target {
     /// Starts the function and returns; it comes up by itself.
     fn start_function(&mut self) -> Result;
 
+    /// Kills what runs the function, and starts it again without waiting for it.
+    fn kill_and_start(&mut self) -> Result {
+        Err(Failure::Usage("--kill needs a program of its own: see --bootstrap".into()))
+    }
+
     /// Waits until there are so many outputs. Fails when nothing moves any more.
     fn await_outputs(&mut self, count: u64) -> Result;
 
     /// A reader of the outputs from the first on.
     fn outputs(&mut self) -> Result<Box<dyn Outputs>>;
 
-    /// Whether the CPU time of this process is that of the function.
-    fn is_this_process(&self) -> bool;
+    /// The CPU time so far of the process that runs the function, if it is known.
+    fn cpu(&self) -> Option<Duration>;
 
     /// Whether the outputs are the inputs themselves.
     fn copies(&self) -> bool;
+
+    /// Puts into the report what was seen besides, when everything is done.
+    fn observe(&mut self, _report: &mut Report) -> Result {
+        Ok(())
+    }
 
     /// Ends orderly and removes what was made.
     fn finish(&mut self) -> Result;

@@ -3,11 +3,10 @@
 
 //! Throughput: fill the input, start the function, take the time until every output is committed.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fnstream_frame::{Frame, FrameBuilder};
 
-use super::machine::cpu_time;
 use super::report::Report;
 use super::target::{PATIENCE, Target};
 use super::workload::{Checker, Workload};
@@ -26,13 +25,19 @@ pub(super) fn run(target: &mut dyn Target, workload: &Workload, report: &mut Rep
     }
     target.flush()?;
 
-    let (began, cpu) = (Instant::now(), cpu_time());
+    let (began, cpu) = (Instant::now(), target.cpu());
     target.start_function()?;
     target.await_outputs(workload.records)?;
-    let (took, cpu) = (began.elapsed(), cpu_time() - cpu);
+    let (took, cpu) = (began.elapsed(), used(target, cpu));
 
-    report.measured(workload.records, took, target.is_this_process().then_some(cpu));
+    report.measured(workload.records, took, cpu);
+    target.observe(report)?;
     check(target, workload, report)
+}
+
+/// The CPU time since then.
+pub(super) fn used(target: &dyn Target, since: Option<Duration>) -> Option<Duration> {
+    Some(target.cpu()?.saturating_sub(since?))
 }
 
 /// Reads all outputs and compares them with what had to come.
@@ -48,7 +53,7 @@ pub(super) fn check(target: &mut dyn Target, workload: &Workload, report: &mut R
         checker.add(&frame, copied);
     }
     // Everything that had to come is there; what comes now is too much.
-    while let Some(bytes) = outputs.next(std::time::Duration::ZERO)? {
+    while let Some(bytes) = outputs.next(Duration::ZERO)? {
         let frame = Frame::parse(&bytes).map_err(|e| Failure::Plain(format!("an output frame: {e}")))?;
         checker.add(&frame, copied);
     }

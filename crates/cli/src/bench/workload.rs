@@ -29,6 +29,8 @@ pub(super) struct Workload {
     pub keys: Option<u64>,
     pub zipf: Option<f64>,
     pub seed: u64,
+    /// How many records at the beginning are not timed.
+    pub untimed: u64,
     /// Random bytes that values are cut from.
     filler: Vec<u8>,
 }
@@ -58,12 +60,11 @@ impl Workload {
         if !(8..=1 << 20).contains(&args.record_size) {
             return invalid("--record-size is not between 8 bytes, which the record's number takes, and 1 MiB");
         }
-        if keyed && args.rate.is_some() && args.partitions > 1 {
-            return invalid(
-                "--rate with --workload keyed-count needs one partition: its outputs are told apart by their order",
-            );
+        let untimed = args.rate.map_or(0, |rate| (rate * f64::from(args.warm_up())) as u64);
+        if args.records.is_some_and(|records| records <= untimed) {
+            return invalid("--records are no more than the warm-up takes: say less with --warm-up");
         }
-        let ten_seconds = args.rate.map(|rate| ((rate * 10.0) as u64).max(1));
+        let ten_seconds = args.rate.map(|rate| untimed + ((rate * 10.0) as u64).max(1));
         let mut filler = vec![0; (args.record_size as usize).max(64) * 2];
         SmallRng::seed_from_u64(args.seed).fill_bytes(&mut filler);
         Ok(Workload {
@@ -73,6 +74,7 @@ impl Workload {
             keys: keyed.then_some(args.keys.unwrap_or(1_000_000)),
             zipf: keyed.then_some(args.zipf.unwrap_or(1.0)),
             seed: args.seed,
+            untimed,
             filler,
         })
     }
@@ -95,8 +97,43 @@ impl Workload {
         })
     }
 
-    /// The number of the record that an output is of; `None` when outputs carry none or this one is malformed.
-    pub(super) fn number(&self, value: &[u8]) -> Option<u64> {
+    /// Finds the numbers of records by their outputs. `copied` when they are the inputs themselves, whatever the workload.
+    pub(super) fn numbers(&self, copied: bool) -> Result<Numbers<'_>> {
+        let mut of_key: HashMap<Vec<u8>, Vec<u64>> = HashMap::new();
+        if self.kind == WorkloadArg::KeyedCount && !copied {
+            self.each_key(&mut |number, key| of_key.entry(key.to_vec()).or_default().push(number))?;
+        }
+        Ok(Numbers { workload: self, copied, of_key })
+    }
+
+    /// Shows the number and the key of each record.
+    fn each_key(&self, see: &mut dyn FnMut(u64, &[u8])) -> Result {
+        let mut records = self.records()?;
+        let mut frame = FrameBuilder::new();
+        while records.made() < self.records {
+            let first = records.made();
+            frame.clear();
+            records.fill(&mut frame, 4096, 0);
+            let bytes = frame.to_bytes();
+            let parsed = Frame::parse(&bytes).map_err(|e| Failure::Plain(e.to_string()))?;
+            (first..).zip(parsed.iter()).for_each(|(number, record)| see(number, record.key.unwrap_or_default()));
+        }
+        Ok(())
+    }
+
+    /// The number that an input carries.
+    fn input_number(&self, value: &[u8]) -> Option<u64> {
+        match self.kind {
+            WorkloadArg::Money => {
+                let json: serde_json::Value = serde_json::from_slice(value).ok()?;
+                json.get("name")?.as_str()?.split('-').next()?.parse().ok()
+            }
+            WorkloadArg::PassThrough | WorkloadArg::KeyedCount => value.first_chunk().map(|id| u64::from_le_bytes(*id)),
+        }
+    }
+
+    /// The number that an output carries; `None` when it carries none or is malformed.
+    fn number(&self, value: &[u8]) -> Option<u64> {
         match self.kind {
             WorkloadArg::PassThrough => value.first_chunk().map(|id| u64::from_le_bytes(*id)),
             WorkloadArg::Money => {
@@ -158,6 +195,29 @@ impl Records<'_> {
     }
 }
 
+/// Finds the numbers of records by their outputs.
+pub(super) struct Numbers<'a> {
+    workload: &'a Workload,
+    copied: bool,
+    /// The numbers of the records of each key, in order: the n-th makes the count n.
+    of_key: HashMap<Vec<u8>, Vec<u64>>,
+}
+
+impl Numbers<'_> {
+    /// The number of the record that an output is of.
+    pub(super) fn of(&self, output: &RecordRef<'_>) -> Option<u64> {
+        if self.copied {
+            return self.workload.input_number(output.bytes());
+        }
+        if self.workload.kind != WorkloadArg::KeyedCount {
+            return self.workload.number(output.bytes());
+        }
+        let numbers = self.of_key.get(output.key.unwrap_or_default())?;
+        let count = u64::from_le_bytes(*output.bytes().first_chunk()?);
+        numbers.get(usize::try_from(count.checked_sub(1)?).ok()?).copied()
+    }
+}
+
 /// Compares outputs with what had to come.
 pub(super) struct Checker<'a> {
     workload: &'a Workload,
@@ -180,7 +240,7 @@ impl<'a> Checker<'a> {
         for record in frame.iter() {
             if copied || self.workload.kind != WorkloadArg::KeyedCount {
                 self.add_number(if copied {
-                    self.input_number(record.bytes())
+                    self.workload.input_number(record.bytes())
                 } else {
                     self.workload.number(record.bytes())
                 });
@@ -190,16 +250,6 @@ impl<'a> Checker<'a> {
                     None => self.wrong += 1,
                 }
             }
-        }
-    }
-
-    fn input_number(&self, value: &[u8]) -> Option<u64> {
-        match self.workload.kind {
-            WorkloadArg::Money => {
-                let json: serde_json::Value = serde_json::from_slice(value).ok()?;
-                json.get("name")?.as_str()?.split('-').next()?.parse().ok()
-            }
-            WorkloadArg::PassThrough | WorkloadArg::KeyedCount => value.first_chunk().map(|id| u64::from_le_bytes(*id)),
         }
     }
 
@@ -234,20 +284,12 @@ impl<'a> Checker<'a> {
 
 /// How many outputs of each count there must be: one of count c for each key that came at least c times.
 fn expected_counts(workload: &Workload) -> Result<HashMap<u64, u64>> {
-    let mut records = workload.records()?;
     let mut of_key: HashMap<Vec<u8>, u64> = HashMap::new();
     let mut expected: HashMap<u64, u64> = HashMap::new();
-    let mut frame = FrameBuilder::new();
-    while records.made() < workload.records {
-        frame.clear();
-        records.fill(&mut frame, 4096, 0);
-        let bytes = frame.to_bytes();
-        let parsed = Frame::parse(&bytes).map_err(|e| Failure::Plain(e.to_string()))?;
-        for record in parsed.iter() {
-            let count = of_key.entry(record.key.unwrap_or_default().to_vec()).or_default();
-            *count += 1;
-            *expected.entry(*count).or_default() += 1;
-        }
-    }
+    workload.each_key(&mut |_, key| {
+        let count = of_key.entry(key.to_vec()).or_default();
+        *count += 1;
+        *expected.entry(*count).or_default() += 1;
+    })?;
     Ok(expected)
 }

@@ -9,6 +9,7 @@ mod bad_input;
 mod client_faults;
 mod clients;
 mod cluster;
+mod full;
 mod harness;
 mod kills;
 mod seams;
