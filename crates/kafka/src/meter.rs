@@ -19,6 +19,8 @@ pub struct Transactions {
     pub unknown: u64,
     /// The time that those took that were committed.
     pub time: Duration,
+    /// How often the tasks of a server group were shared out anew, as this process was told.
+    pub rebalances: u64,
 }
 
 impl Transactions {
@@ -31,6 +33,7 @@ impl Transactions {
             fenced: self.fenced + others.fenced,
             unknown: self.unknown + others.unknown,
             time: self.time + others.time,
+            rebalances: self.rebalances + others.rebalances,
         }
     }
 }
@@ -43,6 +46,7 @@ pub(crate) struct Meter {
     fenced: AtomicU64,
     unknown: AtomicU64,
     micros: AtomicU64,
+    rebalances: AtomicU64,
 }
 
 impl Meter {
@@ -63,6 +67,10 @@ impl Meter {
         self.unknown.fetch_add(1, Relaxed);
     }
 
+    pub(crate) fn rebalanced(&self) {
+        self.rebalances.fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn counted(&self) -> Transactions {
         Transactions {
             committed: self.committed.load(Relaxed),
@@ -70,6 +78,7 @@ impl Meter {
             fenced: self.fenced.load(Relaxed),
             unknown: self.unknown.load(Relaxed),
             time: Duration::from_micros(self.micros.load(Relaxed)),
+            rebalances: self.rebalances.load(Relaxed),
         }
     }
 }

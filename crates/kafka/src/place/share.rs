@@ -282,6 +282,9 @@ impl Thread {
 
     fn hear(&mut self, told: Told) {
         tracing::debug!(group = self.inner.group, ?told, "the group of processes");
+        if let Some(shared) = self.shared.upgrade() {
+            shared.meter.rebalanced();
+        }
         match told {
             Told::Assigned(partitions) => {
                 let taken = self.inner.member.take(&partitions);

@@ -16,6 +16,7 @@ use fnstream_core::metadata::{Metadata, Registered, Revision};
 use fnstream_core::spec::{DesiredState, FunctionEntry, FunctionSpec};
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
+use parking_lot::RwLockReadGuard;
 
 use super::table::{Change, Row, Rows, Table};
 use crate::place::Options;
@@ -166,6 +167,15 @@ impl KafkaRegister {
         Ok(())
     }
 
+    /// What all processes have made of the register by now: a caller may have asked another one before. While the cluster is away, what
+    /// is known here.
+    fn latest(&self) -> RwLockReadGuard<'_, Functions> {
+        if let Err(error) = self.table.catch_up() {
+            tracing::debug!(%error, "the register is read as it was known last");
+        }
+        self.table.rows()
+    }
+
     /// Puts what a change makes of a function that is at that revision.
     fn replace(
         &self,
@@ -189,22 +199,17 @@ impl Metadata for KafkaRegister {
 
     fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<FunctionEntry>> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let functions = self.table.rows();
+        let functions = self.latest();
         let behind = functions.whole()?.functions.range::<str, _>((from, Bound::Unbounded));
         Ok(behind.take(limit).map(|(_, of)| of.entry.clone()).collect())
     }
 
     fn get(&self, name: &str) -> Result<Option<FunctionEntry>> {
-        let find = || Ok(self.table.rows().whole()?.functions.get(name).map(|of| of.entry.clone()));
-        match find()? {
-            Some(entry) => Ok(Some(entry)),
-            // Another process may have registered it just now.
-            None => self.table.catch_up().and_then(|()| find()),
-        }
+        Ok(self.latest().whole()?.functions.get(name).map(|of| of.entry.clone()))
     }
 
     fn revisions(&self, name: &str) -> Result<Vec<Revision>> {
-        Ok(self.table.rows().whole()?.functions.get(name).map(|of| of.history.clone()).unwrap_or_default())
+        Ok(self.latest().whole()?.functions.get(name).map(|of| of.history.clone()).unwrap_or_default())
     }
 
     fn create_from(

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use fnstream_core::spec::FunctionSpec;
-use fnstream_core::topic::{Cluster, OWN_OPTIONS, Topic, TopicRef};
+use fnstream_core::topic::{Cluster, OWN_OPTIONS, PARTITION, Topic, TopicRef};
 use fnstream_core::{Error, ErrorCode, Result};
 
 use super::Properties;

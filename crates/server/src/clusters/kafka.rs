@@ -48,6 +48,8 @@ pub(crate) struct KafkaClusters {
     local: Arc<dyn StateStores>,
     /// The name of the server, if it was given one.
     name: Option<String>,
+    /// The server's own cluster, if it is one.
+    own: Option<(Cluster, Arc<Kafka>)>,
     /// How many transactions of one connection may be under way at once.
     lanes: usize,
     /// How many copies topics have that are made.
@@ -142,12 +144,12 @@ impl KafkaClusters {
         replication: Option<u16>,
     ) -> Self {
         let (drawn, clients, places) = (Mutex::default(), Kept::new(), Kept::new());
-        KafkaClusters { notes, local, lanes, replication, name: None, drawn, clients, places }
+        KafkaClusters { notes, local, lanes, replication, name: None, own: None, drawn, clients, places }
     }
 
-    /// With that name on all clusters.
-    pub(crate) fn named(self, name: &str) -> Self {
-        KafkaClusters { name: Some(name.to_owned()), ..self }
+    /// Of a server that has that name on all clusters, and one of its own.
+    pub(crate) fn of_group(self, name: &str, own: (Cluster, Arc<Kafka>)) -> Self {
+        KafkaClusters { name: Some(name.to_owned()), own: Some(own), ..self }
     }
 
     fn addresses(cluster: &Cluster) -> Result<&str> {
@@ -266,7 +268,8 @@ impl Foreign for KafkaClusters {
     }
 
     fn transactions(&self) -> BTreeMap<Cluster, Transactions> {
-        let mut all: BTreeMap<Cluster, Transactions> = BTreeMap::new();
+        let own = self.own.iter().map(|(cluster, kafka)| (cluster.clone(), kafka.transactions()));
+        let mut all: BTreeMap<Cluster, Transactions> = own.collect();
         for ((cluster, _), (place, _)) in &self.places.lock().all {
             let of = all.entry(cluster.clone()).or_default();
             *of = of.with(place.kafka.transactions());

@@ -142,6 +142,7 @@ impl Own {
             state_stores: Arc::new(KafkaStates::new(kafka.clone(), local.clone())),
             epoch: EpochBounds::default(),
         };
+        let alias: Cluster = format!("{SCHEME}{}", group.bootstrap).parse()?;
         let tasks = GroupTasks { register: register.clone(), kafka: kafka.clone(), local: local.clone() };
         let upkeep = GroupUpkeep {
             store: store.clone(),
@@ -150,8 +151,10 @@ impl Own {
             kafka: kafka.clone(),
             gone: Mutex::default(),
         };
+        let foreign = KafkaClusters::new(notes, local, lanes, config.kafka.replication);
         Ok(Own {
             register,
+            foreign: foreign.of_group(&group.name, (alias.clone(), kafka.clone())),
             cluster: OwnCluster {
                 groups: KafkaGroups::shared(&topics),
                 topics,
@@ -159,9 +162,8 @@ impl Own {
                 tasks: Arc::new(tasks),
                 forks: None,
                 backend,
-                broker: Some(format!("{SCHEME}{}", group.bootstrap).parse()?),
+                broker: Some(alias),
             },
-            foreign: KafkaClusters::new(notes, local, lanes, config.kafka.replication).named(&group.name),
             acks: None,
             artifacts: Arc::new(artifacts),
             upkeep: Arc::new(upkeep),

@@ -34,6 +34,11 @@ pub(super) fn encode(scrape: &Scrape, to: &mut DescriptorEncoder) -> Result<(), 
         let labels = [("cluster", cluster.as_str())];
         ConstCounter::new(of.time.as_secs_f64()).encode(encoder.encode_family(&labels)?)?;
     }
+    let help = "How often the tasks of the server group were shared out anew, as this process was told.";
+    let mut encoder = to.encode_descriptor("fnstream_kafka_rebalances", help, None, MetricType::Counter)?;
+    for (cluster, of) in &scrape.kafka {
+        ConstCounter::new(of.rebalances).encode(encoder.encode_family(&[("cluster", cluster.as_str())])?)?;
+    }
     let behind = scrape.functions.iter().flat_map(|function| {
         function.behind.iter().map(|(topic, partition, behind)| {
             let labels =
