@@ -59,7 +59,7 @@ pub(crate) struct Admin {
 struct Why {
     told: Mutex<Option<Failure>>,
     /// See [`suspicion`].
-    suspicion: Mutex<Option<Failure>>,
+    suspicion: Mutex<Option<String>>,
 }
 
 /// Keeps what a client says by itself.
@@ -102,7 +102,7 @@ impl Why {
 
     /// What it may be if nothing better is known. A broker that is just being stopped ends connections in the same way, but cannot be
     /// connected to then.
-    fn guess(&self) -> Option<Failure> {
+    fn guess(&self) -> Option<String> {
         let told = self.told.lock();
         let knows = told.as_ref().is_some_and(|told| told.code != RDKafkaErrorCode::AllBrokersDown);
         self.suspicion.lock().clone().filter(|_| !knows)
@@ -126,11 +126,11 @@ impl Admin {
         let why = Arc::new(Why::default());
         let telling = Telling(why.clone());
         let mut config = properties.asking("function-stream");
-        // It says what state a connection was in that has ended.
-        config.set_log_level(RDKafkaLogLevel::Info);
         // The ends of partitions include what is not decided yet.
         config.set("isolation.level", "read_uncommitted");
         let admin = AdminClient::from_config_and_context(&config, telling.clone());
+        // It says what state a connection was in that has ended.
+        config.set_log_level(RDKafkaLogLevel::Info);
         let client = BaseConsumer::from_config_and_context(&config, telling);
         let made = |e: KafkaError| failed("making a client of Kafka", &e);
         Ok(Admin {
@@ -336,6 +336,8 @@ impl Admin {
         loop {
             let error = match ask(Duration::from_secs(1)) {
                 Ok(answer) => {
+                    // What it has logged meanwhile is not kept.
+                    self.client.poll(Duration::ZERO);
                     self.why.forget();
                     *self.away.lock() = None;
                     return Ok(answer);
@@ -350,8 +352,12 @@ impl Admin {
                 self.client.poll(Duration::from_millis(200));
             }
             let why = self.why().filter(|_| !is_new);
-            let is_sure = patience.as_secs() - left >= CERTAIN;
-            let why = self.why.guess().filter(|_| is_sure && !is_new).or(why);
+            if let Some(guess) =
+                self.why.guess().filter(|_| is_late && !is_new && (left == 0 || patience.as_secs() - left >= CERTAIN))
+            {
+                *self.away.lock() = Some(Instant::now());
+                return Err(Error::new(ErrorCode::Unavailable, format!("{doing}: {guess}")));
+            }
             let is_over = left == 0 || why.as_ref().is_some_and(|why| why.error_code() != ErrorCode::Unavailable);
             if !is_late || is_over {
                 if is_late && !is_new {

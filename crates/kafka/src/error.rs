@@ -26,16 +26,15 @@ pub(crate) struct Failure {
 const HINTS: [&str; 2] = ["security.protocol", "broker listener?"];
 
 /// What a line of the client's log says of a connection that ended before the broker had answered anything: a broker that waits for TLS
-/// does so.
-pub(crate) fn suspicion(line: &str) -> Option<Failure> {
+/// does so, and a proxy whose broker is away.
+pub(crate) fn suspicion(line: &str) -> Option<String> {
     if !(line.contains("Disconnected") && line.contains("in state APIVERSION_QUERY")) {
         return None;
     }
     // Behind the name of the thread, and before how long it took.
     let text = line.split_once("]: ").map_or(line, |(_, text)| text);
     let text = text.split(" (after ").next().unwrap_or_default();
-    let text = format!("{text}: the port may be one of TLS, see security.protocol");
-    Some(Failure::new(Code::BrokerTransportFailure, text))
+    Some(format!("{text}: the broker is away, or the port is one of TLS, see security.protocol"))
 }
 
 impl Failure {

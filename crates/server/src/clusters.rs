@@ -108,8 +108,7 @@ pub(crate) trait Foreign: Send + Sync {
     }
 
     /// Moves the groups of a function that does not run and commits there; it goes on where they are. Blocks.
-    fn move_groups(&self, cluster: &Cluster, spec: &FunctionSpec, places: &[(TopicPartition, Position)]) -> Result<()> {
-        let _ = (spec, places);
+    fn move_groups(&self, cluster: &Cluster, _: &FunctionSpec, _: &[(TopicPartition, Position)]) -> Result<()> {
         Err(Error::new(ErrorCode::StateNotKept, format!("functions of '{cluster}' cannot be moved")))
     }
 

@@ -60,7 +60,7 @@ fn wrong_usage_is_exit_code_2_and_failure_is_1() {
         &["client", "update", "-n", "f", "--unset-env", "A", "--env", "A=b"],
         &["client", "update", "-n", "f", "-c", "a=1", "--no-wait", "--keep-failed"],
         &["client", "start", "-n", "f", "--no-wait", "--wait", "5s"],
-        &["client", "update", "-n", "f", "-i", "other"],
+        &["client", "update", "-n", "f", "-i", "other?x"],
         &["client", "rollback", "-n", "f"],
         &["client", "seek", "-n", "f", "--to", "yesterday"],
         &["client", "create", "-n", "f", "-a", "a", "-i", "i", "-o", "o", "--from", "0:1"],

@@ -18,7 +18,7 @@ use super::Shared;
 const OWN_FORM: usize = 68;
 
 /// For so long a setting is not asked for again.
-const FRESH: Duration = Duration::from_mins(1);
+const FRESH: Duration = Duration::from_secs(5);
 
 impl Shared {
     /// The most bytes of a record, packed in a frame; `None` if it is not known.

@@ -80,22 +80,21 @@ impl Leftovers {
     /// Tries to remove all that is noted; whether something is left. Blocks.
     fn once(&self) -> Result<bool> {
         let noted = self.notes.list()?.into_iter().filter(|(name, _)| name.starts_with(PREFIX));
-        let noted: Vec<(String, FunctionEntry)> = noted
-            .filter_map(|(name, note)| match serde_json::from_slice(&note) {
-                Ok(entry) => Some((name, entry)),
-                Err(error) => {
-                    tracing::warn!(note = name, %error, "a note of a deleted function cannot be read");
-                    None
-                }
-            })
-            .collect();
+        let noted = noted.filter_map(|(name, note)| match serde_json::from_slice::<FunctionEntry>(&note) {
+            Ok(entry) => Some(entry),
+            Err(error) => {
+                tracing::warn!(note = name, %error, "a note of a deleted function cannot be read");
+                None
+            }
+        });
+        let noted: Vec<_> = noted.collect();
         if noted.is_empty() {
             return Ok(false);
         }
         // One that is still there was not deleted, or is about to be.
         let there: BTreeSet<_> = self.register.list()?.into_iter().map(|entry| entry.id).collect();
         let mut left = false;
-        for (_, entry) in noted.iter().filter(|(_, entry)| !there.contains(&entry.id)) {
+        for entry in noted.iter().filter(|entry| !there.contains(&entry.id)) {
             if self.try_remove(entry) {
                 tracing::info!(function = entry.spec.name, "what other clusters kept of a deleted function is removed");
             } else {

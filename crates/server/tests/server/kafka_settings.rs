@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use fnstream_api::FunctionStatus;
+use fnstream_api::{FunctionStatus, FunctionUpdate};
 
 use crate::kafka::topic;
 use crate::kafka_functions::{one_partition, read, say};
@@ -87,5 +87,46 @@ async fn a_record_that_the_topic_does_not_take_fails_alone_where_it_is_emitted()
     assert_eq!(letters.len(), 1);
     let letter = format!("{:?}", letters[0]);
     assert!(letter.contains("FS-1410"), "{letter}");
+    fixture.server.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_does_its_work_and_is_shown_to_nobody() {
+    let (Some(input), Some(output)) = (topic(), topic()) else { return };
+    let address = std::env::var("FNSTREAM_KAFKA_SASL").unwrap();
+    let fixture = Fixture::new().await;
+    one_partition(&fixture, &input).await;
+    one_partition(&fixture, &output).await;
+    say(&fixture, &input, &["a"]).await;
+    let with = |topic: &str, password: &str| {
+        let name = topic.split_once('@').unwrap().0;
+        let user = "security.protocol=sasl_plaintext&sasl.mechanism=PLAIN&sasl.username=admin";
+        format!("{name}@kafka://{address}?{user}&sasl.password={password}")
+    };
+    let function = fixture.function(echo(), &with(&input, "admin-secret"), &with(&output, "admin-secret")).await;
+    fixture.client.create_function("f", &function).await.unwrap();
+    read(&fixture, 1).await;
+    let shown = reqwest::get(fixture.url("/api/v1/function/f")).await.unwrap().text().await.unwrap();
+    assert!(shown.contains("sasl.password=********") && !shown.contains("admin-secret"), "{shown}");
+    // What was shown may be written again, with another option.
+    let shown = fixture.client.describe_function("f").await.unwrap().inputs[0].clone();
+    let update = FunctionUpdate {
+        inputs: Some(vec![format!("{shown}&on-lost-position=latest").parse().unwrap()]),
+        ..FunctionUpdate::default()
+    };
+    fixture.client.update_function("f", &update).await.unwrap();
+    let revisions = format!("{:?}", fixture.client.function_revisions("f").await.unwrap());
+    assert!(revisions.contains("inputs") && !revisions.contains("admin-secret"), "{revisions}");
+    let fixture = fixture.restart().await;
+    say(&fixture, &input, &["b"]).await;
+    read(&fixture, 2).await;
+    assert_eq!(fixture.values(&output).await, ["a", "b"]);
+    let wrong = fixture.function(echo(), &with(&input, "geheim"), &with(&output, "geheim")).await;
+    let refused = fixture.client.create_function("g", &wrong).await.unwrap_err();
+    assert!(refused.code() == "FS-1532" && !refused.to_string().contains("geheim"), "{refused}");
+    let masked = fixture.function(echo(), &with(&input, "********"), &with(&output, "********")).await;
+    let refused = fixture.client.create_function("g", &masked).await.unwrap_err();
+    assert!(refused.code() == "FS-1103" && refused.to_string().contains("is the mask"), "{refused}");
+    fixture.client.delete_function("f").await.unwrap();
     fixture.server.shutdown().await.unwrap();
 }

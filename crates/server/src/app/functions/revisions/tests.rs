@@ -107,9 +107,16 @@ fn only_what_is_kept_and_differs_can_be_rolled_back_to() {
 
 #[test]
 fn a_history_tells_what_changed() {
-    let other = FunctionSpec { replicas: 2, config: [("a".into(), "b".into())].into(), ..described("b", "out") };
+    let inputs = vec![vec!["in?group_id=other".parse().unwrap()]];
+    let other = FunctionSpec {
+        inputs,
+        no_join: true,
+        replicas: 2,
+        config: [("a".into(), "b".into())].into(),
+        ..described("b", "out")
+    };
     let told = told(&[revision(1, described("a", "out"), Some(7)), revision(3, other, None)]);
     let shown: Vec<_> = told.iter().map(|of| (of.revision, of.changed.join(" "), of.state, of.current)).collect();
-    let changed = "archive replicas config".to_owned();
+    let changed = "archive inputs replicas no-join config".to_owned();
     assert_eq!(shown, [(3, changed, false, true), (1, String::new(), true, false)]);
 }

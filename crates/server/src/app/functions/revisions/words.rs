@@ -68,10 +68,12 @@ pub(super) fn told(history: &[Revision]) -> Vec<RevisionDescription> {
 fn changed(before: &FunctionSpec, after: &FunctionSpec) -> Vec<String> {
     let fields = [
         ("archive", before.artifact != after.artifact),
+        ("inputs", before.inputs != after.inputs),
         ("selector", before.selector != after.selector),
         ("watermarks", before.watermarks != after.watermarks),
         ("output", before.outputs != after.outputs),
         ("replicas", before.replicas != after.replicas),
+        ("no-join", before.no_join != after.no_join),
         ("config", before.config != after.config),
         ("limits", before.limits != after.limits),
         ("on-error", before.on_error != after.on_error),
