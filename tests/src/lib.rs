@@ -31,6 +31,7 @@ pub mod chain;
 pub mod cli;
 pub mod faults;
 pub mod guests;
+pub mod kafka_jobs;
 pub mod latency;
 pub mod node;
 pub mod python;

@@ -1,11 +1,12 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Processes of one server group on a real Kafka cluster, which share a function that counts words: killed, stopped and let go on,
-//! added and taken away while it counts. Each count comes once and in order, and any process answers for all.
+//! Processes of one server group on a real Kafka cluster, which share functions: killed, stopped and let go on, added and taken away
+//! while these run. Each output comes once and in order, and any process answers for all.
 //!
 //! `FNSTREAM_KAFKA` names the cluster (`scripts/kafka.sh start`); without it the tests are skipped, and say so. `FNSTREAM_SEED` repeats
-//! their choices, `FNSTREAM_KAFKA_KILLS` and `FNSTREAM_KAFKA_RECORDS` make them more.
+//! their choices, `FNSTREAM_KAFKA_KILLS` (of each process) and `FNSTREAM_KAFKA_RECORDS` make them more. `FNSTREAM_KAFKA_RESTARTS` restarts
+//! the broker so often meanwhile, whose folder is then `FNSTREAM_KAFKA_FOLDER`; nobody else may use it.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test says its seed and what it did")]
 
 use std::collections::BTreeMap;
@@ -16,7 +17,9 @@ use fnstream_api::{
     Client, ConsumeOptions, Function, FunctionDescription, FunctionStatus, ReadFrom, TaskStatus, TopicRequest,
 };
 use fnstream_frame::{Frame, FrameBuilder, RecordRef};
+use fnstream_tests::kafka_jobs::{Job, Work, cluster, done, restart_broker};
 use fnstream_tests::node::Node;
+use fnstream_tests::python::python_for;
 use fnstream_tests::server::ServerOptions;
 use fnstream_tests::{binary, seed, within};
 use rand::RngExt;
@@ -24,16 +27,6 @@ use rand::rngs::StdRng;
 
 const WORDS: usize = 200;
 const PARTITIONS: u32 = 4;
-
-/// The cluster; `None`, said aloud, where there is none.
-fn cluster() -> Result<Option<String>> {
-    if let Ok(cluster) = std::env::var("FNSTREAM_KAFKA") {
-        return Ok(Some(cluster));
-    }
-    ensure!(std::env::var_os("CI").is_none(), "FNSTREAM_KAFKA names no broker: see scripts/kafka.sh");
-    eprintln!("SKIPPED: FNSTREAM_KAFKA names no broker: see scripts/kafka.sh");
-    Ok(None)
-}
 
 /// A group, its topics and what its function should make of them.
 struct Group {
@@ -153,27 +146,54 @@ async fn processes_that_are_killed_lose_and_double_nothing() -> Result<()> {
     let Some(cluster) = cluster()? else { return Ok(()) };
     let mut rng = seed::Seed::of("server_group")?.rng(0);
     let (kills, records) = (seed::number("FNSTREAM_KAFKA_KILLS", 3)?, seed::number("FNSTREAM_KAFKA_RECORDS", 40_000)?);
-    let mut group = Group::new(&cluster)?;
+    let restarts = seed::number("FNSTREAM_KAFKA_RESTARTS", 0)?;
+    let group = Group::new(&cluster)?;
     let mut nodes = [group.node()?, group.node()?];
     let mut clients = [nodes[0].start().await?, nodes[1].start().await?];
-    group.create(&clients[0]).await?;
-    all_run(&clients[1]).await?;
-    let parts = kills * 2 + 1;
-    for part in 0..parts {
-        let living = part % 2;
-        group.produce(&clients[living], &mut rng, records / parts).await?;
-        if part + 1 == parts {
-            break;
+    let mut jobs = Vec::new();
+    for (work, client) in [Work::Money, Work::KeyedCount].into_iter().zip(&clients) {
+        let job = Job::new(work, "", client, records).await?;
+        job.create(client).await?;
+        jobs.push(job);
+    }
+    // Each of the two dies in turn, while there is something to do.
+    let (lives, mut restarted, mut slowest) = (2 * kills, 0, Duration::ZERO);
+    for life in 0..lives {
+        let (living, dying) = (life % 2, 1 - life % 2);
+        for job in &jobs {
+            job.fill(&clients[living], records * life / (lives + 1)..records * (life + 1) / (lives + 1), &mut rng)
+                .await?;
         }
-        let dying = 1 - living;
         nodes[dying].server()?.runs_for(Duration::from_millis(rng.random_range(0..1_500))).await?;
         nodes[dying].kill()?;
+        if restarted * lives < restarts * life {
+            restart_broker().await?;
+            restarted += 1;
+        }
         clients[dying] = nodes[dying].start().await?;
+        slowest = slowest.max(nodes[dying].last_start());
     }
-    group.counted(&clients[0]).await?;
-    group.check(&clients[1]).await?;
-    println!("{} records, two processes killed {kills} times each", group.records);
-    Ok(())
+    for job in &jobs {
+        job.fill(&clients[0], records * lives / (lives + 1)..records, &mut rng).await?;
+    }
+    let began = Instant::now();
+    within("all records to be processed", async {
+        while !done(&clients[1], &jobs).await.is_ok_and(|done| done == jobs.len() * records) {}
+    })
+    .await
+    .with_context(|| {
+        nodes.iter().filter_map(|node| Some(node.server().ok()?.last_words())).collect::<Vec<_>>().join("\n")
+    })?;
+    println!(
+        "{records} records each, two processes killed {kills} times each, {restarted} restarts of the broker; the slowest start took \
+         {slowest:?}, the last of the work {:?}",
+        began.elapsed()
+    );
+    for job in &jobs {
+        job.check(&clients[0], records).await?;
+    }
+    let Some(python) = python_for("tests/kafka/requirements.txt")? else { return Ok(()) };
+    jobs.iter().try_for_each(|job| job.check_by(&python, &cluster, records))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
