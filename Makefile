@@ -13,7 +13,7 @@ ENV := source scripts/env.sh
 # One profile for everything, so that RocksDB and Cranelift are compiled once; never another lock than the committed one.
 CARGO_FLAGS := --release --locked
 
-.PHONY: help setup build_all build examples quickstart kafka-demo kafka-kills kafka-kill-long kafka-restore kafka-poison test bench bench-kafka dist poison crash-long storm producer rates backup-long groups soak scale \
+.PHONY: help setup build_all build examples quickstart kafka-demo kafka-kills kafka-kill-long kafka-group-long kafka-restore kafka-poison test bench bench-kafka dist poison crash-long storm producer rates backup-long groups soak scale \
 	many neighbours crowd browser fuzz fmt \
 	lint doc licence-check licence-fix openapi clean
 
@@ -57,6 +57,16 @@ kafka-kill-long: build_all ## two functions on a broker of their own, a million 
 	FNSTREAM_BIN=$(or $(KAFKA_BIN),$(CURDIR)/bin/function-stream) FNSTREAM_EXAMPLES=$(CURDIR)/bin FNSTREAM_KAFKA_RESTARTS=3 \
 		FNSTREAM_KAFKA_RECORDS=$(or $(KAFKA_RECORDS),1000000) FNSTREAM_KAFKA_KILLS=$(or $(KAFKA_KILLS),20) \
 		cargo test $(CARGO_FLAGS) -p fnstream-tests --test kafka -- --nocapture
+
+kafka-group-long: build_all ## the same in two processes of a server group, each killed 20 times (needs Java 17 and Maven)
+	@$(ENV)
+	# The broker's own folder, in memory where that is possible: what is tested is the death of processes.
+	export FNSTREAM_KAFKA_FOLDER=$$(mktemp -d -p "$$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)")
+	trap 'scripts/kafka.sh wipe --at "$$FNSTREAM_KAFKA_FOLDER"; rm -rf "$$FNSTREAM_KAFKA_FOLDER"' EXIT
+	export FNSTREAM_KAFKA=$$(scripts/kafka.sh start --at "$$FNSTREAM_KAFKA_FOLDER")
+	FNSTREAM_BIN=$(or $(KAFKA_BIN),$(CURDIR)/bin/function-stream) FNSTREAM_EXAMPLES=$(CURDIR)/bin FNSTREAM_KAFKA_RESTARTS=3 \
+		FNSTREAM_KAFKA_RECORDS=$(or $(KAFKA_RECORDS),1000000) FNSTREAM_KAFKA_KILLS=$(or $(KAFKA_KILLS),20) \
+		cargo test $(CARGO_FLAGS) -p fnstream-tests --test server_group -- --nocapture killed
 
 kafka-restore: build_all ## a GiB of state whose disk was lost, from a broker of its own (STATE_MIB=1024; needs Java 17 and Maven)
 	@$(ENV)

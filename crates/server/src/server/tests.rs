@@ -56,7 +56,8 @@ async fn a_server_that_still_starts_its_functions_is_not_ready() {
     let folder = tempfile::tempdir().unwrap();
     let config = ServerConfig::new(folder.path().join("data"));
     let handle = Handle::current();
-    let (app, kept, _) = tokio::task::spawn_blocking(move || open(config, &handle)).await.unwrap().unwrap();
+    let (app, kept, _) =
+        tokio::task::spawn_blocking(move || open(config, ([127, 0, 0, 1], 0).into(), &handle)).await.unwrap().unwrap();
     assert_eq!(app.inspection.ready().await.unwrap_err().code, ErrorCode::NotReady);
     let background = app.background();
     app.inspection.booted().wait_for(|booted| *booted).await.unwrap();
