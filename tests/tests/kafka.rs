@@ -1,17 +1,13 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! `kill -9` of a server whose function counts words between two topics of a real Kafka cluster, at random and at each step of a commit:
-//! each count comes once and in order.
+//! `kill -9` of a server whose function counts words between two topics of a real Kafka cluster: each count comes once and in order.
 //!
-//! `FNSTREAM_KAFKA` names the cluster (`scripts/kafka.sh start`); without it the tests are skipped, and say so. `FNSTREAM_SEED` repeats
-//! their choices, `FNSTREAM_KAFKA_KILLS` and `FNSTREAM_KAFKA_RECORDS` make them more.
+//! `FNSTREAM_KAFKA` names the cluster (`scripts/kafka.sh start`); without it the test is skipped, and says so. `FNSTREAM_SEED` repeats its
+//! choices, `FNSTREAM_KAFKA_KILLS` and `FNSTREAM_KAFKA_RECORDS` make them more.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test says its seed and what it did")]
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -22,168 +18,67 @@ use fnstream_tests::node::Node;
 use fnstream_tests::server::ServerOptions;
 use fnstream_tests::{binary, seed, within};
 use rand::RngExt;
-use rand::rngs::StdRng;
 
 const WORDS: usize = 50;
 const PARTITIONS: u32 = 2;
 
-/// The steps of a commit and of an apply.
-const STEPS: [&str; 7] = [
-    "kafka.commit.before-begin",
-    "kafka.commit.after-outputs",
-    "kafka.commit.after-blob",
-    "kafka.commit.after-offsets",
-    "kafka.commit.after-commit",
-    "kafka.state.before-marker",
-    "kafka.state.after-marker",
-];
-
-/// A function that counts, and what it should come to.
-struct Words {
-    input: String,
-    output: String,
-    wanted: BTreeMap<String, u64>,
-    produced: u64,
-    rng: StdRng,
-}
-
-impl Words {
-    /// None, said aloud, where there is no broker.
-    fn new(test: &str) -> Result<Option<Words>> {
-        let Ok(broker) = std::env::var("FNSTREAM_KAFKA") else {
-            ensure!(std::env::var_os("CI").is_none(), "FNSTREAM_KAFKA names no broker: see scripts/kafka.sh");
-            eprintln!("SKIPPED: FNSTREAM_KAFKA names no broker: see scripts/kafka.sh");
-            return Ok(None);
-        };
-        let id: u64 = rand::random();
-        let named = |what: &str| format!("{what}-{id:016x}@kafka://{broker}");
-        let rng = seed::Seed::of(test)?.rng(0);
-        let (input, output) = (named("words"), named("counts"));
-        Ok(Some(Words { input, output, wanted: BTreeMap::new(), produced: 0, rng }))
-    }
-
-    async fn make_topics(&self, client: &Client) -> Result<()> {
-        for topic in [&self.input, &self.output] {
-            client
-                .create_topic(topic, &TopicRequest { partitions: Some(PARTITIONS), ..TopicRequest::default() })
-                .await?;
-        }
-        Ok(())
-    }
-
-    async fn create_function(&self, client: &Client) -> Result<()> {
-        let archive = client.upload_artifact(std::fs::read(binary::example("word_count_rust")?)?).await?.digest;
-        let (from, to): (TopicRef, TopicRef) = (self.input.parse()?, self.output.parse()?);
-        client.create_function("count", &Function::new(format!("sha256:{archive}"), vec![from], to)).await?;
-        Ok(())
-    }
-
-    async fn produce(&mut self, client: &Client, count: usize) -> Result<()> {
-        let mut frame = FrameBuilder::new();
-        let words: Vec<_> = (0..count).map(|_| format!("word{}", self.rng.random_range(0..WORDS))).collect();
-        words.iter().for_each(|word| frame.push(RecordRef::new(word.as_bytes()).with_key(Some(word.as_bytes())).at(1)));
-        client.produce_frame(&self.input, frame.to_bytes()).await?;
-        self.produced += count as u64;
-        words.into_iter().for_each(|word| *self.wanted.entry(word).or_default() += 1);
-        Ok(())
-    }
-
-    /// Waits until all words are counted, and looks at each count.
-    async fn check(&self, client: &Client) -> Result<()> {
-        let done = |f: &FunctionDescription| f.tasks.iter().map(|task| task.records_in).sum::<u64>() == self.produced;
-        within("all words to be counted", async {
-            while !client.describe_function("count").await.is_ok_and(|f| done(&f)) {}
-        })
-        .await?;
-        // Each word is in one partition, whose order is that of its counts.
-        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-        for partition in 0..PARTITIONS {
-            for (word, count) in read(client, &self.output, partition).await? {
-                let last = counts.entry(word.clone()).or_default();
-                ensure!(count == *last + 1, "'{word}' is counted {count} after {last}");
-                *last = count;
-            }
-        }
-        ensure!(counts == self.wanted, "the counts are {counts:?}, and should be {:?}", self.wanted);
-        Ok(())
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_on_kafka_that_is_killed_loses_and_doubles_nothing() -> Result<()> {
-    let Some(mut words) = Words::new("kafka")? else { return Ok(()) };
+    let Ok(broker) = std::env::var("FNSTREAM_KAFKA") else {
+        ensure!(std::env::var_os("CI").is_none(), "FNSTREAM_KAFKA names no broker: see scripts/kafka.sh");
+        eprintln!("SKIPPED: FNSTREAM_KAFKA names no broker: see scripts/kafka.sh");
+        return Ok(());
+    };
+    let mut rng = seed::Seed::of("kafka")?.rng(0);
     let (kills, records) = (seed::number("FNSTREAM_KAFKA_KILLS", 6)?, seed::number("FNSTREAM_KAFKA_RECORDS", 40_000)?);
+    let id: u64 = rand::random();
+    let named = |what: &str| format!("{what}-{id:016x}@kafka://{broker}");
+    let (input, output) = (named("words"), named("counts"));
+
     let mut node = Node::new(ServerOptions::durable(binary::server()?))?;
-    let mut client = node.start().await?;
-    words.make_topics(&client).await?;
-    words.create_function(&client).await?;
-    while words.produced < records as u64 {
-        words.produce(&client, 1_000.min(records - words.produced as usize)).await?;
+    let client = node.start().await?;
+    for topic in [&input, &output] {
+        client.create_topic(topic, &TopicRequest { partitions: Some(PARTITIONS), ..TopicRequest::default() }).await?;
     }
+    let archive = client.upload_artifact(std::fs::read(binary::example("word_count_rust")?)?).await?.digest;
+    let (from, to): (TopicRef, TopicRef) = (input.parse()?, output.parse()?);
+    client.create_function("count", &Function::new(format!("sha256:{archive}"), vec![from], to)).await?;
+    let mut wanted: BTreeMap<String, u64> = BTreeMap::new();
+    let words: Vec<_> = (0..records).map(|_| format!("word{}", rng.random_range(0..WORDS))).collect();
+    for word in &words {
+        *wanted.entry(word.clone()).or_default() += 1;
+    }
+    for words in words.chunks(1_000) {
+        let mut frame = FrameBuilder::new();
+        words.iter().for_each(|word| frame.push(RecordRef::new(word.as_bytes()).with_key(Some(word.as_bytes())).at(1)));
+        client.produce_frame(&input, frame.to_bytes()).await?;
+    }
+
+    let mut client = client;
     for _ in 0..kills {
-        let moment = Duration::from_millis(words.rng.random_range(0..1_500));
+        let moment = Duration::from_millis(rng.random_range(0..1_500));
         node.server()?.runs_for(moment).await?;
         node.kill()?;
         client = node.start().await?;
     }
-    words.check(&client).await?;
+    let done = |f: &FunctionDescription| f.tasks.iter().map(|task| task.records_in).sum::<u64>() == records as u64;
+    within("all words to be counted", async {
+        while !client.describe_function("count").await.is_ok_and(|f| done(&f)) {}
+    })
+    .await?;
+
+    // Each word is in one partition, whose order is that of its counts.
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for partition in 0..PARTITIONS {
+        for (word, count) in read(&client, &output, partition).await? {
+            let last = counts.entry(word.clone()).or_default();
+            ensure!(count == *last + 1, "'{word}' is counted {count} after {last}");
+            *last = count;
+        }
+    }
+    ensure!(counts == wanted, "the counts are {counts:?}, and should be {wanted:?}");
     println!("{records} records, {kills} kills, the last start took {:?}", node.last_start());
     Ok(())
-}
-
-/// Early in the life of a process, which is while it takes its tasks over, and later. Another server writes the words meanwhile.
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_death_at_each_step_of_a_commit_to_kafka_loses_and_doubles_nothing() -> Result<()> {
-    let Some(mut words) = Words::new("kafka-steps")? else { return Ok(()) };
-    let mut writer = Node::new(ServerOptions::new(binary::server()?))?;
-    let writing = writer.start().await?;
-    words.make_topics(&writing).await?;
-    // Keys are applied soon.
-    let options = |failpoints: &str| {
-        let options = ServerOptions::new(binary::server_with_failpoints()?).arg("--state-dirty-keys", 20);
-        Ok::<_, anyhow::Error>(options.env("FAILPOINTS", failpoints))
-    };
-    let mut node = Node::new(options("")?)?;
-    words.create_function(&node.start().await?).await?;
-    node.kill()?;
-    let mut deaths = 0;
-    for (step, reached) in STEPS.iter().flat_map(|step| [0, 2, 9].map(|reached| (step, reached))) {
-        node.options = options(&format!("{step}={reached}*off->return"))?;
-        node.spawn()?;
-        let (status, lines) = ends_while_words_come(&mut node, &mut words, &writing).await?;
-        ensure!(status.signal() == Some(ABORT), "{step} after {reached}: {status}\n{}", lines.join("\n"));
-        deaths += 1;
-    }
-    node.options = options("")?;
-    words.check(&node.start().await?).await?;
-    println!("{} records, {deaths} deaths", words.produced);
-    Ok(())
-}
-
-/// The signal of a process that has ended itself at a step.
-const ABORT: i32 = 6;
-
-/// Writes words, some at a time, until the server has ended.
-async fn ends_while_words_come(
-    node: &mut Node,
-    words: &mut Words,
-    client: &Client,
-) -> Result<(ExitStatus, Vec<String>)> {
-    let has_ended = Cell::new(false);
-    let ending = async {
-        let ended = node.ended().await;
-        has_ended.set(true);
-        ended
-    };
-    let writing = async {
-        // Each request is waited for: of one that is cut off nobody knows what it wrote.
-        while !has_ended.get() {
-            words.produce(client, 20).await?;
-        }
-        Ok(())
-    };
-    let (ended, written) = tokio::join!(ending, writing);
-    written.and(ended)
 }
 
 /// The keys and values of a partition.
