@@ -1,8 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Death of a server at each step of a commit to a real Kafka cluster, while its function counts words between two topics: each count
-//! comes once and in order.
+//! A server on a real Kafka cluster dies at each step of a commit, while its function counts words: each count comes once and in order.
 //!
 //! `FNSTREAM_KAFKA` names the cluster (`scripts/kafka.sh start`); without it the test is skipped, and says so. `FNSTREAM_SEED` repeats its
 //! choices.

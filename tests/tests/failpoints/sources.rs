@@ -18,7 +18,7 @@ fn every_step_of_the_sources_is_drilled() -> Result<()> {
     // Those of Kafka have drills of their own, on a real broker.
     let kafka: Vec<_> = found.extract_if(.., |name| name.starts_with("kafka.")).collect();
     let drills = std::fs::read_to_string(binary::root().join("crates/kafka/tests/kafka/kills.rs"))?;
-    let of_servers = std::fs::read_to_string(binary::root().join("tests/tests/kafka.rs"))?;
+    let of_servers = std::fs::read_to_string(binary::root().join("tests/tests/kafka_steps.rs"))?;
     for name in &kafka {
         let step = name.strip_prefix("kafka.commit.").unwrap_or(name);
         ensure!(drills.contains(&format!("\"{step}\"")), "no drill of crates/kafka has '{name}'");
