@@ -6,7 +6,7 @@
 //! A function with its history is one record. What the cluster keeps of a function that was removed (its internal topics) is noted in
 //! the same transaction, and goes by the hand of whatever process is there, however often that takes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -138,13 +138,6 @@ impl KafkaRegister {
         let functions = self.table.rows();
         let found = functions.functions.values().find(|of| of.entry.id == id).map(|of| of.entry.spec.name.clone());
         found.or_else(|| functions.removed.get(&id.0).cloned())
-    }
-
-    /// The ids of all functions, and of all states that are kept of revisions.
-    pub fn ids(&self) -> Result<BTreeSet<FunctionId>> {
-        let functions = self.table.rows();
-        let all = functions.whole()?.functions.values();
-        Ok(all.flat_map(|of| of.history.iter().filter_map(|revision| revision.state).chain([of.entry.id])).collect())
     }
 
     /// Those that were removed and of which something may be left: their ids and names.

@@ -265,8 +265,8 @@ impl GroupUpkeep {
         });
         *self.gone.lock() = still;
         removed?;
-        let (known, left) = (self.register.ids()?, self.register.removed());
-        self.store.forget_tasks_but(&|id| known.contains(&id) || left.contains_key(&id)).map(drop)
+        // Looked up one by one: what the store has was in the register as it is here before it ran.
+        self.store.forget_tasks_but(&|id| self.register.name_of(id).is_some()).map(drop)
     }
 }
 
