@@ -17,6 +17,8 @@
 mod plan;
 mod transaction;
 
+pub(crate) use transaction::STATES;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -154,6 +156,12 @@ pub(crate) fn log_end(offset: i64) -> Bytes {
 impl Thread {
     fn run(mut self) {
         let mut waiting: Vec<Job> = Vec::new();
+        if let Some(shared) = self.shared.upgrade().filter(|shared| shared.options.sharing.is_some())
+            && let Err(error) = self.ready(&shared)
+        {
+            // What this process has left open in an earlier life is aborted at once where that is possible, for others wait for it.
+            tracing::debug!(lane = ?self.number, %error, "nobody is fenced yet");
+        }
         loop {
             // `again` keeps the channel open, so the place's end is looked for.
             let first = match self.jobs.recv_timeout(Duration::from_secs(1)) {

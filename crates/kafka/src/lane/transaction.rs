@@ -6,7 +6,6 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use fnstream_core::epoch::{OutboxWatermark, TaskId};
 use fnstream_core::topic::Topic;
@@ -28,8 +27,8 @@ const STEP_MS: i32 = 100;
 /// How long a step may take before the client answers that it may be repeated.
 const REPEAT_MS: i32 = 10_000;
 
-/// How long a transaction may take that writes state.
-const APPLYING: Duration = Duration::from_secs(30);
+/// The end of the transactional id that writes state.
+pub(crate) const STATES: &str = "states";
 
 /// How a transaction ended.
 pub(super) enum Ended {
@@ -70,21 +69,19 @@ impl Thread {
         }
     }
 
+    fn transactional_id(&self, shared: &Shared) -> String {
+        let name = self.number.map_or_else(|| STATES.to_owned(), |number| number.to_string());
+        shared.options.transactional_id(&name)
+    }
+
     /// Has a producer that may begin a transaction.
-    fn ready(&mut self, shared: &Arc<Shared>) -> Result<()> {
+    pub(super) fn ready(&mut self, shared: &Arc<Shared>) -> Result<()> {
         if self.producer.is_some() {
             return Ok(());
         }
-        let name = self.number.map_or_else(|| "states".to_owned(), |number| number.to_string());
-        let id = shared.options.transactional_id(&name);
+        let id = self.transactional_id(shared);
         let health = shared.health.clone();
-        let mut config = shared.options.properties.producing(&id);
-        if let Some(sharing) = &shared.options.sharing {
-            // Whoever takes a task over waits until what its owner has left open is decided.
-            // What is applied to a state topic at once may be much, and takes its time.
-            let least = if self.number.is_some() { Duration::ZERO } else { APPLYING };
-            config.set("transaction.timeout.ms", sharing.session_timeout.max(least).as_millis().to_string());
-        }
+        let config = shared.options.properties.producing(&id);
         let producer = Producer::new(&config, move |failure| health.note(&failure))?;
         if let Err(failure) = producer.init_transactions(INIT_MS) {
             producer.poll(0);
@@ -151,13 +148,16 @@ impl Thread {
         asked: &Job,
         of: &mut Vec<Of>,
     ) -> Result<(), (Option<u32>, Error)> {
+        // Where processes share tasks, each entry says who has written it: see `Shared::fence_predecessor`.
+        let writer = shared.share().map(|_| self.transactional_id(shared).into_bytes());
+        let signed = |value| RecordRef::new(value).with_key(writer.as_deref());
         match asked {
             Job::Note { topic, partition, value, .. } => {
-                self.send(topic, *partition, &RecordRef::new(value), Of { job, output: None }, of)?;
+                self.send(topic, *partition, &signed(value), Of { job, output: None }, of)?;
             }
             Job::Rejoin(function) => {
                 let value = asked.rejoins().unwrap_or_else(|| Ok(Vec::new())).map_err(|e| (None, e))?;
-                self.send(&function.log, 0, &RecordRef::new(&value), Of { job, output: None }, of)?;
+                self.send(&function.log, 0, &signed(&value), Of { job, output: None }, of)?;
             }
             Job::Trim { .. } => {}
             Job::Write { topic, partition, records, entry, .. } => {
@@ -169,7 +169,7 @@ impl Thread {
                 failpoint!("kafka.state.before-marker");
                 if let Some((log, entry)) = entry {
                     // Its offset is of another topic.
-                    self.send(log, *partition, &RecordRef::new(entry), Of { output: Some(0), ..whose }, of)?;
+                    self.send(log, *partition, &signed(entry), Of { output: Some(0), ..whose }, of)?;
                 }
             }
             Job::Commit { epoch, .. } => {
@@ -186,7 +186,7 @@ impl Thread {
                 let function = shared.function(epoch.task.function).map_err(|e| (None, e))?;
                 let written = entries(epoch.generation, &epoch.progress, &epoch.delta).map_err(|e| (None, e))?;
                 for value in &written {
-                    self.send(&function.log, epoch.task.index, &RecordRef::new(value), Of { job, output: None }, of)?;
+                    self.send(&function.log, epoch.task.index, &signed(value), Of { job, output: None }, of)?;
                 }
             }
         }

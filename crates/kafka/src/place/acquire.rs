@@ -8,21 +8,26 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fnstream_core::broker::Assignment;
 use fnstream_core::committer::{Acquired, Replay};
-use fnstream_core::epoch::{Epoch, Generation, Progress};
+use fnstream_core::epoch::{Epoch, Generation, Progress, TaskId};
 use fnstream_core::state::Marker;
 use fnstream_core::{Error, ErrorCode, Result};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::{Kafka, Shared};
+use super::{Function, Kafka, Shared};
 use crate::delta_log::{Assembly, Entry};
-use crate::lane::log_end;
+use crate::lane::{STATES, log_end};
 use crate::native::{Consumed, Consumer, Message};
 use crate::state::{self, FENCE, Restore};
+use crate::writer::Writer;
 
 /// How long a step of reading waits.
 const STEP_MS: i32 = 500;
-/// After so many steps without an answer the broker is away.
+/// After so many steps without an answer a transaction that is not decided is in the way.
+const STUCK: u32 = 2;
+/// After so many the broker is away.
 const STEPS: u32 = 30;
+/// A transaction that is never begun may take so long.
+const FENCING_MS: u32 = 10_000;
 
 impl Kafka {
     pub(super) fn take_over(
@@ -55,7 +60,7 @@ impl Kafka {
         if has.is_none() {
             // What comes from the topic is no news for it.
             shared.closed.lock().insert(task, (Epoch(u64::MAX), Arc::default()));
-            has = shared.restore(&function.state, task.index, applied, end_of_state, replay)?;
+            has = shared.restore(&function, task, applied, end_of_state, replay)?;
             closed = has.as_ref().map_or(Epoch(0), |has| has.epoch);
         }
         let from = has.as_ref().and_then(place).unwrap_or(0).max(earliest);
@@ -63,7 +68,8 @@ impl Kafka {
         // How far the topic is has to be known before a delta is applied; and which keys it has that the store gets only now.
         let mut keys: Vec<(Epoch, Bytes)> = Vec::new();
         let mut assembly = Assembly::default();
-        shared.read_log(&function.log, task.index, from, fence, &mut |message| {
+        let stuck = || shared.fence_predecessor(&function.log, task);
+        shared.read_decided(&function.log, task.index, from, fence, &stuck, &mut |message| {
             let entry = Entry::decode(message.value().unwrap_or_default())?;
             if let Entry::Applied(epoch) = entry {
                 closed = closed.max(epoch);
@@ -112,16 +118,18 @@ impl Shared {
     /// Gives a store that lacks it what the state topic has, in pieces; answers the marker that it has then.
     fn restore(
         &self,
-        topic: &str,
-        partition: u32,
+        function: &Function,
+        task: TaskId,
         applied: Option<&Marker>,
         until: i64,
         replay: &mut Replay<'_>,
     ) -> Result<Option<Marker>> {
+        let (topic, partition) = (&*function.state, task.index);
         let begun = applied.and_then(state::place_within);
         let from = begun.map_or(0, |offset| offset + 1).max(self.admin.bounds(topic, partition)?.0);
         let mut restore = Restore::begin(begun.is_some());
-        self.read_log(topic, partition, from, until, &mut |message| match restore.take(
+        let stuck = || self.fence_predecessor(&function.log, task);
+        self.read_decided(topic, partition, from, until, &stuck, &mut |message| match restore.take(
             message.offset(),
             message.key().unwrap_or_default(),
             message.value(),
@@ -143,6 +151,52 @@ impl Shared {
         until: i64,
         each: &mut dyn FnMut(&Message) -> Result<()>,
     ) -> Result<()> {
+        self.read_decided(topic, partition, from, until, &|| Ok(()), each)
+    }
+
+    /// Aborts what the process has left open that had a task before, where processes share them. It has lost the task, or this one
+    /// would not have it, but the broker keeps its last transaction open until that is too old. Whoever lives and is fenced so begins
+    /// anew.
+    fn fence_predecessor(&self, log: &str, task: TaskId) -> Result<()> {
+        if self.share().is_none() {
+            return Ok(());
+        }
+        let at = (log.to_owned(), task.index);
+        let Some((earliest, decided)) = self.admin.all_bounds(std::slice::from_ref(&at))?.remove(&at) else {
+            return Ok(());
+        };
+        let (mut writer, mut end, mut span) = (None, decided, 100);
+        while writer.is_none() && end > earliest {
+            let from = end.saturating_sub(span).max(earliest);
+            self.read_log(log, task.index, from, end, &mut |message| {
+                writer = message.key().map(|key| String::from_utf8_lossy(key).into_owned());
+                Ok(())
+            })?;
+            (end, span) = (from, span.saturating_mul(4));
+        }
+        let own = self.options.transactional_id("");
+        let Some((process, lane)) = writer.as_deref().and_then(|writer| writer.rsplit_once('.')) else { return Ok(()) };
+        // Its own lanes have fenced what was before them; another life may have had more.
+        let is_lane = lane.parse().is_ok_and(|number: usize| number < self.options.lanes.max(1));
+        if own.strip_suffix('.') == Some(process) && (is_lane || lane == STATES) {
+            return Ok(());
+        }
+        tracing::warn!(%task, process, "what the process has left open that had this task before is aborted");
+        [lane, STATES]
+            .into_iter()
+            .try_for_each(|name| Writer::new(&self.options.properties, format!("{process}.{name}"), FENCING_MS).begin())
+    }
+
+    /// The same. `stuck` is asked to help when a transaction in between is not decided for a while.
+    fn read_decided(
+        &self,
+        topic: &str,
+        partition: u32,
+        from: i64,
+        until: i64,
+        stuck: &dyn Fn() -> Result<()>,
+        each: &mut dyn FnMut(&Message) -> Result<()>,
+    ) -> Result<()> {
         let reader = self.readers.lock().pop();
         let mut reader = match reader {
             Some(reader) => reader,
@@ -153,7 +207,7 @@ impl Shared {
         added.map_err(|e| crate::error::failed("reading a delta log", &e))?;
         let doing = format!("reading the delta log {topic}-{partition}");
         reader.assign(&list).map_err(|failure| failure.error(&doing))?;
-        let read = read_until(&mut reader, until, each, &doing);
+        let read = read_until(&mut reader, until, stuck, each, &doing);
         let given_up = reader.unassign(&list);
         // One whose assignment is not what is thought is used no more.
         if read.is_ok() && given_up.is_ok() {
@@ -166,6 +220,7 @@ impl Shared {
 fn read_until(
     reader: &mut Consumer,
     until: i64,
+    stuck: &dyn Fn() -> Result<()>,
     each: &mut dyn FnMut(&Message) -> Result<()>,
     doing: &str,
 ) -> Result<()> {
@@ -173,6 +228,11 @@ fn read_until(
     loop {
         let mut batch = Vec::new();
         silent = if reader.consume(STEP_MS, 1_000, |consumed| batch.push(consumed)) == 0 { silent + 1 } else { 0 };
+        if silent == STUCK
+            && let Err(error) = stuck()
+        {
+            tracing::debug!(%error, "a transaction that is not decided is waited for");
+        }
         if silent > STEPS {
             return Err(Error::new(ErrorCode::Unavailable, format!("{doing}: no answer")));
         }
