@@ -219,9 +219,12 @@ def main():
     with Broker() as bootstrap:
         bench = Bench(bootstrap)
         load = os.getloadavg()[0]
-        reports = list(bench.runs())
-    if os.environ.get("OUT"):
-        Path(os.environ["OUT"]).write_text(json.dumps(reports, indent=1))
+        reports = []
+        for report in bench.runs():
+            reports.append(report)
+            # After each run: what was measured is not lost with what comes after it.
+            if os.environ.get("OUT"):
+                Path(os.environ["OUT"]).write_text(json.dumps(reports, indent=1))
     machine = reports[0]["machine"]
     print(
         f"medians of {bench.rounds} rounds; {bench.records:,} records of {reports[0]['record_size']} B, {reports[0]['partitions']} partitions, "

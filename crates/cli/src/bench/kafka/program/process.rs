@@ -20,6 +20,9 @@ use crate::failure::{Failure, Result};
 /// The unit of /proc/PID/stat, which Linux fixes for programs.
 const TICKS_PER_SECOND: f64 = 100.0;
 
+/// How long a program may take until it begins: a virtual machine that joins a group takes long on a busy machine.
+const BEGINNING: Duration = Duration::from_secs(300);
+
 /// So many of its last lines are kept for the report of a failure.
 const KEPT: usize = 30;
 
@@ -60,7 +63,7 @@ impl Running {
 
     /// What the first line says that says something.
     pub(super) fn line(&self, mut says: impl FnMut(&str) -> Option<String>) -> Result<String> {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + BEGINNING;
         loop {
             match self.next_line(until)? {
                 Some(line) => {
@@ -70,7 +73,7 @@ impl Running {
                 }
                 None => {
                     let why = self.last_words();
-                    return Err(Failure::Plain(format!("the program did not begin within {PATIENCE:?}\n{why}")));
+                    return Err(Failure::Plain(format!("the program did not begin within {BEGINNING:?}\n{why}")));
                 }
             }
         }
