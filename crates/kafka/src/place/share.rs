@@ -22,10 +22,11 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use fnstream_core::broker::RevokeDone;
+use fnstream_core::clock::{Clock, SystemClock};
 use fnstream_core::epoch::TaskId;
 use fnstream_core::error::internal;
 use fnstream_core::{Error, ErrorCode, Result};
@@ -219,7 +220,9 @@ impl Thread {
             }
             let now = Instant::now();
             let over: Vec<_> = self.leaving.extract_if(|_, until| *until <= now).map(|(log, _)| log).collect();
-            is_changed |= over.iter().fold(false, |any, log| self.wanted.remove(log) || any);
+            for log in over {
+                is_changed |= self.wanted.remove(&log);
+            }
             if is_changed && let Err(failure) = self.inner.member.subscribe(&self.wanted) {
                 tracing::error!(
                     group = self.inner.group,
@@ -379,6 +382,5 @@ fn named(partitions: &Partitions) -> Vec<String> {
 
 /// Higher than those of a process that was here before.
 fn first_lease() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or_default()
+    u64::try_from(SystemClock::new().unix_ms()).unwrap_or_default() << 10
 }

@@ -209,7 +209,7 @@ fn an_artifact_reaches_every_process_and_heals_every_disk() {
     assert!(b.get(&digest).unwrap() == bytes, "other bytes");
     there.damage(&digest);
     assert!(b.get(&digest).unwrap() == bytes, "a disk that has changed them");
-    assert_eq!(b.list().unwrap(), [digest.clone()]);
+    assert_eq!(b.list().unwrap(), std::slice::from_ref(&digest));
     // Somebody may be about to use it.
     assert_eq!(b.sweep(&mut || Ok(Default::default())).unwrap(), 0);
     let hasty = open("c", &MemArtifacts::default(), Duration::ZERO);

@@ -52,7 +52,8 @@ impl Leftovers {
             })
         });
         // Each cluster is asked.
-        let removed = removed.fold(Ok(()), |all, one| all.and(one)).and_then(|()| self.notes.remove(&name(entry)));
+        let removed: Vec<Result<()>> = removed.collect();
+        let removed = removed.into_iter().collect::<Result<()>>().and_then(|()| self.notes.remove(&name(entry)));
         removed.is_ok()
     }
 
