@@ -199,7 +199,7 @@ start() {
         share=(-XX:ArchiveClassesAtExit="$at/classes.jsa")
     fi
     : >"$at/log"
-    setsid java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "${share[@]}" -Xlog:cds=off -Xlog:cds+dynamic=off -cp "$lib/*" kafka.Kafka "$at/server.properties" \
+    setsid java -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "${share[@]}" -Xlog:cds=off -Xlog:cds+dynamic=off -cp "$lib/*" kafka.Kafka "$at/server.properties" \
         >>"$at/log" 2>&1 </dev/null 8>&- 9>&- &
     local pid=$!
     echo "$pid" >"$at/pid"

@@ -7,19 +7,21 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fnstream_frame::RecordRef;
 use fnstream_kafka::Properties;
+use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Message, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -71,6 +73,22 @@ pub(crate) fn unique() -> String {
     format!("t{}-{}", &uuid[..8], COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
+/// Whether a record was refused.
+#[derive(Clone, Default)]
+struct Delivered(Arc<AtomicBool>);
+
+impl ClientContext for Delivered {}
+
+impl ProducerContext for Delivered {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if result.is_err() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 /// The clients of a test.
 pub(crate) struct Cluster {
     pub(crate) bootstrap: String,
@@ -102,6 +120,25 @@ impl Cluster {
     pub(crate) fn set(&self, topic: &str, name: &str, value: &str) {
         let alter = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(name, value);
         wait(self.admin.alter_configs([&alter], &AdminOptions::new())).unwrap().remove(0).unwrap();
+    }
+
+    /// Waits until the broker refuses records without a key in a topic, which it does a moment after it was told to. Each try is aborted.
+    pub(crate) fn until_refused(&self, topic: &str) {
+        let told = Delivered::default();
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.bootstrap).set("transactional.id", unique()).set("linger.ms", "0");
+        let producer: BaseProducer<Delivered> = config.create_with_context(told.clone()).unwrap();
+        producer.init_transactions(PATIENCE).unwrap();
+        let until = Instant::now() + PATIENCE;
+        while !told.0.load(Ordering::Relaxed) {
+            assert!(Instant::now() < until, "records without a key are taken by '{topic}'");
+            producer.begin_transaction().unwrap();
+            let record = BaseRecord::<[u8], [u8]>::to(topic).partition(0).payload(b"a try");
+            producer.send(record).unwrap_or_else(|(e, _)| panic!("{e}"));
+            // The answer comes as a delivery.
+            drop(producer.flush(PATIENCE));
+            producer.abort_transaction(PATIENCE).unwrap();
+        }
     }
 
     pub(crate) fn delete_records(&self, topic: &str, partition: u32, below: i64) {

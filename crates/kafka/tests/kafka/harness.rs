@@ -172,6 +172,7 @@ impl Committer for Failable {
             Some(Failing::Rejected) => {
                 // A compacted topic takes no record without a key.
                 self.cluster.set(&out, "cleanup.policy", "compact");
+                self.cluster.until_refused(&out);
                 let (send, receive) = channel();
                 self.kafka.commit(epoch, Box::new(move |result| _ = send.send(result)));
                 let cluster = self.cluster.clone();

@@ -133,10 +133,13 @@ async fn what_is_done_with_own_topics_only_is_refused_with_what_serves_instead()
     cluster.abroad.create(&topic("t@abroad"), 1, Retention::default()).unwrap();
     write(&cluster.abroad, "t@abroad", "one");
     let client = &server.client;
-    let mut numbered = Producer::new(client, "t@abroad").unwrap();
+    // A name that nobody else knows is given up.
+    let mut drawn = Producer::new(client, "t@abroad").unwrap();
+    drawn.send(Events::One("two".into()), &ProduceOptions::default()).await.unwrap();
+    assert_eq!(drawn.name(), "");
     let to_earliest = GroupReset { to: Some("earliest".into()), position: None, time_ms: None, partition: None };
     let refused = [
-        numbered.send(Events::One("x".into()), &ProduceOptions::default()).await.unwrap_err(),
+        Producer::resume(client, "t@abroad", "p").await.unwrap_err(),
         client.describe_producer("t@abroad", "p").await.unwrap_err(),
         client.take("t@abroad", "g", &TakeOptions::default()).await.unwrap_err(),
         client.acknowledge("t@abroad", "g", vec!["1".into()]).await.unwrap_err(),
@@ -146,6 +149,6 @@ async fn what_is_done_with_own_topics_only_is_refused_with_what_serves_instead()
     for refused in refused {
         assert_eq!(refused.code(), "FS-1316", "{refused}");
     }
-    assert_eq!(values(&cluster.abroad, "t@abroad"), ["one"]);
+    assert_eq!(values(&cluster.abroad, "t@abroad"), ["one", "two"]);
     server.end().await;
 }
