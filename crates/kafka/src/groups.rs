@@ -24,7 +24,7 @@ use fnstream_core::topic::Topic;
 use fnstream_core::topics::Topics;
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::native::Proof;
@@ -34,7 +34,7 @@ use crate::topics::KafkaTopics;
 use crate::writer::{Failed, Writer};
 
 /// How long a take is tried while other processes take too.
-const CONTENDED: Duration = Duration::from_secs(10);
+const CONTENDED: Duration = Duration::from_secs(30);
 /// So many groups are kept ready for the next take.
 const WRITERS: usize = 64;
 /// The broker aborts a take that takes longer.
@@ -44,6 +44,8 @@ const TIMEOUT_MS: u32 = 10_000;
 pub struct KafkaGroups {
     topics: Arc<KafkaTopics>,
     table: Mutex<Table>,
+    /// Never told: a wait that ends by its time.
+    freed: Condvar,
     /// What begins the transactional ids of the processes that share the groups; none if no others do.
     shared: Option<String>,
 }
@@ -72,14 +74,14 @@ struct Claimed {
 impl KafkaGroups {
     /// Groups of these topics.
     pub fn new(topics: &Arc<KafkaTopics>) -> Arc<KafkaGroups> {
-        Arc::new(KafkaGroups { topics: topics.clone(), table: Mutex::default(), shared: None })
+        Arc::new(KafkaGroups { topics: topics.clone(), table: Mutex::default(), freed: Condvar::new(), shared: None })
     }
 
     /// The same of a server whose other processes take from the same groups.
     pub fn shared(topics: &Arc<KafkaTopics>) -> Arc<KafkaGroups> {
         let Options { namespace, server, .. } = topics.options();
         let shared = Some(format!("{namespace}{server}.consume"));
-        Arc::new(KafkaGroups { topics: topics.clone(), table: Mutex::default(), shared })
+        Arc::new(KafkaGroups { topics: topics.clone(), table: Mutex::default(), freed: Condvar::new(), shared })
     }
 
     /// Takes, with all other processes kept from it.
@@ -87,17 +89,34 @@ impl KafkaGroups {
         let Some(prefix) = &self.shared else { return self.take_next(key, partitions, limit, None) };
         let mut writer = self.writer(key, prefix);
         let until = Instant::now() + CONTENDED;
+        let mut lost = 0;
         let taken = loop {
             let begun = writer.begin();
             let taken = begun.and_then(|()| self.take_next(key, partitions, limit, Some(&mut writer)));
             match taken {
                 // Another process was faster.
-                Err(error) if error.code == ErrorCode::Fenced && Instant::now() < until => {}
+                Err(error) if error.code == ErrorCode::Fenced => {
+                    if Instant::now() > until {
+                        break Err(Error::new(ErrorCode::Unavailable, error.message));
+                    }
+                    lost += 1;
+                    self.let_others(lost);
+                }
                 taken => break taken,
             }
         };
         self.table.lock().writers.push((key.clone(), writer));
         taken
+    }
+
+    /// Whoever was faster gets to its end: for a moment that chance chooses, and longer the more often this process has lost.
+    fn let_others(&self, lost: u64) {
+        let mut chance = [0; 1];
+        if getrandom::fill(&mut chance).is_err() {
+            chance = [128];
+        }
+        let moment = Duration::from_millis(lost.min(10) * u64::from(chance[0]));
+        self.freed.wait_for(&mut self.table.lock(), moment);
     }
 
     fn writer(&self, (group, topic): &Key, prefix: &str) -> Writer {
