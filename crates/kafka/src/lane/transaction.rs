@@ -6,6 +6,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fnstream_core::epoch::{OutboxWatermark, TaskId};
 use fnstream_core::topic::Topic;
@@ -26,6 +27,9 @@ use crate::watermarks::Said;
 const STEP_MS: i32 = 100;
 /// How long a step may take before the client answers that it may be repeated.
 const REPEAT_MS: i32 = 10_000;
+
+/// How long a transaction of a process that shares tasks may take at least.
+const LEFT_OPEN: Duration = Duration::from_secs(30);
 
 /// The end of the transactional id that writes state.
 pub(crate) const STATES: &str = "states";
@@ -81,7 +85,11 @@ impl Thread {
         }
         let id = self.transactional_id(shared);
         let health = shared.health.clone();
-        let config = shared.options.properties.producing(&id);
+        let mut config = shared.options.properties.producing(&id);
+        if let Some(sharing) = &shared.options.sharing {
+            // Should nobody abort what a dead process has left open, the broker does so then.
+            config.set("transaction.timeout.ms", sharing.session_timeout.max(LEFT_OPEN).as_millis().to_string());
+        }
         let producer = Producer::new(&config, move |failure| health.note(&failure))?;
         if let Err(failure) = producer.init_transactions(INIT_MS) {
             producer.poll(0);

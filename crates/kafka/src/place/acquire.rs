@@ -168,7 +168,8 @@ impl Shared {
         let (mut writer, mut end, mut span) = (None, decided, 100);
         while writer.is_none() && end > earliest {
             let from = end.saturating_sub(span).max(earliest);
-            self.read_log(log, task.index, from, end, &mut |message| {
+            // Nothing is read at the end itself, and nobody would say that it has been reached.
+            self.read_log(log, task.index, from, end - 1, &mut |message| {
                 writer = message.key().map(|key| String::from_utf8_lossy(key).into_owned());
                 Ok(())
             })?;
