@@ -29,7 +29,7 @@ const STEP_MS: i32 = 100;
 const REPEAT_MS: i32 = 10_000;
 
 /// How long a transaction of a process that shares tasks may take at least.
-const LEFT_OPEN: Duration = Duration::from_secs(30);
+const LEFT_OPEN: Duration = Duration::from_secs(8);
 
 /// The end of the transactional id that writes state.
 pub(crate) const STATES: &str = "states";
