@@ -20,7 +20,7 @@ use fnstream_frame::{Frame, FrameBuilder, RecordRef};
 use fnstream_tests::kafka_jobs::{Job, Work, cluster, done, restart_broker};
 use fnstream_tests::node::Node;
 use fnstream_tests::python::python_for;
-use fnstream_tests::server::ServerOptions;
+use fnstream_tests::server::{Server, ServerOptions};
 use fnstream_tests::{binary, seed, within};
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -209,7 +209,7 @@ async fn a_process_that_slept_through_the_loss_of_its_tasks_commits_nothing() ->
     sleeper.server()?.suspend()?;
     group.produce(&clients[1], &mut rng, 20_000).await?;
     // The other one takes over what the sleeper had, and counts all.
-    group.counted(&clients[1]).await?;
+    group.counted(&clients[1]).await.with_context(|| other.server().map(Server::last_words).unwrap_or_default())?;
     sleeper.server()?.resume()?;
     sleeper.server()?.logged(&["this process was taken for dead"]).await?;
     group.produce(&clients[1], &mut rng, 10_000).await?;

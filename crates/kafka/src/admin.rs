@@ -234,7 +234,15 @@ impl Admin {
 
     /// Refuses a topic of our own that would lose what is in it.
     fn check_settings(&self, topic: &str, wanted: &[(&str, &str)]) -> Result<()> {
-        let found = self.settings(topic)?;
+        let begun = Instant::now();
+        let found = loop {
+            let found = self.settings(topic)?;
+            // Each of them has a default: a broker that tells none does not know yet what another process has just made. Each round is a
+            // question to it.
+            if wanted.iter().all(|(name, _)| found.contains_key(*name)) || begun.elapsed() > self.patience() {
+                break found;
+            }
+        };
         let wrong = wanted.iter().filter(|(name, value)| found.get(*name).is_none_or(|found| found != value));
         let wrong: Vec<_> = wrong
             .map(|(name, value)| {
