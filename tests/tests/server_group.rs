@@ -204,7 +204,7 @@ async fn a_process_that_slept_through_the_loss_of_its_tasks_commits_nothing() ->
     let (mut sleeper, mut other) = (group.node()?, group.node()?);
     let clients = [sleeper.start().await?, other.start().await?];
     group.create(&clients[0]).await?;
-    all_run(&clients[1]).await?;
+    all_run(&clients[1]).await.context("before")?;
     group.produce(&clients[1], &mut rng, 20_000).await?;
     sleeper.server()?.suspend()?;
     group.produce(&clients[1], &mut rng, 20_000).await?;
@@ -213,8 +213,10 @@ async fn a_process_that_slept_through_the_loss_of_its_tasks_commits_nothing() ->
     sleeper.server()?.resume()?;
     sleeper.server()?.logged(&["this process was taken for dead"]).await?;
     group.produce(&clients[1], &mut rng, 10_000).await?;
-    group.counted(&clients[1]).await?;
-    all_run(&clients[0]).await?;
+    let last_words =
+        || [&sleeper, &other].map(|node| node.server().map(Server::last_words).unwrap_or_default()).join("\n");
+    group.counted(&clients[1]).await.with_context(last_words)?;
+    all_run(&clients[0]).await.with_context(last_words)?;
     group.check(&clients[0]).await
 }
 

@@ -256,6 +256,11 @@ impl Thread {
                     jobs.drain(..).for_each(|job| refuse_again(job, &error, &self.again));
                 }
                 Ended::Blamed { job, output, error } => self.reject(shared, jobs.remove(job), output, error),
+                // Whoever has taken a task over has aborted what this process had left open. What it writes of its own tasks since then is
+                // another matter, and writing state twice changes nothing.
+                Ended::Fenced(_) if self.number.is_none() && shared.share().is_some() && unproved < UNPROVED => {
+                    unproved += 1;
+                }
                 Ended::Fenced(error) => self.fence(shared, std::mem::take(&mut jobs), &error),
                 Ended::Unknown(error) => {
                     plan::doom(&mut shared.owners.lock(), &jobs);
@@ -299,14 +304,7 @@ impl Thread {
                 // Whoever asked may have gone.
                 Job::Write { reply, .. } => drop(reply.send(Ok(*offset))),
                 Job::Trim { .. } => {}
-                Job::Rejoin(function) => match shared.share() {
-                    None => shared.assign(&function, *offset as u64 + 1, self.runs()),
-                    Some(share) => {
-                        let runs = self.runs();
-                        let is_held = |task: TaskId| runs(task) && share.holds(&function.log, task.index);
-                        shared.assign(&function, share.next_lease(), is_held);
-                    }
-                },
+                Job::Rejoin(function) => shared.assign(&function, *offset as u64 + 1, self.runs()),
             }
         }
     }
@@ -336,7 +334,14 @@ impl Thread {
     }
 
     fn fence(&mut self, shared: &Arc<Shared>, jobs: Vec<Job>, error: &Error) {
-        tracing::warn!(lane = ?self.number, error = %error, "another process commits under the name of this server");
+        match shared.share() {
+            None => {
+                tracing::warn!(lane = ?self.number, %error, "another process commits under the name of this server")
+            }
+            Some(_) => {
+                tracing::info!(lane = ?self.number, %error, "another process has aborted what this one had left open")
+            }
+        }
         let functions = shared.lose(&self.runs());
         for job in jobs {
             match job {
@@ -346,6 +351,15 @@ impl Thread {
                 }
                 other => refuse(other, error),
             }
+        }
+        if let Some(share) = shared.share() {
+            // What it still has is its own: its membership says so, and no transactional id.
+            let runs = self.runs();
+            for function in functions {
+                let is_held = |task: TaskId| runs(task) && share.holds(&function.log, task.index);
+                shared.assign(&function, share.next_lease(), is_held);
+            }
+            return;
         }
         self.fenced += 1;
         if self.fenced > 1 {
