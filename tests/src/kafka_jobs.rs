@@ -202,8 +202,8 @@ impl Work {
     }
 }
 
-/// The keys and values of a partition.
-async fn read(client: &Client, topic: &str, partition: u32) -> Result<Vec<(String, Vec<u8>)>> {
+/// The keys and values of a partition, as a server tells them.
+pub async fn read(client: &Client, topic: &str, partition: u32) -> Result<Vec<(String, Vec<u8>)>> {
     let mut options = ConsumeOptions {
         from: Some(ReadFrom::Earliest),
         partition: Some(partition),
@@ -219,4 +219,13 @@ async fn read(client: &Client, topic: &str, partition: u32) -> Result<Vec<(Strin
         options.from = Some(ReadFrom::Position(next));
     }
     Ok(pairs)
+}
+
+/// The same of a topic of counts, which are texts.
+pub async fn read_counts(client: &Client, topic: &str, partition: u32) -> Result<Vec<(String, u64)>> {
+    let count = |(key, value): (String, Vec<u8>)| {
+        let text = String::from_utf8_lossy(&value).into_owned();
+        Ok((key, text.parse().with_context(|| text.clone())?))
+    };
+    read(client, topic, partition).await?.into_iter().map(count).collect()
 }

@@ -11,12 +11,12 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
-use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use fnstream_api::{Client, ConsumeOptions, Function, FunctionDescription, ReadFrom, TopicRequest};
+use anyhow::{Result, ensure};
+use fnstream_api::{Client, Function, FunctionDescription, TopicRequest};
 use fnstream_core::topic::TopicRef;
-use fnstream_frame::{Frame, FrameBuilder, RecordRef};
+use fnstream_frame::{FrameBuilder, RecordRef};
+use fnstream_tests::kafka_jobs::{cluster, read_counts};
 use fnstream_tests::node::Node;
 use fnstream_tests::server::ServerOptions;
 use fnstream_tests::{binary, seed, within};
@@ -49,11 +49,7 @@ struct Words {
 impl Words {
     /// None, said aloud, where there is no broker.
     fn new(test: &str) -> Result<Option<Words>> {
-        let Ok(broker) = std::env::var("FNSTREAM_KAFKA") else {
-            ensure!(std::env::var_os("CI").is_none(), "FNSTREAM_KAFKA names no broker: see scripts/kafka.sh");
-            eprintln!("SKIPPED: FNSTREAM_KAFKA names no broker: see scripts/kafka.sh");
-            return Ok(None);
-        };
+        let Some(broker) = cluster()? else { return Ok(None) };
         let id: u64 = rand::random();
         let named = |what: &str| format!("{what}-{id:016x}@kafka://{broker}");
         let rng = seed::Seed::of(test)?.rng(0);
@@ -97,7 +93,7 @@ impl Words {
         // Each word is in one partition, whose order is that of its counts.
         let mut counts: BTreeMap<String, u64> = BTreeMap::new();
         for partition in 0..PARTITIONS {
-            for (word, count) in read(client, &self.output, partition).await? {
+            for (word, count) in read_counts(client, &self.output, partition).await? {
                 let last = counts.entry(word.clone()).or_default();
                 ensure!(count == *last + 1, "'{word}' is counted {count} after {last}");
                 *last = count;
@@ -161,24 +157,4 @@ async fn ends_while_words_come(
     };
     let (ended, written) = tokio::join!(ending, writing);
     written.and(ended)
-}
-
-/// The keys and values of a partition.
-async fn read(client: &Client, topic: &str, partition: u32) -> Result<Vec<(String, u64)>> {
-    let mut options = ConsumeOptions {
-        from: Some(ReadFrom::Earliest),
-        partition: Some(partition),
-        timeout: Some(Duration::ZERO),
-        ..ConsumeOptions::default()
-    };
-    let mut pairs = Vec::new();
-    while let Some((frame, next)) = client.consume_frame(topic, &options, 10_000).await? {
-        for record in Frame::parse(&frame)?.iter() {
-            let key = record.key.context("a count without its word")?;
-            let text = String::from_utf8_lossy(record.bytes()).into_owned();
-            pairs.push((String::from_utf8_lossy(key).into_owned(), text.parse().with_context(|| text.clone())?));
-        }
-        options.from = Some(ReadFrom::Position(next));
-    }
-    Ok(pairs)
 }

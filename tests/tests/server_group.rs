@@ -13,11 +13,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use fnstream_api::{
-    Client, ConsumeOptions, Function, FunctionDescription, FunctionStatus, ReadFrom, TaskStatus, TopicRequest,
-};
-use fnstream_frame::{Frame, FrameBuilder, RecordRef};
-use fnstream_tests::kafka_jobs::{Job, Work, cluster, done, restart_broker};
+use fnstream_api::{Client, Function, FunctionDescription, FunctionStatus, TaskStatus, TopicRequest};
+use fnstream_frame::{FrameBuilder, RecordRef};
+use fnstream_tests::kafka_jobs::{Job, Work, cluster, done, read_counts, restart_broker};
 use fnstream_tests::node::Node;
 use fnstream_tests::python::python_for;
 use fnstream_tests::server::{Server, ServerOptions};
@@ -97,7 +95,7 @@ impl Group {
     async fn check(&self, client: &Client) -> Result<()> {
         let mut counts: BTreeMap<String, u64> = BTreeMap::new();
         for partition in 0..PARTITIONS {
-            for (word, count) in read(client, &self.output, partition).await? {
+            for (word, count) in read_counts(client, &self.output, partition).await? {
                 let last = counts.entry(word.clone()).or_default();
                 ensure!(count == *last + 1, "'{word}' is counted {count} after {last}");
                 *last = count;
@@ -106,26 +104,6 @@ impl Group {
         ensure!(counts == self.wanted, "the counts are {counts:?}, and should be {:?}", self.wanted);
         Ok(())
     }
-}
-
-/// The keys and values of a partition.
-async fn read(client: &Client, topic: &str, partition: u32) -> Result<Vec<(String, u64)>> {
-    let mut options = ConsumeOptions {
-        from: Some(ReadFrom::Earliest),
-        partition: Some(partition),
-        timeout: Some(Duration::ZERO),
-        ..ConsumeOptions::default()
-    };
-    let mut pairs = Vec::new();
-    while let Some((frame, next)) = client.consume_frame(topic, &options, 10_000).await? {
-        for record in Frame::parse(&frame)?.iter() {
-            let key = record.key.context("a count without its word")?;
-            let text = String::from_utf8_lossy(record.bytes()).into_owned();
-            pairs.push((String::from_utf8_lossy(key).into_owned(), text.parse().with_context(|| text.clone())?));
-        }
-        options.from = Some(ReadFrom::Position(next));
-    }
-    Ok(pairs)
 }
 
 fn runs(f: &FunctionDescription) -> bool {
@@ -280,6 +258,32 @@ async fn any_process_answers_for_all() -> Result<()> {
     ensure!(gone.code() == "FS-1102", "{gone}");
     group.create(&there).await.err().context("the topics are there")?;
     Ok(())
+}
+
+/// What a process gives up for another one is run by somebody, even if the process dies before the group hears of it, and is back
+/// before the group has noticed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_dies_while_it_hands_tasks_over_leaves_none_of_them_alone() -> Result<()> {
+    let Some(cluster) = cluster()? else { return Ok(()) };
+    let mut rng = seed::Seed::of("server_group")?.rng(4);
+    let mut group = Group::new(&cluster)?;
+    let mut old = group.node()?;
+    let mut there = old.start().await?;
+    group.create(&there).await?;
+    all_run(&there).await?;
+    for _ in 0..3 {
+        let mut new = group.node()?;
+        new.start().await?;
+        new.server()?.logged(&["tasks fall to this process"]).await?;
+        old.kill()?;
+        there = old.start().await?;
+        all_run(&there).await?;
+        group.produce(&there, &mut rng, 1_000).await?;
+        group.counted(&there).await?;
+        new.terminate().await?;
+        all_run(&there).await?;
+    }
+    group.check(&there).await
 }
 
 /// Each refusal names what is wrong, and the process ends.

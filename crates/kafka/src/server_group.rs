@@ -26,6 +26,11 @@ pub use register::KafkaRegister;
 
 use crate::place::Options;
 
+/// The topic of the register.
+pub(crate) fn register_topic(options: &Options) -> String {
+    topic(options, "functions")
+}
+
 /// The name of a topic of the group.
 fn topic(options: &Options, what: &str) -> String {
     format!("{}{}.{what}", options.namespace, options.server)

@@ -16,7 +16,9 @@
 //! through the loss of its tasks cannot commit: its proof is refused. Whoever takes a task over writes to its log first, and reads up to
 //! there; what a predecessor had proved in time is before that, and is decided by then.
 //!
-//! The members are static (they have names): a process that is started again at once gets its tasks back without anybody waiting.
+//! The members are static (they have names): a process that is started again at once gets its tasks back without anybody waiting. The
+//! group looks at nothing else then. What the process had given up just before it died, for the group to give to others, would stay
+//! nobody's; so once it is in, it subscribes to the register too, which nobody reads, and the group divides all tasks anew.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,7 +35,9 @@ use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::{Condvar, Mutex};
 
 use super::{Function, Shared, Sharing};
+use crate::error::Failure;
 use crate::native::{Interrupt, Member, Partitions, Proof, Told};
+use crate::server_group::register_topic;
 
 /// How long the member is asked for news at once.
 const WAIT: Duration = Duration::from_millis(500);
@@ -114,7 +118,9 @@ impl Share {
             commands: received,
             again: commands.clone(),
             interrupt: interrupt.clone(),
+            register: register_topic(options),
             wanted: BTreeSet::new(),
+            is_in: false,
             leaving: HashMap::new(),
             revoking: None,
             ending: None,
@@ -196,8 +202,12 @@ struct Thread {
     commands: Receiver<Command>,
     again: Sender<Command>,
     interrupt: Interrupt,
+    /// A topic whose subscription changes what the group knows of this process, and nothing else.
+    register: String,
     /// The logs that are subscribed.
     wanted: BTreeSet<String>,
+    /// Whether the group has said something since this process has joined it.
+    is_in: bool,
     /// Those of functions that have left, and until when they may come again.
     leaving: HashMap<String, Instant>,
     revoking: Option<Revoking>,
@@ -213,8 +223,8 @@ struct Revoking {
 
 impl Thread {
     fn run(mut self) {
+        let mut is_changed = false;
         loop {
-            let mut is_changed = false;
             while let Ok(command) = self.commands.try_recv() {
                 is_changed |= self.obey(command);
             }
@@ -223,7 +233,9 @@ impl Thread {
             for log in over {
                 is_changed |= self.wanted.remove(&log);
             }
-            if is_changed && let Err(failure) = self.inner.member.subscribe(&self.wanted) {
+            if std::mem::take(&mut is_changed)
+                && let Err(failure) = self.subscribe()
+            {
                 tracing::error!(
                     group = self.inner.group,
                     error = failure.text,
@@ -232,7 +244,9 @@ impl Thread {
             }
             let next = self.leaving.values().min().map_or(WAIT, |until| until.saturating_duration_since(now).min(WAIT));
             if let Some(told) = self.inner.member.poll(next) {
+                let was_in = self.is_in;
                 self.hear(told);
+                is_changed = self.is_in != was_in;
             }
             let is_out = self.revoking.is_none() && self.inner.state.lock().held.is_empty();
             match self.ending {
@@ -246,6 +260,11 @@ impl Thread {
                 _ => {}
             }
         }
+    }
+
+    fn subscribe(&mut self) -> Result<(), Failure> {
+        self.is_in &= !self.wanted.is_empty();
+        self.inner.member.subscribe(self.wanted.iter().chain(self.is_in.then_some(&self.register)))
     }
 
     /// Says whether something else is wanted now.
@@ -295,11 +314,12 @@ impl Thread {
                 if let Err(failure) = taken {
                     tracing::error!(group = self.inner.group, error = failure.text, "tasks were not taken");
                 }
-                tracing::info!(group = self.inner.group, tasks = ?named(&partitions), "tasks fall to this process");
+                tracing::info!(group = self.inner.group, tasks = ?self.named(&partitions), "tasks fall to this process");
                 partitions.iter().for_each(|at| self.assign(at));
+                self.is_in = true;
             }
             Told::Revoked(partitions) => {
-                tracing::info!(group = self.inner.group, tasks = ?named(&partitions), "tasks are given up");
+                tracing::info!(group = self.inner.group, tasks = ?self.named(&partitions), "tasks are given up");
                 let mut revoking = Revoking { left: HashSet::new(), partitions };
                 let mut calls = Vec::new();
                 for at in &revoking.partitions {
@@ -322,7 +342,7 @@ impl Thread {
             }
             Told::Lost(partitions) => {
                 tracing::warn!(
-                    group = self.inner.group, tasks = ?named(&partitions),
+                    group = self.inner.group, tasks = ?self.named(&partitions),
                     "this process was taken for dead: its tasks are lost"
                 );
                 self.revoking = None;
@@ -356,6 +376,12 @@ impl Thread {
         }
     }
 
+    /// The tasks among them, for the log.
+    fn named(&self, partitions: &Partitions) -> Vec<String> {
+        let tasks = partitions.iter().filter(|(log, _)| *log != self.register);
+        tasks.map(|(log, partition)| format!("{log}-{partition}")).collect()
+    }
+
     fn disown(&self, task: TaskId) {
         if let Some(shared) = self.shared.upgrade() {
             shared.disown(task);
@@ -374,10 +400,6 @@ impl Thread {
         let task = function.tasks.iter().map(|(task, _)| *task).find(|task| task.index == *partition)?;
         Some((function, task))
     }
-}
-
-fn named(partitions: &Partitions) -> Vec<String> {
-    partitions.iter().map(|(log, partition)| format!("{log}-{partition}")).collect()
 }
 
 /// Higher than those of a process that was here before.

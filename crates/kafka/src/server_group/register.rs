@@ -107,7 +107,7 @@ impl Functions {
 impl KafkaRegister {
     /// The register of a group, which is made if it is not there. Blocks.
     pub fn open(options: &Options, clock: Arc<dyn Clock>) -> Result<KafkaRegister> {
-        let topic = super::topic(options, "functions");
+        let topic = super::register_topic(options);
         let table = Table::open(options, topic, Functions::default(), TIMEOUT_MS)?;
         if table.rows().incarnation.is_empty() {
             table.change(|functions| {
@@ -202,7 +202,8 @@ impl Metadata for KafkaRegister {
     }
 
     fn revisions(&self, name: &str) -> Result<Vec<Revision>> {
-        Ok(self.latest().whole()?.functions.get(name).map(|of| of.history.clone()).unwrap_or_default())
+        // Whoever asks has looked the function up.
+        Ok(self.table.rows().whole()?.functions.get(name).map(|of| of.history.clone()).unwrap_or_default())
     }
 
     fn create_from(
