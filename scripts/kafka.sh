@@ -136,7 +136,11 @@ log.dirs=$at/data
 # Tests make their topics: a name that is written wrongly is to be an error.
 auto.create.topics.enable=false
 num.partitions=1
+# Tests stamp records with moments long ago, and say themselves what is to be dropped.
+log.retention.ms=-1
 offsets.topic.num.partitions=1
+# Tests stamp records with moments long ago, and say themselves what is to be dropped.
+log.retention.ms=-1
 offsets.topic.replication.factor=1
 transaction.state.log.num.partitions=1
 transaction.state.log.replication.factor=1
