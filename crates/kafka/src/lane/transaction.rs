@@ -6,7 +6,6 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use fnstream_core::epoch::{OutboxWatermark, TaskId};
 use fnstream_core::topic::Topic;
@@ -15,7 +14,7 @@ use fnstream_frame::{Frame, RecordRef};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::{INIT_MS, Job, Thread};
+use super::{INIT_MS, Job, Thread, lane_of};
 use crate::delta_log::entries;
 use crate::error::Failure;
 use crate::native::{Producer, Proof};
@@ -27,9 +26,6 @@ use crate::watermarks::Said;
 const STEP_MS: i32 = 100;
 /// How long a step may take before the client answers that it may be repeated.
 const REPEAT_MS: i32 = 10_000;
-
-/// How long a transaction of a process that shares tasks may take at least.
-const LEFT_OPEN: Duration = Duration::from_secs(8);
 
 /// The end of the transactional id that writes state.
 pub(crate) const STATES: &str = "states";
@@ -85,11 +81,7 @@ impl Thread {
         }
         let id = self.transactional_id(shared);
         let health = shared.health.clone();
-        let mut config = shared.options.properties.producing(&id);
-        if let Some(sharing) = &shared.options.sharing {
-            // Should nobody abort what a dead process has left open, the broker does so then.
-            config.set("transaction.timeout.ms", sharing.session_timeout.max(LEFT_OPEN).as_millis().to_string());
-        }
+        let config = shared.options.properties.producing(&id);
         let producer = Producer::new(&config, move |failure| health.note(&failure))?;
         if let Err(failure) = producer.init_transactions(INIT_MS) {
             producer.poll(0);
@@ -156,8 +148,13 @@ impl Thread {
         asked: &Job,
         of: &mut Vec<Of>,
     ) -> Result<(), (Option<u32>, Error)> {
-        // Where processes share tasks, each entry says who has written it: see `Shared::fence_predecessor`.
-        let writer = shared.share().map(|_| self.transactional_id(shared).into_bytes());
+        // Where processes share tasks, each entry says by whose lane the task is committed: see `Shared::fence_predecessor`.
+        let lane = match asked {
+            Job::Write { task: Some(task), .. } => Some(lane_of(*task, shared.options.lanes.max(1))),
+            _ => self.number,
+        };
+        let writer =
+            shared.share().zip(lane).map(|(_, lane)| shared.options.transactional_id(&lane.to_string()).into_bytes());
         let signed = |value| RecordRef::new(value).with_key(writer.as_deref());
         match asked {
             Job::Note { topic, partition, value, .. } => {

@@ -179,7 +179,7 @@ impl Shared {
         let Some((process, lane)) = writer.as_deref().and_then(|writer| writer.rsplit_once('.')) else { return Ok(()) };
         // Its own lanes have fenced what was before them; another life may have had more.
         let is_lane = lane.parse().is_ok_and(|number: usize| number < self.options.lanes.max(1));
-        if own.strip_suffix('.') == Some(process) && (is_lane || lane == STATES) {
+        if own.strip_suffix('.') == Some(process) && is_lane {
             return Ok(());
         }
         tracing::warn!(%task, process, "what the process has left open that had this task before is aborted");
