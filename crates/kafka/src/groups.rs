@@ -24,19 +24,19 @@ use fnstream_core::topic::Topic;
 use fnstream_core::topics::Topics;
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::native::Proof;
 use crate::place::Options;
 use crate::source::{offset_of, position_of};
 use crate::topics::KafkaTopics;
-use crate::writer::{Failed, Writer};
+use crate::writer::{Failed, Writer, let_others};
 
 /// How long a take is tried while other processes take too.
 const CONTENDED: Duration = Duration::from_secs(30);
 /// So many groups are kept ready for the next take.
-const WRITERS: usize = 64;
+const WRITERS: usize = 16;
 /// The broker aborts a take that takes longer.
 const TIMEOUT_MS: u32 = 10_000;
 
@@ -44,8 +44,6 @@ const TIMEOUT_MS: u32 = 10_000;
 pub struct KafkaGroups {
     topics: Arc<KafkaTopics>,
     table: Mutex<Table>,
-    /// Never told: a wait that ends by its time.
-    freed: Condvar,
     /// What begins the transactional ids of the processes that share the groups; none if no others do.
     shared: Option<String>,
 }
@@ -74,14 +72,14 @@ struct Claimed {
 impl KafkaGroups {
     /// Groups of these topics.
     pub fn new(topics: &Arc<KafkaTopics>) -> Arc<KafkaGroups> {
-        Arc::new(KafkaGroups { topics: topics.clone(), table: Mutex::default(), freed: Condvar::new(), shared: None })
+        Arc::new(KafkaGroups { topics: topics.clone(), table: Mutex::default(), shared: None })
     }
 
     /// The same of a server whose other processes take from the same groups.
     pub fn shared(topics: &Arc<KafkaTopics>) -> Arc<KafkaGroups> {
         let Options { namespace, server, .. } = topics.options();
         let shared = Some(format!("{namespace}{server}.consume"));
-        Arc::new(KafkaGroups { topics: topics.clone(), table: Mutex::default(), freed: Condvar::new(), shared })
+        Arc::new(KafkaGroups { topics: topics.clone(), table: Mutex::default(), shared })
     }
 
     /// Takes, with all other processes kept from it.
@@ -100,23 +98,13 @@ impl KafkaGroups {
                         break Err(Error::new(ErrorCode::Unavailable, error.message));
                     }
                     lost += 1;
-                    self.let_others(lost);
+                    let_others(lost);
                 }
                 taken => break taken,
             }
         };
         self.table.lock().writers.push((key.clone(), writer));
         taken
-    }
-
-    /// Whoever was faster gets to its end: for a moment that chance chooses, and longer the more often this process has lost.
-    fn let_others(&self, lost: u64) {
-        let mut chance = [0; 1];
-        if getrandom::fill(&mut chance).is_err() {
-            chance = [128];
-        }
-        let moment = Duration::from_millis(lost.min(10) * u64::from(chance[0]));
-        self.freed.wait_for(&mut self.table.lock(), moment);
     }
 
     fn writer(&self, (group, topic): &Key, prefix: &str) -> Writer {

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fnstream_core::{Error, Result};
 use fnstream_frame::RecordRef;
@@ -199,6 +200,16 @@ fn sort(failure: &Failure, doing: &str) -> Failed {
         true => Failed::Fenced,
         false => Failed::Nothing(failure.error(doing)),
     }
+}
+
+/// Lets another process finish that was faster: for a moment that chance chooses, and longer the more often this one has lost.
+#[expect(clippy::disallowed_methods, reason = "nothing tells one process that another has finished")]
+pub(crate) fn let_others(lost: u64) {
+    let mut chance = [0; 1];
+    if getrandom::fill(&mut chance).is_err() {
+        chance = [128];
+    }
+    std::thread::sleep(Duration::from_millis(lost.min(10) * u64::from(chance[0])));
 }
 
 /// Writes single records that nobody waits for.

@@ -266,7 +266,7 @@ impl Clusters {
     pub(crate) fn forks(&self, spec: &FunctionSpec) -> Result<&Arc<dyn Forks>> {
         let home = home(spec)?;
         self.own.forks.as_ref().filter(|_| home.is_own()).ok_or_else(|| {
-            let why = "no state is kept with the revisions of a function that commits to another cluster";
+            let why = "no state is kept with the revisions of a function that commits to Apache Kafka";
             Error::new(ErrorCode::StateNotKept, why)
         })
     }

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use fnstream_api::PartitionDescription;
 use fnstream_api::function::total_lag;
 use fnstream_core::spec::{DesiredState, FunctionEntry};
-use fnstream_core::topic::Topic;
 use fnstream_core::{Error, ErrorCode, Result};
 use tokio::sync::watch;
 
@@ -55,7 +55,9 @@ impl Inspection {
         let tasks = part.map(|part| part.tasks).unwrap_or_default();
         let mut lags: BTreeMap<_, Vec<_>> = BTreeMap::new();
         let partitions = || tasks.iter().flat_map(|task| &task.partitions);
-        let behind = partitions().filter(|of| is_abroad(&of.topic)).filter_map(|of| {
+        let clusters = &self.fellows.local().clusters;
+        let is_abroad = |of: &&PartitionDescription| of.topic.parse().is_ok_and(|topic| !clusters.is_embedded(&topic));
+        let behind = partitions().filter(is_abroad).filter_map(|of| {
             let (end, position) = (of.end.as_ref()?.parse::<u128>().ok()?, of.position.parse::<u128>().ok()?);
             let behind = u64::try_from(end.saturating_sub(position)).unwrap_or(u64::MAX);
             Some((of.topic.clone(), of.partition, behind))
@@ -130,9 +132,4 @@ impl Inspection {
         let error = of_the_disk.next()?;
         Some(error.context(format!("function '{}' cannot commit", entry.spec.name)))
     }
-}
-
-/// Whether a topic, in its text form, is of another cluster.
-fn is_abroad(topic: &str) -> bool {
-    topic.parse::<Topic>().is_ok_and(|topic| !topic.cluster.is_own())
 }
