@@ -5,9 +5,12 @@
 //!
 //! ```text
 //!  broker ──► librdkafka's queue ──► feed's thread ──► ring of a partition ──► Source::poll
-//!                                        ▲  pauses a partition whose ring is full, resumes it when it was emptied
+//!                                        ▲  rests while all rings have enough
 //!                                        └─ commands: assign, unassign, seek, resume
 //! ```
+//!
+//! While it rests, librdkafka fetches no more than its queue takes. A partition that comes much faster than it is taken, beside others
+//! that do not, is paused: that is dear, since what librdkafka has of it is dropped and fetched again.
 //!
 //! A consumer reads each partition at most once, so who wants a partition that a feed has already gets another feed.
 
@@ -176,21 +179,21 @@ struct Thread {
 impl Thread {
     fn run(mut self) {
         loop {
+            // What comes meanwhile stays with the client.
+            let has_enough = !self.rings.is_empty() && self.rings.values().all(|ring| ring.has_enough());
+            if has_enough
+                && let Ok(command) = self.commands.recv()
+                && !self.obey(command)
+            {
+                return;
+            }
             while let Ok(command) = self.commands.try_recv() {
-                match command {
-                    Command::Assign(ring, from) => self.assign(&ring, from),
-                    Command::Unassign(ring) => {
-                        self.unassign(&ring);
-                        self.rings.remove(&ring.name);
-                    }
-                    Command::Seek(ring, to, number) => {
-                        self.unassign(&ring);
-                        self.assign(&ring, to);
-                        ring.sought(number);
-                    }
-                    Command::Resume(ring) => self.consumer.resume(&list(&ring, None)),
-                    Command::End => return,
+                if !self.obey(command) {
+                    return;
                 }
+            }
+            if has_enough {
+                continue;
             }
             let before = self.health.trouble().is_some();
             self.read(if before { AWAY_WAIT_MS } else { WAIT_MS });
@@ -199,6 +202,25 @@ impl Thread {
                 self.rings.values().for_each(|ring| ring.waker.wake());
             }
         }
+    }
+
+    /// Says whether it goes on.
+    fn obey(&mut self, command: Command) -> bool {
+        match command {
+            Command::Assign(ring, from) => self.assign(&ring, from),
+            Command::Unassign(ring) => {
+                self.unassign(&ring);
+                self.rings.remove(&ring.name);
+            }
+            Command::Seek(ring, to, number) => {
+                self.unassign(&ring);
+                self.assign(&ring, to);
+                ring.sought(number);
+            }
+            Command::Resume(ring) => self.consumer.resume(&list(&ring, None)),
+            Command::End => return false,
+        }
+        true
     }
 
     fn assign(&mut self, ring: &Arc<Ring>, from: i64) {

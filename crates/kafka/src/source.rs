@@ -90,7 +90,9 @@ impl Source for KafkaSource {
         for ring in &self.rings {
             if let Some(position) = to.get(&ring.at) {
                 let offset = offset_of(*position)?;
-                self.feed.seek(ring, offset, ring.seek(offset));
+                if let Some(number) = ring.seek(offset) {
+                    self.feed.seek(ring, offset, number);
+                }
             }
         }
         Ok(())
@@ -169,7 +171,7 @@ fn poll(ring: &Ring, state: &mut State, limit: PollLimit, frame: &mut FrameBuild
         let has_room = |message: &Message| bytes == 0 || bytes + message.weight() <= limit.bytes;
         let Some(message) = state.pop_if(has_room) else { break };
         bytes += message.weight();
-        pack(&message, ring.group, frame)?;
+        pack(message, ring.group, frame)?;
         offsets.push(message.offset());
     }
     let is_contiguous =
