@@ -11,13 +11,16 @@
 //! User code never runs within a transaction: everything that is in it was frozen before it began. A record that the broker
 //! refuses for good is blamed on its epoch; the others are committed in a transaction without it.
 //!
+//! Two producers take turns: until the broker has written the marks of a transaction's end it has the producer's next one wait, which
+//! librdkafka asks for again after 20 ms. What the one commits was decided before the other begins.
+//!
 //! Whoever is fenced by another producer of the same transactional id has lost all tasks of the lane. Since this process is
 //! the only one that runs them, they fall to it again with a higher lease, after a wait that grows if that happens again.
 
 mod plan;
 mod transaction;
 
-pub(crate) use transaction::STATES;
+pub(crate) use transaction::{STATES, producers_of};
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
@@ -38,6 +41,8 @@ use crate::native::{Producer, TopicHandle};
 use crate::place::{Function, Share, Shared};
 use crate::state::Record;
 
+/// How many producers of a lane take turns.
+const TURNS: usize = 2;
 /// How many commits are merged at most.
 const MOST: usize = 1_000;
 /// How long a broker that is away is waited for before what needs it is answered that it is away.
@@ -81,8 +86,8 @@ impl Lane {
             shared: Arc::downgrade(shared),
             jobs: received,
             again: jobs.clone(),
-            producer: None,
-            topics: HashMap::new(),
+            producers: (0..number.map_or(1, |_| TURNS)).map(|_| None).collect(),
+            turn: 0,
             ends: HashMap::new(),
             fenced: 0,
             moved: Instant::now(),
@@ -132,14 +137,21 @@ fn refuse(job: Job, error: &Error) {
     }
 }
 
+/// A producer that may begin a transaction.
+struct Beginner {
+    producer: Producer,
+    topics: HashMap<String, TopicHandle>,
+}
+
 struct Thread {
     number: Option<usize>,
     /// Ends when nobody has the place any more.
     shared: Weak<Shared>,
     jobs: Receiver<Job>,
     again: Sender<Job>,
-    producer: Option<Producer>,
-    topics: HashMap<String, TopicHandle>,
+    /// They make transactions by turns: a broker that is still ending one of a producer has the next of the same producer wait.
+    producers: Vec<Option<Beginner>>,
+    turn: usize,
     /// For what emits watermarks: behind a task's records in each partition of a topic, and how often it has said something.
     ends: HashMap<(TaskId, Topic), (BTreeMap<u32, i64>, u64)>,
     /// How often it was fenced since it has committed something.
@@ -168,9 +180,7 @@ impl Thread {
                 Ok(job) => job,
                 Err(RecvTimeoutError::Timeout) if self.shared.strong_count() > 0 => {
                     // What it says by itself meanwhile.
-                    if let Some(producer) = &self.producer {
-                        producer.poll(0);
-                    }
+                    self.producers.iter().flatten().for_each(|beginner| beginner.producer.poll(0));
                     self.move_groups();
                     continue;
                 }

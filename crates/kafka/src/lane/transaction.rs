@@ -14,7 +14,7 @@ use fnstream_frame::{Frame, RecordRef};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::{INIT_MS, Job, Thread, lane_of};
+use super::{Beginner, INIT_MS, Job, TURNS, Thread, lane_of};
 use crate::delta_log::entries;
 use crate::error::Failure;
 use crate::native::{Producer, Proof};
@@ -59,6 +59,7 @@ impl Thread {
         if let Err(e) = self.ready(shared) {
             return if e.code == ErrorCode::Fenced { Ended::Fenced(e) } else { Ended::Nothing(e) };
         }
+        self.turn = (self.turn + 1) % self.producers.len();
         failpoint!("kafka.commit.before-begin");
         match self.attempt(shared, jobs, proof) {
             Ok(offsets) => {
@@ -69,28 +70,15 @@ impl Thread {
         }
     }
 
-    fn transactional_id(&self, shared: &Shared) -> String {
-        let name = self.number.map_or_else(|| STATES.to_owned(), |number| number.to_string());
-        shared.options.transactional_id(&name)
-    }
-
-    /// Has a producer that may begin a transaction.
+    /// Has producers that may begin transactions: all of the lane's, since any of them may have left one open in an earlier life.
     pub(super) fn ready(&mut self, shared: &Arc<Shared>) -> Result<()> {
-        if self.producer.is_some() {
-            return Ok(());
+        let lane = self.number.map_or_else(|| STATES.to_owned(), |number| number.to_string());
+        for (place, name) in self.producers.iter_mut().zip(producers_of(&lane)) {
+            if place.is_none() {
+                let producer = begin(shared, &shared.options.transactional_id(&name))?;
+                *place = Some(Beginner { producer, topics: HashMap::new() });
+            }
         }
-        let id = self.transactional_id(shared);
-        let health = shared.health.clone();
-        let config = shared.options.properties.producing(&id);
-        let producer = Producer::new(&config, move |failure| health.note(&failure))?;
-        if let Err(failure) = producer.init_transactions(INIT_MS) {
-            producer.poll(0);
-            let doing = format!("beginning to commit as '{id}'");
-            let why = shared.health.trouble().filter(|_| failure.passes());
-            return Err(why.map_or_else(|| failure.error(&doing), |why| why.context(&doing)));
-        }
-        shared.health.is_well();
-        self.producer = Some(producer);
         Ok(())
     }
 
@@ -114,8 +102,7 @@ impl Thread {
             Err((job, output, error)) => {
                 self.abort()?;
                 // The refused record has left a gap in the producer's numbers, at which its next transaction would fail.
-                self.topics.clear();
-                self.producer = None;
+                self.producers[self.turn] = None;
                 return Err(match error.code {
                     ErrorCode::Fenced => self.gone(error),
                     ErrorCode::CommitRejected
@@ -135,9 +122,11 @@ impl Thread {
         Ok(offsets)
     }
 
+    /// Of the transaction that is under way.
     fn producer(&self) -> &Producer {
+        let beginner = self.producers[self.turn].as_ref();
         // `ready` was called, and nothing has dropped it since.
-        self.producer.as_ref().unwrap_or_else(|| unreachable!("a transaction without a producer"))
+        &beginner.unwrap_or_else(|| unreachable!("a transaction without a producer")).producer
     }
 
     /// Hands the records of a job over.
@@ -206,7 +195,7 @@ impl Thread {
         whose: Of,
         of: &mut Vec<Of>,
     ) -> Result<(), (Option<u32>, Error)> {
-        let Thread { producer: Some(producer), topics, .. } = self else { return Ok(()) };
+        let Some(Beginner { producer, topics }) = &mut self.producers[self.turn] else { return Ok(()) };
         if !topics.contains_key(topic) {
             topics.insert(topic.to_owned(), producer.topic(topic).map_err(|e| (whose.output, e))?);
         }
@@ -420,8 +409,7 @@ impl Thread {
                     return Ok(());
                 }
                 Err(failure) if failure.is_fatal => {
-                    self.producer = None;
-                    self.topics.clear();
+                    self.producers[self.turn] = None;
                     return Err(Ended::Unknown(failure.error("committing a transaction")));
                 }
                 Err(failure) if failure.is_fenced() => return Err(self.failed(&failure, "committing a transaction")),
@@ -429,8 +417,7 @@ impl Thread {
                     // An answer that does not say that nothing happened.
                     let error = failure.error("committing a transaction");
                     drop(self.abort());
-                    self.producer = None;
-                    self.topics.clear();
+                    self.producers[self.turn] = None;
                     return Err(Ended::Unknown(error));
                 }
                 Err(_) => {}
@@ -450,11 +437,14 @@ impl Thread {
         }
     }
 
-    /// The producer cannot be used any more. A new one aborts what it has left open.
+    /// The producer cannot be used any more. A new one aborts what it has left open. Whoever fences one of a lane fences all.
     fn gone(&mut self, error: Error) -> Ended {
-        self.topics.clear();
-        self.producer = None;
-        if error.code == ErrorCode::Fenced { Ended::Fenced(error) } else { Ended::Nothing(error) }
+        self.producers[self.turn] = None;
+        if error.code != ErrorCode::Fenced {
+            return Ended::Nothing(error);
+        }
+        self.producers.iter_mut().for_each(|place| *place = None);
+        Ended::Fenced(error)
     }
 
     fn abort(&mut self) -> Result<(), Ended> {
@@ -469,6 +459,25 @@ impl Thread {
         self.producer().take_deliveries();
         Ok(())
     }
+}
+
+/// The names of a lane's producers, in their transactional ids.
+pub(crate) fn producers_of(lane: &str) -> [String; TURNS] {
+    [lane.to_owned(), format!("{lane}b")]
+}
+
+/// A producer of that transactional id, which has fenced those before it.
+fn begin(shared: &Shared, id: &str) -> Result<Producer> {
+    let health = shared.health.clone();
+    let producer = Producer::new(&shared.options.properties.producing(id), move |failure| health.note(&failure))?;
+    if let Err(failure) = producer.init_transactions(INIT_MS) {
+        producer.poll(0);
+        let doing = format!("beginning to commit as '{id}'");
+        let why = shared.health.trouble().filter(|_| failure.passes());
+        return Err(why.map_or_else(|| failure.error(&doing), |why| why.context(&doing)));
+    }
+    shared.health.is_well();
+    Ok(producer)
 }
 
 fn refused(code: RDKafkaErrorCode, topic: &str, partition: u32) -> Error {

@@ -15,7 +15,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::{Function, Kafka, Shared};
 use crate::delta_log::{Assembly, Entry};
-use crate::lane::{STATES, log_end};
+use crate::lane::{STATES, log_end, producers_of};
 use crate::native::{Consumed, Consumer, Message};
 use crate::state::{self, FENCE, Restore};
 use crate::writer::Writer;
@@ -183,8 +183,10 @@ impl Shared {
             return Ok(());
         }
         tracing::warn!(%task, process, "what the process has left open that had this task before is aborted");
-        [lane, STATES]
-            .into_iter()
+        producers_of(lane)
+            .iter()
+            .map(String::as_str)
+            .chain([STATES])
             .try_for_each(|name| Writer::new(&self.options.properties, format!("{process}.{name}"), FENCING_MS).begin())
     }
 

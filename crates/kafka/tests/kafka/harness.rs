@@ -183,7 +183,10 @@ impl Committer for Failable {
                 });
             }
             Some(Failing::Fenced) => {
-                self.cluster.fence(&format!("{}{}", self.namespace, self.transactional_id));
+                // Both producers of the lane.
+                for turn in ["", "b"] {
+                    self.cluster.fence(&format!("{}{}{turn}", self.namespace, self.transactional_id));
+                }
                 self.kafka.commit(epoch, done);
             }
             _ => self.kafka.commit(epoch, done),
