@@ -3,6 +3,7 @@
 
 //! Reading partitions that are assigned by hand.
 
+use std::collections::BTreeSet;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr::{null, null_mut};
 use std::sync::Arc;
@@ -17,6 +18,9 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaType};
 use super::Client;
 use super::client::{outcome, text};
 use crate::error::Failure;
+
+/// How long an answer is waited for that only makes what follows faster.
+const LOOK_UP_MS: i32 = 300;
 
 /// Reads what is assigned to it, all partitions through one queue.
 pub(crate) struct Consumer {
@@ -104,7 +108,29 @@ impl Consumer {
     /// Reads these partitions too, each from its offset on.
     pub(crate) fn assign(&self, partitions: &TopicPartitionList) -> Result<(), Failure> {
         // SAFETY: the list lives for the call, which copies it.
-        unsafe { outcome(sys::rd_kafka_incremental_assign(self.client.ptr(), partitions.ptr())) }
+        unsafe { outcome(sys::rd_kafka_incremental_assign(self.client.ptr(), partitions.ptr()))? };
+        // The client itself asks within a second who leads topics that it has not read before.
+        let topics: BTreeSet<_> = partitions.elements().iter().map(|element| element.topic().to_owned()).collect();
+        topics.iter().for_each(|topic| self.look_up(topic));
+        Ok(())
+    }
+
+    /// Asks what a topic is. Whatever is wrong with it comes with what is read.
+    fn look_up(&self, topic: &str) {
+        let Ok(topic) = CString::new(topic) else { return };
+        let mut metadata = null();
+        // SAFETY: the name ends with a zero. Handle and answer are ours, and are given back.
+        unsafe {
+            let handle = sys::rd_kafka_topic_new(self.client.ptr(), topic.as_ptr(), null_mut());
+            if handle.is_null() {
+                return;
+            }
+            sys::rd_kafka_metadata(self.client.ptr(), 0, handle, &mut metadata, LOOK_UP_MS as c_int);
+            if !metadata.is_null() {
+                sys::rd_kafka_metadata_destroy(metadata);
+            }
+            sys::rd_kafka_topic_destroy(handle);
+        }
     }
 
     /// Reads these partitions no more. What was fetched of them is dropped.

@@ -18,6 +18,9 @@ use super::client::outcome;
 use super::{Client, Proof};
 use crate::error::Failure;
 
+/// How long a connection is waited for before the coordinator is looked for.
+const CONNECT_MS: i32 = 1_000;
+
 /// What became of a record.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Delivery {
@@ -126,10 +129,15 @@ impl Producer {
 
     /// Asks what a topic is, so that the client knows it if it was made or has grown.
     pub(crate) fn look_up(&self, topic: &TopicHandle, timeout_ms: i32) {
+        self.ask(topic.ptr, timeout_ms);
+    }
+
+    /// Asks for the brokers, and what a topic is that is not null.
+    fn ask(&self, topic: *mut sys::rd_kafka_topic_t, timeout_ms: i32) {
         let mut metadata = null();
-        // SAFETY: the topic is the client's; what is answered is destroyed.
+        // SAFETY: a topic that is not null is the client's; what is answered is destroyed.
         unsafe {
-            sys::rd_kafka_metadata(self.0.ptr(), 0, topic.ptr, &mut metadata, timeout_ms as c_int);
+            sys::rd_kafka_metadata(self.0.ptr(), 0, topic, &mut metadata, timeout_ms as c_int);
             if !metadata.is_null() {
                 sys::rd_kafka_metadata_destroy(metadata);
             }
@@ -158,6 +166,9 @@ impl Producer {
 
     /// Fences whoever produced under the transactional id before, and aborts what they left open.
     pub(crate) fn init_transactions(&self, timeout_ms: i32) -> Result<(), Failure> {
+        // A client that is not connected yet when it looks for the coordinator looks again after half a second. Whether there is an
+        // answer shows below.
+        self.ask(null_mut(), timeout_ms.min(CONNECT_MS));
         // SAFETY: the client lives.
         unsafe { outcome(sys::rd_kafka_init_transactions(self.0.ptr(), timeout_ms as c_int)) }
     }
