@@ -25,6 +25,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::error::{Failure, code_of, failed, suspicion};
+use crate::native::mark_of_first;
 use crate::properties::{Properties, check_name};
 
 /// How long an answer is waited for.
@@ -319,6 +320,19 @@ impl Admin {
             }
         }
         Ok(offsets)
+    }
+
+    /// The offset that a group has committed in a partition, and the bytes that were committed with it.
+    pub(crate) fn offset_with_mark(&self, group: &str, topic: &str, partition: u32) -> Result<(Option<i64>, Vec<u8>)> {
+        let client = self.of_group(group)?;
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition(topic, partition as i32);
+        let doing = format!("asking for the offset of group '{group}'");
+        let found = self.patiently(&doing, self.patience(), |wait| client.committed_offsets(list.clone(), wait))?;
+        let Some(element) = found.find_partition(topic, partition as i32) else { return Ok((None, Vec::new())) };
+        element.error().map_err(|e| failed(&doing, &e))?;
+        let offset = if let Offset::Offset(offset) = element.offset() { Some(offset) } else { None };
+        Ok((offset, mark_of_first(&found)))
     }
 
     fn of_group(&self, group: &str) -> Result<Arc<BaseConsumer<Telling>>> {

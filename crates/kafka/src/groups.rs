@@ -119,18 +119,33 @@ impl KafkaGroups {
     }
 
     /// Moves the offset of a group.
-    fn move_to(&self, group: &str, name: &str, partition: u32, offset: i64, writer: Option<&mut Writer>) -> Result<()> {
+    fn move_to(&self, group: &str, at: (&str, u32), offset: i64, writer: Option<&mut Writer>) -> Result<()> {
+        let (name, partition) = at;
         let Some(writer) = writer else { return self.topics.admin.commit(group, name, partition, offset) };
         let doing = format!("moving the offset of group '{group}'");
         let proof = Proof::without_members(group).map_err(|failure| failure.error(&doing))?;
+        let mut mark = [0; 8];
+        let filled = getrandom::fill(&mut mark);
+        filled.map_err(|e| fnstream_core::error::internal(format!("{doing}: no random number: {e}")))?;
+        let mark = format!("{:016x}", u64::from_be_bytes(mark));
         let mut list = TopicPartitionList::with_capacity(1);
-        let added = list.add_partition_offset(name, partition as i32, Offset::Offset(offset));
-        added.map_err(|e| crate::error::failed(&doing, &e))?;
+        let mut element = list.add_partition(name, partition as i32);
+        element.set_offset(Offset::Offset(offset)).map_err(|e| crate::error::failed(&doing, &e))?;
+        element.set_metadata(&mark);
         match writer.write(&[], Some((&proof, &list))) {
             Ok(_) => Ok(()),
             Err(Failed::Fenced) => Err(Error::new(ErrorCode::Fenced, format!("{doing}: another process has taken"))),
-            // It may have moved: what was taken is not given, or given twice it would be.
-            Err(Failed::Nothing(error) | Failed::Unknown(error)) => Err(error.context(&doing)),
+            Err(Failed::Nothing(error)) => Err(error.context(&doing)),
+            Err(Failed::Unknown(error)) => {
+                // Whoever begins anew has it decided.
+                writer.begin()?;
+                match self.topics.admin.offset_with_mark(group, name, partition)? {
+                    (_, found) if found == mark.as_bytes() => Ok(()),
+                    // It may have moved, and others have moved it since: what was taken is not given, or given twice it would be.
+                    (now, _) if now >= Some(offset) => Err(error.context(&doing)),
+                    _ => Err(Error::new(ErrorCode::Fenced, format!("{doing}: it was aborted"))),
+                }
+            }
         }
     }
 
@@ -165,7 +180,7 @@ impl KafkaGroups {
             }
             let Some(batch) = self.topics.read(at, position_of(begin), limit)? else { continue };
             let Some(next) = batch.end() else { continue };
-            self.move_to(group, &name, at.partition, offset_of(next)?, writer.as_deref_mut())?;
+            self.move_to(group, (&name, at.partition), offset_of(next)?, writer.as_deref_mut())?;
             let claim = new_claim();
             let claimed = Claimed { key: key.clone(), name, partition: at.partition, stood: stood.unwrap_or(begin) };
             self.table.lock().claims.insert(claim, claimed);
@@ -216,12 +231,12 @@ impl Groups for KafkaGroups {
         let Some(claimed) = self.close(claim) else { return Ok(()) };
         let Claimed { key, name, partition, stood } = claimed;
         let moved = match &self.shared {
-            None => self.move_to(&key.0, &name, partition, stood, None),
+            None => self.move_to(&key.0, (&name, partition), stood, None),
             Some(prefix) => {
                 let mut writer = self.writer(&key, prefix);
                 // One that has to begin anew has been overtaken: the group is further on.
                 let moved = match writer.has_begun() {
-                    true => self.move_to(&key.0, &name, partition, stood, Some(&mut writer)),
+                    true => self.move_to(&key.0, (&name, partition), stood, Some(&mut writer)),
                     false => Err(Error::new(ErrorCode::Fenced, "another process has taken from the group since")),
                 };
                 self.table.lock().writers.push((key.clone(), writer));

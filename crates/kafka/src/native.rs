@@ -17,5 +17,5 @@ mod producer;
 pub(crate) use client::Client;
 pub(crate) use consumer::{Consumed, Consumer, Interrupt, Message, Partition};
 pub(crate) use member::{Member, Partitions, Proof, Told};
-pub(crate) use operations::{End, Operations};
+pub(crate) use operations::{End, Operations, mark_of_first};
 pub(crate) use producer::{Producer, TopicHandle};

@@ -255,3 +255,15 @@ unsafe fn of_group(answers: *mut *const sys::rd_kafka_group_result_t, count: usi
 fn c_string(text: &str) -> Result<CString, Failure> {
     CString::new(text).map_err(|_| Failure::new(RDKafkaErrorCode::InvalidArgument, "a zero byte in a name"))
 }
+
+/// What was committed with the offset of the first partition of a list. The safe layer takes it for a text, which it need not be.
+pub(crate) fn mark_of_first(list: &TopicPartitionList) -> Vec<u8> {
+    // SAFETY: the list lives for the call, and has as many elements as it says; the first one's bytes are as many as are said.
+    unsafe {
+        let list = &*list.ptr();
+        let first = (list.cnt > 0).then(|| &*list.elems);
+        let bytes = first.filter(|first| !first.metadata.is_null());
+        bytes
+            .map_or_else(Vec::new, |of| std::slice::from_raw_parts(of.metadata.cast::<u8>(), of.metadata_size).to_vec())
+    }
+}
