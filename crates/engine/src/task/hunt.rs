@@ -7,7 +7,8 @@
 //! a call fails ──► epochs shrink: halved, or to what is good before the culprit ──► the culprit is alone
 //! alone, fails again ──► retries left: wait, try again        none left: doomed
 //! doomed ──► in the next life of the task it is given up without a call, in an epoch like any other
-//! each commit ──► epochs grow again, twice as large each time, until they are as large as ever
+//! each commit ──► epochs grow again, twice as large each time, until they are as large as ever; at once, if a call had named the
+//!                 culprit: the next one is found as quickly
 //! ```
 //!
 //! A failed call that left nothing of its record needs no search: the record is tried again and given up where it is, and its
@@ -33,6 +34,8 @@ pub(crate) struct Hunt {
     limit: Option<usize>,
     /// The culprit is known: it comes after so many records that are good, which are still to be handed in.
     ahead: Option<usize>,
+    /// The failure that began the search has named the culprit.
+    is_named: bool,
     suspect: Option<Suspect>,
     time: Option<TimeTrouble>,
 }
@@ -122,6 +125,7 @@ impl Hunt {
     pub(crate) fn failed_among(&mut self, size: usize, good: Option<usize>) {
         self.limit = Some(good.map_or(size / 2, |_| 1).max(1));
         self.ahead = good;
+        self.is_named = good.is_some();
     }
 
     /// An epoch of so many records is handed in.
@@ -207,7 +211,9 @@ impl Hunt {
     /// An epoch was committed that ends at these positions; `usual` is how large epochs of one batch are.
     pub(crate) fn committed(&mut self, positions: &Positions, usual: usize) {
         let passed = |s: &mut Suspect| positions.get(&s.from).is_some_and(|next| *next > s.position);
-        self.suspect.take_if(passed);
+        if self.suspect.take_if(passed).is_some_and(|suspect| suspect.doomed) && self.is_named {
+            self.limit = None;
+        }
         // The culprit is still alone: it is to come, or what was committed was another input's.
         if self.ahead.is_none() && self.suspect.is_none() {
             self.limit = self.limit.map(|limit| limit.saturating_mul(2)).filter(|limit| *limit < usual);
@@ -355,6 +361,25 @@ mod tests {
         hunt.committed(&Positions::new(), 8);
         hunt.committed(&Positions::new(), 8);
         assert_eq!(hunt.limit(0), None);
+    }
+
+    #[test]
+    fn epochs_are_as_large_as_ever_behind_a_culprit_that_was_named() {
+        let mut hunt = Hunt::default();
+        hunt.failed_among(1_000, Some(7));
+        hunt.handed_in(7);
+        hunt.committed(&Positions::new(), 1024);
+        assert_eq!(hunt.failed_alone(&at(), Position(7), &trap(), &policy(0)), Verdict::GiveUpRecord);
+        assert_eq!(hunt.limit(0), Some(1));
+        hunt.handed_in(1);
+        hunt.committed(&Positions::from([(at(), Position(8))]), 1024);
+        assert_eq!((hunt.limit(0), hunt.ends_epoch(1)), (None, false));
+        // Alone, the record that was named is processed: another one may be the cause, and has to be looked for.
+        hunt.failed_among(1_000, Some(7));
+        hunt.handed_in(7);
+        hunt.handed_in(1);
+        hunt.committed(&Positions::from([(at(), Position(16))]), 1024);
+        assert_eq!(hunt.limit(0), Some(2));
     }
 
     #[test]
