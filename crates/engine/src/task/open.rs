@@ -133,9 +133,13 @@ fn instance_spec(env: &TaskEnv, assignment: &Assignment, interrupt: &Interrupt, 
     }
 }
 
+/// The most that is kept in memory of a replay.
+const REPLAYED_BYTES: usize = 16 << 20;
+
 /// Keeps the memory of a long replay bounded: what was read so far goes to the store before more is read.
 fn relieve(layers: &mut Layers, base: &TaskBase, max_keys: usize) -> Result<()> {
-    if layers.dirty_size().1 < max_keys {
+    let (bytes, keys) = layers.dirty_size();
+    if keys < max_keys && bytes < REPLAYED_BYTES {
         return Ok(());
     }
     let Some(applying) = layers.start_apply()? else { return Ok(()) };
