@@ -13,7 +13,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use fnstream_api::{Client, Function, FunctionDescription, FunctionStatus, TaskStatus, TopicRequest};
+use fnstream_api::{
+    Client, Function, FunctionDescription, FunctionStatus, Place, SeekRequest, TaskStatus, TopicRequest,
+};
 use fnstream_frame::{FrameBuilder, RecordRef};
 use fnstream_tests::kafka_jobs::{Job, Work, cluster, done, read_counts, restart_broker};
 use fnstream_tests::node::Node;
@@ -252,6 +254,13 @@ async fn any_process_answers_for_all() -> Result<()> {
     let (here, there) = (a.start().await?, b.start().await?);
     group.produce(&there, &mut rng, 5_000).await?;
     group.counted(&here).await?;
+    group.check(&here).await?;
+    // Moved back to the beginning, by way of either, it reads all once more upon the state that it has.
+    let sought = there.seek_function("count", &SeekRequest { to: Place::Earliest, topic: None }).await?;
+    ensure!(sought.moved.len() == PARTITIONS as usize, "{sought:?}");
+    group.records *= 2;
+    group.wanted.values_mut().for_each(|count| *count *= 2);
+    group.counted(&there).await?;
     group.check(&here).await?;
     there.delete_function("count").await?;
     let gone = here.describe_function("count").await.err().context("it was deleted")?;

@@ -126,7 +126,10 @@ impl Tasks for KafkaTasks {
         let mut standing = Standing::new();
         for index in 0..self.count(function)? {
             let task = TaskId::new(function, index);
-            let fence = self.kafka.lane(task).note_of(Some(task), &self.log, index, Entry::Fence.encode()?)?;
+            // Whose task is another process's has nothing here that could be fenced; there it has ended, or this would not be asked.
+            let is_here = self.kafka.shared.share().is_none_or(|share| share.holds(&self.log, index));
+            let fences = is_here.then_some(task);
+            let fence = self.kafka.lane(task).note_of(fences, &self.log, index, Entry::Fence.encode()?)?;
             if let Some(progress) = self.progress_before(index, fence)? {
                 standing.insert(index, progress);
             }

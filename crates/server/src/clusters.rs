@@ -272,12 +272,12 @@ impl Clusters {
     }
 
     /// Refuses to move a function in its inputs where that cannot be done. It goes on from a copy of its state; or, where it commits to
-    /// another cluster, at the offsets of its groups, which then have to be all that says where it stands.
+    /// Apache Kafka, at the offsets of its groups, which then have to be all that says where it stands.
     pub(crate) fn check_moving(&self, spec: &FunctionSpec) -> Result<()> {
-        let home = home(spec)?;
-        if home.is_own() {
-            return self.forks(spec).map(drop);
+        if self.forks(spec).is_ok() {
+            return Ok(());
         }
+        let home = home(spec)?;
         let apart =
             spec.inputs.iter().flatten().find(|input| input.topic.cluster != home || input.partition().is_some());
         apart.map_or(Ok(()), |input| {
@@ -293,9 +293,11 @@ impl Clusters {
         })
     }
 
-    /// Has a function that commits to another cluster, and does not run, go on at these places. Blocks.
+    /// Has a function that commits to Apache Kafka, and does not run, go on at these places. Blocks.
     pub(crate) fn move_groups(&self, spec: &FunctionSpec, places: &[(TopicPartition, Position)]) -> Result<()> {
-        self.foreign.move_groups(&home(spec)?, spec, places)
+        let home = home(spec)?;
+        let cluster = self.own.broker.as_ref().filter(|_| home.is_own()).unwrap_or(&home);
+        self.foreign.move_groups(cluster, spec, places)
     }
 
     /// The topics of all clusters, for clients.

@@ -263,7 +263,10 @@ impl Foreign for KafkaClusters {
     }
 
     fn move_groups(&self, cluster: &Cluster, spec: &FunctionSpec, places: &[(TopicPartition, Position)]) -> Result<()> {
-        let (kafka, _) = self.place(cluster, spec)?;
+        let kafka = match &self.own {
+            Some((own, kafka)) if own == cluster => kafka.clone(),
+            _ => self.place(cluster, spec)?.0,
+        };
         kafka.move_groups(&spec.name, &spec.inputs, places)
     }
 

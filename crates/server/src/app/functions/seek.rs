@@ -10,7 +10,7 @@
 //!
 //! It is the way of a rollback with state, with the state of now: what is read again is processed again, upon the state that has
 //! it already, and its outputs come again. The revision before keeps where it stood, so that a rollback with its state and
-//! `reprocess` takes the move back. A function that commits to another cluster keeps no state with its revisions: the offsets of its groups
+//! `reprocess` takes the move back. A function that commits to Apache Kafka keeps no state with its revisions: the offsets of its groups
 //! are moved instead, at which it goes on with the state that it has. The artifact is not looked at: a function that is stuck because of it can be moved too.
 
 use std::sync::Arc;
