@@ -72,7 +72,7 @@ kafka-restore: build_all ## a GiB of state whose disk was lost, from a broker of
 	@$(ENV)
 	folder=$$(mktemp -d)
 	trap 'scripts/kafka.sh wipe --at "$$folder"; rm -rf "$$folder"' EXIT
-	export FNSTREAM_KAFKA=$$(scripts/kafka.sh start --at "$$folder")
+	export FNSTREAM_KAFKA=$$(scripts/kafka.sh start --long --at "$$folder")
 	FNSTREAM_BIN=$(or $(KAFKA_BIN),$(CURDIR)/bin/function-stream) FNSTREAM_EXAMPLES=$(CURDIR)/bin \
 		FNSTREAM_STATE_MIB=$(or $(STATE_MIB),1024) cargo test $(CARGO_FLAGS) -p fnstream-tests --test kafka_restore -- --nocapture
 
@@ -80,7 +80,7 @@ kafka-poison: build_all ## one bad record in a thousand on a broker of its own, 
 	@$(ENV)
 	folder=$$(mktemp -d -p "$$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)")
 	trap 'scripts/kafka.sh wipe --at "$$folder"; rm -rf "$$folder"' EXIT
-	export FNSTREAM_KAFKA=$$(scripts/kafka.sh start --at "$$folder")
+	export FNSTREAM_KAFKA=$$(scripts/kafka.sh start --long --at "$$folder")
 	RUST_BACKTRACE=0 FNSTREAM_BIN=$(or $(KAFKA_BIN),$(CURDIR)/bin/function-stream) FNSTREAM_EXAMPLES=$(CURDIR)/bin \
 		cargo test $(CARGO_FLAGS) -p fnstream-tests --test poison -- --ignored --nocapture one_bad_record_in_a_thousand
 

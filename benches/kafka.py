@@ -80,7 +80,7 @@ class Broker:
             return given
         memory = Path("/dev/shm")
         self.folder = tempfile.mkdtemp(prefix="fnstream-bench-", dir=memory if os.access(memory, os.W_OK) else None)
-        started = self.script("start", stdout=subprocess.PIPE)
+        started = self.script("start", "--long", stdout=subprocess.PIPE)
         if started.returncode:
             self.__exit__()
             sys.exit(started.returncode)
@@ -91,8 +91,8 @@ class Broker:
             self.script("wipe")
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def script(self, command, **options):
-        return subprocess.run([ROOT / "scripts" / "kafka.sh", command, "--at", self.folder], **options)
+    def script(self, *command, **options):
+        return subprocess.run([ROOT / "scripts" / "kafka.sh", *command, "--at", self.folder], **options)
 
 
 class Bench:

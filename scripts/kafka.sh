@@ -10,10 +10,12 @@
 #   wipe    stops it and removes its data
 #   env     prints the addresses, users and files of the broker as shell assignments
 #
-# usage: scripts/kafka.sh start | stop | wipe | env [--at FOLDER] [--port PORT]
+# usage: scripts/kafka.sh start | stop | wipe | env [--at FOLDER] [--port PORT] [--long]
 #   --at     where the broker keeps its data, its log and its pid; by default a folder of the cache. A test that kills the
 #            broker gives it a folder of its own.
 #   --port   the first of the four ports that it listens at; by default the first that is free. A folder keeps its ports.
+#   --long   for a broker that is measured, or runs for long: with all that Java makes faster in time, and more memory. Without, it
+#            is up quickly and takes little of the processors that the tests need.
 #
 # Listeners, all of 127.0.0.1: plaintext at PORT, for everybody and with all rights; the controller at PORT + 1; SASL
 # (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512) without TLS at PORT + 2; TLS at PORT + 3, with a certificate of a CA of its own. The
@@ -27,6 +29,7 @@ version=4.4.0
 home="${FNSTREAM_KAFKA_HOME:-$HOME/.cache/function-stream/kafka}"
 lib="$home/$version/lib"
 at="$home/broker" port=''
+java_options=(-Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1)
 # Longer than a start on a busy machine takes; only so that a fault ends it.
 patience=120
 
@@ -43,6 +46,7 @@ while [ $# -gt 0 ]; do
     case $1 in
         --at) at=${2:?--at needs a folder} ;;
         --port) port=${2:?--port needs a number} ;;
+        --long) java_options=(-Xmx1g) && shift && continue ;;
         *) fail "unknown argument '$1'" ;;
     esac
     shift 2
@@ -203,7 +207,8 @@ start() {
         share=(-XX:ArchiveClassesAtExit="$at/classes.jsa")
     fi
     : >"$at/log"
-    setsid java -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "${share[@]}" -Xlog:cds=off -Xlog:cds+dynamic=off -cp "$lib/*" kafka.Kafka "$at/server.properties" \
+    setsid java "${java_options[@]}" "${share[@]}" -Xlog:cds=off -Xlog:cds+dynamic=off \
+        -cp "$lib/*" kafka.Kafka "$at/server.properties" \
         >>"$at/log" 2>&1 </dev/null 8>&- 9>&- &
     local pid=$!
     echo "$pid" >"$at/pid"
