@@ -11,6 +11,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use bytes::Bytes;
 use fnstream_core::broker::{Assignment, Broker, PollLimit, Polled, Subscription};
@@ -27,25 +28,27 @@ use fnstream_core::test_util::support::RecordingListener;
 use fnstream_core::topic::{Cluster as Named, Topic, TopicRef};
 use fnstream_core::waker::Waker;
 use fnstream_frame::{FrameBuilder, RecordRef};
-use fnstream_kafka::{Kafka, KafkaStates, Options};
+use fnstream_kafka::{Kafka, KafkaStates, Options, Sharing};
 
 use crate::cluster::{Cluster, PATIENCE, bootstrap, unique};
 
 /// Has the namespace of the process that is to be one.
 const PROCESS: &str = "FNSTREAM_KAFKA_PROCESS";
+/// Is there if the process is one of a server group.
+const IN_GROUP: &str = "FNSTREAM_KAFKA_IN_GROUP";
 const RECORDS: usize = 2_000;
 const KEYS: usize = 7;
 const FUNCTION: FunctionId = FunctionId(3);
 
-fn connect(cluster: &Cluster, namespace: &str) -> Arc<Kafka> {
+fn connect(cluster: &Cluster, namespace: &str, in_group: bool) -> Arc<Kafka> {
     Arc::new(
         Kafka::connect(Options {
             cluster: Named::own(),
             properties: cluster.properties(),
             server: "server".into(),
             connection: String::new(),
-            process: String::new(),
-            sharing: None,
+            process: if in_group { "p".into() } else { String::new() },
+            sharing: in_group.then_some(Sharing { session_timeout: Duration::from_secs(6) }),
             incarnation: String::new(),
             namespace: namespace.to_owned(),
             replication: Some(1),
@@ -85,7 +88,7 @@ fn process() {
         return;
     };
     fnstream_core::failpoint::init();
-    let kafka = connect(&Cluster::at(&bootstrap), &namespace);
+    let kafka = connect(&Cluster::at(&bootstrap), &namespace, std::env::var_os(IN_GROUP).is_some());
     let (assignment, _membership) = join(&kafka);
     // Each process has an empty disk, so its state comes from the state topic and the delta log.
     let store = KafkaStates::new(kafka.clone(), Arc::new(MemStateStores::new())).open(assignment.task).unwrap();
@@ -152,11 +155,12 @@ fn process() {
 struct World {
     cluster: Cluster,
     namespace: String,
+    in_group: bool,
 }
 
 impl World {
-    fn new(bootstrap: &str) -> World {
-        let world = World { cluster: Cluster::at(bootstrap), namespace: format!("{}.", unique()) };
+    fn new(bootstrap: &str, in_group: bool) -> World {
+        let world = World { cluster: Cluster::at(bootstrap), namespace: format!("{}.", unique()), in_group };
         for topic in ["in", "out"] {
             world.cluster.create(&format!("{}{topic}", world.namespace), 1);
         }
@@ -172,6 +176,9 @@ impl World {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["kills::process", "--exact", "--nocapture"]).env(PROCESS, &self.namespace);
         command.env("FNSTREAM_KAFKA", &self.cluster.bootstrap).env("FAILPOINTS", failpoints);
+        if self.in_group {
+            command.env(IN_GROUP, "1");
+        }
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
@@ -199,7 +206,7 @@ impl World {
         let out = self.cluster.read_all(&format!("{}out", self.namespace), 0);
         let numbers: Vec<usize> = out.iter().map(|v| String::from_utf8_lossy(v).parse().unwrap()).collect();
         assert_eq!(numbers, (0..RECORDS).collect::<Vec<_>>(), "each record once and in order");
-        let kafka = connect(&self.cluster, &self.namespace);
+        let kafka = connect(&self.cluster, &self.namespace, self.in_group);
         let (assignment, _membership) = join(&kafka);
         let (acquired, state) = take_over(&kafka, &assignment);
         let counts: BTreeMap<_, _> = state
@@ -218,14 +225,16 @@ impl World {
 #[test]
 fn killed_at_random_nothing_is_lost_or_doubled() {
     let Some(bootstrap) = bootstrap() else { return };
-    let world = World::new(&bootstrap);
-    let mut rng = Rng::new(5);
-    let mut kills = 0;
-    while !world.run("", 1 + rng.below(20)) {
-        kills += 1;
+    for in_group in [false, true] {
+        let world = World::new(&bootstrap, in_group);
+        let mut rng = Rng::new(5);
+        let mut kills = 0;
+        while !world.run("", 1 + rng.below(20)) {
+            kills += 1;
+        }
+        assert!(kills >= 4, "only {kills} kills");
+        world.check();
     }
-    assert!(kills >= 4, "only {kills} kills");
-    world.check();
 }
 
 /// `kill -9` at each step of a commit and of an apply, at its first, its second and a later time.
@@ -233,15 +242,17 @@ fn killed_at_random_nothing_is_lost_or_doubled() {
 #[test]
 fn killed_at_each_step_nothing_is_lost_or_doubled() {
     let Some(bootstrap) = bootstrap() else { return };
-    let world = World::new(&bootstrap);
-    for step in steps() {
-        for times in [0, 1, 3] {
-            let died = !world.run(&format!("{step}={times}*off->return"), usize::MAX);
-            assert!(died, "it did not die at {step}");
+    for in_group in [false, true] {
+        let world = World::new(&bootstrap, in_group);
+        for step in steps() {
+            for times in [0, 1, 3] {
+                let died = !world.run(&format!("{step}={times}*off->return"), usize::MAX);
+                assert!(died, "it did not die at {step}");
+            }
         }
+        assert!(world.run("", usize::MAX), "the last one ends");
+        world.check();
     }
-    assert!(world.run("", usize::MAX), "the last one ends");
-    world.check();
 }
 
 /// The same twice in a row, at any two steps: the second process dies while it recovers from the death of the first one, or soon after.
@@ -249,20 +260,22 @@ fn killed_at_each_step_nothing_is_lost_or_doubled() {
 #[test]
 fn killed_at_any_two_steps_nothing_is_lost_or_doubled() {
     let Some(bootstrap) = bootstrap() else { return };
-    let mut world = World::new(&bootstrap);
-    let mut rng = Rng::new(11);
-    for first in steps() {
-        for second in steps() {
-            let mut died = |step: &str| !world.run(&format!("{step}={}*off->return", rng.below(4)), usize::MAX);
-            // Near its end a world may be through before the second death.
-            if !died(&first) || !died(&second) {
-                world.check();
-                world = World::new(&bootstrap);
+    for in_group in [false, true] {
+        let mut world = World::new(&bootstrap, in_group);
+        let mut rng = Rng::new(11);
+        for first in steps() {
+            for second in steps() {
+                let mut died = |step: &str| !world.run(&format!("{step}={}*off->return", rng.below(4)), usize::MAX);
+                // Near its end a world may be through before the second death.
+                if !died(&first) || !died(&second) {
+                    world.check();
+                    world = World::new(&bootstrap, in_group);
+                }
             }
         }
+        assert!(world.run("", usize::MAX), "the last one ends");
+        world.check();
     }
-    assert!(world.run("", usize::MAX), "the last one ends");
-    world.check();
 }
 
 /// The steps of a commit and of an apply.
@@ -276,11 +289,11 @@ fn steps() -> impl Iterator<Item = String> {
 #[test]
 fn a_function_begins_at_the_offset_of_its_group() {
     let Some(bootstrap) = bootstrap() else { return };
-    let world = World::new(&bootstrap);
+    let world = World::new(&bootstrap, false);
     let topic = format!("{}in", world.namespace);
     let group = unique();
     world.cluster.commit(&group, &topic, 0, 1_990);
-    let kafka = connect(&world.cluster, &world.namespace);
+    let kafka = connect(&world.cluster, &world.namespace, false);
     let listener = RecordingListener::new();
     let input: TopicRef = format!("in?group_id={group}").parse().unwrap();
     let (name, groups) = ("takes-over".to_owned(), vec![vec![input]]);
