@@ -13,7 +13,7 @@ usage: benches/kafka.py
   PROGRAM=FILE                       another build of it, that is measured instead
   FNSTREAM_EXAMPLES=bin              the folder of the example functions
   KAFKA=HOST:PORT                    a broker that is there already
-  ROUNDS=3                           how often each program runs
+  ROUNDS=3                           how often each program runs; a round before them warms the broker up, and is not counted
   RECORDS=2000000                    how many records each of its runs has
   KEYS=1000000                       how many keys keyed-count has
   RATE=2000                          records per second while latencies are measured; 0 leaves that out
@@ -112,13 +112,14 @@ class Bench:
         self.peer = build_peer() if STREAMS in self.programs else None
 
     def runs(self):
-        for round_ in range(1, self.rounds + 1):
+        """The reports of all rounds but the first: Java compiles what the broker does meanwhile, on the processors of the others."""
+        for round_ in range(self.rounds + 1):
             for workload in self.workloads:
                 for program in self.programs:
                     print(f"round {round_} of {self.rounds}: {workload}, {program}", file=sys.stderr)
-                    yield self.run(workload, program, [])
-                    if self.rate:
-                        yield self.run(workload, program, ["--rate", str(self.rate)])
+                    ways = [[], ["--rate", str(self.rate)]] if self.rate else [[]]
+                    reports = [self.run(workload, program, way) for way in ways]
+                    yield from reports if round_ else []
 
     def run(self, workload, program, more):
         command = [self.binary, "bench", "--backend", "kafka", "--bootstrap", self.bootstrap, "--workload", workload, "--json"]
