@@ -262,6 +262,14 @@ async fn any_process_answers_for_all() -> Result<()> {
     group.wanted.values_mut().for_each(|count| *count *= 2);
     group.counted(&there).await?;
     group.check(&here).await?;
+    // What all of them rely on is nobody else's to write or to delete.
+    let own = format!("{}.functions", group.input.replace("words", "group"));
+    let mut garbage = FrameBuilder::new();
+    garbage.push(RecordRef::new(b"junk").with_key(Some(b"junk")));
+    let refused = here.produce_frame(&own, garbage.to_bytes()).await.err().context("it is the register")?;
+    ensure!(refused.code() == "FS-1001", "{refused}");
+    let refused = here.delete_topic(&own).await.err().context("it is the register")?;
+    ensure!(refused.code() == "FS-1001", "{refused}");
     there.delete_function("count").await?;
     let gone = here.describe_function("count").await.err().context("it was deleted")?;
     ensure!(gone.code() == "FS-1102", "{gone}");

@@ -110,6 +110,18 @@ impl KafkaTopics {
         (!is_hidden).then(|| Topic { cluster: self.options.cluster.clone(), name: rest.into() })
     }
 
+    /// The name of a topic that users may make, change and write.
+    fn writable(&self, topic: &Topic) -> Result<String> {
+        let name = self.name(topic)?;
+        if self.topic(&name).is_none() {
+            let message = format!(
+                "topic '{topic}' is one that Kafka or the server keeps for itself: nobody else writes or changes it"
+            );
+            return Err(Error::new(ErrorCode::InvalidRequest, message));
+        }
+        Ok(name)
+    }
+
     /// All topics with their partitions, by their names.
     fn all(&self) -> Result<BTreeMap<Topic, (String, u32)>> {
         let names = self.admin.names()?;
@@ -169,7 +181,7 @@ impl KafkaTopics {
 impl Topics for KafkaTopics {
     /// Ages are counted as Kafka does whatever is asked for.
     fn create(&self, topic: &Topic, partitions: u32, retention: Retention) -> Result<()> {
-        let name = self.name(topic)?;
+        let name = self.writable(topic)?;
         check_partitions(partitions)?;
         let settings = [
             (RETENTION_MS, retention.max_age.map(|age| age.as_millis().to_string())),
@@ -198,7 +210,7 @@ impl Topics for KafkaTopics {
     }
 
     fn alter(&self, topic: &Topic, change: TopicChange) -> Result<()> {
-        let name = self.name(topic)?;
+        let name = self.writable(topic)?;
         let before = self.layouts.fresh(&name)?;
         let after = change.partitions(topic, before)?;
         if change.time == Some(RetentionTime::Arrival) {
@@ -227,7 +239,7 @@ impl Topics for KafkaTopics {
     }
 
     fn delete(&self, topic: &Topic) -> Result<()> {
-        let name = self.name(topic)?;
+        let name = self.writable(topic)?;
         let deleted = self.admin.remove(&name);
         self.layouts.forget(&name);
         deleted?;
@@ -244,7 +256,7 @@ impl Topics for KafkaTopics {
     }
 
     fn append(&self, topic: &Topic, partition: Option<u32>, frame: Bytes, done: AppendDone) {
-        match self.name(topic) {
+        match self.writable(topic) {
             Ok(name) => self.appender.append(name, partition, frame, done),
             Err(error) => done(Err(error)),
         }

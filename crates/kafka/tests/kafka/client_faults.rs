@@ -263,12 +263,15 @@ fn a_group_is_one_of_kafkas() {
 }
 
 #[test]
-fn topics_that_are_nobodys_business_are_not_listed() {
+fn topics_that_are_nobodys_business_are_neither_listed_nor_changed() {
     let Some(made) = Made::new(1) else { return };
     let hidden = format!("server.7.{}.log", made.topic.name);
     made.cluster.create(&hidden, 1);
     let all: Vec<_> = made.topics.page(None, usize::MAX).unwrap().into_iter().map(|topic| topic.name).collect();
     assert!(all.contains(&made.topic.name));
     assert!(!all.iter().any(|name| **name == *hidden || name.starts_with("__")), "{all:?}");
-    made.topics.delete(&Topic::own(hidden)).unwrap();
+    let hidden = Topic::own(hidden);
+    assert_eq!(made.topics.delete(&hidden).unwrap_err().code, ErrorCode::InvalidRequest);
+    assert_eq!(code(append(&made.topics, &hidden, &[RecordRef::new(b"x").at(1)])), ErrorCode::InvalidRequest);
+    assert_eq!(made.topics.describe(&hidden).unwrap().partitions.len(), 1, "it may be looked at");
 }
