@@ -143,8 +143,6 @@ num.partitions=1
 # Tests stamp records with moments long ago, and say themselves what is to be dropped.
 log.retention.ms=-1
 offsets.topic.num.partitions=1
-# Tests stamp records with moments long ago, and say themselves what is to be dropped.
-log.retention.ms=-1
 offsets.topic.replication.factor=1
 transaction.state.log.num.partitions=1
 transaction.state.log.replication.factor=1

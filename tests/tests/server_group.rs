@@ -270,6 +270,18 @@ async fn any_process_answers_for_all() -> Result<()> {
     ensure!(refused.code() == "FS-1001", "{refused}");
     let refused = here.delete_topic(&own).await.err().context("it is the register")?;
     ensure!(refused.code() == "FS-1001", "{refused}");
+    let archive = here.upload_artifact(std::fs::read(binary::example("word_count_rust")?)?).await?.digest;
+    let spoils = Function::new(
+        format!("sha256:{archive}"),
+        vec![group.input.parse()?],
+        own.parse::<fnstream_core::topic::TopicRef>()?,
+    );
+    here.create_function("spoils", &spoils).await?;
+    within("the function to be refused its output", async {
+        while !here.describe_function("spoils").await.is_ok_and(|f| format!("{f:?}").contains("keeps for itself")) {}
+    })
+    .await?;
+    here.delete_function("spoils").await?;
     there.delete_function("count").await?;
     let gone = here.describe_function("count").await.err().context("it was deleted")?;
     ensure!(gone.code() == "FS-1102", "{gone}");

@@ -305,16 +305,8 @@ impl Admin {
 
     /// The offsets that a group has committed.
     pub(crate) fn committed(&self, group: &str, partitions: &[(String, u32)]) -> Result<HashMap<(String, u32), i64>> {
-        let client = self.of_group(group)?;
-        let mut list = TopicPartitionList::new();
-        for (topic, partition) in partitions {
-            list.add_partition(topic, *partition as i32);
-        }
-        let doing = format!("asking for the offsets of group '{group}'");
-        let found = self.patiently(&doing, self.patience(), |wait| client.committed_offsets(list.clone(), wait))?;
         let mut offsets = HashMap::new();
-        for element in found.elements() {
-            element.error().map_err(|e| failed(&doing, &e))?;
+        for element in self.ask_committed(group, partitions)?.elements() {
             if let Offset::Offset(offset) = element.offset() {
                 offsets.insert((element.topic().to_owned(), element.partition() as u32), offset);
             }
@@ -324,15 +316,22 @@ impl Admin {
 
     /// The offset that a group has committed in a partition, and the bytes that were committed with it.
     pub(crate) fn offset_with_mark(&self, group: &str, topic: &str, partition: u32) -> Result<(Option<i64>, Vec<u8>)> {
-        let client = self.of_group(group)?;
-        let mut list = TopicPartitionList::with_capacity(1);
-        list.add_partition(topic, partition as i32);
-        let doing = format!("asking for the offset of group '{group}'");
-        let found = self.patiently(&doing, self.patience(), |wait| client.committed_offsets(list.clone(), wait))?;
-        let Some(element) = found.find_partition(topic, partition as i32) else { return Ok((None, Vec::new())) };
-        element.error().map_err(|e| failed(&doing, &e))?;
-        let offset = if let Offset::Offset(offset) = element.offset() { Some(offset) } else { None };
+        let found = self.ask_committed(group, &[(topic.to_owned(), partition)])?;
+        let offset = found.find_partition(topic, partition as i32).map(|element| element.offset());
+        let offset = if let Some(Offset::Offset(offset)) = offset { Some(offset) } else { None };
         Ok((offset, mark_of_first(&found)))
+    }
+
+    fn ask_committed(&self, group: &str, partitions: &[(String, u32)]) -> Result<TopicPartitionList> {
+        let client = self.of_group(group)?;
+        let mut list = TopicPartitionList::new();
+        for (topic, partition) in partitions {
+            list.add_partition(topic, *partition as i32);
+        }
+        let doing = format!("asking for the offsets of group '{group}'");
+        let found = self.patiently(&doing, self.patience(), |wait| client.committed_offsets(list.clone(), wait))?;
+        found.elements().iter().try_for_each(|element| element.error().map_err(|e| failed(&doing, &e)))?;
+        Ok(found)
     }
 
     fn of_group(&self, group: &str) -> Result<Arc<BaseConsumer<Telling>>> {

@@ -331,14 +331,7 @@ impl Shared {
 
     /// The name of a topic in Kafka.
     pub(crate) fn name(&self, topic: &Topic) -> Result<String> {
-        if topic.cluster != self.options.cluster {
-            let message =
-                format!("topic '{topic}' is of the cluster '{}', which this place does not serve", topic.cluster);
-            return Err(Error::new(ErrorCode::ClusterUnknown, message));
-        }
-        let name = format!("{}{}", self.options.namespace, topic.name);
-        check_name(&name)?;
-        Ok(name)
+        self.options.name(topic)
     }
 
     /// The topic of watermarks.

@@ -106,20 +106,13 @@ impl KafkaTopics {
     /// The topic that has this name in Kafka, if it is one for users.
     fn topic(&self, name: &str) -> Option<Topic> {
         let rest = name.strip_prefix(self.options.namespace.as_str())?;
-        let is_hidden = name.starts_with(OF_KAFKA) || is_internal(rest, &self.options.server);
-        (!is_hidden).then(|| Topic { cluster: self.options.cluster.clone(), name: rest.into() })
+        (!self.options.is_hidden(name, rest))
+            .then(|| Topic { cluster: self.options.cluster.clone(), name: rest.into() })
     }
 
     /// The name of a topic that users may make, change and write.
     fn writable(&self, topic: &Topic) -> Result<String> {
-        let name = self.name(topic)?;
-        if self.topic(&name).is_none() {
-            let message = format!(
-                "topic '{topic}' is one that Kafka or the server keeps for itself: nobody else writes or changes it"
-            );
-            return Err(Error::new(ErrorCode::InvalidRequest, message));
-        }
-        Ok(name)
+        self.options.writable(topic)
     }
 
     /// All topics with their partitions, by their names.
@@ -297,7 +290,7 @@ impl std::fmt::Debug for KafkaTopics {
 
 impl Options {
     /// The name of a topic in Kafka.
-    fn name(&self, topic: &Topic) -> Result<String> {
+    pub(crate) fn name(&self, topic: &Topic) -> Result<String> {
         if topic.cluster != self.cluster {
             let message =
                 format!("topic '{topic}' is of the cluster '{}', which this place does not serve", topic.cluster);
@@ -306,6 +299,23 @@ impl Options {
         let name = format!("{}{}", self.namespace, topic.name);
         crate::properties::check_name(&name)?;
         Ok(name)
+    }
+
+    /// The same of a topic that users and functions may write.
+    pub(crate) fn writable(&self, topic: &Topic) -> Result<String> {
+        let name = self.name(topic)?;
+        if self.is_hidden(&name, &topic.name) {
+            let message = format!(
+                "topic '{topic}' is one that Kafka or the server keeps for itself: nobody else writes or changes it"
+            );
+            return Err(Error::new(ErrorCode::InvalidRequest, message));
+        }
+        Ok(name)
+    }
+
+    /// Whether that name in Kafka, which is `rest` without the namespace, is of a topic that is none of the users'.
+    fn is_hidden(&self, name: &str, rest: &str) -> bool {
+        name.starts_with(OF_KAFKA) || is_internal(rest, &self.server)
     }
 }
 

@@ -83,7 +83,7 @@ impl Broker for Kafka {
     }
 
     fn partitions(&self, topic: &Topic) -> Result<u32> {
-        let name = self.shared.name(topic)?;
+        let name = self.shared.options.writable(topic)?;
         match self.shared.admin.describe(&name)? {
             Some(layout) => Ok(layout.partitions),
             None => Err(Error::new(ErrorCode::TopicNotFound, format!("Kafka has no topic '{name}'"))),
