@@ -19,6 +19,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("core", &["frame"]),
     ("store", &["frame", "core"]),
     ("kafka", &["frame", "core"]),
+    // Knows nothing of functions: it could be published by itself.
+    ("pulsar-client", &[]),
     ("runtime", &["frame", "core"]),
     ("engine", &["frame", "core"]),
     ("api", &["frame", "core"]),
@@ -36,6 +38,7 @@ const MUST_NOT_REACH: &[(&str, &[&str])] = &[
     ("core", &["rocksdb", "wasmtime", "tokio", "axum", "reqwest"]),
     ("store", &["wasmtime", "wasmparser", "axum", "tokio"]),
     ("kafka", &["rocksdb", "wasmtime", "axum", "tokio"]),
+    ("pulsar-client", &["rocksdb", "wasmtime", "axum", "reqwest", "openssl-sys"]),
     ("runtime", &["rocksdb", "axum", "reqwest"]),
     ("engine", &["rocksdb", "wasmtime", "axum", "reqwest", "tokio"]),
     ("api", &["rocksdb", "wasmtime"]),
