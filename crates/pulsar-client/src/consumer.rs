@@ -24,6 +24,7 @@ mod control;
 mod core;
 mod session;
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ pub enum Event {
     Active(bool),
     /// The consumer subscribed again: what follows may have been received before. It is not active until told.
     Reconnected,
-    /// The topic is terminated, and everything in it was received.
+    /// The topic is terminated, and everything in it was acknowledged.
     EndOfTopic,
     /// The consumer has ended for good, and why.
     Closed(Error),
@@ -198,6 +199,14 @@ impl Consumer {
     /// Grants messages again.
     pub fn resume(&self) {
         self.core().resume();
+    }
+
+    pub(crate) fn tell_read(&self, id: &MessageId) {
+        self.core().tell_read(id);
+    }
+
+    pub(crate) async fn retry<T, F: Future<Output = Result<T>>>(&self, attempt: impl FnMut() -> F) -> Result<T> {
+        self.core().client.retry(attempt).await
     }
 
     /// Reports whether the consumer is connected at the moment.

@@ -123,6 +123,10 @@ impl Reader {
         loop {
             if let Some(message) = read.pop_front() {
                 *self.place() = Place { at: Some(message.id), inclusive: false };
+                if read.is_empty() {
+                    // The broker tells of the topic's end by what was acknowledged.
+                    self.consumer.tell_read(&message.id);
+                }
                 return Ok(message);
             }
             match self.consumer.recv().await? {
@@ -144,7 +148,8 @@ impl Reader {
         if !read.is_empty() {
             return Ok(true);
         }
-        let Some(last) = self.consumer.last_message_id().await?.last else { return Ok(false) };
+        let last = self.consumer.retry(|| self.consumer.last_message_id()).await?.last;
+        let Some(last) = last else { return Ok(false) };
         let Place { at, inclusive } = *self.place();
         let Some(at) = at else { return Ok(true) };
         // The broker does not tell how large the last batch is, only the index of its last message.

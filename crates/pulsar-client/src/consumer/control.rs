@@ -69,6 +69,18 @@ impl Core {
         Ok(())
     }
 
+    /// Acknowledges without a receipt, for readers: their subscription ends with them.
+    pub(crate) fn tell_read(&self, id: &MessageId) {
+        if let Ok(connection) = self.connection() {
+            connection.write(Frame::plain(Body::Ack(CommandAck {
+                consumer_id: self.id,
+                ack_type: AckType::Cumulative as i32,
+                message_id: vec![id.entry_data()],
+                request_id: None,
+            })));
+        }
+    }
+
     /// What to tell the broker of what was acknowledged.
     fn told(&self, ids: &[MessageId], cumulative: bool) -> Vec<MessageIdData> {
         let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
@@ -172,6 +184,8 @@ impl Core {
         // The broker has closed the consumer by now; if it has not, what it sends is not of the new place for certain.
         self.detach();
         drop(seeking);
+        // So that what is asked next finds a broker; if it takes longer, the subscription was moved all the same.
+        let _not_yet = timeout(self.client.options.operation_timeout, self.until_attached()).await;
         Ok(())
     }
 

@@ -169,7 +169,8 @@ impl Core {
                 let mut state = self.state();
                 match state.queue.pop_front()? {
                     Queued::Event(event) => {
-                        if matches!(event, Event::Reconnected) {
+                        // What is durable comes again from the first chunk on, what is not goes on behind the last.
+                        if matches!(event, Event::Reconnected) && self.options.durable {
                             chunks.clear();
                         }
                         return Some(event);
@@ -180,6 +181,8 @@ impl Core {
                         } else {
                             state.granted -= i64::from(arrived.permits);
                         }
+                        // Under the lock: a connection that begins now must neither repeat it nor pass it over.
+                        state.handed_out = Some(entry::id_of(&arrived.command, self.partition));
                         (arrived, state.start)
                     }
                 }
@@ -187,14 +190,8 @@ impl Core {
             let id = entry::id_of(&arrived.command, self.partition);
             match self.decode(*arrived, id, start, &mut chunks) {
                 Ok(None) => {}
-                Ok(Some(entry)) => {
-                    self.state().handed_out = Some(entry.id.whole_entry());
-                    return Some(Event::Messages(entry));
-                }
-                Err(error) => {
-                    self.state().handed_out = Some(id);
-                    return Some(Event::Unreadable { id, error });
-                }
+                Ok(Some(entry)) => return Some(Event::Messages(entry)),
+                Err(error) => return Some(Event::Unreadable { id, error }),
             }
         }
     }
@@ -322,6 +319,8 @@ impl Core {
         }
         state.link = Link::Attached(connection.clone());
         Core::drop_queued(&mut state);
+        // More may have been handed out since the broker was asked.
+        self.begin_behind_handed_out(&mut state);
         if state.attached > 0 {
             state.queue.push_back(Queued::Event(Event::Reconnected));
         }
@@ -336,6 +335,32 @@ impl Core {
         drop(state);
         self.ready();
         Ok(())
+    }
+
+    /// Makes a subscription that is not durable begin where this consumer is.
+    pub(super) fn begin_behind_handed_out(&self, state: &mut State) {
+        if let Some(id) = state.handed_out
+            && !self.options.durable
+        {
+            state.start = Some(Start::new(id, false));
+        }
+    }
+
+    /// Waits until the consumer is attached, or has ended.
+    pub(super) async fn until_attached(&self) {
+        loop {
+            let queued = self.queued.notified();
+            tokio::pin!(queued);
+            // From here on a notification is not missed.
+            queued.as_mut().enable();
+            {
+                let state = self.state();
+                if matches!(state.link, Link::Attached(_)) || state.ended.is_some() {
+                    return;
+                }
+            }
+            queued.await;
+        }
     }
 
     /// Ends the consumer for good. The first reason counts.

@@ -115,11 +115,7 @@ impl Core {
     fn command(&self, request_id: u64) -> Body {
         let options = &self.options;
         let mut state = self.state();
-        if let Some(id) = state.handed_out
-            && !options.durable
-        {
-            state.start = Some(Start::new(id, false));
-        }
+        self.begin_behind_handed_out(&mut state);
         let (sub_type, key_shared_meta) = match &options.subscription_type {
             SubscriptionType::Exclusive => (SubType::Exclusive, None),
             SubscriptionType::Shared => (SubType::Shared, None),
