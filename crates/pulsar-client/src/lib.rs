@@ -67,6 +67,8 @@
 
 pub mod client;
 pub mod consumer;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod producer;
 
 mod acks;
@@ -83,10 +85,13 @@ mod hash;
 mod lookup;
 mod message;
 mod message_id;
+mod partitioned;
 mod pool;
 mod proto;
 mod reader;
 mod schema;
+#[cfg(test)]
+mod scripted;
 mod tls;
 
 pub use auth::Authentication;
@@ -98,6 +103,7 @@ pub use error::{Error, Result};
 pub use hash::Hashing;
 pub use message::Message;
 pub use message_id::MessageId;
+pub use partitioned::{PartitionedConsumer, PartitionedProducer};
 pub use producer::{Access, Batching, BatchingProducer, Producer, ProducerBuilder, Receipt, SendFuture};
 pub use reader::{Reader, ReaderBuilder};
 pub use schema::{Schema, SchemaKind};

@@ -39,8 +39,12 @@ pub(crate) async fn broker_of(client: &Inner, topic: &str, migrated: Option<&Ser
                 connection = client.pool.get(target(&answer, tls)?).await?;
             }
             LookupType::Connect if answer.proxy_through_service_url() => {
-                let broker = target(&answer, tls)?.host.to_string();
-                let proxied = Target { host: service_host, tls, proxy_to: Some(broker) };
+                let broker = target(&answer, tls)?;
+                if broker.host == service_host {
+                    // A broker that stands alone says so, too.
+                    return client.pool.get(broker).await;
+                }
+                let proxied = Target { host: service_host, tls, proxy_to: Some(broker.host.to_string()) };
                 return client.pool.get(proxied).await;
             }
             LookupType::Connect => return client.pool.get(target(&answer, tls)?).await,

@@ -60,7 +60,7 @@ impl SendFuture {
         SendFuture(Outcome::Pending(receiver))
     }
 
-    fn refused(error: Error) -> SendFuture {
+    pub(crate) fn refused(error: Error) -> SendFuture {
         SendFuture(Outcome::Refused(Some(error)))
     }
 }

@@ -93,6 +93,18 @@ impl ConsumerBuilder {
         ConsumerBuilder { client, topic, options }
     }
 
+    pub(crate) fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// A new subscription of these options would begin with the first message.
+    pub(crate) fn from_the_beginning(self) -> ConsumerBuilder {
+        let start = self.options.start.map(|_| Start::new(MessageId::EARLIEST, true));
+        let mut builder = self.initial_position(InitialPosition::Earliest);
+        builder.options.start = start;
+        builder
+    }
+
     pub(crate) fn with_topic(mut self, topic: String) -> ConsumerBuilder {
         self.topic = topic;
         self

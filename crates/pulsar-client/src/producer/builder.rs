@@ -75,6 +75,10 @@ impl ProducerBuilder {
         ProducerBuilder { client, topic, options }
     }
 
+    pub(crate) fn topic(&self) -> &str {
+        &self.topic
+    }
+
     pub(crate) fn with_topic(mut self, topic: String) -> ProducerBuilder {
         self.topic = topic;
         self

@@ -5,6 +5,7 @@
 //! Without it these tests are skipped, and say so; in continuous integration that is a failure.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test says what it does and takes for granted")]
 
+mod clients;
 mod consumers;
 mod harness;
 mod producers;
