@@ -152,8 +152,7 @@ impl ClientBuilder {
         let service = ServiceUrl::parse(&self.service_url)?;
         let ClientOptions { authentication, tls, operation_timeout, connection_timeout, keep_alive, .. } =
             self.options.clone();
-        // A plain service may point at brokers with TLS; without authorities this fails only once it does.
-        let tls = if service.tls { Some(tls.connector()?) } else { tls.connector().ok() };
+        let tls = if service.tls { Some(tls.connector()?) } else { None };
         let settings = Settings { authentication, operation_timeout, keep_alive };
         let pool = Pool::new(settings, connection_timeout, tls);
         let (closed, _) = watch::channel(false);
@@ -288,6 +287,12 @@ impl Inner {
 
     pub(crate) fn backoff(&self) -> Backoff {
         Backoff::new(self.options.backoff.0, self.options.backoff.1)
+    }
+
+    /// How long a broker may take to notice that an earlier connection is gone: it asks for signs of life as this client
+    /// does.
+    pub(crate) fn patience_for_oneself(&self) -> Duration {
+        self.options.operation_timeout + self.options.keep_alive * 2
     }
 
     /// Tells when the client is closed.

@@ -201,6 +201,11 @@ impl Consumer {
         self.core().resume();
     }
 
+    /// Where a consumer that is not durable begins.
+    pub(crate) fn start(&self) -> Option<(MessageId, bool)> {
+        self.core().state().start.map(|start| (start.id, start.inclusive))
+    }
+
     pub(crate) fn tell_read(&self, id: &MessageId) {
         self.core().tell_read(id);
     }

@@ -11,6 +11,12 @@
 //! It tries for as long as it takes. With deduplication switched on in the broker this stores every message once;
 //! without it, a message whose acknowledgement was lost is stored twice.
 //!
+//! **Having a topic to oneself.** The broker counts epochs: a producer that comes back after somebody else took the topic
+//! over is fenced. Brokers (4.0) say the same to one that comes back before they noticed that its last connection is gone,
+//! except with [`Access::ExclusiveWithFencing`]. A producer with [`Access::Exclusive`] or
+//! [`Access::WaitForExclusive`] therefore tries again for a while before it believes that it is fenced: for as long as an
+//! operation may take and two signs of life. Nothing that it sends is stored meanwhile.
+//!
 //! **The end.** A producer ends for good when the broker says so: fenced, topic terminated, topic deleted, not authorized
 //! and the like. Then everything pending ends with that error, [`Producer::closed`] resolves, and further messages are
 //! refused with it.

@@ -81,9 +81,12 @@ impl ReaderBuilder {
     pub async fn open(self) -> Result<Reader> {
         let (id, inclusive) = self.start.unwrap_or((MessageId::EARLIEST, true));
         let consumer = self.consumer.start(id, inclusive).subscribe().await?;
-        // What comes after the end is not older than the end.
-        let position = if id == MessageId::LATEST { consumer.last_message_id().await?.last } else { None };
-        let place = Place { at: position.or(Some(id).filter(|id| *id != MessageId::LATEST)), inclusive };
+        // The end was turned into a place.
+        let (at, inclusive) = match consumer.start() {
+            Some(start) if id == MessageId::LATEST => start,
+            _ => (id, inclusive),
+        };
+        let place = Place { at, inclusive };
         Ok(Reader { consumer, read: AsyncMutex::default(), place: Mutex::new(place) })
     }
 }
@@ -99,7 +102,7 @@ pub struct Reader {
 
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    at: Option<MessageId>,
+    at: MessageId,
     /// Whether the message there is still to be read.
     inclusive: bool,
 }
@@ -122,7 +125,7 @@ impl Reader {
         let mut read = self.read.lock().await;
         loop {
             if let Some(message) = read.pop_front() {
-                *self.place() = Place { at: Some(message.id), inclusive: false };
+                *self.place() = Place { at: message.id, inclusive: false };
                 if read.is_empty() {
                     // The broker tells of the topic's end by what was acknowledged.
                     self.consumer.tell_read(&message.id);
@@ -132,7 +135,7 @@ impl Reader {
             match self.consumer.recv().await? {
                 Event::Messages(entry) => read.extend(entry.messages),
                 Event::Unreadable { id, error } => {
-                    *self.place() = Place { at: Some(id), inclusive: false };
+                    *self.place() = Place { at: id, inclusive: false };
                     return Err(error);
                 }
                 Event::EndOfTopic => return Err(Error::TopicTerminated(self.topic().to_owned())),
@@ -151,7 +154,6 @@ impl Reader {
         let last = self.consumer.retry(|| self.consumer.last_message_id()).await?.last;
         let Some(last) = last else { return Ok(false) };
         let Place { at, inclusive } = *self.place();
-        let Some(at) = at else { return Ok(true) };
         // The broker does not tell how large the last batch is, only the index of its last message.
         Ok(if at.same_entry(&last) && (at.batch_index.is_none() || last.batch_index.is_none()) {
             inclusive
@@ -166,16 +168,16 @@ impl Reader {
     pub async fn seek(&self, to: SeekTo) -> Result<()> {
         let mut read = self.read.lock().await;
         let at_end = match to {
-            SeekTo::Latest => self.consumer.last_message_id().await?.last,
-            _ => None,
+            SeekTo::Latest => self.consumer.last_message_id().await?.last.unwrap_or(MessageId::EARLIEST),
+            _ => MessageId::EARLIEST,
         };
         self.consumer.seek(to).await?;
         read.clear();
         *self.place() = match to {
-            SeekTo::MessageId(id) => Place { at: Some(id), inclusive: true },
-            SeekTo::After(id) => Place { at: Some(id), inclusive: false },
+            SeekTo::MessageId(id) => Place { at: id, inclusive: true },
+            SeekTo::After(id) => Place { at: id, inclusive: false },
             SeekTo::Latest => Place { at: at_end, inclusive: false },
-            SeekTo::Earliest | SeekTo::Timestamp(_) => Place { at: Some(MessageId::EARLIEST), inclusive: true },
+            SeekTo::Earliest | SeekTo::Timestamp(_) => Place { at: MessageId::EARLIEST, inclusive: true },
         };
         Ok(())
     }

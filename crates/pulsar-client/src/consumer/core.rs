@@ -58,6 +58,8 @@ pub(super) enum Link {
 pub(super) struct State {
     pub(super) link: Link,
     queue: VecDeque<Queued>,
+    /// What came while the broker's acceptance was on its way to the state: it belongs behind it.
+    early: Vec<Queued>,
     /// For consumers without a receiver queue: messages granted and not handed out. Below 0 if a batch exceeded it.
     granted: i64,
     /// Messages that the broker may send, and has not been told of.
@@ -109,6 +111,7 @@ impl Core {
         let state = State {
             link: Link::Detached,
             queue: VecDeque::new(),
+            early: Vec::new(),
             granted: 0,
             owed: 0,
             paused: false,
@@ -324,6 +327,8 @@ impl Core {
         if state.attached > 0 {
             state.queue.push_back(Queued::Event(Event::Reconnected));
         }
+        let early = std::mem::take(&mut state.early);
+        state.queue.extend(early);
         state.attached += 1;
         // The broker begins to count anew.
         state.granted = state.granted.max(0);
@@ -344,6 +349,13 @@ impl Core {
         {
             state.start = Some(Start::new(id, false));
         }
+    }
+
+    /// Begins an attempt on a connection.
+    pub(super) fn attaching(&self, connection: u64) {
+        let mut state = self.state();
+        state.early.clear();
+        state.link = Link::Attaching { connection, broken: None };
     }
 
     /// Waits until the consumer is attached, or has ended.
@@ -409,17 +421,17 @@ impl Core {
     fn queue(&self, connection: u64, queue: impl FnOnce(&mut State) -> Option<Queued>) {
         {
             let mut state = self.state();
-            let current = match &state.link {
-                Link::Attached(current) => current.id == connection,
-                // What comes with the acceptance may overtake it here: it is taken for the same.
-                Link::Attaching { connection: attaching, .. } => *attaching == connection,
-                Link::Detached => false,
+            let attached = match &state.link {
+                Link::Attached(current) if current.id == connection => true,
+                Link::Attaching { connection: attaching, .. } if *attaching == connection => false,
+                _ => return,
             };
-            if !current {
-                return;
-            }
             match queue(&mut state) {
-                Some(queued) => state.queue.push_back(queued),
+                Some(queued) if attached => state.queue.push_back(queued),
+                Some(queued) => {
+                    state.early.push(queued);
+                    return;
+                }
                 None => return,
             }
         }

@@ -219,7 +219,7 @@ struct Attaching<'a> {
 
 impl<'a> Attaching<'a> {
     fn begin(core: &'a Arc<Core>, connection: &'a Arc<Connection>) -> Result<Attaching<'a>> {
-        core.state().link = Link::Attaching { connection: connection.id, broken: None };
+        core.attaching(connection.id);
         let sink: Arc<dyn ConsumerSink> = core.clone();
         let attaching = Attaching { core, connection, open: true };
         match connection.add_consumer(core.id, sink) {

@@ -140,22 +140,29 @@ impl Core {
     }
 
     pub(super) fn send(&self, message: Message) -> SendFuture {
+        // Compressing takes time, which others need not wait for: what depends on them is filled in later.
+        let own = message.sequence_id;
+        let nobody = Sender { name: "", unix_ms: self.client.unix_ms() };
+        let mut encoded = match encode_single(message, 0, nobody, self.options.compression) {
+            Ok(encoded) => encoded,
+            Err(error) => return SendFuture::refused(error),
+        };
         let mut state = self.state();
-        let sequence_id = message.sequence_id.unwrap_or_else(|| state.next());
-        let sender = Sender { name: &state.name, unix_ms: self.client.unix_ms() };
-        match encode_single(self.stamped(message, &state), sequence_id, sender, self.options.compression) {
-            Ok(encoded) => self.queue(&mut state, encoded, sequence_id, sequence_id, 1),
-            Err(error) => SendFuture::refused(error),
+        let sequence_id = own.unwrap_or_else(|| state.next());
+        let metadata = &mut encoded.metadata;
+        metadata.sequence_id = sequence_id;
+        metadata.producer_name.clone_from(&state.name);
+        if metadata.schema_version.is_none() {
+            metadata.schema_version.clone_from(&state.schema_version);
         }
+        self.queue(&mut state, encoded, sequence_id, sequence_id, 1)
     }
 
-    pub(super) fn send_batch(&self, first: u64, messages: Vec<Message>) -> SendFuture {
-        // Compressing takes time, which others need not wait for.
+    pub(super) fn send_batch(&self, first: u64, mut messages: Vec<Message>) -> SendFuture {
         let (name, version) = {
             let state = self.state();
             (state.name.clone(), state.schema_version.clone())
         };
-        let mut messages = messages;
         if version.is_some() {
             for message in &mut messages {
                 message.schema_version = message.schema_version.take().or_else(|| version.clone());
@@ -169,10 +176,6 @@ impl Core {
             }
             Err(error) => SendFuture::refused(error),
         }
-    }
-
-    fn stamped(&self, message: Message, state: &State) -> Message {
-        Message { schema_version: message.schema_version.or_else(|| state.schema_version.clone()), ..message }
     }
 
     fn queue(&self, state: &mut State, encoded: Encoded, first: u64, highest: u64, messages: usize) -> SendFuture {

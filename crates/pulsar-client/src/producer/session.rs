@@ -11,7 +11,7 @@ use crate::client::Inner;
 use crate::connection::{Connection, ProducerAnswers, ProducerSink};
 use crate::error::{Error, Result};
 use crate::lookup;
-use crate::producer::builder::ProducerOptions;
+use crate::producer::builder::{Access, ProducerOptions};
 use crate::producer::core::{Core, Link};
 use crate::proto::{Body, CommandCloseProducer, CommandProducer, CommandProducerSuccess, pairs};
 
@@ -28,6 +28,8 @@ impl Core {
     async fn keep_attached(self: &Arc<Self>) {
         let mut backoff = self.client.backoff();
         let mut closed = self.client.closed();
+        // Until when a refusal is put down to this producer's own earlier connection.
+        let mut patience = None;
         loop {
             let detached = {
                 let state = self.state();
@@ -46,7 +48,15 @@ impl Core {
             let error = match self.attempt().await {
                 Ok(()) => {
                     backoff.reset();
+                    patience = None;
                     continue;
+                }
+                Err(error @ Error::ProducerFenced(_)) if self.may_be_its_own_obstacle() => {
+                    let until = *patience.get_or_insert_with(|| Instant::now() + self.client.patience_for_oneself());
+                    if Instant::now() >= until {
+                        return self.end(error);
+                    }
+                    error
                 }
                 // The broker may still have the connection that was lost, with this producer on it.
                 Err(error) if error.is_retriable() => error,
@@ -64,6 +74,21 @@ impl Core {
         }
     }
 
+    /// Reports whether the broker may call this producer fenced because it has not noticed yet that the producer's last
+    /// connection is gone. It does not say by whom the topic is taken. With fencing, the earlier connection is fenced off.
+    fn may_be_its_own_obstacle(&self) -> bool {
+        matches!(self.options.access, Access::Exclusive | Access::WaitForExclusive)
+    }
+
+    /// The access to ask for. Who had the topic to itself does not wait for others when it comes back: the broker would let
+    /// it in behind them, although its epoch is over.
+    fn access(&self, attached: u64) -> Access {
+        match self.options.access {
+            Access::WaitForExclusive if attached > 0 => Access::Exclusive,
+            access => access,
+        }
+    }
+
     /// Finds the broker, and asks it to accept the producer.
     async fn attempt(self: &Arc<Self>) -> Result<()> {
         let migrated = self.state().migrated.clone();
@@ -74,7 +99,7 @@ impl Core {
             Ok(success) => success,
             // What the broker refused need not be taken back.
             Err(error) => {
-                let lost = matches!(error, Error::Timeout(_) | Error::Disconnected(_));
+                let lost = matches!(error, Error::Timeout(_) | Error::Disconnected(_) | Error::Closed);
                 attaching.fail(lost);
                 return Err(error);
             }
@@ -134,7 +159,7 @@ impl Core {
             metadata: pairs(&self.options.properties),
             schema: self.options.schema.as_ref().map(|schema| schema.to_wire()),
             epoch: Some(state.attached),
-            producer_access_mode: Some(self.options.access.mode() as i32),
+            producer_access_mode: Some(self.access(state.attached).mode() as i32),
             topic_epoch: state.topic_epoch,
         })
     }

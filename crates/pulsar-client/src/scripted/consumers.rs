@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::{Fake, Peer, error, message, run, success};
 use crate::consumer::{Consumer, ConsumerBuilder, Event, InitialPosition, SeekTo, SubscriptionType};
 use crate::error::Error;
+use crate::frame::Frame;
 use crate::message::{Message, Sender, encode_batch};
 use crate::message_id::MessageId;
 use crate::proto::{
@@ -200,7 +201,7 @@ fn a_wrong_checksum_ends_the_connection() {
         let fake = Fake::start().await;
         let (consumer, mut peer, command) = consumer_with(&fake, |builder| builder).await;
         let body = Body::Message(message(command.consumer_id, 0));
-        let frame = crate::frame::Frame::message(body, &MessageMetadata::default(), "payload".into());
+        let frame = Frame::message(body, &MessageMetadata::default(), "payload".into());
         let mut bytes = frame.to_bytes().to_vec();
         *bytes.last_mut().unwrap() ^= 1;
         peer.write(&bytes).await;
@@ -320,6 +321,27 @@ fn the_broker_tells_who_is_active_and_ends_what_it_ends() {
         assert!(matches!(consumer.recv().await, Ok(Event::Closed(Error::TopicNotFound(_)))));
         assert!(matches!(consumer.recv().await, Err(Error::TopicNotFound(_))));
         assert!(matches!(consumer.ack(&MessageId::EARLIEST).await, Err(Error::TopicNotFound(_))));
+    });
+}
+
+#[test]
+fn a_consumer_is_told_that_it_is_active_after_it_is_told_that_it_is_back() {
+    run(async {
+        let fake = Fake::start().await;
+        let failover = |builder: ConsumerBuilder| builder.subscription_type(SubscriptionType::Failover);
+        let (consumer, peer, command) = consumer_with(&fake, failover).await;
+        drop(peer);
+        let mut peer = fake.accept_lookup().await;
+        let asked = peer.asked_to_subscribe().await;
+        let change = CommandActiveConsumerChange { consumer_id: command.consumer_id, is_active: Some(true) };
+        // In one piece with the answer, and even before it.
+        let early = Frame::plain(Body::ActiveConsumerChange(change)).to_bytes();
+        let answer = Frame::plain(success(asked.request_id)).to_bytes();
+        peer.write(&[&early[..], &answer[..], &early[..]].concat()).await;
+        assert!(matches!(consumer.recv().await, Ok(Event::Reconnected)));
+        for _ in 0..2 {
+            assert!(matches!(consumer.recv().await, Ok(Event::Active(true))));
+        }
     });
 }
 

@@ -3,6 +3,8 @@
 
 //! Producers that lose their broker at every step, and brokers that refuse.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::{Fake, Peer, duplicate, error, producer_success, receipt, run};
@@ -303,7 +305,7 @@ fn a_producer_that_the_broker_closes_comes_back_on_the_same_connection() {
 fn waiting_for_exclusive_access_survives_the_connection() {
     run(async {
         let fake = Fake::start().await;
-        let client = fake.builder().operation_timeout(std::time::Duration::from_secs(5)).build().unwrap();
+        let client = fake.builder().operation_timeout(Duration::from_secs(5)).build().unwrap();
         let not_ready = |request_id| {
             let success = producer_success(request_id);
             Body::ProducerSuccess(crate::proto::CommandProducerSuccess { producer_ready: Some(false), ..success })
@@ -326,8 +328,48 @@ fn waiting_for_exclusive_access_survives_the_connection() {
         assert_eq!(producer.as_ref().unwrap().topic_epoch(), Some(7));
         drop(peer);
         let (_peer, again) = fake.accept_producer().await;
-        assert_eq!(again.topic_epoch, Some(7));
+        // It does not queue up behind others with an epoch that may be over.
+        assert_eq!((again.topic_epoch, again.producer_access_mode), (Some(7), Some(1)));
     });
+}
+
+#[test]
+fn an_exclusive_producer_may_be_in_its_own_way_for_a_while() {
+    for ends in [false, true] {
+        run(async {
+            let fake = Fake::start().await;
+            let client =
+                fake.builder().operation_timeout(Duration::from_millis(100)).keep_alive(Duration::from_millis(200));
+            let client = client.build().unwrap();
+            let (producer, (peer, _)) =
+                tokio::join!(client.producer("t").access(Access::Exclusive).create(), fake.accept_producer());
+            let producer = producer.unwrap();
+            drop(peer);
+            let mut peer = fake.accept_lookup().await;
+            let mut refused = 0;
+            loop {
+                let asked = peer.asked_for_producer().await;
+                if refused == 3 && !ends {
+                    peer.say(Body::ProducerSuccess(producer_success(asked.request_id))).await;
+                    let pending = producer.send(Message::new("a"));
+                    let (_, send) = peer.sent().await;
+                    peer.say(receipt(&send, 0)).await;
+                    pending.await.unwrap();
+                    return;
+                }
+                peer.say(error(asked.request_id, ServerError::ProducerFenced)).await;
+                refused += 1;
+                tokio::select! {
+                    () = peer.lookup() => {}
+                    reason = producer.closed() => {
+                        assert!(matches!(reason, Error::ProducerFenced(_)), "{reason:?}");
+                        assert!(ends && refused > 3, "{refused}");
+                        return;
+                    }
+                }
+            }
+        });
+    }
 }
 
 #[test]
@@ -348,6 +390,19 @@ fn a_creation_that_is_given_up_is_taken_back() {
                 peer = script => peer,
             }
         };
+        assert!(matches!(peer.command().await, Body::CloseProducer(_)));
+    });
+}
+
+#[test]
+fn a_producer_that_is_closed_on_its_way_back_is_taken_back() {
+    run(async {
+        let fake = Fake::start().await;
+        let (producer, peer, _) = producer(&fake).await;
+        drop(peer);
+        let mut peer = fake.accept_lookup().await;
+        peer.asked_for_producer().await;
+        producer.close().await.unwrap();
         assert!(matches!(peer.command().await, Body::CloseProducer(_)));
     });
 }

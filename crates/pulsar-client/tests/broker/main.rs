@@ -7,6 +7,7 @@
 
 mod clients;
 mod consumers;
+mod cuts;
 mod harness;
 mod producers;
 mod readers;
