@@ -129,7 +129,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the first and the longest delay between attempts; 100 milliseconds and 30 seconds unless set.
+    /// Sets the first and the longest delay between attempts; 100 milliseconds and 30 seconds unless set. A connection that
+    /// was of use is replaced without delay.
     pub fn backoff(mut self, min: Duration, max: Duration) -> ClientBuilder {
         self.options.backoff = (min, max);
         self

@@ -244,8 +244,9 @@ mod tests {
             .iter()
             .map(|m| (m.id.batch_index, m.payload.as_deref(), m.key.as_deref(), m.sequence_id))
             .collect();
-        let told: [(_, Option<&[u8]>, Option<&[u8]>, _); 3] =
-            [(Some(0), Some(b"a"), Some(b"k"), 5), (Some(1), None, Some(&[0xff]), 6), (Some(2), Some(b""), None, 7)];
+        let some = |bytes: &'static [u8]| Some(bytes);
+        let told =
+            [(Some(0), some(b"a"), some(b"k"), 5), (Some(1), None, some(b"\xff"), 6), (Some(2), some(b""), None, 7)];
         assert_eq!(seen, told);
     }
 

@@ -263,7 +263,7 @@ async fn follow(shared: Weak<Shared>, mut needed: watch::Receiver<()>, mut growt
                     continue;
                 }
                 // What was published before the growth was seen is part of the topic, too.
-                let options = shared.options.clone().with_topic(name).from_the_beginning();
+                let options = shared.options.clone().with_topic(name).at_the_beginning();
                 if let Err(error) = shared.add(partition, options).await {
                     return shared.fail(error);
                 }

@@ -98,7 +98,7 @@ impl ConsumerBuilder {
     }
 
     /// A new subscription of these options would begin with the first message.
-    pub(crate) fn from_the_beginning(self) -> ConsumerBuilder {
+    pub(crate) fn at_the_beginning(self) -> ConsumerBuilder {
         let start = self.options.start.map(|_| Start::new(MessageId::EARLIEST, true));
         let mut builder = self.initial_position(InitialPosition::Earliest);
         builder.options.start = start;

@@ -173,6 +173,7 @@ impl Core {
         {
             let mut state = self.state();
             state.handed_out = None;
+            state.progressed = true;
             state.start = match to {
                 SeekTo::MessageId(id) => Some(Start::new(id, true)),
                 SeekTo::After(id) => Some(Start::new(id, false)),

@@ -74,6 +74,8 @@ pub(super) struct State {
     /// Counts redeliveries, to tell what was sent before one.
     pub(super) epoch: u64,
     pub(super) attached: u64,
+    /// Whether the last connection was of use. If not, the next one is not hurried.
+    pub(super) progressed: bool,
     pub(super) migrated: Option<ServiceUrl>,
     pub(super) ended: Option<Error>,
 }
@@ -120,6 +122,7 @@ impl Core {
             seeking: false,
             epoch: 0,
             attached: 0,
+            progressed: true,
             migrated: None,
             ended: None,
         };
@@ -443,6 +446,7 @@ impl ConsumerSink for Core {
     fn message(&self, connection: u64, command: CommandMessage, stored: Stored) {
         let arrived = Arrived::new(command, stored);
         self.queue(connection, |state| {
+            state.progressed = true;
             if arrived.command.consumer_epoch.is_some_and(|epoch| epoch < state.epoch) {
                 // Sent before the broker was asked to deliver everything again.
                 self.give_back(state, arrived.permits);

@@ -4,8 +4,10 @@
 //! How a consumer comes to its broker, again and again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::client::Inner;
 use crate::connection::{Connection, ConsumerSink};
@@ -55,12 +57,13 @@ impl Core {
         let mut backoff = self.client.backoff();
         let mut closed = self.client.closed();
         loop {
-            let detached = {
-                let state = self.state();
+            let (detached, progressed) = {
+                let mut state = self.state();
                 if state.ended.is_some() {
                     return;
                 }
-                matches!(state.link, Link::Detached) && !state.seeking
+                let detached = matches!(state.link, Link::Detached) && !state.seeking;
+                (detached, detached && std::mem::take(&mut state.progressed))
             };
             if !detached {
                 tokio::select! {
@@ -69,25 +72,30 @@ impl Core {
                 }
                 continue;
             }
+            if progressed {
+                backoff.reset();
+            } else if self.waits(backoff.next(), &mut closed).await {
+                return;
+            }
             let error = match self.attempt().await {
-                Ok(()) => {
-                    backoff.reset();
-                    continue;
-                }
+                Ok(()) => continue,
                 // The broker may still have the connection that was lost, with this consumer on it.
                 Err(error) if error.is_retriable() => error,
                 Err(error) => return self.end(error),
             };
             tracing::debug!(topic = self.topic, %error, "the consumer tries again");
-            let until = Instant::now() + backoff.next();
-            let _time_is_over = timeout_at(until, async {
-                tokio::select! {
-                    _ended = self.closed() => {}
-                    _client_closed = closed.wait_for(|closed| *closed) => self.end(Error::Closed),
-                }
-            })
-            .await;
         }
+    }
+
+    /// Waits before the next attempt, and reports whether the consumer ended meanwhile.
+    async fn waits(&self, delay: Duration, closed: &mut watch::Receiver<bool>) -> bool {
+        let ended = async {
+            tokio::select! {
+                _ended = self.closed() => {}
+                _client_closed = closed.wait_for(|closed| *closed) => self.end(Error::Closed),
+            }
+        };
+        timeout(delay, ended).await.is_ok()
     }
 
     /// Finds the broker, and asks it to accept the consumer.

@@ -66,6 +66,8 @@ pub(super) struct State {
     pub(super) max_message_size: usize,
     /// How often the producer was attached, which the broker calls its epoch.
     pub(super) attached: u64,
+    /// Whether the last connection was of use. If not, the next one is not hurried.
+    pub(super) progressed: bool,
     pub(super) migrated: Option<ServiceUrl>,
     pub(super) ended: Option<Error>,
     next_sequence_id: Option<u64>,
@@ -102,6 +104,7 @@ impl Core {
             schema_version: None,
             max_message_size: crate::frame::DEFAULT_MAX_MESSAGE_SIZE,
             attached: 0,
+            progressed: true,
             migrated: None,
             ended: None,
             next_sequence_id: options.initial_sequence_id,
@@ -365,6 +368,7 @@ impl ProducerSink for Core {
         }
         let Some(pending) = state.remove(index) else { return };
         state.last_sequence_id = state.last_sequence_id.max(Some(pending.highest_sequence_id));
+        state.progressed = true;
         drop(state);
         let message_id = MessageId { partition: self.partition, ..stored.unwrap_or(MessageId::EARLIEST) };
         let _nobody_waits = pending.outcome.send(Ok(Receipt { message_id, duplicate: stored.is_none() }));

@@ -4,8 +4,10 @@
 //! How a producer comes to its broker, again and again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 
 use crate::client::Inner;
 use crate::connection::{Connection, ProducerAnswers, ProducerSink};
@@ -31,12 +33,13 @@ impl Core {
         // Until when a refusal is put down to this producer's own earlier connection.
         let mut patience = None;
         loop {
-            let detached = {
-                let state = self.state();
+            let (detached, progressed) = {
+                let mut state = self.state();
                 if state.ended.is_some() {
                     return;
                 }
-                matches!(state.link, Link::Detached)
+                let detached = matches!(state.link, Link::Detached);
+                (detached, detached && std::mem::take(&mut state.progressed))
             };
             if !detached {
                 tokio::select! {
@@ -45,9 +48,13 @@ impl Core {
                 }
                 continue;
             }
+            if progressed {
+                backoff.reset();
+            } else if self.waits(backoff.next(), &mut closed).await {
+                return;
+            }
             let error = match self.attempt().await {
                 Ok(()) => {
-                    backoff.reset();
                     patience = None;
                     continue;
                 }
@@ -63,15 +70,18 @@ impl Core {
                 Err(error) => return self.end(error),
             };
             tracing::debug!(topic = self.topic, %error, "the producer tries again");
-            let until = Instant::now() + backoff.next();
-            let _time_is_over = timeout_at(until, async {
-                tokio::select! {
-                    _ended = self.closed() => {}
-                    _client_closed = closed.wait_for(|closed| *closed) => self.end(Error::Closed),
-                }
-            })
-            .await;
         }
+    }
+
+    /// Waits before the next attempt, and reports whether the producer ended meanwhile.
+    async fn waits(&self, delay: Duration, closed: &mut watch::Receiver<bool>) -> bool {
+        let ended = async {
+            tokio::select! {
+                _ended = self.closed() => {}
+                _client_closed = closed.wait_for(|closed| *closed) => self.end(Error::Closed),
+            }
+        };
+        timeout(delay, ended).await.is_ok()
     }
 
     /// Reports whether the broker may call this producer fenced because it has not noticed yet that the producer's last

@@ -16,7 +16,7 @@ use crate::harness::{batch, with_broker};
 /// A relay in front of the broker. A broker that stands alone has its clients stay with the address that they began with.
 struct Relay {
     url: String,
-    /// How many bytes each connection may pass on before it is cut; 0 for no end.
+    /// How many bytes of answers each connection may pass on before it is cut; 0 for no end.
     limit: watch::Sender<usize>,
 }
 
@@ -44,13 +44,15 @@ async fn pass_on(client: TcpStream, broker: TcpStream, limits: watch::Receiver<u
     let (client_reader, client_writer) = client.into_split();
     let (broker_reader, broker_writer) = broker.into_split();
     tokio::select! {
-        () = pump(client_reader, broker_writer, limits.clone()) => {}
-        () = pump(broker_reader, client_writer, limits) => {}
+        () = pump(client_reader, broker_writer, None) => {}
+        () = pump(broker_reader, client_writer, Some(limits)) => {}
     }
 }
 
 /// Passes bytes on up to the limit, and ends when the limit changes.
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut limits: watch::Receiver<usize>) {
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, limits: Option<watch::Receiver<usize>>) {
+    let (_unlimited, unchanged) = watch::channel(0);
+    let mut limits = limits.unwrap_or(unchanged);
     let limit = *limits.borrow_and_update();
     let mut left = if limit == 0 { usize::MAX } else { limit };
     let mut buffer = vec![0; 4096];
@@ -83,7 +85,7 @@ fn stored_once(access: Access) {
         let producer = client.producer(&topic).name("p").access(access).create().await.unwrap();
         let mut pending = Vec::new();
         let mut number = 0u64;
-        for limit in [3000, 5001, 4003, 7007, 2999, 6011, 0] {
+        for limit in [1000, 1501, 1203, 1807, 999, 1611, 0] {
             relay.limit.send_replace(limit);
             for _ in 0..60 {
                 let texts = [format!("{number}"), format!("{}", number + 1)];
