@@ -10,6 +10,7 @@ mod connections;
 mod consumers;
 mod lookups;
 mod producers;
+mod secured;
 
 use std::future::Future;
 use std::time::Duration;
