@@ -33,11 +33,7 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 /// Runs a test in a namespace of its own, if there is a broker.
 pub(crate) fn with_broker<F: Future<Output = ()>>(test: impl FnOnce(Namespace) -> F) {
     let (Some(url), Some(admin)) = (variable("FNSTREAM_PULSAR"), variable("FNSTREAM_PULSAR_ADMIN")) else { return };
-    let name = format!("public/{}", unique());
-    let namespace = Namespace { url, admin, name };
-    namespace.put(&format!("namespaces/{}", namespace.name), "{}");
-    // Without a subscription, what is in a topic goes when the topic moves.
-    namespace.policy("retention", r#"{"retentionTimeInMinutes": -1, "retentionSizeInMB": -1}"#);
+    let namespace = Namespace::new(url, admin);
     runtime()
         .block_on(async { tokio::time::timeout(PATIENCE, test(namespace)).await.expect("the test takes too long") });
 }
@@ -52,6 +48,15 @@ pub(crate) fn unique() -> String {
 }
 
 impl Namespace {
+    /// Creates one on the broker at these addresses.
+    pub(crate) fn new(url: String, admin: String) -> Namespace {
+        let namespace = Namespace { url, admin, name: format!("public/{}", unique()) };
+        namespace.put(&format!("namespaces/{}", namespace.name), "{}");
+        // Without a subscription, what is in a topic goes when the topic moves.
+        namespace.policy("retention", r#"{"retentionTimeInMinutes": -1, "retentionSizeInMB": -1}"#);
+        namespace
+    }
+
     pub(crate) fn client(&self) -> Client {
         Client::builder(&self.url).build().unwrap()
     }

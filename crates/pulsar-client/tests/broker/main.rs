@@ -9,5 +9,6 @@ mod clients;
 mod consumers;
 mod cuts;
 mod harness;
+mod kills;
 mod producers;
 mod readers;
