@@ -140,6 +140,9 @@ impl Consumer {
     /// Acknowledges a message, and waits for the broker's receipt. It fails with [`Error::Disconnected`] while the
     /// consumer is not connected; the message then comes again.
     ///
+    /// The receipt says that the broker took note, not that it is stored: a broker that fails soon after (and, rarely, one
+    /// that hands the topic over) may deliver the message again.
+    ///
     /// Of a batch, the broker takes note of single messages only if `acknowledgmentAtBatchIndexLevelEnabled` is set
     /// there. If it is not, the entry is acknowledged once all its messages are, and until then all of them may come
     /// again.
