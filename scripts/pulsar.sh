@@ -10,17 +10,22 @@
 #   wipe    stops it and removes its data
 #   env     prints the addresses, tokens and files of the broker as shell assignments
 #
-# usage: scripts/pulsar.sh start | stop | wipe | env [--at FOLDER] [--port PORT] [--long]
+# usage: scripts/pulsar.sh start | stop | wipe | env [--at FOLDER] [--port PORT] [--long] [--state]
 #   --at     where the broker keeps its data, its log and its pid; by default a folder of the cache. A test that kills the
 #            broker gives it a folder of its own.
-#   --port   the first of the five ports that it listens at; by default the first that is free. A folder keeps its ports.
+#   --port   the first of the seven ports that it listens at; by default the first that is free. A folder keeps its ports.
 #   --long   for a broker that is measured, or runs for long: with all that Java makes faster in time, and more memory. Without, it
 #            is up quickly and takes little of the processors that the tests need.
+#   --state  with the table service that keeps the state of Pulsar Functions, which needs ZooKeeper. To be said at each start of a
+#            folder, or never.
 #
 # Listeners, all of 127.0.0.1: Pulsar's protocol at PORT; the admin API at PORT + 1; both with TLS at PORT + 2 and PORT + 3, with a
-# certificate of a CA of its own; the bookie at PORT + 4. A client without a token has all rights, as has one with the token of
-# 'admin'. The token of 'guest' is good, but has no rights; a third token is expired. The admin API takes a client with a bad or
-# expired token for one without, unless the request also says 'X-Pulsar-Auth-Method-Name: token'.
+# certificate of a CA of its own; the bookie at PORT + 4. With --state also the table service at PORT + 5 and ZooKeeper at PORT + 6,
+# and these two at all addresses of the machine, since Pulsar gives no choice.
+#
+# A client without a token has all rights, as has one with the token of 'admin'. The token of 'guest' is good, but has no rights; a
+# third token is expired. The admin API takes a client with a bad or expired token for one without, unless the request also says
+# 'X-Pulsar-Auth-Method-Name: token'.
 #
 # Exit codes: 0, 1 if something failed, 3 if Java (17 or later) or Maven is missing.
 set -euo pipefail
@@ -30,6 +35,7 @@ version=4.0.8
 home="${FNSTREAM_PULSAR_HOME:-$HOME/.cache/function-stream/pulsar}"
 at="$home/broker" port=''
 java_options=(-Xms64m -Xmx384m -XX:MaxDirectMemorySize=256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1)
+state=no
 # Of the bookie, in MiB.
 write_cache=32 read_cache=16 journal=32
 # Longer than a start on a busy machine takes; only so that a fault ends it.
@@ -52,6 +58,7 @@ while [ $# -gt 0 ]; do
             java_options=(-Xmx1g -XX:MaxDirectMemorySize=1g) write_cache=256 read_cache=128 journal=256
             shift && continue
             ;;
+        --state) state=yes && shift && continue ;;
         *) fail "unknown argument '$1'" ;;
     esac
     shift 2
@@ -108,10 +115,10 @@ running() {
 
 is_open() { (exec 7<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# Whether somebody listens at one of the five ports from this one on.
+# Whether somebody listens at one of the seven ports from this one on.
 is_taken() {
     local next
-    for next in {0..4}; do
+    for next in {0..6}; do
         ! is_open $(($1 + next)) || return 0
     done
     return 1
@@ -120,7 +127,7 @@ is_taken() {
 choose_port() {
     local first=${port:-26650}
     while is_taken "$first"; do
-        [ -z "$port" ] || fail "one of the ports $port to $((port + 4)) is in use"
+        [ -z "$port" ] || fail "one of the ports $port to $((port + 6)) is in use"
         first=$((first + 10))
         [ "$first" -lt 60000 ] || fail "no free ports"
     done
@@ -270,6 +277,11 @@ start() {
         java.base/jdk.internal.platform java.management/sun.management jdk.management/com.sun.management.internal; do
         opens+=(--add-opens "$package=ALL-UNNAMED")
     done
+    local metadata=(-nss --metadata-dir "$at/data/metadata")
+    if [ "$state" = yes ]; then
+        export PULSAR_STANDALONE_USE_ZOOKEEPER=1
+        metadata=(--zookeeper-dir "$at/data/zookeeper" --zookeeper-port $((port + 6)) --stream-storage-port $((port + 5)))
+    fi
     # Native libraries are unpacked at each start, and stay if the process is killed.
     rm -rf "$at/tmp"
     mkdir -p "$at/tmp"
@@ -279,8 +291,8 @@ start() {
     setsid java "${java_options[@]}" "${share[@]}" -Xlog:cds=off -Xlog:cds+dynamic=off "${opens[@]}" \
         -Djava.io.tmpdir="$at/tmp" -Djava.net.preferIPv4Stack=true -Dio.netty.tryReflectionSetAccessible=true \
         -Dlog4j.configurationFile="$at/log4j2.properties" -Dlog4j2.is.webapp=false \
-        -cp "$lib/*" org.apache.pulsar.PulsarStandaloneStarter -c "$at/standalone.conf" -nss -nfw -a 127.0.0.1 \
-        --metadata-dir "$at/data/metadata" --bookkeeper-dir "$at/data/bookkeeper" --bookkeeper-port $((port + 4)) \
+        -cp "$lib/*" org.apache.pulsar.PulsarStandaloneStarter -c "$at/standalone.conf" -nfw -a 127.0.0.1 \
+        "${metadata[@]}" --bookkeeper-dir "$at/data/bookkeeper" --bookkeeper-port $((port + 4)) \
         >>"$at/log" 2>&1 </dev/null 8>&- 9>&- &
     local pid=$!
     echo "$pid" >"$at/pid"
@@ -321,10 +333,12 @@ case $command in
         echo "FNSTREAM_PULSAR_ADMIN=http://127.0.0.1:$((port + 1))"
         echo "FNSTREAM_PULSAR_SSL=pulsar+ssl://127.0.0.1:$((port + 2))"
         echo "FNSTREAM_PULSAR_ADMIN_SSL=https://127.0.0.1:$((port + 3))"
+        [ ! -d "$at/data/zookeeper" ] || echo "FNSTREAM_PULSAR_STATE=bk://127.0.0.1:$((port + 5))"
         echo "FNSTREAM_PULSAR_CA=$at/tls/ca.pem"
         echo "FNSTREAM_PULSAR_TOKEN=$(cat "$at/tokens/admin")"
         echo "FNSTREAM_PULSAR_GUEST_TOKEN=$(cat "$at/tokens/guest")"
         echo "FNSTREAM_PULSAR_EXPIRED_TOKEN=$(cat "$at/tokens/expired")"
+        echo "FNSTREAM_PULSAR_LIB=$lib"
         ;;
-    *) fail "usage: scripts/pulsar.sh start | stop | wipe | env [--at FOLDER] [--port PORT] [--long]" ;;
+    *) fail "usage: scripts/pulsar.sh start | stop | wipe | env [--at FOLDER] [--port PORT] [--long] [--state]" ;;
 esac

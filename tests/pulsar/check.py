@@ -4,16 +4,17 @@
 """Fills topics of Apache Pulsar, and compares the outputs of a function with its inputs, by a client that has nothing of ours.
 
     check.py create ADMIN PARTITIONS TOPIC...    makes partitioned topics, and namespaces that keep what is read and drop repeats
-    check.py fill URL WORK TOPIC COUNT [--first N] [--seed N] [--keys N] [--zipf S] [--size BYTES] [--bare]
+    check.py fill URL WORK TOPIC COUNT [--first N] [--seed N] [--keys N] [--zipf S] [--size BYTES] [--bare] [--unbatched]
                                                  appends the records N to N + COUNT of a workload, the same for the same seed
     check.py money URL INPUT OUTPUT              each record's money is one more, once
     check.py keyed-count URL INPUT OUTPUT        each key that came n times has the counts 1 to n, in order
     check.py copy URL INPUT OUTPUT               each record of `money` comes as it is, once
 
 Topics are named TENANT/NAMESPACE/NAME. There is a key for twenty records, unless --keys says how many there are; --zipf makes some
-of them frequent. Records have an event time and a property, unless --bare leaves them out. A check reads both topics wholly, and says
-what it found as one line of JSON. Nothing but zeros in `lost`, `duplicated`, `wrong` and `out_of_order` is right, where the order is
-that of a key. `event_times` and `properties` are how many outputs of `money` and `copy` have those of their inputs.
+of them frequent. Records have an event time and a property, unless --bare leaves them out, and share entries of the broker's log, unless
+--unbatched gives each its own. A check reads both topics wholly, and says what it found as one line of JSON. Nothing but zeros in
+`lost`, `duplicated`, `wrong` and `out_of_order` is right, where the order is that of a key. `event_times` and `properties` are how
+many outputs of `money` and `copy` have those of their inputs.
 """
 
 import argparse
@@ -31,7 +32,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 import outputs
 
 
-def fill(url, work, topic, count, first, seed, keys, zipf, size, bare):
+def fill(url, work, topic, count, first, seed, keys, zipf, size, bare, unbatched):
     workload = Workload(work, seed, keys or max((first + count) // 20, 1), zipf, size)
     workload.skip(first)
     client, refused = connect(url), []
@@ -42,7 +43,7 @@ def fill(url, work, topic, count, first, seed, keys, zipf, size, bare):
 
     producer = client.create_producer(
         topic,
-        batching_enabled=True,
+        batching_enabled=not unbatched,
         batching_max_publish_delay_ms=5,
         block_if_queue_full=True,
         max_pending_messages=10_000,
@@ -106,7 +107,8 @@ def main():
     filling.add_argument("--keys", type=int, default=0)
     filling.add_argument("--zipf", type=float, default=0.0)
     filling.add_argument("--size", type=int, default=0)
-    filling.add_argument("--bare", action="store_true")
+    for name in ("bare", "unbatched"):
+        filling.add_argument(f"--{name}", action="store_true")
     for work in ("money", "keyed-count", "copy"):
         checking = commands.add_parser(work)
         for name in ("url", "source", "target"):

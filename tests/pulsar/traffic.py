@@ -7,6 +7,7 @@
         consumes a topic and produces to another, without a function, until SIGTERM. It is told by its environment, as any program that
         benches/pulsar.py measures: see there.
     traffic.py latency URL WORK INPUT OUTPUT --rate R --seconds S --warm-up S [--seed N] [--keys N] [--zipf S] [--size BYTES]
+               [--unbatched]
         sends records of a workload at fixed times, and times each from when it was to be sent until its output came; prints
         `count`, `p50_micros`, `p99_micros` and `max_micros` as one line of JSON. The records of the warm-up are not timed.
 """
@@ -77,11 +78,13 @@ class Numbers:
         return outputs.number_of(json.loads(value)["name"])
 
 
-def latency(url, work, source, target, rate, seconds, warm_up, seed, keys, zipf, size):
+def latency(url, work, source, target, rate, seconds, warm_up, seed, keys, zipf, size, unbatched):
     workload, numbers = Workload(work, seed, keys, zipf, size), Numbers(work)
     untimed, count = int(rate * warm_up), int(rate * (warm_up + seconds))
     client = connect(url)
-    producer = client.create_producer(source, batching_enabled=True, batching_max_publish_delay_ms=1, block_if_queue_full=True)
+    producer = client.create_producer(
+        source, batching_enabled=not unbatched, batching_max_publish_delay_ms=1, block_if_queue_full=True
+    )
     consumer = client.subscribe(target, "latency", pulsar.ConsumerType.Exclusive, initial_position=pulsar.InitialPosition.Latest)
     times, failed = [None] * count, []
     gc.disable()
@@ -106,9 +109,7 @@ def latency(url, work, source, target, rate, seconds, warm_up, seed, keys, zipf,
             time.sleep(wait)
         key = workload.key()
         numbers.sent(number, key)
-        producer.send_async(
-            workload.value(number), lambda *_: None, partition_key=key, event_timestamp=EPOCH + number
-        )
+        producer.send_async(workload.value(number), lambda *_: None, partition_key=key, event_timestamp=EPOCH + number)
     producer.flush()
     reader.join()
     client.close()
@@ -137,6 +138,7 @@ def main():
     timing.add_argument("--keys", type=int, default=1_000)
     timing.add_argument("--zipf", type=float, default=0.0)
     timing.add_argument("--size", type=int, default=0)
+    timing.add_argument("--unbatched", action="store_true")
     said = vars(parser.parse_args())
     if said.pop("command") == "copy":
         copy()
