@@ -299,7 +299,7 @@ start() {
     if ! timeout "$patience" grep -q -m1 -e '--- setup completed ---' <(tail -n +1 -F --pid="$pid" "$at/log" 2>/dev/null 8>&- 9>&-); then
         tail -n 30 "$at/log" >&2
         kill -9 "$pid" 2>/dev/null || true
-        fail "the broker did not start within $patience s; its log is $at/log"
+        fail "the broker ended, or did not start within $patience s; its log is $at/log"
     fi
     is_open "$port" || fail "the broker says that it started, but does not listen at port $port"
     echo "pulsar://127.0.0.1:$port"
