@@ -317,6 +317,8 @@ COLUMNS = [*tables.COLUMNS, ("broker CPU s/M", "broker", 1, 2, -1)]
 
 
 def main():
+    # So that the broker ends, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with Broker() as broker:
         bench = Bench(broker)
         load = os.getloadavg()[0]
