@@ -89,10 +89,13 @@ class Broker:
     def __enter__(self):
         memory = Path("/dev/shm")
         self.folder = tempfile.mkdtemp(prefix="fnstream-bench-", dir=memory if os.access(memory, os.W_OK) else None)
-        started = self.script("start", "--long", "--state")
-        if started.returncode:
+        try:
+            started = self.script("start", "--long", "--state")
+            if started.returncode:
+                sys.exit(started.returncode)
+        except BaseException:
             self.__exit__()
-            sys.exit(started.returncode)
+            raise
         told = self.script("env").stdout.decode().splitlines()
         self.told = dict(line.removeprefix("FNSTREAM_PULSAR").removeprefix("_").split("=", 1) for line in told)
         self.url, self.admin, self.jars = self.told[""], self.told["ADMIN"], self.told["LIB"]
