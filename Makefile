@@ -13,7 +13,7 @@ ENV := source scripts/env.sh
 # One profile for everything, so that RocksDB and Cranelift are compiled once; never another lock than the committed one.
 CARGO_FLAGS := --release --locked
 
-.PHONY: help setup build_all build examples quickstart kafka-demo kafka-kills kafka-kill-long kafka-group-long kafka-restore kafka-poison test bench bench-kafka dist poison crash-long storm producer rates backup-long groups soak scale \
+.PHONY: help setup build_all build examples quickstart kafka-demo kafka-kills kafka-kill-long kafka-group-long kafka-restore kafka-poison test bench bench-kafka bench-pulsar dist poison crash-long storm producer rates backup-long groups soak scale \
 	many neighbours crowd browser fuzz fmt \
 	lint doc licence-check licence-fix openapi clean
 
@@ -96,6 +96,9 @@ bench: build_all ## measures throughput and latency, beside the yardsticks of th
 bench-kafka: ## beside Kafka Streams and a plain copy on one broker (FNSTREAM_BIN=BUILD, ROUNDS=3, RECORDS=2000000; needs Java 17 and Maven)
 	@[ -n "$${FNSTREAM_BIN:-}" ] || $(MAKE) --no-print-directory build_all
 	benches/kafka.py
+
+bench-pulsar: ## Pulsar Functions beside plain copies on one broker (ROUNDS=3, RECORDS=500000; needs Java 17 with javac, Maven and Python)
+	@benches/pulsar.py
 
 dist: setup ## packages of a small, stripped program in bin/dist: archive, .deb, wheel, npm, bill of materials, sums
 	@$(ENV)

@@ -28,11 +28,12 @@ Exit codes: 0, 1 if something failed or a program lost, repeated or changed a re
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import tables
 
 ROOT = Path(__file__).resolve().parent.parent
 PEER = ROOT / "benches" / "peers" / "kafka-streams"
@@ -139,83 +140,6 @@ class Bench:
         return json.loads(ran.stdout)
 
 
-def figures(reports, workload, program):
-    """The medians of what a program gave at a workload."""
-    of = [r for r in reports if (r["workload"], r["variant"]) == (workload, program)]
-    filled = [r for r in of if r["mode"] == "throughput"]
-    timed = [r["latency"] for r in of if r["mode"] == "latency"]
-    steady = [r["steady"] for r in filled if r.get("steady")]
-    median = lambda values: statistics.median(values) if values else None
-    return {
-        "rate": median([r["records_per_second"] for r in filled]),
-        "steady rate": median([s["records_per_second"] for s in steady]),
-        "cpu": median([s["cpu_seconds_per_million"] for s in steady]),
-        "whole cpu": median([r["cpu_seconds_per_million"] for r in filled]),
-        "memory": median([r["peak_memory"] for r in filled]),
-        "start": median([r["first_output_seconds"] for r in filled if r.get("first_output_seconds")]),
-        "p50": median([t["p50_micros"] for t in timed]),
-        "p99": median([t["p99_micros"] for t in timed]),
-    }
-
-
-COLUMNS = [
-    # heading, key, divisor, digits; how the ratio to Kafka Streams is taken: 1 as it is, -1 upside down
-    ("records/s", "rate", 1, 0, 1),
-    ("steady/s", "steady rate", 1, 0, 1),
-    ("CPU s/M", "whole cpu", 1, 2, -1),
-    ("steady CPU s/M", "cpu", 1, 2, -1),
-    ("peak MiB", "memory", 1 << 20, 0, -1),
-    ("first output s", "start", 1, 2, -1),
-    ("p50 ms", "p50", 1e3, 1, -1),
-    ("p99 ms", "p99", 1e3, 1, -1),
-]
-
-
-def table(reports, bench):
-    lines = []
-    for workload in bench.workloads:
-        of = {program: figures(reports, workload, program) for program in bench.programs}
-        streams = of.get(STREAMS)
-        rows = [[workload] + [heading for heading, *_ in COLUMNS]]
-        for program, have in of.items():
-            rows.append([program] + [number(have[key], divisor, digits) for _, key, divisor, digits, _ in COLUMNS])
-            if streams and program != STREAMS:
-                times = [ratio(have[key], streams[key], way) for _, key, _, _, way in COLUMNS]
-                rows.append([f"  times better than {STREAMS}"] + [f"{t:.1f}" if t else "-" for t in times])
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        for row in rows:
-            lines.append(row[0].ljust(widths[0]) + "".join("  " + c.rjust(w) for c, w in zip(row[1:], widths[1:])))
-        lines += goals(workload, of) + [""]
-    return "\n".join(lines)
-
-
-def goals(workload, of):
-    ours, streams = of.get("wasm"), of.get(STREAMS)
-    if not ours or not streams:
-        return []
-    found = {
-        "records per steady CPU second": ratio(ours["cpu"], streams["cpu"], -1),
-        "memory": ratio(ours["memory"], streams["memory"], -1),
-        "p99": ratio(ours["p99"], streams["p99"], -1),
-    }
-    lines = []
-    for what, demanded in GOALS.get(workload, {}).items():
-        if found[what]:
-            verdict = "holds" if found[what] >= demanded else "MISSED"
-            lines.append(f"{what}: {demanded:g} times better demanded, {found[what]:.1f} times measured: {verdict}")
-    return lines
-
-
-def number(value, divisor, digits):
-    return "-" if value is None else f"{value / divisor:,.{digits}f}"
-
-
-def ratio(ours, theirs, way):
-    if not ours or not theirs:
-        return None
-    return ours / theirs if way > 0 else theirs / ours
-
-
 def main():
     with Broker() as bootstrap:
         bench = Bench(bootstrap)
@@ -232,7 +156,7 @@ def main():
         f"seed {reports[0]['seed']}; latency at {bench.rate:g} records/s for {bench.seconds} s\n"
         f"{machine['cores']} cores, {machine['cpu']}, {machine['os']}; load before {load:.1f}, after {os.getloadavg()[0]:.1f}\n"
     )
-    print(table(reports, bench))
+    print(tables.table(reports, bench.workloads, bench.programs, STREAMS, GOALS))
 
 
 if __name__ == "__main__":

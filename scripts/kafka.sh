@@ -228,7 +228,10 @@ stop() {
     rm -f "$at/pid"
     if [ -s "$at/classes.jsa" ]; then
         check_tools
-        mv "$at/classes.jsa" "$home/$version/classes-$java.jsa"
+        # Whole or not at all: another broker may start meanwhile.
+        local archive="$home/$version/classes-$java.jsa"
+        mv "$at/classes.jsa" "$archive.$$"
+        mv "$archive.$$" "$archive"
     fi
 }
 

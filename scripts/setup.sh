@@ -110,12 +110,24 @@ setup_packaging() {
     apt_install "${packages[@]}" || missing+=("what packages are made with (Debian: apt-get install ${packages[*]})")
 }
 
+# The same of the real brokers that tests run on, and of what makes their certificates.
+setup_brokers() {
+    [ -n "${CI:-}" ] || return 0
+    local packages=()
+    have java || packages+=(openjdk-17-jre-headless)
+    have mvn || packages+=(maven)
+    have openssl || packages+=(openssl)
+    [ ${#packages[@]} -gt 0 ] || return 0
+    apt_install "${packages[@]}" || missing+=("what brokers are run with (Debian: apt-get install ${packages[*]})")
+}
+
 setup_rust
 setup_cxx
 setup_libclang
 setup_openssl
 setup_go
 setup_packaging
+setup_brokers
 if [ ${#missing[@]} -gt 0 ]; then
     echo "setup: still missing, please install:" >&2
     printf '  - %s\n' "${missing[@]}" >&2

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 
 step=start
 summary=()
-trap '[[ $? == 0 ]] || echo "make test: failed in the step: $step" >&2; end_kafka' EXIT
+trap '[[ $? == 0 ]] || echo "make test: failed in the step: $step" >&2; end_brokers' EXIT
 
 run() {
     step=$1
@@ -52,25 +52,33 @@ go_modules() {
     done
 }
 
-# A real broker for the tests that need one, in a folder of its own and in memory where that is possible: what is tested is
-# the death of processes, not that of the machine. Without Java they are skipped, except in continuous integration.
-kafka_broker() {
-    kafka_folder=$(mktemp -d -p "$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)")
-    local status=0
-    scripts/kafka.sh start --at "$kafka_folder" || status=$?
+# Real brokers for the tests that need one, each in a folder of its own and in memory where that is possible: what is tested is
+# the death of processes, not that of the machine. Without Java these tests are skipped, except in continuous integration.
+declare -A broker_folders=()
+
+start_broker() {
+    local script=scripts/$1.sh folder status=0 line
+    folder=$(mktemp -d -p "$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)")
+    broker_folders[$1]=$folder
+    "$script" start --at "$folder" || status=$?
     if [[ $status == 3 && -z ${CI:-} ]]; then
-        echo "SKIPPED: the tests on Kafka, for want of Java" >&2
+        echo "SKIPPED: the tests on $2, for want of Java" >&2
         return 0
     fi
     [[ $status == 0 ]] || return 1
-    local line
-    while read -r line; do export "${line?}"; done < <(scripts/kafka.sh env --at "$kafka_folder")
+    while read -r line; do export "${line?}"; done < <("$script" env --at "$folder")
 }
 
-end_kafka() {
-    [[ -n ${kafka_folder:-} ]] || return 0
-    scripts/kafka.sh wipe --at "$kafka_folder" || true
-    rm -rf "$kafka_folder"
+kafka_broker() { start_broker kafka Kafka; }
+
+pulsar_broker() { start_broker pulsar Pulsar; }
+
+end_brokers() {
+    local broker
+    for broker in "${!broker_folders[@]}"; do
+        "scripts/$broker.sh" wipe --at "${broker_folders[$broker]}" || true
+        rm -rf "${broker_folders[$broker]}"
+    done
 }
 
 tests() {
@@ -98,7 +106,8 @@ run "formatting" formatting
 run "binary with fail points" failpoints_binary
 run "binary" binary
 run "example functions" examples
-run "broker" kafka_broker
+run "broker of Kafka" kafka_broker
+run "broker of Pulsar" pulsar_broker
 run "tests" tests
 run "generated files" generated_files
 run "quickstart" quickstart

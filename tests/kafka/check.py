@@ -11,13 +11,18 @@ It reads what is committed (`read_committed`), both topics wholly, and says what
 `lost`, `duplicated`, `wrong` and `out_of_order` is right.
 """
 
-import collections
 import json
 import sys
 import time
+from pathlib import Path
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient
+
+# At the end: the folders there are named like modules of others.
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+
+import outputs
 
 PATIENCE = 60
 
@@ -55,57 +60,6 @@ def records(bootstrap, topic):
     consumer.close()
 
 
-def money(inputs, outputs):
-    wanted = collections.Counter()
-    for _, key, value in inputs:
-        person = json.loads(value)
-        wanted[key, person["name"], person["money"] + 1] += 1
-    found, out_of_order, last = collections.Counter(), 0, {}
-    for partition, key, value in outputs:
-        person = json.loads(value)
-        found[key, person["name"], person["money"]] += 1
-        # The names are numbers, and rise within a partition.
-        number = int(person["name"])
-        out_of_order += number < last.get(partition, -1)
-        last[partition] = number
-    excess = found - wanted
-    duplicated = sum(times for output, times in excess.items() if output in wanted)
-    return {
-        "inputs": wanted.total(),
-        "outputs": found.total(),
-        "lost": (wanted - found).total(),
-        "duplicated": duplicated,
-        "wrong": excess.total() - duplicated,
-        "out_of_order": out_of_order,
-    }
-
-
-def keyed_count(inputs, outputs):
-    wanted = collections.Counter(key for _, key, _ in inputs)
-    seen, last = collections.defaultdict(set), {}
-    found, duplicated, wrong, out_of_order = 0, 0, 0, 0
-    for partition, key, value in outputs:
-        found += 1
-        count = int.from_bytes(value, "little")
-        if len(value) != 8 or not 1 <= count <= wanted[key]:
-            wrong += 1
-            continue
-        duplicated += count in seen[key]
-        seen[key].add(count)
-        at, before = last.get(key, (partition, 0))
-        out_of_order += at != partition or count <= before
-        last[key] = (partition, count)
-    return {
-        "inputs": wanted.total(),
-        "outputs": found,
-        "keys": len(wanted),
-        "lost": sum(times - len(seen[key]) for key, times in wanted.items()),
-        "duplicated": duplicated,
-        "wrong": wrong,
-        "out_of_order": out_of_order,
-    }
-
-
 def read(bootstrap, function):
     topics = AdminClient({"bootstrap.servers": bootstrap}).list_topics(timeout=PATIENCE).topics
     for topic in sorted(topic for topic in topics if topic.endswith((f".{function}.state", f".{function}.log"))):
@@ -121,7 +75,7 @@ def read(bootstrap, function):
 def main(work, bootstrap, source, target=None):
     if work == "read":
         return read(bootstrap, source)
-    check = {"money": money, "keyed-count": keyed_count}[work]
+    check = {"money": outputs.money, "keyed-count": outputs.keyed_count}[work]
     print(json.dumps(check(records(bootstrap, source), records(bootstrap, target))))
 
 
