@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use crate::cache::CachedStore;
-use crate::{Error, Value};
+use crate::{Encode, Error, Value};
 
 /// First byte of a simple key and of a complex one.
 const SIMPLE: u8 = 0;
@@ -77,9 +77,9 @@ impl Store {
     }
 
     /// Encodes and stores a value.
-    pub fn put_as<T: Value>(&self, key: &[u8], value: &T) -> Result<(), Error> {
+    pub fn put_as<T: Encode + ?Sized>(&self, key: &[u8], value: &T) -> Result<(), Error> {
         let mut encoded = Vec::new();
-        value.encode(&mut encoded);
+        value.encode(&mut encoded)?;
         self.full(key, |key| self.cached.set(key, Some(&encoded)))
     }
 

@@ -190,6 +190,26 @@ impl<F: Function> Harness<F> {
         self.call(|function, ctx| function.custom(ctx, payload.to_vec()))
     }
 
+    /// Lends the function and its context to a test: to look at its state, or to prepare it before the first record.
+    ///
+    /// ```
+    /// # use fnstream_sdk::{Config, Context, Error, Function, Record};
+    /// # struct Echo;
+    /// # impl Function for Echo {
+    /// #     fn init(_: &mut Context, _: &Config) -> Result<Self, Error> { Ok(Echo) }
+    /// #     fn process(&mut self, _: &mut Context, _: Record<'_>) -> Result<(), Error> { Ok(()) }
+    /// # }
+    /// use fnstream_sdk::states::ValueState;
+    /// use fnstream_sdk::testing::Harness;
+    ///
+    /// let mut test = Harness::<Echo>::new(&[]).unwrap();
+    /// test.with(|_, ctx| ValueState::<u64>::open(ctx, "total")?.set(&7)).unwrap();
+    /// assert_eq!(test.with(|_, ctx| ValueState::<u64>::open(ctx, "total")?.get()).unwrap(), Some(7));
+    /// ```
+    pub fn with<R>(&mut self, run: impl FnOnce(&mut F, &mut Context) -> Result<R, Error>) -> Result<R, Error> {
+        self.call(run)
+    }
+
     /// Replaces the function by a new one with the same state, as after a failure or when a task moves.
     pub fn restart(&mut self) -> Result<(), Error> {
         self.driver = None;
