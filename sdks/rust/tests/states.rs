@@ -254,6 +254,7 @@ fn all_states_agree_with_a_model_over_restarts_and_failed_records() {
                 let steps = dice.roll(5);
                 test.with(|function, _| (0..steps).try_for_each(|_| write(&mut dice, &function.states, &mut models)))
                     .unwrap();
+                test.take_checkpoint(0).unwrap();
             }
         }
         test.with(|function, _| compare(&function.states, &models)).unwrap();

@@ -22,6 +22,7 @@ type conformance struct {
 	fssdk.BaseDriver
 	ctx     fssdk.Context
 	store   fssdk.Store
+	states  states
 	records int
 	source  uint32
 	sick    bool
@@ -35,7 +36,7 @@ func (c *conformance) Init(ctx fssdk.Context, config map[string]string) (err err
 	if percent, err := strconv.Atoi(config["gogc"]); err == nil {
 		debug.SetGCPercent(percent)
 	}
-	c.ctx = ctx
+	c.ctx, c.states = ctx, openStates(ctx)
 	c.store, err = ctx.GetOrCreateStore("s")
 	return err
 }
@@ -128,6 +129,12 @@ func (c *conformance) run(line string) error {
 		return c.ctx.Emit(uint32(number(w[0])), []byte(w[1]))
 	case "":
 		return c.emit("empty")
+	case "state":
+		answer, err := c.states.run(words(4))
+		if err != nil || answer == "" {
+			return err
+		}
+		return c.emit(answer)
 	case "emit-null":
 		return c.ctx.(fssdk.RecordContext).EmitRecord(uint32(number(rest)), fssdk.Record{Null: true})
 	case "watermark":

@@ -22,6 +22,7 @@ type scenario struct {
 	Config    map[string]string
 	Outputs   int
 	Worlds    []string
+	Needs     []string
 	InitFails string `yaml:"init-fails"`
 	Steps     []step
 }

@@ -3,10 +3,16 @@
 
 //! The conformance program by the Rust SDK: what `tests/sdk/README.md` says.
 
+#[cfg(test)]
+mod scenarios;
+mod states;
+
 use fnstream_sdk::{Config, Context, Error, Function, Module, Output, Record, Store, TimeDomain, Timer};
+use states::States;
 
 struct Conformance {
     store: Store,
+    states: States,
     records: u64,
     sick: bool,
 }
@@ -72,6 +78,7 @@ impl Conformance {
         match name {
             "emit" => ctx.emit(number(two)? as u32, last.as_bytes())?,
             "" => return Ok(Some("empty".to_owned())),
+            "state" => return self.states.run(rest),
             "emit-null" => ctx.emit_record(Output::null().to(number(rest)? as u32))?,
             "watermark" => ctx.emit_watermark(number(two)? as u32, number(last)? as u64)?,
             "put" => self.store.put(two.as_bytes(), last.as_bytes())?,
@@ -155,7 +162,7 @@ impl Function for Conformance {
         if let Some(text) = config.get("fail") {
             return Err(Error::new(text.clone()));
         }
-        Ok(Conformance { store: ctx.state("s")?, records: 0, sick: false })
+        Ok(Conformance { store: ctx.state("s")?, states: States::open(ctx)?, records: 0, sick: false })
     }
 
     fn process(&mut self, ctx: &mut Context, record: Record<'_>) -> Result<(), Error> {
