@@ -53,6 +53,12 @@ type Header = api.Header
 // RecordContext is implemented by contexts that know keys, headers, times and null values. In Function Stream every Context is one.
 type RecordContext = api.RecordContext
 
+// Metadata is what is known of the function and its task.
+type Metadata = api.Metadata
+
+// MetadataContext is implemented by contexts that know the function and its task. In Function Stream every Context is one.
+type MetadataContext = api.MetadataContext
+
 // Timer is a timer that is due.
 type Timer = api.Timer
 

@@ -106,7 +106,11 @@ func (h *Host) start() error {
 	for key, value := range h.options.Config {
 		config[key] = value
 	}
-	return h.runtime.Init(impl.NewBatch(h.memory, config, h.options.Outputs), config)
+	metadata := api.Metadata{Name: "test", Revision: 1}
+	for i := range h.options.Outputs {
+		metadata.Outputs = append(metadata.Outputs, fmt.Sprint("output-", i))
+	}
+	return h.runtime.Init(impl.NewBatch(h.memory, config, metadata), config)
 }
 
 // Send processes values of input group 0 as one batch.

@@ -135,6 +135,8 @@ func (c *conformance) run(line string) error {
 			return err
 		}
 		return c.emit(answer)
+	case "record", "pass", "emit-record", "tombstone", "metadata":
+		return c.whole(name, words)
 	case "emit-null":
 		return c.ctx.(fssdk.RecordContext).EmitRecord(uint32(number(rest)), fssdk.Record{Null: true})
 	case "watermark":
@@ -192,6 +194,37 @@ func (c *conformance) run(line string) error {
 		return c.state(name, words, number)
 	}
 	return nil
+}
+
+// whole carries out a command on whole records, which the per-record world does not have.
+func (c *conformance) whole(name string, words func(int) []string) error {
+	records := c.ctx.(fssdk.RecordContext)
+	record := records.Record()
+	switch name {
+	case "record":
+		text := "record no key"
+		if record.Key != nil {
+			text = "record key=" + string(record.Key)
+		}
+		text += fmt.Sprint(" time=", record.Timestamp)
+		for _, header := range record.Headers {
+			text += " " + header.Name + "=" + string(header.Value)
+		}
+		return c.emit(text)
+	case "pass":
+		record.Value = []byte(words(1)[0])
+		return records.EmitRecord(0, record)
+	case "tombstone":
+		return records.EmitRecord(0, fssdk.Record{Key: []byte(words(1)[0]), Timestamp: record.Timestamp, Null: true})
+	case "metadata":
+		metadata := c.ctx.(fssdk.MetadataContext).Metadata()
+		return c.emit(fmt.Sprint("metadata ", metadata.TaskIndex, " ", len(metadata.Outputs)))
+	}
+	w := words(4)
+	at, err := strconv.ParseInt(w[1], 10, 64)
+	header, value, _ := strings.Cut(w[2], "=")
+	headers := []fssdk.Header{{Name: header, Value: []byte(value)}}
+	return errors.Join(err, records.EmitRecord(0, fssdk.Record{Key: []byte(w[0]), Timestamp: at, Headers: headers, Value: []byte(w[3])}))
 }
 
 // state carries out a command on the store.

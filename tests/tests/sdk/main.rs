@@ -14,6 +14,7 @@ mod examples;
 mod host;
 mod load;
 mod mistakes;
+mod record;
 mod scenario;
 mod scenarios;
 mod task;

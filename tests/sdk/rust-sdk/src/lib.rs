@@ -4,10 +4,14 @@
 //! The conformance program by the Rust SDK: what `tests/sdk/README.md` says.
 
 #[cfg(test)]
+mod parity;
+#[cfg(test)]
 mod scenarios;
 mod states;
 
-use fnstream_sdk::{Config, Context, Error, Function, Module, Output, Record, Store, TimeDomain, Timer};
+use fnstream_sdk::{
+    Config, Context, Error, Function, HeadersBuilder, Module, Output, Record, Store, TimeDomain, Timer,
+};
 use states::States;
 
 struct Conformance {
@@ -31,6 +35,13 @@ fn domain(word: &str) -> Result<TimeDomain, Error> {
         "processing" => Ok(TimeDomain::Processing),
         _ => Err(Error::new(format!("there is no time '{word}'"))),
     }
+}
+
+/// A record but for its value.
+fn whole(record: Record<'_>) -> String {
+    let key = record.key.map_or_else(|| "no key".to_owned(), |key| format!("key={}", text(key)));
+    let headers: String = record.headers.iter().map(|(name, value)| format!(" {name}={}", text(value))).collect();
+    format!("record {key} time={}{headers}", record.timestamp)
 }
 
 /// The keys of a range; an empty end is before every key.
@@ -69,7 +80,7 @@ impl Conformance {
     }
 
     /// Carries out a command; answers what is to be emitted.
-    fn run(&mut self, ctx: &mut Context, source: u32, line: &str) -> Result<Option<String>, Error> {
+    fn run(&mut self, ctx: &mut Context, record: Record<'_>, line: &str) -> Result<Option<String>, Error> {
         let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
         let mut words = rest.splitn(3, ' ').map(str::to_owned).collect::<Vec<_>>();
         words.resize(3, String::new());
@@ -79,6 +90,24 @@ impl Conformance {
             "emit" => ctx.emit(number(two)? as u32, last.as_bytes())?,
             "" => return Ok(Some("empty".to_owned())),
             "state" => return self.states.run(rest),
+            "record" => return Ok(Some(whole(record))),
+            "pass" => {
+                let output = Output::new(rest.as_bytes()).with_headers(record.headers).at(record.timestamp);
+                ctx.emit_record(record.key.map_or(output, |key| output.with_key(key)))?;
+            }
+            "tombstone" => ctx.emit_record(Output::null().with_key(rest.as_bytes()))?,
+            "emit-record" => {
+                let (header, value) = third.split_once(' ').unwrap_or((third, ""));
+                let (name, content) = header.split_once('=').unwrap_or((header, ""));
+                let mut headers = HeadersBuilder::new();
+                headers.push(name, content.as_bytes())?;
+                let output = Output::new(value.as_bytes()).with_key(one.as_bytes()).at(second.parse()?);
+                ctx.emit_record(output.with_headers(headers.as_headers()))?;
+            }
+            "metadata" => {
+                let metadata = ctx.metadata();
+                return Ok(Some(format!("metadata {} {}", metadata.task_index, metadata.outputs.len())));
+            }
             "emit-null" => ctx.emit_record(Output::null().to(number(rest)? as u32))?,
             "watermark" => ctx.emit_watermark(number(two)? as u32, number(last)? as u64)?,
             "put" => self.store.put(two.as_bytes(), last.as_bytes())?,
@@ -144,7 +173,7 @@ impl Conformance {
                 let set = ctx.set_timer(TimeDomain::Event, &vec![b'k'; number(rest)?], i64::MAX).is_ok();
                 return Ok(Some(if set { "set" } else { "refused" }.to_owned()));
             }
-            "source" => return Ok(Some(format!("source {source}"))),
+            "source" => return Ok(Some(format!("source {}", record.source))),
             "field" => return Ok(Some(format!("field {}", self.records))),
             "garbage" => drop(vec![0_u8; number(rest)?]),
             "sick" => self.sick = true,
@@ -171,7 +200,7 @@ impl Function for Conformance {
             return ctx.emit(0, b"null");
         }
         for line in text(record.bytes()).split('\n') {
-            if let Some(answer) = self.run(ctx, record.source, line)? {
+            if let Some(answer) = self.run(ctx, record, line)? {
                 ctx.emit(0, answer.as_bytes())?;
             }
         }
@@ -183,7 +212,7 @@ impl Function for Conformance {
         let key = text(timer.key);
         ctx.emit(0, format!("fired {domain} {} {key}", timer.at).as_bytes())?;
         let Some(command) = self.store.get(format!("on:{key}").as_bytes())? else { return Ok(()) };
-        if let Some(answer) = self.run(ctx, 0, &text(&command))? {
+        if let Some(answer) = self.run(ctx, Record::null(), &text(&command))? {
             ctx.emit(0, answer.as_bytes())?;
         }
         Ok(())

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use fnstream_sdk::testing::Harness;
-use fnstream_sdk::{Module, Record};
+use fnstream_sdk::testing::{Emitted, Harness};
+use fnstream_sdk::{HeadersBuilder, Module, Record};
 use serde::Deserialize;
 
 use crate::Conformance;
@@ -34,7 +34,7 @@ struct Scenario {
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Step {
-    send: Option<Vec<Option<String>>>,
+    send: Option<Vec<Sample>>,
     source: u32,
     fails: Option<Fails>,
     watermark: Option<u64>,
@@ -47,8 +47,26 @@ struct Step {
     exec: Option<String>,
     modules: BTreeMap<String, String>,
     stop: bool,
-    emitted: Option<Vec<Option<String>>>,
+    emitted: Option<Vec<Sample>>,
     watermarks: Option<Vec<u64>>,
+}
+
+/// A record that is sent, or is to be emitted.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged)]
+enum Sample {
+    /// The value alone; `None` is a null value.
+    Value(Option<String>),
+    Whole(Whole),
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Whole {
+    value: Option<String>,
+    key: Option<String>,
+    headers: BTreeMap<String, String>,
+    time: i64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -76,6 +94,38 @@ fn same<T: PartialEq + std::fmt::Debug>(got: T, wanted: T) -> Result<(), String>
 
 fn contains(message: &str, wanted: &str) -> Result<(), String> {
     if message.contains(wanted) { Ok(()) } else { Err(format!("the reason '{message}' does not contain '{wanted}'")) }
+}
+
+impl Sample {
+    fn whole(&self) -> Whole {
+        match self {
+            Sample::Value(value) => Whole { value: value.clone(), ..Whole::default() },
+            Sample::Whole(whole) => whole.clone(),
+        }
+    }
+
+    /// What was emitted, in the form of what it is to be compared with.
+    fn like(wanted: Option<&Sample>, emitted: Emitted) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let value = emitted.value.map(text);
+        let Some(Sample::Whole(_)) = wanted else { return Sample::Value(value) };
+        let headers = emitted.headers.into_iter().map(|(name, value)| (name, text(value))).collect();
+        Sample::Whole(Whole { value, key: emitted.key.map(text), headers, time: emitted.timestamp })
+    }
+}
+
+impl Whole {
+    fn headers(&self) -> HeadersBuilder {
+        let mut headers = HeadersBuilder::new();
+        self.headers.iter().for_each(|(name, value)| headers.push(name, value.as_bytes()).unwrap());
+        headers
+    }
+
+    fn record<'a>(&'a self, source: u32, headers: &'a HeadersBuilder) -> Record<'a> {
+        let record = self.value.as_ref().map_or(Record::null(), |value| Record::new(value.as_bytes()));
+        let record = record.from_source(source).at(self.time).with_headers(headers.as_headers());
+        self.key.as_ref().map_or(record, |key| record.with_key(key.as_bytes()))
+    }
 }
 
 impl Scenario {
@@ -130,7 +180,7 @@ impl Run {
             self.host.stop(self.epoch).map_err(text)
         } else if let Some(wanted) = &step.emitted {
             let output = self.host.take_output().into_iter().filter(|emitted| emitted.target == 0);
-            let output: Vec<_> = output.map(|emitted| emitted.value.map(|v| String::from_utf8(v).unwrap())).collect();
+            let output: Vec<_> = output.enumerate().map(|(i, one)| Sample::like(wanted.get(i), one)).collect();
             same(&output, wanted)
         } else if let Some(wanted) = &step.watermarks {
             self.watermarks.extend(self.host.take_watermarks().into_iter().map(|(_, watermark)| watermark));
@@ -141,18 +191,16 @@ impl Run {
     }
 
     /// Sends records in one batch, of which the kit leaves to the test what comes behind one that fails.
-    fn send(&mut self, step: &Step, values: &[Option<String>]) -> Result<(), String> {
+    fn send(&mut self, step: &Step, values: &[Sample]) -> Result<(), String> {
         let none = BTreeMap::new();
         let wanted = match &step.fails {
             None => &none,
             Some(Fails::Records(wanted)) => wanted,
             Some(other) => return Err(format!("{other:?} names no records")),
         };
-        let records: Vec<_> = values
-            .iter()
-            .map(|value| value.as_ref().map_or(Record::null(), |value| Record::new(value.as_bytes())))
-            .map(|record| record.from_source(step.source))
-            .collect();
+        let wholes: Vec<_> = values.iter().map(Sample::whole).collect();
+        let headers: Vec<_> = wholes.iter().map(Whole::headers).collect();
+        let records: Vec<_> = wholes.iter().zip(&headers).map(|(whole, h)| whole.record(step.source, h)).collect();
         let (mut begin, mut failed) = (0, Vec::new());
         while let Err(failure) = self.host.process(&records[begin..]) {
             let index = begin + failure.record.ok_or_else(|| format!("no record failed: {}", failure.message))?;
