@@ -85,6 +85,10 @@ type Store = api.Store
 // RangeStore is a Store that lists keys up to the last one. Every Store that the SDK passes implements it.
 type RangeStore = api.RangeStore
 
+// OrderedStore is a Store that scans and deletes ranges of keys, and appends to values of simple keys. In Function Stream every Store is
+// one.
+type OrderedStore = api.OrderedStore
+
 // ComplexKey is a key of four parts.
 type ComplexKey = api.ComplexKey
 

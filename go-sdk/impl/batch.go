@@ -134,7 +134,7 @@ func (b *Batch) EmitWatermark(target uint32, watermark uint64) error {
 
 // GetOrCreateStore opens a store.
 func (b *Batch) GetOrCreateStore(name string) (api.Store, error) {
-	return b.open(name, func() (Backend, error) {
+	opened, err := b.open(name, func() (Backend, error) {
 		host, err := b.host.OpenStore(name)
 		if err != nil {
 			return nil, err
@@ -143,6 +143,10 @@ func (b *Batch) GetOrCreateStore(name string) (api.Store, error) {
 		b.caches = append(b.caches, cache)
 		return &cachedStore{cache: cache}, nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	return &orderedStore{opened, opened.backend.(*cachedStore)}, nil
 }
 
 // Flush passes everything on.

@@ -96,7 +96,8 @@ impl Store {
     /// Removes all keys from `start`, inclusive, to `end`, exclusive, or to the last key if there is no `end`.
     pub fn delete_range(&self, start: &[u8], end: Option<&[u8]>) -> Result<(), Error> {
         let end = end.map_or_else(|| end_of(&self.prefix), |end| self.owned(end));
-        self.cached.delete_range(&self.owned(start), &end)
+        let start = self.owned(start);
+        if start < end { self.cached.delete_range(&start, &end) } else { Ok(()) }
     }
 
     /// Removes all keys that begin with these bytes.

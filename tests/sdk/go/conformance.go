@@ -297,6 +297,8 @@ func (c *conformance) state(name string, words func(int) []string, number func(s
 			failed = errors.Join(failed, c.edit(w[0], w[1], string(key), number))
 		})
 		return errors.Join(err, failed, c.emit(fmt.Sprint("walked ", pairs, " ", bytes)))
+	case "scan-range", "delete-range", "merge-simple", "cscan-range", "cdelete-range":
+		return c.ranges(name, words)
 	case "scan":
 		text := "pairs"
 		err := c.scan(words(1)[0], func(key, value []byte) { text += " " + string(key) + "=" + string(value) })
@@ -307,6 +309,38 @@ func (c *conformance) state(name string, words func(int) []string, number func(s
 		return errors.Join(err, c.emit(fmt.Sprint("count ", pairs, " ", bytes)))
 	}
 	return fmt.Errorf("the command '%s' is not known", name)
+}
+
+// ranges carries out a command on a range of keys.
+func (c *conformance) ranges(name string, words func(int) []string) error {
+	store := c.store.(fssdk.OrderedStore)
+	end := func(word string) []byte {
+		if word == "" {
+			return nil
+		}
+		return []byte(word)
+	}
+	two, three := words(2), words(3)
+	var pairs fssdk.Iterator
+	var err error
+	switch name {
+	case "scan-range":
+		pairs, err = store.ScanStates([]byte(two[0]), end(two[1]))
+	case "cscan-range":
+		pairs, err = store.ScanRange([]byte("g"), []byte(three[0]), []byte("n"), []byte(three[1]), end(three[2]))
+	case "delete-range":
+		return store.DeleteStates([]byte(two[0]), end(two[1]))
+	case "cdelete-range":
+		return store.DeleteRange([]byte("g"), []byte(three[0]), []byte("n"), []byte(three[1]), end(three[2]))
+	default:
+		return store.MergeState([]byte(two[0]), []byte(two[1]))
+	}
+	if err != nil {
+		return err
+	}
+	text := "pairs"
+	err = visitAll(pairs, func(key, value []byte) { text += " " + string(key) + "=" + string(value) })
+	return errors.Join(err, c.emit(text))
 }
 
 // edit writes something at a key of a walk.
@@ -334,6 +368,10 @@ func (c *conformance) scan(part string, visit func(key, value []byte)) error {
 	if err != nil {
 		return err
 	}
+	return visitAll(pairs, visit)
+}
+
+func visitAll(pairs fssdk.Iterator, visit func(key, value []byte)) error {
 	defer pairs.Close()
 	for {
 		more, err := pairs.HasNext()

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use fnstream_core::runtime::Program;
-use serde::Deserialize;
 use fnstream_tests::binary::root;
+use serde::Deserialize;
 
 use crate::artifacts;
 use crate::scenario::{Scenario, Subject};

@@ -53,6 +53,21 @@ fn keys(store: &Store, start: &str, end: Option<&str>) -> Result<String, Error> 
     Ok(told)
 }
 
+/// The end of a range; an empty word is none.
+fn end(word: &str) -> Option<&[u8]> {
+    Some(word.as_bytes()).filter(|word| !word.is_empty())
+}
+
+/// The pairs of a range.
+fn pairs(store: &Store, from: &str, to: &str) -> Result<String, Error> {
+    let mut told = "pairs".to_owned();
+    for pair in store.scan(from.as_bytes(), end(to)) {
+        let (key, value) = pair?;
+        told += &format!(" {}={}", text(&key), text(&value));
+    }
+    Ok(told)
+}
+
 /// Writes something at a key of a walk.
 fn edit(part: &Store, what: &str, key: &str) -> Result<(), Error> {
     let later = |by: usize| Ok::<_, Error>(format!("{:05}", number(&key[..5])? + by));
@@ -126,14 +141,12 @@ impl Conformance {
             "cget" => return Self::told(&self.part(two), last).map(Some),
             "cprefix" => self.part(two).delete_prefix(last.as_bytes())?,
             "clist" => return keys(&self.part(one), second, Some(third)).map(Some),
-            "scan" => {
-                let mut told = "pairs".to_owned();
-                for pair in self.part(rest).scan(b"", None) {
-                    let (key, value) = pair?;
-                    told += &format!(" {}={}", text(&key), text(&value));
-                }
-                return Ok(Some(told));
-            }
+            "scan" => return pairs(&self.part(rest), "", "").map(Some),
+            "scan-range" => return pairs(&self.store, two, last).map(Some),
+            "cscan-range" => return pairs(&self.part(one), second, third).map(Some),
+            "delete-range" => self.store.delete_range(two.as_bytes(), end(last))?,
+            "cdelete-range" => self.part(one).delete_range(second.as_bytes(), end(third))?,
+            "merge-simple" => self.store.merge(two.as_bytes(), last.as_bytes())?,
             "list-from" => return keys(&self.store, rest, None).map(Some),
             "clist-from" => return keys(&self.part(two), last, None).map(Some),
             "walk" => {
