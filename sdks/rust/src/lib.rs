@@ -101,3 +101,8 @@ pub mod __private {
     pub use crate::guest::{Exported, Slot, bindings};
     pub use fnstream_frame as frame;
 }
+
+// The package's page is compiled, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

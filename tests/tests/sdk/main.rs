@@ -12,6 +12,7 @@ mod artifacts;
 mod culprit;
 mod examples;
 mod host;
+mod languages;
 mod load;
 mod mistakes;
 mod record;

@@ -135,6 +135,12 @@ impl Task {
         self.journal.clear();
     }
 
+    /// Another program takes the place of this one.
+    pub(crate) fn replace(&mut self, program: &Arc<dyn Program>) -> CallResult {
+        self.program = program.clone();
+        self.restart()
+    }
+
     /// A new instance as of the last checkpoint, given the inputs since then.
     pub(crate) fn restart(&mut self) -> CallResult {
         *self.outside.lock() = self.checkpoint.clone();
