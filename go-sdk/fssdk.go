@@ -53,6 +53,12 @@ type Header = api.Header
 // RecordContext is implemented by contexts that know keys, headers, times and null values. In Function Stream every Context is one.
 type RecordContext = api.RecordContext
 
+// Metadata is what is known of the function and its task.
+type Metadata = api.Metadata
+
+// MetadataContext is implemented by contexts that know the function and its task. In Function Stream every Context is one.
+type MetadataContext = api.MetadataContext
+
 // Timer is a timer that is due.
 type Timer = api.Timer
 
@@ -78,6 +84,10 @@ type Store = api.Store
 
 // RangeStore is a Store that lists keys up to the last one. Every Store that the SDK passes implements it.
 type RangeStore = api.RangeStore
+
+// OrderedStore is a Store that scans and deletes ranges of keys, and appends to values of simple keys. In Function Stream every Store is
+// one.
+type OrderedStore = api.OrderedStore
 
 // ComplexKey is a key of four parts.
 type ComplexKey = api.ComplexKey

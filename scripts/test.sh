@@ -40,6 +40,7 @@ examples() { examples/build.sh bin; }
 examples_checks() {
     (cd examples && CARGO_TARGET_DIR="$CARGO_TARGET_DIR/examples" \
         cargo clippy --release --locked --workspace --target wasm32-wasip2 -- -D warnings)
+    (cd examples && CARGO_TARGET_DIR="$CARGO_TARGET_DIR/examples" cargo test --release --locked --workspace)
 }
 
 # Vetted for both targets: the bindings are compiled for WebAssembly alone, the test kit runs everywhere.
@@ -87,7 +88,16 @@ tests() {
         cargo test --release --locked --workspace
 }
 
-sdk_tests() { (cd sdks/rust && CARGO_TARGET_DIR="$CARGO_TARGET_DIR/sdk" cargo test --release --locked); }
+# The conformance program runs the scenarios in the SDK's test kit.
+sdk_tests() {
+    local folder
+    for folder in sdks/rust tests/sdk/rust-sdk; do
+        (cd $folder && export CARGO_TARGET_DIR="$CARGO_TARGET_DIR/sdk" &&
+            cargo clippy --release --locked --all-targets -- -D warnings && cargo test --release --locked)
+    done
+}
+
+sdk_outside() { CARGO_TARGET_DIR="$CARGO_TARGET_DIR/sdk" scripts/rust-sdk-outside.sh; }
 
 # What is generated and committed must be what the code generates now.
 generated_files() {
@@ -112,9 +122,10 @@ run "tests" tests
 run "generated files" generated_files
 run "quickstart" quickstart
 run "lints" lints
-run "lints of the examples" examples_checks
+run "lints and tests of the Rust examples" examples_checks
 run "lints and tests of the Go modules" go_modules
-run "tests of the Rust SDK" sdk_tests
+run "lints and tests of the Rust SDK" sdk_tests
+run "the Rust SDK outside of the repository" sdk_outside
 run "documentation" documentation
 
 echo "==> all of it passed"

@@ -51,6 +51,21 @@ func (StringCodec) EncodedSize() int { return -1 }
 // IsOrderedKeyCodec returns true.
 func (StringCodec) IsOrderedKeyCodec() bool { return true }
 
+// BytesCodec encodes bytes as they are. It is not the default codec of []byte, which is JSONCodec, as stored states have it.
+type BytesCodec struct{}
+
+// Encode returns a copy of the bytes.
+func (BytesCodec) Encode(value []byte) ([]byte, error) { return append([]byte{}, value...), nil }
+
+// Decode returns a copy of the bytes.
+func (BytesCodec) Decode(data []byte) ([]byte, error) { return append([]byte{}, data...), nil }
+
+// EncodedSize returns -1, since sizes differ.
+func (BytesCodec) EncodedSize() int { return -1 }
+
+// IsOrderedKeyCodec returns true.
+func (BytesCodec) IsOrderedKeyCodec() bool { return true }
+
 // JSONCodec encodes a value as JSON, by package encoding/json.
 type JSONCodec[T any] struct{}
 

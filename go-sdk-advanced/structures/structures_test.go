@@ -4,11 +4,13 @@
 package structures_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
 	fssdk "github.com/functionstream/function-stream/go-sdk"
 	"github.com/functionstream/function-stream/go-sdk-advanced/codec"
+	"github.com/functionstream/function-stream/go-sdk-advanced/keyed"
 	"github.com/functionstream/function-stream/go-sdk-advanced/structures"
 	"github.com/functionstream/function-stream/go-sdk/fstest"
 )
@@ -94,4 +96,42 @@ func TestMistakesOfConstruction(t *testing.T) {
 	if _, err := structures.NewMapStateAutoKeyCodecFromContext[string](ctx, "s", codec.IntCodec{}); err != nil {
 		t.Error(err)
 	}
+}
+
+type total struct{}
+
+func (total) CreateAccumulator() int64   { return 0 }
+func (total) Add(value, acc int64) int64 { return acc + value }
+func (total) GetResult(acc int64) int64  { return acc }
+func (total) Merge(a, b int64) int64     { return a + b }
+
+func TestAnAggregateTakesTheValuesOfAnother(t *testing.T) {
+	ctx := context(t)
+	one, err := structures.NewAggregatingStateFromContextAutoCodec(ctx, "one", total{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	factory, err := keyed.NewKeyedAggregatingStateFactoryFromContextAutoCodec(ctx, "two", nil, total{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, _ := factory.NewAggregatingState([]byte("k"), "")
+	check := func(want int64, wanted bool) {
+		t.Helper()
+		if got, found, err := one.Get(); got != want || found != wanted || err != nil {
+			t.Error(got, found, err)
+		}
+	}
+	if err := one.Merge(two); err != nil {
+		t.Error(err)
+	}
+	check(0, false)
+	if err := errors.Join(two.Add(3), one.Merge(two)); err != nil {
+		t.Error(err)
+	}
+	check(3, true)
+	if err := errors.Join(one.Add(1), one.Merge(two)); err != nil {
+		t.Error(err)
+	}
+	check(7, true)
 }

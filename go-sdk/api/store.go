@@ -65,6 +65,29 @@ type RangeStore interface {
 	ListComplexFrom(keyGroup, key, namespace, startInclusive []byte) ([][]byte, error)
 }
 
+// OrderedStore is a Store that scans and deletes ranges of keys, and appends to values of simple keys. In Function Stream every Store is
+// one. Hosts of the per-record world do not have this, so ask:
+//
+//	if ordered, ok := store.(fssdk.OrderedStore); ok {
+//		pairs, err = ordered.ScanStates([]byte("a"), []byte("b"))
+//	}
+//
+// A range ends before endExclusive, or with the last key if that is nil.
+type OrderedStore interface {
+	RangeStore
+
+	// ScanStates iterates over the pairs of simple keys in a range, in byte order.
+	ScanStates(startInclusive, endExclusive []byte) (Iterator, error)
+	// ScanRange iterates over the pairs with these first three parts whose user keys are in a range, in byte order.
+	ScanRange(keyGroup, key, namespace, startInclusive, endExclusive []byte) (Iterator, error)
+	// DeleteStates removes all simple keys of a range.
+	DeleteStates(startInclusive, endExclusive []byte) error
+	// DeleteRange removes all keys with these first three parts whose user keys are in a range.
+	DeleteRange(keyGroup, key, namespace, startInclusive, endExclusive []byte) error
+	// MergeState appends bytes to the value of a simple key without reading it. An absent value counts as empty.
+	MergeState(key, value []byte) error
+}
+
 // Iterator reads the pairs of a scan one by one. Each pair is the first one after that before, in the state as it is when Next is
 // called. So a function that writes while it scans meets what it has put ahead, with its present value, and does not meet what it
 // has deleted. What it writes behind the scan changes nothing. A scan that has come to its end stays there.

@@ -106,7 +106,11 @@ func (h *Host) start() error {
 	for key, value := range h.options.Config {
 		config[key] = value
 	}
-	return h.runtime.Init(impl.NewBatch(h.memory, config, h.options.Outputs), config)
+	metadata := api.Metadata{Name: "test", Revision: 1}
+	for i := range h.options.Outputs {
+		metadata.Outputs = append(metadata.Outputs, fmt.Sprint("output-", i))
+	}
+	return h.runtime.Init(impl.NewBatch(h.memory, config, metadata), config)
 }
 
 // Send processes values of input group 0 as one batch.
@@ -234,19 +238,19 @@ func (h *Host) Heartbeat() (well bool, err error) {
 	return well, err
 }
 
-// Custom sends a request to the function.
+// Custom sends a request to the function. If it fails, a new instance goes on from the last checkpoint.
 func (h *Host) Custom(payload []byte) ([]byte, error) {
 	answer, err := h.runtime.Custom(payload)
 	if err != nil {
-		return answer, err
+		return answer, errors.Join(err, h.restore())
 	}
 	return answer, h.advance()
 }
 
-// Exec sends modules to the function.
+// Exec sends modules to the function. If it fails, a new instance goes on from the last checkpoint.
 func (h *Host) Exec(className string, modules ...api.Module) error {
 	if err := h.runtime.Exec(className, modules); err != nil {
-		return err
+		return errors.Join(err, h.restore())
 	}
 	return h.advance()
 }

@@ -4,6 +4,7 @@
 package impl
 
 import (
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -16,8 +17,9 @@ const mostEmitted = 1 << 20
 // Batch is the packed world: emitted records and writes of state are gathered, and passed on at the end of each call.
 type Batch struct {
 	contextBase
-	host    Host
-	outputs uint32
+	host     Host
+	metadata api.Metadata
+	outputs  uint32
 	// The frame whose records are in process, nil between them; which record of it; and the time of what is emitted.
 	frame     *frame
 	index     int
@@ -35,11 +37,22 @@ type Batch struct {
 	fault error
 }
 
-var _ api.RecordContext = (*Batch)(nil)
+var (
+	_ api.RecordContext   = (*Batch)(nil)
+	_ api.MetadataContext = (*Batch)(nil)
+)
 
-// NewBatch returns the packed world of a function with that number of outputs.
-func NewBatch(host Host, config map[string]string, outputs int) *Batch {
-	return &Batch{contextBase: contextBase{config: config}, host: host, outputs: uint32(outputs)}
+// NewBatch returns the packed world of a function.
+func NewBatch(host Host, config map[string]string, metadata api.Metadata) *Batch {
+	outputs := uint32(len(metadata.Outputs))
+	return &Batch{contextBase: contextBase{config: config}, host: host, metadata: metadata, outputs: outputs}
+}
+
+// Metadata returns a copy, so a driver that changes it changes only its own.
+func (b *Batch) Metadata() api.Metadata {
+	metadata := b.metadata
+	metadata.Outputs = slices.Clone(metadata.Outputs)
+	return metadata
 }
 
 // Emit gathers a record.
@@ -121,7 +134,7 @@ func (b *Batch) EmitWatermark(target uint32, watermark uint64) error {
 
 // GetOrCreateStore opens a store.
 func (b *Batch) GetOrCreateStore(name string) (api.Store, error) {
-	return b.open(name, func() (Backend, error) {
+	opened, err := b.open(name, func() (Backend, error) {
 		host, err := b.host.OpenStore(name)
 		if err != nil {
 			return nil, err
@@ -130,6 +143,10 @@ func (b *Batch) GetOrCreateStore(name string) (api.Store, error) {
 		b.caches = append(b.caches, cache)
 		return &cachedStore{cache: cache}, nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	return &orderedStore{opened, opened.backend.(*cachedStore)}, nil
 }
 
 // Flush passes everything on.

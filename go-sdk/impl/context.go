@@ -37,7 +37,7 @@ func (c *contextBase) Close() error {
 }
 
 // open gives a handle of the store of that name, which is opened at its first use.
-func (c *contextBase) open(name string, open func() (Backend, error)) (api.Store, error) {
+func (c *contextBase) open(name string, open func() (Backend, error)) (*store, error) {
 	if c.closed {
 		return nil, errClosed()
 	}

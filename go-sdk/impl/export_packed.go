@@ -29,11 +29,21 @@ func result(err error) unsafe.Pointer {
 }
 
 //go:wasmexport functionstream:packed/function@0.1.0#init
-func packedInit(config, pairs, _, _ uint32, _ uint64, _, _, outputs uint32) unsafe.Pointer {
+func packedInit(config, pairs, name, length uint32, revision uint64, taskIndex, outputs, count uint32) unsafe.Pointer {
 	read := readConfig(config, pairs)
+	metadata := api.Metadata{Name: abi.String(name, length), Revision: revision, TaskIndex: taskIndex, Outputs: readStrings(outputs, count)}
 	abi.Reset()
 	packed.Watch(&program.atHand)
-	return result(program.Init(NewBatch(packedHost{}, read, int(outputs)), read))
+	return result(program.Init(NewBatch(packedHost{}, read, metadata), read))
+}
+
+func readStrings(at, count uint32) []string {
+	strings := make([]string, count)
+	for i := range strings {
+		strings[i] = abi.String(abi.WordOf(at, 0), abi.WordOf(at, 4))
+		at += 8
+	}
+	return strings
 }
 
 //go:wasmexport functionstream:packed/function@0.1.0#process-batch

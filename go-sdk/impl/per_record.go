@@ -47,7 +47,11 @@ func errNoTimers() error {
 
 // GetOrCreateStore opens a store.
 func (p *perRecord) GetOrCreateStore(name string) (api.Store, error) {
-	return p.open(name, func() (Backend, error) { return core.NewStore(name), nil })
+	opened, err := p.open(name, func() (Backend, error) { return core.NewStore(name), nil })
+	if err != nil {
+		return nil, err
+	}
+	return opened, nil
 }
 
 // Flush has nothing to do.

@@ -12,6 +12,8 @@ import (
 	"github.com/functionstream/function-stream/go-sdk/api"
 )
 
+var oneOutput = api.Metadata{Outputs: []string{"output"}}
+
 // brokenHost refuses what it is told to refuse.
 type brokenHost struct {
 	emit, write error
@@ -58,7 +60,7 @@ func started(t *testing.T, host Host, d api.Driver) *Runtime {
 	t.Helper()
 	var runtime Runtime
 	runtime.Register(d)
-	if err := runtime.Init(NewBatch(host, nil, 1), nil); err != nil {
+	if err := runtime.Init(NewBatch(host, nil, oneOutput), nil); err != nil {
 		t.Fatal(err)
 	}
 	return &runtime
@@ -150,7 +152,7 @@ func TestMistakesOfRun(t *testing.T) {
 	twice.Register(&driver{})
 	twice.Register(&driver{})
 	for name, runtime := range map[string]*Runtime{"nil": &none, "twice": &twice, "never": &never} {
-		if err := runtime.Init(NewBatch(&brokenHost{}, nil, 1), nil); code(err) != api.ErrRuntimeInvalidDriver {
+		if err := runtime.Init(NewBatch(&brokenHost{}, nil, oneOutput), nil); code(err) != api.ErrRuntimeInvalidDriver {
 			t.Error(name, err)
 		}
 		if err := runtime.Process(0, nil); code(err) != api.ErrRuntimeInvalidDriver {
@@ -178,7 +180,7 @@ func TestCallsBeforeInit(t *testing.T) {
 func TestAFailedInitLeavesTheFunctionUninitialized(t *testing.T) {
 	var runtime Runtime
 	runtime.Register(&driver{init: func(api.Context) error { return errors.New("no config") }})
-	if err := runtime.Init(NewBatch(&brokenHost{}, nil, 1), nil); Text(err) != "no config" {
+	if err := runtime.Init(NewBatch(&brokenHost{}, nil, oneOutput), nil); Text(err) != "no config" {
 		t.Fatal(err)
 	}
 	if err := runtime.TakeCheckpoint(1); code(err) != api.ErrRuntimeNotInitialized {
@@ -188,11 +190,11 @@ func TestAFailedInitLeavesTheFunctionUninitialized(t *testing.T) {
 
 func TestInitTwiceIsRefused(t *testing.T) {
 	runtime := started(t, &brokenHost{}, &driver{})
-	if err := runtime.Init(NewBatch(&brokenHost{}, nil, 1), nil); code(err) != api.ErrResultUnexpected {
+	if err := runtime.Init(NewBatch(&brokenHost{}, nil, oneOutput), nil); code(err) != api.ErrResultUnexpected {
 		t.Error(err)
 	}
 	_ = runtime.Close()
-	if err := runtime.Init(NewBatch(&brokenHost{}, nil, 1), nil); code(err) != api.ErrRuntimeClosed {
+	if err := runtime.Init(NewBatch(&brokenHost{}, nil, oneOutput), nil); code(err) != api.ErrRuntimeClosed {
 		t.Error(err)
 	}
 }

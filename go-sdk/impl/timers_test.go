@@ -117,7 +117,7 @@ func TestTimersThatCannotBeSet(t *testing.T) {
 			t.Error(name, "reached the host:", host.timers)
 		}
 	}
-	batch := NewBatch(host, nil, 1)
+	batch := NewBatch(host, nil, oneOutput)
 	_ = batch.Close()
 	for _, err := range both(batch, api.EventTime, "k") {
 		if code(err) != api.ErrRuntimeClosed {

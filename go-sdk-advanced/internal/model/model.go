@@ -26,7 +26,10 @@ import (
 // average aggregates numbers into their mean.
 type average struct{}
 
-type sum struct{ Sum, N int64 }
+type sum struct {
+	Sum int64 `json:"sum"`
+	N   int64 `json:"n"`
+}
 
 func (average) CreateAccumulator() sum       { return sum{} }
 func (average) Add(value int64, acc sum) sum { return sum{acc.Sum + value, acc.N + 1} }

@@ -47,6 +47,29 @@ func (s *Aggregating[T, ACC, R]) Add(value T) error {
 	return s.accumulator.Update(s.function.Add(value, accumulator))
 }
 
+// Accumulated is an aggregating state, keyed or not, with accumulators of this type.
+type Accumulated[ACC any] interface {
+	accumulated() (ACC, bool, error)
+}
+
+func (s *Aggregating[T, ACC, R]) accumulated() (ACC, bool, error) { return s.accumulator.Value() }
+
+// Merge adds all values of another state, which keeps them, as when two sessions turn out to be one.
+func (s *Aggregating[T, ACC, R]) Merge(other Accumulated[ACC]) error {
+	theirs, found, err := other.accumulated()
+	if err != nil || !found {
+		return err
+	}
+	ours, found, err := s.accumulator.Value()
+	if err != nil {
+		return err
+	}
+	if found {
+		theirs = s.function.Merge(ours, theirs)
+	}
+	return s.accumulator.Update(theirs)
+}
+
 // Get returns the result, and whether any value was added.
 func (s *Aggregating[T, ACC, R]) Get() (result R, found bool, err error) {
 	accumulator, found, err := s.accumulator.Value()

@@ -53,6 +53,11 @@ impl<F: Function> Driver<F> {
         })
     }
 
+    pub(crate) fn process_watermark(&mut self, source: u32, watermark: u64) -> Result<(), BatchFailure> {
+        self.call(|function, ctx| function.process_watermark(ctx, source, watermark))
+            .map_err(|error| BatchFailure::of_batch(error.into_message()))
+    }
+
     /// Runs something for each record of a frame, and passes on what it did. If one fails, that is undone, if it can be, and what
     /// was done before is passed on.
     fn each(

@@ -16,7 +16,7 @@ use crate::{Error, Function, Metadata, Module, TimeDomain};
 #[allow(missing_docs, clippy::all, reason = "generated")]
 pub mod bindings {
     wit_bindgen::generate!({
-        path: "../../wit/packed",
+        path: "wit",
         world: "packed-timers",
         pub_export_macro: true,
         default_bindings_module: "fnstream_sdk::__private::bindings",

@@ -63,7 +63,7 @@
 //!
 //! # Reading order
 //!
-//! [`Function`] and [`export!`], [`Context`], [`Record`], [`Store`] with [`Value`], [`Timer`], then [`testing`].
+//! [`Function`] and [`export!`], [`Context`], [`Record`], [`Store`] with [`Value`], [`states`], [`Timer`], then [`testing`].
 
 mod boundary;
 mod cache;
@@ -72,9 +72,12 @@ mod driver;
 mod error;
 mod function;
 mod guest;
+#[cfg(feature = "json")]
+mod json;
 mod known;
 mod progress;
 mod record;
+pub mod states;
 mod store;
 pub mod testing;
 mod timer;
@@ -84,10 +87,12 @@ pub use context::{Config, Context, Metadata};
 pub use error::Error;
 pub use fnstream_frame::{Headers, HeadersBuilder};
 pub use function::{Function, Module};
+#[cfg(feature = "json")]
+pub use json::Json;
 pub use record::{Output, Record};
 pub use store::{Scan, Store};
 pub use timer::{TimeDomain, Timer};
-pub use value::Value;
+pub use value::{Encode, Ordered, Value};
 
 #[doc(hidden)]
 pub mod __private {
@@ -96,3 +101,8 @@ pub mod __private {
     pub use crate::guest::{Exported, Slot, bindings};
     pub use fnstream_frame as frame;
 }
+
+// The package's page is compiled, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

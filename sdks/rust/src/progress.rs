@@ -4,6 +4,9 @@
 //! The index of the record at hand, kept where the host can read it when a call traps. It costs a store per record. When a call
 //! returns an error, the same place says whether anything is left of the record that failed.
 
+#[cfg(not(target_family = "wasm"))]
+use std::cell::Cell;
+#[cfg(target_family = "wasm")]
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// No record is at hand.
@@ -13,12 +16,38 @@ pub(crate) const NONE: u32 = u32::MAX;
 pub(crate) const UNDONE: u32 = u32::MAX - 1;
 
 /// One cell is enough: a component has one function, whose calls come one at a time.
+#[cfg(target_family = "wasm")]
 static AT_HAND: AtomicU32 = AtomicU32::new(NONE);
+
+// Tests run side by side, each in a thread of its own.
+#[cfg(not(target_family = "wasm"))]
+thread_local! {
+    static AT_HAND: Cell<u32> = const { Cell::new(NONE) };
+}
 
 /// The record of that index is being processed from now on, or none is.
 #[inline]
+#[cfg(target_family = "wasm")]
 pub(crate) fn at(index: u32) {
     AT_HAND.store(index, Relaxed);
+}
+
+/// The same, for a test.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn at(index: u32) {
+    AT_HAND.set(index);
+}
+
+/// The record that was at hand when a call panicked; a test reads it as the host does.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn reached() -> u32 {
+    AT_HAND.replace(NONE)
+}
+
+/// A component has nobody to ask for it: its panics end it.
+#[cfg(target_family = "wasm")]
+pub(crate) fn reached() -> u32 {
+    NONE
 }
 
 /// Shows the cell to the host.

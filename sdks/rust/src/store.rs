@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use crate::cache::CachedStore;
-use crate::{Error, Value};
+use crate::{Encode, Error, Value};
 
 /// First byte of a simple key and of a complex one.
 const SIMPLE: u8 = 0;
@@ -77,9 +77,9 @@ impl Store {
     }
 
     /// Encodes and stores a value.
-    pub fn put_as<T: Value>(&self, key: &[u8], value: &T) -> Result<(), Error> {
+    pub fn put_as<T: Encode + ?Sized>(&self, key: &[u8], value: &T) -> Result<(), Error> {
         let mut encoded = Vec::new();
-        value.encode(&mut encoded);
+        value.encode(&mut encoded)?;
         self.full(key, |key| self.cached.set(key, Some(&encoded)))
     }
 
@@ -96,7 +96,8 @@ impl Store {
     /// Removes all keys from `start`, inclusive, to `end`, exclusive, or to the last key if there is no `end`.
     pub fn delete_range(&self, start: &[u8], end: Option<&[u8]>) -> Result<(), Error> {
         let end = end.map_or_else(|| end_of(&self.prefix), |end| self.owned(end));
-        self.cached.delete_range(&self.owned(start), &end)
+        let start = self.owned(start);
+        if start < end { self.cached.delete_range(&start, &end) } else { Ok(()) }
     }
 
     /// Removes all keys that begin with these bytes.

@@ -3,34 +3,33 @@
 
 //! Runs a function without a server, in the process of its own tests, with state in memory.
 //!
-//! It keeps what the server promises: a record that fails leaves no trace in state or output, and the records before it do. Like on
-//! a server, the function itself is the same afterwards, and its fields are as the failed call left them, unless the record had set a
-//! timer, emitted a watermark, or emitted or written more than 1 MiB; then a new function takes over.
+//! It does what the server does: [`Harness::take_checkpoint`] ends an epoch. If the function dies, by a panic or because a test says so
+//! ([`Harness::restart`]), what was emitted, written and set since then is gone, and a new function gets the inputs since then again.
+//! So a test finds a function that keeps in its fields what belongs into state.
+//!
+//! A record that fails leaves no trace in state or output, and the records before it do. Like on a server, the function itself is the
+//! same after an error, and its fields are as the failed call left them, unless the record had set a timer, emitted a watermark, or
+//! emitted or written more than 1 MiB; then a new function takes over. It does so after a panic, too.
 //!
 //! Time stands still until a test moves it: [`Harness::process_watermark`] moves event time, [`Harness::advance_time`] the
-//! machine's clock. At the end of each call the timers that are due fire, including those whose time had come when they were set.
-//! Timers of event time fire before the function gets the watermark that made them due. A timer that a timer sets for its own time
-//! or for an earlier one fires after that. A timer that fails is tried again, and nothing else happens before it succeeds: each
-//! later call returns the same error.
+//! machine's clock; a new function finds it as it was. At the end of each call the timers that are due fire, including those whose
+//! time had come when they were set. Timers of event time fire before the function gets the watermark that made them due. A timer
+//! that a timer sets for its own time or for an earlier one fires after that. A timer that fails is tried again, and nothing else
+//! happens before it succeeds: each later call returns the same error.
 
+mod epoch;
 mod memory;
+mod time;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use fnstream_frame::{FrameBuilder, RecordRef};
+use fnstream_frame::FrameBuilder;
 
-use crate::boundary::Boundary;
-use crate::driver::{BatchFailure, Driver};
-use crate::{Config, Context, Error, Function, Metadata, Module, Record, TimeDomain};
-use memory::{Memory, SetTimer, World};
-
-/// The most calls for timers that may follow each other. On a server there is no such limit, but a test would not end.
-const MOST_CALLS: u32 = 10_000;
-
-fn millis(watermark: u64) -> i64 {
-    i64::try_from(watermark).unwrap_or(i64::MAX)
-}
+use crate::driver::Driver;
+use crate::{Config, Context, Error, Function, Module, Record};
+use epoch::{Epoch, Input};
+use memory::{Memory, SetTimer};
 
 /// A function under test.
 ///
@@ -38,6 +37,9 @@ fn millis(watermark: u64) -> i64 {
 pub struct Harness<F> {
     driver: Option<Driver<F>>,
     memory: Rc<Memory>,
+    epoch: Epoch,
+    /// The function was stopped, and not started again.
+    stopped: bool,
     config: Config,
     outputs: Vec<String>,
     inputs: u32,
@@ -93,6 +95,8 @@ impl<F: Function> Harness<F> {
         let mut harness = Harness {
             driver: None,
             memory: Rc::default(),
+            epoch: Epoch::default(),
+            stopped: false,
             config: config.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             outputs: outputs.iter().map(|name| (*name).to_owned()).collect(),
             inputs: 1,
@@ -101,7 +105,7 @@ impl<F: Function> Harness<F> {
             time: None,
             queued: None,
         };
-        harness.restart()?;
+        harness.make()?;
         Ok(harness)
     }
 
@@ -123,22 +127,17 @@ impl<F: Function> Harness<F> {
     }
 
     fn process_batch(&mut self, records: &[Record<'_>]) -> Result<(), Failed> {
-        let mut frame = FrameBuilder::new();
-        for record in records {
-            frame.push(record.packed());
-        }
-        let before = self.memory.world.borrow().clone();
-        let failure = match self.driver.as_mut() {
-            None => return Err(self.not_made()),
-            Some(driver) => match driver.process_batch(&frame.to_bytes()) {
-                Ok(()) => return Ok(()),
-                Err(failure) => failure,
-            },
+        let frame = pack(records);
+        let Err(failure) = self.run(|driver| driver.process_batch(&frame)) else {
+            self.keep(Input::Batch(frame));
+            return Ok(());
         };
         if failure.undone {
-            return Err(Failed { record: Some(failure.index as usize), message: failure.message });
+            let index = failure.index as usize;
+            self.keep(Input::Batch(pack(&records[..index])));
+            return Err(Failed { record: Some(index), message: failure.message });
         }
-        let mut failed = self.give_up(before, failure, records.len());
+        let mut failed = self.give_up(failure, records.len());
         if let (Some(index), true) = (failed.record, self.driver.is_some())
             && let Err(again) = self.process_batch(&records[..index])
         {
@@ -170,172 +169,97 @@ impl<F: Function> Harness<F> {
         self.memory.world.borrow().timers()
     }
 
-    /// Ends an epoch.
+    /// Ends an epoch: what was emitted, written and set since the last one stays from now on.
     pub fn take_checkpoint(&mut self, checkpoint: u64) -> Result<(), Error> {
-        self.call(|function, ctx| function.take_checkpoint(ctx, checkpoint))
+        self.call(|function, ctx| function.take_checkpoint(ctx, checkpoint))?;
+        self.commit();
+        self.advance()
     }
 
-    /// Asks whether the function is well.
+    /// Asks whether the function is well. If it is not, a new function goes on from the last checkpoint.
     pub fn check_heartbeat(&mut self) -> Result<bool, Error> {
-        self.call(|function, ctx| Ok(function.check_heartbeat(ctx)))
+        let well = self.call(|function, ctx| Ok(function.check_heartbeat(ctx)))?;
+        if !well {
+            self.restore()?;
+        }
+        Ok(well)
     }
 
-    /// Sends modules.
+    /// Sends modules. What the function writes belongs to the epoch, and is not done again by a new function.
     pub fn exec(&mut self, class_name: &str, modules: Vec<Module>) -> Result<(), Error> {
-        self.call(|function, ctx| function.exec(ctx, class_name, modules))
+        self.call(|function, ctx| function.exec(ctx, class_name, modules))?;
+        self.advance()
     }
 
-    /// Sends a request.
+    /// Sends a request. What the function writes belongs to the epoch, and is not done again by a new function.
     pub fn custom(&mut self, payload: &[u8]) -> Result<Vec<u8>, Error> {
-        self.call(|function, ctx| function.custom(ctx, payload.to_vec()))
+        let answer = self.call(|function, ctx| function.custom(ctx, payload.to_vec()))?;
+        self.advance().map(|()| answer)
     }
 
-    /// Replaces the function by a new one with the same state, as after a failure or when a task moves.
-    pub fn restart(&mut self) -> Result<(), Error> {
-        self.driver = None;
-        let metadata = Metadata { name: "test".into(), revision: 1, task_index: 0, outputs: self.outputs.clone() };
-        let boundary: Rc<dyn Boundary> = self.memory.clone();
-        self.driver = Some(Driver::init(boundary, &self.config, metadata)?);
+    /// Ends the epoch and closes the function. Every later call returns an error until [`Harness::restart`].
+    pub fn stop(&mut self, checkpoint: u64) -> Result<(), Error> {
+        self.take_checkpoint(checkpoint)?;
+        self.call(|function, ctx| function.close(ctx))?;
+        self.commit();
+        (self.driver, self.stopped) = (None, true);
         Ok(())
+    }
+
+    /// Lends the function and its context to a test: to look at its state, or to prepare it before the first record. What is written
+    /// belongs to the epoch: call [`Harness::take_checkpoint`] if a new function must find it.
+    ///
+    /// ```
+    /// # use fnstream_sdk::{Config, Context, Error, Function, Record};
+    /// # struct Echo;
+    /// # impl Function for Echo {
+    /// #     fn init(_: &mut Context, _: &Config) -> Result<Self, Error> { Ok(Echo) }
+    /// #     fn process(&mut self, _: &mut Context, _: Record<'_>) -> Result<(), Error> { Ok(()) }
+    /// # }
+    /// use fnstream_sdk::states::ValueState;
+    /// use fnstream_sdk::testing::Harness;
+    ///
+    /// let mut test = Harness::<Echo>::new(&[]).unwrap();
+    /// test.with(|_, ctx| ValueState::<u64>::open(ctx, "total")?.set(&7)).unwrap();
+    /// assert_eq!(test.with(|_, ctx| ValueState::<u64>::open(ctx, "total")?.get()).unwrap(), Some(7));
+    /// ```
+    pub fn with<R>(&mut self, run: impl FnOnce(&mut F, &mut Context) -> Result<R, Error>) -> Result<R, Error> {
+        let answer = self.driver.as_mut().ok_or_else(|| not_made(self.stopped))?.call(run)?;
+        self.advance().map(|()| answer)
+    }
+
+    /// Does what killing the process does, or moving the task: a new function goes on from the last checkpoint, and gets the inputs
+    /// since then again.
+    pub fn restart(&mut self) -> Result<(), Error> {
+        self.stopped = false;
+        self.restore()?;
+        self.advance()
     }
 
     /// Returns what was emitted since the last call.
     pub fn take_output(&mut self) -> Vec<Emitted> {
-        std::mem::take(&mut self.memory.world.borrow_mut().output)
+        self.memory.world.borrow_mut().output.take()
     }
 
     /// Returns the watermarks that were emitted since the last call, as target and time.
     pub fn take_watermarks(&mut self) -> Vec<(u32, u64)> {
-        std::mem::take(&mut self.memory.world.borrow_mut().watermarks)
+        self.memory.world.borrow_mut().watermarks.take()
     }
 
     /// Returns the function, or `None` if it could not be created again after a failure.
     pub fn function(&self) -> Option<&F> {
         self.driver.as_ref().map(Driver::function)
     }
+}
 
-    /// A call that happens wholly, or not at all and with a new function; it is given so many timers.
-    fn attempt(
-        &mut self,
-        timers: usize,
-        run: impl FnOnce(&mut Driver<F>) -> Result<(), BatchFailure>,
-    ) -> Result<(), Failed> {
-        let before = self.memory.world.borrow().clone();
-        let Some(driver) = self.driver.as_mut() else { return Err(self.not_made()) };
-        run(driver).map_err(|failure| self.give_up(before, failure, timers))
+fn pack(records: &[Record<'_>]) -> Vec<u8> {
+    let mut frame = FrameBuilder::new();
+    for record in records {
+        frame.push(record.packed());
     }
+    frame.to_bytes()
+}
 
-    fn not_made(&self) -> Failed {
-        Failed { record: None, message: "the function could not be made".into() }
-    }
-
-    /// Goes back to what there was before a call that failed, with a new function.
-    fn give_up(&mut self, before: World, failure: BatchFailure, records: usize) -> Failed {
-        *self.memory.world.borrow_mut() = before;
-        let message = match self.restart() {
-            Ok(()) => failure.message,
-            Err(error) => format!("{}; and then: {error}", failure.message),
-        };
-        Failed { record: Some(failure.index as usize).filter(|&index| index < records), message }
-    }
-
-    /// The watermark that the function is to be told, with the input group that held it back until now.
-    fn rise(&self) -> Option<(u32, u64)> {
-        if self.watermarks.len() < self.inputs as usize {
-            return None;
-        }
-        let least = self.watermarks.iter().min_by_key(|(_, watermark)| **watermark);
-        least.map(|(group, watermark)| (*group, *watermark)).filter(|(_, watermark)| self.told < Some(*watermark))
-    }
-
-    /// Fires what is due, then tells the watermark that made it so, until there is nothing to tell.
-    fn advance(&mut self) -> Result<(), Error> {
-        for _ in 0..MOST_CALLS {
-            let rise = self.rise();
-            let due = self.next(rise.map(|(_, watermark)| millis(watermark)));
-            if !due.is_empty() {
-                self.fire(&due)?;
-            } else if let Some((group, watermark)) = rise {
-                self.memory.world.borrow_mut().reached.insert(TimeDomain::Event, millis(watermark));
-                self.attempt(0, |driver| {
-                    let told = driver.call(|function, ctx| function.process_watermark(ctx, group, watermark));
-                    told.map_err(|error| BatchFailure::of_batch(error.into_message()))
-                })
-                .map_err(|failed| Error::new(failed.message))?;
-                self.told = Some(watermark);
-                self.queued = None;
-            } else {
-                return Ok(());
-            }
-        }
-        Err(Error::new(format!(
-            "{MOST_CALLS} calls for timers, and there is still one due: timers set timers that are due already, without end"
-        )))
-    }
-
-    /// The timers that fire next, in one call; those that are set from now on know what time it is.
-    fn next(&mut self, rise: Option<i64>) -> Vec<SetTimer> {
-        let world = &mut *self.memory.world.borrow_mut();
-        let told = self.told.map(|told| (TimeDomain::Event, millis(told)));
-        world.reached = told.into_iter().chain(self.time.map(|now| (TimeDomain::Processing, now))).collect();
-        if let Some(now) = self.time {
-            let due = world.due(TimeDomain::Processing, now);
-            if !due.is_empty() {
-                return due;
-            }
-            let queued = world.queued(TimeDomain::Processing, world.turn);
-            if !queued.is_empty() {
-                world.turn += 1;
-                return queued;
-            }
-        }
-        if rise.is_some() && self.queued.is_none() {
-            self.queued = Some(world.turn);
-            world.turn += 1;
-        }
-        let queued = world.queued(TimeDomain::Event, self.queued.unwrap_or(world.turn));
-        if !queued.is_empty() {
-            world.turn += 1;
-            return queued;
-        }
-        let due = rise.map(|until| world.due(TimeDomain::Event, until)).unwrap_or_default();
-        if let Some((_, first, _)) = due.first() {
-            let reached = world.reached.entry(TimeDomain::Event).or_insert(*first);
-            *reached = (*first).max(*reached);
-        }
-        due
-    }
-
-    /// Fires timers in one call, or those before one that fails, which stays set.
-    fn fire(&mut self, due: &[SetTimer]) -> Result<(), Error> {
-        let mut frame = FrameBuilder::new();
-        for (domain, at, key) in due {
-            frame.push(RecordRef::new(b"").with_key(Some(key)).on(domain.channel()).at(*at));
-        }
-        let memory = Rc::clone(&self.memory);
-        let fired = self.attempt(due.len(), |driver| {
-            memory.world.borrow_mut().unset(due);
-            driver.on_timers(&frame.to_bytes())
-        });
-        let Err(failed) = fired else { return Ok(()) };
-        match failed.record {
-            None if due.len() > 1 && self.driver.is_some() => {
-                let (first, rest) = due.split_at(due.len() / 2);
-                self.fire(first)?;
-                self.fire(rest)
-            }
-            index => {
-                let (before, (_, at, key)) = (&due[..index.unwrap_or(0)], &due[index.unwrap_or(0)]);
-                if !before.is_empty() && self.driver.is_some() {
-                    self.fire(before)?;
-                }
-                let key = String::from_utf8_lossy(key);
-                Err(Error::new(failed.message).context(format_args!("the timer '{key}' of {at}")))
-            }
-        }
-    }
-
-    fn call<R>(&mut self, run: impl FnOnce(&mut F, &mut Context) -> Result<R, Error>) -> Result<R, Error> {
-        self.driver.as_mut().ok_or_else(|| Error::new("the function could not be made"))?.call(run)
-    }
+fn not_made(stopped: bool) -> Error {
+    Error::new(if stopped { "the function was stopped" } else { "the function could not be made" })
 }

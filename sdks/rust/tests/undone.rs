@@ -12,11 +12,11 @@ use fnstream_sdk::{Config, Context, Error, Function, Record, Store};
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// What state has to be. A new function begins with what there was before the batch, and is given the good records again.
+/// What state has to be. A new function begins with what there was at the last checkpoint, and is given the good records again.
 #[derive(Default)]
 struct Expected {
     now: Model,
-    before_batch: Model,
+    at_checkpoint: Model,
     made: usize,
     emitted: usize,
 }
@@ -78,7 +78,7 @@ impl Function for Failing {
     fn init(ctx: &mut Context, _: &Config) -> Result<Self, Error> {
         EXPECTED.with_borrow_mut(|expected| {
             expected.made += 1;
-            expected.now = expected.before_batch.clone();
+            expected.now = expected.at_checkpoint.clone();
         });
         Ok(Failing(ctx.state("s")?))
     }
@@ -110,7 +110,8 @@ fn state_and_output_are_as_if_failed_records_had_never_come() {
             .collect();
         let mut rest = &records[..];
         while !rest.is_empty() {
-            EXPECTED.with_borrow_mut(|expected| expected.before_batch = expected.now.clone());
+            test.take_checkpoint(0).unwrap();
+            EXPECTED.with_borrow_mut(|expected| expected.at_checkpoint = expected.now.clone());
             let bad = rest.iter().position(|record| record.ends_with('!'));
             let batch: Vec<_> = rest.iter().map(|record| Record::new(record.as_bytes())).collect();
             let outcome = test.process(&batch);

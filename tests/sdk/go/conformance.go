@@ -22,6 +22,7 @@ type conformance struct {
 	fssdk.BaseDriver
 	ctx     fssdk.Context
 	store   fssdk.Store
+	states  states
 	records int
 	source  uint32
 	sick    bool
@@ -35,7 +36,7 @@ func (c *conformance) Init(ctx fssdk.Context, config map[string]string) (err err
 	if percent, err := strconv.Atoi(config["gogc"]); err == nil {
 		debug.SetGCPercent(percent)
 	}
-	c.ctx = ctx
+	c.ctx, c.states = ctx, openStates(ctx)
 	c.store, err = ctx.GetOrCreateStore("s")
 	return err
 }
@@ -128,6 +129,14 @@ func (c *conformance) run(line string) error {
 		return c.ctx.Emit(uint32(number(w[0])), []byte(w[1]))
 	case "":
 		return c.emit("empty")
+	case "state":
+		answer, err := c.states.run(words(4))
+		if err != nil || answer == "" {
+			return err
+		}
+		return c.emit(answer)
+	case "record", "pass", "emit-record", "tombstone", "metadata":
+		return c.whole(name, words)
 	case "emit-null":
 		return c.ctx.(fssdk.RecordContext).EmitRecord(uint32(number(rest)), fssdk.Record{Null: true})
 	case "watermark":
@@ -185,6 +194,37 @@ func (c *conformance) run(line string) error {
 		return c.state(name, words, number)
 	}
 	return nil
+}
+
+// whole carries out a command on whole records, which the per-record world does not have.
+func (c *conformance) whole(name string, words func(int) []string) error {
+	records := c.ctx.(fssdk.RecordContext)
+	record := records.Record()
+	switch name {
+	case "record":
+		text := "record no key"
+		if record.Key != nil {
+			text = "record key=" + string(record.Key)
+		}
+		text += fmt.Sprint(" time=", record.Timestamp)
+		for _, header := range record.Headers {
+			text += " " + header.Name + "=" + string(header.Value)
+		}
+		return c.emit(text)
+	case "pass":
+		record.Value = []byte(words(1)[0])
+		return records.EmitRecord(0, record)
+	case "tombstone":
+		return records.EmitRecord(0, fssdk.Record{Key: []byte(words(1)[0]), Timestamp: record.Timestamp, Null: true})
+	case "metadata":
+		metadata := c.ctx.(fssdk.MetadataContext).Metadata()
+		return c.emit(fmt.Sprint("metadata ", metadata.TaskIndex, " ", len(metadata.Outputs)))
+	}
+	w := words(4)
+	at, err := strconv.ParseInt(w[1], 10, 64)
+	header, value, _ := strings.Cut(w[2], "=")
+	headers := []fssdk.Header{{Name: header, Value: []byte(value)}}
+	return errors.Join(err, records.EmitRecord(0, fssdk.Record{Key: []byte(w[0]), Timestamp: at, Headers: headers, Value: []byte(w[3])}))
 }
 
 // state carries out a command on the store.
@@ -257,6 +297,8 @@ func (c *conformance) state(name string, words func(int) []string, number func(s
 			failed = errors.Join(failed, c.edit(w[0], w[1], string(key), number))
 		})
 		return errors.Join(err, failed, c.emit(fmt.Sprint("walked ", pairs, " ", bytes)))
+	case "scan-range", "delete-range", "merge-simple", "cscan-range", "cdelete-range":
+		return c.ranges(name, words)
 	case "scan":
 		text := "pairs"
 		err := c.scan(words(1)[0], func(key, value []byte) { text += " " + string(key) + "=" + string(value) })
@@ -267,6 +309,38 @@ func (c *conformance) state(name string, words func(int) []string, number func(s
 		return errors.Join(err, c.emit(fmt.Sprint("count ", pairs, " ", bytes)))
 	}
 	return fmt.Errorf("the command '%s' is not known", name)
+}
+
+// ranges carries out a command on a range of keys.
+func (c *conformance) ranges(name string, words func(int) []string) error {
+	store := c.store.(fssdk.OrderedStore)
+	end := func(word string) []byte {
+		if word == "" {
+			return nil
+		}
+		return []byte(word)
+	}
+	two, three := words(2), words(3)
+	var pairs fssdk.Iterator
+	var err error
+	switch name {
+	case "scan-range":
+		pairs, err = store.ScanStates([]byte(two[0]), end(two[1]))
+	case "cscan-range":
+		pairs, err = store.ScanRange([]byte("g"), []byte(three[0]), []byte("n"), []byte(three[1]), end(three[2]))
+	case "delete-range":
+		return store.DeleteStates([]byte(two[0]), end(two[1]))
+	case "cdelete-range":
+		return store.DeleteRange([]byte("g"), []byte(three[0]), []byte("n"), []byte(three[1]), end(three[2]))
+	default:
+		return store.MergeState([]byte(two[0]), []byte(two[1]))
+	}
+	if err != nil {
+		return err
+	}
+	text := "pairs"
+	err = visitAll(pairs, func(key, value []byte) { text += " " + string(key) + "=" + string(value) })
+	return errors.Join(err, c.emit(text))
 }
 
 // edit writes something at a key of a walk.
@@ -294,6 +368,10 @@ func (c *conformance) scan(part string, visit func(key, value []byte)) error {
 	if err != nil {
 		return err
 	}
+	return visitAll(pairs, visit)
+}
+
+func visitAll(pairs fssdk.Iterator, visit func(key, value []byte)) error {
 	defer pairs.Close()
 	for {
 		more, err := pairs.HasNext()

@@ -5,6 +5,8 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,12 +24,13 @@ type scenario struct {
 	Config    map[string]string
 	Outputs   int
 	Worlds    []string
+	Needs     []string
 	InitFails string `yaml:"init-fails"`
 	Steps     []step
 }
 
 type step struct {
-	Send       []*string
+	Send       []*sample
 	Source     uint32
 	Fails      yaml.Node
 	Watermark  *uint64
@@ -40,8 +43,61 @@ type step struct {
 	Exec       *string
 	Modules    map[string]string
 	Stop       bool
-	Emitted    *[]*string
+	Emitted    *[]*sample
 	Watermarks *[]uint64
+}
+
+// sample is a record that is sent, or is to be emitted: a text, null, which is no sample, or a whole record.
+type sample struct {
+	Value   *string
+	Key     *string
+	Headers map[string]string
+	Time    int64
+	whole   bool
+}
+
+// UnmarshalYAML reads any of the three forms.
+func (s *sample) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind != yaml.MappingNode {
+		return node.Decode(&s.Value)
+	}
+	type plain sample
+	s.whole = true
+	return node.Decode((*plain)(s))
+}
+
+func (s *sample) record(source uint32) fstest.Record {
+	if s == nil {
+		s = &sample{}
+	}
+	record := fstest.Record{Source: source, Timestamp: s.Time, Null: s.Value == nil}
+	if s.Value != nil {
+		record.Value = []byte(*s.Value)
+	}
+	if s.Key != nil {
+		record.Key = []byte(*s.Key)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Headers)) {
+		record.Headers = append(record.Headers, fssdk.Header{Name: name, Value: []byte(s.Headers[name])})
+	}
+	return record
+}
+
+func (s *sample) String() string {
+	text := "(null)"
+	if s == nil {
+		return text
+	}
+	if s.Value != nil {
+		text = "'" + *s.Value + "'"
+	}
+	if s.whole {
+		text += fmt.Sprint(" at ", s.Time, " with ", s.Headers)
+		if s.Key != nil {
+			text += " of '" + *s.Key + "'"
+		}
+	}
+	return text
 }
 
 func TestScenarios(t *testing.T) {
@@ -95,10 +151,7 @@ func carryOut(host *fstest.Host, step step, seen *int) error {
 	case step.Send != nil:
 		records := make([]fstest.Record, len(step.Send))
 		for i, value := range step.Send {
-			records[i] = fstest.Record{Source: step.Source, Null: value == nil}
-			if value != nil {
-				records[i].Value = []byte(*value)
-			}
+			records[i] = value.record(step.Source)
 		}
 		return sent(host.Process(records...), step.Fails)
 	case step.Watermark != nil:
@@ -120,7 +173,7 @@ func carryOut(host *fstest.Host, step step, seen *int) error {
 			if err == nil || !strings.Contains(err.Error(), reason) {
 				return errors.New("the request was not refused as it should")
 			}
-			return host.Restart()
+			return nil
 		}
 		return errors.Join(err, same(string(answer), *step.Answers))
 	case step.Exec != nil:
@@ -133,9 +186,12 @@ func carryOut(host *fstest.Host, step step, seen *int) error {
 	case step.Stop:
 		return host.Stop()
 	case step.Emitted != nil:
-		values := values(host)
-		since := values[min(*seen, len(values)):]
-		*seen = len(values)
+		emitted := ofFirst(host)
+		since := emitted[min(*seen, len(emitted)):]
+		*seen = len(emitted)
+		for i := range since {
+			since[i].whole = i < len(*step.Emitted) && (*step.Emitted)[i] != nil && (*step.Emitted)[i].whole
+		}
 		return same(joined(since), joined(*step.Emitted))
 	case step.Watermarks != nil:
 		got := []uint64{}
@@ -150,27 +206,31 @@ func carryOut(host *fstest.Host, step step, seen *int) error {
 	return errors.New("the step says nothing")
 }
 
-// values gives what was emitted to output 0; nil is a null value.
-func values(host *fstest.Host) (values []*string) {
+// ofFirst gives what was emitted to output 0.
+func ofFirst(host *fstest.Host) (samples []*sample) {
 	for _, emitted := range host.Emitted() {
-		if emitted.Target == 0 {
-			value := string(emitted.Value)
-			values = append(values, &value)
-			if emitted.Null {
-				values[len(values)-1] = nil
-			}
+		if emitted.Target != 0 {
+			continue
 		}
+		one := &sample{Headers: map[string]string{}, Time: emitted.Timestamp}
+		if value := string(emitted.Value); !emitted.Null {
+			one.Value = &value
+		}
+		if key := string(emitted.Key); emitted.Key != nil {
+			one.Key = &key
+		}
+		for _, header := range emitted.Headers {
+			one.Headers[header.Name] = string(header.Value)
+		}
+		samples = append(samples, one)
 	}
-	return values
+	return samples
 }
 
-func joined(values []*string) string {
-	texts := make([]string, len(values))
-	for i, value := range values {
-		texts[i] = "(null)"
-		if value != nil {
-			texts[i] = "'" + *value + "'"
-		}
+func joined(samples []*sample) string {
+	texts := make([]string, len(samples))
+	for i, one := range samples {
+		texts[i] = one.String()
 	}
 	return strings.Join(texts, " ")
 }

@@ -36,8 +36,12 @@ impl Outside {
 
     /// The values that were emitted to output 0, as texts; `None` is a null value.
     pub(crate) fn values(&self) -> Vec<Option<String>> {
-        let of_first = self.emitted.iter().filter(|emitted| emitted.target == 0);
-        of_first.map(|emitted| emitted.value.as_ref().map(|_| emitted.text())).collect()
+        self.of_first().into_iter().map(|emitted| emitted.value.as_ref().map(|_| emitted.text())).collect()
+    }
+
+    /// What was emitted to output 0.
+    pub(crate) fn of_first(&self) -> Vec<&Emitted> {
+        self.emitted.iter().filter(|emitted| emitted.target == 0).collect()
     }
 
     fn check(&self, target: u32) -> Result<()> {

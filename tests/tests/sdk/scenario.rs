@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use fnstream_core::runtime::{CallFailure, Program};
 use serde::Deserialize;
 
+use crate::record::Sample;
 use crate::task::Task;
 use crate::timers::TimeFailure;
 
@@ -25,6 +26,9 @@ pub(crate) struct Scenario {
     /// The worlds that it is about; all when it says none.
     #[serde(default)]
     worlds: Vec<String>,
+    /// What a program must have.
+    #[serde(default)]
+    needs: Vec<String>,
     init_fails: Option<String>,
     #[serde(default)]
     steps: Vec<Step>,
@@ -33,7 +37,7 @@ pub(crate) struct Scenario {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Step {
-    send: Option<Vec<Option<String>>>,
+    send: Option<Vec<Sample>>,
     source: u32,
     fails: Option<Fails>,
     watermark: Option<u64>,
@@ -46,7 +50,7 @@ struct Step {
     exec: Option<String>,
     modules: BTreeMap<String, String>,
     stop: bool,
-    emitted: Option<Vec<Option<String>>>,
+    emitted: Option<Vec<Sample>>,
     watermarks: Option<Vec<u64>>,
 }
 
@@ -64,6 +68,8 @@ pub(crate) struct Subject<'a> {
     pub program: &'a Arc<dyn Program>,
     /// The world's name.
     pub world: &'static str,
+    /// What it lacks of that which scenarios need.
+    pub lacks: &'a [String],
 }
 
 impl Scenario {
@@ -74,7 +80,8 @@ impl Scenario {
 
     /// Carries it out.
     pub(crate) fn run(&self, subject: &Subject<'_>) -> Result<()> {
-        if !self.worlds.is_empty() && !self.worlds.iter().any(|world| world == subject.world) {
+        let is_about = self.worlds.is_empty() || self.worlds.iter().any(|world| world == subject.world);
+        if !is_about || self.needs.iter().any(|need| subject.lacks.contains(need)) {
             return Ok(());
         }
         let about = || format!("{} ({})", self.name, subject.world);
@@ -126,10 +133,12 @@ impl Step {
         } else if self.stop {
             Ok(task.stop()?)
         } else if let Some(wanted) = &self.emitted {
-            let values = task.outside.lock().values();
-            let since = &values[*seen..];
-            ensure!(since == wanted, "emitted {since:?}, not {wanted:?}");
-            *seen = values.len();
+            let outside = task.outside.lock();
+            let emitted = outside.of_first();
+            let since = &emitted[*seen..];
+            let got: Vec<_> = since.iter().enumerate().map(|(i, one)| Sample::like(wanted.get(i), one)).collect();
+            ensure!(got == *wanted, "emitted {got:?}, not {wanted:?}");
+            *seen = emitted.len();
             Ok(())
         } else if let Some(wanted) = &self.watermarks {
             let marks: Vec<_> = task.outside.lock().watermarks.iter().map(|(_, mark)| *mark).collect();

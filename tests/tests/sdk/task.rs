@@ -16,6 +16,7 @@ use fnstream_frame::{FrameBuilder, RecordRef};
 use parking_lot::Mutex;
 
 use crate::host::Outside;
+use crate::record::Sample;
 use crate::timers::Times;
 
 /// A task with its instance.
@@ -37,7 +38,7 @@ pub(crate) struct Task {
 /// What an instance was given.
 #[derive(Clone)]
 pub(crate) enum Input {
-    Batch(u32, Vec<Option<String>>),
+    Batch(u32, Vec<Sample>),
     Watermark(u64),
     Timers(Vec<Timer>),
 }
@@ -63,11 +64,10 @@ impl Task {
         Ok(Task { program: program.clone(), spec, outside, checkpoint, epoch: 0, journal, times, instance })
     }
 
-    /// Gives records to the function in one batch, then fires what is due; answers which failed, and why. No timer may fail. A
-    /// value that is `None` is null.
+    /// Gives records to the function in one batch, then fires what is due; answers which failed, and why. No timer may fail.
     pub(crate) fn send<V>(&mut self, source: u32, values: &[V]) -> CallResult<Vec<(usize, CallFailure)>>
     where
-        V: Clone + Into<Option<String>>,
+        V: Clone + Into<Sample>,
     {
         let mut failures = Vec::new();
         let values: Vec<_> = values.iter().map(|value| value.clone().into()).collect();
@@ -81,14 +81,14 @@ impl Task {
     fn part(
         &mut self,
         source: u32,
-        values: &[Option<String>],
+        values: &[Sample],
         base: usize,
         failures: &mut Vec<(usize, CallFailure)>,
     ) -> CallResult {
         if values.is_empty() {
             return Ok(());
         }
-        let Err(failed) = self.instance.process(&nullable(source, values)) else {
+        let Err(failed) = self.instance.process(&packed(source, values)) else {
             self.journal.push(Input::Batch(source, values.to_vec()));
             return Ok(());
         };
@@ -135,13 +135,19 @@ impl Task {
         self.journal.clear();
     }
 
+    /// Another program takes the place of this one.
+    pub(crate) fn replace(&mut self, program: &Arc<dyn Program>) -> CallResult {
+        self.program = program.clone();
+        self.restart()
+    }
+
     /// A new instance as of the last checkpoint, given the inputs since then.
     pub(crate) fn restart(&mut self) -> CallResult {
         *self.outside.lock() = self.checkpoint.clone();
         self.instance = live(&self.program, &self.spec, self.outside.clone())?;
         for input in self.journal.clone() {
             match input {
-                Input::Batch(source, values) => self.instance.process(&nullable(source, &values))?,
+                Input::Batch(source, values) => self.instance.process(&packed(source, &values))?,
                 Input::Watermark(watermark) => self.instance.process_watermark(0, watermark)?,
                 Input::Timers(due) => self.on_timers(&due)?,
             }
@@ -161,18 +167,20 @@ pub(crate) fn batch<S: AsRef<[u8]>>(source: u32, values: &[S]) -> Batch {
     records(values.iter().map(|value| RecordRef::new(value.as_ref()).on(source)))
 }
 
-/// Records of an input group, of which those without a value have a null value.
-fn nullable(source: u32, values: &[Option<String>]) -> Batch {
-    records(
-        values
-            .iter()
-            .map(|value| RecordRef { value: value.as_deref().map(str::as_bytes), ..RecordRef::null() }.on(source)),
-    )
+/// Records of an input group, as a scenario has them.
+fn packed(source: u32, samples: &[Sample]) -> Batch {
+    let mut frame = FrameBuilder::new();
+    samples.iter().for_each(|sample| sample.packed(source, |record| frame.push(record)));
+    in_batch(frame)
 }
 
 fn records<'a>(records: impl Iterator<Item = RecordRef<'a>>) -> Batch {
     let mut frame = FrameBuilder::new();
     records.for_each(|record| frame.push(record));
+    in_batch(frame)
+}
+
+fn in_batch(frame: FrameBuilder) -> Batch {
     let positions = BatchPositions::Contiguous(Position::START);
     Batch::new(TopicPartition::new("in", 0), positions, frame.to_bytes().into()).unwrap()
 }

@@ -3,24 +3,24 @@
 
 //! Counts words: for each word of a record, how often it has come up so far.
 
-use fnstream_sdk::{Config, Context, Error, Function, Output, Record, Store};
+use fnstream_sdk::states::MapState;
+use fnstream_sdk::{Config, Context, Error, Function, Output, Record};
 
 struct WordCount {
-    counts: Store,
+    counts: MapState<String, u64>,
 }
 
 impl Function for WordCount {
     fn init(ctx: &mut Context, _: &Config) -> Result<Self, Error> {
-        Ok(WordCount { counts: ctx.state("counts")? })
+        Ok(WordCount { counts: MapState::open(ctx, "counts")? })
     }
 
     fn process(&mut self, ctx: &mut Context, record: Record<'_>) -> Result<(), Error> {
         let text = std::str::from_utf8(record.bytes())?;
         for word in text.split_whitespace() {
-            let word = word.as_bytes();
-            let count = self.counts.get_as::<u64>(word)?.unwrap_or(0) + 1;
-            self.counts.put_as(word, &count)?;
-            ctx.emit_record(Output::new(count.to_string().as_bytes()).with_key(word))?;
+            let count = self.counts.get(word)?.unwrap_or(0) + 1;
+            self.counts.insert(word, &count)?;
+            ctx.emit_record(Output::new(count.to_string().as_bytes()).with_key(word.as_bytes()))?;
         }
         Ok(())
     }

@@ -25,11 +25,11 @@ pub(super) struct Memory {
     pub(super) world: RefCell<World>,
 }
 
-/// What a failed batch must leave as it was.
+/// What goes back to the last checkpoint when the function dies.
 #[derive(Default, Clone)]
 pub(super) struct World {
-    pub(super) output: Vec<Emitted>,
-    pub(super) watermarks: Vec<(u32, u64)>,
+    pub(super) output: Told<Emitted>,
+    pub(super) watermarks: Told<(u32, u64)>,
     /// When each timer is due, and its turn in the queue if its time had come when it was set.
     timers: BTreeMap<(TimeDomain, Vec<u8>), (i64, Option<u64>)>,
     /// The time of each domain that has come: a timer that is set for it or an earlier one waits in the queue.
@@ -39,7 +39,42 @@ pub(super) struct World {
     state: BTreeMap<(u32, Vec<u8>), Vec<u8>>,
 }
 
+/// What the function told the world, of which the test has taken some. What is told again, after the way back, is not taken again.
+#[derive(Clone)]
+pub(super) struct Told<T> {
+    all: Vec<T>,
+    taken: usize,
+}
+
+impl<T> Default for Told<T> {
+    fn default() -> Self {
+        Told { all: Vec::new(), taken: 0 }
+    }
+}
+
+impl<T: Clone> Told<T> {
+    /// What was told since the last call.
+    pub(super) fn take(&mut self) -> Vec<T> {
+        let new = self.all.get(self.taken..).unwrap_or_default().to_vec();
+        self.taken = self.taken.max(self.all.len());
+        new
+    }
+
+    /// Nothing of it can be told again.
+    pub(super) fn forget_taken(&mut self) {
+        self.all.drain(..self.taken.min(self.all.len()));
+        self.taken = 0;
+    }
+}
+
 impl World {
+    /// Goes back to a checkpoint, but for what the test has taken since.
+    pub(super) fn go_back_to(&mut self, checkpoint: &World) {
+        let taken = (self.output.taken, self.watermarks.taken);
+        self.clone_from(checkpoint);
+        (self.output.taken, self.watermarks.taken) = taken;
+    }
+
     /// The timers of a domain that are due at a time and not queued, in the order of their times.
     pub(super) fn due(&self, domain: TimeDomain, now: i64) -> Vec<SetTimer> {
         self.find(domain, |at, turn| turn.is_none() && at <= now)
@@ -57,11 +92,15 @@ impl World {
         found
     }
 
-    /// These timers are not set any more.
-    pub(super) fn unset(&mut self, timers: &[SetTimer]) {
-        for (domain, _, key) in timers {
-            self.timers.remove(&(*domain, key.clone()));
-        }
+    /// Deletes timers, and gives those of them that were set.
+    pub(super) fn unset(&mut self, timers: &[SetTimer]) -> Vec<SetTimer> {
+        let mut unset = timers.to_vec();
+        unset.retain(|(domain, at, key)| {
+            let timer = (*domain, key.clone());
+            let is_set = self.timers.get(&timer).is_some_and(|(set_for, _)| set_for == at);
+            is_set && self.timers.remove(&timer).is_some()
+        });
+        unset
     }
 
     /// All timers that are set, in the order of their times.
@@ -73,7 +112,7 @@ impl World {
 impl Boundary for Memory {
     fn emit_frame(&self, frame: &[u8]) -> Result<(), String> {
         let frame = Frame::parse(frame).map_err(|e| e.to_string())?;
-        self.world.borrow_mut().output.extend(frame.iter().map(|record| Emitted {
+        self.world.borrow_mut().output.all.extend(frame.iter().map(|record| Emitted {
             target: record.channel,
             timestamp: record.timestamp,
             key: record.key.map(<[u8]>::to_vec),
@@ -84,7 +123,7 @@ impl Boundary for Memory {
     }
 
     fn emit_watermark(&self, target: u32, watermark: u64) -> Result<(), String> {
-        self.world.borrow_mut().watermarks.push((target, watermark));
+        self.world.borrow_mut().watermarks.all.push((target, watermark));
         Ok(())
     }
 

@@ -3,10 +3,20 @@
 
 //! The conformance program by the Rust SDK: what `tests/sdk/README.md` says.
 
-use fnstream_sdk::{Config, Context, Error, Function, Module, Output, Record, Store, TimeDomain, Timer};
+#[cfg(test)]
+mod parity;
+#[cfg(test)]
+mod scenarios;
+mod states;
+
+use fnstream_sdk::{
+    Config, Context, Error, Function, HeadersBuilder, Module, Output, Record, Store, TimeDomain, Timer,
+};
+use states::States;
 
 struct Conformance {
     store: Store,
+    states: States,
     records: u64,
     sick: bool,
 }
@@ -27,11 +37,33 @@ fn domain(word: &str) -> Result<TimeDomain, Error> {
     }
 }
 
+/// A record but for its value.
+fn whole(record: Record<'_>) -> String {
+    let key = record.key.map_or_else(|| "no key".to_owned(), |key| format!("key={}", text(key)));
+    let headers: String = record.headers.iter().map(|(name, value)| format!(" {name}={}", text(value))).collect();
+    format!("record {key} time={}{headers}", record.timestamp)
+}
+
 /// The keys of a range; an empty end is before every key.
 fn keys(store: &Store, start: &str, end: Option<&str>) -> Result<String, Error> {
     let mut told = "keys".to_owned();
     for pair in store.scan(start.as_bytes(), end.map(str::as_bytes)) {
         told = told + " " + &text(&pair?.0);
+    }
+    Ok(told)
+}
+
+/// The end of a range; an empty word is none.
+fn end(word: &str) -> Option<&[u8]> {
+    Some(word.as_bytes()).filter(|word| !word.is_empty())
+}
+
+/// The pairs of a range.
+fn pairs(store: &Store, from: &str, to: &str) -> Result<String, Error> {
+    let mut told = "pairs".to_owned();
+    for pair in store.scan(from.as_bytes(), end(to)) {
+        let (key, value) = pair?;
+        told += &format!(" {}={}", text(&key), text(&value));
     }
     Ok(told)
 }
@@ -63,7 +95,7 @@ impl Conformance {
     }
 
     /// Carries out a command; answers what is to be emitted.
-    fn run(&mut self, ctx: &mut Context, source: u32, line: &str) -> Result<Option<String>, Error> {
+    fn run(&mut self, ctx: &mut Context, record: Record<'_>, line: &str) -> Result<Option<String>, Error> {
         let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
         let mut words = rest.splitn(3, ' ').map(str::to_owned).collect::<Vec<_>>();
         words.resize(3, String::new());
@@ -72,6 +104,25 @@ impl Conformance {
         match name {
             "emit" => ctx.emit(number(two)? as u32, last.as_bytes())?,
             "" => return Ok(Some("empty".to_owned())),
+            "state" => return self.states.run(rest),
+            "record" => return Ok(Some(whole(record))),
+            "pass" => {
+                let output = Output::new(rest.as_bytes()).with_headers(record.headers).at(record.timestamp);
+                ctx.emit_record(record.key.map_or(output, |key| output.with_key(key)))?;
+            }
+            "tombstone" => ctx.emit_record(Output::null().with_key(rest.as_bytes()))?,
+            "emit-record" => {
+                let (header, value) = third.split_once(' ').unwrap_or((third, ""));
+                let (name, content) = header.split_once('=').unwrap_or((header, ""));
+                let mut headers = HeadersBuilder::new();
+                headers.push(name, content.as_bytes())?;
+                let output = Output::new(value.as_bytes()).with_key(one.as_bytes()).at(second.parse()?);
+                ctx.emit_record(output.with_headers(headers.as_headers()))?;
+            }
+            "metadata" => {
+                let metadata = ctx.metadata();
+                return Ok(Some(format!("metadata {} {}", metadata.task_index, metadata.outputs.len())));
+            }
             "emit-null" => ctx.emit_record(Output::null().to(number(rest)? as u32))?,
             "watermark" => ctx.emit_watermark(number(two)? as u32, number(last)? as u64)?,
             "put" => self.store.put(two.as_bytes(), last.as_bytes())?,
@@ -90,14 +141,12 @@ impl Conformance {
             "cget" => return Self::told(&self.part(two), last).map(Some),
             "cprefix" => self.part(two).delete_prefix(last.as_bytes())?,
             "clist" => return keys(&self.part(one), second, Some(third)).map(Some),
-            "scan" => {
-                let mut told = "pairs".to_owned();
-                for pair in self.part(rest).scan(b"", None) {
-                    let (key, value) = pair?;
-                    told += &format!(" {}={}", text(&key), text(&value));
-                }
-                return Ok(Some(told));
-            }
+            "scan" => return pairs(&self.part(rest), "", "").map(Some),
+            "scan-range" => return pairs(&self.store, two, last).map(Some),
+            "cscan-range" => return pairs(&self.part(one), second, third).map(Some),
+            "delete-range" => self.store.delete_range(two.as_bytes(), end(last))?,
+            "cdelete-range" => self.part(one).delete_range(second.as_bytes(), end(third))?,
+            "merge-simple" => self.store.merge(two.as_bytes(), last.as_bytes())?,
             "list-from" => return keys(&self.store, rest, None).map(Some),
             "clist-from" => return keys(&self.part(two), last, None).map(Some),
             "walk" => {
@@ -137,7 +186,7 @@ impl Conformance {
                 let set = ctx.set_timer(TimeDomain::Event, &vec![b'k'; number(rest)?], i64::MAX).is_ok();
                 return Ok(Some(if set { "set" } else { "refused" }.to_owned()));
             }
-            "source" => return Ok(Some(format!("source {source}"))),
+            "source" => return Ok(Some(format!("source {}", record.source))),
             "field" => return Ok(Some(format!("field {}", self.records))),
             "garbage" => drop(vec![0_u8; number(rest)?]),
             "sick" => self.sick = true,
@@ -155,7 +204,7 @@ impl Function for Conformance {
         if let Some(text) = config.get("fail") {
             return Err(Error::new(text.clone()));
         }
-        Ok(Conformance { store: ctx.state("s")?, records: 0, sick: false })
+        Ok(Conformance { store: ctx.state("s")?, states: States::open(ctx)?, records: 0, sick: false })
     }
 
     fn process(&mut self, ctx: &mut Context, record: Record<'_>) -> Result<(), Error> {
@@ -164,7 +213,7 @@ impl Function for Conformance {
             return ctx.emit(0, b"null");
         }
         for line in text(record.bytes()).split('\n') {
-            if let Some(answer) = self.run(ctx, record.source, line)? {
+            if let Some(answer) = self.run(ctx, record, line)? {
                 ctx.emit(0, answer.as_bytes())?;
             }
         }
@@ -176,7 +225,7 @@ impl Function for Conformance {
         let key = text(timer.key);
         ctx.emit(0, format!("fired {domain} {} {key}", timer.at).as_bytes())?;
         let Some(command) = self.store.get(format!("on:{key}").as_bytes())? else { return Ok(()) };
-        if let Some(answer) = self.run(ctx, 0, &text(&command))? {
+        if let Some(answer) = self.run(ctx, Record::null(), &text(&command))? {
             ctx.emit(0, answer.as_bytes())?;
         }
         Ok(())
