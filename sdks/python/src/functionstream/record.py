@@ -1,0 +1,93 @@
+# Copyright 2024 Function Stream Org.
+# SPDX-License-Identifier: Apache-2.0
+
+"""What comes in and what goes out: records, outputs and timers."""
+
+import json as _json
+
+from . import frame as _frame
+
+#: The domain of timers that follow the function's watermark.
+EVENT_TIME = 0
+
+#: The domain of timers that follow the machine's clock.
+PROCESSING_TIME = 1
+
+
+class Record:
+    """An event that the function is given.
+
+    ``value`` is None for a null value, which is not the same as an empty one; ``key`` is None if there is no key.
+    ``timestamp`` is in milliseconds since the Unix epoch, and ``source`` is the index of the input group.
+    """
+
+    __slots__ = ("_headers", "key", "source", "timestamp", "value")
+
+    def __init__(self, value, key=None, timestamp=0, source=0, headers=()):
+        self.value = value
+        self.key = key
+        self.timestamp = timestamp
+        self.source = source
+        self._headers = headers
+
+    @property
+    def headers(self):
+        """The headers, as a list of (name, value) in their order. Names may repeat."""
+        if isinstance(self._headers, (bytes, memoryview)):
+            self._headers = _frame.read_headers(self._headers)
+        return list(self._headers)
+
+    def header(self, name):
+        """Returns the value of the first header of that name, or None."""
+        return next((value for known, value in self.headers if known == name), None)
+
+    @property
+    def text(self):
+        """The value as text, in UTF-8. A null value has none: that is an error."""
+        return self._bytes().decode()
+
+    def json(self):
+        """Returns the value, read as JSON. A null value has none: that is an error."""
+        return _json.loads(self._bytes())
+
+    def _bytes(self):
+        if self.value is None:
+            raise ValueError("the record's value is null")
+        return self.value
+
+    def __repr__(self):
+        return f"Record(value={self.value!r}, key={self.key!r}, timestamp={self.timestamp}, source={self.source})"
+
+
+class Output:
+    """A record to emit, for functions that return more than a value.
+
+    Without a ``timestamp`` it has the time of the record in process.
+    """
+
+    __slots__ = ("headers", "key", "output", "timestamp", "value")
+
+    def __init__(self, value, output=0, *, key=None, headers=(), timestamp=None):
+        self.value = value
+        self.output = output
+        self.key = key
+        self.headers = headers
+        self.timestamp = timestamp
+
+    def __repr__(self):
+        return f"Output(value={self.value!r}, output={self.output}, key={self.key!r}, timestamp={self.timestamp})"
+
+
+class Timer:
+    """A timer that is due: its domain, its key, and the time for which it was set."""
+
+    __slots__ = ("at", "domain", "key")
+
+    def __init__(self, domain, key, at):
+        self.domain = domain
+        self.key = key
+        self.at = at
+
+    def __repr__(self):
+        domain = ("EVENT_TIME", "PROCESSING_TIME")[self.domain]
+        return f"Timer({domain}, {self.key!r}, {self.at})"
