@@ -14,7 +14,7 @@ out=${1:?usage: scripts/engines.sh [--all] FOLDER}
 mkdir -p "$out"
 
 left_out() {
-    echo "the $1 engine is left out: $2; functions given as $1 source answer FS-1221 then" >&2
+    echo "the $1 engine is left out: $2; functions given as $1 source answer FS-1111 then" >&2
     [ -z "$all" ] || exit 1
 }
 

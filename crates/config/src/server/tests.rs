@@ -283,7 +283,6 @@ wasm:
         "service.service_id",
         "service.service_name",
         "service.version",
-        "python.wasm_path",
         "python.cache_dir",
         "python.enable_cache",
         "state_storage.storage_type: memory",
@@ -294,7 +293,7 @@ wasm:
         "stream_catalog.persist",
         "stream_catalog.db_path",
         "pulsar.service_url",
-        "python.wasm_path",
+        "python.cache_dir",
         "FUNCTION_STREAM_SERVICE_PORT",
     ];
     assert_eq!(told, expected);

@@ -19,6 +19,7 @@ mod apply;
 mod change;
 mod coming_up;
 mod groups;
+mod loading;
 mod revisions;
 mod seek;
 mod spec;
@@ -206,7 +207,8 @@ impl Functions {
         })
         .await?;
         // Kept until the function runs, so that it need not be loaded again.
-        let _program = self.programs.compile(pin.digest(), artifact).await?;
+        let program = self.programs.compile(pin.digest(), artifact).await?;
+        self.check_program(&spec, &program).await?;
         Deadline::of_caller().check()?;
         let mut expected = self.reconciler.expect(&spec.name).await?;
         let functions = self.clone();

@@ -59,13 +59,19 @@ class Harness:
         self._outputs = list(outputs)
         self._inputs = inputs
         self._driver = None
+        # What there was at the last checkpoint, and the calls since then, to be made again.
+        self._committed = self._memory.world.copy()
+        self._journal = []
+        # How much of what was emitted the test has seen.
+        self._seen = [0, 0]
         self._watermarks = {}
         # The watermark that the function was told, and the machine's clock, once it was set.
         self._told = None
         self._now = None
         # The last turn of queued timers that come before the next watermark, once the way to it has begun.
         self._queued = None
-        self.restart()
+        self._checkpoints = 0
+        self._start()
 
     @property
     def function(self):
@@ -93,13 +99,20 @@ class Harness:
         self._now = now if self._now is None else max(now, self._now)
         self._advance()
 
-    def checkpoint(self, number=1):
-        """Ends an epoch."""
-        self._call(lambda driver: driver.take_checkpoint(number))
+    def checkpoint(self, number=None):
+        """Ends an epoch: what was emitted and written since the last checkpoint stays from now on."""
+        self._checkpoints = self._checkpoints + 1 if number is None else number
+        self._call(lambda driver: driver.take_checkpoint(self._checkpoints))
+        self._committed = self._memory.world.copy()
+        self._journal.clear()
+        self._advance()
 
     def heartbeat(self):
-        """Asks whether the function is well."""
-        return self._call(lambda driver: driver.check_heartbeat())
+        """Asks whether the function is well. If it is not, a new instance goes on from the last checkpoint."""
+        well = self._call(lambda driver: driver.check_heartbeat())
+        if not well:
+            self.restart()
+        return well
 
     def custom(self, payload):
         """Sends a request, and returns the answer."""
@@ -114,8 +127,24 @@ class Harness:
         self._call(lambda driver: driver.close())
 
     def restart(self):
-        """Replaces the function by a new one with the same state, as after a failure or when a task moves."""
+        """Drops the instance as if the process had died. A new one goes on from the last checkpoint, and gets the inputs since
+        then again."""
+        self._restore()
+        self._advance()
+
+    def _restore(self):
         self._driver = None
+        world = self._memory.world = self._committed.copy()
+        self._start()
+        for reached, turn, call in self._journal:
+            world.reached, world.turn = dict(reached), turn
+            try:
+                call(self._driver)
+            except Failed as failed:
+                message = f"what was processed before failed when it was repeated: {failed.message}"
+                raise RecordFailed(message) from None
+
+    def _start(self):
         metadata = Metadata("test", 1, 0, self._outputs)
         try:
             self._driver = Driver(self._make, self._memory, self._config, metadata, _run)
@@ -124,9 +153,7 @@ class Harness:
 
     def emitted(self):
         """Returns what was emitted since the last call, each of the class Emitted."""
-        world = self._memory.world
-        output, world.output = world.output, []
-        return output
+        return self._news(0, self._memory.world.output)
 
     def values(self):
         """Returns the values that were emitted since the last call, and forgets the rest."""
@@ -134,9 +161,12 @@ class Harness:
 
     def watermarks(self):
         """Returns the watermarks that were emitted since the last call, as (output, watermark)."""
-        world = self._memory.world
-        watermarks, world.watermarks = world.watermarks, []
-        return watermarks
+        return self._news(1, self._memory.world.watermarks)
+
+    def _news(self, which, emitted):
+        since = emitted[self._seen[which] :]
+        self._seen[which] = len(emitted)
+        return since
 
     def timers(self):
         """Returns the timers that are set as (domain, time, key), in the order of domain and time."""
@@ -168,36 +198,46 @@ class Harness:
             raise RecordFailed(failed.message) from None
 
     def _process(self, records):
-        driver, before = self._alive(), self._memory.world.copy()
+        if not records:
+            return
+        driver, data = self._alive(), frame.build(records)
+        kept = self._kept(lambda driver: driver.process_batch(data))
         try:
-            driver.process_batch(frame.build(records))
+            driver.process_batch(data)
         except Failed as failed:
             if failed.undone:
+                before = frame.build(records[: failed.index])
+                self._journal.append((*kept[:2], lambda driver: driver.process_batch(before)))
                 raise RecordFailed(failed.message, failed.index) from None
-            told = self._give_up(before, failed, len(records))
+            told = self._give_up(failed, len(records))
             if told.record is not None and self._driver is not None:
                 try:
                     self._process(records[: told.record])
                 except RecordFailed as again:
                     told = RecordFailed(f"{told.message}; and then, in a new function: {again.message}", told.record)
             raise told from None
+        self._journal.append(kept)
 
-    def _give_up(self, before, failed, records):
-        """Goes back to what there was before a call that failed, with a new function."""
-        self._memory.world = before
+    def _kept(self, call):
+        """A call for the journal, with what time it is."""
+        return (dict(self._memory.world.reached), self._memory.world.turn, call)
+
+    def _give_up(self, failed, records):
+        """A call failed: a new function goes on from where it stood before that."""
         message = failed.message
         try:
-            self.restart()
+            self._restore()
         except RecordFailed as again:
             message = f"{message}; and then: {again.message}"
         return RecordFailed(message, failed.index if failed.index < records else None)
 
     def _attempt(self, timers, run):
-        before = self._memory.world.copy()
+        kept = self._kept(run)
         try:
             run(self._alive())
         except Failed as failed:
-            raise self._give_up(before, failed, timers) from None
+            raise self._give_up(failed, timers) from None
+        self._journal.append(kept)
 
     def _rise(self):
         """The watermark that the function is to be told, with the input group that held it back until now."""
