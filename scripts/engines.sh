@@ -41,7 +41,7 @@ python_engine() {
         cp -r "$("$python" -c 'import os, tzdata; print(os.path.dirname(tzdata.__file__))')" "$made/zones/"
         echo "building the Python engine" >&2
         # Not by its script, which names the folder that its environment was made in.
-        if "$python" -c 'import sys, componentize_py; sys.exit(componentize_py.script())' -d wit/packed -w packed-timers componentize app -p engines/python -p sdks/python/src \
+        if "$python" -c 'import sys, componentize_py; sys.exit(componentize_py.script())' -d wit/packed -w packed-timers componentize function_stream_engine -p engines/python -p sdks/python/src \
             -p "$made/zones" -o "$made/python.wasm" >"$made/log" 2>&1; then
             mv "$made/python.wasm" "$built"
             rm -rf "$made"

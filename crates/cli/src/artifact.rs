@@ -18,6 +18,11 @@ const ENGINES: &str = "FUNCTION_STREAM_WASM_ENGINES_DIR";
 /// What cannot be source, of a folder in which somebody works.
 const LEFT_OUT: [&str; 4] = ["venv", "node_modules", "target", "build"];
 
+/// Reports whether a path is that of source, which is not sent as it is.
+pub(crate) fn is_source(path: &Path) -> bool {
+    path.is_dir() || path.file_name().and_then(|name| name.to_str()).is_some_and(|name| Language::of_file(name).is_some())
+}
+
 /// The bytes of the artifact at a path.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     if path.is_dir() {

@@ -13,6 +13,7 @@ import importlib.util
 import linecache
 import os
 import sys
+import threading
 import zlib
 
 # These open a window, print, need a terminal, or are about the development of Python itself.
@@ -31,13 +32,14 @@ _PACKAGES = (
 # Modules that are there in name only: what they need is not in WebAssembly.
 ABSENT = {
     "_bz2", "bz2", "_lzma", "lzma", "_ctypes", "ctypes", "mmap", "_mmap", "resource", "_ssl", "ssl", "_zstd", "tkinter", "_tkinter",
-    "_sqlite3", "sqlite3", "multiprocessing", "_multiprocessing", "curses", "_curses", "readline", "grp", "pwd", "fcntl", "termios",
+    "multiprocessing", "_multiprocessing", "curses", "_curses", "readline", "grp", "pwd", "fcntl", "termios",
     "_posixsubprocess", "dbm", "_dbm", "_gdbm", "_posixshmem", "syslog",
 }
 
 
 def _folder():
-    return os.path.dirname(os.__file__)
+    # Not that of os, which is frozen into the interpreter and names a folder that is not there.
+    return os.path.dirname(threading.__file__)
 
 
 def _preload():

@@ -1,10 +1,12 @@
 # Copyright 2024 Function Stream Org.
 # SPDX-License-Identifier: Apache-2.0
 
-"""An event loop for a place without sockets: what it waits for is time, and other coroutines."""
+"""An event loop for a place without sockets and threads: what it waits for is time, and other coroutines."""
 
 import asyncio
 import selectors
+import socket
+import threading
 import time
 
 
@@ -59,3 +61,14 @@ def install():
     """Makes it the loop of asyncio.run, too."""
     asyncio.new_event_loop = Loop
     asyncio.events.new_event_loop = Loop
+    socket.getaddrinfo = _no_network
+    socket.socket.connect = _no_network
+    threading.Thread.start = _no_threads
+
+
+def _no_network(*args, **kwargs):
+    raise OSError("a function has no network")
+
+
+def _no_threads(thread):
+    raise RuntimeError("a function has no threads")

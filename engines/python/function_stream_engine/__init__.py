@@ -10,13 +10,13 @@ starts, since the component is a snapshot of an interpreter that has imported it
 
 import ast
 import gc
+import importlib
+import os
 import random
 import sys
 
-import stdlib  # imports the standard library; first, so that everything else finds it
-import loop
-import modules
-import zones
+from . import stdlib  # imports the standard library; first, so that everything else finds it
+from . import loop, modules, zones
 from componentize_py_types import Err
 from functionstream import trace
 from functionstream.context import Metadata
@@ -117,9 +117,11 @@ def _answer(call):
         _flush()
 
 
-def _answer_frame(call, data):
+def _answer_frame(name, data):
     try:
-        call(data)
+        if _Engine.driver is None:
+            raise Failed("the function was not initialized")
+        getattr(_Engine.driver, name)(data)
     except Failed as failed:
         if failed.undone:
             progress.undone()
@@ -150,7 +152,7 @@ class Function:
         _answer(init)
 
     def process_batch(self, frame):
-        _answer_frame(_driver().process_batch, frame)
+        _answer_frame("process_batch", frame)
 
     def process_watermark(self, source, watermark):
         _answer(lambda: _driver().process_watermark(source, watermark))
@@ -189,7 +191,7 @@ class Function:
 
 class TimerHandler:
     def on_timers(self, frame):
-        _answer_frame(_driver().on_timers, frame)
+        _answer_frame("on_timers", frame)
 
 
 def _explained(error):
@@ -201,7 +203,7 @@ def _explained(error):
     return text
 
 
-trace.HIDDEN += [__file__, loop.__file__, modules.__file__]
+trace.HIDDEN += [os.path.dirname(__file__), os.path.dirname(importlib.__file__)]
 loop.install()
 zones.install()
 sys.stdout.reconfigure(line_buffering=True)

@@ -14,7 +14,14 @@ import pathlib
 import re
 import sys
 
-import stdlib
+from . import stdlib
+
+# What the engine and the interpreter are made of.
+_NEEDED = {
+    "__main__", "_frozen_importlib", "_frozen_importlib_external", "builtins", "encodings", "fs_api", "fs_api_advanced",
+    "function_stream_engine", "functionstream", "importlib", "io", "os", "site", "sys", "wit_world", "zipimport",
+    "componentize_py_runtime", "componentize_py_types", "componentize_py_async_support", "poll_loop",
+}
 
 _NATIVE = re.compile(r"\.(so|pyd|dylib)$")
 
@@ -150,8 +157,18 @@ _files = _Files({})
 def install(files):
     """Makes these files what is imported from, before anything else."""
     _files.files = files
+    for name in {file.partition("/")[0].removesuffix(".py") for file in files}:
+        _forget(name)
     if _files not in sys.meta_path:
         sys.meta_path.insert(0, _files)
+
+
+def _forget(name):
+    """Lets a file of the function come before a module of the standard library of the same name, as it does elsewhere."""
+    if name in sys.builtin_module_names or name.partition(".")[0] in _NEEDED:
+        return
+    for known in [known for known in sys.modules if known == name or known.startswith(f"{name}.")]:
+        del sys.modules[known]
 
 
 def sources():
