@@ -11,6 +11,7 @@ use fnstream_core::spec::{ErrorAction, FileGrant, FunctionSpec};
 use fnstream_core::{Error, ErrorCode};
 
 use super::Args;
+use crate::artifact;
 use crate::failure::{Failure, Result};
 use crate::files;
 use crate::output;
