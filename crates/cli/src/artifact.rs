@@ -20,7 +20,8 @@ const LEFT_OUT: [&str; 4] = ["venv", "node_modules", "target", "build"];
 
 /// Reports whether a path is that of source, which is not sent as it is.
 pub(crate) fn is_source(path: &Path) -> bool {
-    path.is_dir() || path.file_name().and_then(|name| name.to_str()).is_some_and(|name| Language::of_file(name).is_some())
+    path.is_dir()
+        || path.file_name().and_then(|name| name.to_str()).is_some_and(|name| Language::of_file(name).is_some())
 }
 
 /// The bytes of the artifact at a path.

@@ -91,8 +91,7 @@ impl WasmRuntime {
         let file = self.engine_file(language)?;
         self.engines.program(language, &file, || {
             let bytes = file.bytes()?;
-            let Loaded { code, artifact, .. } =
-                self.cache.load(&self.machine.engine, &file.digest, &bytes, memory)?;
+            let Loaded { code, artifact, .. } = self.cache.load(&self.machine.engine, &file.digest, &bytes, memory)?;
             let machine = Machine { artifact: Arc::new(artifact), ..self.machine.clone() };
             match code {
                 Code::Component(code) => PackedProgram::new(&machine, &self.components, &code),

@@ -97,7 +97,11 @@ async fn a_zip_is_a_function() -> Result<()> {
     let (node, _, cli) = server().await?;
     let archive = fnstream_runtime::source::pack(
         vec![
-            ("main.py".into(), b"from functionstream import function\nimport helper\n@function\ndef f(record): return helper.x\n".to_vec()),
+            (
+                "main.py".into(),
+                b"from functionstream import function\nimport helper\n@function\ndef f(record): return helper.x\n"
+                    .to_vec(),
+            ),
             ("helper.py".into(), b"x = 'from the zip'\n".to_vec()),
         ],
         None,

@@ -54,9 +54,7 @@ fn write(node: &Node, files: &[(&str, &str)]) -> Result<()> {
 
 /// The next values of a topic, as the command prints them.
 fn consumed(cli: &Cli, topic: &str, count: usize) -> Result<Vec<String>> {
-    (0..count)
-        .map(|_| Ok(serde_json::from_str(cli.prints(&["consume", "-n", topic])?.trim_end())?))
-        .collect()
+    (0..count).map(|_| Ok(serde_json::from_str(cli.prints(&["consume", "-n", topic])?.trim_end())?)).collect()
 }
 
 fn create(cli: &Cli, name: &str, archive: &str) -> Result<String> {

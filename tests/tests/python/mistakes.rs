@@ -4,10 +4,10 @@
 //! What is wrong with a source is told when the function is made, and what fails later with the user's own lines.
 
 use anyhow::Result;
+use fnstream_tests::binary;
 use fnstream_tests::cli::Cli;
 use fnstream_tests::node::Node;
 use fnstream_tests::server::ServerOptions;
-use fnstream_tests::binary;
 
 use crate::{consumed, create, server, write};
 
@@ -17,11 +17,11 @@ const IMPORT: &str = "from functionstream import Function, function\n";
 async fn mistakes_of_the_source_are_told_when_the_function_is_made() -> Result<()> {
     let (node, _, cli) = server().await?;
     for (source, expected) in [
+        ("def f(:\n    pass\n", "SyntaxError: invalid syntax\n  File \"app.py\", line 1\n    def f(:\n          ^"),
         (
-            "def f(:\n    pass\n",
-            "SyntaxError: invalid syntax\n  File \"app.py\", line 1\n    def f(:\n          ^",
+            "x = 1\n",
+            "'app.py' defines no function: mark one with @function, or derive a class from functionstream.Function",
         ),
-        ("x = 1\n", "'app.py' defines no function: mark one with @function, or derive a class from functionstream.Function"),
         (
             "class A(Function): pass\nclass B(Function): pass\n",
             "'app.py' defines 2 functions, 'A' and 'B': name one by the setting 'class_name'",
@@ -35,7 +35,10 @@ async fn mistakes_of_the_source_are_told_when_the_function_is_made() -> Result<(
             "import ssl\n",
             "ModuleNotFoundError: No module named 'ssl': this module of the standard library cannot work in WebAssembly",
         ),
-        ("raise ValueError('at the top')\n", "ValueError: at the top\nTraceback (most recent call last):\n  File \"app.py\", line 2, in <module>"),
+        (
+            "raise ValueError('at the top')\n",
+            "ValueError: at the top\nTraceback (most recent call last):\n  File \"app.py\", line 2, in <module>",
+        ),
     ] {
         let source = if source.starts_with("def") { source.to_owned() } else { format!("{IMPORT}{source}") };
         write(&node, &[("app.py", &source)])?;
@@ -45,11 +48,16 @@ async fn mistakes_of_the_source_are_told_when_the_function_is_made() -> Result<(
     write(&node, &[("native/app.py", "import core\n"), ("native/core.cpython-311-x86_64-linux-gnu.so", "x")])?;
     let told = cli.refuses(&["create", "-n", "f", "-a", "native", "-i", "in", "-o", "out"], "FS-1206")?;
     assert!(
-        told.contains("'core' is a native module (core.cpython-311-x86_64-linux-gnu.so): it cannot be loaded in WebAssembly"),
+        told.contains(
+            "'core' is a native module (core.cpython-311-x86_64-linux-gnu.so): it cannot be loaded in WebAssembly"
+        ),
         "{told}"
     );
     // The name is free, and the right source is taken. A setting says which of two is meant.
-    write(&node, &[("app.py", &format!("{IMPORT}@function\ndef a(record): return 'a'\n@function\ndef b(record): return 'b'\n"))])?;
+    write(
+        &node,
+        &[("app.py", &format!("{IMPORT}@function\ndef a(record): return 'a'\n@function\ndef b(record): return 'b'\n"))],
+    )?;
     cli.prints(&["create", "-n", "f", "-a", "app.py", "-i", "in", "-o", "out", "-c", "class_name=b"])?;
     cli.prints(&["produce", "-n", "in", "-c", "x"])?;
     assert_eq!(consumed(&cli, "out", 1)?, ["b"]);
@@ -98,7 +106,21 @@ async fn endless_loops_and_memory_bombs_end_at_their_limits() -> Result<()> {
          if record.value == b'bomb':\n        x = []\n        while True: x.append(bytearray(1 << 20))\n    return record.value\n"
     );
     write(&node, &[("app.py", &source)])?;
-    let create = ["create", "-n", "f", "-a", "app.py", "-i", "in", "-o", "out", "--limit", "call-time=500ms", "--limit", "memory=128MiB"];
+    let create = [
+        "create",
+        "-n",
+        "f",
+        "-a",
+        "app.py",
+        "-i",
+        "in",
+        "-o",
+        "out",
+        "--limit",
+        "call-time=500ms",
+        "--limit",
+        "memory=128MiB",
+    ];
     cli.prints(&create)?;
     for event in ["a", "loop", "b", "bomb", "c"] {
         cli.prints(&["produce", "-n", "in", "-c", event])?;

@@ -16,7 +16,8 @@ const EVENTS: usize = 3000;
 #[tokio::test]
 async fn more_than_the_limit_is_emitted_without_a_loss() -> Result<()> {
     let (node, client, cli) = server().await?;
-    let source = "from functionstream import function\n@function\ndef f(record): return record.value + b' ' + b'x' * 50_000\n";
+    let source =
+        "from functionstream import function\n@function\ndef f(record): return record.value + b' ' + b'x' * 50_000\n";
     write(&node, &[("app.py", source)])?;
     let create = ["create", "-n", "f", "-a", "app.py", "-i", "in", "-o", "out", "--limit", "memory=96MiB"];
     cli.prints(&create)?;

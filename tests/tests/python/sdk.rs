@@ -17,6 +17,11 @@ fn the_tests_of_the_sdk_pass() -> Result<()> {
         .current_dir(root().join("sdks/python"))
         .output()
         .context("cannot run pytest")?;
-    ensure!(tests.status.success(), "{}{}", String::from_utf8_lossy(&tests.stdout), String::from_utf8_lossy(&tests.stderr));
+    ensure!(
+        tests.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&tests.stdout),
+        String::from_utf8_lossy(&tests.stderr)
+    );
     Ok(())
 }

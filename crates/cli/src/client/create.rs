@@ -14,8 +14,8 @@ use fnstream_core::topic::TopicRef;
 
 use super::settings::Settings;
 use super::waiting::{Waiting, is_done};
-use crate::failure::{Failure, Result};
 use crate::artifact;
+use crate::failure::{Failure, Result};
 use crate::output::{self, busy::during};
 
 /// Register a function and start it.
@@ -93,7 +93,8 @@ pub(super) async fn upload(client: &Client, path: String) -> Result<String> {
     let artifact = artifact::read(path.as_ref()).map_err(|e| Failure::Coded {
         code: ErrorCode::ArtifactNotFound.as_str().to_owned(),
         message: format!("cannot read '{path}': {e}"),
-        advice: "give the path of a WebAssembly file on this machine, of a .py file, or of a folder or a zip of these".to_owned(),
+        advice: "give the path of a WebAssembly file on this machine, of a .py file, or of a folder or a zip of these"
+            .to_owned(),
     })?;
     let (whole, sent) = (artifact.len(), Arc::new(AtomicUsize::new(0)));
     let so_far = sent.clone();

@@ -44,8 +44,11 @@ fn check(function_path: &str, config_path: &str, total: u64) -> Result<()> {
     }
     Err(Failure::Coded {
         code: ErrorCode::BodyTooLarge.as_str().to_owned(),
-        message: format!("'{function_path}' and '{config_path}' have {total} bytes, more than the {MOST} that can be sent"),
-        advice: "build the artifact without debug information, or upload it with 'function-stream client create'".to_owned(),
+        message: format!(
+            "'{function_path}' and '{config_path}' have {total} bytes, more than the {MOST} that can be sent"
+        ),
+        advice: "build the artifact without debug information, or upload it with 'function-stream client create'"
+            .to_owned(),
     })
 }
 

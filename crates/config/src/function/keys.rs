@@ -103,10 +103,7 @@ pub(crate) static FUNCTION: &[Key] = with_idle![
     Key::new("schema", &Kind::Word(SCHEMAS), "bytes", "What events are checked against."),
 ];
 
-const TYPES: &[Word] = &[
-    Word::new("processor", "A WebAssembly artifact."),
-    Word::new("python", "Source in Python."),
-];
+const TYPES: &[Word] = &[Word::new("processor", "A WebAssembly artifact."), Word::new("python", "Source in Python.")];
 
 const SELECTORS: &[Word] = &[
     Word::new("round-robin", "A batch of each group in turn."),

@@ -255,7 +255,8 @@ fn a_beginning_that_is_none_is_refused_at_its_place() {
 
 #[test]
 fn python_is_a_type_whose_description_is_like_any_other() {
-    let (config, notes) = good(&format!("{SMALL}type: python\nenable_checkpoint: true\ncheckpoint_interval_seconds: 5\n"));
+    let (config, notes) =
+        good(&format!("{SMALL}type: python\nenable_checkpoint: true\ncheckpoint_interval_seconds: 5\n"));
     let paths: Vec<_> = notes.iter().map(|note| note.split('\'').nth(1).unwrap()).collect();
     assert_eq!(paths, ["enable_checkpoint", "checkpoint_interval_seconds"]);
     assert_eq!(config.kind, FunctionKind::Python);

@@ -42,7 +42,12 @@ pub(crate) static SERVER: &[Key] = &[
          the group of processes.",
     ),
     Key::new("allow", &Kind::Block(ALLOW), "", "What clients may ask of the server's machine."),
-    Key::new("wasm", &Kind::Block(WASM), "", "The cache of compiled code, and the engines of functions given as source."),
+    Key::new(
+        "wasm",
+        &Kind::Block(WASM),
+        "",
+        "The cache of compiled code, and the engines of functions given as source.",
+    ),
     Key::new("python", &Kind::Block(PYTHON), "", "The engine of functions in Python."),
     Key::new("task_storage", &Kind::Block(TASK_STORAGE), "", "Accepted, without effect."),
     Key::new("stream_catalog", &Kind::Block(STREAM_CATALOG), "", "Accepted, without effect."),

@@ -51,9 +51,9 @@ impl Program for ScriptProgram {
     fn check(&self, spec: &InstanceSpec) -> Result<()> {
         let entry = self.source.entry(|key| spec.config.get(key));
         let engine = self.engine.with_log(Arc::new(Silence));
-        let loaded = engine.start(spec, Arc::new(Mutex::new(Nowhere))).and_then(|mut instance| {
-            instance.load(&entry, &self.source.files)
-        });
+        let loaded = engine
+            .start(spec, Arc::new(Mutex::new(Nowhere)))
+            .and_then(|mut instance| instance.load(&entry, &self.source.files));
         loaded.map_err(|failure| match failure.error.code {
             ErrorCode::GuestError => Error::new(ErrorCode::SourceInvalid, failure.error.message),
             ErrorCode::GuestTrap | ErrorCode::GuestExit | ErrorCode::GuestTimeout | ErrorCode::GuestOutOfMemory => {

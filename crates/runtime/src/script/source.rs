@@ -182,12 +182,17 @@ pub fn files_of_modules(language: Language, modules: Vec<File>) -> Vec<File> {
 /// What editors, interpreters and systems leave in folders.
 pub fn is_litter(path: &str) -> bool {
     path.split('/').any(|part| {
-        matches!(part, "__pycache__" | "__MACOSX" | ".DS_Store" | ".git" | ".venv" | ".pytest_cache" | "node_modules/.cache")
+        matches!(
+            part,
+            "__pycache__" | "__MACOSX" | ".DS_Store" | ".git" | ".venv" | ".pytest_cache" | "node_modules/.cache"
+        )
     }) || path.ends_with(".pyc")
 }
 
 fn usual(files: &[File]) -> Result<String> {
-    let top = || files.iter().map(|(path, _)| &**path).filter(|path| !path.contains('/') && Language::of_file(path).is_some());
+    let top = || {
+        files.iter().map(|(path, _)| &**path).filter(|path| !path.contains('/') && Language::of_file(path).is_some())
+    };
     let stem = |path: &str| path.rsplit_once('.').map(|(stem, _)| stem.to_owned());
     let by_name = USUAL.iter().find_map(|usual| top().find(|path| stem(path).as_deref() == Some(usual)));
     if let Some(found) = by_name {
@@ -284,14 +289,16 @@ mod tests {
 
     #[test]
     fn litter_is_left_out() {
-        let source = source(&["app.py", "__pycache__/app.cpython-311.pyc", "__MACOSX/._app.py", "lib/.DS_Store"]).unwrap();
+        let source =
+            source(&["app.py", "__pycache__/app.cpython-311.pyc", "__MACOSX/._app.py", "lib/.DS_Store"]).unwrap();
         assert_eq!(source.files.len(), 1);
     }
 
     #[test]
     fn modules_become_files() {
         let modules = ["main", "pkg", "pkg.inner", "a/b.py", "c.py"].map(|name| (name.to_owned(), Vec::new()));
-        let files: Vec<_> = files_of_modules(Language::Python, modules.to_vec()).into_iter().map(|(path, _)| path).collect();
+        let files: Vec<_> =
+            files_of_modules(Language::Python, modules.to_vec()).into_iter().map(|(path, _)| path).collect();
         assert_eq!(files, ["main.py", "pkg/__init__.py", "pkg/inner.py", "a/b.py", "c.py"]);
     }
 }

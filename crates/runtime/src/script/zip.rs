@@ -111,7 +111,8 @@ impl Entry {
         if !matches!(self.mode & KIND, 0 | FILE_KIND) {
             return Err("is not a file".into());
         }
-        let header = archive.get(self.at..).filter(|bytes| bytes.starts_with(&FILE)).ok_or("is not where it should be")?;
+        let header =
+            archive.get(self.at..).filter(|bytes| bytes.starts_with(&FILE)).ok_or("is not where it should be")?;
         let start = FILE_LEN + usize::from(u16_at(header, 26)?) + usize::from(u16_at(header, 28)?);
         let packed = header.get(start..start.saturating_add(self.packed)).ok_or("is cut off")?;
         let content = match self.method {

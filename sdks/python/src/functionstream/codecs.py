@@ -7,9 +7,10 @@ The codecs of ordered types keep the order of the values in the order of the byt
 of each encoding, or None if lengths differ.
 """
 
-import json
 import pickle
 import struct
+
+from . import jsons
 
 
 class Codec:
@@ -195,10 +196,10 @@ class JsonCodec(Codec):
     """JSON, without spaces between its parts."""
 
     def encode(self, value):
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+        return jsons.write(value)
 
     def decode(self, data):
-        return json.loads(data)
+        return jsons.read(data)
 
 
 class PickleCodec(Codec):

@@ -3,9 +3,7 @@
 
 """What a function reaches while it is called."""
 
-import json as _json
-
-from . import frame
+from . import frame, jsons
 from .cache import CachedStore
 from .errors import BatchError, FunctionError
 from .store import Store, as_bytes
@@ -65,7 +63,7 @@ class Context:
 
     def emit_json(self, value, output=0, *, key=None, headers=(), timestamp=None):
         """Emits a value as JSON."""
-        self.emit(to_json(value), output, key=key, headers=headers, timestamp=timestamp)
+        self.emit(jsons.write(value), output, key=key, headers=headers, timestamp=timestamp)
 
     def emit_watermark(self, watermark, output=0):
         """Promises an output that no record older than the watermark (milliseconds since the Unix epoch) will follow."""
@@ -139,8 +137,3 @@ class Context:
         except Exception as error:
             self._refused = str(error)
             raise BatchError(self._refused) from None
-
-
-def to_json(value):
-    """Returns a value as JSON, without spaces between its parts."""
-    return _json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()

@@ -5,7 +5,7 @@
 
 import inspect
 
-from .context import to_json
+from . import jsons
 from .record import Output
 
 _MARK = "__functionstream__"
@@ -139,7 +139,7 @@ def emit_result(ctx, value):
             value.value, value.output, key=value.key, headers=value.headers, timestamp=value.timestamp
         )
     elif isinstance(value, _JSON):
-        ctx.emit(to_json(value))
+        ctx.emit(jsons.write(value))
     elif isinstance(value, (bytes, str, bytearray, memoryview)):
         ctx.emit(value)
     elif inspect.isgenerator(value):

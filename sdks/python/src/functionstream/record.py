@@ -3,9 +3,8 @@
 
 """What comes in and what goes out: records, outputs and timers."""
 
-import json as _json
-
 from . import frame as _frame
+from . import jsons as _jsons
 
 #: The domain of timers that follow the function's watermark.
 EVENT_TIME = 0
@@ -48,7 +47,7 @@ class Record:
 
     def json(self):
         """Returns the value, read as JSON. A null value has none: that is an error."""
-        return _json.loads(self._bytes())
+        return _jsons.read(self._bytes())
 
     def _bytes(self):
         if self.value is None:
