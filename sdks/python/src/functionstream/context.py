@@ -3,6 +3,10 @@
 
 """What a function reaches while it is called."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from . import frame, jsons
 from .cache import CachedStore
 from .errors import BatchError, FunctionError
@@ -15,7 +19,7 @@ _MOST_BYTES = 1 << 20
 class Metadata:
     """Facts about the function and its task."""
 
-    def __init__(self, name, revision, task_index, outputs):
+    def __init__(self, name: str, revision: int, task_index: int, outputs: list[str]):
         self.name = name
         self.revision = revision
         self.task_index = task_index
@@ -43,7 +47,15 @@ class Context:
         self._refused = None
         self._stores = {}
 
-    def emit(self, value, output=0, *, key=None, headers=(), timestamp=None):
+    def emit(
+        self,
+        value: bytes | str | None,
+        output: int = 0,
+        *,
+        key: bytes | str | None = None,
+        headers: Any = (),
+        timestamp: int | None = None,
+    ) -> None:
         """Emits a record to the output with that index.
 
         The value is bytes, text, or None for a null value. Without a timestamp the record has the time of the one in process.
@@ -61,18 +73,26 @@ class Context:
         self._emitted_bytes += length
         self._emitted.append((self._timestamp if timestamp is None else timestamp, output, key, encoded, value))
 
-    def emit_json(self, value, output=0, *, key=None, headers=(), timestamp=None):
+    def emit_json(
+        self,
+        value: Any,
+        output: int = 0,
+        *,
+        key: bytes | str | None = None,
+        headers: Any = (),
+        timestamp: int | None = None,
+    ) -> None:
         """Emits a value as JSON."""
         self.emit(jsons.write(value), output, key=key, headers=headers, timestamp=timestamp)
 
-    def emit_watermark(self, watermark, output=0):
+    def emit_watermark(self, watermark: int, output: int = 0) -> None:
         """Promises an output that no record older than the watermark (milliseconds since the Unix epoch) will follow."""
         # Records that were emitted before it may be older.
         self._flush_emitted()
         self._passed_on = True
         self._host.emit_watermark(output, watermark)
 
-    def set_timer(self, domain, key, at):
+    def set_timer(self, domain: int, key: bytes | str, at: int) -> None:
         """Sets the timer with that domain and key to a time in milliseconds since the Unix epoch, or moves it there.
 
         ``on_timer`` is called once when it is due. If the time has come already, that is as soon as the call is over. Timers
@@ -81,12 +101,12 @@ class Context:
         self._passed_on = True
         self._host.set_timer(domain, as_bytes(key, "a timer's key"), at)
 
-    def delete_timer(self, domain, key):
+    def delete_timer(self, domain: int, key: bytes | str) -> None:
         """Deletes a timer. Does nothing if the timer is not set."""
         self._passed_on = True
         self._host.delete_timer(domain, as_bytes(key, "a timer's key"))
 
-    def store(self, name):
+    def store(self, name: str) -> Store:
         """Opens the store of the task with that name, which must be 1 to 255 bytes. A name always gives the same store."""
         store = self._stores.get(name)
         if store is None:

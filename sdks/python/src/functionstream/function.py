@@ -3,10 +3,20 @@
 
 """What a function is: a class, or a plain function with a decorator; and how it is found in a module."""
 
+from __future__ import annotations
+
 import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import jsons
 from .record import Output
+
+if TYPE_CHECKING:
+    from .context import Context
+    from .record import Record, Timer
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK = "__functionstream__"
 _JSON = (dict, list, tuple, bool, int, float)
@@ -22,39 +32,39 @@ class Function:
     give memory back. What has to last belongs into state.
     """
 
-    def init(self, ctx):
+    def init(self, ctx: Context) -> Any:
         """Called once, before anything else: the place to open stores. The configuration is ``ctx.config``."""
 
-    def process(self, ctx, record):
+    def process(self, ctx: Context, record: Record) -> Any:
         """Processes a record."""
         raise NotImplementedError(f"{type(self).__name__} does not define 'process'")
 
-    def on_timer(self, ctx, timer):
+    def on_timer(self, ctx: Context, timer: Timer) -> Any:
         """Handles a timer that is due. It is not set any more."""
         raise NotImplementedError(f"{type(self).__name__} sets timers, but does not define 'on_timer'")
 
-    def process_watermark(self, ctx, source, watermark):
+    def process_watermark(self, ctx: Context, source: int, watermark: int) -> Any:
         """No input is expected to bring a record older than ``watermark``; ``source`` held it back until now."""
 
-    def take_checkpoint(self, ctx, checkpoint):
+    def take_checkpoint(self, ctx: Context, checkpoint: int) -> Any:
         """The end of an epoch. What is emitted and written here belongs to it."""
 
-    def check_heartbeat(self, ctx):
+    def check_heartbeat(self, ctx: Context) -> Any:
         """Returns whether the function is well. If it is not, a new instance goes on from the last commit."""
         return True
 
-    def close(self, ctx):
+    def close(self, ctx: Context) -> Any:
         """The last call of an instance."""
 
-    def exec(self, ctx, class_name, modules):
+    def exec(self, ctx: Context, class_name: str, modules: list[tuple[str, bytes]]) -> Any:
         """Receives modules, a list of (name, bytes), from a user of the function."""
 
-    def custom(self, ctx, payload):
+    def custom(self, ctx: Context, payload: bytes) -> Any:
         """Answers a request from a user of the function, bytes with bytes."""
         return payload
 
 
-def function(run):
+def function(run: F) -> F:
     """Makes a plain function the function of its module. It takes a record, or the context and a record.
 
     What it returns is emitted to the first output, with the time of the record: bytes and text as they are; dicts, lists,

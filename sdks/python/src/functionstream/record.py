@@ -3,6 +3,10 @@
 
 """What comes in and what goes out: records, outputs and timers."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from . import frame as _frame
 from . import jsons as _jsons
 
@@ -22,7 +26,7 @@ class Record:
 
     __slots__ = ("_headers", "key", "source", "timestamp", "value")
 
-    def __init__(self, value, key=None, timestamp=0, source=0, headers=()):
+    def __init__(self, value: bytes | None, key: bytes | None = None, timestamp: int = 0, source: int = 0, headers: Any = ()):
         self.value = value
         self.key = key
         self.timestamp = timestamp
@@ -30,22 +34,22 @@ class Record:
         self._headers = headers
 
     @property
-    def headers(self):
+    def headers(self) -> list[tuple[str, bytes]]:
         """The headers, as a list of (name, value) in their order. Names may repeat."""
         if isinstance(self._headers, (bytes, memoryview)):
             self._headers = _frame.read_headers(self._headers)
         return list(self._headers)
 
-    def header(self, name):
+    def header(self, name: str) -> bytes | None:
         """Returns the value of the first header of that name, or None."""
         return next((value for known, value in self.headers if known == name), None)
 
     @property
-    def text(self):
+    def text(self) -> str:
         """The value as text, in UTF-8. A null value has none: that is an error."""
         return self._bytes().decode()
 
-    def json(self):
+    def json(self) -> Any:
         """Returns the value, read as JSON. A null value has none: that is an error."""
         return _jsons.read(self._bytes())
 
@@ -66,7 +70,15 @@ class Output:
 
     __slots__ = ("headers", "key", "output", "timestamp", "value")
 
-    def __init__(self, value, output=0, *, key=None, headers=(), timestamp=None):
+    def __init__(
+        self,
+        value: bytes | str | None,
+        output: int = 0,
+        *,
+        key: bytes | str | None = None,
+        headers: Any = (),
+        timestamp: int | None = None,
+    ):
         self.value = value
         self.output = output
         self.key = key
@@ -82,7 +94,7 @@ class Timer:
 
     __slots__ = ("at", "domain", "key")
 
-    def __init__(self, domain, key, at):
+    def __init__(self, domain: int, key: bytes, at: int):
         self.domain = domain
         self.key = key
         self.at = at

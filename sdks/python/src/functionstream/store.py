@@ -3,6 +3,10 @@
 
 """The keyed state of a task."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+
 _PAGE = 64 << 10
 # The first page after a write ahead of the scan is smaller: a function that writes while it scans will do so again.
 _FIRST_PAGE = 1 << 10
@@ -36,7 +40,7 @@ class Store:
         self._cached = cached
         self._prefix = prefix
 
-    def part(self, key_group, key, namespace):
+    def part(self, key_group: bytes | str, key: bytes | str, namespace: bytes | str) -> Store:
         """Returns the part of this store for a key group, a key and a namespace. It shares no key with any other."""
         prefix = b"\x01"
         for part in (key_group, key, namespace):
@@ -44,34 +48,34 @@ class Store:
             prefix += len(part).to_bytes(4, "big") + part
         return Store(self._cached, prefix)
 
-    def get(self, key):
+    def get(self, key: bytes | str) -> bytes | None:
         """Returns the value of a key as bytes, or None if the key is absent."""
         return self._cached.get(self._prefix + as_bytes(key, "a key"))
 
-    def put(self, key, value):
+    def put(self, key: bytes | str, value: bytes | str) -> None:
         """Stores a value."""
         self._cached.set(self._prefix + as_bytes(key, "a key"), as_bytes(value, "a value"))
 
-    def delete(self, key):
+    def delete(self, key: bytes | str) -> None:
         """Removes a key. Does nothing if the key is absent."""
         self._cached.set(self._prefix + as_bytes(key, "a key"), None)
 
-    def merge(self, key, operand):
+    def merge(self, key: bytes | str, operand: bytes | str) -> None:
         """Appends bytes to a key's value without reading it. An absent value counts as empty."""
         self._cached.merge(self._prefix + as_bytes(key, "a key"), as_bytes(operand, "a value"))
 
-    def delete_range(self, start, end=None):
+    def delete_range(self, start: bytes | str, end: bytes | str | None = None) -> None:
         """Removes the keys from ``start``, inclusive, to ``end``, exclusive, or to the last key."""
         start = self._prefix + as_bytes(start, "a key")
         end = _end_of(self._prefix) if end is None else self._prefix + as_bytes(end, "a key")
         self._cached.delete_range(start, end)
 
-    def delete_prefix(self, prefix):
+    def delete_prefix(self, prefix: bytes | str) -> None:
         """Removes all keys that begin with these bytes."""
         start = self._prefix + as_bytes(prefix, "a key")
         self._cached.delete_range(start, _end_of(start))
 
-    def scan(self, start=b"", end=None):
+    def scan(self, start: bytes | str = b"", end: bytes | str | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Yields the (key, value) pairs from ``start``, inclusive, to ``end``, exclusive, or to the last key, in byte order.
 
         A page is read at a time, so a scan of millions of pairs needs little memory. A function that writes while it scans
@@ -96,6 +100,6 @@ class Store:
             start = key + b"\x00"
             yield key[skipped:], value
 
-    def keys(self, start=b"", end=None):
+    def keys(self, start: bytes | str = b"", end: bytes | str | None = None) -> Iterator[bytes]:
         """Yields the keys of a range, like :meth:`scan`."""
         return (key for key, _ in self.scan(start, end))
