@@ -35,6 +35,7 @@ use fnstream_core::metadata::Metadata;
 use fnstream_core::spec::{Beginning, DesiredState, FunctionEntry, FunctionSpec};
 use fnstream_core::tasks::Tasks;
 use fnstream_core::{Error, ErrorCode, Result};
+use fnstream_engine::Engine;
 use parking_lot::Mutex;
 
 use super::group::Fellows;
@@ -98,6 +99,7 @@ pub(crate) struct Functions {
     pub(super) topics: Arc<TopicMaker>,
     pub(super) shelf: Arc<Shelf>,
     pub(super) programs: Arc<Programs>,
+    pub(super) engine: Engine,
     pub(super) reconciler: Arc<Reconciler>,
     pub(super) fellows: Arc<Fellows>,
     pub(super) inspection: Arc<Inspection>,

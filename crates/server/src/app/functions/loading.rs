@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use fnstream_core::Result;
-use fnstream_core::runtime::{InstanceSpec, Program};
+use fnstream_core::runtime::Program;
 use fnstream_core::spec::FunctionSpec;
 
 use super::Functions;
@@ -15,16 +15,7 @@ use crate::app::ops::blocking;
 impl Functions {
     /// Has the program look whether it can be loaded with what the function's instances would be given.
     pub(super) async fn check_program(&self, spec: &FunctionSpec, program: &Arc<dyn Program>) -> Result<()> {
-        let instance = InstanceSpec {
-            function: spec.name.clone(),
-            outputs: spec.outputs.iter().map(|output| output.topic.to_string()).collect(),
-            config: spec.config.clone(),
-            limits: spec.limits,
-            env: spec.env.clone(),
-            files: spec.files.clone(),
-            ..InstanceSpec::default()
-        };
-        let program = program.clone();
-        blocking(move || program.check(&instance)).await
+        let (engine, spec, program) = (self.engine.clone(), spec.clone(), program.clone());
+        blocking(move || engine.check(&spec, &*program)).await
     }
 }
