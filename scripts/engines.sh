@@ -45,6 +45,9 @@ python_engine() {
             -p "$made/zones" -o "$made/python.wasm" >"$made/log" 2>&1; then
             mv "$made/python.wasm" "$built"
             rm -rf "$made"
+            # The newest few are those that somebody may switch back to.
+            find "$(dirname "$built")" -maxdepth 1 -name 'python-*.wasm' -printf '%T@ %p\n' | sort -rn | tail -n +6 |
+                cut -d' ' -f2- | xargs -r rm -f
         else
             cat "$made/log" >&2
             rm -rf "$made"

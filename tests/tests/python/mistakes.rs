@@ -134,8 +134,8 @@ async fn a_server_without_the_engine_says_what_to_do() -> Result<()> {
     let folder = tempfile::tempdir()?;
     // A program without engines beside it.
     let program = folder.path().join("function-stream");
-    std::fs::hard_link(binary::server()?.canonicalize()?, &program)
-        .or_else(|_| std::fs::copy(binary::server()?.canonicalize().unwrap_or_default(), &program).map(|_| ()))?;
+    let built = binary::server()?.canonicalize()?;
+    std::fs::hard_link(&built, &program).or_else(|_| std::fs::copy(&built, &program).map(drop))?;
     let mut node = Node::new(ServerOptions::new(program))?;
     let client = node.start().await?;
     let cli = Cli::new(client.url(), node.folder())?;
