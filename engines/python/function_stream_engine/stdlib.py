@@ -80,7 +80,8 @@ def _keep():
             name = os.path.relpath(path, root)[:-3].replace(os.sep, ".")
             package = name.endswith(".__init__") or name == "__init__"
             name = name.removesuffix(".__init__")
-            if name in sys.modules or name.startswith("componentize_py"):
+            # Of what cannot work, its own name is to be told, not that of what it needs.
+            if name in sys.modules or name.startswith("componentize_py") or name.partition(".")[0] in ABSENT:
                 continue
             with open(path, "rb") as source:
                 kept[name] = (zlib.compress(source.read(), 9), path, package)
