@@ -13,7 +13,7 @@ ENV := source scripts/env.sh
 # One profile for everything, so that RocksDB and Cranelift are compiled once; never another lock than the committed one.
 CARGO_FLAGS := --release --locked
 
-.PHONY: help setup build_all build examples quickstart kafka-demo kafka-kills kafka-kill-long kafka-group-long kafka-restore kafka-poison test bench bench-kafka bench-pulsar dist poison crash-long storm producer rates backup-long groups soak scale \
+.PHONY: help setup build_all build examples engines quickstart kafka-demo kafka-kills kafka-kill-long kafka-group-long kafka-restore kafka-poison test bench bench-kafka bench-pulsar dist poison crash-long storm producer rates backup-long groups soak scale \
 	many neighbours crowd browser fuzz fmt \
 	lint doc licence-check licence-fix openapi clean
 
@@ -23,7 +23,7 @@ help: ## lists the targets
 setup: ## installs what a build needs, or names what is missing
 	@scripts/setup.sh
 
-build_all: build examples ## builds bin/function-stream and the example functions bin/example_*.wasm
+build_all: build examples engines ## builds bin/function-stream and the example functions bin/example_*.wasm
 
 build: setup
 	@$(ENV)
@@ -35,6 +35,10 @@ examples: setup
 	@$(ENV)
 	mkdir -p bin
 	examples/build.sh bin
+
+engines: ## builds the engines of functions given as source, bin/engines/*.wasm, or says what is missing
+	@$(ENV)
+	scripts/engines.sh bin/engines
 
 quickstart: build_all ## builds, runs the README's transcript in a temporary folder and compares what it prints
 	@scripts/quickstart.sh
@@ -104,6 +108,7 @@ dist: setup ## packages of a small, stripped program in bin/dist: archive, .deb,
 	@$(ENV)
 	cargo build --profile dist --locked -p fnstream-cli
 	rm -rf bin/dist
+	scripts/engines.sh --all bin/engines
 	scripts/package.py "$$CARGO_TARGET_DIR/dist/function-stream" bin/dist
 
 poison: build_all ## bad records in a backlog: records per second of processor time (POISON_BIN=another build, POISON_SHARE=10, POISON_ONLY=traps)

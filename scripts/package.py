@@ -31,6 +31,8 @@ NAME = "function-stream"
 SUMMARY = "Small WebAssembly functions over streams of events, exactly once, in one binary"
 MAINTAINER = "Function Stream Org. <functionstream@users.noreply.github.com>"
 HOME = "https://github.com/functionstream/function-stream"
+# What runs functions given as source, as far as it was built: scripts/engines.sh.
+ENGINES = sorted((ROOT / "bin/engines").glob("*.wasm"))
 # What each world calls the processor.
 MACHINES = {"x86_64": ("amd64", "x64"), "aarch64": ("arm64", "arm64")}
 
@@ -157,6 +159,7 @@ class Package:
             (ROOT / "dist" / name, name, 0o644)
             for name in ("function-stream.service", "config.yaml", "alerts.yml", "Containerfile")
         ]
+        files += [(engine, f"engines/{engine.name}", 0o644) for engine in ENGINES]
         materials = self.out / f"{NAME}-{self.version}.cdx.json"
         files += [(materials, materials.name, 0o644)] if materials.exists() else []
         with open(path, "wb") as raw, gzip.GzipFile("", "wb", self.level, raw, self.time) as packed:
@@ -185,6 +188,8 @@ class Package:
 
             put(self.binary, f"usr/bin/{NAME}", 0o755)
             put(ROOT / "dist/function-stream.service", "usr/lib/systemd/system/function-stream.service")
+            for engine in ENGINES:
+                put(engine, f"usr/share/{NAME}/engines/{engine.name}")
             put(ROOT / "dist/config.yaml", "etc/function-stream/config.yaml")
             put(ROOT / "dist/alerts.yml", f"usr/share/doc/{NAME}/alerts.yml")
             put(ROOT / "docs/operations.md", f"usr/share/doc/{NAME}/operations.md")
@@ -246,6 +251,8 @@ class Package:
                 record.append(f"{target},sha256={digest},{len(content)}\n")
 
             put(f"{name}-{self.version}.data/scripts/{NAME}", self.binary.read_bytes(), 0o755)
+            for engine in ENGINES:
+                put(f"{name}-{self.version}.data/data/share/{NAME}/engines/{engine.name}", engine.read_bytes())
             put(f"{info}/METADATA", metadata.encode())
             put(f"{info}/WHEEL", f"Wheel-Version: 1.0\nGenerator: {NAME}\nRoot-Is-Purelib: false\nTag: {tag}\n".encode())
             put(f"{info}/licenses/LICENSE", (ROOT / "LICENSE").read_bytes())
@@ -260,6 +267,9 @@ class Package:
             (root / "bin").mkdir()
             shutil.copyfile(self.binary, root / "bin" / NAME)
             (root / "bin" / NAME).chmod(0o755)
+            for engine in ENGINES:
+                (root / "bin/engines").mkdir(exist_ok=True)
+                shutil.copyfile(engine, root / "bin/engines" / engine.name)
             shutil.copyfile(ROOT / "LICENSE", root / "LICENSE")
             (root / "README.md").write_text(f"# {NAME}\n\n{SUMMARY}: see <{HOME}>.\n")
             package = {

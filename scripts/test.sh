@@ -36,6 +36,8 @@ binary() {
 
 examples() { examples/build.sh bin; }
 
+engines() { scripts/engines.sh --all bin/engines; }
+
 # In the folder that examples/build.sh uses, so that nothing is compiled twice.
 examples_checks() {
     (cd examples && CARGO_TARGET_DIR="$CARGO_TARGET_DIR/examples" \
@@ -116,6 +118,7 @@ run "formatting" formatting
 run "binary with fail points" failpoints_binary
 run "binary" binary
 run "example functions" examples
+run "engines" engines
 run "broker of Kafka" kafka_broker
 run "broker of Pulsar" pulsar_broker
 run "tests" tests

@@ -36,6 +36,16 @@ pub fn example(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// The folder with the engine of a language, such as `python`: `FNSTREAM_ENGINES`, else `bin/engines`.
+pub fn engines(language: &str) -> Result<PathBuf> {
+    let folder = std::env::var_os("FNSTREAM_ENGINES").map_or_else(|| root().join("bin/engines"), PathBuf::from);
+    let path = folder.join(format!("{language}.wasm"));
+    if !path.is_file() {
+        bail!("'{}' is missing: build it with 'make engines'", path.display());
+    }
+    Ok(folder.canonicalize()?)
+}
+
 fn find(variable: &str, places: &[PathBuf]) -> Result<PathBuf> {
     if let Some(path) = std::env::var_os(variable).map(PathBuf::from) {
         if path.is_file() {

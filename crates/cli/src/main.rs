@@ -13,6 +13,7 @@
 //! of the REST interface that the server publishes, `completions` what a shell needs.
 
 mod arguments;
+mod artifact;
 mod bench;
 mod build;
 mod check;

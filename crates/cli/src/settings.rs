@@ -19,7 +19,7 @@ use fnstream_config::server::{
 };
 use fnstream_core::dir::Access;
 use fnstream_core::{Error, ErrorCode};
-use fnstream_runtime::Compiling;
+use fnstream_runtime::{Compiling, Engines, Language};
 use fnstream_server::{AutoCreate, Durability, KafkaConfig, Network, Retention, SafeStart, ServerConfig};
 
 use crate::failure::{Failure, Result};
@@ -258,6 +258,9 @@ pub(crate) fn server(settings: &ServerSettings) -> ServerConfig {
     config.max_artifact_bytes = bytes(settings.max_artifact_bytes);
     config.cache_dir.clone_from(&settings.cache_dir);
     config.cache_bytes = settings.cache_bytes;
+    config.engines = Engines::of_program()
+        .with_folder(settings.engines_dir.clone())
+        .with_file(Language::Python, settings.python_engine.clone());
     config.compiling = Compiling::in_children(settings.compile_time);
     config
 }

@@ -41,7 +41,7 @@ const GOOD: &str = "name: f\ninputs: [[{input-type: log, topic: i}]]\noutputs: [
 #[test]
 fn validate_tells_all_problems_of_all_files() {
     let bad = "nmae: f\ninputs: [[{input-type: log, topic: i}]]\noutputs: []\nidle-sleep-ms: 5\n";
-    let server = "service: {port: 99999}\npython: {wasm_path: p}\n";
+    let server = "service: {port: 99999}\npython: {wasm_path: p, cache_dir: c}\n";
     let folder = folder(&[("good.yaml", GOOD), ("bad.yaml", bad), ("server.yaml", server)]);
     let (code, out, err) =
         run(folder.path(), &["validate", "good.yaml", "bad.yaml", "missing.yaml", "server.yaml"], &[]);
@@ -53,7 +53,7 @@ bad.yaml:3:10: 'outputs' holds 0 entries, not 1 or more
 bad.yaml:4:1: note: 'idle-sleep-ms' has no effect: nothing here polls, sleeps or has queues to size
 missing.yaml: the file cannot be read: No such file or directory (os error 2)
 server.yaml:1:17: 'service.port' is 99999, not a whole number of 0 to 65535
-server.yaml:2:10: note: 'python.wasm_path' has no effect: functions of type 'python' are not available yet
+server.yaml:2:24: note: 'python.cache_dir' has no effect: compiled code is kept as the block 'wasm' says
 ";
     assert_eq!((code, out.as_str(), err.as_str()), (Some(1), expected, ""));
 }

@@ -75,7 +75,7 @@ pub struct FunctionConfig {
 pub enum FunctionKind {
     /// A WebAssembly artifact.
     Processor,
-    /// Python modules.
+    /// Source in Python.
     Python,
 }
 

@@ -106,6 +106,10 @@ pub struct ServerSettings {
     pub cache_dir: Option<PathBuf>,
     /// The most bytes of compiled code.
     pub cache_bytes: u64,
+    /// The folder with engines for functions given as source, before those that came with the program.
+    pub engines_dir: Option<PathBuf>,
+    /// The file of the Python engine.
+    pub python_engine: Option<PathBuf>,
     /// The most processor time that compiling an artifact takes.
     pub compile_time: Duration,
 }

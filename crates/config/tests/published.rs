@@ -99,7 +99,7 @@ service: {service_id: 1, service_name: a, version: 1.0.0, host: 0.0.0.0, port: 9
 rest: {listen: ':7400', max_produce_size: 1MiB, max_artifact_size: 2000}
 logging: {level: warn, format: json, file_path: logs/a.log, max_file_size: 7, max_files: 9}
 python: {wasm_path: a, cache_dir: b, enable_cache: true}
-wasm: {cache_dir: /cache, enable_cache: false, max_cache_size: 1GiB, max_compile_time: 90s}
+wasm: {cache_dir: /cache, enable_cache: false, max_cache_size: 1GiB, max_compile_time: 90s, engines_dir: e}
 state_storage: {storage_type: memory, base_dir: /srv, access: group, durability: os, dirty_keys: 12, recovery_timeout: 0s, scrub: false, scrub_rate: 1MiB, rocksdb: {max_open_files: 3}}
 task_storage: {storage_type: rocksdb, db_path: d, rocksdb: {}}
 stream_catalog: {persist: true, db_path: s}

@@ -92,7 +92,7 @@ codes! {
     GrantRefused = "FS-1108", User, 403, "the server does not allow what the function asks to be granted", "have the server started with --allow-files-dir for the folder, or leave the grant out";
     NoDeadLetters = "FS-1109", User, 409, "the function keeps no dead letters", "give it the error policy 'dead-letter' with 'function-stream client update'";
     ConnectorUnavailable = "FS-1110", User, 501, "the function uses a broker that this server does not speak", "use topics of the embedded log (input-type and output-type 'log'), which need no other service, or of Apache Kafka";
-    LanguageUnavailable = "FS-1111", User, 501, "functions of this kind cannot be run yet", "write the function in a language that compiles to a WebAssembly artifact";
+    LanguageUnavailable = "FS-1111", User, 501, "this server has no engine for the function's language", "put the engine where the message says, as 'make build_all' and the packages do, or build the function as a WebAssembly artifact";
     StateNotKept = "FS-1112", User, 501, "no state is kept with the revisions of this function", "roll back without the state";
     TimersSet = "FS-1113", User, 409, "the function has timers set, and the new artifact cannot take them", "give the new artifact a handler of timers, or have the present one delete its timers first";
     JobNotFound = "FS-1115", User, 404, "there is no job of this id", "see 'function-stream client dlq jobs' for those that are kept; a trial's results are kept for a shorter time than the job";
@@ -105,6 +105,7 @@ codes! {
     ArtifactUnsupported = "FS-1203", User, 400, "the artifact fits none of the kinds that can be run", "build it for one of the worlds in wit/ or as a WASI preview 1 module; the message says what does not fit";
     ArtifactCorrupt = "FS-1204", External, 500, "a stored artifact is missing or was changed on disk", "upload the artifact with 'function-stream client update', the same one or a newer one";
     CompileTimeout = "FS-1205", User, 400, "the artifact takes longer to compile than the server allows", "build it smaller, optimized and without generated bulk, or raise the server's setting wasm.max_compile_time";
+    SourceInvalid = "FS-1206", User, 400, "the function's source cannot be loaded", "correct the source as the message says; docs/python.md says what it may be";
     // 13xx: topics and positions.
     TopicNotFound = "FS-1301", User, 404, "there is no topic of this name", "create it with 'function-stream client topic create', or produce to it";
     TopicExists = "FS-1302", User, 409, "a topic of this name exists", "choose another name, or delete the topic first";

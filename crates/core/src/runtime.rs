@@ -163,6 +163,12 @@ pub trait Program: Send + Sync {
         false
     }
 
+    /// Finds what is wrong with the program and can be told only by running a part of it: source that cannot be loaded. Called
+    /// before a function is made of it, with what its instances would be given. It reaches nothing outside.
+    fn check(&self, _spec: &InstanceSpec) -> Result<()> {
+        Ok(())
+    }
+
     /// Makes an instance. `init` is not called yet.
     fn instantiate(&self, spec: &InstanceSpec, host: SharedHost) -> CallResult<Box<dyn Instance>>;
 }

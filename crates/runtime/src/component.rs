@@ -30,6 +30,8 @@ pub(crate) struct Component {
     pub(crate) stores: Stores,
     /// Where a packed function keeps the index of the record at hand, if it shows that.
     pub(crate) progress: Option<progress::Cell>,
+    /// The function has said in this call that the record which fails is undone.
+    pub(crate) undone: bool,
     /// The time of the record in process, for worlds whose emit has none.
     pub(crate) timestamp: i64,
     pub(crate) meter: Meter,
@@ -49,6 +51,7 @@ impl Component {
             changes: Changes::default(),
             stores: Stores::default(),
             progress: None,
+            undone: false,
             timestamp: 0,
             meter: Meter::new(spec),
             wasi: wasi::environment(&output, machine, spec)?,
@@ -90,6 +93,7 @@ impl Guest for Component {
 
     fn begin(&mut self) {
         self.refused = None;
+        self.undone = false;
         self.output.iter().for_each(LogStream::begin);
     }
 

@@ -17,6 +17,7 @@ use wasmparser::{Encoding, Parser, Payload, Validator};
 
 use crate::fault::bounded;
 use crate::packed::timers;
+use crate::script::Source;
 use crate::signature::unsupported;
 use crate::size::Size;
 use crate::{packed, processor, stdio, wasi};
@@ -48,6 +49,9 @@ impl Kind {
 /// The kind of an artifact in the words of [`fnstream_core::runtime::Program::kind`], without compiling it; `Err` says why it
 /// has none. Takes milliseconds where compiling takes seconds; the types of its exports are looked at only by the latter.
 pub fn kind_of(artifact: &[u8]) -> Result<&'static str> {
+    if Source::is(artifact) {
+        return Source::read(artifact).map(|source| source.language.as_str());
+    }
     inspect(artifact).map(Kind::as_str)
 }
 
@@ -74,7 +78,7 @@ pub(crate) fn inspect(artifact: &[u8]) -> Result<Kind> {
     if !artifact.starts_with(b"\0asm") {
         return Err(Error::new(
             ErrorCode::ArtifactInvalid,
-            "the artifact is not webassembly: it does not begin with '\\0asm'",
+            "the artifact is neither webassembly nor a zip archive of source: it begins with neither '\\0asm' nor 'PK'",
         ));
     }
     Validator::new().validate_all(artifact).map_err(|e| invalid(&e))?;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::compile::Compiling;
+use crate::script::Engines;
 
 /// The clock on the wall that guests are told, which may show any time: before 1970 it is told as 1970.
 #[derive(Clone)]
@@ -51,6 +52,8 @@ pub struct RuntimeOptions {
     pub compiling: Compiling,
     /// Bytes of compiled code on disk above which what was used longest ago is removed; never what is in use.
     pub cache_bytes: u64,
+    /// Where the engines are that run functions given as source.
+    pub engines: Engines,
     /// What guests see when they ask for the real time.
     pub wall_clock: WallClock,
 }
@@ -67,6 +70,7 @@ impl Default for RuntimeOptions {
             log_line: 4 << 10,
             compiling: Compiling::Here,
             cache_bytes: Self::CACHE_BYTES,
+            engines: Engines::of_program(),
             wall_clock: WallClock::default(),
         }
     }

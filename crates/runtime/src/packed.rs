@@ -3,8 +3,11 @@
 
 //! Components of the packed world: one call and one buffer per batch.
 
+use std::sync::Arc;
+
 use fnstream_core::batch::Batch;
 use fnstream_core::epoch::Epoch;
+use fnstream_core::function_log::FunctionLog;
 use fnstream_core::runtime::{CallFailure, CallResult, Instance, InstanceSpec, Program, SharedHost};
 use fnstream_core::timer::Timer;
 use fnstream_core::{Error, ErrorCode, Result};
@@ -108,6 +111,13 @@ impl Program for PackedProgram {
     }
 
     fn instantiate(&self, spec: &InstanceSpec, host: SharedHost) -> CallResult<Box<dyn Instance>> {
+        Ok(Box::new(self.start(spec, host)?))
+    }
+}
+
+impl PackedProgram {
+    /// An instance; `init` is not called yet.
+    pub(crate) fn start(&self, spec: &InstanceSpec, host: SharedHost) -> CallResult<Packed> {
         let mut sandbox = Sandbox::new(&self.machine, spec.limits, Component::new(&self.machine, spec, host)?);
         let (functions, on_timers) = sandbox.start(|store| {
             let instance = self.pre.instantiate(&mut *store)?;
@@ -120,7 +130,7 @@ impl Program for PackedProgram {
         })?;
         let [init, process_batch, process_watermark, take_checkpoint, check_heartbeat, close, exec, custom] =
             <[Func; 8]>::try_from(functions).map_err(|_| fnstream_core::error::internal("an export went missing"))?;
-        Ok(Box::new(Packed {
+        Ok(Packed {
             sandbox,
             spec: spec.clone(),
             init,
@@ -132,12 +142,18 @@ impl Program for PackedProgram {
             exec,
             custom,
             on_timers,
-        }))
+        })
+    }
+
+    /// The same program, whose instances write to that log.
+    pub(crate) fn with_log(&self, log: Arc<dyn FunctionLog>) -> Self {
+        let machine = Machine { log, ..self.machine.clone() };
+        PackedProgram { machine, pre: self.pre.clone(), exports: self.exports, on_timers: self.on_timers }
     }
 }
 
 /// One live packed component.
-struct Packed {
+pub(crate) struct Packed {
     sandbox: Sandbox<Component>,
     spec: InstanceSpec,
     init: Func,
@@ -152,6 +168,10 @@ struct Packed {
     on_timers: Option<Func>,
 }
 
+fn modules(modules: &[(String, Vec<u8>)]) -> Vec<Module<'_>> {
+    modules.iter().map(|(name, bytes)| Module { name, bytes }).collect()
+}
+
 /// Calls a function whose type is [`EXPORTS`]'s. The types are compared again, which takes some 50 ns.
 fn call<P, R>(func: Func, store: &mut Store<Component>, params: P) -> wasmtime::Result<R>
 where
@@ -164,6 +184,16 @@ where
 }
 
 impl Packed {
+    /// Gives an engine the source that it is to run, as a part of the start; before `init`.
+    pub(crate) fn load(&mut self, entry: &str, files: &[(String, Vec<u8>)]) -> CallResult {
+        let (func, files) = (self.exec, modules(files));
+        self.sandbox.start(|store| {
+            let answer = call::<(&str, &[Module<'_>]), std::result::Result<(), String>>;
+            let answer = answer(func, store, (entry, &files))?;
+            Ok(answer.map_err(|message| store.data().reported(message)))
+        })
+    }
+
     /// A call that answers `result<T, string>`.
     fn call<P, T>(&mut self, func: Func, params: P) -> CallResult<T>
     where
@@ -250,7 +280,7 @@ impl Instance for Packed {
     }
 
     fn exec(&mut self, class_name: &str, modules: &[(String, Vec<u8>)]) -> CallResult {
-        let modules: Vec<_> = modules.iter().map(|(name, bytes)| Module { name, bytes }).collect();
+        let modules = self::modules(modules);
         self.call::<(&str, &[Module<'_>]), ()>(self.exec, (class_name, &modules))
     }
 

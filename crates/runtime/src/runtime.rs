@@ -23,6 +23,7 @@ use crate::options::RuntimeOptions;
 use crate::packed::{self, PackedProgram};
 use crate::processor::{self, ProcessorProgram};
 use crate::sandbox::Machine;
+use crate::script::{EngineFile, Language, ScriptProgram, Shelf, Source};
 use crate::stdio::{self, Stdio, StdioProgram};
 use crate::ticker::Ticker;
 use crate::{size, wasi};
@@ -37,6 +38,7 @@ pub struct WasmRuntime {
     components: Linker<Component>,
     modules: wasmtime::Linker<Stdio>,
     programs: Mutex<HashMap<String, Slot>>,
+    engines: Shelf,
 }
 
 /// A program by digest. The lock is held while it is made, so that two who ask at once compile once, and nobody else waits.
@@ -56,6 +58,7 @@ impl WasmRuntime {
             modules: stdio::linker(&machine.engine).map_err(failed)?,
             machine,
             programs: Mutex::default(),
+            engines: Shelf::default(),
         })
     }
 
@@ -66,6 +69,11 @@ impl WasmRuntime {
     }
 
     fn make(&self, digest: &str, artifact: &[u8], memory: usize) -> Result<Arc<dyn Program>> {
+        if Source::is(artifact) {
+            let source = Source::read(artifact)?;
+            let engine = self.engine(source.language, memory)?;
+            return Ok(Arc::new(ScriptProgram::new(engine, source)));
+        }
         let Loaded { kind, code, artifact } = self.cache.load(&self.machine.engine, digest, artifact, memory)?;
         let machine = Machine { artifact: Arc::new(artifact), ..self.machine.clone() };
         Ok(match (kind, code) {
@@ -76,6 +84,34 @@ impl WasmRuntime {
             (Kind::Stdio, Code::Module(code)) => Arc::new(StdioProgram::new(&machine, &self.modules, &code)?),
             _ => return Err(internal("compiled code is not of the kind that was compiled")),
         })
+    }
+
+    /// The engine of a language, compiled if need be.
+    fn engine(&self, language: Language, memory: usize) -> Result<Arc<PackedProgram>> {
+        let file = self.engine_file(language)?;
+        self.engines.program(language, &file, || {
+            let bytes = file.bytes()?;
+            let Loaded { code, artifact, .. } = self.cache.load(&self.machine.engine, &file.digest, &bytes, memory)?;
+            let machine = Machine { artifact: Arc::new(artifact), ..self.machine.clone() };
+            match code {
+                Code::Component(code) => PackedProgram::new(&machine, &self.components, &code),
+                Code::Module(_) => {
+                    Err(internal(format!("the engine '{}' is no component of the packed world", file.path.display())))
+                }
+            }
+        })
+    }
+
+    fn engine_file(&self, language: Language) -> Result<EngineFile> {
+        self.engines.file(&self.machine.options.engines, language)
+    }
+
+    /// The memory that compiling the engine of a source takes.
+    fn memory_for_engine(&self, artifact: &[u8]) -> Result<usize> {
+        let language = Source::read(artifact)?.language;
+        let file = self.engine_file(language)?;
+        let is_made = self.engines.has(language, &file) || self.cache.has(&file.digest);
+        if is_made { Ok(0) } else { Ok(size::to_compile(&file.bytes()?)) }
     }
 
     fn slot(&self, digest: &str) -> Slot {
@@ -98,7 +134,14 @@ impl Runtime for WasmRuntime {
             // While it is being made, somebody else has seen to the memory.
             slot.is_some_and(|slot| slot.try_lock().is_none_or(|slot| slot.as_ref().is_some_and(is_used)))
         };
-        if is_loaded() || self.cache.has(&digest) { 0 } else { size::to_compile(artifact) }
+        if is_loaded() {
+            return 0;
+        }
+        if Source::is(artifact) {
+            // What is wrong with it is told by loading it.
+            return self.memory_for_engine(artifact).unwrap_or_default();
+        }
+        if self.cache.has(&digest) { 0 } else { size::to_compile(artifact) }
     }
 
     fn load_within(&self, artifact: &[u8], memory: usize) -> Result<Arc<dyn Program>> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use fnstream_core::budget::Budget;
 use fnstream_core::dir::Access;
 use fnstream_core::topics::Retention;
-use fnstream_runtime::{Compiling, RuntimeOptions};
+use fnstream_runtime::{Compiling, Engines, RuntimeOptions};
 use fnstream_store::Durability;
 
 use crate::memory;
@@ -147,6 +147,8 @@ pub struct ServerConfig {
     pub cache_dir: Option<PathBuf>,
     /// When compiled code takes more bytes than this, what was used longest ago is removed; never what is in use.
     pub cache_bytes: u64,
+    /// Where the engines are that run functions given as source.
+    pub engines: Engines,
     /// The process that compiles artifacts, and for how long. A server within another program compiles in that, without a
     /// limit, unless it says otherwise.
     pub compiling: Compiling,
@@ -184,6 +186,7 @@ impl ServerConfig {
             allowed_origins: Vec::new(),
             cache_dir: Some(data_dir.join("cache")),
             cache_bytes: RuntimeOptions::CACHE_BYTES,
+            engines: Engines::of_program(),
             compiling: Compiling::default(),
             data_dir,
             access: Access::default(),

@@ -12,6 +12,7 @@ mod answer;
 mod groups;
 mod health;
 mod message;
+mod python;
 mod service;
 mod transport;
 

@@ -263,6 +263,7 @@ fn open(config: ServerConfig, address: SocketAddr, handle: &Handle) -> Result<(A
         RuntimeOptions {
             cache_bytes: config.cache_bytes,
             compiling: config.compiling.clone(),
+            engines: config.engines.clone(),
             ..RuntimeOptions::default()
         },
     )?

@@ -9,8 +9,9 @@ use std::sync::{Arc, OnceLock};
 
 use fnstream_build::{Options, build};
 use fnstream_core::runtime::{Program, Runtime};
-use fnstream_runtime::{RuntimeOptions, WasmRuntime};
-use fnstream_tests::binary::root;
+use fnstream_runtime::source::pack;
+use fnstream_runtime::{Engines, RuntimeOptions, WasmRuntime};
+use fnstream_tests::binary::{self, root};
 
 /// The conformance program in Go, in the packed world.
 pub(crate) fn go_packed() -> &'static Arc<dyn Program> {
@@ -38,6 +39,17 @@ pub(crate) fn rust_per_record() -> Arc<dyn Program> {
 /// The conformance program by the Rust SDK.
 pub(crate) fn rust_packed() -> Arc<dyn Program> {
     rust("tests/sdk/rust-sdk", "conformance_sdk")
+}
+
+/// The conformance program in Python, on its engine.
+pub(crate) fn python() -> Arc<dyn Program> {
+    let source = std::fs::read(root().join("tests/sdk/python/app.py")).unwrap();
+    let artifact = pack(vec![("app.py".to_owned(), source)], None).unwrap();
+    let engines = Engines::default().with_folder(Some(binary::engines("python").unwrap()));
+    // Compiling the interpreter takes longer than all the rest.
+    let code = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-code");
+    let runtime = WasmRuntime::new(Some(code), RuntimeOptions { engines, ..RuntimeOptions::default() }).unwrap();
+    runtime.load(&artifact).unwrap()
 }
 
 fn rust(folder: &str, name: &str) -> Arc<dyn Program> {

@@ -83,6 +83,13 @@ fn rust_in_the_packed_world() -> Result<()> {
 }
 
 #[test]
+fn python_on_its_engine() -> Result<()> {
+    let program = &artifacts::python();
+    assert_eq!(program.kind(), "python");
+    all(&Subject { program, world: "packed" })
+}
+
+#[test]
 fn another_toolchain_in_the_per_record_world() -> Result<()> {
     all("wit-bindgen", "per-record", "processor", &artifacts::rust_per_record())
 }

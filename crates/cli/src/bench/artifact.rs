@@ -16,7 +16,7 @@ pub(super) fn read(args: &Args) -> Result<Vec<u8>> {
         Some(path) => path.clone(),
         None => find(default_name(args.workload))?,
     };
-    std::fs::read(&path)
+    crate::artifact::read(&path)
         .map_err(|e| Failure::new(ErrorCode::ArtifactNotFound, format!("cannot read '{}': {e}", path.display())))
 }
 

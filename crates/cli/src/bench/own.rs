@@ -83,7 +83,10 @@ impl Own {
             Variant::Copy => None,
             Variant::Native => Some(native::program(args.workload)?),
             Variant::Wasm | Variant::PutPerKey | Variant::NoCommit => {
-                let runtime = WasmRuntime::new(None, RuntimeOptions::default())?;
+                let runtime = WasmRuntime::new(
+                    None,
+                    RuntimeOptions { engines: crate::artifact::engines(), ..RuntimeOptions::default() },
+                )?;
                 Some(runtime.load(&artifact::read(args)?)?)
             }
         };

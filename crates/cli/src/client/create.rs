@@ -14,8 +14,8 @@ use fnstream_core::topic::TopicRef;
 
 use super::settings::Settings;
 use super::waiting::{Waiting, is_done};
+use crate::artifact;
 use crate::failure::{Failure, Result};
-use crate::files;
 use crate::output::{self, busy::during};
 
 /// Register a function and start it.
@@ -24,7 +24,7 @@ pub(super) struct Args {
     /// Name of the function
     #[arg(short, long)]
     name: String,
-    /// WebAssembly file to run, or sha256:DIGEST of an artifact that the server has
+    /// What to run: a WebAssembly file, a .py file, a folder or a zip of these, or sha256:DIGEST of what the server has
     #[arg(short, long)]
     archive: String,
     /// Input topic; may be repeated
@@ -90,10 +90,11 @@ pub(super) async fn upload(client: &Client, path: String) -> Result<String> {
     if path.starts_with("sha256:") {
         return Ok(path);
     }
-    let artifact = files::read(path.as_ref(), files::MOST_BINARY).map_err(|e| Failure::Coded {
+    let artifact = artifact::read(path.as_ref()).map_err(|e| Failure::Coded {
         code: ErrorCode::ArtifactNotFound.as_str().to_owned(),
         message: format!("cannot read '{path}': {e}"),
-        advice: "give the path of a WebAssembly file on this machine".to_owned(),
+        advice: "give the path of a WebAssembly file on this machine, of a .py file, or of a folder or a zip of these"
+            .to_owned(),
     })?;
     let (whole, sent) = (artifact.len(), Arc::new(AtomicUsize::new(0)));
     let so_far = sent.clone();

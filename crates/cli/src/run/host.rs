@@ -76,7 +76,11 @@ impl Host {
                 ..StoreOptions::default()
             },
         )?;
-        let options = RuntimeOptions { compiling: Compiling::in_children(COMPILE_TIME), ..RuntimeOptions::default() };
+        let options = RuntimeOptions {
+            compiling: Compiling::in_children(COMPILE_TIME),
+            engines: crate::artifact::engines(),
+            ..RuntimeOptions::default()
+        };
         let runtime = WasmRuntime::new(code_cache(args), options)?.with_log(log.clone());
         let program = runtime.load_within(&described.artifact, budget.compiling.limit())?;
         make_topics(&store, &described.spec)?;

@@ -11,6 +11,7 @@ use fnstream_core::spec::{ErrorAction, FileGrant, FunctionSpec};
 use fnstream_core::{Error, ErrorCode};
 
 use super::Args;
+use crate::artifact;
 use crate::failure::{Failure, Result};
 use crate::files;
 use crate::output;
@@ -69,10 +70,10 @@ pub(super) fn describe(args: &Args) -> Result<Described> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    files::read(path, files::MOST_BINARY).map_err(|e| Failure::Coded {
+    artifact::read(path).map_err(|e| Failure::Coded {
         code: ErrorCode::ArtifactNotFound.as_str().to_owned(),
         message: format!("cannot read '{}': {e}", path.display()),
-        advice: "give the path of a WebAssembly file on this machine".to_owned(),
+        advice: "give the path of a WebAssembly file, of a .py file, or of a folder or a zip of these".to_owned(),
     })
 }
 

@@ -7,6 +7,7 @@ use super::brokers;
 use crate::key::{Key, Kind, Others, Tagged, Variant, Word};
 use fnstream_core::spec::{MAX_GROUPS, MAX_PARTITIONS, MAX_RETRIES};
 
+const ALWAYS_EXACT: &str = "state is committed with the events that caused it, at the end of each epoch";
 const NO_POLLING: &str = "nothing here polls, sleeps or has queues to size";
 const OWN_BATCHES: &str = "a batch is what waits when the function is ready, within a bound of the server";
 
@@ -24,6 +25,8 @@ macro_rules! with_idle {
             Key::idle("channel-capacity", &Kind::Any, NO_POLLING),
             Key::idle("control-*", &Kind::Any, NO_POLLING),
             Key::idle("use_builtin_event_serialization", &Kind::Any, "events are the bytes that were sent"),
+            Key::idle("enable_checkpoint", &Kind::Any, ALWAYS_EXACT),
+            Key::idle("checkpoint_interval_seconds", &Kind::Any, ALWAYS_EXACT),
         ]
     };
 }
@@ -100,10 +103,7 @@ pub(crate) static FUNCTION: &[Key] = with_idle![
     Key::new("schema", &Kind::Word(SCHEMAS), "bytes", "What events are checked against."),
 ];
 
-const TYPES: &[Word] = &[
-    Word::new("processor", "A WebAssembly artifact."),
-    Word::new("python", "Python modules; not available yet: creating it answers FS-1111."),
-];
+const TYPES: &[Word] = &[Word::new("processor", "A WebAssembly artifact."), Word::new("python", "Source in Python.")];
 
 const SELECTORS: &[Word] = &[
     Word::new("round-robin", "A batch of each group in turn."),

@@ -9,7 +9,7 @@ use fnstream_core::ErrorCode;
 use fnstream_core::spec::{Field, FunctionSpec, SpecProblem, Watermark};
 use fnstream_core::topic::{Topic, TopicRef};
 
-use super::{Connector, FunctionConfig, FunctionKind};
+use super::{Connector, FunctionConfig};
 use crate::problem::{Place, Problem, Problems};
 
 impl FunctionConfig {
@@ -18,11 +18,7 @@ impl FunctionConfig {
     pub fn to_spec(&self, artifact: &str) -> Result<FunctionSpec, Problems> {
         let unavailable = self.unavailable();
         if !unavailable.is_empty() {
-            let code = match self.kind {
-                FunctionKind::Processor => ErrorCode::ConnectorUnavailable,
-                FunctionKind::Python => ErrorCode::LanguageUnavailable,
-            };
-            return Err(Problems::new(code, unavailable));
+            return Err(Problems::new(ErrorCode::ConnectorUnavailable, unavailable));
         }
         let (spec, _) = self.draft(artifact, false);
         let problems = self.checked(false);
@@ -32,9 +28,6 @@ impl FunctionConfig {
     /// Lists what is right but cannot be run by this build.
     pub(super) fn unavailable(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        if self.kind == FunctionKind::Python {
-            problems.push(Problem::error(self.places.kind, "functions of type 'python' are not available yet"));
-        }
         let inputs = self.inputs.iter().flatten().map(|input| ("input", input.connector, input.place));
         let outputs = self.outputs.iter().map(|output| ("output", output.connector, output.place));
         for (what, connector, place) in inputs.chain(outputs) {

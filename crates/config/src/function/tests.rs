@@ -254,10 +254,13 @@ fn a_beginning_that_is_none_is_refused_at_its_place() {
 }
 
 #[test]
-fn python_is_read_and_told_to_be_unavailable() {
-    let (config, notes) = good(&format!("{SMALL}type: python"));
-    assert_eq!(notes, ["4:7: note: functions of type 'python' are not available yet"]);
-    assert_eq!(config.to_spec("aa").unwrap_err().code, ErrorCode::LanguageUnavailable);
+fn python_is_a_type_whose_description_is_like_any_other() {
+    let (config, notes) =
+        good(&format!("{SMALL}type: python\nenable_checkpoint: true\ncheckpoint_interval_seconds: 5\n"));
+    let paths: Vec<_> = notes.iter().map(|note| note.split('\'').nth(1).unwrap()).collect();
+    assert_eq!(paths, ["enable_checkpoint", "checkpoint_interval_seconds"]);
+    assert_eq!(config.kind, FunctionKind::Python);
+    assert_eq!(config.to_spec("aa").unwrap().artifact, "aa");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::key::{Key, Kind, Word};
 
 const ONE_FOLDER: &str = "functions, events and state are kept together, in state_storage.base_dir";
 const NO_NAMES: &str = "the server is known by its address";
-const NO_PYTHON: &str = "functions of type 'python' are not available yet";
+const ONE_CODE_CACHE: &str = "compiled code is kept as the block 'wasm' says";
 const NO_PULSAR: &str = "this build does not speak Pulsar";
 const OWN_SIZES: &str = "the store sizes its caches and files itself";
 
@@ -42,8 +42,13 @@ pub(crate) static SERVER: &[Key] = &[
          the group of processes.",
     ),
     Key::new("allow", &Kind::Block(ALLOW), "", "What clients may ask of the server's machine."),
-    Key::new("wasm", &Kind::Block(WASM), "", "The cache of compiled code."),
-    Key::new("python", &Kind::Block(PYTHON), "", "Accepted, without effect."),
+    Key::new(
+        "wasm",
+        &Kind::Block(WASM),
+        "",
+        "The cache of compiled code, and the engines of functions given as source.",
+    ),
+    Key::new("python", &Kind::Block(PYTHON), "", "The engine of functions in Python."),
     Key::new("task_storage", &Kind::Block(TASK_STORAGE), "", "Accepted, without effect."),
     Key::new("stream_catalog", &Kind::Block(STREAM_CATALOG), "", "Accepted, without effect."),
     Key::new("pulsar", &Kind::Block(PULSAR), "", "Accepted, without effect in this build."),
@@ -345,6 +350,13 @@ const WASM: &[Key] = &[
         "When compiled code takes more than this, what was used longest ago is removed; never what is in use.",
     ),
     Key::new(
+        "engines_dir",
+        &Kind::Path,
+        "",
+        "The folder with the engines that run functions given as source, such as `python.wasm`. Those that are not there are looked for \
+         in the folder `engines` beside the program, and in `share/function-stream/engines` beside its folder.",
+    ),
+    Key::new(
         "max_compile_time",
         &Kind::Duration,
         "5m",
@@ -354,9 +366,14 @@ const WASM: &[Key] = &[
 ];
 
 const PYTHON: &[Key] = &[
-    Key::idle("wasm_path", &Kind::Any, NO_PYTHON),
-    Key::idle("cache_dir", &Kind::Any, NO_PYTHON),
-    Key::idle("enable_cache", &Kind::Any, NO_PYTHON),
+    Key::new(
+        "wasm_path",
+        &Kind::Path,
+        "",
+        "The engine's file; `python.wasm` in `wasm.engines_dir` or beside the program when it is not given.",
+    ),
+    Key::idle("cache_dir", &Kind::Any, ONE_CODE_CACHE),
+    Key::idle("enable_cache", &Kind::Any, ONE_CODE_CACHE),
 ];
 
 const TASK_STORAGE: &[Key] = &[

@@ -293,6 +293,8 @@ fn typed(settings: &Effective, sources: &Sources<'_>) -> ServerSettings {
         backup_dirs: settings.files("allow.backup_dirs", sources.home),
         cache_dir: settings.is("wasm.enable_cache").then_some(cache_dir),
         cache_bytes: settings.number("wasm.max_cache_size").unwrap_or_default(),
+        engines_dir: settings.file("wasm.engines_dir", sources.home),
+        python_engine: settings.file("python.wasm_path", sources.home),
         compile_time: settings.duration("wasm.max_compile_time").unwrap_or_default(),
         data_dir,
     }

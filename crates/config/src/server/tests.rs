@@ -84,7 +84,8 @@ retention: {max_age: 7d, max_bytes: 10GiB}
 topics: {auto_create: functions}
 kafka: {replication: 3, partitions: 6}
 allow: {archive_dirs: [/a, b], files_dirs: [/c], backup_dirs: [/d]}
-wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB, max_compile_time: 90s}
+wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB, max_compile_time: 90s, engines_dir: engines}
+python: {wasm_path: /p.wasm}
 ",
     );
     let expected = ServerSettings {
@@ -137,6 +138,8 @@ wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB, max_compile_
         backup_dirs: vec!["/d".into()],
         cache_dir: Some("/cache".into()),
         cache_bytes: 1 << 30,
+        engines_dir: Some("engines".into()),
+        python_engine: Some("/p.wasm".into()),
         compile_time: Duration::from_secs(90),
     };
     assert_eq!(settings, expected);
@@ -270,7 +273,7 @@ wasm:
 ";
     let given = variables(&[
         ("PULSAR_URL", "pulsar://x:1"),
-        ("FUNCTION_STREAM_PYTHON_WASM_PATH", "p"),
+        ("FUNCTION_STREAM_PYTHON_CACHE_DIR", "p"),
         ("FUNCTION_STREAM_SERVICE_PROT", "1"),
         ("FUNCTION_STREAM_HOME", "/h"),
         ("FUNCTION_STREAM_URL", "localhost:7300"),
@@ -283,7 +286,6 @@ wasm:
         "service.service_id",
         "service.service_name",
         "service.version",
-        "python.wasm_path",
         "python.cache_dir",
         "python.enable_cache",
         "state_storage.storage_type: memory",
@@ -294,7 +296,7 @@ wasm:
         "stream_catalog.persist",
         "stream_catalog.db_path",
         "pulsar.service_url",
-        "python.wasm_path",
+        "python.cache_dir",
         "FUNCTION_STREAM_SERVICE_PORT",
     ];
     assert_eq!(told, expected);

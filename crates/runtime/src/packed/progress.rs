@@ -6,7 +6,8 @@
 //!
 //! A component's memory is closed to the host but for the values that it passes. So the function passes, once, the list of one
 //! element in which it keeps the index, and the host keeps that value: it names a place in the memory, which may be read at any
-//! time. Naming the record costs the function one store per record, and the host nothing before something fails.
+//! time. Naming the record costs the function one store per record, and the host nothing before something fails. A function that has no
+//! memory to keep such a value in, as one in Python, says by a call that a record was undone; its record at hand is looked for.
 
 use fnstream_core::{Error, ErrorCode};
 use wasmtime::component::{Linker, WasmList};
@@ -21,7 +22,9 @@ pub(crate) const NAME: &str = "functionstream:packed/progress@0.1.0";
 pub(crate) type Cell = WasmList<u32>;
 
 pub(crate) fn add_to_linker(linker: &mut Linker<Component>) -> wasmtime::Result<()> {
-    linker.instance(NAME)?.func_wrap("watch", watch)
+    let mut interface = linker.instance(NAME)?;
+    interface.func_wrap("watch", watch)?;
+    interface.func_wrap("undone", undone)
 }
 
 fn watch(mut cx: StoreContextMut<'_, Component>, (cell,): (Cell,)) -> wasmtime::Result<()> {
@@ -30,6 +33,11 @@ fn watch(mut cx: StoreContextMut<'_, Component>, (cell,): (Cell,)) -> wasmtime::
         return Err(raise(Error::new(ErrorCode::GuestProtocol, message)));
     }
     cx.data_mut().progress = Some(cell);
+    Ok(())
+}
+
+fn undone(mut cx: StoreContextMut<'_, Component>, (): ()) -> wasmtime::Result<()> {
+    cx.data_mut().undone = true;
     Ok(())
 }
 
@@ -43,7 +51,7 @@ pub(crate) fn at_hand(store: &Store<Component>, records: usize) -> Option<u32> {
 
 /// Reports whether the function says that nothing is left of the record for which it has just returned an error.
 pub(crate) fn is_undone(store: &Store<Component>) -> bool {
-    read(store) == Some(UNDONE)
+    store.data().undone || read(store) == Some(UNDONE)
 }
 
 fn read(store: &Store<Component>) -> Option<u32> {

@@ -42,7 +42,8 @@ fn a_component_of_both_worlds_is_packed() {
 #[test]
 fn what_is_not_webassembly_is_invalid() {
     golden(b"", ArtifactInvalid, "the artifact is empty");
-    let not = "the artifact is not webassembly: it does not begin with '\\0asm'";
+    let not =
+        "the artifact is neither webassembly nor a zip archive of source: it begins with neither '\\0asm' nor 'PK'";
     golden(b"#!/bin/sh", ArtifactInvalid, not);
     golden(b"(module)", ArtifactInvalid, not);
     golden(

@@ -19,6 +19,7 @@ mod apply;
 mod change;
 mod coming_up;
 mod groups;
+mod loading;
 mod revisions;
 mod seek;
 mod spec;
@@ -34,6 +35,7 @@ use fnstream_core::metadata::Metadata;
 use fnstream_core::spec::{Beginning, DesiredState, FunctionEntry, FunctionSpec};
 use fnstream_core::tasks::Tasks;
 use fnstream_core::{Error, ErrorCode, Result};
+use fnstream_engine::Engine;
 use parking_lot::Mutex;
 
 use super::group::Fellows;
@@ -97,6 +99,7 @@ pub(crate) struct Functions {
     pub(super) topics: Arc<TopicMaker>,
     pub(super) shelf: Arc<Shelf>,
     pub(super) programs: Arc<Programs>,
+    pub(super) engine: Engine,
     pub(super) reconciler: Arc<Reconciler>,
     pub(super) fellows: Arc<Fellows>,
     pub(super) inspection: Arc<Inspection>,
@@ -206,7 +209,8 @@ impl Functions {
         })
         .await?;
         // Kept until the function runs, so that it need not be loaded again.
-        let _program = self.programs.compile(pin.digest(), artifact).await?;
+        let program = self.programs.compile(pin.digest(), artifact).await?;
+        self.check_program(&spec, &program).await?;
         Deadline::of_caller().check()?;
         let mut expected = self.reconciler.expect(&spec.name).await?;
         let functions = self.clone();

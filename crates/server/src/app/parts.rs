@@ -108,7 +108,7 @@ impl Parts {
         });
         let local = Local::new(engine.clone(), clusters.clone(), programs.clone());
         let runner = Runner {
-            engine,
+            engine: engine.clone(),
             clusters: clusters.clone(),
             programs: programs.clone(),
             topics: maker.clone(),
@@ -176,6 +176,7 @@ impl Parts {
                 topics: maker.clone(),
                 shelf: shelf.clone(),
                 programs: programs.clone(),
+                engine: engine.clone(),
                 reconciler: reconciler.clone(),
                 fellows: fellows.clone(),
                 inspection: inspection.clone(),

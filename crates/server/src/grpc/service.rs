@@ -17,6 +17,7 @@ use fnstream_sql::Pattern;
 use tonic::{Request, Status};
 
 use super::answer::{call, done};
+use super::python;
 use crate::answer::{self, TASK_TYPE, status_word};
 use crate::app::{App, CreateMode};
 use crate::gather::Asked;
@@ -64,9 +65,11 @@ impl FunctionStreamService for Functions {
     async fn create_python_function(&self, request: Request<CreatePythonFunctionRequest>) -> Answer<Response> {
         let (_, extensions, request) = request.into_parts();
         let create = async {
-            let class = request.class_name.escape_debug();
-            let message = format!("the Python class '{class}' cannot be run by this version");
-            Err(Error::new(ErrorCode::LanguageUnavailable, message))
+            let modules = request.modules.into_iter().map(|module| (module.module_name, module.module_bytes.into()));
+            let artifact = python::artifact(&request.class_name, modules.collect())?;
+            let config = request.config_content.into_bytes().into();
+            let (status, message) = answer::create(&self.app, config, artifact.into(), CreateMode::New).await?;
+            Ok(done(status, message))
         };
         call(&self.app.net.budget, &extensions, create, refused).await
     }

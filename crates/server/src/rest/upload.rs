@@ -12,6 +12,8 @@ use bytes::Bytes;
 use fnstream_api::json::wrong;
 use fnstream_api::{Function, FunctionUpdate};
 use fnstream_core::{Error, ErrorCode};
+use fnstream_runtime::Language;
+use fnstream_runtime::source::pack;
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
@@ -30,7 +32,7 @@ const MAX_DESCRIPTION: usize = 1 << 20;
 pub(super) struct FunctionUpload {
     /// The description; its `archive` may be left out.
     function: Function,
-    /// The WebAssembly file.
+    /// The WebAssembly file, a zip of source, or a file whose name says that it is source, such as `app.py`.
     archive: openapi::Binary,
 }
 
@@ -40,7 +42,7 @@ pub(super) struct FunctionUpload {
 pub(super) struct UpdateUpload {
     /// The change.
     function: FunctionUpdate,
-    /// The WebAssembly file.
+    /// The WebAssembly file, a zip of source, or a file whose name says that it is source, such as `app.py`.
     archive: openapi::Binary,
 }
 
@@ -61,6 +63,15 @@ pub(super) async fn asked<T: DeserializeOwned>(
     let local = is_local(app, client, &head.headers);
     let archive = named(&asked).map(|text| Archive::Named { text: text.clone(), local });
     Ok((asked, archive))
+}
+
+/// A file with source becomes the artifact that it is the whole of; any other file is an artifact already.
+fn source(name: &str, content: Bytes) -> Answer<Bytes> {
+    let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    match Language::of_file(name) {
+        None => Ok(content),
+        Some(_) => Ok(pack(vec![(name.to_owned(), content.to_vec())], Some(name))?.into()),
+    }
 }
 
 /// Whether a body speaks of the function that the path names.
@@ -89,6 +100,7 @@ async fn parts<T: DeserializeOwned>(app: &Arc<App>, request: Request) -> Answer<
                 return Err(broken(&format!("part '{other}' is neither 'function' nor 'archive'")));
             }
         };
+        let named = field.file_name().map(str::to_owned);
         let mut part = Incoming::new(&app.shelf);
         while let Some(chunk) = field.chunk().await.map_err(|e| body::slow_or(&e, || broken(&e)))? {
             if part.len() + chunk.len() > most.bytes {
@@ -104,7 +116,11 @@ async fn parts<T: DeserializeOwned>(app: &Arc<App>, request: Request) -> Answer<
             }
             part.add(&chunk).await?;
         }
-        *slot = Some(body::finish(app, part).await?);
+        let content = body::finish(app, part).await?;
+        *slot = Some(match named {
+            Some(name) => source(&name, content)?,
+            None => content,
+        });
     }
     let missing = |part: &str| broken(&format!("part '{part}' is missing"));
     let function = function.ok_or_else(|| missing("function"))?;

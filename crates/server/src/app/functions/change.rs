@@ -116,6 +116,7 @@ impl Functions {
             Some(artifact) => self.programs.compile(&spec.artifact, artifact).await?,
             None => self.programs.load(&spec.artifact).await?,
         };
+        self.check_program(&spec, &program).await?;
         let new = program.clone();
         let update = move |functions: &Functions, entry: &FunctionEntry| {
             let entry = functions.put_in_force(entry, spec, &*new)?;

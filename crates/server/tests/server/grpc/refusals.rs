@@ -27,7 +27,7 @@ async fn bad_creates_are_refused_by_what_is_wrong_and_leave_nothing() {
         ),
         ("name that leaves its place", good.replace("name: f", "name: ../f").into(), echo(), 400, "FS-1103"),
         ("pulsar, which is not there", pulsar.into(), echo(), 501, "FS-1110"),
-        ("python, which is not there", good.replace("processor", "python").into(), echo(), 501, "FS-1111"),
+        ("a zip that is cut off", good.clone().into(), b"PK\x03\x04".to_vec(), 400, "FS-1206"),
         ("no artifact", good.clone().into(), Vec::new(), 400, "FS-1202"),
         ("garbage", good.clone().into(), b"garbage that is no wasm".to_vec(), 400, "FS-1202"),
         ("cut off", good.clone().into(), echo()[..40].to_vec(), 400, "FS-1202"),
@@ -71,7 +71,7 @@ async fn what_is_not_there_is_said_not_to_be() {
     }
     let python = CreatePythonFunctionRequest { class_name: "Count".into(), ..Default::default() };
     let answer = grpc.0.clone().create_python_function(python).await.unwrap().into_inner();
-    assert_eq!(refusal(&answer), (501, "FS-1111"));
+    assert_eq!(refusal(&answer), (400, "FS-1206"), "without modules");
     let filter = ShowFunctionsRequest { filter: Some("a\\".into()), ..ShowFunctionsRequest::default() };
     let answer = grpc.0.clone().show_functions(filter).await.unwrap().into_inner();
     assert_eq!((answer.status_code, answer.error_code.as_str()), (400, "FS-1001"));

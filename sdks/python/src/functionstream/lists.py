@@ -1,0 +1,60 @@
+# Copyright 2024 Function Stream Org.
+# SPDX-License-Identifier: Apache-2.0
+
+"""The lists that cross the boundary of state: writes, and pairs. Their layout is told in wit/packed/packed.wit."""
+
+import struct
+
+PUT, DELETE, MERGE, DELETE_RANGE = range(4)
+
+_U32 = struct.Struct("<I")
+_OP = struct.Struct("<BI")
+
+
+def write_ops(ops):
+    """Encodes writes, each a tuple (kind, key, value)."""
+    parts = [_U32.pack(len(ops))]
+    op, u32 = _OP.pack, _U32.pack
+    for kind, key, value in ops:
+        parts += (op(kind, len(key)), key, u32(len(value)), value)
+    return b"".join(parts)
+
+
+def read_ops(data):
+    """Returns the writes."""
+    (n,) = _U32.unpack_from(data)
+    ops, at = [], 4
+    for _ in range(n):
+        kind, length = _OP.unpack_from(data, at)
+        at += 5
+        key = data[at : at + length]
+        at += length
+        (length,) = _U32.unpack_from(data, at)
+        at += 4
+        ops.append((kind, key, data[at : at + length]))
+        at += length
+    return ops
+
+
+def write_pairs(pairs):
+    """Encodes (key, value) pairs."""
+    parts = [_U32.pack(len(pairs))]
+    for key, value in pairs:
+        parts += (_U32.pack(len(key)), key, _U32.pack(len(value)), value)
+    return b"".join(parts)
+
+
+def read_pairs(data):
+    """Returns the (key, value) pairs."""
+    (n,) = _U32.unpack_from(data)
+    pairs, at = [], 4
+    for _ in range(n):
+        (length,) = _U32.unpack_from(data, at)
+        at += 4
+        key = data[at : at + length]
+        at += length
+        (length,) = _U32.unpack_from(data, at)
+        at += 4
+        pairs.append((key, data[at : at + length]))
+        at += length
+    return pairs
