@@ -16,6 +16,8 @@ import (
 // unbound is what the SDK has no use for. An import that is not bound is not imported.
 var unbound = []string{
 	"functionstream:packed/state@0.1.0 get-many",
+	// It keeps a cell, which says the same.
+	"functionstream:packed/progress@0.1.0 undone",
 	// Stores are kept as long as the instance.
 	"functionstream:core/kv@0.1.0 [resource-drop]store",
 }

@@ -7,6 +7,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+from functionstream import Record
 from functionstream.testing import Harness, RecordFailed
 
 yaml = pytest.importorskip("yaml")
@@ -64,15 +65,16 @@ def carry_out(harness, step, marks):
             with pytest.raises(RecordFailed) as failed:
                 harness.custom(request.encode())
             assert reason in failed.value.message
-            harness.restart()
         case {"exec": name}:
             harness.exec(name, [(key, str(value).encode()) for key, value in sorted(step.get("modules", {}).items())])
         case {"stop": True}:
             harness.checkpoint()
             harness.close()
         case {"emitted": expected}:
-            emitted = [one.value for one in harness.emitted() if one.output == 0]
-            assert emitted == [None if value is None else value.encode() for value in expected]
+            emitted = [one for one in harness.emitted() if one.output == 0]
+            assert len(emitted) == len(expected), emitted
+            for one, wanted in zip(emitted, expected):
+                assert like(wanted, one) == (whole(wanted) if isinstance(wanted, dict) else wanted)
         case {"watermarks": expected}:
             # All since the beginning.
             marks += [watermark for output, watermark in harness.watermarks() if output == 0]
@@ -81,9 +83,33 @@ def carry_out(harness, step, marks):
             raise AssertionError(f"the step says nothing: {step}")
 
 
+def whole(sample):
+    """A record of a scenario, of which anything may be missing."""
+    assert sample.keys() <= {"value", "key", "headers", "time"}
+    return {"value": None, "key": None, "headers": {}, "time": 0} | sample
+
+
+def record(sample):
+    """What is sent for a record of a scenario: a value alone, or a whole one."""
+    if not isinstance(sample, dict):
+        return sample
+    told = whole(sample)
+    value, key = (text if text is None else text.encode() for text in (told["value"], told["key"]))
+    return Record(value, key, told["time"], headers=[(name, text.encode()) for name, text in told["headers"].items()])
+
+
+def like(wanted, emitted):
+    """What was emitted, in the form of what it is compared with."""
+    value, key = (data if data is None else data.decode() for data in (emitted.value, emitted.key))
+    if not isinstance(wanted, dict):
+        return value
+    headers = {name: data.decode() for name, data in emitted.headers}
+    return {"value": value, "key": key, "headers": headers, "time": emitted.timestamp}
+
+
 def send(harness, values, source, fails):
     """Sends a batch, as a server does it with records that fail: they are left out, and the rest follows."""
-    at = 0
+    at, values = 0, [record(value) for value in values]
     while True:
         try:
             harness.send(*values[at:], source=source)

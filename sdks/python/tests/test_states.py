@@ -119,6 +119,9 @@ def test_aggregates_and_reductions():
         def result(self, accumulator):
             return accumulator[0] / accumulator[1]
 
+        def merge(self, a, b):
+            return [a[0] + b[0], a[1] + b[1]]
+
     ctx, _ = context()
     mean = states.AggregatingState.keyed(ctx, "s", list, Mean())
     most = states.ReducingState(ctx, "s", int, max)
@@ -127,8 +130,30 @@ def test_aggregates_and_reductions():
         mean("a").add(value)
         most.add(value)
     assert (mean("a").get(), mean("b").get(0), most.get()) == (2, 0, 4)
+    mean("a").merge(mean("none"))
+    mean("b").merge(mean("a"))
+    assert (mean("a").get(), mean("b").get(), mean("none").get()) == (2, 2, None)
+    mean("b").add(8)
+    mean("a").merge(mean("b"))
+    assert (mean("a").get(), mean("b").get()) == (20 / 7, 3.5)
     mean("a").clear()
     assert mean("a").get() is None
+
+
+def test_an_aggregate_that_cannot_be_merged_says_so():
+    class Sum(states.Aggregate):
+        def create(self):
+            return 0
+
+        def add(self, value, accumulator):
+            return accumulator + value
+
+    ctx, _ = context()
+    total = states.AggregatingState.keyed(ctx, "s", int, Sum())
+    total("a").add(1)
+    total("b").add(2)
+    with pytest.raises(NotImplementedError, match="Sum does not define 'merge'"):
+        total("a").merge(total("b"))
 
 
 def test_a_map_is_in_the_order_of_its_keys():

@@ -5,7 +5,16 @@
 
 import os
 
-from functionstream import EVENT_TIME, PROCESSING_TIME, Function, FunctionError
+from functionstream import EVENT_TIME, PROCESSING_TIME, Function, FunctionError, Record
+from functionstream.states import (
+    Aggregate,
+    AggregatingState,
+    ListState,
+    MapState,
+    PriorityQueueState,
+    ReducingState,
+    ValueState,
+)
 
 DOMAINS = {"event": EVENT_TIME, "processing": PROCESSING_TIME}
 
@@ -17,6 +26,18 @@ def die():
 
 def keys(store, start, end=None):
     return "keys" + "".join(f" {key.decode()}" for key, _ in store.scan(start, end))
+
+
+def pairs(store, start=b"", end=None):
+    """The pairs of a range; an empty end is none."""
+    return "pairs" + "".join(f" {key.decode()}={value.decode()}" for key, value in store.scan(start, end or None))
+
+
+def whole(record):
+    """A record but for its value."""
+    key = "no key" if record.key is None else f"key={record.key.decode()}"
+    headers = "".join(f" {name}={value.decode()}" for name, value in record.headers)
+    return f"record {key} time={record.timestamp}{headers}"
 
 
 def edit(part, what, key):
@@ -37,11 +58,124 @@ def edit(part, what, key):
         part.put(f"!{key}", "b")
 
 
+class Mean(Aggregate):
+    """The sum of numbers, and how many they are."""
+
+    def create(self):
+        return {"sum": 0, "n": 0}
+
+    def add(self, value, accumulator):
+        return {"sum": accumulator["sum"] + value, "n": accumulator["n"] + 1}
+
+    def result(self, accumulator):
+        return f"{accumulator['sum']}/{accumulator['n']}"
+
+    def merge(self, a, b):
+        return {"sum": a["sum"] + b["sum"], "n": a["n"] + b["n"]}
+
+
+def greater(reduced, following):
+    if following < 0:
+        raise ValueError(f"{following} is refused")
+    return max(reduced, following)
+
+
+def optional(kind, value):
+    return f"{kind} absent" if value is None else f"{kind}={value}"
+
+
+def every(kind, values):
+    return kind + "".join(f" {value}" for value in values)
+
+
+def numbers(text):
+    return [int(word) for word in text.split()]
+
+
+class States:
+    """The typed states, alone and by key."""
+
+    def __init__(self, ctx):
+        def both(kind, store, *types):
+            return kind(ctx, store, *types), kind.keyed(ctx, store, *types, group="g")
+
+        self.kinds = {
+            "value": both(ValueState, "states", str),
+            "list": both(ListState, "states", str),
+            "numbers": both(ListState, "numbers", int),
+            "map": both(MapState, "states", int, str),
+            "queue": both(PriorityQueueState, "states", int),
+            "mean": both(AggregatingState, "states", dict, Mean()),
+            "greatest": both(ReducingState, "states", int, greater),
+        }
+
+    def at(self, kind, key):
+        if kind not in self.kinds:
+            raise ValueError(f"there is no state '{kind}'")
+        alone, keyed = self.kinds[kind]
+        return alone if key == "-" else keyed(key, "n")
+
+    def run(self, command):
+        """Carries out KIND KEY OPERATION ARGUMENT; answers what is to be emitted."""
+        kind, key, operation, rest = (*command.split(" ", 3), "", "", "")[:4]
+        state = self.at(kind, key)
+        match kind, operation:
+            case _, "clear":
+                state.clear()
+            case "value", "set":
+                state.set(rest)
+            case "list", "add":
+                state.add(rest)
+            case "list", "add-all":
+                state.add(*rest.split(" "))
+            case "list", "set":
+                state.set(rest.split(" "))
+            case "numbers", "add-all":
+                state.add(*numbers(rest))
+            case "numbers", "set":
+                state.set(numbers(rest))
+            case "map", "put":
+                number, _, text = rest.partition(" ")
+                state.put(int(number), text)
+            case "map", "fill":
+                number, _, text = rest.partition(" ")
+                for i in range(int(number)):
+                    state.put(i, text)
+            case "map", "delete":
+                state.delete(int(rest))
+            case "map", "get":
+                return optional(kind, state.get(int(rest)))
+            case "map", "thin":
+                seen = 0
+                for number, _ in state.items():
+                    state.delete(number + 1)
+                    seen += 1
+                return f"map thinned {seen}"
+            case "map", _:
+                return every(kind, (f"{number}={text}" for number, text in state.items()))
+            case ("numbers" | "queue" | "mean" | "greatest"), "add":
+                state.add(int(rest))
+            case ("list" | "numbers"), _:
+                return every(kind, state.get())
+            case "queue", "peek":
+                return optional(kind, state.peek())
+            case "queue", "poll":
+                return optional(kind, state.poll())
+            case "queue", _:
+                return every(kind, state)
+            case "mean", "merge":
+                state.merge(self.at(kind, rest))
+            case _:
+                return optional(kind, state.get())
+        return None
+
+
 class Conformance(Function):
     def init(self, ctx):
         if "fail" in ctx.config:
             raise ValueError(ctx.config["fail"])
         self.store = ctx.store("s")
+        self.states = States(ctx)
         self.records = 0
         self.sick = False
 
@@ -54,10 +188,10 @@ class Conformance(Function):
             ctx.emit("null")
             return
         for line in record.text.split("\n"):
-            self.answer(ctx, record.source, line)
+            self.answer(ctx, record, line)
 
-    def answer(self, ctx, source, line):
-        answer = self.run(ctx, source, line)
+    def answer(self, ctx, record, line):
+        answer = self.run(ctx, record, line)
         if answer is not None:
             ctx.emit(answer)
 
@@ -66,7 +200,7 @@ class Conformance(Function):
         value = store.get(key)
         return f"{key} absent" if value is None else f"{key}={value.decode()}"
 
-    def run(self, ctx, source, line):
+    def run(self, ctx, record, line):
         name, _, rest = line.partition(" ")
         one, second, third = (*rest.split(" ", 2), "", "")[:3]
         two, _, last = rest.partition(" ")
@@ -75,6 +209,20 @@ class Conformance(Function):
                 return "empty"
             case "emit":
                 ctx.emit(last, int(two))
+            case "state":
+                return self.states.run(rest)
+            case "record":
+                return whole(record)
+            case "pass":
+                ctx.emit(rest, key=record.key, headers=record.headers, timestamp=record.timestamp)
+            case "emit-record":
+                header, _, value = third.partition(" ")
+                name, _, content = header.partition("=")
+                ctx.emit(value, key=one, headers={name: content}, timestamp=int(second))
+            case "tombstone":
+                ctx.emit(None, key=rest)
+            case "metadata":
+                return f"metadata {ctx.metadata.task_index} {len(ctx.metadata.outputs)}"
             case "emit-null":
                 ctx.emit(None, int(rest))
             case "watermark":
@@ -110,14 +258,24 @@ class Conformance(Function):
             case "clist-from":
                 return keys(self.part(two), last)
             case "scan":
-                return "pairs" + "".join(f" {key.decode()}={value.decode()}" for key, value in self.part(rest).scan())
+                return pairs(self.part(rest))
+            case "scan-range":
+                return pairs(self.store, two, last)
+            case "cscan-range":
+                return pairs(self.part(one), second, third)
+            case "delete-range":
+                self.store.delete_range(two, last or None)
+            case "cdelete-range":
+                self.part(one).delete_range(second, third or None)
+            case "merge-simple":
+                self.store.merge(two, last)
             case "walk":
-                part, pairs, size = self.part(two), 0, 0
+                part, met, size = self.part(two), 0, 0
                 for key, value in part.scan():
-                    pairs += 1
+                    met += 1
                     size += len(value)
                     edit(part, last, key.decode())
-                return f"walked {pairs} {size}"
+                return f"walked {met} {size}"
             case "fill":
                 for i in range(int(second)):
                     self.part(one).put(f"{i:05}", b"x" * int(third))
@@ -142,7 +300,7 @@ class Conformance(Function):
                     return "refused"
                 return "set"
             case "source":
-                return f"source {source}"
+                return f"source {record.source}"
             case "field":
                 return f"field {self.records}"
             case "garbage":
@@ -162,7 +320,7 @@ class Conformance(Function):
         ctx.emit(f"fired {domain} {timer.at} {key}")
         command = self.store.get(f"on:{key}")
         if command is not None:
-            self.answer(ctx, 0, command.decode())
+            self.answer(ctx, Record(None), command.decode())
 
     def process_watermark(self, ctx, source, watermark):
         ctx.emit_watermark(watermark)

@@ -35,8 +35,13 @@ fn listed() -> Result<Vec<Listed>> {
 }
 
 /// Those that the tests below run.
-const RUN: &[(&str, &str)] =
-    &[("Go SDK", "packed"), ("Rust SDK", "packed"), ("Go SDK", "per-record"), ("wit-bindgen", "per-record")];
+const RUN: &[(&str, &str)] = &[
+    ("Go SDK", "packed"),
+    ("Rust SDK", "packed"),
+    ("Python SDK", "packed"),
+    ("Go SDK", "per-record"),
+    ("wit-bindgen", "per-record"),
+];
 
 /// Runs all scenarios with a listed program.
 fn all(name: &str, world: &'static str, kind: &str, program: &Arc<dyn Program>) -> Result<()> {
@@ -84,9 +89,7 @@ fn rust_in_the_packed_world() -> Result<()> {
 
 #[test]
 fn python_on_its_engine() -> Result<()> {
-    let program = &artifacts::python();
-    assert_eq!(program.kind(), "python");
-    all(&Subject { program, world: "packed" })
+    all("Python SDK", "packed", "python", &artifacts::python())
 }
 
 #[test]

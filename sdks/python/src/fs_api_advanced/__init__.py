@@ -73,6 +73,9 @@ class _Aggregate(states.Aggregate):
     def result(self, accumulator):
         return self._function.get_result(accumulator)
 
+    def merge(self, a, b):
+        return self._function.merge(a, b)
+
 
 def default_codec_for(value_type):
     """Returns the codec of a type."""

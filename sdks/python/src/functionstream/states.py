@@ -227,6 +227,10 @@ class Aggregate:
         """Returns what the accumulator stands for."""
         return accumulator
 
+    def merge(self, a, b):
+        """Returns the accumulator of the values of both. Only states that are merged need it."""
+        raise NotImplementedError(f"{type(self).__name__} does not define 'merge'")
+
 
 class AggregatingState(_State):
     """An aggregate of values, of which only the accumulator is kept. Types: that of the accumulator, and an Aggregate."""
@@ -248,6 +252,17 @@ class AggregatingState(_State):
         """Returns the result, or the default if nothing was added."""
         data = self._place.get(b"")
         return default if data is None else self._aggregate.result(self._codec.decode(data))
+
+    def merge(self, other):
+        """Adds the values of another state of the same aggregate, which keeps them."""
+        theirs = other._place.get(b"")
+        if theirs is None:
+            return
+        ours = self._place.get(b"")
+        if ours is not None:
+            merged = self._aggregate.merge(self._codec.decode(ours), other._codec.decode(theirs))
+            theirs = self._codec.encode(merged)
+        self._place.put(b"", theirs)
 
     def clear(self):
         """Removes the accumulator."""

@@ -115,8 +115,11 @@ class Harness:
         return well
 
     def custom(self, payload):
-        """Sends a request, and returns the answer."""
-        return self._call(lambda driver: driver.custom(payload))
+        """Sends a request, and returns the answer. If the request fails, a new instance takes over, like on a server."""
+        try:
+            return self._alive().custom(payload)
+        except Failed as failed:
+            raise self._give_up(failed, 0) from None
 
     def exec(self, class_name, modules=()):
         """Sends modules, each a (name, bytes)."""
