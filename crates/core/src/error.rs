@@ -91,7 +91,6 @@ codes! {
     RevisionStateGone = "FS-1107", User, 409, "the state of this revision is not kept", "roll back without the state, or to a revision that 'function-stream client revisions' shows with state";
     GrantRefused = "FS-1108", User, 403, "the server does not allow what the function asks to be granted", "have the server started with --allow-files-dir for the folder, or leave the grant out";
     NoDeadLetters = "FS-1109", User, 409, "the function keeps no dead letters", "give it the error policy 'dead-letter' with 'function-stream client update'";
-    ConnectorUnavailable = "FS-1110", User, 501, "the function uses a broker that this server does not speak", "use topics of the embedded log (input-type and output-type 'log'), which need no other service, or of Apache Kafka";
     LanguageUnavailable = "FS-1111", User, 501, "this server has no engine for the function's language", "put the engine where the message says, as 'make build_all' and the packages do, or build the function as a WebAssembly artifact";
     StateNotKept = "FS-1112", User, 501, "no state is kept with the revisions of this function", "roll back without the state";
     TimersSet = "FS-1113", User, 409, "the function has timers set, and the new artifact cannot take them", "give the new artifact a handler of timers, or have the present one delete its timers first";
@@ -180,6 +179,7 @@ codes! {
     TopicPolicy = "FS-1535", User, 409, "an internal topic has a setting that would lose data", "set the topic as the message says, or delete it if nothing in it is needed";
     GroupInUse = "FS-1536", User, 409, "the group of consumers is in use by somebody else", "stop the consumers of the group, or name another group with group_id";
     GroupShared = "FS-1537", User, 409, "another function reads the topic in the same group", "give each function a 'group_id' of its own, or stop the other one first";
+    DeduplicationOff = "FS-1538", User, 409, "the broker does not drop repeats where an output goes", "run 'pulsar-admin namespaces set-deduplication --enable' for the namespace that the message names, or give the server the right to";
     RestorePlace = "FS-1528", User, 409, "the folder to restore to is not empty", "name another folder, or repeat it with 'function-stream restore --replace', which keeps what is there in a folder of its own in it";
     // 16xx: commits.
     CommitRetriable = "FS-1601", External, 503, "a commit could not be made now", "nothing: the engine repeats it";

@@ -61,6 +61,7 @@ pub mod topics;
 pub mod units;
 pub mod upkeep;
 pub mod waker;
+pub mod watermarks;
 
 #[cfg(any(test, feature = "test-util"))]
 pub mod test_util;

@@ -3,6 +3,8 @@
 
 //! The seam to committed keyed state.
 
+mod resolved;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -12,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::delta::Delta;
 use crate::epoch::{Epoch, TaskId};
 use crate::error::Result;
+
+pub use resolved::{Keyed, resolved};
 
 /// How far a store has got: the deltas up to `epoch` are in it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

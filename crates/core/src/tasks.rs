@@ -3,11 +3,15 @@
 
 //! The seam to what tasks have committed, for those who do not run them.
 
+mod peek;
+
 use std::collections::BTreeMap;
 
 use crate::epoch::{FunctionId, Progress, TaskId};
 use crate::error::Result;
 use crate::state::Visit;
+
+pub use peek::{Deltas, peek};
 
 /// Where the tasks of a function stand, by their index.
 pub type Standing = BTreeMap<u32, Progress>;

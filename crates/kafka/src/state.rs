@@ -17,14 +17,12 @@
 //! An empty disk is filled from the topic up to its marker, in pieces, and then from the delta log. A store that has only some of
 //! the pieces says up to which offset in its marker, and is given the rest.
 
-use std::collections::HashSet;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fnstream_core::delta::{Delta, Write, appended};
+use fnstream_core::delta::{Delta, Write};
 use fnstream_core::epoch::{Epoch, TaskId};
-use fnstream_core::state::{Marker, StateStore, StateStores, Unfinished, Visit};
+use fnstream_core::state::{Marker, StateStore, StateStores, Unfinished, Visit, resolved};
 use fnstream_core::{Error, ErrorCode, Result};
 
 use crate::admin::POLICY;
@@ -88,7 +86,9 @@ impl StateStore for Store {
         let (closed, ahead) = self.kafka.closed(self.task);
         // What is restored comes from the topic, and what it has already needs only to reach the disk.
         if marker.epoch > closed {
-            self.kafka.write_state(self.task, self.records(delta, &ahead)?, marker)?;
+            let records = resolved(delta, &*self.local, &ahead)?;
+            let records = records.into_iter().map(|(key, value)| (keyed(&key), value)).collect();
+            self.kafka.write_state(self.task, records, marker)?;
         }
         self.local.apply(delta, marker)
     }
@@ -96,38 +96,6 @@ impl StateStore for Store {
 
 /// A record of the topic: a key, and its value or none.
 pub(crate) type Record = (Vec<u8>, Option<Vec<u8>>);
-
-impl Store {
-    /// What a delta is to the topic. `ahead` are keys that the topic may have and the local store not.
-    fn records(&self, delta: &Delta, ahead: &HashSet<Bytes>) -> Result<Vec<Record>> {
-        let mut written: HashSet<&[u8]> = HashSet::new();
-        let mut records = Vec::new();
-        for (key, write) in delta.entries() {
-            let is_deleted = delta.ranges().iter().any(|range| range.contains(key));
-            let value = match write {
-                Write::Put(value) => Some(value.to_vec()),
-                Write::Delete => None,
-                Write::Merge(operand) => {
-                    let below = if is_deleted { None } else { self.local.get(key)? };
-                    Some(appended(&below.unwrap_or_default(), operand).to_vec())
-                }
-            };
-            written.insert(key);
-            records.push((keyed(key), value));
-        }
-        for range in delta.ranges() {
-            let mut gone: Vec<Vec<u8>> =
-                ahead.iter().filter(|key| range.contains(key)).map(|key| key.to_vec()).collect();
-            self.local.scan(&range.start, range.end.as_deref(), &mut |key, _| {
-                gone.push(key.to_vec());
-                ControlFlow::Continue(())
-            })?;
-            gone.retain(|key| !written.contains(&key[..]));
-            records.extend(gone.iter().map(|key| (keyed(key), None)));
-        }
-        Ok(records)
-    }
-}
 
 fn keyed(key: &[u8]) -> Vec<u8> {
     [&[KEY], key].concat()

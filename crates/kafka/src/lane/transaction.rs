@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use fnstream_core::epoch::{OutboxWatermark, TaskId};
 use fnstream_core::topic::Topic;
+use fnstream_core::watermarks::Said;
 use fnstream_core::{Error, ErrorCode, Result, failpoint};
 use fnstream_frame::{Frame, RecordRef};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -20,7 +21,6 @@ use crate::error::Failure;
 use crate::native::{Producer, Proof};
 use crate::place::Shared;
 use crate::source::offset_of;
-use crate::watermarks::Said;
 
 /// How long the client is asked to wait at once.
 const STEP_MS: i32 = 100;

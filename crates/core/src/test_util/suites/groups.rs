@@ -206,7 +206,8 @@ fn a_place_is_durable_before_the_records_are_given(harness: &mut dyn GroupsHarne
     fill(harness, &[b"a", b"b"]);
     let groups = harness.groups();
     let taken = take(&*groups, "g");
-    assert_eq!(place(&*groups, "g"), Some(taken.next));
+    // A place may be told behind a gap.
+    assert!(place(&*groups, "g") >= Some(taken.next), "the place is behind what was given");
     drop(groups);
     harness.reopen();
     assert_eq!(rest(&*harness.groups(), "g"), [b"b".to_vec()], "a crash after they were given gives them not again");
