@@ -1,0 +1,473 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! A place whose topics are those of one Pulsar cluster.
+//!
+//! A function has a topic of delta logs, whose partition is the task. Each is written by one producer at a time, which fences whoever wrote
+//! before; its epoch, which the broker counts, is the generation of the task. A subscription of the failover type keeps the log where it is
+//! needed, and says which process runs the task where processes share them.
+
+mod acquire;
+mod broker;
+mod committer;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+use fnstream_core::broker::{Assignment, AssignmentListener, TaskInput};
+use fnstream_core::clock::{Clock, SystemClock};
+use fnstream_core::epoch::{FunctionId, Generation, TaskId};
+use fnstream_core::record::{Position, Positions};
+use fnstream_core::topic::{GROUP_ID, Topic, TopicRef};
+use fnstream_core::{Error, ErrorCode, Result};
+use fnstream_pulsar_client::{Client, Consumer, InitialPosition, Message, Producer, SubscriptionType, TopicsMode};
+use parking_lot::Mutex;
+
+use crate::admin::Admin;
+use crate::lane::{Lane, unknown};
+use crate::options::Options;
+use crate::position::{EntryId, entry_id, position_of};
+use crate::reader::Reading;
+use crate::ring::Ring;
+use crate::state::States;
+use crate::watermarks::Marks;
+use crate::{error, names, runtime};
+
+/// The subscription of an internal topic, which keeps what is needed of it.
+pub(crate) const KEEPER: &str = "function-stream";
+/// For so long the number of partitions of a topic is not asked for again.
+const FRESH: Duration = Duration::from_secs(5);
+/// For so long a policy may take to reach a topic.
+const SETTLES: Duration = Duration::from_secs(10);
+
+/// Topics of a Pulsar cluster: [`fnstream_core::broker::Broker`] and [`fnstream_core::committer::Committer`] in one.
+pub struct Pulsar {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub options: Options,
+    pub client: Client,
+    pub admin: Admin,
+    functions: Mutex<HashMap<FunctionId, Arc<Function>>>,
+    /// How functions read that commit elsewhere.
+    abroad: Mutex<HashMap<FunctionId, Arc<Inputs>>>,
+    owners: Mutex<HashMap<TaskId, Owner>>,
+    /// What is read for the functions that run.
+    rings: Mutex<HashMap<FunctionId, Vec<Weak<Ring>>>>,
+    /// How many partitions topics have, 0 if they are not partitioned, as it was told at that time.
+    counts: Mutex<HashMap<String, (Instant, u32)>>,
+    /// The watermarks that the server's functions emit, once somebody has asked.
+    marks: Mutex<Option<Arc<Marks>>>,
+    /// Writes watermarks.
+    voice: tokio::sync::Mutex<Option<Producer>>,
+    last_lease: AtomicU64,
+    last_member: AtomicU64,
+    /// Whether the namespace of internal topics is known to be there.
+    has_namespace: Mutex<bool>,
+    /// How large a message may be, once a broker has said so.
+    pub max_message_size: OnceLock<usize>,
+    pub states: States,
+    /// Partitions of which the broker is known to drop repeats.
+    deduplicated: Mutex<HashSet<String>>,
+}
+
+/// A function that this process runs.
+pub(crate) struct Function {
+    pub id: FunctionId,
+    pub name: String,
+    /// The topic of its delta logs.
+    pub log: String,
+    /// The topic of its state.
+    pub state: String,
+    inputs: Arc<Inputs>,
+    /// What each of its tasks reads.
+    tasks: Vec<(TaskId, Vec<TaskInput>)>,
+    listener: Arc<dyn AssignmentListener>,
+    /// The number of this membership.
+    member: u64,
+}
+
+/// How a function's inputs are read.
+pub(crate) struct Inputs {
+    function: String,
+    /// The subscription of those that name none.
+    subscription: String,
+    refs: HashMap<Topic, TopicRef>,
+}
+
+/// What this process knows of a task's ownership.
+#[derive(Default)]
+struct Owner {
+    /// Of the latest assignment.
+    lease: u64,
+    /// Commits; none if the task is somebody else's.
+    lane: Option<Arc<Lane>>,
+    /// Whether it was ever seen with state.
+    has_state: bool,
+    /// Keeps the log where it is needed.
+    keeper: Option<Arc<Consumer>>,
+    /// Whether the broker has chosen this process for the task.
+    is_held: bool,
+    /// Held while the task is taken over: of two who try, one waits.
+    taking: Arc<Mutex<()>>,
+}
+
+impl Inputs {
+    fn new(options: &Options, function: &str, groups: &[Vec<TopicRef>]) -> Inputs {
+        let refs = groups.iter().flatten().map(|named| (named.topic.clone(), named.clone())).collect();
+        Inputs { function: function.to_owned(), subscription: format!("{}.{function}", options.server), refs }
+    }
+
+    /// How a topic is read.
+    fn reading(&self, options: &Options, topic: &Topic) -> Result<Reading> {
+        let named = self.refs.get(topic);
+        let properties = match named {
+            Some(named) => options.properties.with(&named.options)?,
+            None => options.properties.clone(),
+        };
+        let subscription = named.and_then(|named| named.options.get(GROUP_ID)).unwrap_or(&self.subscription);
+        let process = if options.process.is_empty() { &options.server } else { &options.process };
+        Ok(Reading {
+            subscription: subscription.clone(),
+            name: format!("{} in {process}", self.function),
+            begins_at_end: properties.begins_at_end(),
+        })
+    }
+}
+
+impl Function {
+    /// How many tasks it has.
+    pub(crate) fn width(&self) -> u32 {
+        self.tasks.len() as u32
+    }
+
+    /// The name of one of its internal topics, or of its producers.
+    pub(crate) fn internal(options: &Options, id: FunctionId, name: &str, what: &str) -> String {
+        let dash = if options.incarnation.is_empty() { "" } else { "-" };
+        options.own(&format!("{}{dash}{}.{name}.{what}", options.incarnation, id.0))
+    }
+}
+
+impl Pulsar {
+    /// Connects to a cluster. It need not be reachable.
+    pub fn connect(options: Options) -> Result<Pulsar> {
+        let client = options.properties.client()?;
+        let admin = Admin::new(&options.properties)?;
+        let shared = Shared {
+            client,
+            admin,
+            functions: Mutex::default(),
+            abroad: Mutex::default(),
+            owners: Mutex::default(),
+            rings: Mutex::default(),
+            counts: Mutex::default(),
+            marks: Mutex::default(),
+            voice: tokio::sync::Mutex::default(),
+            // Higher than those of a process that was here before.
+            last_lease: AtomicU64::new(u64::try_from(SystemClock::new().unix_ms()).unwrap_or_default() << 10),
+            last_member: AtomicU64::new(0),
+            has_namespace: Mutex::new(false),
+            max_message_size: OnceLock::new(),
+            states: States::default(),
+            deduplicated: Mutex::default(),
+            options,
+        };
+        Ok(Pulsar { shared: Arc::new(shared) })
+    }
+
+    /// Hears how a function reads that commits elsewhere. Those that commit here say so when they join.
+    pub fn read_for(&self, function: FunctionId, name: &str, groups: &[Vec<TopicRef>]) {
+        let inputs = Arc::new(Inputs::new(&self.shared.options, name, groups));
+        self.shared.abroad.lock().insert(function, inputs);
+    }
+
+    /// Hears how far a function has got that commits elsewhere: its subscriptions follow, for those who look at them.
+    pub fn follow(&self, function: FunctionId, positions: &Positions) {
+        self.shared.follow(function, positions);
+    }
+
+    /// Removes what the cluster keeps of a function that is gone. Blocks.
+    pub fn forget(&self, function: FunctionId, name: &str) -> Result<()> {
+        let shared = &self.shared;
+        shared.abroad.lock().remove(&function);
+        shared.owners.lock().retain(|task, _| task.function != function);
+        for what in ["log", "state"] {
+            let topic = Function::internal(&shared.options, function, name, what);
+            match shared.admin.delete(&topic, true) {
+                Err(error) if error.code != ErrorCode::TopicNotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    /// The number of partitions of a topic, 0 if it is not partitioned; [`ErrorCode::TopicNotFound`] if it is not there.
+    pub(crate) async fn count(&self, topic: &str) -> Result<u32> {
+        if let Some((_, count)) = self.counts.lock().get(topic).filter(|(since, _)| since.elapsed() < FRESH) {
+            return Ok(*count);
+        }
+        let doing = || format!("looking for topic '{topic}'");
+        let mut count = self.client.partitions(topic).await.map_err(|e| error::of(doing(), &e))?;
+        if count == 0 && !self.is_there(topic).await? {
+            // It may just have been made.
+            count = self.client.partitions(topic).await.map_err(|e| error::of(doing(), &e))?;
+            if count == 0 {
+                return Err(Error::new(ErrorCode::TopicNotFound, format!("Pulsar has no topic '{topic}'")));
+            }
+        }
+        self.counts.lock().insert(topic.to_owned(), (Instant::now(), count));
+        Ok(count)
+    }
+
+    /// Whether a topic is there that is not partitioned, or that is a partition.
+    async fn is_there(&self, topic: &str) -> Result<bool> {
+        let Some((namespace, _)) = names::parts(topic) else { return Ok(false) };
+        let found = self.client.topics(namespace, TopicsMode::Persistent, None).await;
+        let found = found.map_err(|e| error::of(format!("looking for topic '{topic}'"), &e))?;
+        Ok(found.iter().any(|name| name == topic))
+    }
+
+    pub(crate) fn forget_count(&self, topic: &str) {
+        self.counts.lock().remove(topic);
+    }
+
+    /// The name in full of a partition of a topic, which is there.
+    pub(crate) async fn partition(&self, topic: &Topic, partition: u32) -> Result<String> {
+        let name = self.options.name(topic)?;
+        let count = self.count(&name).await?;
+        if partition >= count.max(1) {
+            let message = format!("topic '{name}' has {} partitions, and none of the number {partition}", count.max(1));
+            return Err(Error::new(ErrorCode::PartitionNotFound, message));
+        }
+        Ok(names::partition(&name, partition, count))
+    }
+
+    /// The position that the next record of a partition will get, or one before it.
+    pub(crate) async fn end_of(&self, topic: &Topic, partition: u32) -> Result<Position> {
+        let name = self.partition(topic, partition).await?;
+        Ok(self.bounds(&name).await?.1)
+    }
+
+    /// The oldest position of a topic that is no group of partitions, and its end.
+    pub(crate) async fn bounds(&self, name: &str) -> Result<(Position, Position)> {
+        let doing = |e| error::of(format!("looking at topic '{name}'"), &e);
+        let reader = self
+            .client
+            .consumer(name)
+            .subscription(&format!("{}-looks", self.unique()))
+            .subscription_type(SubscriptionType::Exclusive)
+            .durable(false)
+            .initial_position(InitialPosition::Earliest)
+            .receiver_queue(0)
+            .force_topic_creation(false)
+            .subscribe()
+            .await
+            .map_err(doing)?;
+        let told = reader.last_message_id().await;
+        drop(reader.close().await);
+        let told = told.map_err(doing)?;
+        let end = told.last.map_or(Position::START, |last| position_of(&last).next());
+        // What the cursor of a new reader stands behind is all that is gone.
+        let earliest =
+            told.mark_delete.map_or(Position::START, |mark| crate::position::behind((mark.ledger, mark.entry)));
+        Ok((earliest.min(end), end))
+    }
+
+    /// Makes sure that the broker drops what is written to a partition once more.
+    pub(crate) async fn have_deduplication(&self, topic: &str, partition: &str) -> Result<()> {
+        if self.deduplicated.lock().contains(partition) {
+            return Ok(());
+        }
+        let (namespace, _) = names::parts(topic).unwrap_or_default();
+        let off = |why: &str| {
+            let message = format!("the broker does not drop repeats in '{topic}', of the namespace '{namespace}'{why}");
+            Error::new(ErrorCode::DeduplicationOff, message)
+        };
+        if self.admin.deduplicates(topic).await? != Some(true)
+            && let Err(error) = self.admin.deduplicate(topic).await
+        {
+            return Err(off(&format!(", and cannot be told to: {}", error.message)));
+        }
+        // The policy reaches the topic a moment later.
+        let until = Instant::now() + SETTLES;
+        let mut wait = Duration::from_millis(20);
+        while !self.admin.has_deduplication_cursor(partition).await? {
+            if Instant::now() > until {
+                return Err(off(" yet, although its policy says so"));
+            }
+            runtime::pause(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(1));
+        }
+        self.deduplicated.lock().insert(partition.to_owned());
+        Ok(())
+    }
+
+    /// A function that this process runs.
+    pub(crate) fn function(&self, id: FunctionId) -> Result<Arc<Function>> {
+        let found = self.functions.lock().get(&id).cloned();
+        found.ok_or_else(|| Error::new(ErrorCode::Fenced, format!("function {} is not run by this process", id.0)))
+    }
+
+    /// How a function reads here.
+    fn inputs(&self, id: FunctionId) -> Option<Arc<Inputs>> {
+        let own = self.functions.lock().get(&id).map(|function| function.inputs.clone());
+        own.or_else(|| self.abroad.lock().get(&id).cloned())
+    }
+
+    /// A function has committed, or has got so far elsewhere.
+    pub(crate) fn follow(&self, function: FunctionId, positions: &Positions) {
+        let mut rings = self.rings.lock();
+        let Some(of) = rings.get_mut(&function) else { return };
+        of.retain(|ring| ring.strong_count() > 0);
+        for ring in of.iter().filter_map(Weak::upgrade) {
+            if let Some(position) = positions.get(&ring.at) {
+                ring.commit(*position);
+            }
+        }
+    }
+
+    pub(crate) fn committed(&self, task: TaskId, positions: &Positions) {
+        self.follow(task.function, positions);
+    }
+
+    fn next_lease(&self) -> u64 {
+        self.last_lease.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    fn next_member(&self) -> u64 {
+        self.last_member.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// Tells a function that one of its tasks is this process's.
+    pub(crate) fn assign(&self, function: &Function, task: TaskId) {
+        let Some((_, inputs)) = function.tasks.iter().find(|(of, _)| *of == task) else { return };
+        let lease = self.next_lease();
+        self.owners.lock().entry(task).or_default().lease = lease;
+        function.listener.assigned(Assignment { task, lease, inputs: inputs.clone() });
+    }
+
+    /// Tells a function that one of its tasks is somebody else's.
+    pub(crate) fn disown(&self, function: &Function, task: TaskId) {
+        let lane = self.owners.lock().entry(task).or_default().lane.take();
+        self.states.forget(task);
+        if let Some(lane) = lane {
+            runtime::spawn(async move { lane.stop().await.into_iter().for_each(|(_, done)| unknown(done)) });
+        }
+        function.listener.lost(task);
+    }
+
+    /// Somebody has fenced a task under this generation. If this process is the only one, the task falls to it again.
+    pub(crate) fn lose(&self, task: TaskId, generation: Generation) {
+        let is_latest = self
+            .owners
+            .lock()
+            .get(&task)
+            .and_then(|owner| owner.lane.as_ref())
+            .is_some_and(|lane| lane.generation == generation);
+        let Ok(function) = self.function(task.function) else { return };
+        if !is_latest {
+            return;
+        }
+        self.disown(&function, task);
+        // Where processes share tasks, the subscription says whose it is.
+        if !self.options.is_shared || self.holds(task) {
+            self.assign(&function, task);
+        }
+    }
+
+    /// Makes the namespace of internal topics, if it is not there. Blocks.
+    fn have_namespace(&self) -> Result<()> {
+        let mut has = self.has_namespace.lock();
+        if !*has {
+            self.admin.have_namespace(&self.options.internal)?;
+            *has = true;
+        }
+        Ok(())
+    }
+
+    /// Makes an internal topic of at least so many partitions. Blocks.
+    pub(crate) fn have_topic(&self, topic: &str, partitions: u32) -> Result<()> {
+        self.have_namespace()?;
+        match runtime::wait(self.count(topic)) {
+            Ok(count) if count >= partitions => return Ok(()),
+            Ok(_) => self.admin.grow(topic, partitions)?,
+            Err(error) if error.code == ErrorCode::TopicNotFound => _ = self.admin.create(topic, partitions)?,
+            Err(error) => return Err(error),
+        }
+        self.forget_count(topic);
+        Ok(())
+    }
+
+    /// The topic of watermarks.
+    fn watermarks(&self) -> String {
+        self.options.own("watermarks")
+    }
+
+    /// Follows the watermarks of the server's functions, from the first time on that somebody asks. Blocks.
+    fn marks(&self) -> Result<Arc<Marks>> {
+        let mut marks = self.marks.lock();
+        if let Some(marks) = &*marks {
+            return Ok(marks.clone());
+        }
+        self.have_topic(&self.watermarks(), 1)?;
+        let made = Arc::new(Marks::follow(&self.client, &names::partition(&self.watermarks(), 0, 1)));
+        *marks = Some(made.clone());
+        Ok(made)
+    }
+
+    /// Writes what a task says of event time.
+    pub(crate) async fn say(&self, key: Vec<u8>, value: Vec<u8>) -> Result<()> {
+        let failed = |e| error::of("saying a watermark", &e);
+        let mut voice = self.voice.lock().await;
+        let producer = match voice.take().filter(|producer| producer.ended().is_none()) {
+            Some(producer) => producer,
+            None => self.client.producer(&names::partition(&self.watermarks(), 0, 1)).create().await.map_err(failed)?,
+        };
+        let said = producer.send(Message::new(value).key(key));
+        *voice = Some(producer);
+        drop(voice);
+        said.await.map(drop).map_err(failed)
+    }
+
+    /// Whether the broker has chosen this process for a task.
+    pub(crate) fn holds(&self, task: TaskId) -> bool {
+        self.owners.lock().get(&task).is_some_and(|owner| owner.is_held)
+    }
+
+    /// Drops entries of a log that are needed no more.
+    fn drop_through(&self, task: TaskId, entry: EntryId) {
+        let keeper = self.owners.lock().get(&task).and_then(|owner| owner.keeper.clone());
+        let Some(keeper) = keeper else { return };
+        let id = entry_id(entry);
+        runtime::spawn(async move {
+            if let Err(failure) = keeper.ack_cumulative(&id).await {
+                tracing::debug!(%task, %failure, "a delta log is not cut yet");
+            }
+        });
+    }
+
+    /// What no other subscription of a reader has in its name.
+    pub(crate) fn unique(&self) -> String {
+        let mut random = [0; 6];
+        // Without it names may meet of two processes that begin at the same moment.
+        let _ = getrandom::fill(&mut random);
+        let random: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{}-{random}-{}", self.options.server, self.next_member())
+    }
+
+    /// What this process is called where people look.
+    pub(crate) fn who(&self) -> &str {
+        if self.options.process.is_empty() { &self.options.server } else { &self.options.process }
+    }
+}
+
+impl std::fmt::Debug for Pulsar {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pulsar").field("options", &self.shared.options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,81 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Topics and groups for clients, on a real broker.
+
+use std::sync::Arc;
+
+use fnstream_core::groups::Groups;
+use fnstream_core::test_util::suites::groups::{self, GroupsHarness};
+use fnstream_core::test_util::suites::topics::{self, TopicsHarness};
+use fnstream_core::test_util::suites::{self, Check};
+use fnstream_core::topics::{RetentionTime, Topics};
+use fnstream_pulsar::{Options, PulsarGroups, PulsarTopics};
+
+use crate::cluster::{Cluster, broker};
+
+/// A process with clients, in a namespace of its own.
+struct Process {
+    options: Options,
+    topics: Arc<PulsarTopics>,
+    groups: Arc<PulsarGroups>,
+}
+
+impl Process {
+    fn new(broker: &(String, String)) -> Process {
+        let options = Cluster::at(broker).options();
+        let topics = PulsarTopics::connect(&options).unwrap();
+        let groups = PulsarGroups::new(&topics);
+        Process { options, topics, groups }
+    }
+}
+
+impl TopicsHarness for Process {
+    fn topics(&self) -> Arc<dyn Topics> {
+        self.topics.clone()
+    }
+
+    fn reopen(&mut self) {
+        self.topics = PulsarTopics::connect(&self.options).unwrap();
+        self.groups = PulsarGroups::new(&self.topics);
+    }
+
+    fn ages_by(&self) -> Option<RetentionTime> {
+        Some(RetentionTime::Arrival)
+    }
+
+    fn size_unit(&self) -> u64 {
+        1 << 20
+    }
+
+    fn least_timestamp(&self) -> i64 {
+        1
+    }
+}
+
+impl GroupsHarness for Process {
+    fn groups(&self) -> Arc<dyn Groups> {
+        self.groups.clone()
+    }
+}
+
+fn run<H: ?Sized>(checks: &[Check<H>], make: impl Fn(&(String, String)) -> Box<H>) {
+    let Some(broker) = broker() else { return };
+    // One at a time, so that a test may be told what to look at.
+    let only = std::env::var("FNSTREAM_CHECK").ok();
+    for check in checks.iter().filter(|check| only.as_ref().is_none_or(|only| check.name.contains(only))) {
+        let begun = std::time::Instant::now();
+        suites::run(std::slice::from_ref(check), || make(&broker));
+        eprintln!("{} {:?}", check.name, begun.elapsed());
+    }
+}
+
+#[test]
+fn topics_keep_their_contract() {
+    run::<dyn TopicsHarness>(topics::CHECKS, |broker| Box::new(Process::new(broker)));
+}
+
+#[test]
+fn groups_keep_their_contract() {
+    run::<dyn GroupsHarness>(groups::CHECKS, |broker| Box::new(Process::new(broker)));
+}
