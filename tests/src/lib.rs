@@ -34,6 +34,7 @@ pub mod guests;
 pub mod kafka_jobs;
 pub mod latency;
 pub mod node;
+pub mod pulsar;
 pub mod python;
 pub mod seed;
 pub mod server;

@@ -304,7 +304,8 @@ wasm: {cache_dir: code}
         "conf/config.yaml:2:20: note: 'service.service_id' has no effect: the server is known by its address",
         "conf/config.yaml:5:63: note: 'state_storage.storage_type: memory' has no effect: state is kept in base_dir, durably, \
          with everything else",
-        "PULSAR_URL: note: 'pulsar.service_url' has no effect: this build does not speak Pulsar",
+        "PULSAR_URL: note: 'pulsar.service_url' has no effect: this build has no server mode on Pulsar, and functions name the \
+         address themselves",
     ];
     assert_eq!(warned, expected);
     let listening = events.iter().find(|event| event["message"] == "listening").unwrap();

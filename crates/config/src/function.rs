@@ -128,7 +128,6 @@ pub fn parse_function_config(bytes: &[u8]) -> Result<(FunctionConfig, Vec<Proble
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
         return Err(refused(problems));
     }
-    problems.extend(config.unavailable().into_iter().map(|problem| Problem { severity: Severity::Note, ..problem }));
     in_order(&mut problems);
     Ok((config, problems))
 }

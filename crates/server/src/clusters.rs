@@ -7,12 +7,16 @@
 //! progress is kept there. Its inputs may be in any cluster ([`broker`]). Whatever is asked about a topic goes to the topic's cluster
 //! ([`topics`]).
 
+mod abroad;
 mod broker;
 mod follow;
 mod home;
+mod identity;
 mod kafka;
+mod kept;
 mod leftovers;
 mod own;
+mod pulsar;
 mod source;
 mod tasks;
 mod topics;
@@ -39,11 +43,11 @@ use fnstream_engine::{Backend, EpochBounds};
 use fnstream_kafka::Transactions;
 use parking_lot::Mutex;
 
+pub(crate) use abroad::Abroad;
 use broker::SeveralBrokers;
 use follow::Followed;
 pub(crate) use follow::Follower;
 pub(crate) use home::home;
-pub(crate) use kafka::KafkaClusters;
 pub(crate) use leftovers::Leftovers;
 pub(crate) use own::{Membership, Own};
 use tasks::TasksOfAll;

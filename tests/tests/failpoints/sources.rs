@@ -18,13 +18,18 @@ fn every_step_of_the_sources_is_drilled() -> Result<()> {
     // Those of Kafka have drills of their own, on a real broker.
     let kafka: Vec<_> = found.extract_if(.., |name| name.starts_with("kafka.")).collect();
     let drills = std::fs::read_to_string(binary::root().join("crates/kafka/tests/kafka/kills.rs"))?;
-    let of_servers = std::fs::read_to_string(binary::root().join("tests/tests/kafka_steps.rs"))?;
+    let of_servers = std::fs::read_to_string(binary::root().join("tests/tests/broker_steps.rs"))?;
     for name in &kafka {
         let step = name.strip_prefix("kafka.commit.").unwrap_or(name);
         ensure!(drills.contains(&format!("\"{step}\"")), "no drill of crates/kafka has '{name}'");
         ensure!(of_servers.contains(&format!("\"{name}\"")), "no drill of a server has '{name}'");
     }
     ensure!(!kafka.is_empty(), "the steps of Kafka are not found any more");
+    let pulsar: Vec<_> = found.extract_if(.., |name| name.starts_with("pulsar.")).collect();
+    for name in &pulsar {
+        ensure!(of_servers.contains(&format!("\"{name}\"")), "no drill of a server has '{name}'");
+    }
+    ensure!(!pulsar.is_empty(), "the steps of Pulsar are not found any more");
     let listed: BTreeSet<String> = POINTS.iter().map(|point| point.name).chain([WRONG]).map(str::to_owned).collect();
     ensure!(found == listed, "the sources have {found:?}, the drills {listed:?}");
     Ok(())

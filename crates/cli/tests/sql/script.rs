@@ -188,7 +188,7 @@ fn files_that_cannot_be_uploaded_are_told_before_anything_is_sent() {
     large.set_len(64 << 20).unwrap();
     let cases = [
         ("missing.wasm", "config.yaml", "error FS-1201: cannot read 'missing.wasm': No such file"),
-        (".", "config.yaml", "error FS-1201: cannot read '.': it is not a file"),
+        (".", "config.yaml", "error FS-1201: cannot read '.': the source has 2 files and 67108875 bytes, more than"),
         ("config.yaml", "missing.yaml", "error FS-1103: cannot read 'missing.yaml': No such file"),
         ("large.wasm", "config.yaml", "error FS-1003: 'large.wasm' and 'config.yaml' have 67108875 bytes, more than"),
     ];

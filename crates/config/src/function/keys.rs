@@ -130,12 +130,7 @@ const INPUT: Kind = Kind::Tagged(&Tagged {
             keys: KAFKA_INPUT,
             others: Others::Passed(brokers::KAFKA_INPUT_REFUSED, brokers::KAFKA_PLAIN),
         },
-        Variant {
-            word: "pulsar",
-            doc: "A topic of Apache Pulsar; not available yet: creating the function answers FS-1110.",
-            keys: PULSAR_INPUT,
-            others: Others::Refused,
-        },
+        Variant { word: "pulsar", doc: "A topic of Apache Pulsar.", keys: PULSAR_INPUT, others: Others::Refused },
     ],
 });
 
@@ -150,12 +145,7 @@ const OUTPUT: Kind = Kind::Tagged(&Tagged {
             keys: KAFKA_OUTPUT,
             others: Others::Passed(brokers::KAFKA_OUTPUT_REFUSED, brokers::KAFKA_PLAIN),
         },
-        Variant {
-            word: "pulsar",
-            doc: "A topic of Apache Pulsar; not available yet: creating the function answers FS-1110.",
-            keys: PULSAR_OUTPUT,
-            others: Others::Refused,
-        },
+        Variant { word: "pulsar", doc: "A topic of Apache Pulsar.", keys: PULSAR_OUTPUT, others: Others::Refused },
     ],
 });
 
@@ -179,8 +169,37 @@ const SERVERS: Key = Key::required(
 );
 const PARTITION: Key =
     Key::new("partition", &Kind::Number(0, i32::MAX as u64), "all", "One partition of the topic, instead of all.");
-const SERVICE: Key =
-    Key::new("service_url", &Kind::Text, "the server's", "The broker, such as `pulsar://localhost:6650`.");
+const SERVICE: Key = Key::new(
+    "service_url",
+    &Kind::Text,
+    "pulsar://localhost:6650",
+    "The brokers: `pulsar://host:6650`, or `pulsar+ssl://host:6651` with TLS, several with commas between them.",
+);
+const ADMIN_URL: Key = Key::new(
+    "admin_url",
+    &Kind::Text,
+    "port 8080 of the broker's host",
+    "Pulsar's REST interface, such as `http://localhost:8080`, for making topics and turning deduplication on.",
+);
+const AUTH_TOKEN: Key = Key::new("auth_token", &Kind::Text, "", "A token that the broker asks for.");
+const AUTH_FILE: Key = Key::new(
+    "auth_file",
+    &Kind::Path,
+    "",
+    "A file on the server that has the token; it is read again when the broker asks for a new one.",
+);
+const TLS_CA_FILE: Key = Key::new(
+    "tls_ca_file",
+    &Kind::Path,
+    "the system's",
+    "A file on the server with the certificates (PEM) that the broker's is checked with.",
+);
+const TLS_HOSTNAME: Key = Key::new(
+    "tls_hostname_verification",
+    &Kind::Bool,
+    "true",
+    "Whether the broker's certificate has to be made out to its host.",
+);
 
 const LOG_INPUT: &[Key] = with_idle![LOG_TOPIC, WATERMARK, SCHEMA];
 const LOG_OUTPUT: &[Key] = with_idle![LOG_TOPIC, SCHEMA];
@@ -202,11 +221,45 @@ const KAFKA_OUTPUT: &[Key] = with_idle![SERVERS, TOPIC, PARTITION, SCHEMA];
 const PULSAR_INPUT: &[Key] = with_idle![
     SERVICE,
     TOPIC,
-    Key::new("subscription", &Kind::Text, "the function's name", "The subscription whose cursor is moved."),
+    Key::new(
+        "subscription",
+        &Kind::Text,
+        "the server's and the function's name",
+        "The subscription that follows the function."
+    ),
+    PARTITION,
+    Key::new(
+        "initial_position",
+        &Kind::Word(INITIAL_POSITIONS),
+        "earliest",
+        "Where the function begins if there is no subscription of this name yet."
+    ),
+    Key::new(
+        "on-lost-position",
+        &Kind::Word(LOST_POSITIONS),
+        "stop",
+        "What becomes of the function if its position is gone: events that come next were dropped, or the topic was made anew."
+    ),
+    ADMIN_URL,
+    AUTH_TOKEN,
+    AUTH_FILE,
+    TLS_CA_FILE,
+    TLS_HOSTNAME,
     WATERMARK,
     SCHEMA,
 ];
-const PULSAR_OUTPUT: &[Key] = with_idle![SERVICE, TOPIC, SCHEMA];
+const PULSAR_OUTPUT: &[Key] = with_idle![
+    SERVICE,
+    TOPIC,
+    PARTITION,
+    Key::new("compression", &Kind::Word(COMPRESSIONS), "none", "How events are compressed."),
+    ADMIN_URL,
+    AUTH_TOKEN,
+    AUTH_FILE,
+    TLS_CA_FILE,
+    TLS_HOSTNAME,
+    SCHEMA,
+];
 
 const WATERMARKS: &[Key] = &[
     Key::required("strategy", &Kind::Word(STRATEGIES), "What the timestamps say."),
@@ -298,6 +351,17 @@ const FILES: &[Key] = &[
         "Where it is on the server: an absolute path within a folder that the server allows.",
     ),
     Key::new("guest", &Kind::Path, "the same", "Where the function finds it: an absolute path."),
+];
+
+const INITIAL_POSITIONS: &[Word] =
+    &[Word::new("earliest", "At the oldest event."), Word::new("latest", "At the end: only events that come later.")];
+
+const COMPRESSIONS: &[Word] = &[
+    Word::new("none", "Not at all."),
+    Word::new("lz4", "With LZ4."),
+    Word::new("zlib", "With zlib."),
+    Word::new("zstd", "With Zstandard."),
+    Word::new("snappy", "With Snappy."),
 ];
 
 const LOST_POSITIONS: &[Word] = &[

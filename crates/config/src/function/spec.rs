@@ -9,36 +9,15 @@ use fnstream_core::ErrorCode;
 use fnstream_core::spec::{Field, FunctionSpec, SpecProblem, Watermark};
 use fnstream_core::topic::{Topic, TopicRef};
 
-use super::{Connector, FunctionConfig};
+use super::FunctionConfig;
 use crate::problem::{Place, Problem, Problems};
 
 impl FunctionConfig {
-    /// The description of the function, which runs the artifact of that SHA-256. What this build cannot run is refused with
-    /// the code for it.
+    /// The description of the function, which runs the artifact of that SHA-256.
     pub fn to_spec(&self, artifact: &str) -> Result<FunctionSpec, Problems> {
-        let unavailable = self.unavailable();
-        if !unavailable.is_empty() {
-            return Err(Problems::new(ErrorCode::ConnectorUnavailable, unavailable));
-        }
         let (spec, _) = self.draft(artifact, false);
         let problems = self.checked(false);
         if problems.is_empty() { Ok(spec) } else { Err(Problems::new(ErrorCode::InvalidSpec, problems)) }
-    }
-
-    /// Lists what is right but cannot be run by this build.
-    pub(super) fn unavailable(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let inputs = self.inputs.iter().flatten().map(|input| ("input", input.connector, input.place));
-        let outputs = self.outputs.iter().map(|output| ("output", output.connector, output.place));
-        for (what, connector, place) in inputs.chain(outputs) {
-            let word = match connector {
-                Connector::Named | Connector::Kafka => continue,
-                Connector::Pulsar => "pulsar",
-            };
-            let message = format!("an {what} of type '{word}' is not available in this build");
-            problems.push(Problem::error(place, message).hint(format!("use '{what}-type: log'")));
-        }
-        problems
     }
 
     /// Lists what the description finds wrong with itself, at its place in the file. Of a function that could be read in part,

@@ -180,31 +180,23 @@ input-groups:
         partition: 3
         session.timeout.ms: 6000
         debug: cgrp
-      - {input-type: pulsar, service_url: "pulsar://localhost:6650", topic: "persistent://p/n/t", subscription: s}
+      - {input-type: pulsar, service_url: "pulsar://localhost:6650", topic: "persistent://p/n/t", subscription: s, initial_position: latest, tls_hostname_verification: false}
       - {input-type: log, topic: i}
 outputs:
   - {output-type: kafka, bootstrap_servers: "a:9092", topic: o, compression.type: lz4}
-  - {output-type: pulsar, topic: o}
+  - {output-type: pulsar, topic: o, compression: zstd}
 "#;
     let (config, notes) = good(text);
     let read: Vec<_> = config.inputs[0].iter().map(|input| input.from.to_string()).collect();
     let expected = [
         "with/any/name@kafka://a:9092,b:9092?debug=cgrp&group_id=g&partition=3&session.timeout.ms=6000",
-        "persistent://p/n/t@pulsar://localhost:6650?group_id=s",
+        "persistent://p/n/t@pulsar://localhost:6650?group_id=s&initial_position=latest&tls_hostname_verification=false",
         "i",
     ];
     assert_eq!(read, expected);
     let read: Vec<_> = config.outputs.iter().map(|output| output.to.to_string()).collect();
-    assert_eq!(read, ["o@kafka://a:9092?compression.type=lz4", "o"]);
-    let expected = [
-        "12:77: note: an input of type 'pulsar' is not available in this build; use 'input-type: log'",
-        "16:34: note: an output of type 'pulsar' is not available in this build; use 'output-type: log'",
-    ];
-    assert_eq!(notes, expected);
-    let problems = config.to_spec("aa").unwrap_err();
-    assert_eq!((problems.code, problems.errors().count()), (ErrorCode::ConnectorUnavailable, 2));
-    let error = Error::from(problems.named("f.yaml"));
-    assert!(error.message.starts_with("f.yaml:12:77: an input of type 'pulsar'"), "{error}");
+    assert_eq!(read, ["o@kafka://a:9092?compression.type=lz4", "o@pulsar://localhost:6650?compression=zstd"]);
+    assert_eq!(notes, [""; 0]);
 }
 
 /// What is wrong with the topics of brokers is reported like what is wrong with others, before they are refused as such.

@@ -58,12 +58,32 @@ fn topic(block: &Block, reader: &mut Reader) -> (TopicRef, Connector) {
     (read.unwrap_or_else(|| TopicRef::from("")), connector)
 }
 
+/// Keys that are options of Pulsar's client.
+const PULSAR: [&str; 7] = [
+    "initial_position",
+    "compression",
+    "admin_url",
+    "auth_token",
+    "auth_file",
+    "tls_ca_file",
+    "tls_hostname_verification",
+];
+
 fn options(block: &Block) -> BTreeMap<String, String> {
     let named = ["group_id", "subscription"].into_iter();
     let group = named.filter_map(|name| Some((GROUP_ID.to_owned(), block.text(name)?.to_owned())));
     let partition = block.fitting::<u32>("partition").map(|number| (PARTITION.to_owned(), number.to_string()));
     let lost = block.text(ON_LOST_POSITION).map(|way| (ON_LOST_POSITION.to_owned(), way.to_owned()));
-    group.chain(partition).chain(lost).chain(block.passed.iter().cloned()).collect()
+    let of_pulsar = PULSAR.iter().filter_map(|name| {
+        let value = match &block.get(name)?.value {
+            Value::Text(text) => text.clone(),
+            Value::Word(word) => (*word).to_owned(),
+            Value::Bool(is) => is.to_string(),
+            _ => return None,
+        };
+        Some(((*name).to_owned(), value))
+    });
+    group.chain(partition).chain(lost).chain(of_pulsar).chain(block.passed.iter().cloned()).collect()
 }
 
 /// None when it could not be read.
@@ -85,9 +105,9 @@ fn kafka(block: &Block, reader: &mut Reader) -> Option<Cluster> {
     Cluster::at("kafka", servers).map_err(|e| wrong("bootstrap_servers", &e, place, reader)).ok()
 }
 
-/// Without an address it is the server's own cluster; none when the address could not be read.
+/// None when the address could not be read.
 fn pulsar(block: &Block, reader: &mut Reader) -> Option<Cluster> {
-    let Some(url) = block.text("service_url") else { return Some(Cluster::own()) };
+    let url = block.text("service_url").unwrap_or("pulsar://localhost:6650");
     let place = block.place_of("service_url");
     if !url.starts_with("pulsar://") && !url.starts_with("pulsar+ssl://") {
         let message = format!("'service_url' is {}, not the address of a Pulsar broker", quoted(url));

@@ -11,7 +11,7 @@ use crate::key::{Key, Kind, Word};
 const ONE_FOLDER: &str = "functions, events and state are kept together, in state_storage.base_dir";
 const NO_NAMES: &str = "the server is known by its address";
 const ONE_CODE_CACHE: &str = "compiled code is kept as the block 'wasm' says";
-const NO_PULSAR: &str = "this build does not speak Pulsar";
+const NO_PULSAR: &str = "this build has no server mode on Pulsar, and functions name the address themselves";
 const OWN_SIZES: &str = "the store sizes its caches and files itself";
 
 /// The keys of the whole file.
@@ -51,7 +51,12 @@ pub(crate) static SERVER: &[Key] = &[
     Key::new("python", &Kind::Block(PYTHON), "", "The engine of functions in Python."),
     Key::new("task_storage", &Kind::Block(TASK_STORAGE), "", "Accepted, without effect."),
     Key::new("stream_catalog", &Kind::Block(STREAM_CATALOG), "", "Accepted, without effect."),
-    Key::new("pulsar", &Kind::Block(PULSAR), "", "Accepted, without effect in this build."),
+    Key::new(
+        "pulsar",
+        &Kind::Block(PULSAR),
+        "",
+        "Accepted, without effect in this build: it has no server mode on Pulsar.",
+    ),
 ];
 
 /// A flag of the command line for each setting that has one.

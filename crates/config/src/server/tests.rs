@@ -303,7 +303,9 @@ wasm:
     let last = "FUNCTION_STREAM_SERVICE_PROT: note: there is no setting of this name; did you mean \
                 'FUNCTION_STREAM_SERVICE_PORT'?";
     assert_eq!(lines.last().unwrap(), last);
-    assert_eq!(lines[13], "PULSAR_URL: note: 'pulsar.service_url' has no effect: this build does not speak Pulsar");
+    let pulsar = "PULSAR_URL: note: 'pulsar.service_url' has no effect: this build has no server mode on Pulsar, and functions name the \
+                  address themselves";
+    assert_eq!(lines[12], pulsar);
 }
 
 #[test]

@@ -5,12 +5,11 @@
 //!
 //! Functions that give their client the same properties share a connection: what they commit at one time is one transaction.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fnstream_core::epoch::FunctionId;
 use fnstream_core::groups::Groups;
-use fnstream_core::notes::Notes;
 use fnstream_core::record::{Position, Positions, TopicPartition};
 use fnstream_core::spec::{FunctionEntry, FunctionSpec};
 use fnstream_core::state::StateStores;
@@ -23,47 +22,29 @@ use fnstream_kafka::{
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
+use super::identity::{Identity, SERVER, hex};
+use super::kept::{Idle, Kept};
 use super::{Follower, ForClients, ForFunction, Foreign, Properties};
 
 /// How the addresses of such a cluster begin.
 pub(super) const SCHEME: &str = "kafka://";
 
-/// So many clusters stay connected when nobody uses them.
-const KEPT: usize = 16;
-
-/// What the names of the server's own topics, groups and transactional ids begin with.
-const SERVER: &str = "function-stream";
-
-/// The note of what tells this server from others.
-const ID: &str = "kafka.server-id";
-
 /// The note of what keeps others from finding out properties by the names of connections.
 const SALT: &str = "kafka.salt";
 
 /// What clusters are reached with.
-pub(crate) struct KafkaClusters {
-    /// Keeps the server's id, where it has no name.
-    notes: Arc<dyn Notes>,
+pub(super) struct KafkaClusters {
+    identity: Arc<Identity>,
     /// State on the local disk.
     local: Arc<dyn StateStores>,
-    /// The name of the server, if it was given one.
-    name: Option<String>,
     /// The server's own cluster, if it is one.
     own: Option<(Cluster, Arc<Kafka>)>,
     /// How many transactions of one connection may be under way at once.
     lanes: usize,
     /// How many copies topics have that are made.
     replication: Option<u16>,
-    drawn: Mutex<HashMap<&'static str, String>>,
     clients: Mutex<Kept<Connected>>,
     places: Mutex<Kept<Place>>,
-}
-
-/// Connections by the cluster and the properties of the client. Some are kept that nobody uses.
-struct Kept<T> {
-    all: HashMap<(Cluster, Properties), (T, u64)>,
-    /// Counts the times that a cluster was reached.
-    turn: u64,
 }
 
 /// A connection for clients.
@@ -76,11 +57,6 @@ struct Connected {
 struct Place {
     kafka: Arc<Kafka>,
     states: Arc<KafkaStates>,
-}
-
-/// What is used by others, or not.
-trait Idle {
-    fn is_idle(&self) -> bool;
 }
 
 impl Idle for Connected {
@@ -98,58 +74,21 @@ impl Idle for Place {
     }
 }
 
-impl<T: Idle> Kept<T> {
-    fn new() -> Mutex<Self> {
-        Mutex::new(Kept { all: HashMap::new(), turn: 0 })
-    }
-
-    /// What there is of that key, made if there is none. Answers what is not kept any more, to be dropped without the lock.
-    fn reach<R>(
-        &mut self,
-        key: (Cluster, Properties),
-        make: impl FnOnce() -> Result<T>,
-        take: impl FnOnce(&T) -> R,
-    ) -> Result<(R, Vec<T>)> {
-        self.turn += 1;
-        if !self.all.contains_key(&key) {
-            self.all.insert(key.clone(), (make()?, 0));
-        }
-        let Some((kept, turn)) = self.all.get_mut(&key) else {
-            return Err(fnstream_core::error::internal("a cluster that was just reached is none"));
-        };
-        *turn = self.turn;
-        let taken = take(kept);
-        Ok((taken, self.surplus()))
-    }
-
-    /// Those that were not reached for the longest time and that nobody uses: they are connected to anew for whoever names them again.
-    fn surplus(&mut self) -> Vec<T> {
-        let mut surplus = Vec::new();
-        while self.all.len() > KEPT {
-            let idle = self.all.iter().filter(|(_, (kept, _))| kept.is_idle());
-            let Some(oldest) = idle.min_by_key(|(_, (_, turn))| *turn).map(|(key, _)| key.clone()) else { break };
-            surplus.extend(self.all.remove(&oldest).map(|(kept, _)| kept));
-        }
-        surplus
-    }
-}
-
 impl KafkaClusters {
-    /// Connects to nobody yet. `notes` keep what tells this server from others; `local` keeps the state of functions that commit to
-    /// Kafka.
-    pub(crate) fn new(
-        notes: Arc<dyn Notes>,
+    /// Connects to nobody yet. `local` keeps the state of functions that commit to Kafka.
+    pub(super) fn new(
+        identity: Arc<Identity>,
         local: Arc<dyn StateStores>,
         lanes: usize,
         replication: Option<u16>,
     ) -> Self {
-        let (drawn, clients, places) = (Mutex::default(), Kept::new(), Kept::new());
-        KafkaClusters { notes, local, lanes, replication, name: None, own: None, drawn, clients, places }
+        let (clients, places) = (Kept::new(), Kept::new());
+        KafkaClusters { identity, local, lanes, replication, own: None, clients, places }
     }
 
-    /// Of a server that has that name on all clusters, and one of its own.
-    pub(crate) fn of_group(self, name: &str, own: (Cluster, Arc<Kafka>)) -> Self {
-        KafkaClusters { name: Some(name.to_owned()), own: Some(own), ..self }
+    /// Of a server that has a cluster of its own.
+    pub(super) fn of_group(self, own: (Cluster, Arc<Kafka>)) -> Self {
+        KafkaClusters { own: Some(own), ..self }
     }
 
     fn addresses(cluster: &Cluster) -> Result<&str> {
@@ -159,40 +98,11 @@ impl KafkaClusters {
         })
     }
 
-    /// The name of this server, which no other has on a cluster: it stays as long as the data folder.
-    fn server(&self) -> Result<String> {
-        match &self.name {
-            Some(name) => Ok(name.clone()),
-            None => Ok(format!("{SERVER}-{}", self.drawn::<6>(ID)?)),
-        }
-    }
-
-    /// So many random bytes that were drawn once, in hexadecimal digits; noted under that name.
-    fn drawn<const N: usize>(&self, name: &'static str) -> Result<String> {
-        let mut drawn = self.drawn.lock();
-        if let Some(known) = drawn.get(name) {
-            return Ok(known.clone());
-        }
-        let noted = self.notes.list()?.into_iter().find(|(noted, _)| noted == name);
-        let text = match noted {
-            Some((_, noted)) => String::from_utf8_lossy(&noted).into_owned(),
-            None => {
-                let mut random = [0; N];
-                let filled = getrandom::fill(&mut random);
-                filled.map_err(|e| fnstream_core::error::internal(format!("no random number for '{name}': {e}")))?;
-                let text = hex(&random);
-                self.notes.put(name, text.as_bytes())?;
-                text
-            }
-        };
-        Ok(drawn.entry(name).insert_entry(text).get().clone())
-    }
-
     fn options(&self, cluster: &Cluster, properties: &Properties, server: String, lanes: usize) -> Result<Options> {
         Ok(Options {
             cluster: cluster.clone(),
             properties: fnstream_kafka::Properties::new(Self::addresses(cluster)?, properties)?,
-            connection: connection(properties, &self.drawn::<16>(SALT)?),
+            connection: connection(properties, &self.identity.drawn::<16>(SALT)?),
             process: String::new(),
             sharing: None,
             incarnation: String::new(),
@@ -209,7 +119,8 @@ impl KafkaClusters {
         // It is no property of the connection: each input is asked for its own.
         properties.remove(AUTO_OFFSET_RESET);
         let make = || {
-            let kafka = Arc::new(Kafka::connect(self.options(cluster, &properties, self.server()?, self.lanes)?)?);
+            let kafka =
+                Arc::new(Kafka::connect(self.options(cluster, &properties, self.identity.server()?, self.lanes)?)?);
             let states = Arc::new(KafkaStates::new(kafka.clone(), self.local.clone()));
             Ok(Place { kafka, states })
         };
@@ -307,10 +218,6 @@ fn connection(properties: &BTreeMap<String, String>, salt: &str) -> String {
         hasher.update(part);
     }
     hex(&hasher.finalize()[..4])
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -30,8 +30,9 @@ use fnstream_kafka::{
 use fnstream_store::Store;
 use parking_lot::Mutex;
 
-use super::kafka::{SCHEME, hex};
-use super::{KafkaClusters, OwnCluster};
+use super::identity::hex;
+use super::kafka::SCHEME;
+use super::{Abroad, OwnCluster};
 use crate::ServerConfig;
 use crate::config::KafkaGroup;
 use crate::peers::HttpExchange;
@@ -45,7 +46,7 @@ const REGISTER: &str = "group.register";
 pub(crate) struct Own {
     pub(crate) register: Arc<dyn Metadata>,
     pub(crate) cluster: OwnCluster,
-    pub(crate) foreign: KafkaClusters,
+    pub(crate) foreign: Abroad,
     pub(crate) acks: Option<Arc<dyn Acks>>,
     pub(crate) artifacts: Arc<dyn Artifacts>,
     pub(crate) upkeep: Arc<dyn Upkeep>,
@@ -94,7 +95,7 @@ impl Own {
                 },
                 broker: None,
             },
-            foreign: KafkaClusters::new(store.notes(), store.state_stores(), lanes, config.kafka.replication),
+            foreign: Abroad::new(store.notes(), None, &store.state_stores(), lanes, config.kafka.replication),
             acks: Some(store.acks()),
             artifacts: store.artifacts(),
             upkeep: store.upkeep(),
@@ -151,10 +152,10 @@ impl Own {
             kafka: kafka.clone(),
             gone: Mutex::default(),
         };
-        let foreign = KafkaClusters::new(notes, local, lanes, config.kafka.replication);
+        let foreign = Abroad::new(notes, Some(&group.name), &local, lanes, config.kafka.replication);
         Ok(Own {
             register,
-            foreign: foreign.of_group(&group.name, (alias.clone(), kafka.clone())),
+            foreign: foreign.of_kafka((alias.clone(), kafka.clone())),
             cluster: OwnCluster {
                 groups: KafkaGroups::shared(&topics),
                 topics,

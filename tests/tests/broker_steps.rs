@@ -1,10 +1,11 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! A server on a real Kafka cluster dies at each step of a commit, while its function counts words: each count comes once and in order.
+//! A server on a real cluster of Kafka or Pulsar dies at each step of a commit, while its function counts words: each count comes once and
+//! in order.
 //!
-//! `FNSTREAM_KAFKA` names the cluster (`scripts/kafka.sh start`); without it the test is skipped, and says so. `FNSTREAM_SEED` repeats its
-//! choices.
+//! `FNSTREAM_KAFKA` names the one (`scripts/kafka.sh start`), `FNSTREAM_PULSAR` and `FNSTREAM_PULSAR_ADMIN` the other (`scripts/pulsar.sh
+//! env`); without them the tests are skipped, and say so. `FNSTREAM_SEED` repeats their choices.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test says its seed and what it did")]
 
 use std::cell::Cell;
@@ -18,6 +19,7 @@ use fnstream_core::topic::TopicRef;
 use fnstream_frame::{FrameBuilder, RecordRef};
 use fnstream_tests::kafka_jobs::{cluster, read_counts};
 use fnstream_tests::node::Node;
+use fnstream_tests::pulsar::Pulsar;
 use fnstream_tests::server::ServerOptions;
 use fnstream_tests::{binary, seed, within};
 use rand::RngExt;
@@ -27,6 +29,16 @@ const WORDS: usize = 50;
 const PARTITIONS: u32 = 2;
 
 /// The steps of a commit and of an apply.
+const PULSAR_STEPS: [&str; 6] = [
+    "pulsar.commit.begin",
+    "pulsar.commit.before-log",
+    "pulsar.commit.after-log",
+    "pulsar.commit.before-outputs",
+    "pulsar.commit.after-outputs",
+    "pulsar.state.after-marker",
+];
+
+/// The same of Kafka.
 const STEPS: [&str; 7] = [
     "kafka.commit.before-begin",
     "kafka.commit.after-outputs",
@@ -41,6 +53,8 @@ const STEPS: [&str; 7] = [
 struct Words {
     input: String,
     output: String,
+    /// What the function's topics have behind their names.
+    options: String,
     wanted: BTreeMap<String, u64>,
     produced: u64,
     rng: StdRng,
@@ -54,7 +68,17 @@ impl Words {
         let named = |what: &str| format!("{what}-{id:016x}@kafka://{broker}");
         let rng = seed::Seed::of(test)?.rng(0);
         let (input, output) = (named("words"), named("counts"));
-        Ok(Some(Words { input, output, wanted: BTreeMap::new(), produced: 0, rng }))
+        Ok(Some(Words { input, output, options: String::new(), wanted: BTreeMap::new(), produced: 0, rng }))
+    }
+
+    /// On Pulsar, with topics that a client of its own has made.
+    fn on_pulsar(test: &str) -> Result<Option<Words>> {
+        let Some(cluster) = Pulsar::find("steps")? else { return Ok(None) };
+        let topics = ["words", "counts"].map(|what| cluster.topic("count", what));
+        cluster.create(PARTITIONS, &topics)?;
+        let [input, output] = topics.map(|topic| format!("{topic}@{}", cluster.url));
+        let (options, rng) = (format!("?admin_url={}", cluster.admin), seed::Seed::of(test)?.rng(0));
+        Ok(Some(Words { input, output, options, wanted: BTreeMap::new(), produced: 0, rng }))
     }
 
     async fn make_topics(&self, client: &Client) -> Result<()> {
@@ -68,7 +92,8 @@ impl Words {
 
     async fn create_function(&self, client: &Client) -> Result<()> {
         let archive = client.upload_artifact(std::fs::read(binary::example("word_count_rust")?)?).await?.digest;
-        let (from, to): (TopicRef, TopicRef) = (self.input.parse()?, self.output.parse()?);
+        let named = |topic: &str| format!("{topic}{}", self.options).parse::<TopicRef>();
+        let (from, to) = (named(&self.input)?, named(&self.output)?);
         client.create_function("count", &Function::new(format!("sha256:{archive}"), vec![from], to)).await?;
         Ok(())
     }
@@ -107,10 +132,23 @@ impl Words {
 /// Early in the life of a process, which is while it takes its tasks over, and later. Another server writes the words meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_death_at_each_step_of_a_commit_to_kafka_loses_and_doubles_nothing() -> Result<()> {
-    let Some(mut words) = Words::new("kafka-steps")? else { return Ok(()) };
+    let Some(words) = Words::new("kafka-steps")? else { return Ok(()) };
     let mut writer = Node::new(ServerOptions::new(binary::server()?))?;
     let writing = writer.start().await?;
     words.make_topics(&writing).await?;
+    die_at_each(&STEPS, words, &writing).await
+}
+
+/// The same on Pulsar, where outputs follow a commit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_death_at_each_step_of_a_commit_to_pulsar_loses_and_doubles_nothing() -> Result<()> {
+    let Some(words) = Words::on_pulsar("pulsar-steps")? else { return Ok(()) };
+    let mut writer = Node::new(ServerOptions::new(binary::server()?))?;
+    let writing = writer.start().await?;
+    die_at_each(&PULSAR_STEPS, words, &writing).await
+}
+
+async fn die_at_each(steps: &[&str], mut words: Words, writing: &Client) -> Result<()> {
     // Keys are applied soon.
     let options = |failpoints: &str| {
         let options = ServerOptions::new(binary::server_with_failpoints()?).arg("--state-dirty-keys", 20);
@@ -120,10 +158,10 @@ async fn a_death_at_each_step_of_a_commit_to_kafka_loses_and_doubles_nothing() -
     words.create_function(&node.start().await?).await?;
     node.kill()?;
     let mut deaths = 0;
-    for (step, reached) in STEPS.iter().flat_map(|step| [0, 2, 9].map(|reached| (step, reached))) {
+    for (step, reached) in steps.iter().flat_map(|step| [0, 2, 9].map(|reached| (step, reached))) {
         node.options = options(&format!("{step}={reached}*off->return"))?;
         node.spawn()?;
-        let (status, lines) = ends_while_words_come(&mut node, &mut words, &writing).await?;
+        let (status, lines) = ends_while_words_come(&mut node, &mut words, writing).await?;
         ensure!(status.signal() == Some(ABORT), "{step} after {reached}: {status}\n{}", lines.join("\n"));
         deaths += 1;
     }

@@ -1,0 +1,78 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! A real Pulsar cluster, and a client of it that has nothing of ours (`tests/pulsar/check.py`).
+
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use fnstream_core::topic::TopicRef;
+
+use crate::binary;
+use crate::python::python_for;
+
+/// The cluster, and the client that has nothing of ours.
+#[derive(Debug)]
+pub struct Pulsar {
+    /// The address of the brokers.
+    pub url: String,
+    /// The address of the REST interface.
+    pub admin: String,
+    python: String,
+    namespace: String,
+}
+
+impl Pulsar {
+    /// `None`, said aloud, if there is none. Topics are in a namespace of this name and a number.
+    #[allow(clippy::print_stderr, reason = "a test that is passed over says so")]
+    pub fn find(name: &str) -> Result<Option<Pulsar>> {
+        let variables = ["FNSTREAM_PULSAR", "FNSTREAM_PULSAR_ADMIN"].map(|name| std::env::var(name).ok());
+        let [Some(url), Some(admin)] = variables else {
+            ensure!(std::env::var_os("CI").is_none(), "FNSTREAM_PULSAR names no broker: see scripts/pulsar.sh");
+            eprintln!("SKIPPED: FNSTREAM_PULSAR names no broker: see scripts/pulsar.sh");
+            return Ok(None);
+        };
+        let Some(python) = python_for("tests/pulsar/requirements.txt")? else { return Ok(None) };
+        let namespace = format!("public/{name}-{:016x}", rand::random::<u64>());
+        Ok(Some(Pulsar { url, admin, python, namespace }))
+    }
+
+    /// Runs it; answers its last line of JSON.
+    pub fn check(&self, arguments: &[&str]) -> Result<serde_json::Value> {
+        let ended = Command::new(&self.python)
+            .arg(binary::root().join("tests/pulsar/check.py"))
+            .args(arguments)
+            .output()
+            .context("cannot run python")?;
+        let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+        ensure!(ended.status.success(), "{arguments:?}: {said}{}", String::from_utf8_lossy(&ended.stderr));
+        let last = said.lines().rfind(|line| line.starts_with('{')).unwrap_or("{}");
+        Ok(serde_json::from_str(last)?)
+    }
+
+    /// Makes topics, in a namespace that drops repeats.
+    pub fn create(&self, partitions: u32, topics: &[String]) -> Result<()> {
+        let partitions = partitions.to_string();
+        let create = ["create", &self.admin, &partitions].into_iter().chain(topics.iter().map(String::as_str));
+        self.check(&create.collect::<Vec<_>>()).map(drop)
+    }
+
+    /// Begins to fill the input of a function.
+    pub fn fill(&self, work: &str, records: usize) -> Result<Child> {
+        let (topic, count) = (self.topic(work, "in"), records.to_string());
+        let mut fill = Command::new(&self.python);
+        fill.arg(binary::root().join("tests/pulsar/check.py"));
+        fill.args(["fill", &self.url, work, &topic, &count, "--keys", "1000"]);
+        fill.stdout(Stdio::null()).spawn().context("cannot run python")
+    }
+
+    /// The name of a topic.
+    pub fn topic(&self, work: &str, what: &str) -> String {
+        format!("{}/{work}-{what}", self.namespace)
+    }
+
+    /// The topic as a function names it.
+    pub fn named(&self, topic: &str) -> Result<TopicRef> {
+        Ok(format!("{topic}@{}?admin_url={}", self.url, self.admin).parse()?)
+    }
+}
