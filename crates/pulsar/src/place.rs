@@ -259,7 +259,7 @@ impl Shared {
         let reader = self
             .client
             .consumer(name)
-            .subscription(&format!("{}-looks", self.unique()))
+            .subscription(format!("{}-looks", self.unique()))
             .subscription_type(SubscriptionType::Exclusive)
             .durable(false)
             .initial_position(InitialPosition::Earliest)
@@ -426,7 +426,7 @@ impl Shared {
         let mut voice = self.voice.lock().await;
         let producer = match voice.take().filter(|producer| producer.ended().is_none()) {
             Some(producer) => producer,
-            None => self.client.producer(&names::partition(&self.watermarks(), 0, 1)).create().await.map_err(failed)?,
+            None => self.client.producer(names::partition(&self.watermarks(), 0, 1)).create().await.map_err(failed)?,
         };
         let said = producer.send(Message::new(value).key(key));
         *voice = Some(producer);

@@ -385,7 +385,7 @@ impl Shared {
 
     /// The last marker of a state log before a position.
     fn last_marker(&self, topic: &str, until: Position) -> Result<Option<Marker>> {
-        self.from_tail(topic, until, &mut |_, payload, last: &mut Option<Marker>| {
+        self.told_last(topic, until, &mut |_, payload, last: &mut Option<Marker>| {
             if let Entry::Marker(marker) = Entry::decode(payload)? {
                 *last = Some(marker);
             }

@@ -53,7 +53,7 @@ impl Shared {
     fn progress_before(&self, topic: &str, until: Position) -> Result<Option<Progress>> {
         let mut assembly = Assembly::amid();
         let mut from = Position::START;
-        self.from_tail(topic, until, &mut |at, payload, last| {
+        self.told_last(topic, until, &mut |at, payload, last| {
             // It is read again from further back.
             if at < from {
                 assembly = Assembly::amid();

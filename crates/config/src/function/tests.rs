@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use fnstream_core::Error;
 use fnstream_core::spec::{ErrorAction, FunctionSpec, WatermarkStrategy};
 
 use super::*;

@@ -25,6 +25,9 @@ use crate::{error, names, runtime};
 /// So many entries of the end of a log are read first to find what was told last.
 const TAIL: [u64; 3] = [30, 300, 3_000];
 
+/// Puts what it finds in an entry in the place of what it has found before.
+type Find<'a, T> = dyn FnMut(Position, Bytes, &mut Option<T>) -> Result<()> + 'a;
+
 /// What reading a log gives.
 #[derive(Default)]
 struct Read {
@@ -208,12 +211,7 @@ impl Shared {
 
     /// What is told last in a log before a position: `each` takes what it finds. So much of the end of the log is read as is needed for
     /// it to find something. Blocks.
-    pub(crate) fn from_tail<T>(
-        &self,
-        topic: &str,
-        until: Position,
-        each: &mut dyn FnMut(Position, Bytes, &mut Option<T>) -> Result<()>,
-    ) -> Result<Option<T>> {
+    pub(crate) fn told_last<T>(&self, topic: &str, until: Position, each: &mut Find<'_, T>) -> Result<Option<T>> {
         let (ledger, entry) = entry_of(until);
         let spans = TAIL.iter().filter_map(|span| entry.checked_sub(*span));
         for after in spans.map(|entry| Some(position(ledger, entry, 0))).chain([None]) {

@@ -71,7 +71,7 @@ impl Watches {
             .shared
             .client
             .consumer(name)
-            .subscription(&format!("{}-waits", self.shared.unique()))
+            .subscription(format!("{}-waits", self.shared.unique()))
             .subscription_type(SubscriptionType::Exclusive)
             .durable(false)
             .initial_position(InitialPosition::Latest)
