@@ -96,9 +96,9 @@ fn bad_archives() -> Result<Vec<Bad>> {
         Ok(Bad { what, bytes: wat::parse_str(text).context(what)?, code: ErrorCode::ArtifactUnsupported, says })
     };
     Ok(vec![
-        invalid("text", b"#!/bin/sh\necho not a function\n", "not webassembly"),
-        invalid("zeros", &[0; 4096], "not webassembly"),
-        invalid("half a magic number", b"\0as", "not webassembly"),
+        invalid("text", b"#!/bin/sh\necho not a function\n", "neither webassembly nor a zip archive"),
+        invalid("zeros", &[0; 4096], "neither webassembly nor a zip archive"),
+        invalid("half a magic number", b"\0as", "neither webassembly nor a zip archive"),
         invalid("a magic number alone", b"\0asm", "byte"),
         invalid("a version from the future", b"\0asm\x63\0\0\0", "byte"),
         invalid("half of a module", &small[..small.len() / 2], "byte"),

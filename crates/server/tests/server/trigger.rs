@@ -49,7 +49,8 @@ async fn each_trigger_meets_the_same_state_whether_the_function_runs_or_not() {
             assert_eq!((triggered.task, triggered.state_changes, triggered.timer_changes), (0, 2, 0));
             assert_eq!(triggered.revision, before.0.revision);
             let keys: Vec<_> = triggered.state.iter().map(|key| (&*key.store, &*key.key, &*key.change)).collect();
-            assert_eq!(keys, [("counts", "a", "put"), ("counts", "b", "put")]);
+            // A map's entries, by the key of each.
+            assert_eq!(keys, [("counts", "/m//a", "put"), ("counts", "/m//b", "put")]);
             assert_eq!((triggered.emitted[0].topic.as_str(), triggered.error), ("out", None));
         }
         assert_eq!(seen(&fixture, "f").await, before, "stopped: {stopped}");
