@@ -155,7 +155,7 @@ def refusals(session):
     garbage = session.create(config("f", "i", "o"), b"garbage")
     assert (garbage.status_code, garbage.error_code) == (messages.BAD_REQUEST, "FS-1202"), garbage
     python = stub.CreatePythonFunction(messages.CreatePythonFunctionRequest(class_name="C"), timeout=60)
-    assert python.status_code == messages.NOT_IMPLEMENTED, python
+    assert (python.status_code, python.error_code) == (messages.BAD_REQUEST, "FS-1206"), python
     for call, code in (
         (lambda: session.create(config("f", "i", "o"), bytes(65 << 20)), grpc.StatusCode.RESOURCE_EXHAUSTED),
         # So large a message does not come through in so short a time.
