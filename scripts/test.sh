@@ -87,7 +87,7 @@ end_brokers() {
 tests() {
     FNSTREAM_EXAMPLES="$PWD/bin" FNSTREAM_BIN="$PWD/bin/function-stream" \
         FNSTREAM_FAILPOINTS_BIN="$PWD/bin/function-stream-failpoints" \
-        cargo test --release --locked --workspace
+        cargo test --release --locked --workspace --no-fail-fast
 }
 
 # The conformance program runs the scenarios in the SDK's test kit.

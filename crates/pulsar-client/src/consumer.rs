@@ -13,7 +13,8 @@
 //! **Reconnecting.** When its connection ends, or the broker closes it (as it does when a topic moves), the consumer
 //! finds the topic again and subscribes again, for as long as it takes. It drops what it had not handed out and receives
 //! [`Event::Reconnected`]; what follows begins behind the last acknowledged message, and for a subscription that is not
-//! durable behind the last message that was handed out. What was handed out and not acknowledged may come again.
+//! durable behind the last message that was handed out. What was handed out and not acknowledged may come again. One that
+//! is told [not to](ConsumerBuilder::reconnects) ends instead.
 //!
 //! **The end.** A consumer ends for good when the broker says so: topic deleted, not authorized and the like. It receives
 //! [`Event::Closed`] last.

@@ -68,6 +68,8 @@ struct Open {
     /// Where the group stands, and where it stood before it took last.
     place: Position,
     stood: Position,
+    /// Where the broker was told that it stands, until the broker has said that it knows.
+    trying: Option<Position>,
 }
 
 /// What a claim was given.
@@ -88,13 +90,21 @@ impl PulsarGroups {
     fn take_next(&self, key: &Key, partitions: &[TopicPartition], limit: PollLimit) -> Result<Option<Taken>> {
         for at in partitions {
             let name = runtime::wait(self.topics.shared.partition(&at.topic, at.partition))?;
-            let (mut open, was_kept) = self.open(&key.0, at, &name)?;
+            let mut open = self.open(&key.0, at, &name)?;
             let mut taken = runtime::wait(open.take(limit));
-            if was_kept && taken.is_err() {
-                // It may have ended since: with its topic, or with its subscription.
+            if taken.is_err() {
+                // It has ended with its connection, its topic or its subscription.
                 let ended = std::mem::replace(&mut open, self.join(&key.0, at, &name)?);
+                // What the broker took note of although its answer was lost is given now. If the place is another, somebody else has taken.
+                if ended.trying.is_some_and(|trying| (ended.stood..=trying).contains(&open.place)) {
+                    taken = match runtime::wait(open.go_to(ended.stood)) {
+                        Ok(()) => runtime::wait(open.take(limit)),
+                        Err(failure) => Err(failure),
+                    };
+                } else {
+                    taken = runtime::wait(open.take(limit));
+                }
                 runtime::spawn(async move { ended.consumer.close().await });
-                taken = runtime::wait(open.take(limit));
             }
             let stood = open.stood;
             let taken = match taken {
@@ -120,16 +130,16 @@ impl PulsarGroups {
         Ok(None)
     }
 
-    /// The subscription of a group in a partition, as it was left or anew; and whether it was left.
-    fn open(&self, group: &str, at: &TopicPartition, name: &str) -> Result<(Open, bool)> {
+    /// The subscription of a group in a partition, as it was left or anew.
+    fn open(&self, group: &str, at: &TopicPartition, name: &str) -> Result<Open> {
         {
             let mut table = self.table.lock();
             let known = table.open.iter().position(|((of, partition), _)| of == group && partition == at);
             if let Some(index) = known {
-                return Ok((table.open.remove(index).1, true));
+                return Ok(table.open.remove(index).1);
             }
         }
-        Ok((self.join(group, at, name)?, false))
+        self.join(group, at, name)
     }
 
     fn join(&self, group: &str, at: &TopicPartition, name: &str) -> Result<Open> {
@@ -145,12 +155,14 @@ impl PulsarGroups {
                 .initial_position(InitialPosition::Earliest)
                 .receiver_queue(0)
                 .force_topic_creation(false)
+                // While nobody takes, it must not make a subscription of a topic that is new under an old name.
+                .reconnects(false)
                 .subscribe(),
         )
         .map_err(failed)?;
         let mark = runtime::wait(consumer.last_message_id()).map_err(failed)?.mark_delete;
         let place = mark.map_or(Position::START, |mark| behind((mark.ledger, mark.entry)));
-        Ok(Open { consumer, here: Vec::new(), granted: 0, place, stood: place })
+        Ok(Open { consumer, here: Vec::new(), granted: 0, place, stood: place, trying: None })
     }
 
     fn keep(&self, of: (String, TopicPartition), open: Open) {
@@ -198,8 +210,6 @@ impl Open {
                     let place = reached(&self.here, self.place);
                     self.here.extend(entry.messages.into_iter().filter(|message| position_of(&message.id) >= place));
                 }
-                // What was not acknowledged is sent again.
-                Event::Reconnected => self.here.clear(),
                 Event::Closed(failure) => return Err(failure),
                 _ => {}
             }
@@ -213,8 +223,11 @@ impl Open {
         let count = fits.count();
         let taken: Vec<_> = self.here.drain(..count).collect();
         if let Some(last) = taken.last() {
+            let next = position_of(&last.id).next();
+            self.trying = Some(next);
             self.consumer.ack_cumulative(&last.id).await?;
-            self.place = position_of(&last.id).next();
+            self.trying = None;
+            self.place = next;
         }
         Ok(taken)
     }
@@ -268,7 +281,7 @@ impl Groups for PulsarGroups {
     fn put_back(&self, claim: Claim) -> Result<()> {
         let Some(Claimed { key, at, stood }) = self.close(claim) else { return Ok(()) };
         let name = runtime::wait(self.topics.shared.partition(&at.topic, at.partition))?;
-        let moved = self.open(&key.0, &at, &name).and_then(|(mut open, _)| {
+        let moved = self.open(&key.0, &at, &name).and_then(|mut open| {
             let moved = runtime::wait(open.go_to(stood));
             match moved {
                 Ok(()) => {

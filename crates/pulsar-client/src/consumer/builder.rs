@@ -67,6 +67,7 @@ pub(crate) struct ConsumerOptions {
     pub(crate) subscription_properties: Vec<(String, String)>,
     pub(crate) schema: Option<Schema>,
     pub(crate) force_topic_creation: bool,
+    pub(crate) reconnects: bool,
     pub(crate) max_entry_size: usize,
     pub(crate) max_chunked_messages: usize,
 }
@@ -87,6 +88,7 @@ impl ConsumerBuilder {
             subscription_properties: Vec::new(),
             schema: None,
             force_topic_creation: true,
+            reconnects: true,
             max_entry_size: 64 << 20,
             max_chunked_messages: 10,
         };
@@ -193,6 +195,13 @@ impl ConsumerBuilder {
     /// Sets whether the topic is created if it does not exist and the broker allows it; it is unless set otherwise.
     pub fn force_topic_creation(mut self, force: bool) -> ConsumerBuilder {
         self.options.force_topic_creation = force;
+        self
+    }
+
+    /// Sets whether the consumer subscribes again when it loses its broker; it does unless set otherwise. One that does not ends then, and
+    /// so never makes a subscription anew that went with its topic. [Seeking](Consumer::seek) ends nobody.
+    pub fn reconnects(mut self, reconnects: bool) -> ConsumerBuilder {
+        self.options.reconnects = reconnects;
         self
     }
 

@@ -474,6 +474,10 @@ impl ConsumerSink for Core {
                 *broken = Some(reason);
             }
             Link::Attached(current) if current.id == connection => {
+                if !self.options.reconnects && !state.seeking {
+                    drop(state);
+                    return self.end(reason);
+                }
                 state.link = Link::Detached;
                 tracing::debug!(topic = self.topic, %reason, "the consumer lost its broker");
             }

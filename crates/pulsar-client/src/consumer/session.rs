@@ -80,7 +80,7 @@ impl Core {
             let error = match self.attempt().await {
                 Ok(()) => continue,
                 // The broker may still have the connection that was lost, with this consumer on it.
-                Err(error) if error.is_retriable() => error,
+                Err(error) if error.is_retriable() && self.options.reconnects => error,
                 Err(error) => return self.end(error),
             };
             tracing::debug!(topic = self.topic, %error, "the consumer tries again");

@@ -82,6 +82,18 @@ fn a_busy_subscription_is_the_callers_matter_until_it_is_ones_own() {
 }
 
 #[test]
+fn a_consumer_that_does_not_reconnect_ends_with_its_broker() {
+    run(async {
+        let fake = Fake::start().await;
+        let (consumer, mut peer, command) = consumer_with(&fake, |builder| builder.reconnects(false)).await;
+        let closed = CommandCloseConsumer { consumer_id: command.consumer_id, request_id: 1 };
+        peer.say(Frame::plain(Body::CloseConsumer(closed))).await;
+        assert!(matches!(consumer.recv().await, Ok(Event::Closed(_))));
+        assert!(!consumer.is_connected());
+    });
+}
+
+#[test]
 fn what_was_not_handed_out_is_dropped_and_comes_again() {
     run(async {
         let fake = Fake::start().await;
