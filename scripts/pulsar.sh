@@ -190,7 +190,10 @@ brokerDeduplicationEnabled=false
 systemTopicEnabled=true
 topicLevelPoliciesEnabled=true
 acknowledgmentAtBatchIndexLevelEnabled=true
-transactionCoordinatorEnabled=true
+# As users' brokers have it, too.
+transactionCoordinatorEnabled=false
+# So that a process that does not answer is missed soon: 30 s is usual.
+keepAliveIntervalSeconds=5
 allowAutoTopicCreation=true
 allowAutoTopicCreationType=non-partitioned
 # Tests remove what they made, and nobody else does.

@@ -74,7 +74,7 @@ struct Cli {
 enum Verb {
     /// Run a server with a log of its own: needs no other service
     Standalone(standalone::Args),
-    /// Run a process of a server group on Apache Kafka (on Apache Pulsar not yet: FS-1705)
+    /// Run a process of a server group on Apache Pulsar or Apache Kafka
     Server(server::Args),
     /// Manage functions and topics, produce and consume events
     Client(client::Args),

@@ -5,20 +5,24 @@
 
 use std::collections::BTreeMap;
 
-use fnstream_config::server::{Flag, KafkaSettings};
+use fnstream_config::server::{Flag, ServerSettings};
 use fnstream_core::ErrorCode;
-use fnstream_server::KafkaGroup;
+use fnstream_server::{Group, SharedCluster};
 
 use crate::failure::{Failure, Result};
 use crate::{settings, standalone};
 
-/// Run a process of a server group on Apache Kafka: topics, functions and their state are kept there, and any number of
-/// processes share the work. On Apache Pulsar, the default, it is not there yet: FS-1705.
+/// Run a process of a server group on Apache Pulsar or Apache Kafka: topics, functions and their state are kept there, and any
+/// number of processes share the work.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The broker
     #[arg(long, value_name = "BROKER", default_value = "pulsar", value_parser = ["pulsar", "kafka"])]
     backend: String,
+    /// Where the cluster of Pulsar is found: pulsar://host:port, with commas between several [env: PULSAR_URL] [default:
+    /// pulsar://localhost:6650]
+    #[arg(long, value_name = "URL")]
+    pulsar_url: Option<String>,
     /// Where the cluster of Kafka is found: host:port, with commas between several [default: localhost:9092]
     #[arg(long, value_name = "ADDRS")]
     bootstrap: Option<String>,
@@ -33,32 +37,65 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result {
-    if args.backend == "pulsar" {
-        return Err(Failure::new(
-            ErrorCode::ModeUnavailable,
-            "server mode on Apache Pulsar is not part of this build; '--backend kafka' runs it on Apache Kafka",
-        ));
+    let is_kafka = args.backend == "kafka";
+    let (other, given) = if is_kafka { ("--pulsar-url", &args.pulsar_url) } else { ("--bootstrap", &args.bootstrap) };
+    if given.is_some() {
+        let message = format!("{other} has no effect with '--backend {}'", args.backend);
+        return Err(Failure::Usage(message));
     }
     let one = |path, value: &Option<String>| Flag { path, values: value.iter().cloned().collect() };
-    let flags = vec![
-        one("kafka.bootstrap_servers", &args.bootstrap),
-        one("kafka.group", &args.group),
-        one("kafka.advertised", &args.advertise),
-    ];
+    let flags = match is_kafka {
+        true => vec![
+            one("kafka.bootstrap_servers", &args.bootstrap),
+            one("kafka.group", &args.group),
+            one("kafka.advertised", &args.advertise),
+        ],
+        false => vec![
+            one("pulsar.service_url", &args.pulsar_url),
+            one("pulsar.group", &args.group),
+            one("pulsar.advertised", &args.advertise),
+        ],
+    };
     let loaded = settings::load_with(&args.settings, flags)?;
-    let group = group(&loaded.settings.kafka)?;
+    let group = if is_kafka { on_kafka(&loaded.settings) } else { on_pulsar(&loaded.settings) }?;
     standalone::serve(loaded, Some(group))
 }
 
-fn group(settings: &KafkaSettings) -> Result<KafkaGroup> {
+fn on_kafka(settings: &ServerSettings) -> Result<Group> {
+    let of = settings.kafka.clone();
+    let properties = properties("kafka.properties", &of.properties)?;
+    Ok(Group {
+        cluster: SharedCluster::Kafka { bootstrap: of.bootstrap, properties },
+        name: of.group,
+        advertised: of.advertised,
+        session_timeout: of.session_timeout,
+    })
+}
+
+fn on_pulsar(settings: &ServerSettings) -> Result<Group> {
+    let of = settings.pulsar.clone();
+    let properties = properties("pulsar.properties", &of.properties)?;
+    Ok(Group {
+        cluster: SharedCluster::Pulsar {
+            service_url: of.service_url,
+            properties,
+            namespace: of.namespace,
+            internal_namespace: of.internal_namespace,
+        },
+        name: of.group,
+        advertised: of.advertised,
+        session_timeout: of.session_timeout,
+    })
+}
+
+fn properties(setting: &str, given: &[String]) -> Result<BTreeMap<String, String>> {
     let mut properties = BTreeMap::new();
-    for given in &settings.properties {
+    for given in given {
         let Some((name, value)) = given.split_once('=') else {
-            let message = format!("kafka.properties: '{}' is not a name, '=' and a value", given.escape_debug());
+            let message = format!("{setting}: '{}' is not a name, '=' and a value", given.escape_debug());
             return Err(Failure::new(ErrorCode::InvalidConfig, message));
         };
         properties.insert(name.trim().to_owned(), value.to_owned());
     }
-    let KafkaSettings { bootstrap, group, advertised, session_timeout, .. } = settings.clone();
-    Ok(KafkaGroup { bootstrap, properties, name: group, advertised, session_timeout })
+    Ok(properties)
 }

@@ -20,7 +20,7 @@ use fnstream_config::server::{
 use fnstream_core::dir::Access;
 use fnstream_core::{Error, ErrorCode};
 use fnstream_runtime::{Compiling, Engines, Language};
-use fnstream_server::{AutoCreate, Durability, KafkaConfig, Network, Retention, SafeStart, ServerConfig};
+use fnstream_server::{AutoCreate, Durability, KafkaConfig, Network, PulsarConfig, Retention, SafeStart, ServerConfig};
 
 use crate::failure::{Failure, Result};
 
@@ -239,6 +239,7 @@ pub(crate) fn server(settings: &ServerSettings) -> ServerConfig {
         AutoCreateSetting::Off => AutoCreate::Off,
     };
     config.kafka = KafkaConfig { replication: settings.kafka.replication, partitions: settings.kafka.partitions };
+    config.pulsar = PulsarConfig { partitions: settings.pulsar.partitions };
     config.allowed_hosts.clone_from(&settings.allowed_hosts);
     config.allowed_origins.clone_from(&settings.allowed_origins);
     config.local_paths = settings.local_paths;

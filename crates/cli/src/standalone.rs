@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fnstream_config::server::{LogFormat, LoggingSettings};
 use fnstream_core::dir::Access;
-use fnstream_server::{KafkaGroup, Server, ServerConfig, Signals, descriptors};
+use fnstream_server::{Group, Server, ServerConfig, Signals, descriptors};
 use rustix::fs::Mode;
 use rustix::process::umask;
 
@@ -27,7 +27,7 @@ pub(crate) fn run(args: &Args) -> Result {
 }
 
 /// Runs a server, as a process of that group or with a log of its own.
-pub(crate) fn serve(loaded: Loaded, group: Option<KafkaGroup>) -> Result {
+pub(crate) fn serve(loaded: Loaded, group: Option<Group>) -> Result {
     let log = logging::init(&loaded.settings.logging)?;
     fnstream_core::panics::tell_in_log();
     if let Some(file) = &loaded.file {

@@ -96,6 +96,8 @@ pub struct ServerSettings {
     pub auto_create: AutoCreateSetting,
     /// Topics that are made in Kafka; and the group of processes there, for whoever is one of them.
     pub kafka: KafkaSettings,
+    /// The same of Pulsar.
+    pub pulsar: PulsarSettings,
     /// Folders that artifacts may be named in.
     pub archive_dirs: Vec<PathBuf>,
     /// Folders that functions may be granted.
@@ -130,6 +132,27 @@ pub struct KafkaSettings {
     /// How many partitions topics have that are made in Kafka, if a number was given.
     pub partitions: Option<u32>,
     /// Properties of the client: `name=value` each.
+    pub properties: Vec<String>,
+}
+
+/// The settings of topics in Pulsar, and of a group of processes there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PulsarSettings {
+    /// The addresses of the cluster.
+    pub service_url: String,
+    /// The group's name.
+    pub group: String,
+    /// Where the others reach this process, if that is given.
+    pub advertised: Option<String>,
+    /// The silence after which a process is shown as gone.
+    pub session_timeout: Duration,
+    /// Tenant and namespace of topics that name none.
+    pub namespace: String,
+    /// Tenant and namespace of what the group keeps for itself.
+    pub internal_namespace: String,
+    /// How many partitions topics have that are made in Pulsar, if a number was given.
+    pub partitions: Option<u32>,
+    /// Options of the client: `name=value` each.
     pub properties: Vec<String>,
 }
 

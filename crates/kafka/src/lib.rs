@@ -16,7 +16,7 @@
 //!
 //! `properties`: what clients are told. `error`: what they answer. `native`: the calls of librdkafka that are made directly, and all of
 //! the crate's `unsafe`. `admin`: seldom asked questions. `feed`, `ring`, `source`: reading. `delta_log`, `state`, `watermarks`: what is written of a task.
-//! `lane`: committing. `place`: the seams over all of it. `writer`: small transactions. `server_group`: what several processes share. `topics`, `groups`: the seams for clients ([`KafkaTopics`], [`KafkaGroups`]).
+//! `lane`: committing. `place`: the seams over all of it. `writer`: small transactions. `group_log`: what several processes share. `topics`, `groups`: the seams for clients ([`KafkaTopics`], [`KafkaGroups`]).
 //!
 //! ```no_run
 //! use fnstream_core::broker::Broker;
@@ -42,6 +42,7 @@ mod admin;
 mod delta_log;
 mod error;
 mod feed;
+mod group_log;
 mod groups;
 mod lane;
 mod meter;
@@ -49,7 +50,7 @@ mod native;
 mod place;
 mod properties;
 mod ring;
-mod server_group;
+
 mod source;
 mod state;
 mod tasks;
@@ -57,11 +58,12 @@ mod topics;
 mod watermarks;
 mod writer;
 
+pub use group_log::KafkaLog;
 pub use groups::KafkaGroups;
 pub use meter::Transactions;
 pub use place::{Kafka, Options, Sharing};
 pub use properties::{AUTO_OFFSET_RESET, Properties};
-pub use server_group::{Exchange, KafkaArtifacts, KafkaPeers, KafkaRegister};
+
 pub use state::KafkaStates;
 pub use tasks::KafkaTasks;
 pub use topics::KafkaTopics;

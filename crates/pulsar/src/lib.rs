@@ -18,14 +18,16 @@
 //!
 //! `options`, `names`, `position`, `messages`: how things are called and look. `error`: what Pulsar answers. `admin`: what is asked seldom.
 //! `ring`, `reader`, `source`: reading. `delta_log`, `lane`, `outputs`, `watermarks`: committing. `state`: the state log. `place`: the
-//! seams over all of it. `topics`, `groups`, `tasks`: the seams for clients and for those who look on.
+//! seams over all of it. `group_log`: what several processes share. `topics`, `groups`, `tasks`: the seams for clients and for those who look on.
 
 mod admin;
 mod delta_log;
 mod error;
+mod group_log;
 mod groups;
 mod lane;
 mod messages;
+mod moves;
 mod names;
 mod options;
 mod outputs;
@@ -40,6 +42,7 @@ mod tasks;
 mod topics;
 mod watermarks;
 
+pub use group_log::PulsarLog;
 pub use groups::PulsarGroups;
 pub use options::{INITIAL_POSITION, OPTIONS, Options, Properties};
 pub use place::Pulsar;

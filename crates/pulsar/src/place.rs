@@ -24,6 +24,7 @@ use fnstream_core::topic::{GROUP_ID, Topic, TopicRef};
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_pulsar_client::{Client, Consumer, InitialPosition, Message, Producer, SubscriptionType, TopicsMode};
 use parking_lot::Mutex;
+use tokio::time::timeout;
 
 use crate::admin::Admin;
 use crate::lane::{Lane, unknown};
@@ -39,6 +40,8 @@ use crate::{error, names, runtime};
 pub(crate) const KEEPER: &str = "function-stream";
 /// For so long the number of partitions of a topic is not asked for again.
 const FRESH: Duration = Duration::from_secs(5);
+/// How long a broker is waited for that is told of an end.
+const FAREWELL: Duration = Duration::from_millis(500);
 /// For so long a policy may take to reach a topic.
 const SETTLES: Duration = Duration::from_secs(10);
 
@@ -116,13 +119,13 @@ struct Owner {
 }
 
 impl Inputs {
-    fn new(options: &Options, function: &str, groups: &[Vec<TopicRef>]) -> Inputs {
+    pub(crate) fn new(options: &Options, function: &str, groups: &[Vec<TopicRef>]) -> Inputs {
         let refs = groups.iter().flatten().map(|named| (named.topic.clone(), named.clone())).collect();
         Inputs { function: function.to_owned(), subscription: format!("{}.{function}", options.server), refs }
     }
 
     /// How a topic is read.
-    fn reading(&self, options: &Options, topic: &Topic) -> Result<Reading> {
+    pub(crate) fn reading(&self, options: &Options, topic: &Topic) -> Result<Reading> {
         let named = self.refs.get(topic);
         let properties = match named {
             Some(named) => options.properties.with(&named.options)?,
@@ -156,6 +159,17 @@ impl Pulsar {
     pub fn connect(options: Options) -> Result<Pulsar> {
         let client = options.properties.client()?;
         let admin = Admin::new(&options.properties)?;
+        Ok(Pulsar::over(client, admin, options))
+    }
+
+    /// The same connections under another incarnation.
+    #[must_use]
+    pub fn reborn(&self, incarnation: String) -> Pulsar {
+        let Shared { client, admin, options, .. } = &*self.shared;
+        Pulsar::over(client.clone(), admin.clone(), Options { incarnation, ..options.clone() })
+    }
+
+    fn over(client: Client, admin: Admin, options: Options) -> Pulsar {
         let shared = Shared {
             client,
             admin,
@@ -175,7 +189,7 @@ impl Pulsar {
             deduplicated: Mutex::default(),
             options,
         };
-        Ok(Pulsar { shared: Arc::new(shared) })
+        Pulsar { shared: Arc::new(shared) }
     }
 
     /// Hears how a function reads that commits elsewhere. Those that commit here say so when they join.
@@ -187,6 +201,19 @@ impl Pulsar {
     /// Hears how far a function has got that commits elsewhere: its subscriptions follow, for those who look at them.
     pub fn follow(&self, function: FunctionId, positions: &Positions) {
         self.shared.follow(function, positions);
+    }
+
+    /// Lets other processes have the tasks of this one: they need not wait until the broker misses it. Blocks for a moment.
+    pub fn leave(&self) {
+        let mut owners = self.shared.owners.lock();
+        let keepers: Vec<_> = owners.values_mut().filter_map(|owner| owner.keeper.take()).collect();
+        drop(owners);
+        runtime::wait(async {
+            for keeper in keepers {
+                // A broker that cannot be told finds out by itself.
+                drop(timeout(FAREWELL, keeper.close()).await);
+            }
+        });
     }
 
     /// Removes what the cluster keeps of a function that is gone. Blocks.

@@ -15,7 +15,7 @@ use fnstream_core::state::{Marker, StateStores, Visit};
 use fnstream_core::tasks::{Deltas, Standing, Tasks, peek};
 use fnstream_core::{Error, ErrorCode, Result};
 
-use crate::delta_log::{Assembly, Entry};
+use crate::delta_log::{Assembly, Commit, Entry};
 use crate::place::{Function, Pulsar, Shared};
 use crate::position::from_bytes;
 use crate::{names, runtime};
@@ -51,6 +51,11 @@ impl PulsarTasks {
 impl Shared {
     /// The last progress in a log before a position.
     fn progress_before(&self, topic: &str, until: Position) -> Result<Option<Progress>> {
+        Ok(self.commit_before(topic, until)?.map(|commit| commit.progress))
+    }
+
+    /// The last commit in a log before a position.
+    pub(crate) fn commit_before(&self, topic: &str, until: Position) -> Result<Option<Commit>> {
         let mut assembly = Assembly::amid();
         let mut from = Position::START;
         self.told_last(topic, until, &mut |at, payload, last| {
@@ -60,7 +65,7 @@ impl Shared {
             }
             from = at;
             if let Some(commit) = assembly.take(at, Entry::decode(payload)?)? {
-                *last = Some(commit.progress);
+                *last = Some(commit);
             }
             Ok(())
         })

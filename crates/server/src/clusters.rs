@@ -10,6 +10,7 @@
 mod abroad;
 mod broker;
 mod follow;
+mod group;
 mod home;
 mod identity;
 mod kafka;
@@ -112,7 +113,13 @@ pub(crate) trait Foreign: Send + Sync {
     }
 
     /// Moves the groups of a function that does not run and commits there; it goes on where they are. Blocks.
-    fn move_groups(&self, cluster: &Cluster, _: &FunctionSpec, _: &[(TopicPartition, Position)]) -> Result<()> {
+    fn move_groups(
+        &self,
+        cluster: &Cluster,
+        _function: FunctionId,
+        _spec: &FunctionSpec,
+        _places: &[(TopicPartition, Position)],
+    ) -> Result<()> {
         Err(Error::new(ErrorCode::StateNotKept, format!("functions of '{cluster}' cannot be moved")))
     }
 
@@ -270,7 +277,7 @@ impl Clusters {
     pub(crate) fn forks(&self, spec: &FunctionSpec) -> Result<&Arc<dyn Forks>> {
         let home = home(spec)?;
         self.own.forks.as_ref().filter(|_| home.is_own()).ok_or_else(|| {
-            let why = "no state is kept with the revisions of a function that commits to Apache Kafka";
+            let why = "no state is kept with the revisions of a function that commits to a broker";
             Error::new(ErrorCode::StateNotKept, why)
         })
     }
@@ -298,10 +305,15 @@ impl Clusters {
     }
 
     /// Has a function that commits to Apache Kafka, and does not run, go on at these places. Blocks.
-    pub(crate) fn move_groups(&self, spec: &FunctionSpec, places: &[(TopicPartition, Position)]) -> Result<()> {
+    pub(crate) fn move_groups(
+        &self,
+        function: FunctionId,
+        spec: &FunctionSpec,
+        places: &[(TopicPartition, Position)],
+    ) -> Result<()> {
         let home = home(spec)?;
         let cluster = self.own.broker.as_ref().filter(|_| home.is_own()).unwrap_or(&home);
-        self.foreign.move_groups(cluster, spec, places)
+        self.foreign.move_groups(cluster, function, spec, places)
     }
 
     /// The topics of all clusters, for clients.

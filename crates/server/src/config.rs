@@ -75,19 +75,64 @@ pub enum AutoCreate {
     Off,
 }
 
-/// A group of processes that share everything in a cluster of Apache Kafka.
+/// A group of processes that share everything in a cluster of a broker.
 #[derive(Debug, Clone)]
-pub struct KafkaGroup {
-    /// The addresses of the cluster, with commas between them.
-    pub bootstrap: String,
-    /// Properties of librdkafka.
-    pub properties: BTreeMap<String, String>,
-    /// The name of the group: topics, consumer groups and transactional ids of its own begin with it.
+pub struct Group {
+    /// The cluster.
+    pub cluster: SharedCluster,
+    /// The name of the group: topics, groups of consumers and producers of its own begin with it.
     pub name: String,
     /// Where the other processes reach this one, `host:port`; its own address when it is not set.
     pub advertised: Option<String>,
-    /// A process that is not heard of for so long has lost its tasks.
+    /// A process that is not heard of for so long is taken for gone.
     pub session_timeout: Duration,
+}
+
+/// The cluster of a group.
+#[derive(Debug, Clone)]
+pub enum SharedCluster {
+    /// Of Apache Kafka.
+    Kafka {
+        /// The addresses, with commas between them.
+        bootstrap: String,
+        /// Properties of librdkafka.
+        properties: BTreeMap<String, String>,
+    },
+    /// Of Apache Pulsar.
+    Pulsar {
+        /// The addresses: `pulsar://host:6650,host:6650`, or `pulsar+ssl://…`.
+        service_url: String,
+        /// Options of the client ([`fnstream_pulsar::OPTIONS`]).
+        properties: BTreeMap<String, String>,
+        /// Tenant and namespace of topics that name none.
+        namespace: String,
+        /// Tenant and namespace of what the group keeps for itself.
+        internal_namespace: String,
+    },
+}
+
+impl SharedCluster {
+    /// Where it is found.
+    pub(crate) fn addresses(&self) -> &str {
+        match self {
+            SharedCluster::Kafka { bootstrap, .. } => bootstrap,
+            SharedCluster::Pulsar { service_url, .. } => service_url,
+        }
+    }
+
+    /// The first of its addresses, `host:port`.
+    pub(crate) fn first(&self) -> &str {
+        let addresses = self.addresses().split_once("://").map_or(self.addresses(), |(_, addresses)| addresses);
+        addresses.split(',').next().unwrap_or_default().trim()
+    }
+
+    /// The block of the configuration file that it is set in.
+    pub(crate) fn block(&self) -> &'static str {
+        match self {
+            SharedCluster::Kafka { .. } => "kafka",
+            SharedCluster::Pulsar { .. } => "pulsar",
+        }
+    }
 }
 
 /// Topics that are made in clusters of Kafka.
@@ -100,11 +145,18 @@ pub struct KafkaConfig {
     pub partitions: Option<u32>,
 }
 
+/// Topics that are made in clusters of Pulsar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PulsarConfig {
+    /// As of [`KafkaConfig::partitions`].
+    pub partitions: Option<u32>,
+}
+
 /// The settings of a server: one field for each of `docs/config.md`, so that they are many.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
     /// The group that the server is a process of; without one it has a log of its own.
-    pub group: Option<KafkaGroup>,
+    pub group: Option<Group>,
     /// The address to listen on: `host:port`; without a host all addresses of the machine; port 0 takes a free one.
     pub listen: String,
     /// The address to listen on for gRPC, in the same form; without one there is no gRPC.
@@ -135,6 +187,8 @@ pub struct ServerConfig {
     pub auto_create: AutoCreate,
     /// Topics that are made in clusters of Kafka.
     pub kafka: KafkaConfig,
+    /// Topics that are made in clusters of Pulsar.
+    pub pulsar: PulsarConfig,
     /// Whether a client on this machine may name any WebAssembly file of it as an artifact.
     pub local_paths: bool,
     /// Folders from which all clients may name an artifact by its path.
@@ -198,6 +252,7 @@ impl ServerConfig {
             retention: Retention::default(),
             auto_create: AutoCreate::default(),
             kafka: KafkaConfig::default(),
+            pulsar: PulsarConfig::default(),
             local_paths: true,
             archive_dirs: Vec::new(),
             files_dirs: Vec::new(),

@@ -48,7 +48,7 @@ mod signals;
 mod sql;
 
 pub use app::granted;
-pub use config::{AutoCreate, KafkaConfig, KafkaGroup, Network, SafeStart, ServerConfig};
+pub use config::{AutoCreate, Group, KafkaConfig, Network, PulsarConfig, SafeStart, ServerConfig, SharedCluster};
 pub use fnstream_core::topics::Retention;
 pub use fnstream_store::Durability;
 pub use most::Most;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use fnstream_api::ErrorBody;
 use fnstream_core::peers::{Answered, PeerId, Question};
 use fnstream_core::{Error, ErrorCode, Result};
-use fnstream_kafka::Exchange;
+use fnstream_group::Exchange;
 use reqwest::header::CONTENT_TYPE;
 use tokio::runtime::Handle;
 

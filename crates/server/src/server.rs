@@ -30,7 +30,7 @@ use tokio::task::JoinHandle;
 
 use crate::app::{App, Parts};
 use crate::clusters::{Membership, Own};
-use crate::config::KafkaGroup;
+use crate::config::Group;
 use crate::descriptors::{self, Descriptors};
 use crate::gate::Gate;
 use crate::grpc::Grpc;
@@ -250,7 +250,12 @@ fn open(config: ServerConfig, address: SocketAddr, handle: &Handle) -> Result<(A
         None => Own::embedded(&store, &config, workers)?,
         Some(group) => {
             let address = advertised(group, address)?;
-            tracing::info!(group = group.name, cluster = group.bootstrap, address, "joining the server group");
+            tracing::info!(
+                group = group.name,
+                cluster = group.cluster.addresses(),
+                address,
+                "joining the server group"
+            );
             let exchange = HttpExchange::new(handle.clone())?;
             Own::in_group(group, &config, &address, &store, workers, &clock, exchange)?
         }
@@ -304,21 +309,24 @@ fn open(config: ServerConfig, address: SocketAddr, handle: &Handle) -> Result<(A
 }
 
 /// Where other processes of the group reach this one: as it is set, or as this machine is seen from the cluster.
-fn advertised(group: &KafkaGroup, address: SocketAddr) -> Result<String> {
+fn advertised(group: &Group, address: SocketAddr) -> Result<String> {
     if let Some(advertised) = &group.advertised {
         return Ok(advertised.clone());
     }
     if !address.ip().is_unspecified() {
         return Ok(address.to_string());
     }
-    let first = group.bootstrap.split(',').next().unwrap_or_default().trim();
+    let first = group.cluster.first();
     let seen = UdpSocket::bind(SocketAddr::new(address.ip(), 0)).and_then(|socket| {
         // Nothing is sent: the system says by which of its addresses it would be.
         socket.connect(first)?;
         socket.local_addr()
     });
     let seen = seen.map_err(|e| {
-        let message = format!("the address of this machine towards {first} is not known ({e}): set 'kafka.advertised'");
+        let message = format!(
+            "the address of this machine towards {first} is not known ({e}): set '{}.advertised'",
+            group.cluster.block()
+        );
         Error::new(ErrorCode::InvalidConfig, message)
     })?;
     Ok(SocketAddr::new(seen.ip(), address.port()).to_string())

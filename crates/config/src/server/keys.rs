@@ -11,7 +11,6 @@ use crate::key::{Key, Kind, Word};
 const ONE_FOLDER: &str = "functions, events and state are kept together, in state_storage.base_dir";
 const NO_NAMES: &str = "the server is known by its address";
 const ONE_CODE_CACHE: &str = "compiled code is kept as the block 'wasm' says";
-const NO_PULSAR: &str = "this build has no server mode on Pulsar, and functions name the address themselves";
 const OWN_SIZES: &str = "the store sizes its caches and files itself";
 
 /// The keys of the whole file.
@@ -55,7 +54,8 @@ pub(crate) static SERVER: &[Key] = &[
         "pulsar",
         &Kind::Block(PULSAR),
         "",
-        "Accepted, without effect in this build: it has no server mode on Pulsar.",
+        "Topics that the server makes in clusters of Apache Pulsar; and, for `function-stream server` on Pulsar alone, the cluster and the \
+         group of processes.",
     ),
 ];
 
@@ -78,6 +78,9 @@ pub(crate) static FLAGS: &[(&str, &str)] = &[
     ("kafka.bootstrap_servers", "--bootstrap"),
     ("kafka.group", "--group"),
     ("kafka.advertised", "--advertise"),
+    ("pulsar.service_url", "--pulsar-url"),
+    ("pulsar.group", "--group"),
+    ("pulsar.advertised", "--advertise"),
     ("allow.archive_dirs", "--allow-archive-dir"),
     ("allow.files_dirs", "--allow-files-dir"),
     ("allow.backup_dirs", "--allow-backup-dir"),
@@ -437,4 +440,57 @@ const KAFKA: &[Key] = &[
     ),
 ];
 
-const PULSAR: &[Key] = &[Key::idle("service_url", &Kind::Any, NO_PULSAR)];
+const PULSAR: &[Key] = &[
+    Key::new(
+        "service_url",
+        &Kind::Text,
+        "pulsar://localhost:6650",
+        "Where the cluster is found: `pulsar://host:port`, with commas between several `host:port`; `pulsar+ssl://` with TLS.",
+    ),
+    Key::new(
+        "group",
+        &Kind::Text,
+        "function-stream",
+        "The name of the group of processes. Its own topics, subscriptions and producers begin with it, so groups of one cluster need \
+         different names, of which none begins with another one and a dot.",
+    ),
+    Key::new(
+        "advertised",
+        &Kind::Text,
+        "",
+        "`host:port` at which the other processes of the group reach the REST interface of this one. When it is not given: the address \
+         that it listens at, or, if these are all of the machine, the one that leads to the cluster.",
+    ),
+    Key::new(
+        "session_timeout",
+        &Kind::Duration,
+        "10s",
+        "A process that is not heard of for so long is shown as gone. Its tasks move as soon as the broker misses its connection: at once \
+         when the process ends, within a minute when its machine does not answer any more.",
+    ),
+    Key::new(
+        "namespace",
+        &Kind::Text,
+        "public/default",
+        "The tenant and namespace of topics that are named without one, such as `orders`.",
+    ),
+    Key::new(
+        "internal_namespace",
+        &Kind::Text,
+        "public/function-stream",
+        "The tenant and namespace of the topics that the group keeps for itself. It is made if it is not there and that is allowed.",
+    ),
+    Key::new(
+        "partitions",
+        &Kind::Number(1, MAX_PARTITIONS as u64),
+        "",
+        "How many partitions a topic has that is made for a function's input or output, or for a client; as many as the function has replicas, and one for a client, unless a number is given.",
+    ),
+    Key::new(
+        "properties",
+        &Kind::List(&Kind::Text, 0, 256),
+        "[]",
+        "Options of the client, such as `auth_token=…` or `admin_url=http://localhost:8080`: a name, `=` and a value each; docs/pulsar.md \
+         has all of them.",
+    ),
+];

@@ -8,8 +8,8 @@ use fnstream_core::ErrorCode;
 use super::effective::{Effective, Origin, Setting};
 use super::keys::{FLAGS, GRPC_FLAG, GRPC_LISTEN, GRPC_VARIABLE, SERVER, VARIABLES};
 use super::{
-    AutoCreateSetting, DurabilitySetting, KafkaSettings, LogFormat, LoggingSettings, NetworkSettings, SERVER_DEFAULTS,
-    SafeStartSetting, ServerSettings, Sources,
+    AutoCreateSetting, DurabilitySetting, KafkaSettings, LogFormat, LoggingSettings, NetworkSettings, PulsarSettings,
+    SERVER_DEFAULTS, SafeStartSetting, ServerSettings, Sources,
 };
 use crate::hint;
 use crate::key::{Key, Kind};
@@ -287,6 +287,16 @@ fn typed(settings: &Effective, sources: &Sources<'_>) -> ServerSettings {
             partitions: settings.fitting("kafka.partitions"),
             replication: settings.fitting("kafka.replication"),
             properties: settings.texts("kafka.properties"),
+        },
+        pulsar: PulsarSettings {
+            service_url: text("pulsar.service_url"),
+            group: text("pulsar.group"),
+            advertised: settings.string("pulsar.advertised").map(str::to_owned),
+            session_timeout: settings.duration("pulsar.session_timeout").unwrap_or_default(),
+            namespace: text("pulsar.namespace"),
+            internal_namespace: text("pulsar.internal_namespace"),
+            partitions: settings.fitting("pulsar.partitions"),
+            properties: settings.texts("pulsar.properties"),
         },
         archive_dirs: settings.files("allow.archive_dirs", sources.home),
         files_dirs: settings.files("allow.files_dirs", sources.home),

@@ -83,6 +83,7 @@ state_storage: {base_dir: /srv/fs, access: group, storage_type: rocksdb, durabil
 retention: {max_age: 7d, max_bytes: 10GiB}
 topics: {auto_create: functions}
 kafka: {replication: 3, partitions: 6}
+pulsar: {service_url: 'pulsar://b1:6650', group: g, advertised: 'h:1', session_timeout: 5s, namespace: a/b, internal_namespace: a/c, partitions: 4, properties: [compression=lz4]}
 allow: {archive_dirs: [/a, b], files_dirs: [/c], backup_dirs: [/d]}
 wasm: {enable_cache: true, cache_dir: /cache, max_cache_size: 1GiB, max_compile_time: 90s, engines_dir: engines}
 python: {wasm_path: /p.wasm}
@@ -132,6 +133,16 @@ python: {wasm_path: /p.wasm}
             replication: Some(3),
             partitions: Some(6),
             properties: Vec::new(),
+        },
+        pulsar: PulsarSettings {
+            service_url: "pulsar://b1:6650".into(),
+            group: "g".into(),
+            advertised: Some("h:1".into()),
+            session_timeout: Duration::from_secs(5),
+            namespace: "a/b".into(),
+            internal_namespace: "a/c".into(),
+            partitions: Some(4),
+            properties: vec!["compression=lz4".into()],
         },
         archive_dirs: vec!["/a".into(), "b".into()],
         files_dirs: vec!["/c".into()],

@@ -36,8 +36,8 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{Function, Shared, Sharing};
 use crate::error::Failure;
+use crate::group_log;
 use crate::native::{Interrupt, Member, Partitions, Proof, Told};
-use crate::server_group::register_topic;
 
 /// How long the member is asked for news at once.
 const WAIT: Duration = Duration::from_millis(500);
@@ -118,7 +118,7 @@ impl Share {
             commands: received,
             again: commands.clone(),
             interrupt: interrupt.clone(),
-            register: register_topic(options),
+            register: group_log::topic(options, "functions"),
             wanted: BTreeSet::new(),
             is_in: false,
             leaving: HashMap::new(),

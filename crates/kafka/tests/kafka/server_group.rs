@@ -3,30 +3,18 @@
 
 //! What the processes of a server group share.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use fnstream_core::artifacts::Artifacts;
+use fnstream_core::ErrorCode;
 use fnstream_core::broker::PollLimit;
-use fnstream_core::clock::SystemClock;
-use fnstream_core::epoch::FunctionId;
 use fnstream_core::groups::{Groups, Taking};
-use fnstream_core::metadata::Metadata;
-use fnstream_core::peers::{Answered, PeerId, Peers, Question};
 use fnstream_core::record::TopicPartition;
-use fnstream_core::spec::{DesiredState, FunctionSpec};
-use fnstream_core::test_util::mem_artifacts::MemArtifacts;
-use fnstream_core::test_util::suites::artifacts::ArtifactsHarness;
-use fnstream_core::test_util::suites::metadata::MetadataHarness;
-use fnstream_core::test_util::suites::peers::PeersHarness;
-use fnstream_core::test_util::suites::{self};
 use fnstream_core::topic::Cluster as Named;
 use fnstream_core::waker::Waker;
-use fnstream_core::{Error, ErrorCode};
 use fnstream_frame::RecordRef;
-use fnstream_kafka::{Exchange, KafkaArtifacts, KafkaGroups, KafkaPeers, KafkaRegister, KafkaTopics, Options};
-use parking_lot::Mutex;
+use fnstream_group::Log;
+use fnstream_group::test_util::{self, Logs};
+use fnstream_kafka::{KafkaGroups, KafkaLog, KafkaTopics, Options};
 
 use crate::cluster::{Cluster, bootstrap, unique};
 
@@ -45,230 +33,48 @@ fn options(bootstrap: &str, namespace: &str, process: &str) -> Options {
     }
 }
 
-fn spec(name: String, replicas: u32) -> FunctionSpec {
-    let inputs = vec![vec!["in".into()]];
-    FunctionSpec { name, artifact: "ab".repeat(32), inputs, replicas, ..FunctionSpec::default() }
-}
-
-struct Register {
-    options: Options,
-    register: Arc<KafkaRegister>,
-}
-
-impl Register {
-    fn open(options: &Options) -> Arc<KafkaRegister> {
-        Arc::new(KafkaRegister::open(options, Arc::new(SystemClock::new())).unwrap())
-    }
-}
-
-impl MetadataHarness for Register {
-    fn metadata(&self) -> Arc<dyn Metadata> {
-        self.register.clone()
-    }
-
-    fn fork(&self, _of: FunctionId) -> FunctionId {
-        self.register.take_id().unwrap()
-    }
-
-    fn reopen(&mut self) {
-        self.register = Register::open(&self.options);
-    }
+/// Runs a check with the logs of new groups.
+fn check(check: fn(&dyn Fn() -> Logs)) {
+    let Some(bootstrap) = bootstrap() else { return };
+    check(&|| {
+        let options = options(&bootstrap, &unique(), "a");
+        Arc::new(move |name: &str| -> Arc<dyn Log> { Arc::new(KafkaLog::open(&options, name).unwrap()) })
+    });
 }
 
 #[test]
 fn the_register_keeps_its_contract() {
-    let Some(bootstrap) = bootstrap() else { return };
-    suites::run(suites::metadata::CHECKS, || {
-        let options = options(&bootstrap, &unique(), "a");
-        let register = Register::open(&options);
-        Box::new(Register { options, register })
-    });
+    check(test_util::the_register_keeps_its_contract);
 }
 
-/// Each change is based on the latest, whichever process makes it, and all processes see the same in the end.
 #[test]
 fn processes_that_change_the_register_at_once_lose_nothing() {
-    const CHANGES: usize = 10;
-    let Some(bootstrap) = bootstrap() else { return };
-    let namespace = unique();
-    let open = |process: &str| Register::open(&options(&bootstrap, &namespace, process));
-    let processes = [open("a"), open("b"), open("c")];
-    processes[0].create(spec("shared".into(), 1), DesiredState::Running).unwrap();
-    std::thread::scope(|scope| {
-        for (number, register) in processes.iter().enumerate() {
-            scope.spawn(move || {
-                for change in 0..CHANGES {
-                    register.create(spec(format!("f-{number}-{change}"), 1), DesiredState::Running).unwrap();
-                    loop {
-                        let entry = register.get("shared").unwrap().unwrap();
-                        let next = spec("shared".into(), entry.spec.replicas + 1);
-                        match register.update(next, DesiredState::Running, entry.revision, None) {
-                            Ok(_) => break,
-                            Err(error) => assert_eq!(error.code, ErrorCode::FunctionChanged, "{error}"),
-                        }
-                    }
-                }
-            });
-        }
-    });
-    let late = open("d");
-    for register in processes.iter().chain([&late]) {
-        // Reading what is not there waits for what is.
-        assert_eq!(register.get("nobody").unwrap(), None);
-        let all = register.list().unwrap();
-        assert_eq!(all.len(), 1 + 3 * CHANGES);
-        let ids: std::collections::BTreeSet<_> = all.iter().map(|entry| entry.id).collect();
-        assert_eq!(ids.len(), all.len(), "an id was given twice");
-        let shared = all.iter().find(|entry| entry.spec.name == "shared").unwrap();
-        assert_eq!((shared.revision as usize, shared.spec.replicas as usize), (1 + 3 * CHANGES, 1 + 3 * CHANGES));
-    }
+    check(test_util::processes_that_change_the_register_at_once_lose_nothing);
 }
 
 #[test]
 fn what_is_left_of_a_removed_function_is_known_until_it_is_tidied() {
-    let Some(bootstrap) = bootstrap() else { return };
-    let namespace = unique();
-    let (a, b) =
-        (Register::open(&options(&bootstrap, &namespace, "a")), Register::open(&options(&bootstrap, &namespace, "b")));
-    let entry = a.create(spec("f".into(), 1), DesiredState::Running).unwrap();
-    a.remove("f", 1).unwrap();
-    assert_eq!(b.get("f").unwrap(), None);
-    assert_eq!(b.name_of(entry.id).as_deref(), Some("f"));
-    let refused = b.tidy(|_, _| Err(Error::new(ErrorCode::Unavailable, "not now")));
-    assert_eq!(refused.unwrap_err().code, ErrorCode::Unavailable);
-    b.tidy(|_, _| Ok(false)).unwrap();
-    assert_eq!(a.removed(), [(entry.id, "f".to_owned())].into(), "it was too early");
-    let mut tidied = Vec::new();
-    b.tidy(|id, name| {
-        tidied.push((id, name.to_owned()));
-        Ok(true)
-    })
-    .unwrap();
-    assert_eq!(tidied, [(entry.id, "f".to_owned())]);
-    assert_eq!(b.name_of(entry.id), None);
-    a.tidy(|_, _| panic!("it was tidied already")).unwrap_or_else(|e| panic!("{e}"));
-}
-
-struct Shelf {
-    options: Options,
-    local: MemArtifacts,
-    artifacts: Arc<KafkaArtifacts>,
-}
-
-impl Shelf {
-    fn open(options: &Options, local: &MemArtifacts, grace: Duration) -> Arc<KafkaArtifacts> {
-        let (local, clock) = (Arc::new(local.clone()), Arc::new(SystemClock::new()));
-        Arc::new(KafkaArtifacts::open(options, local, grace, clock).unwrap())
-    }
-}
-
-impl ArtifactsHarness for Shelf {
-    fn artifacts(&self) -> Arc<dyn Artifacts> {
-        self.artifacts.clone()
-    }
-
-    fn damage(&self, digest: &str) {
-        self.local.damage(digest);
-    }
-
-    fn reopen(&mut self) {
-        self.local.kill();
-        self.artifacts = Shelf::open(&self.options, &self.local, Duration::ZERO);
-    }
+    check(test_util::what_is_left_of_a_removed_function_is_known_until_it_is_tidied);
 }
 
 #[test]
 fn artifacts_keep_their_contract() {
-    let Some(bootstrap) = bootstrap() else { return };
-    // What is damaged on the disk is healed from the topic.
-    let checks = suites::artifacts::CHECKS
-        .iter()
-        .filter(|check| check.name != "a_damaged_artifact_is_never_given_and_is_healed");
-    for check in checks {
-        suites::run::<dyn ArtifactsHarness>(std::slice::from_ref(check), || {
-            let (options, local) = (options(&bootstrap, &unique(), "a"), MemArtifacts::default());
-            let artifacts = Shelf::open(&options, &local, Duration::ZERO);
-            Box::new(Shelf { options, local, artifacts })
-        });
-    }
+    check(test_util::artifacts_keep_their_contract);
 }
 
 #[test]
 fn an_artifact_reaches_every_process_and_heals_every_disk() {
-    let Some(bootstrap) = bootstrap() else { return };
-    let namespace = unique();
-    let open = |process: &str, local: &MemArtifacts, grace| {
-        Shelf::open(&options(&bootstrap, &namespace, process), local, grace)
-    };
-    let (here, there) = (MemArtifacts::default(), MemArtifacts::default());
-    let hour = Duration::from_secs(3600);
-    let (a, b) = (open("a", &here, hour), open("b", &there, hour));
-    // More than one piece, and less than a whole one at the end.
-    let bytes: Vec<u8> = (0..1_300_000u32).map(|n| (n % 251) as u8).collect();
-    let digest = a.put(&bytes).unwrap().digest().to_owned();
-    assert!(b.get(&digest).unwrap() == bytes, "other bytes");
-    there.damage(&digest);
-    assert!(b.get(&digest).unwrap() == bytes, "a disk that has changed them");
-    assert_eq!(b.list().unwrap(), std::slice::from_ref(&digest));
-    // Somebody may be about to use it.
-    assert_eq!(b.sweep(&mut || Ok(Default::default())).unwrap(), 0);
-    let hasty = open("c", &MemArtifacts::default(), Duration::ZERO);
-    assert_eq!(hasty.sweep(&mut || Ok(Default::default())).unwrap(), 1);
-    assert_eq!(a.list().unwrap(), Vec::<String>::new());
-    assert_eq!(hasty.get(&digest).unwrap_err().code, ErrorCode::ArtifactNotFound);
-}
-
-/// Processes that reach each other within this one.
-#[derive(Clone, Default)]
-struct Direct(Arc<Mutex<HashMap<String, Arc<KafkaPeers>>>>);
-
-impl Exchange for Direct {
-    fn ask(&self, address: &str, peer: &PeerId, question: Question, done: Answered) {
-        let asked = self.0.lock().get(address).cloned();
-        match asked.and_then(|asked| asked.desk()) {
-            Some(desk) => desk.ask(question, done),
-            None => done(Err(Error::new(ErrorCode::PeerUnavailable, format!("nobody is '{}'", peer.0)))),
-        }
-    }
-}
-
-struct Group {
-    bootstrap: String,
-    namespace: String,
-    direct: Direct,
-}
-
-impl PeersHarness for Group {
-    fn join(&mut self, name: &str) -> Arc<dyn Peers> {
-        let options = options(&self.bootstrap, &self.namespace, name);
-        let exchange = Arc::new(self.direct.clone());
-        let peers = Arc::new(KafkaPeers::join(&options, name, Duration::from_secs(4), exchange).unwrap());
-        let others: Vec<_> = self.direct.0.lock().values().cloned().collect();
-        self.direct.0.lock().insert(name.to_owned(), peers.clone());
-        let until = std::time::Instant::now() + crate::cluster::PATIENCE;
-        while !others.iter().all(|other| other.alive().contains(&peers.me()) && peers.alive().contains(&other.me())) {
-            assert!(std::time::Instant::now() < until, "a process is not seen");
-            std::thread::yield_now();
-        }
-        peers
-    }
-
-    fn kill(&mut self, peer: &PeerId) {
-        let found = self.direct.0.lock().extract_if(|_, peers| peers.me() == *peer).next();
-        if let Some((_, peers)) = found {
-            peers.leave();
-        }
-    }
+    check(test_util::an_artifact_reaches_every_process_and_heals_every_disk);
 }
 
 #[test]
 fn processes_find_and_ask_each_other() {
-    let Some(bootstrap) = bootstrap() else { return };
-    for check in suites::peers::CHECKS.iter().chain(suites::peers::GROUP_CHECKS) {
-        suites::run::<dyn PeersHarness>(std::slice::from_ref(check), || {
-            Box::new(Group { bootstrap: bootstrap.clone(), namespace: unique(), direct: Direct::default() })
-        });
-    }
+    check(test_util::processes_find_and_ask_each_other);
+}
+
+#[test]
+fn a_writer_that_was_fenced_writes_nothing() {
+    check(test_util::a_writer_that_was_fenced_writes_nothing);
 }
 
 /// Of processes that take for one group at the same time each is given other records, and together they are given all.

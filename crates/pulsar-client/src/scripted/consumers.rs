@@ -87,7 +87,7 @@ fn a_consumer_that_does_not_reconnect_ends_with_its_broker() {
         let fake = Fake::start().await;
         let (consumer, mut peer, command) = consumer_with(&fake, |builder| builder.reconnects(false)).await;
         let closed = CommandCloseConsumer { consumer_id: command.consumer_id, request_id: 1 };
-        peer.say(Frame::plain(Body::CloseConsumer(closed))).await;
+        peer.say(Body::CloseConsumer(closed)).await;
         assert!(matches!(consumer.recv().await, Ok(Event::Closed(_))));
         assert!(!consumer.is_connected());
     });

@@ -13,14 +13,14 @@ use fnstream_core::epoch::{Epoch, Generation, Progress, TaskId};
 use fnstream_core::record::Position;
 use fnstream_core::state::Marker;
 use fnstream_core::{Error, ErrorCode, Result};
-use fnstream_pulsar_client::{Access, Message, Producer};
+use fnstream_pulsar_client::{Access, Message, Producer, ReceivedMessage};
 
 use super::{Function, Pulsar, Shared};
 use crate::delta_log::{Assembly, Commit, Entry, Outbox};
 use crate::lane::{Begin, Lane, unknown};
 use crate::outputs::Outputs;
 use crate::position::{EntryId, entry_of, from_bytes, id_of, position, position_of, to_bytes};
-use crate::{error, names, runtime};
+use crate::{error, names, outputs, runtime};
 
 /// So many entries of the end of a log are read first to find what was told last.
 const TAIL: [u64; 3] = [30, 300, 3_000];
@@ -186,8 +186,14 @@ impl Shared {
     /// Takes a log over from whoever wrote it. Gives its producer, the generation, and where the log begins that is written from now on.
     pub(crate) async fn fence(&self, topic: &str, task: TaskId) -> Result<(Producer, Generation, Position)> {
         let failed = |e| error::of(format!("taking task {task} over"), &e);
-        let made = self.client.producer(topic).access(Access::ExclusiveWithFencing).create().await;
-        let log = made.map_err(failed)?;
+        let make = || self.client.producer(topic).access(Access::ExclusiveWithFencing).create();
+        let mut log = make().await.map_err(failed)?;
+        if self.options.is_shared {
+            // The broker may let two in that come at the same moment, such as one that comes back. Whoever was let in beside the first
+            // time is fenced by the second, and kept out: its epoch is over.
+            outputs::end(&log).await;
+            log = make().await.map_err(failed)?;
+        }
         let generation = Generation(log.topic_epoch().unwrap_or(0) + 1);
         let fenced = log.send(Message::new(Entry::Fence.encode())).await;
         match fenced {
@@ -232,6 +238,17 @@ impl Shared {
         until: Position,
         each: &mut dyn FnMut(Position, Bytes) -> Result<()>,
     ) -> Result<()> {
+        self.read_messages(topic, from, until, &mut |at, message| each(at, message.payload.unwrap_or_default()))
+    }
+
+    /// The same, with all that is known of a message.
+    pub(crate) fn read_messages(
+        &self,
+        topic: &str,
+        from: Option<Position>,
+        until: Position,
+        each: &mut dyn FnMut(Position, ReceivedMessage) -> Result<()>,
+    ) -> Result<()> {
         let failed = |e| error::of(format!("reading the log '{topic}'"), &e);
         if from.is_some_and(|from| from >= until) {
             return Ok(());
@@ -246,7 +263,7 @@ impl Shared {
                 let message = runtime::wait(reader.next()).map_err(failed)?;
                 let at = position_of(&message.id);
                 if at < until {
-                    each(at, message.payload.unwrap_or_default())?;
+                    each(at, message)?;
                 }
                 if at.next() >= until {
                     return Ok(());

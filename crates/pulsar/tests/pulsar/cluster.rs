@@ -37,16 +37,25 @@ pub(crate) struct Cluster {
     pub(crate) url: String,
     admin: String,
     pub(crate) namespace: String,
+    /// The name of the server, before all that is internal.
+    pub(crate) server: String,
     pub(crate) client: Client,
 }
 
+/// The namespace of what servers keep for themselves; a broker takes long to make one.
+pub(crate) const OWN: &str = "public/tests-own";
+
 impl Cluster {
-    pub(crate) fn at((url, admin): &(String, String)) -> Cluster {
-        let client = RUNTIME.block_on(async { Client::builder(url).build().unwrap() });
-        let cluster =
-            Cluster { url: url.clone(), admin: admin.clone(), namespace: format!("public/{}", unique()), client };
+    pub(crate) fn at(broker: &(String, String)) -> Cluster {
+        let cluster = Cluster::of(broker, &format!("public/{}", unique()));
         cluster.call(reqwest::Method::PUT, &format!("namespaces/{}", cluster.namespace), None);
         cluster
+    }
+
+    /// In a namespace that is there.
+    pub(crate) fn of((url, admin): &(String, String), namespace: &str) -> Cluster {
+        let client = RUNTIME.block_on(async { Client::builder(url).build().unwrap() });
+        Cluster { url: url.clone(), admin: admin.clone(), namespace: namespace.to_owned(), server: unique(), client }
     }
 
     pub(crate) fn options(&self) -> Options {
@@ -54,12 +63,12 @@ impl Cluster {
         Options {
             cluster: Named::own(),
             properties: Properties::new(&self.url, &given).unwrap(),
-            server: "server".into(),
+            server: self.server.clone(),
             process: String::new(),
             is_shared: false,
             incarnation: String::new(),
             namespace: self.namespace.clone(),
-            internal: format!("{}-own", self.namespace),
+            internal: OWN.into(),
         }
     }
 

@@ -21,7 +21,7 @@ use fnstream_frame::{FrameBuilder, RecordRef};
 use fnstream_pulsar::{Options, Pulsar, PulsarTasks, PulsarTopics};
 use parking_lot::Mutex;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, OWN};
 
 pub(crate) struct Process {
     cluster: Arc<Cluster>,
@@ -144,9 +144,9 @@ impl Committer for Failable {
 
     fn commit(&self, epoch: Arc<FrozenEpoch>, done: CommitDone) {
         if self.failing.0.lock().take().is_some() {
-            let (namespace, task) = (&self.cluster.namespace, epoch.task);
-            let log = format!("server.{}.suite.log-partition-{}", task.function.0, task.index);
-            self.cluster.fence(&format!("persistent://{namespace}-own/{log}"));
+            let (server, task) = (&self.cluster.server, epoch.task);
+            let log = format!("{server}.{}.suite.log-partition-{}", task.function.0, task.index);
+            self.cluster.fence(&format!("persistent://{OWN}/{log}"));
         }
         self.pulsar.commit(epoch, done);
     }

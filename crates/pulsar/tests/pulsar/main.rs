@@ -9,4 +9,5 @@ mod clients;
 mod cluster;
 mod harness;
 mod seams;
+mod server_group;
 mod states;

@@ -37,7 +37,7 @@ use super::reconcile::{Reconciler, Runner};
 use super::records::{Leases, ReadingMemory, Records, WaitingRoom};
 use super::safe_start::SafeStart;
 use super::shelf::Shelf;
-use super::topic_maker::TopicMaker;
+use super::topic_maker::{Partitions, TopicMaker};
 use super::triggers::Triggers;
 use crate::ServerConfig;
 use crate::clusters::{Clusters, Foreign, Leftovers, OwnCluster};
@@ -92,7 +92,7 @@ impl Parts {
         let (config, ops, meter) = (Arc::new(config), Ops::new(), ServerMeter::new());
         let room = WaitingRoom::new(net.files.waiting);
         let programs = Programs::new(self.artifacts.clone(), self.runtime, net.budget.compiling.clone(), clock.clone());
-        let maker = TopicMaker::new(&clusters, config.auto_create, config.kafka.partitions);
+        let maker = TopicMaker::new(&clusters, config.auto_create, Partitions::new(&config));
         let triggers = Arc::new(Triggers {
             ops: ops.clone(),
             register: register.clone(),

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use fnstream_core::spec::{ErrorAction, FunctionSpec};
-use fnstream_core::topic::Topic;
+use fnstream_core::topic::{Cluster, Topic};
 use fnstream_core::topics::{Retention, Topics};
 use fnstream_core::units::counted;
 use fnstream_core::{Error, ErrorCode, Result};
@@ -18,8 +18,9 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
+use crate::ServerConfig;
 use crate::clusters::Clusters;
-use crate::config::AutoCreate;
+use crate::config::{AutoCreate, SharedCluster};
 
 /// Makes topics. What does so blocks.
 pub(crate) struct TopicMaker {
@@ -27,16 +28,45 @@ pub(crate) struct TopicMaker {
     pub(crate) topics: Arc<dyn Topics>,
     pub(crate) clusters: Arc<Clusters>,
     auto: AutoCreate,
-    /// How many partitions topics of other clusters get, if that is set.
-    partitions: Option<u32>,
+    /// How many partitions topics of clusters get, if that is set.
+    partitions: Partitions,
     /// Shared by those who register or start a function on topics, exclusive for who deletes a topic.
     in_use: RwLock<()>,
     /// Those who wait for a topic to be made.
     expected: Mutex<HashMap<Topic, Arc<Notify>>>,
 }
 
+/// How many partitions topics get that are made, by the broker that they are made in, where a number is set.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Partitions {
+    kafka: Option<u32>,
+    pulsar: Option<u32>,
+    /// Of topics of the server's own cluster.
+    own: Option<u32>,
+}
+
+impl Partitions {
+    pub(crate) fn new(config: &ServerConfig) -> Partitions {
+        let (kafka, pulsar) = (config.kafka.partitions, config.pulsar.partitions);
+        let own = match config.group.as_ref().map(|group| &group.cluster) {
+            None => None,
+            Some(SharedCluster::Kafka { .. }) => kafka,
+            Some(SharedCluster::Pulsar { .. }) => pulsar,
+        };
+        Partitions { kafka, pulsar, own }
+    }
+
+    fn of(&self, cluster: &Cluster) -> Option<u32> {
+        match cluster {
+            cluster if cluster.is_own() => self.own,
+            cluster if cluster.as_str().starts_with("pulsar") => self.pulsar,
+            _ => self.kafka,
+        }
+    }
+}
+
 impl TopicMaker {
-    pub(crate) fn new(clusters: &Arc<Clusters>, auto: AutoCreate, partitions: Option<u32>) -> Arc<Self> {
+    pub(crate) fn new(clusters: &Arc<Clusters>, auto: AutoCreate, partitions: Partitions) -> Arc<Self> {
         Arc::new(TopicMaker {
             topics: clusters.topics(),
             clusters: clusters.clone(),
@@ -141,7 +171,7 @@ impl TopicMaker {
 
     /// How many partitions a topic gets that is made.
     fn partitions_of(&self, topic: &Topic, wanted: u32) -> u32 {
-        self.partitions.filter(|_| !topic.cluster.is_own()).unwrap_or(wanted)
+        self.partitions.of(&topic.cluster).unwrap_or(wanted)
     }
 
     /// Becomes one who waits for a topic to be made.

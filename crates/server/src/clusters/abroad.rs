@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fnstream_core::Result;
+use fnstream_core::epoch::FunctionId;
 use fnstream_core::notes::Notes;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::spec::{FunctionEntry, FunctionSpec};
 use fnstream_core::state::StateStores;
 use fnstream_core::topic::Cluster;
 use fnstream_kafka::{Kafka, Transactions};
+use fnstream_pulsar::Pulsar;
 
 use super::identity::Identity;
 use super::kafka::KafkaClusters;
@@ -47,6 +49,11 @@ impl Abroad {
         Abroad { kafka: self.kafka.of_group(own), ..self }
     }
 
+    /// Of a server whose own cluster is one of Pulsar.
+    pub(super) fn of_pulsar(self, own: (Cluster, Arc<Pulsar>)) -> Abroad {
+        Abroad { pulsar: self.pulsar.of_group(own), ..self }
+    }
+
     fn of(&self, cluster: &Cluster) -> &dyn Foreign {
         match SCHEMES.iter().any(|scheme| cluster.as_str().starts_with(scheme)) {
             true => &self.pulsar,
@@ -72,8 +79,14 @@ impl Foreign for Abroad {
         self.of(cluster).for_function(cluster, entry)
     }
 
-    fn move_groups(&self, cluster: &Cluster, spec: &FunctionSpec, places: &[(TopicPartition, Position)]) -> Result<()> {
-        self.of(cluster).move_groups(cluster, spec, places)
+    fn move_groups(
+        &self,
+        cluster: &Cluster,
+        function: FunctionId,
+        spec: &FunctionSpec,
+        places: &[(TopicPartition, Position)],
+    ) -> Result<()> {
+        self.of(cluster).move_groups(cluster, function, spec, places)
     }
 
     fn transactions(&self) -> BTreeMap<Cluster, Transactions> {

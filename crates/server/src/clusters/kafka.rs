@@ -173,7 +173,13 @@ impl Foreign for KafkaClusters {
         })
     }
 
-    fn move_groups(&self, cluster: &Cluster, spec: &FunctionSpec, places: &[(TopicPartition, Position)]) -> Result<()> {
+    fn move_groups(
+        &self,
+        cluster: &Cluster,
+        _function: FunctionId,
+        spec: &FunctionSpec,
+        places: &[(TopicPartition, Position)],
+    ) -> Result<()> {
         let kafka = match &self.own {
             Some((own, kafka)) if own == cluster => kafka.clone(),
             _ => self.place(cluster, spec)?.0,

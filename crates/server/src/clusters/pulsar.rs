@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use fnstream_core::epoch::FunctionId;
 use fnstream_core::groups::Groups;
-use fnstream_core::record::Positions;
+use fnstream_core::record::{Position, Positions, TopicPartition};
 use fnstream_core::spec::{FunctionEntry, FunctionSpec};
 use fnstream_core::state::StateStores;
 use fnstream_core::topic::Cluster;
@@ -35,6 +35,8 @@ pub(super) struct PulsarClusters {
     identity: Arc<Identity>,
     /// State on the local disk.
     local: Arc<dyn StateStores>,
+    /// The server's own cluster, if it is one.
+    own: Option<(Cluster, Arc<Pulsar>)>,
     clients: Mutex<Kept<Connected>>,
     places: Mutex<Kept<Place>>,
 }
@@ -69,7 +71,12 @@ impl Idle for Place {
 impl PulsarClusters {
     /// Connects to nobody yet. `local` keeps the state of functions that commit to Pulsar.
     pub(super) fn new(identity: Arc<Identity>, local: Arc<dyn StateStores>) -> Self {
-        PulsarClusters { identity, local, clients: Kept::new(), places: Kept::new() }
+        PulsarClusters { identity, local, own: None, clients: Kept::new(), places: Kept::new() }
+    }
+
+    /// Of a server that has a cluster of its own.
+    pub(super) fn of_group(self, own: (Cluster, Arc<Pulsar>)) -> Self {
+        PulsarClusters { own: Some(own), ..self }
     }
 
     fn options(cluster: &Cluster, properties: &Properties, server: String) -> Result<Options> {
@@ -149,6 +156,20 @@ impl Foreign for PulsarClusters {
             tasks: Arc::new(tasks),
             epoch: self.epoch(),
         })
+    }
+
+    fn move_groups(
+        &self,
+        cluster: &Cluster,
+        function: FunctionId,
+        spec: &FunctionSpec,
+        places: &[(TopicPartition, Position)],
+    ) -> Result<()> {
+        let pulsar = match &self.own {
+            Some((own, pulsar)) if own == cluster => pulsar.clone(),
+            _ => self.place(cluster, spec)?.0,
+        };
+        pulsar.move_groups(function, &spec.name, &spec.inputs, places)
     }
 
     fn forget(&self, cluster: &Cluster, entry: &FunctionEntry) -> Result<()> {

@@ -10,7 +10,7 @@
 //!
 //! It is the way of a rollback with state, with the state of now: what is read again is processed again, upon the state that has
 //! it already, and its outputs come again. The revision before keeps where it stood, so that a rollback with its state and
-//! `reprocess` takes the move back. A function that commits to Apache Kafka keeps no state with its revisions: the offsets of its groups
+//! `reprocess` takes the move back. A function that commits to a broker keeps no state with its revisions: the places of its groups
 //! are moved instead, at which it goes on with the state that it has. The artifact is not looked at: a function that is stuck because of it can be moved too.
 
 use std::sync::Arc;
@@ -75,24 +75,24 @@ impl Functions {
         Ok((entry, moved))
     }
 
-    /// The same where a function goes on at the offsets of its groups: they are moved, and there is no new revision.
+    /// The same where a function goes on at the places of its groups: they are moved, and there is no new revision.
     fn move_by_groups(&self, entry: &FunctionEntry, request: &SeekRequest) -> Result<(FunctionEntry, Vec<Moved>)> {
         // What was handed in before counts now, or never: it would move the offsets once more.
         let standing = self.tasks.fence(entry.id)?;
         let places = self.places(&entry.spec, request)?;
         let from = |task: &u32, at: &TopicPartition| standing.get(task)?.positions.get(at).copied();
         let moved = places.iter().map(|(task, at, to)| told(at, from(task, at), *to)).collect();
-        self.clusters.move_groups(&entry.spec, &of_groups(places))?;
+        self.clusters.move_groups(entry.id, &entry.spec, &of_groups(places))?;
         let to = request.to;
         tracing::info!(function = entry.spec.name, %to, "function moved in its inputs, with its groups");
-        self.note(entry, &format!("moved to {to}, with the offsets of its groups"));
+        self.note(entry, &format!("moved to {to}, with its groups"));
         Ok((entry.clone(), moved))
     }
 
     /// Moves the groups of a function that is not there yet to where its description says that it begins. Blocks.
     pub(super) fn begin_at_groups(&self, spec: &FunctionSpec) -> Result<()> {
         let request = SeekRequest { to: spec.from.into(), topic: None };
-        self.clusters.move_groups(spec, &of_groups(self.places(spec, &request)?))
+        self.clusters.move_groups(FunctionId::NONE, spec, &of_groups(self.places(spec, &request)?))
     }
 
     /// Has the tasks of a fork of no function stand where a function of that description begins. Its topics are there. Blocks.

@@ -4,7 +4,7 @@
 //! The register of functions, which all processes of the group share.
 //!
 //! A function with its history is one record. What the cluster keeps of a function that was removed (its internal topics) is noted in
-//! the same transaction, and goes by the hand of whatever process is there, however often that takes.
+//! the same change, and goes by the hand of whatever process is there, however often that takes.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -18,8 +18,8 @@ use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::RwLockReadGuard;
 
-use super::table::{Change, Row, Rows, Table};
-use crate::place::Options;
+use crate::log::{Log, Row};
+use crate::table::{Change, Rows, Table};
 
 /// The first byte of each value.
 const VERSION: u8 = 1;
@@ -30,11 +30,9 @@ const REMOVED: &str = "removed/";
 const LAST_ID: &str = "last-id";
 /// The key of what tells this register from others that had the topic before.
 const INCARNATION: &str = "incarnation";
-/// The broker aborts a change that takes longer.
-const TIMEOUT_MS: u32 = 10_000;
 
 /// See the module.
-pub struct KafkaRegister {
+pub struct Register {
     table: Table<Functions>,
     clock: Arc<dyn Clock>,
 }
@@ -104,11 +102,10 @@ impl Functions {
     }
 }
 
-impl KafkaRegister {
-    /// The register of a group, which is made if it is not there. Blocks.
-    pub fn open(options: &Options, clock: Arc<dyn Clock>) -> Result<KafkaRegister> {
-        let topic = super::register_topic(options);
-        let table = Table::open(options, topic, Functions::default(), TIMEOUT_MS)?;
+impl Register {
+    /// The register of a group, which is in that log, for the process of that name. Blocks.
+    pub fn open(log: Arc<dyn Log>, process: &str, clock: Arc<dyn Clock>) -> Result<Register> {
+        let table = Table::open(log, process, Functions::default())?;
         if table.rows().incarnation.is_empty() {
             table.change(|functions| {
                 let is_new = functions.whole()?.incarnation.is_empty();
@@ -117,7 +114,7 @@ impl KafkaRegister {
                 Ok((drawn.map(|value| (key, Some(value))).into_iter().collect(), ()))
             })?;
         }
-        Ok(KafkaRegister { table, clock })
+        Ok(Register { table, clock })
     }
 
     /// What tells this register, and with it the ids of its functions, from all others: eight hexadecimal digits.
@@ -185,7 +182,7 @@ impl KafkaRegister {
     }
 }
 
-impl Metadata for KafkaRegister {
+impl Metadata for Register {
     fn list(&self) -> Result<Vec<FunctionEntry>> {
         Ok(self.table.rows().whole()?.functions.values().map(|of| of.entry.clone()).collect())
     }
@@ -258,9 +255,9 @@ impl Metadata for KafkaRegister {
     }
 }
 
-impl std::fmt::Debug for KafkaRegister {
+impl std::fmt::Debug for Register {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KafkaRegister").field("topic", &self.table.topic()).finish_non_exhaustive()
+        f.debug_struct("Register").field("log", &self.table.log().name()).finish_non_exhaustive()
     }
 }
 
@@ -289,10 +286,12 @@ fn encode(what: &impl serde::Serialize) -> Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use fnstream_core::record::Position;
+
     use super::*;
 
     fn row<'a>(key: &'a str, value: Option<&'a [u8]>) -> Row<'a> {
-        Row { offset: 0, timestamp: 0, key: key.as_bytes(), value }
+        Row { position: Position(0), timestamp: 0, key: key.as_bytes(), value }
     }
 
     /// The bytes of version 1, as every later version must read them.

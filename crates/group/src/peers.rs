@@ -21,14 +21,16 @@ use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::Mutex;
 
-use super::table::{Row, Rows, Table};
-use crate::place::Options;
-use crate::writer::Plain;
+use crate::log::{Log, Row};
+use crate::table::{Rows, Table};
 
 /// How often a process says that it lives.
 const BEAT: Duration = Duration::from_secs(1);
 /// How long a process that ends waits until it has said so.
-const FAREWELL_MS: i32 = 2_000;
+const FAREWELL: Duration = Duration::from_secs(2);
+/// How often what nobody needs is dropped from a log that the broker does not compact, and the report is said again, so that it is not the
+/// oldest for long.
+const TIDY: Duration = Duration::from_secs(30);
 /// What the keys begin with.
 const REPORT: &str = "report/";
 const ALIVE: &str = "alive/";
@@ -42,7 +44,7 @@ pub trait Exchange: Send + Sync {
 }
 
 /// See the module.
-pub struct KafkaPeers {
+pub struct GroupPeers {
     shared: Arc<Shared>,
     /// Dropped at the end.
     beats: Mutex<Option<Sender<()>>>,
@@ -53,7 +55,6 @@ struct Shared {
     me: PeerId,
     address: String,
     table: Table<Said>,
-    writer: Plain,
     exchange: Arc<dyn Exchange>,
     silence: Duration,
     began: Instant,
@@ -104,23 +105,22 @@ impl Said {
     }
 }
 
-impl KafkaPeers {
-    /// Joins the group as a process that its peers reach at `address`; one that says nothing for `silence` is taken for gone. Whoever
+impl GroupPeers {
+    /// Joins the group, by that log, as the process of that name, which its peers reach at `address`; one that says nothing for `silence` is taken for gone. Whoever
     /// had the name of this process before is gone. Blocks.
     pub fn join(
-        options: &Options,
+        log: Arc<dyn Log>,
+        process: &str,
         address: &str,
         silence: Duration,
         exchange: Arc<dyn Exchange>,
-    ) -> Result<KafkaPeers> {
+    ) -> Result<GroupPeers> {
         let said = Said { reports: BTreeMap::new(), heard: HashMap::new(), is_past: true };
-        let table = Table::open(options, super::topic(options, "peers"), said, 10_000)?;
-        let writer = Plain::start(&options.properties)?;
+        let table = Table::open(log, process, said)?;
         let mut number = [0; 4];
         let filled = getrandom::fill(&mut number);
         filled.map_err(|e| internal(format!("no random number for a process: {e}")))?;
         let start: String = number.iter().map(|byte| format!("{byte:02x}")).collect();
-        let process = &options.process;
         let before: Vec<PeerId> = {
             let said = table.rows();
             let own = format!("{process}-");
@@ -132,7 +132,6 @@ impl KafkaPeers {
             me: PeerId(format!("{process}-{start}").into()),
             address: address.to_owned(),
             table,
-            writer,
             exchange,
             silence,
             began: Instant::now(),
@@ -144,36 +143,42 @@ impl KafkaPeers {
         before.iter().for_each(|peer| shared.forget(peer));
         let (beats, received) = bounded(0);
         let beating = shared.clone();
-        let thread = thread::Builder::new().name("kafka-peers".into()).spawn(move || beating.beat(&received));
+        let thread = thread::Builder::new().name("peers".into()).spawn(move || beating.beat(&received));
         let thread = thread.map_err(|e| internal(format!("no thread for the peers: {e}")))?;
-        Ok(KafkaPeers { shared, beats: Mutex::new(Some(beats)), thread: Mutex::new(Some(thread)) })
+        Ok(GroupPeers { shared, beats: Mutex::new(Some(beats)), thread: Mutex::new(Some(thread)) })
     }
 }
 
 impl Shared {
     /// Says that it lives, and looks who does not, until it ends.
     fn beat(&self, ends: &Receiver<()>) {
+        let mut tidied = Instant::now();
         loop {
             self.say(&format!("{ALIVE}{}", self.me.0), Some(&[&[VERSION], self.address.as_bytes()].concat()));
             self.bury();
-            self.say_again();
+            let is_tidied = !self.table.log().is_compacted() && tidied.elapsed() > TIDY;
+            self.say_again(is_tidied);
+            if is_tidied {
+                self.table.drop_what_nobody_needs();
+                tidied = Instant::now();
+            }
             match ends.recv_timeout(BEAT) {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) | Ok(()) => break,
             }
         }
         self.forget(&self.me);
-        self.writer.flush(FAREWELL_MS);
+        self.table.log().flush(FAREWELL);
     }
 
     fn say(&self, key: &str, value: Option<&[u8]>) {
-        self.writer.append(self.table.topic(), 0, key.as_bytes(), value);
+        self.table.log().append(key.as_bytes(), value);
     }
 
-    /// Others who took this process for gone have removed its report.
-    fn say_again(&self) {
+    /// Others who took this process for gone have removed its report; or it is due.
+    fn say_again(&self, is_due: bool) {
         let Some((report, value)) = self.own.lock().clone() else { return };
-        if !self.table.rows().reports.contains_key(&self.me) {
+        if is_due || !self.table.rows().reports.contains_key(&self.me) {
             self.table.change_rows(|said| _ = said.reports.insert(self.me.clone(), report));
             self.say(&format!("{REPORT}{}", self.me.0), Some(&value));
         }
@@ -223,7 +228,7 @@ impl Shared {
     }
 }
 
-impl Peers for KafkaPeers {
+impl Peers for GroupPeers {
     fn me(&self) -> PeerId {
         self.shared.me.clone()
     }
@@ -274,7 +279,7 @@ impl Peers for KafkaPeers {
     }
 }
 
-impl KafkaPeers {
+impl GroupPeers {
     /// The processes of the group that are heard of, this one included.
     pub fn alive(&self) -> Vec<PeerId> {
         let Shared { me, silence, table, .. } = &*self.shared;
@@ -298,15 +303,15 @@ impl KafkaPeers {
     }
 }
 
-impl Drop for KafkaPeers {
+impl Drop for GroupPeers {
     fn drop(&mut self) {
         self.leave();
     }
 }
 
-impl std::fmt::Debug for KafkaPeers {
+impl std::fmt::Debug for GroupPeers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KafkaPeers").field("me", &self.shared.me).finish_non_exhaustive()
+        f.debug_struct("GroupPeers").field("me", &self.shared.me).finish_non_exhaustive()
     }
 }
 

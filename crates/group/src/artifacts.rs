@@ -3,8 +3,8 @@
 
 //! Artifacts, which all processes of the group share.
 //!
-//! An artifact is in the topic in pieces, closed by a record of its size; all of it is written in one transaction. Each process keeps
-//! those that it has needed on its own disk, too.
+//! An artifact is in the log in pieces, closed by a record of its size: without that, pieces are nothing. Each process keeps those that it
+//! has needed on its own disk, too.
 //!
 //! What another process is about to use is known from the time at which it was stored last: nothing is swept that is younger than a
 //! grace time.
@@ -15,22 +15,22 @@ use std::time::Duration;
 
 use fnstream_core::artifacts::{Artifacts, InUse, Pin, digest};
 use fnstream_core::clock::Clock;
+use fnstream_core::record::Position;
 use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::Mutex;
 
-use super::table::{Change, Row, Rows, Table};
-use crate::place::{Options, Shared};
+use crate::log::{Log, Row};
+use crate::table::{Change, Rows, Table};
 
 /// How much of an artifact is in one record; brokers take a megabyte unless told otherwise.
 const PIECE: usize = 512 << 10;
+/// How often the pieces of an artifact are stored until all of them are there.
+const ATTEMPTS: usize = 5;
 /// Separates a digest from the number of a piece.
 const NUMBER: char = '/';
-/// The broker aborts a transaction that takes longer.
-const TIMEOUT_MS: u32 = 60_000;
 
 /// See the module.
-pub struct KafkaArtifacts {
-    shared: Arc<Shared>,
+pub struct GroupArtifacts {
     table: Table<Index>,
     /// Those of this process's disk.
     local: Arc<dyn Artifacts>,
@@ -46,8 +46,8 @@ struct Index(BTreeMap<String, Indexed>);
 
 #[derive(Default, Clone)]
 struct Indexed {
-    /// The offsets of the pieces by their numbers.
-    pieces: BTreeMap<u32, i64>,
+    /// Where the pieces are, by their numbers.
+    pieces: BTreeMap<u32, Position>,
     /// How many bytes they have together, and when that was said; none as long as the artifact is not whole.
     whole: Option<(u64, i64)>,
 }
@@ -58,7 +58,7 @@ impl Rows for Index {
         let (digest, number) = key.split_once(NUMBER).map_or((key, None), |(digest, number)| (digest, Some(number)));
         let of = self.0.entry(digest.to_owned()).or_default();
         match (number.map(str::parse::<u32>), row.value) {
-            (Some(Ok(number)), Some(_)) => _ = of.pieces.insert(number, row.offset),
+            (Some(Ok(number)), Some(_)) => _ = of.pieces.insert(number, row.position),
             (Some(Ok(number)), None) => _ = of.pieces.remove(&number),
             (None, Some(size)) => {
                 of.whole =
@@ -73,36 +73,47 @@ impl Rows for Index {
     }
 }
 
-impl KafkaArtifacts {
-    /// The artifacts of a group. `local` keeps copies on this process's disk; `grace` is how long one is kept that nobody uses. Blocks.
+impl GroupArtifacts {
+    /// The artifacts of a group, which are in that log, for the process of that name. `local` keeps copies on this process's disk; `grace` is how long one is kept that nobody uses. Blocks.
     pub fn open(
-        options: &Options,
+        log: Arc<dyn Log>,
+        process: &str,
         local: Arc<dyn Artifacts>,
         grace: Duration,
         clock: Arc<dyn Clock>,
-    ) -> Result<KafkaArtifacts> {
-        let topic = super::topic(options, "artifacts");
-        let table = Table::open(options, topic, Index::default(), TIMEOUT_MS)?;
-        let shared = Shared::new(options.clone())?;
-        Ok(KafkaArtifacts { shared, table, local, pins: Arc::default(), grace, clock })
+    ) -> Result<GroupArtifacts> {
+        let table = Table::open(log, process, Index::default())?;
+        Ok(GroupArtifacts { table, local, pins: Arc::default(), grace, clock })
     }
 
     /// Makes an artifact that is on the disk known to all, or says that it is needed anew.
     fn share(&self, digest: &str, bytes: &[u8]) -> Result<()> {
-        self.table.change(|index| {
-            let pieces = bytes.chunks(PIECE).enumerate();
-            let is_there = index.0.get(digest).is_some_and(|of| {
-                of.whole.is_some_and(|(size, _)| size == bytes.len() as u64)
-                    && of.pieces.len() == bytes.chunks(PIECE).len()
-            });
-            let pieces = pieces.filter(|_| !is_there);
-            let piece = |(number, piece): (usize, &[u8])| (piece_key(digest, number as u32), Some(piece.to_vec()));
-            let size = (digest.as_bytes().to_vec(), Some(bytes.len().to_string().into_bytes()));
-            Ok((pieces.map(piece).chain([size]).collect(), ()))
-        })
+        let count = bytes.chunks(PIECE).len();
+        let is_there = |index: &Index| {
+            let pieces = |of: &Indexed| (0..count as u32).all(|number| of.pieces.contains_key(&number));
+            count == 0 || index.0.get(digest).is_some_and(pieces)
+        };
+        let size = (digest.as_bytes().to_vec(), Some(bytes.len().to_string().into_bytes()));
+        // Somebody may sweep the pieces away before they are closed.
+        for _ in 0..ATTEMPTS {
+            let has = is_there(&self.table.rows());
+            if !has {
+                let piece = |(number, piece): (usize, &[u8])| (piece_key(digest, number as u32), Some(piece.to_vec()));
+                self.table.lay(bytes.chunks(PIECE).enumerate().map(piece).collect())?;
+            }
+            let closed = self.table.change(|index| match is_there(index) {
+                true => Ok((vec![size.clone()], true)),
+                false => Ok((Vec::new(), false)),
+            })?;
+            if closed {
+                return Ok(());
+            }
+        }
+        let message = format!("the pieces of artifact '{digest}' are removed as soon as they are stored");
+        Err(Error::new(ErrorCode::Unavailable, message))
     }
 
-    /// The bytes that the topic has.
+    /// The bytes that the log has.
     fn fetch(&self, digest: &str) -> Result<Vec<u8>> {
         let find = || self.table.rows().0.get(digest).filter(|of| of.whole.is_some()).cloned();
         let found = match find() {
@@ -116,12 +127,12 @@ impl KafkaArtifacts {
         let Indexed { pieces, .. } = found.ok_or_else(missing)?;
         let mut parts: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
         if let (Some(first), Some(last)) = (pieces.values().min(), pieces.values().max()) {
-            self.shared.read_log(self.table.topic(), 0, *first, last + 1, &mut |message| {
-                let key = std::str::from_utf8(message.key().unwrap_or_default()).unwrap_or_default();
+            self.table.log().read(*first, last.next(), &mut |row| {
+                let key = std::str::from_utf8(row.key).unwrap_or_default();
                 let Some(number) = key.strip_prefix(digest).and_then(|rest| rest.strip_prefix(NUMBER)) else {
                     return Ok(());
                 };
-                if let (Ok(number), Some(value)) = (number.parse(), message.value()) {
+                if let (Ok(number), Some(value)) = (number.parse(), row.value) {
                     parts.insert(number, value.to_vec());
                 }
                 Ok(())
@@ -132,14 +143,14 @@ impl KafkaArtifacts {
             true => Ok(bytes),
             false => {
                 let message =
-                    format!("the topic '{}' has other bytes than those of artifact '{digest}'", self.table.topic());
+                    format!("the log '{}' has other bytes than those of artifact '{digest}'", self.table.log().name());
                 Err(Error::new(ErrorCode::ArtifactCorrupt, message))
             }
         }
     }
 }
 
-impl Artifacts for KafkaArtifacts {
+impl Artifacts for GroupArtifacts {
     fn put(&self, bytes: &[u8]) -> Result<Pin> {
         let pin = self.pin(&digest(bytes));
         drop(self.local.put(bytes)?);
@@ -232,9 +243,9 @@ impl Artifacts for KafkaArtifacts {
     }
 }
 
-impl std::fmt::Debug for KafkaArtifacts {
+impl std::fmt::Debug for GroupArtifacts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KafkaArtifacts").field("topic", &self.table.topic()).finish_non_exhaustive()
+        f.debug_struct("GroupArtifacts").field("log", &self.table.log().name()).finish_non_exhaustive()
     }
 }
 
