@@ -13,7 +13,7 @@ ENV := source scripts/env.sh
 # One profile for everything, so that RocksDB and Cranelift are compiled once; never another lock than the committed one.
 CARGO_FLAGS := --release --locked
 
-.PHONY: help setup build_all build examples engines quickstart kafka-demo kafka-kills kafka-kill-long kafka-group-long kafka-restore kafka-poison test bench bench-kafka bench-pulsar dist poison crash-long storm producer rates backup-long groups soak scale \
+.PHONY: help setup build_all build examples engines quickstart kafka-demo pulsar-demo pulsar-group-long kafka-kills kafka-kill-long kafka-group-long kafka-restore kafka-poison test bench bench-kafka bench-pulsar dist poison crash-long storm producer rates backup-long groups soak scale \
 	many neighbours crowd browser fuzz fmt \
 	lint doc licence-check licence-fix openapi clean
 
@@ -46,6 +46,9 @@ quickstart: build_all ## builds, runs the README's transcript in a temporary fol
 kafka-demo: build_all ## a broker of Apache Kafka, a function between two of its topics, and what comes out (needs Java 17 and Maven)
 	@scripts/kafka-demo.sh
 
+pulsar-demo: build_all ## a broker of Apache Pulsar, two processes of a server on it, and the README's transcript (needs Java 17 and Maven)
+	@scripts/pulsar-demo.sh
+
 kafka-kills: setup ## kill -9 at each step of a commit to a real broker of Kafka, and at random (needs Java 17 and Maven)
 	@$(ENV)
 	while read -r line; do export "$${line?}"; done < <(scripts/kafka.sh start >/dev/null && scripts/kafka.sh env)
@@ -70,7 +73,17 @@ kafka-group-long: build_all ## the same in two processes of a server group, each
 	export FNSTREAM_KAFKA=$$(scripts/kafka.sh start --at "$$FNSTREAM_KAFKA_FOLDER")
 	FNSTREAM_BIN=$(or $(KAFKA_BIN),$(CURDIR)/bin/function-stream) FNSTREAM_EXAMPLES=$(CURDIR)/bin FNSTREAM_KAFKA_RESTARTS=3 \
 		FNSTREAM_KAFKA_RECORDS=$(or $(KAFKA_RECORDS),1000000) FNSTREAM_KAFKA_KILLS=$(or $(KAFKA_KILLS),20) \
-		cargo test $(CARGO_FLAGS) -p fnstream-tests --test server_group -- --nocapture killed
+		cargo test $(CARGO_FLAGS) -p fnstream-tests --test server_group -- --nocapture kafka::processes_that_are_killed
+
+pulsar-group-long: build_all ## two processes of a server on Apache Pulsar, each killed 20 times (PULSAR_RECORDS=1000000; needs Java 17 and Maven)
+	@$(ENV)
+	export FNSTREAM_PULSAR_FOLDER=$$(mktemp -d -p "$$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)")
+	trap 'scripts/pulsar.sh wipe --at "$$FNSTREAM_PULSAR_FOLDER"; rm -rf "$$FNSTREAM_PULSAR_FOLDER"' EXIT
+	scripts/pulsar.sh start --at "$$FNSTREAM_PULSAR_FOLDER"
+	while read -r line; do export "$${line?}"; done < <(scripts/pulsar.sh env --at "$$FNSTREAM_PULSAR_FOLDER")
+	FNSTREAM_BIN=$(or $(PULSAR_BIN),$(CURDIR)/bin/function-stream) FNSTREAM_EXAMPLES=$(CURDIR)/bin FNSTREAM_PULSAR_RESTARTS=3 \
+		FNSTREAM_PULSAR_RECORDS=$(or $(PULSAR_RECORDS),1000000) FNSTREAM_PULSAR_KILLS=$(or $(PULSAR_KILLS),20) \
+		cargo test $(CARGO_FLAGS) -p fnstream-tests --test server_group -- --nocapture pulsar::processes_that_are_killed
 
 kafka-restore: build_all ## a GiB of state whose disk was lost, from a broker of its own (STATE_MIB=1024; needs Java 17 and Maven)
 	@$(ENV)

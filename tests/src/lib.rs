@@ -26,12 +26,12 @@
 //! ```
 
 pub mod binary;
+pub mod broker_jobs;
 pub mod cgroup;
 pub mod chain;
 pub mod cli;
 pub mod faults;
 pub mod guests;
-pub mod kafka_jobs;
 pub mod latency;
 pub mod node;
 pub mod pulsar;

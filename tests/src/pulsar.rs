@@ -50,6 +50,18 @@ impl Pulsar {
         Ok(serde_json::from_str(last)?)
     }
 
+    /// Compares the outputs of a function with its inputs, of which there are so many. Tells what was found.
+    #[allow(clippy::print_stdout, reason = "it says what it found")]
+    pub fn check_all(&self, work: &str, input: &str, output: &str, records: usize) -> Result<()> {
+        let found = self.check(&[work, &self.url, input, output])?;
+        println!("{work}, by the client of Pulsar in Python: {found}");
+        let wanted = [("inputs", records), ("outputs", records)].into_iter();
+        for (what, wanted) in wanted.chain(["lost", "duplicated", "wrong", "out_of_order"].map(|what| (what, 0))) {
+            ensure!(found[what] == wanted, "{work}: {what} is {}, and should be {wanted}", found[what]);
+        }
+        Ok(())
+    }
+
     /// Makes topics, in a namespace that drops repeats.
     pub fn create(&self, partitions: u32, topics: &[String]) -> Result<()> {
         let partitions = partitions.to_string();

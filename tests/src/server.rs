@@ -55,11 +55,19 @@ impl ServerOptions {
     }
 
     /// A process of a group on Kafka. One that is not heard of for two seconds has lost its tasks.
-    pub fn of_group(binary: PathBuf, bootstrap: &str, group: &str) -> Self {
+    pub fn of_kafka_group(binary: PathBuf, bootstrap: &str, group: &str) -> Self {
         let mut options = ServerOptions::new(binary);
         let verb = ["server", "--backend", "kafka", "--bootstrap", bootstrap, "--group", group];
         options.verb = verb.map(str::to_owned).to_vec();
         options.env("FUNCTION_STREAM_KAFKA_SESSION_TIMEOUT", "2s")
+    }
+
+    /// A process of a group on Pulsar.
+    pub fn of_pulsar_group(binary: PathBuf, url: &str, admin: &str, group: &str) -> Self {
+        let mut options = ServerOptions::new(binary);
+        options.verb = ["server", "--pulsar-url", url, "--group", group].map(str::to_owned).to_vec();
+        let options = options.env("FUNCTION_STREAM_PULSAR_SESSION_TIMEOUT", "2s");
+        options.env("FUNCTION_STREAM_PULSAR_PROPERTIES", format!("admin_url={admin}"))
     }
 
     /// With a further argument and its value.

@@ -17,7 +17,7 @@ use anyhow::{Result, ensure};
 use fnstream_api::{Client, Function, FunctionDescription, TopicRequest};
 use fnstream_core::topic::TopicRef;
 use fnstream_frame::{FrameBuilder, RecordRef};
-use fnstream_tests::kafka_jobs::{cluster, read_counts};
+use fnstream_tests::broker_jobs::{kafka, read_counts};
 use fnstream_tests::node::Node;
 use fnstream_tests::pulsar::Pulsar;
 use fnstream_tests::server::ServerOptions;
@@ -63,7 +63,7 @@ struct Words {
 impl Words {
     /// None, said aloud, where there is no broker.
     fn new(test: &str) -> Result<Option<Words>> {
-        let Some(broker) = cluster()? else { return Ok(None) };
+        let Some(broker) = kafka()? else { return Ok(None) };
         let id: u64 = rand::random();
         let named = |what: &str| format!("{what}-{id:016x}@kafka://{broker}");
         let rng = seed::Seed::of(test)?.rng(0);

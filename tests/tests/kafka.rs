@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use fnstream_api::Client;
-use fnstream_tests::kafka_jobs::{Job, Work, cluster, done, restart_broker};
+use fnstream_tests::broker_jobs::{Job, Work, done, kafka, restart_broker};
 use fnstream_tests::node::Node;
 use fnstream_tests::python::python_for;
 use fnstream_tests::server::ServerOptions;
@@ -28,7 +28,7 @@ const STEP: Duration = Duration::from_millis(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_on_kafka_that_is_killed_loses_and_doubles_nothing() -> Result<()> {
-    let Some(broker) = cluster()? else { return Ok(()) };
+    let Some(broker) = kafka()? else { return Ok(()) };
     let mut rng = seed::Seed::of("kafka")?.rng(0);
     let (kills, records) = (seed::number("FNSTREAM_KAFKA_KILLS", 6)?, seed::number("FNSTREAM_KAFKA_RECORDS", 40_000)?);
     let restarts = seed::number("FNSTREAM_KAFKA_RESTARTS", 0)?;
@@ -54,7 +54,7 @@ async fn a_server_on_kafka_that_is_killed_loses_and_doubles_nothing() -> Result<
             reach(&node, &client, &jobs, jobs.len() * rng.random_range(from..to)).await?;
         }
         if restarted * kills < restarts * life {
-            restart_broker().await?;
+            restart_broker("kafka").await?;
             restarted += 1;
         }
         amidst += usize::from(done(&client, &jobs).await? < jobs.len() * to);

@@ -69,19 +69,7 @@ async fn a_server_on_pulsar_that_is_killed_loses_and_doubles_nothing() -> Result
         began.elapsed()
     );
     for (work, _) in WORKS {
-        let found = cluster.check(&[work, &cluster.url, &cluster.topic(work, "in"), &cluster.topic(work, "out")])?;
-        println!("{work}, by the client of Pulsar in Python: {found}");
-        let wanted = [
-            ("inputs", records),
-            ("outputs", records),
-            ("lost", 0),
-            ("duplicated", 0),
-            ("wrong", 0),
-            ("out_of_order", 0),
-        ];
-        for (what, wanted) in wanted {
-            ensure!(found[what] == wanted, "{work}: {what} is {}, and should be {wanted}", found[what]);
-        }
+        cluster.check_all(work, &cluster.topic(work, "in"), &cluster.topic(work, "out"), records)?;
     }
     Ok(())
 }

@@ -1,12 +1,13 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Processes of one server group on a real Kafka cluster, which share functions: killed, stopped and let go on, added and taken away
-//! while these run. Each output comes once and in order, and any process answers for all.
+//! Processes of one server group on a real cluster of Kafka, and on one of Pulsar, which share functions: killed, stopped and let go on,
+//! added and taken away while these run. Each output comes once and in order, and any process answers for all.
 //!
-//! `FNSTREAM_KAFKA` names the cluster (`scripts/kafka.sh start`); without it the tests are skipped, and say so. `FNSTREAM_SEED` repeats
-//! their choices, `FNSTREAM_KAFKA_KILLS` (of each process) and `FNSTREAM_KAFKA_RECORDS` make them more. `FNSTREAM_KAFKA_RESTARTS` restarts
-//! the broker so often meanwhile, whose folder is then `FNSTREAM_KAFKA_FOLDER`; nobody else may use it.
+//! `FNSTREAM_KAFKA` and `FNSTREAM_PULSAR` name the clusters (`scripts/kafka.sh start`, `scripts/pulsar.sh env`); without one of them its
+//! tests are skipped, and say so. `FNSTREAM_SEED` repeats their choices. Of Kafka `FNSTREAM_KAFKA_KILLS` (of each process) and
+//! `FNSTREAM_KAFKA_RECORDS` make them more, and `FNSTREAM_KAFKA_RESTARTS` restarts the broker so often meanwhile, whose folder is then
+//! `FNSTREAM_KAFKA_FOLDER`; nobody else may use it. Those of Pulsar are called `FNSTREAM_PULSAR_…`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test says its seed and what it did")]
 
 use std::collections::BTreeMap;
@@ -17,8 +18,9 @@ use fnstream_api::{
     Client, Function, FunctionDescription, FunctionStatus, Place, SeekRequest, TaskStatus, TopicRequest,
 };
 use fnstream_frame::{FrameBuilder, RecordRef};
-use fnstream_tests::kafka_jobs::{Job, Work, cluster, done, read_counts, restart_broker};
+use fnstream_tests::broker_jobs::{Job, Work, done, kafka, read_counts, restart_broker};
 use fnstream_tests::node::Node;
+use fnstream_tests::pulsar::Pulsar;
 use fnstream_tests::python::python_for;
 use fnstream_tests::server::{Server, ServerOptions};
 use fnstream_tests::{binary, seed, within};
@@ -27,6 +29,98 @@ use rand::rngs::StdRng;
 
 const WORDS: usize = 200;
 const PARTITIONS: u32 = 4;
+
+/// The tests, on each of the brokers.
+macro_rules! on_both {
+    ($($(#[$about:meta])* $test:ident,)*) => {
+        mod kafka {
+            $($(#[$about])* #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() -> anyhow::Result<()> {
+                match super::Home::kafka()? {
+                    Some(home) => super::$test(home).await,
+                    None => Ok(()),
+                }
+            })*
+        }
+
+        mod pulsar {
+            $($(#[$about])* #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() -> anyhow::Result<()> {
+                match super::Home::pulsar()? {
+                    Some(home) => super::$test(home).await,
+                    None => Ok(()),
+                }
+            })*
+        }
+    };
+}
+
+on_both! {
+    processes_that_are_killed_lose_and_double_nothing,
+    a_process_that_slept_through_the_loss_of_its_tasks_commits_nothing,
+    processes_come_and_go_while_their_functions_run,
+    any_process_answers_for_all,
+    a_process_that_dies_while_it_hands_tasks_over_leaves_none_of_them_alone,
+    a_process_that_cannot_join_says_why,
+}
+
+/// The cluster of a group.
+enum Home {
+    Kafka(String),
+    Pulsar(Pulsar),
+}
+
+impl Home {
+    fn kafka() -> Result<Option<Home>> {
+        Ok(kafka()?.map(Home::Kafka))
+    }
+
+    fn pulsar() -> Result<Option<Home>> {
+        Ok(Pulsar::find("group")?.map(Home::Pulsar))
+    }
+
+    /// How a process of a group of that name is started.
+    fn options(&self, group: &str) -> Result<ServerOptions> {
+        let binary = binary::server()?;
+        Ok(match self {
+            Home::Kafka(cluster) => ServerOptions::of_kafka_group(binary, cluster, group),
+            Home::Pulsar(cluster) => ServerOptions::of_pulsar_group(binary, &cluster.url, &cluster.admin, group),
+        })
+    }
+
+    /// The same where nobody is.
+    fn nowhere(&self) -> Result<ServerOptions> {
+        let binary = binary::server()?;
+        Ok(match self {
+            Home::Kafka(_) => ServerOptions::of_kafka_group(binary, "127.0.0.1:1", "g"),
+            Home::Pulsar(_) => {
+                ServerOptions::of_pulsar_group(binary, "pulsar://127.0.0.1:1", "http://127.0.0.1:1", "g")
+            }
+        })
+    }
+
+    /// A number that a variable of this broker gives.
+    fn number(&self, what: &str, usual: usize) -> Result<usize> {
+        let broker = if matches!(self, Home::Kafka(_)) { "KAFKA" } else { "PULSAR" };
+        seed::number(&format!("FNSTREAM_{broker}_{what}"), usual)
+    }
+
+    /// What a process says that is given tasks.
+    fn says_of_tasks(&self) -> &'static str {
+        match self {
+            Home::Kafka(_) => "tasks fall to this process",
+            Home::Pulsar(_) => "whose a task is has changed",
+        }
+    }
+
+    /// What the group of that name keeps its functions in, as clients name it.
+    fn register(&self, group: &str) -> String {
+        match self {
+            Home::Kafka(_) => format!("{group}.functions"),
+            Home::Pulsar(_) => format!("public/function-stream/{group}.functions"),
+        }
+    }
+}
 
 /// A group, its topics and what its function should make of them.
 struct Group {
@@ -38,10 +132,10 @@ struct Group {
 }
 
 impl Group {
-    fn new(cluster: &str) -> Result<Group> {
+    fn new(home: &Home) -> Result<Group> {
         let id: u64 = rand::random();
         Ok(Group {
-            options: ServerOptions::of_group(binary::server()?, cluster, &format!("group-{id:016x}")),
+            options: home.options(&format!("group-{id:016x}"))?,
             input: format!("words-{id:016x}"),
             output: format!("counts-{id:016x}"),
             wanted: BTreeMap::new(),
@@ -121,13 +215,11 @@ async fn all_run(client: &Client) -> Result<Duration> {
     Ok(begun.elapsed())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn processes_that_are_killed_lose_and_double_nothing() -> Result<()> {
-    let Some(cluster) = cluster()? else { return Ok(()) };
+async fn processes_that_are_killed_lose_and_double_nothing(home: Home) -> Result<()> {
     let mut rng = seed::Seed::of("server_group")?.rng(0);
-    let (kills, records) = (seed::number("FNSTREAM_KAFKA_KILLS", 3)?, seed::number("FNSTREAM_KAFKA_RECORDS", 40_000)?);
-    let restarts = seed::number("FNSTREAM_KAFKA_RESTARTS", 0)?;
-    let group = Group::new(&cluster)?;
+    let (kills, records) = (home.number("KILLS", 3)?, home.number("RECORDS", 40_000)?);
+    let restarts = home.number("RESTARTS", 0)?;
+    let group = Group::new(&home)?;
     let mut nodes = [group.node()?, group.node()?];
     let mut clients = [nodes[0].start().await?, nodes[1].start().await?];
     let mut jobs = Vec::new();
@@ -147,7 +239,7 @@ async fn processes_that_are_killed_lose_and_double_nothing() -> Result<()> {
         nodes[dying].server()?.runs_for(Duration::from_millis(rng.random_range(0..1_500))).await?;
         nodes[dying].kill()?;
         if restarted * lives < restarts * life {
-            restart_broker().await?;
+            restart_broker(if matches!(home, Home::Kafka(_)) { "kafka" } else { "pulsar" }).await?;
             restarted += 1;
         }
         clients[dying] = nodes[dying].start().await?;
@@ -172,15 +264,26 @@ async fn processes_that_are_killed_lose_and_double_nothing() -> Result<()> {
     for job in &jobs {
         job.check(&clients[0], records).await?;
     }
-    let Some(python) = python_for("tests/kafka/requirements.txt")? else { return Ok(()) };
-    jobs.iter().try_for_each(|job| job.check_by(&python, &cluster, records))
+    match &home {
+        Home::Kafka(cluster) => {
+            let Some(python) = python_for("tests/kafka/requirements.txt")? else { return Ok(()) };
+            jobs.iter().try_for_each(|job| job.check_by(&python, cluster, records))
+        }
+        Home::Pulsar(cluster) => jobs.iter().try_for_each(|job| {
+            let (input, output) = job.topics();
+            cluster.check_all(
+                job.work().name(),
+                &format!("public/default/{input}"),
+                &format!("public/default/{output}"),
+                records,
+            )
+        }),
+    }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_that_slept_through_the_loss_of_its_tasks_commits_nothing() -> Result<()> {
-    let Some(cluster) = cluster()? else { return Ok(()) };
+async fn a_process_that_slept_through_the_loss_of_its_tasks_commits_nothing(home: Home) -> Result<()> {
     let mut rng = seed::Seed::of("server_group")?.rng(1);
-    let mut group = Group::new(&cluster)?;
+    let mut group = Group::new(&home)?;
     let (mut sleeper, mut other) = (group.node()?, group.node()?);
     let clients = [sleeper.start().await?, other.start().await?];
     group.create(&clients[0]).await?;
@@ -191,7 +294,9 @@ async fn a_process_that_slept_through_the_loss_of_its_tasks_commits_nothing() ->
     // The other one takes over what the sleeper had, and counts all.
     group.counted(&clients[1]).await.with_context(|| other.server().map(Server::last_words).unwrap_or_default())?;
     sleeper.server()?.resume()?;
-    sleeper.server()?.logged(&["this process was taken for dead"]).await?;
+    if matches!(home, Home::Kafka(_)) {
+        sleeper.server()?.logged(&["this process was taken for dead"]).await?;
+    }
     group.produce(&clients[1], &mut rng, 10_000).await?;
     let last_words =
         || [&sleeper, &other].map(|node| node.server().map(Server::last_words).unwrap_or_default()).join("\n");
@@ -200,11 +305,9 @@ async fn a_process_that_slept_through_the_loss_of_its_tasks_commits_nothing() ->
     group.check(&clients[0]).await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn processes_come_and_go_while_their_functions_run() -> Result<()> {
-    let Some(cluster) = cluster()? else { return Ok(()) };
+async fn processes_come_and_go_while_their_functions_run(home: Home) -> Result<()> {
     let mut rng = seed::Seed::of("server_group")?.rng(2);
-    let mut group = Group::new(&cluster)?;
+    let mut group = Group::new(&home)?;
     let mut nodes = vec![group.node()?];
     let first = nodes[0].start().await?;
     group.create(&first).await?;
@@ -230,11 +333,9 @@ async fn processes_come_and_go_while_their_functions_run() -> Result<()> {
 }
 
 /// Whatever is asked of one process is done by all; what one of them has alone is asked of it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn any_process_answers_for_all() -> Result<()> {
-    let Some(cluster) = cluster()? else { return Ok(()) };
+async fn any_process_answers_for_all(home: Home) -> Result<()> {
     let mut rng = seed::Seed::of("server_group")?.rng(3);
-    let mut group = Group::new(&cluster)?;
+    let mut group = Group::new(&home)?;
     let (mut a, mut b) = (group.node()?, group.node()?);
     let (here, there) = (a.start().await?, b.start().await?);
     group.create(&here).await?;
@@ -263,7 +364,7 @@ async fn any_process_answers_for_all() -> Result<()> {
     group.counted(&there).await?;
     group.check(&here).await?;
     // What all of them rely on is nobody else's to write or to delete.
-    let own = format!("{}.functions", group.input.replace("words", "group"));
+    let own = home.register(&group.input.replace("words", "group"));
     let mut garbage = FrameBuilder::new();
     garbage.push(RecordRef::new(b"junk").with_key(Some(b"junk")));
     let refused = here.produce_frame(&own, garbage.to_bytes()).await.err().context("it is the register")?;
@@ -291,11 +392,9 @@ async fn any_process_answers_for_all() -> Result<()> {
 
 /// What a process gives up for another one is run by somebody, even if the process dies before the group hears of it, and is back
 /// before the group has noticed.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_that_dies_while_it_hands_tasks_over_leaves_none_of_them_alone() -> Result<()> {
-    let Some(cluster) = cluster()? else { return Ok(()) };
+async fn a_process_that_dies_while_it_hands_tasks_over_leaves_none_of_them_alone(home: Home) -> Result<()> {
     let mut rng = seed::Seed::of("server_group")?.rng(4);
-    let mut group = Group::new(&cluster)?;
+    let mut group = Group::new(&home)?;
     let mut old = group.node()?;
     let mut there = old.start().await?;
     group.create(&there).await?;
@@ -303,7 +402,7 @@ async fn a_process_that_dies_while_it_hands_tasks_over_leaves_none_of_them_alone
     for _ in 0..3 {
         let mut new = group.node()?;
         new.start().await?;
-        new.server()?.logged(&["tasks fall to this process"]).await?;
+        new.server()?.logged(&[home.says_of_tasks()]).await?;
         old.kill()?;
         there = old.start().await?;
         all_run(&there).await?;
@@ -316,16 +415,14 @@ async fn a_process_that_dies_while_it_hands_tasks_over_leaves_none_of_them_alone
 }
 
 /// Each refusal names what is wrong, and the process ends.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_that_cannot_join_says_why() -> Result<()> {
-    let Some(cluster) = cluster()? else { return Ok(()) };
+async fn a_process_that_cannot_join_says_why(home: Home) -> Result<()> {
     let refused = async |node: &mut Node, words: &[&str]| -> Result<()> {
         ensure!(node.try_start().await?.is_none(), "a process has joined that should not: {words:?}");
         let told = node.server()?.last_words();
         ensure!(words.iter().all(|word| told.contains(word)), "{words:?} are not in:\n{told}");
         node.kill().map(drop)
     };
-    let group = Group::new(&cluster)?;
+    let group = Group::new(&home)?;
     let mut node = group.node()?;
     node.start().await?;
     node.terminate().await?;
@@ -333,7 +430,7 @@ async fn a_process_that_cannot_join_says_why() -> Result<()> {
     // The data folder of a process of a group is of no use to anybody else.
     node.options = ServerOptions::new(binary::server()?);
     refused(&mut node, &["FS-1703", "belongs to a process of a server group"]).await?;
-    node.options = Group::new(&cluster)?.options;
+    node.options = Group::new(&home)?.options;
     refused(&mut node, &["FS-1703", "another server group"]).await?;
     node.options = of_group;
     node.start().await?;
@@ -345,8 +442,8 @@ async fn a_process_that_cannot_join_says_why() -> Result<()> {
     alone.options = group.options.clone();
     refused(&mut alone, &["FS-1703", "standalone server"]).await?;
     // Where there is no cluster.
-    let mut lost = Node::new(ServerOptions::of_group(binary::server()?, "127.0.0.1:1", "g"))?;
+    let mut lost = Node::new(home.nowhere()?)?;
     refused(&mut lost, &["FS-1704", "127.0.0.1:1"]).await?;
-    let mut named_badly = Node::new(ServerOptions::of_group(binary::server()?, &cluster, "a/b"))?;
+    let mut named_badly = Node::new(home.options("a/b")?)?;
     refused(&mut named_badly, &["a/b"]).await
 }

@@ -194,7 +194,7 @@ codes! {
     AddressInUse = "FS-1702", User, 409, "the address to listen on cannot be used", "stop what listens there, or choose another with the flag that the message names";
     InvalidConfig = "FS-1703", User, 400, "the configuration is not valid", "correct the setting that the message names";
     Unavailable = "FS-1704", External, 503, "the server or the broker cannot be reached", "check that 'function-stream standalone' runs and that --service-url names it, or that the broker in the message can be reached";
-    ModeUnavailable = "FS-1705", User, 501, "this mode is not part of this build", "use 'function-stream standalone'";
+    ModeUnavailable = "FS-1705", User, 501, "this server's mode has no such operation", "use the means of the cluster that the server keeps everything in";
     NotReady = "FS-1706", External, 503, "the server is not ready yet", "wait until its functions are started; 'function-stream client status' shows how far they are";
     PeerUnavailable = "FS-1707", External, 503, "another process of the server group cannot be reached", "try again; look whether all processes of the group run and reach each other";
     MemoryShort = "FS-1708", External, 503, "the server's memory for what was asked is taken by others", "try again in a moment; if it stays so, have fewer large requests at once, and read the answers";

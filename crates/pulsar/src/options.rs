@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use fnstream_core::spec::check_name;
 use fnstream_core::topic::{Cluster, OWN_OPTIONS, Topic, masked};
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_pulsar_client::{Authentication, Client, Compression, TlsOptions};
@@ -60,6 +61,20 @@ pub struct Options {
 }
 
 impl Options {
+    /// Refuses names that no topic can have.
+    pub(crate) fn check(&self) -> Result<()> {
+        check_name("server", &self.server)?;
+        for namespace in [&self.namespace, &self.internal] {
+            let parts: Vec<_> = namespace.split('/').collect();
+            if parts.len() != 2 || parts.iter().any(|part| check_name("namespace", part).is_err()) {
+                let message =
+                    format!("'{}' is no namespace: it has the form TENANT/NAMESPACE", namespace.escape_debug());
+                return Err(Error::new(ErrorCode::InvalidConfig, message));
+            }
+        }
+        Ok(())
+    }
+
     /// The name in full of a topic.
     pub(crate) fn name(&self, topic: &Topic) -> Result<String> {
         if topic.cluster != self.cluster {
@@ -265,6 +280,26 @@ mod tests {
         assert_eq!(of("pulsar://b1:6650,b2:6650", &[]), "http://b1:8080");
         assert_eq!(of("pulsar://[::1]:6650", &[]), "http://[::1]:8080");
         assert_eq!(of("pulsar://b1:6650", &[("admin_url", "http://web:80/")]), "http://web:80");
+    }
+
+    #[test]
+    fn names_that_no_topic_can_have_are_refused() {
+        let with = |server: &str, namespace: &str, internal: &str| Options {
+            cluster: Cluster::own(),
+            properties: Properties::new("pulsar://h:6650", &given(&[])).unwrap(),
+            server: server.into(),
+            process: String::new(),
+            is_shared: false,
+            incarnation: String::new(),
+            namespace: namespace.into(),
+            internal: internal.into(),
+        };
+        assert!(with("g", "a/b", "public/c-d.e").check().is_ok());
+        assert_eq!(with("a/b", "a/b", "a/b").check().unwrap_err().code, ErrorCode::InvalidName);
+        for (namespace, internal) in [("a", "a/b"), ("a/b", "a/b/c"), ("a/b", "a/"), ("a/b", "")] {
+            let error = with("g", namespace, internal).check().unwrap_err();
+            assert_eq!(error.code, ErrorCode::InvalidConfig, "{namespace} {internal}");
+        }
     }
 
     #[test]

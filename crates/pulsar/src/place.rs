@@ -157,6 +157,7 @@ impl Function {
 impl Pulsar {
     /// Connects to a cluster. It need not be reachable.
     pub fn connect(options: Options) -> Result<Pulsar> {
+        options.check()?;
         let client = options.properties.client()?;
         let admin = Admin::new(&options.properties)?;
         Ok(Pulsar::over(client, admin, options))
@@ -380,7 +381,13 @@ impl Shared {
 
     /// Tells a function that one of its tasks is somebody else's.
     pub(crate) fn disown(&self, function: &Function, task: TaskId) {
-        let lane = self.owners.lock().entry(task).or_default().lane.take();
+        let lane = {
+            let mut owners = self.owners.lock();
+            let owner = owners.entry(task).or_default();
+            // Whoever is just taking it over has come too late.
+            owner.lease = self.next_lease();
+            owner.lane.take()
+        };
         self.states.forget(task);
         if let Some(lane) = lane {
             runtime::spawn(async move { lane.stop().await.into_iter().for_each(|(_, done)| unknown(done)) });

@@ -113,8 +113,12 @@ fn wrong_usage_ends_with_two() -> Result<()> {
         let output = Command::new(binary::server()?).args(args).output()?;
         ensure!(output.status.code() == Some(2) && !output.stderr.is_empty(), "{args:?}: {output:?}");
     }
-    let output = Command::new(binary::server()?).arg("server").output()?;
-    cli::complaint(output, "FS-1705").map(drop)
+    let (folder, nowhere) = (tempfile::tempdir()?, "pulsar://127.0.0.1:1");
+    let output = Command::new(binary::server()?)
+        .args(["server", "--pulsar-url", nowhere, "--listen", "127.0.0.1:0", "--grpc-listen", "none", "--data-dir"])
+        .arg(folder.path())
+        .output()?;
+    cli::complaint(output, "FS-1704").map(drop)
 }
 
 /// A server that must not come up; answers what it complains of.

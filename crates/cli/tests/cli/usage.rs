@@ -77,13 +77,22 @@ fn wrong_usage_is_exit_code_2_and_failure_is_1() {
         let output = run(wrong);
         assert_eq!(output.status.code(), Some(2), "{wrong:?}: {}", err(&output));
     }
-    let output = run(&["server"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert_eq!(
-        err(&output),
-        "error FS-1705: server mode on Apache Pulsar is not part of this build; '--backend kafka' runs it on Apache Kafka\n\
-         advice: use 'function-stream standalone'\n"
-    );
+}
+
+/// What is given for one broker is not passed over in silence by the other.
+#[test]
+fn a_server_says_which_flags_are_the_other_brokers() {
+    for (wrong, told) in [
+        (&["server", "--bootstrap", "b:9092"][..], "--bootstrap has no effect with '--backend pulsar'"),
+        (
+            &["server", "--backend", "kafka", "--pulsar-url", "pulsar://b:6650"],
+            "--pulsar-url has no effect with '--backend kafka'",
+        ),
+    ] {
+        let output = run(wrong);
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+        assert!(err(&output).contains(told), "{}", err(&output));
+    }
 }
 
 #[test]

@@ -214,6 +214,7 @@ impl Holder {
                 let mut owners = self.shared.owners.lock();
                 let owner = owners.entry(self.task).or_default();
                 (owner.keeper, owner.is_held) = (None, false);
+                owner.lease = self.shared.next_lease();
                 owner.lane.take()
             };
             if let Some(lane) = lane {
@@ -224,20 +225,28 @@ impl Holder {
     }
 }
 
+impl Shared {
+    /// Hears whether the broker has chosen this process for a task.
+    fn hear(&self, function: &Function, task: TaskId, is_active: bool) {
+        let was = std::mem::replace(&mut self.owners.lock().entry(task).or_default().is_held, is_active);
+        if !self.options.is_shared || was == is_active {
+            return;
+        }
+        tracing::info!(%task, function = function.name, is_active, "whose a task is has changed");
+        match is_active {
+            true => self.assign(function, task),
+            false => self.disown(function, task),
+        }
+    }
+}
+
 /// Hears whose the task is, for as long as it is held.
 async fn hold(shared: Arc<Shared>, function: Arc<Function>, task: TaskId, consumer: Arc<Consumer>) {
     loop {
         match consumer.recv().await {
-            Ok(Event::Active(is_active)) => {
-                let was = std::mem::replace(&mut shared.owners.lock().entry(task).or_default().is_held, is_active);
-                if shared.options.is_shared && was != is_active {
-                    tracing::info!(%task, function = function.name, is_active, "whose a task is has changed");
-                    match is_active {
-                        true => shared.assign(&function, task),
-                        false => shared.disown(&function, task),
-                    }
-                }
-            }
+            Ok(Event::Active(is_active)) => shared.hear(&function, task, is_active),
+            // Somebody else may have been chosen meanwhile. Who is, is told.
+            Ok(Event::Reconnected) => shared.hear(&function, task, false),
             Ok(Event::Closed(failure)) | Err(failure) => {
                 let error: Error = error::of("holding a delta log", &failure);
                 tracing::error!(%task, %error, "a task is held no more");

@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Functions between topics of a real Kafka cluster, and what should come out of them: one changes records (money), the other counts the
+//! Functions between topics of a real cluster, and what should come out of them: one changes records (money), the other counts the
 //! records of each key in state (keyed count).
 
 use std::collections::BTreeMap;
@@ -19,9 +19,9 @@ use rand::rngs::StdRng;
 
 use crate::binary;
 
-/// The cluster that `FNSTREAM_KAFKA` names; `None`, said aloud, where there is none.
+/// The cluster of Kafka that `FNSTREAM_KAFKA` names; `None`, said aloud, where there is none.
 #[allow(clippy::print_stderr, reason = "a test that is passed over says so")]
-pub fn cluster() -> Result<Option<String>> {
+pub fn kafka() -> Result<Option<String>> {
     if let Ok(cluster) = std::env::var("FNSTREAM_KAFKA") {
         return Ok(Some(cluster));
     }
@@ -68,13 +68,15 @@ pub async fn done(client: &Client, jobs: &[Job]) -> Result<usize> {
     Ok(done)
 }
 
-/// Stops the broker in order and starts it again.
-pub async fn restart_broker() -> Result<()> {
-    let folder = std::env::var("FNSTREAM_KAFKA_FOLDER").context("FNSTREAM_KAFKA_FOLDER names no folder of a broker")?;
+/// Stops the broker, `kafka` or `pulsar`, in order and starts it again.
+pub async fn restart_broker(broker: &'static str) -> Result<()> {
+    let variable = format!("FNSTREAM_{}_FOLDER", broker.to_uppercase());
+    let folder = std::env::var(&variable).with_context(|| format!("{variable} names no folder of a broker"))?;
     let script = move || -> Result<()> {
         for command in ["stop", "start"] {
-            let said =
-                Command::new(binary::root().join("scripts/kafka.sh")).args([command, "--at", &folder]).output()?;
+            let said = Command::new(binary::root().join(format!("scripts/{broker}.sh")))
+                .args([command, "--at", &folder])
+                .output()?;
             ensure!(said.status.success(), "{command}: {}", String::from_utf8_lossy(&said.stderr));
         }
         Ok(())
@@ -111,6 +113,16 @@ impl Job {
         }
         let archive = client.upload_artifact(std::fs::read(binary::example(work.example())?)?).await?.digest;
         Ok(Job { work, input, output, archive, keys: (records / RECORDS_PER_KEY).max(1) })
+    }
+
+    /// What its function does.
+    pub fn work(&self) -> Work {
+        self.work
+    }
+
+    /// The names of its topics: input and output.
+    pub fn topics(&self) -> (&str, &str) {
+        (&self.input, &self.output)
     }
 
     /// Appends the records of these numbers. Each record has its number, and one of some keys.
