@@ -37,6 +37,8 @@ pub(crate) struct Reading {
     pub name: String,
     /// Whether a subscription that is not there yet begins at the end.
     pub begins_at_end: bool,
+    /// The topic in full, if the function is told the schema of each message.
+    pub schemas_of: Option<String>,
 }
 
 /// Fills a ring until it is over.

@@ -16,9 +16,10 @@ use fnstream_pulsar_client::{Consumer, Event, InitialPosition, SubscriptionType}
 use tokio::task::JoinHandle;
 
 use super::{Function, Inputs, Pulsar, Shared};
-use crate::lane::unknown;
+use crate::lane::{Lane, unknown};
 use crate::reader::{self, Reading};
 use crate::ring::Ring;
+use crate::schemas::Modes;
 use crate::source::PulsarSource;
 use crate::{error, messages, names, position, runtime};
 
@@ -27,6 +28,10 @@ impl Broker for Pulsar {
         let shared = &self.shared;
         let options = &shared.options;
         let id = subscription.function;
+        // Whoever joins may do so because a topic has more partitions now.
+        for topic in subscription.groups.iter().flatten().filter_map(|named| options.name(&named.topic).ok()) {
+            shared.forget_count(&topic);
+        }
         let tasks: Vec<_> = subscription
             .tasks(|topic| self.partitions(topic))?
             .into_iter()
@@ -37,7 +42,8 @@ impl Broker for Pulsar {
             id,
             log: Function::internal(options, id, &subscription.name, "log"),
             state: Function::internal(options, id, &subscription.name, "state"),
-            inputs: Arc::new(Inputs::new(options, &subscription.name, &subscription.groups)),
+            inputs: Arc::new(Inputs::of(options, &subscription)),
+            modes: Modes::of(options, &subscription),
             name: subscription.name,
             tasks,
             listener,
@@ -78,9 +84,9 @@ impl Broker for Pulsar {
             let at = &input.partition;
             let name = runtime::wait(shared.partition(&at.topic, at.partition))?;
             let begin = from.get(at).copied().unwrap_or(Position::START);
-            let ring = Arc::new(Ring::new(name, at.clone(), input.group, begin, waker.clone()));
             let reading = shared.reading(inputs.as_deref(), &at.topic)?;
-            rings.push((ring, reading));
+            let ring = Ring::new(name, at.clone(), input.group, begin, waker.clone());
+            rings.push((Arc::new(ring.telling_schemas_of(reading.schemas_of.clone())), reading));
         }
         let marks = shared.marks()?;
         for (ring, reading) in &rings {
@@ -184,7 +190,9 @@ impl Drop for Member {
         }
         drop(functions);
         for holder in self.holders.drain(..) {
-            runtime::spawn(holder.end(is_latest));
+            // At once: whoever joins next has the tasks then.
+            let lane = is_latest.then(|| holder.let_go()).flatten();
+            runtime::spawn(holder.end(lane));
         }
     }
 }
@@ -206,19 +214,19 @@ impl Holder {
         Ok(Holder { shared, task, consumer, thread })
     }
 
-    /// Lets go of it.
-    async fn end(self, is_latest: bool) {
+    /// Lets go of the task; gives what still commits.
+    fn let_go(&self) -> Option<Arc<Lane>> {
+        let mut owners = self.shared.owners.lock();
+        let owner = owners.entry(self.task).or_default();
+        (owner.keeper, owner.is_held) = (None, false);
+        owner.lane.take()
+    }
+
+    /// Ends it.
+    async fn end(self, lane: Option<Arc<Lane>>) {
         self.thread.abort();
-        if is_latest {
-            let lane = {
-                let mut owners = self.shared.owners.lock();
-                let owner = owners.entry(self.task).or_default();
-                (owner.keeper, owner.is_held) = (None, false);
-                owner.lane.take()
-            };
-            if let Some(lane) = lane {
-                lane.stop().await.into_iter().for_each(|(_, done)| unknown(done));
-            }
+        if let Some(lane) = lane {
+            lane.stop().await.into_iter().for_each(|(_, done)| unknown(done));
         }
         drop(self.consumer.close().await);
     }
