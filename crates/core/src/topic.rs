@@ -52,7 +52,8 @@ pub const PARTITION: &str = "partition";
 pub const GROUP_ID: &str = "group_id";
 /// The option of an input that says what becomes of a function whose place in it is gone; see [`LostPosition`].
 pub const ON_LOST_POSITION: &str = "on-lost-position";
-/// The option of an input that says whether its name is a pattern, for which the topics stand whose names match it: `true` or `false`.
+/// The option of an input that says whether its name is a pattern, for which the topics stand whose names match it: `true`, or `false` of a
+/// topic that was found by one.
 pub const TOPICS_PATTERN: &str = "topics_pattern";
 /// The option of an output that says which schema its records are written with; see [`OutputSchema`].
 pub const SCHEMA: &str = "schema";

@@ -20,7 +20,7 @@ use fnstream_core::broker::{Assignment, AssignmentListener, Subscription, TaskIn
 use fnstream_core::clock::{Clock, SystemClock};
 use fnstream_core::epoch::{FunctionId, Generation, TaskId};
 use fnstream_core::record::{Position, Positions};
-use fnstream_core::topic::{GROUP_ID, OutputSchema, Topic, TopicRef};
+use fnstream_core::topic::{GROUP_ID, OutputSchema, TOPICS_PATTERN, Topic, TopicRef};
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_pulsar_client::{Client, Consumer, InitialPosition, Message, Producer, SubscriptionType, TopicsMode};
 use parking_lot::Mutex;
@@ -149,6 +149,7 @@ impl Inputs {
             subscription: subscription.clone(),
             name: format!("{} in {process}", self.function),
             begins_at_end: properties.begins_at_end(),
+            is_matched: named.is_some_and(|named| named.options.contains_key(TOPICS_PATTERN)),
             // What dead letters were read with, they say themselves.
             schemas_of: named.filter(|_| self.tells_schemas).map(|_| options.name(topic)).transpose()?,
         })

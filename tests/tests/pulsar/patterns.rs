@@ -132,7 +132,13 @@ async fn topics_of_a_pattern_are_read_once_those_included_that_appear_and_grow()
     case.cluster.check(&["delete", &case.cluster.admin, &case.topic("eu-c")])?;
     case.says(&client, "sums", "2 topics match").await?;
     wait(case.fill("eu-a", 4 * RECORDS, 1_000)?).await?;
-    reach_by(&case.node, &client, "sums", 3 * RECORDS + 2_000).await
+    reach_by(&case.node, &client, "sums", 3 * RECORDS + 2_000).await?;
+
+    // Another topic under its name is a new one.
+    case.cluster.create(2, &[case.topic("eu-c")])?;
+    case.says(&client, "sums", "3 topics match").await?;
+    wait(case.fill("eu-c", 5 * RECORDS, 1_000)?).await?;
+    reach_by(&case.node, &client, "sums", 3 * RECORDS + 3_000).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -118,14 +118,22 @@ impl Broker for Pulsar {
     fn begin(&self, assignment: &Assignment, known: &Positions) -> Result<Positions> {
         let shared = &self.shared;
         let inputs = shared.inputs(assignment.task.function);
-        let unknown = assignment.inputs.iter().map(|input| &input.partition).filter(|at| !known.contains_key(at));
-        unknown
-            .map(|at| {
-                let reading = shared.reading(inputs.as_deref(), &at.topic)?;
-                let name = runtime::wait(shared.partition(&at.topic, at.partition))?;
-                Ok((at.clone(), runtime::wait(shared.begin(&name, &reading))?))
-            })
-            .collect()
+        let mut begun = Positions::new();
+        for at in assignment.inputs.iter().map(|input| &input.partition) {
+            let reading = shared.reading(inputs.as_deref(), &at.topic)?;
+            let name = || runtime::wait(shared.partition(&at.topic, at.partition));
+            let is_known = match known.get(at) {
+                None => false,
+                Some(position) if reading.is_matched => {
+                    !runtime::wait(shared.is_made_anew(&name()?, *position, &reading.subscription))
+                }
+                Some(_) => true,
+            };
+            if !is_known {
+                begun.insert(at.clone(), runtime::wait(shared.begin(&name()?, &reading))?);
+            }
+        }
+        Ok(begun)
     }
 }
 
@@ -145,6 +153,31 @@ impl Shared {
         match inputs {
             Some(inputs) => inputs.reading(&self.options, topic),
             None => Inputs::new(&self.options, "unknown", &[]).reading(&self.options, topic),
+        }
+    }
+
+    /// Whether a topic that a pattern stands for went away since a function stood there, and is another one now under its name. Then the
+    /// function begins there as in any topic that is new.
+    async fn is_made_anew(&self, name: &str, stood: Position, subscription: &str) -> bool {
+        if stood == Position::START {
+            return false;
+        }
+        let (ledger, _) = position::entry_of(stood);
+        match self.admin.is_made_anew(name, subscription, ledger).await {
+            Ok(is_anew) => {
+                if is_anew {
+                    tracing::warn!(
+                        topic = name,
+                        ledger,
+                        "a topic is another one than before: it is read from its beginning"
+                    );
+                }
+                is_anew
+            }
+            Err(error) => {
+                tracing::debug!(topic = name, %error, "it is not known whether a topic was made anew");
+                false
+            }
         }
     }
 

@@ -55,7 +55,8 @@ impl Clusters {
                         continue;
                     }
                     let mut options = named.options.clone();
-                    options.remove(TOPICS_PATTERN);
+                    // It is a name, and was found by a pattern.
+                    options.insert(TOPICS_PATTERN.to_owned(), "false".to_owned());
                     spec.watermarks.extend(watermark.map(|watermark| (topic.clone(), watermark)));
                     found.insert(topic.clone(), partitions);
                     of_group.push(TopicRef { topic, options });
