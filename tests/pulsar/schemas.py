@@ -30,7 +30,7 @@ def person(version):
     """The record of a version. All of them have one name, as Avro wants it."""
     fields = {"name": String(required=True), "money": Long(required=True)}
     if version == 2:
-        fields["currency"] = String(default="eur", required=True)
+        fields["currency"] = String(required=True, default="eur", required_default=True)
     if version == 3:
         fields["money"] = String(required=True)
     return type("Person", (Record,), fields)
