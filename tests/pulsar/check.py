@@ -4,27 +4,30 @@
 """Fills topics of Apache Pulsar, and compares the outputs of a function with its inputs, by a client that has nothing of ours.
 
     check.py create ADMIN PARTITIONS TOPIC...    makes partitioned topics, and namespaces that keep what is read and drop repeats
-    check.py fill URL WORK TOPIC COUNT [--first N] [--seed N] [--keys N] [--zipf S] [--size BYTES] [--bare] [--unbatched]
+    check.py grow ADMIN PARTITIONS TOPIC...      gives topics more partitions
+    check.py delete ADMIN TOPIC...               deletes topics
+    check.py fill URL WORK TOPIC COUNT [--first N] [--seed N] [--keys N] [--zipf S] [--size BYTES] [--prefix P] [--bare] [--unbatched]
                                                  appends the records N to N + COUNT of a workload, the same for the same seed
     check.py money URL INPUT OUTPUT              each record's money is one more, once
     check.py keyed-count URL INPUT OUTPUT        each key that came n times has the counts 1 to n, in order
     check.py copy URL INPUT OUTPUT               each record of `money` comes as it is, once
 
-Topics are named TENANT/NAMESPACE/NAME. There is a key for twenty records, unless --keys says how many there are; --zipf makes some
-of them frequent. Records have an event time and a property, unless --bare leaves them out, and share entries of the broker's log, unless
---unbatched gives each its own. A check reads both topics wholly, and says what it found as one line of JSON. Nothing but zeros in
-`lost`, `duplicated`, `wrong` and `out_of_order` is right, where the order is that of a key. `event_times` and `properties` are how
-many outputs of `money` and `copy` have those of their inputs.
+Topics are named TENANT/NAMESPACE/NAME; an INPUT may be several, with commas between them. There is a key for twenty records, unless
+--keys says how many there are; --zipf makes some of them frequent, --prefix puts something before each. Records have an event time and a
+property, unless --bare leaves them out, and share entries of the broker's log, unless --unbatched gives each its own. A check reads its
+topics wholly, and says what it found as one line of JSON. Nothing but zeros in `lost`, `duplicated`, `wrong` and `out_of_order` is right,
+where the order is that of a key. `event_times` and `properties` are how many outputs of `money` and `copy` have those of their inputs.
 """
 
 import argparse
+import itertools
 import json
 import sys
 import time
 from pathlib import Path
 
 import pulsar
-from client import EPOCH, Workload, connect, create, messages, records
+from client import EPOCH, Workload, connect, create, delete, grow, messages, records
 
 # At the end: this folder is named like the module of the client.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
@@ -32,7 +35,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 import outputs
 
 
-def fill(url, work, topic, count, first, seed, keys, zipf, size, bare, unbatched):
+def fill(url, work, topic, count, first, seed, keys, zipf, size, prefix, bare, unbatched):
     workload = Workload(work, seed, keys or max((first + count) // 20, 1), zipf, size)
     workload.skip(first)
     client, refused = connect(url), []
@@ -52,7 +55,7 @@ def fill(url, work, topic, count, first, seed, keys, zipf, size, bare, unbatched
     began = time.monotonic()
     for number in range(first, first + count):
         more = {} if bare else {"event_timestamp": EPOCH + number, "properties": {"number": str(number)}}
-        producer.send_async(workload.value(number), answered, partition_key=workload.key(), **more)
+        producer.send_async(workload.value(number), answered, partition_key=prefix + workload.key(), **more)
     producer.flush()
     took = time.monotonic() - began
     client.close()
@@ -78,7 +81,7 @@ class Kept:
 
 def check(work, url, source, target):
     client = connect(url)
-    inputs = records(client, source)
+    inputs = itertools.chain.from_iterable(records(client, topic) for topic in source.split(","))
     if work == "keyed-count":
         found = outputs.keyed_count(inputs, records(client, target))
     else:
@@ -93,10 +96,12 @@ def check(work, url, source, target):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    making = commands.add_parser("create")
-    making.add_argument("url")
-    making.add_argument("partitions", type=int)
-    making.add_argument("topics", nargs="+")
+    for name in ("create", "grow", "delete"):
+        making = commands.add_parser(name)
+        making.add_argument("url")
+        if name != "delete":
+            making.add_argument("partitions", type=int)
+        making.add_argument("topics", nargs="+")
     filling = commands.add_parser("fill")
     filling.add_argument("url")
     filling.add_argument("work")
@@ -107,6 +112,7 @@ def main():
     filling.add_argument("--keys", type=int, default=0)
     filling.add_argument("--zipf", type=float, default=0.0)
     filling.add_argument("--size", type=int, default=0)
+    filling.add_argument("--prefix", default="")
     for name in ("bare", "unbatched"):
         filling.add_argument(f"--{name}", action="store_true")
     for work in ("money", "keyed-count", "copy"):
@@ -115,9 +121,9 @@ def main():
             checking.add_argument(name)
     said = vars(parser.parse_args())
     command = said.pop("command")
-    if command == "create":
-        for topic in said["topics"]:
-            create(said["url"], topic, said["partitions"])
+    if command in ("create", "grow", "delete"):
+        for topic in said.pop("topics"):
+            {"create": create, "grow": grow, "delete": delete}[command](topic=topic, **said)
     else:
         print(json.dumps(fill(**said) if command == "fill" else check(command, **said)))
 

@@ -57,6 +57,18 @@ def create(url, topic, partitions):
         raise RuntimeError(f"the topic {topic} is there already")
 
 
+def grow(url, topic, partitions):
+    """Gives a topic more partitions."""
+    if admin(url, "POST", f"persistent/{topic}/partitions", partitions) is None:
+        raise RuntimeError(f"there is no topic {topic}")
+
+
+def delete(url, topic):
+    """Deletes a topic with all that is in it, and those who read it."""
+    if admin(url, "DELETE", f"persistent/{topic}/partitions?force=true") is None:
+        raise RuntimeError(f"there is no topic {topic}")
+
+
 def messages(client, topic):
     """The partition and the message of each record that is there now, in the order of its partition."""
     for partition, name in enumerate(client.get_topic_partitions(topic)):

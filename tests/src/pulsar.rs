@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! A real Pulsar cluster, and a client of it that has nothing of ours (`tests/pulsar/check.py`).
+//! A real Pulsar cluster, and a client of it that has nothing of ours (`tests/pulsar/check.py`, `tests/pulsar/schemas.py`).
 
 use std::process::{Child, Command, Stdio};
 
@@ -39,8 +39,17 @@ impl Pulsar {
 
     /// Runs it; answers its last line of JSON.
     pub fn check(&self, arguments: &[&str]) -> Result<serde_json::Value> {
+        self.run("check.py", arguments)
+    }
+
+    /// The same of the script for topics with schemas.
+    pub fn schemas(&self, arguments: &[&str]) -> Result<serde_json::Value> {
+        self.run("schemas.py", arguments)
+    }
+
+    fn run(&self, script: &str, arguments: &[&str]) -> Result<serde_json::Value> {
         let ended = Command::new(&self.python)
-            .arg(binary::root().join("tests/pulsar/check.py"))
+            .arg(binary::root().join("tests/pulsar").join(script))
             .args(arguments)
             .output()
             .context("cannot run python")?;
@@ -71,10 +80,14 @@ impl Pulsar {
 
     /// Begins to fill the input of a function.
     pub fn fill(&self, work: &str, records: usize) -> Result<Child> {
-        let (topic, count) = (self.topic(work, "in"), records.to_string());
+        self.fill_topic(work, &self.topic(work, "in"), records, &[])
+    }
+
+    /// Begins to fill a topic with records of a work.
+    pub fn fill_topic(&self, work: &str, topic: &str, records: usize, options: &[&str]) -> Result<Child> {
         let mut fill = Command::new(&self.python);
         fill.arg(binary::root().join("tests/pulsar/check.py"));
-        fill.args(["fill", &self.url, work, &topic, &count, "--keys", "1000"]);
+        fill.args(["fill", &self.url, work, topic, &records.to_string(), "--keys", "1000"]).args(options);
         fill.stdout(Stdio::null()).spawn().context("cannot run python")
     }
 

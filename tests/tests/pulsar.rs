@@ -5,11 +5,18 @@
 //! changes records (money), the other counts the records of each key in state (keyed count). The input comes in batches, with keys, event
 //! times and properties.
 //!
+//! What functions do with patterns of topics and with schemas is in files of its own.
+//!
 //! Topics are filled, and outputs compared with inputs, by a client of Pulsar that has nothing of ours (`tests/pulsar/check.py`).
 //!
 //! `FNSTREAM_PULSAR` and `FNSTREAM_PULSAR_ADMIN` name the cluster (`scripts/pulsar.sh env`); without them, or without Python, the test is
 //! skipped, and says so. `FNSTREAM_SEED` repeats its choices, `FNSTREAM_PULSAR_KILLS` and `FNSTREAM_PULSAR_RECORDS` make them more.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test says its seed and what it did")]
+
+#[path = "pulsar/patterns.rs"]
+mod patterns;
+#[path = "pulsar/schemas.rs"]
+mod schemas;
 
 use std::time::{Duration, Instant};
 
@@ -78,10 +85,14 @@ async fn a_server_on_pulsar_that_is_killed_loses_and_doubles_nothing() -> Result
 async fn done(client: &Client) -> Result<usize> {
     let mut done = 0;
     for (work, _) in WORKS {
-        let function = client.describe_function(work).await?;
-        done += function.tasks.iter().map(|task| task.records_in as usize).sum::<usize>();
+        done += done_by(client, work).await?;
     }
     Ok(done)
+}
+
+/// The same of one function, whether or not its tasks run.
+async fn done_by(client: &Client, function: &str) -> Result<usize> {
+    Ok(client.status(Some(function)).await?.iter().map(|function| function.records_in as usize).sum())
 }
 
 /// Waits until the functions have committed so many records.
@@ -97,6 +108,26 @@ async fn reach(node: &Node, client: &Client, wanted: usize) -> Result<()> {
         }
         if moved.elapsed() > PATIENCE {
             bail!("stopped at {last} of {wanted}\n{}", node.server()?.last_words());
+        }
+        node.server()?.runs_for(STEP).await?;
+    }
+}
+
+/// Waits until one function has committed so many records.
+async fn reach_by(node: &Node, client: &Client, function: &str, wanted: usize) -> Result<()> {
+    let what = format!("{wanted} records of {function}");
+    until(node, &what, async || Ok((done_by(client, function).await? >= wanted).then_some(()))).await
+}
+
+/// Waits until something is there.
+async fn until<T>(node: &Node, what: &str, look: impl AsyncFn() -> Result<Option<T>>) -> Result<T> {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look().await? {
+            return Ok(found);
+        }
+        if began.elapsed() > PATIENCE {
+            bail!("waited in vain for {what}\n{}", node.server()?.last_words());
         }
         node.server()?.runs_for(STEP).await?;
     }

@@ -118,6 +118,9 @@ fn variant(tagged: &Tagged, variant: &Variant) -> Value {
     schema["type"] = json!("object");
     schema["description"] = json!(variant.doc);
     schema["properties"][tagged.tag] = json!({ "const": variant.word, "description": tagged.doc });
+    if schema.get("required").is_none() {
+        schema["required"] = json!([]);
+    }
     if let Some(required) = schema["required"].as_array_mut() {
         required.insert(0, json!(tagged.tag));
     }

@@ -44,6 +44,8 @@ pub struct Subscription {
     pub name: String,
     /// The topics of each input group.
     pub groups: Vec<Vec<TopicRef>>,
+    /// Its outputs, for what their options say.
+    pub outputs: Vec<TopicRef>,
     /// Whether the groups have tasks of their own; which group is read next is the engine's affair.
     pub selector: InputSelector,
     /// The numbers of partitions of those topics that another broker serves, as they were when the function was started.
@@ -57,6 +59,7 @@ impl Subscription {
             function,
             name: spec.name.clone(),
             groups: spec.inputs.clone(),
+            outputs: spec.outputs.clone(),
             selector: spec.selector,
             elsewhere: BTreeMap::new(),
         }

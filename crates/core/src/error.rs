@@ -180,6 +180,7 @@ codes! {
     GroupInUse = "FS-1536", User, 409, "the group of consumers is in use by somebody else", "stop the consumers of the group, or name another group with group_id";
     GroupShared = "FS-1537", User, 409, "another function reads the topic in the same group", "give each function a 'group_id' of its own, or stop the other one first";
     DeduplicationOff = "FS-1538", User, 409, "the broker does not drop repeats where an output goes", "run 'pulsar-admin namespaces set-deduplication --enable' for the namespace that the message names, or give the server the right to";
+    SchemaIncompatible = "FS-1539", User, 409, "an output topic does not take a schema, or a record without one", "give the topic a compatibility strategy that allows the schema, or change the output's 'schema'; the function goes on by itself then";
     RestorePlace = "FS-1528", User, 409, "the folder to restore to is not empty", "name another folder, or repeat it with 'function-stream restore --replace', which keeps what is there in a folder of its own in it";
     // 16xx: commits.
     CommitRetriable = "FS-1601", External, 503, "a commit could not be made now", "nothing: the engine repeats it";

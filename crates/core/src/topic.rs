@@ -28,6 +28,7 @@
 mod cluster;
 mod lost;
 mod name;
+mod schema;
 mod secret;
 mod serial;
 mod text;
@@ -42,6 +43,7 @@ use crate::error::{Error, ErrorCode, Result};
 pub use cluster::Cluster;
 pub use lost::LostPosition;
 pub use name::check_topic_name;
+pub use schema::OutputSchema;
 pub use secret::{MASK, is_secret, masked};
 
 /// The option that names the only partition that is read or written.
@@ -50,8 +52,13 @@ pub const PARTITION: &str = "partition";
 pub const GROUP_ID: &str = "group_id";
 /// The option of an input that says what becomes of a function whose place in it is gone; see [`LostPosition`].
 pub const ON_LOST_POSITION: &str = "on-lost-position";
+/// The option of an input that says whether its name is a pattern, for which the topics stand whose names match it: `true`, or `false` of a
+/// topic that was found by one.
+pub const TOPICS_PATTERN: &str = "topics_pattern";
+/// The option of an output that says which schema its records are written with; see [`OutputSchema`].
+pub const SCHEMA: &str = "schema";
 /// The options that are the engine's: all others are properties of the client.
-pub const OWN_OPTIONS: [&str; 3] = [GROUP_ID, PARTITION, ON_LOST_POSITION];
+pub const OWN_OPTIONS: [&str; 5] = [GROUP_ID, PARTITION, ON_LOST_POSITION, TOPICS_PATTERN, SCHEMA];
 /// The highest number of a partition, which is that of Kafka.
 const MAX_PARTITION: u32 = i32::MAX as u32;
 
@@ -103,7 +110,10 @@ pub struct TopicRef {
 impl TopicRef {
     /// Checks the topic's name, the names of the options, and the values of its own ones. `what` says what the topic is, for the message.
     pub fn check(&self, what: &str) -> Result<()> {
-        self.topic.check(what)?;
+        match self.is_pattern() {
+            true => name::check_pattern(what, &self.topic.name)?,
+            false => self.topic.check(what)?,
+        }
         self.options.keys().try_for_each(|name| name::check_option(name))?;
         if let Some(name) = self.masked_secret() {
             let message = format!(
@@ -113,6 +123,15 @@ impl TopicRef {
             return Err(Error::new(ErrorCode::InvalidSpec, message));
         }
         self.options.get(ON_LOST_POSITION).map(|word| word.parse::<LostPosition>()).transpose()?;
+        self.options.get(SCHEMA).map(|word| word.parse::<OutputSchema>()).transpose()?;
+        if let Some(word) = self.options.get(TOPICS_PATTERN).filter(|word| !matches!(word.as_str(), "true" | "false")) {
+            let message = format!("'{TOPICS_PATTERN}' is '{}', not 'true' or 'false'", word.escape_debug());
+            return Err(Error::new(ErrorCode::InvalidSpec, message));
+        }
+        if self.is_pattern() && self.options.contains_key(PARTITION) {
+            let message = format!("{what} '{}' is a pattern, of whose topics all partitions are meant", self.topic);
+            return Err(Error::new(ErrorCode::InvalidSpec, message));
+        }
         match self.options.get(PARTITION) {
             Some(text) if self.partition().is_none() => {
                 let message = format!(
@@ -136,6 +155,16 @@ impl TopicRef {
     pub fn on_lost_position(&self) -> Option<LostPosition> {
         let given = self.options.get(ON_LOST_POSITION).and_then(|word| word.parse().ok());
         given.or_else(|| (!self.topic.cluster.is_own()).then(LostPosition::default))
+    }
+
+    /// Whether its name is a pattern: it stands for the topics whose names match it, at any time.
+    pub fn is_pattern(&self) -> bool {
+        self.options.get(TOPICS_PATTERN).is_some_and(|word| word == "true")
+    }
+
+    /// The schema that records are written with, if it is an output.
+    pub fn schema(&self) -> OutputSchema {
+        self.options.get(SCHEMA).and_then(|word| word.parse().ok()).unwrap_or_default()
     }
 
     /// Whether a partition of the topic is meant.

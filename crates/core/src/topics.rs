@@ -4,6 +4,7 @@
 //! The seam to the topics of a cluster, for those who produce, consume and look on; tasks read through
 //! [`crate::broker::Source`].
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -156,6 +157,9 @@ pub type AppendDone = Box<dyn FnOnce(Result<Appended>) + Send>;
 /// Keeps a waker registered; dropping it ends that.
 pub trait Watch: Send + Sync {}
 
+/// Whether a topic is one that a pattern stands for.
+pub type TopicMatcher = Box<dyn Fn(&Topic) -> bool + Send + Sync>;
+
 /// The topics of a cluster.
 ///
 /// Contract:
@@ -173,6 +177,9 @@ pub trait Watch: Send + Sync {}
 ///   ([`crate::ErrorCode::PartitionsShrink`]); records stay where they are. Keyed records that are appended after it go to the
 ///   partition of their key among all, which may be another than before. A change that is refused changes nothing.
 /// - **Deletion** takes the records and the places of groups; a topic of the same name that is made later is empty.
+/// - **Patterns** ([`crate::topic::TopicRef::is_pattern`]) stand for the topics whose names match them; which place has them, and what they
+///   mean, it says itself. One that cannot be read, or a place that has none, is [`crate::ErrorCode::InvalidSpec`]. What the place keeps for
+///   itself never matches.
 ///
 /// All methods but `append` and `watch` may block; callers keep them off threads that serve others.
 pub trait Topics: Send + Sync {
@@ -208,6 +215,26 @@ pub trait Topics: Send + Sync {
     /// The number of records from a position to the end, those included that retention has dropped since; `None` when the log
     /// does not know it, since the difference of two positions is no number of records.
     fn lag(&self, partition: &TopicPartition, from: Position) -> Result<Option<u64>>;
+
+    /// Reads a pattern. Asks nobody.
+    fn matcher(&self, pattern: &Topic) -> Result<TopicMatcher> {
+        Err(no_patterns(pattern))
+    }
+
+    /// The topics that match a pattern now, with the number of partitions of each.
+    fn matching(&self, pattern: &Topic) -> Result<BTreeMap<Topic, u32>> {
+        Err(no_patterns(pattern))
+    }
+
+    /// Has the waker called once soon, and then whenever [`Topics::matching`] may give something else, for as long as the guard lives.
+    fn watch_matching(&self, pattern: &Topic, _waker: Waker) -> Result<Box<dyn Watch>> {
+        Err(no_patterns(pattern))
+    }
+}
+
+fn no_patterns(pattern: &Topic) -> Error {
+    let message = format!("'{pattern}' is a pattern of topics, which only topics of Apache Pulsar can be named by");
+    Error::new(ErrorCode::InvalidSpec, message)
 }
 
 #[cfg(test)]

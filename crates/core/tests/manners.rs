@@ -49,6 +49,7 @@ fn join(broker: &MemBroker, process: u32) -> Process {
         function: TASK.function,
         name: "f".into(),
         groups,
+        outputs: Vec::new(),
         selector: InputSelector::default(),
         elsewhere: Default::default(),
     };

@@ -50,6 +50,7 @@ fn subscription() -> Subscription {
         function: FUNCTION,
         name: "f".into(),
         groups: vec![vec!["in".into()], vec!["side".into()]],
+        outputs: Vec::new(),
         selector: InputSelector::default(),
         elsewhere: Default::default(),
     }

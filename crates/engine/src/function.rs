@@ -166,7 +166,8 @@ impl Function {
             let of_commits = || self.env.backend.committer.trouble(TaskId::new(self.env.entry.id, task.index));
             task.trouble = task.trouble.take().or_else(of_commits);
         }
-        let state = overall(inner.stopping.is_some(), &tasks);
+        let reads_nothing = self.env.entry.spec.inputs.iter().all(Vec::is_empty);
+        let state = overall(inner.stopping.is_some(), reads_nothing, &tasks);
         FunctionStatus { state, kind: self.env.program.kind(), tasks }
     }
 
@@ -242,8 +243,8 @@ impl AssignmentListener for Listener {
     }
 }
 
-/// The state of the whole: the worst of its tasks.
-fn overall(stopping: bool, tasks: &[TaskStatus]) -> FunctionState {
+/// The state of the whole: the worst of its tasks. One that has no inputs at present has no tasks, and runs as far as it can.
+fn overall(stopping: bool, reads_nothing: bool, tasks: &[TaskStatus]) -> FunctionState {
     let any = |state| tasks.iter().any(|task| task.state == state);
     if stopping {
         FunctionState::Stopping
@@ -251,7 +252,7 @@ fn overall(stopping: bool, tasks: &[TaskStatus]) -> FunctionState {
         FunctionState::Failed
     } else if any(TaskState::BackingOff) {
         FunctionState::BackingOff
-    } else if any(TaskState::Running) {
+    } else if any(TaskState::Running) || (reads_nothing && tasks.is_empty()) {
         FunctionState::Running
     } else {
         FunctionState::Starting

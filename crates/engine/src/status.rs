@@ -14,7 +14,7 @@ use fnstream_core::{Error, ErrorCode};
 pub enum FunctionState {
     /// Its tasks are coming up, or it has none here yet.
     Starting,
-    /// At least one task runs and none fails.
+    /// At least one task runs and none fails; or there is nothing to read at present, so that it has no tasks.
     Running,
     /// At least one task waits before it tries again.
     BackingOff,

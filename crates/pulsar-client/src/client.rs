@@ -24,6 +24,7 @@ use crate::producer::ProducerBuilder;
 use crate::reader::ReaderBuilder;
 use crate::schema::Schema;
 use crate::tls::TlsOptions;
+use crate::topic_watch::TopicWatch;
 
 /// Tells the time, in milliseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -266,6 +267,14 @@ impl Client {
             }
         });
         Ok(receiver)
+    }
+
+    /// Watches the topics of a namespace such as `public/default`: the broker tells when some come or go, partitions included.
+    ///
+    /// Fails with [`Error::UnsupportedVersion`] or [`Error::NotAllowed`] if the broker does not do so: one older than 2.11, or one that is
+    /// set up not to.
+    pub async fn watch_topics(&self, namespace: &str) -> Result<TopicWatch> {
+        self.inner.retry(|| TopicWatch::begin(&self.inner, namespace)).await
     }
 
     /// Ends all connections. Producers and consumers end with [`Error::Closed`]; what they have pending is lost, so that

@@ -60,6 +60,8 @@ struct State {
     requests: HashMap<u64, Waiter>,
     producers: HashMap<u64, Arc<dyn ProducerSink>>,
     consumers: HashMap<u64, Arc<dyn ConsumerSink>>,
+    /// Those who watch lists of topics: `true` for news, `false` at the end.
+    watchers: HashMap<u64, mpsc::UnboundedSender<bool>>,
 }
 
 /// What all connections of a client have in common.
@@ -213,16 +215,32 @@ impl Connection {
         self.state().consumers.remove(&id);
     }
 
+    /// Has somebody told of news in a list of topics, from now on; `false` says that the connection has ended.
+    pub(crate) fn add_watcher(&self, id: u64, sink: mpsc::UnboundedSender<bool>) -> Result<()> {
+        let mut state = self.state();
+        match &state.ended {
+            Some(reason) => Err(disconnected(reason)),
+            None => {
+                state.watchers.insert(id, sink);
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn remove_watcher(&self, id: u64) {
+        self.state().watchers.remove(&id);
+    }
+
     /// Ends what hangs on the connection. The first reason counts.
     fn end(&self, reason: Error) {
-        let (requests, producers, consumers) = {
+        let (requests, producers, consumers, watchers) = {
             let mut state = self.state();
             if state.ended.is_some() {
                 return;
             }
             state.ended = Some(reason.clone());
-            let State { requests, producers, consumers, .. } = &mut *state;
-            (std::mem::take(requests), std::mem::take(producers), std::mem::take(consumers))
+            let State { requests, producers, consumers, watchers, .. } = &mut *state;
+            (std::mem::take(requests), std::mem::take(producers), std::mem::take(consumers), std::mem::take(watchers))
         };
         tracing::debug!(connection = self.id, %reason, "connection ended");
         let reason = disconnected(&reason);
@@ -234,6 +252,9 @@ impl Connection {
         }
         for sink in consumers.into_values() {
             sink.detached(self.id, reason.clone(), None);
+        }
+        for sink in watchers.into_values() {
+            let _nobody_watches = sink.send(false);
         }
     }
 
@@ -299,6 +320,11 @@ impl Connection {
                 ResourceType::Producer => self.detach_producer(migrated.resource_id, Some(migrated)),
                 ResourceType::Consumer => self.detach_consumer(migrated.resource_id, Some(migrated)),
             },
+            Body::WatchTopicUpdate(update) => {
+                if let Some(sink) = self.state().watchers.get(&update.watcher_id) {
+                    let _nobody_watches = sink.send(true);
+                }
+            }
             Body::AuthChallenge(_) => self.renew_authentication(),
             body => {
                 if let Some(id) = answered(&body) {
@@ -451,6 +477,7 @@ fn answered(body: &Body) -> Option<u64> {
         Body::GetSchemaResponse(answer) => Some(answer.request_id),
         Body::GetOrCreateSchemaResponse(answer) => Some(answer.request_id),
         Body::AckResponse(answer) => answer.request_id,
+        Body::WatchTopicListSuccess(answer) => Some(answer.request_id),
         _ => None,
     }
 }

@@ -57,7 +57,7 @@
 //! # What it does not do
 //!
 //! It takes part in no transactions, does not encrypt or decrypt, does not send messages in chunks (it reads them), and
-//! keeps no watch over topics by pattern.
+//! does not consume topics by pattern: it tells when a namespace has [others](Client::watch_topics).
 //!
 //! # Reading order
 //!
@@ -93,6 +93,7 @@ mod schema;
 #[cfg(test)]
 mod scripted;
 mod tls;
+mod topic_watch;
 
 pub use auth::Authentication;
 pub use client::{Client, ClientBuilder, TopicsMode};
@@ -108,3 +109,4 @@ pub use producer::{Access, Batching, BatchingProducer, Producer, ProducerBuilder
 pub use reader::{Reader, ReaderBuilder};
 pub use schema::{Schema, SchemaKind};
 pub use tls::TlsOptions;
+pub use topic_watch::TopicWatch;

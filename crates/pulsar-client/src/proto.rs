@@ -50,6 +50,10 @@ impl Body {
             Body::AckResponse(_) => 38,
             Body::GetOrCreateSchema(_) => 39,
             Body::GetOrCreateSchemaResponse(_) => 40,
+            Body::WatchTopicList(_) => 64,
+            Body::WatchTopicListSuccess(_) => 65,
+            Body::WatchTopicUpdate(_) => 66,
+            Body::WatchTopicListClose(_) => 67,
             Body::TopicMigrated(_) => 68,
         }
     }

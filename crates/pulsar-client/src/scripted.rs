@@ -11,6 +11,7 @@ mod consumers;
 mod lookups;
 mod producers;
 mod secured;
+mod watches;
 
 use std::future::Future;
 use std::time::Duration;

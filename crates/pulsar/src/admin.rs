@@ -45,6 +45,14 @@ struct Policy {
 #[derive(Deserialize)]
 struct Stats {
     cursors: BTreeMap<String, Cursor>,
+    #[serde(default)]
+    ledgers: Vec<Ledger>,
+}
+
+#[derive(Deserialize)]
+struct Ledger {
+    #[serde(rename = "ledgerId")]
+    id: u64,
 }
 
 #[derive(Deserialize)]
@@ -184,12 +192,23 @@ impl Admin {
         Ok(of_users.map(|(of, cursor)| (name(of), mark(&cursor.mark))).collect())
     }
 
+    /// Whether a partition is another one than when a subscription was at a ledger: it has neither the subscription nor anything as old.
+    pub(crate) async fn is_made_anew(&self, topic: &str, subscription: &str, ledger: u64) -> Result<bool> {
+        let Stats { cursors, ledgers } = self.stats(topic).await?;
+        let name = |name: &String| percent_encoding::percent_decode_str(name).decode_utf8_lossy().into_owned();
+        let has_subscription = cursors.keys().any(|cursor| name(cursor) == subscription);
+        Ok(!has_subscription && ledgers.iter().all(|of| of.id > ledger))
+    }
+
     async fn cursors(&self, topic: &str) -> Result<BTreeMap<String, Cursor>> {
+        Ok(self.stats(topic).await?.cursors)
+    }
+
+    async fn stats(&self, topic: &str) -> Result<Stats> {
         let doing = format!("the subscriptions of '{topic}'");
         let answer = self.call(Method::GET, &format!("{}/internalStats", path(topic)), None).await?;
         let body = self.expect(&doing, answer)?;
-        let stats: Stats = serde_json::from_str(&body).map_err(|e| self.strange(&doing, &e.to_string()))?;
-        Ok(stats.cursors)
+        serde_json::from_str(&body).map_err(|e| self.strange(&doing, &e.to_string()))
     }
 
     async fn make(&self, doing: &str, path: &str, body: Option<String>) -> Result<Made> {

@@ -20,6 +20,9 @@
 //! is passed over.
 //!
 //! Each entry begins with a version and a kind.
+//!
+//! A commit whose records are written with schemas ends with them: they say how the outbox is written, which has to be the same when that
+//! is done again, whatever schemas its topics have by then.
 
 use bytes::{Buf, BufMut, Bytes};
 use fnstream_core::delta::Delta;
@@ -73,6 +76,17 @@ pub(crate) struct Commit {
 pub(crate) struct Outbox {
     pub batches: Vec<OutboxBatch>,
     pub watermarks: Vec<Mark>,
+    /// Those of each batch; empty before they are known, and if there are none.
+    pub schemas: Vec<Option<Schemas>>,
+}
+
+/// The schemas that the records of a batch are written with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Schemas {
+    /// Whether records may say which schema they were read with, which is for nobody else.
+    pub are_of_input: bool,
+    /// How many records in a row have which version of the output topic's schema; empty for none.
+    pub runs: Vec<(u32, Vec<u8>)>,
 }
 
 /// A watermark that an epoch emits to a topic.
@@ -102,7 +116,13 @@ impl Outbox {
             watermark: said.watermark,
             idle: said.idle,
         };
-        Outbox { batches: epoch.outbox.clone(), watermarks: epoch.watermarks.iter().map(mark).collect() }
+        let watermarks = epoch.watermarks.iter().map(mark).collect();
+        Outbox { batches: epoch.outbox.clone(), watermarks, schemas: Vec::new() }
+    }
+
+    /// The schemas of a batch.
+    pub(crate) fn schemas_of(&self, index: usize) -> Option<&Schemas> {
+        self.schemas.get(index)?.as_ref()
     }
 
     /// How many records it has.
@@ -156,10 +176,9 @@ impl Entry {
     }
 }
 
-/// The entries of a commit, encoded and in their order.
-pub(crate) fn entries(epoch: &FrozenEpoch, published: Epoch) -> Result<Vec<Vec<u8>>> {
+/// The entries of a commit with its outbox, encoded and in their order.
+pub(crate) fn entries(epoch: &FrozenEpoch, outbox: &Outbox, published: Epoch) -> Result<Vec<Vec<u8>>> {
     let delta = if epoch.delta.is_empty() { Vec::new() } else { epoch.delta.encode() };
-    let outbox = Outbox::of(epoch);
     let head = Head {
         generation: epoch.generation,
         progress: epoch.progress.clone(),
@@ -170,11 +189,14 @@ pub(crate) fn entries(epoch: &FrozenEpoch, published: Epoch) -> Result<Vec<Vec<u
             .iter()
             .map(|of| (of.topic.clone(), of.partition, of.records, of.frame.len() as u64))
             .collect(),
-        watermarks: outbox.watermarks,
+        watermarks: outbox.watermarks.clone(),
     };
     let mut whole = postcard::to_allocvec(&head).map_err(|e| corrupt(&e))?;
     whole.extend_from_slice(&delta);
     outbox.batches.iter().for_each(|batch| whole.extend_from_slice(&batch.frame));
+    if outbox.schemas.iter().any(Option::is_some) {
+        whole.extend(postcard::to_allocvec(&outbox.schemas).map_err(|e| corrupt(&e))?);
+    }
     let (whole, epoch) = (Bytes::from(whole), epoch.progress.epoch);
     let parts = whole.len().saturating_sub(1) / PART;
     let piece = |index: usize| whole.slice(index * PART..whole.len().min((index + 1) * PART));
@@ -255,7 +277,11 @@ fn decode(whole: Bytes, place: Position) -> Result<Commit> {
         .into_iter()
         .map(|(topic, partition, records, length)| Ok(OutboxBatch { topic, partition, records, frame: take(length)? }))
         .collect::<Result<_>>()?;
-    let outbox = Outbox { batches, watermarks: head.watermarks };
+    let schemas = match rest.is_empty() {
+        true => Vec::new(),
+        false => postcard::from_bytes(&rest).map_err(|e| corrupt(&e))?,
+    };
+    let outbox = Outbox { batches, watermarks: head.watermarks, schemas };
     Ok(Commit { generation: head.generation, progress: head.progress, published: head.published, delta, outbox, place })
 }
 
@@ -289,6 +315,10 @@ mod tests {
         }
     }
 
+    fn encoded(epoch: &FrozenEpoch, published: Epoch) -> Result<Vec<Vec<u8>>> {
+        entries(epoch, &Outbox::of(epoch), published)
+    }
+
     fn read(assembly: &mut Assembly, entries: &[Vec<u8>]) -> Vec<Commit> {
         let entries = entries.iter().map(|entry| Entry::decode(Bytes::copy_from_slice(entry)).unwrap());
         (0..).zip(entries).filter_map(|(at, entry)| assembly.take(Position(at), entry).unwrap()).collect()
@@ -310,12 +340,30 @@ mod tests {
         }
         let bare = FrozenEpoch { delta: Delta::new(), ..epoch(3, 0) };
         let golden = b"\x01e\0\0\0\0\0\0\0\x03\0\0\0\0\x09\x03\x01\0\x02in\x02\x07\x05\x04\x01t\x02\0\x01\0\x03out\x01\x03\x05\0frame";
-        assert_eq!(entries(&bare, Epoch(2)).unwrap(), [golden.to_vec()]);
+        assert_eq!(encoded(&bare, Epoch(2)).unwrap(), [golden.to_vec()]);
         let commits = read(&mut Assembly::default(), &[golden.to_vec()]);
         assert_eq!(
             (&commits[0].progress, commits[0].published, &commits[0].outbox),
             (&progress(3), Epoch(2), &Outbox::of(&bare))
         );
+    }
+
+    /// The bytes of commits with schemas, as every later version must read them.
+    #[test]
+    fn schemas_are_at_the_end_of_a_commit() {
+        let bare = FrozenEpoch { delta: Delta::new(), ..epoch(3, 0) };
+        let runs = vec![(2, b"\0\x01".to_vec()), (1, b"\0\x02".to_vec())];
+        let schemas = vec![Some(Schemas { are_of_input: true, runs })];
+        let outbox = Outbox { schemas, ..Outbox::of(&bare) };
+        let golden = b"\x01e\0\0\0\0\0\0\0\x03\0\0\0\0\x09\x03\x01\0\x02in\x02\x07\x05\x04\x01t\x02\0\x01\0\x03out\x01\x03\x05\0frame\
+            \x01\x01\x01\x02\x02\x02\0\x01\x01\x02\0\x02";
+        assert_eq!(entries(&bare, &outbox, Epoch(2)).unwrap(), [golden.to_vec()]);
+        assert_eq!(read(&mut Assembly::default(), &[golden.to_vec()])[0].outbox, outbox);
+        // Where no batch has any, nothing is said of them.
+        let without = Outbox { schemas: vec![None], ..Outbox::of(&bare) };
+        assert_eq!(entries(&bare, &without, Epoch(2)).unwrap(), encoded(&bare, Epoch(2)).unwrap());
+        let cut = Entry::decode(Bytes::from_static(&golden[..golden.len() - 1])).unwrap();
+        assert_eq!(Assembly::default().take(Position(0), cut).unwrap_err().code, ErrorCode::DataCorrupt);
     }
 
     #[test]
@@ -324,7 +372,7 @@ mod tests {
             let error = Entry::decode(Bytes::from_static(bytes)).unwrap_err();
             assert_eq!(error.code, ErrorCode::DataCorrupt, "{bytes:?}");
         }
-        let cut = &entries(&epoch(1, 10), Epoch(0)).unwrap()[0];
+        let cut = &encoded(&epoch(1, 10), Epoch(0)).unwrap()[0];
         let entry = Entry::decode(Bytes::copy_from_slice(&cut[..cut.len() - 1])).unwrap();
         assert_eq!(Assembly::default().take(Position(0), entry).unwrap_err().code, ErrorCode::DataCorrupt);
     }
@@ -333,7 +381,7 @@ mod tests {
     fn large_commits_are_cut_and_put_together_again() {
         for size in [0, 1, PART - 100, PART, 2 * PART, 3 * PART + 5] {
             let frozen = epoch(1, size);
-            let entries = entries(&frozen, Epoch(0)).unwrap();
+            let entries = encoded(&frozen, Epoch(0)).unwrap();
             assert!(entries.iter().all(|entry| entry.len() <= PART + 100), "{size}");
             let commits = read(&mut Assembly::default(), &entries);
             assert_eq!(commits.len(), 1);
@@ -344,7 +392,7 @@ mod tests {
     #[test]
     fn what_is_there_twice_counts_once_and_a_torn_commit_never() {
         let (first, second) =
-            (entries(&epoch(1, 3 * PART), Epoch(0)).unwrap(), entries(&epoch(2, 1), Epoch(1)).unwrap());
+            (encoded(&epoch(1, 3 * PART), Epoch(0)).unwrap(), encoded(&epoch(2, 1), Epoch(1)).unwrap());
         let fence = Entry::Fence.encode();
         let mut assembly = Assembly::default();
         // The first two parts, a take-over, then all of it with parts and the commit itself sent again.

@@ -24,10 +24,8 @@ pub(crate) fn code(failure: &Failure) -> ErrorCode {
         Failure::ConsumerBusy(_) => ErrorCode::GroupInUse,
         Failure::InvalidTopicName(_) => ErrorCode::InvalidName,
         Failure::MessageTooLarge { .. } => ErrorCode::RecordTooLarge,
-        Failure::TopicTerminated(_)
-        | Failure::IncompatibleSchema(_)
-        | Failure::NotAllowed(_)
-        | Failure::InvalidMessage(_) => ErrorCode::CommitRejected,
+        Failure::IncompatibleSchema(_) => ErrorCode::SchemaIncompatible,
+        Failure::TopicTerminated(_) | Failure::NotAllowed(_) | Failure::InvalidMessage(_) => ErrorCode::CommitRejected,
         Failure::InvalidUrl(_) | Failure::InvalidOptions(_) => ErrorCode::InvalidConfig,
         Failure::Tls(_) | Failure::Protocol(_) | Failure::UnsupportedVersion(_) => ErrorCode::BrokerProtocol,
         Failure::Encrypted | Failure::Damaged(_) => ErrorCode::DataCorrupt,

@@ -119,7 +119,7 @@ impl PulsarGroups {
                 continue;
             }
             let mut frame = FrameBuilder::new();
-            taken.iter().try_for_each(|message| pack(message, 0, &mut frame))?;
+            taken.iter().try_for_each(|message| pack(message, 0, None, &mut frame))?;
             let positions: Vec<_> = taken.iter().map(|message| position_of(&message.id)).collect();
             let next = positions.last().map_or(stood, |last| last.next());
             let batch = Batch::new(at.clone(), BatchPositions::Each(positions), frame.to_bytes().into())?;

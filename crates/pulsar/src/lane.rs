@@ -199,10 +199,10 @@ impl Logger {
                 continue;
             }
             match self.log(&epoch).await {
-                Ok(log_end) => {
+                Ok((log_end, outbox)) => {
                     self.last = number;
                     self.log_end = log_end.clone();
-                    let (outbox, progress) = (Outbox::of(&epoch), epoch.progress.clone());
+                    let progress = epoch.progress.clone();
                     // The committer keeps no reference to an epoch that it answers.
                     drop(epoch);
                     drop(self.logged.send(Logged { outbox, progress, log_end, arrival }));
@@ -224,21 +224,20 @@ impl Logger {
         }
     }
 
-    /// Makes an epoch durable.
-    async fn log(&mut self, epoch: &FrozenEpoch) -> std::result::Result<Bytes, CommitFailure> {
+    /// Makes an epoch durable. Gives where it is, and how its outbox is to be published.
+    async fn log(&mut self, epoch: &FrozenEpoch) -> std::result::Result<(Bytes, Outbox), CommitFailure> {
         failpoint!("pulsar.commit.begin");
-        let outbox = Outbox::of(epoch);
+        let mut outbox = Outbox::of(epoch);
         if !outbox.batches.is_empty() {
             let prepared = self.state.watch("the outputs of the task", self.outputs.prepare(&outbox)).await;
-            if let Err(refused) = prepared {
-                return Err(match refused.is_final {
-                    true => CommitFailure::Rejected { error: refused.error, output: Some(refused.output) },
-                    false => CommitFailure::Retriable(refused.error),
-                });
-            }
+            outbox.schemas = prepared.map_err(|refused| match refused.is_final {
+                true => CommitFailure::Rejected { error: refused.error, output: Some(refused.output) },
+                false => CommitFailure::Retriable(refused.error),
+            })?;
         }
         let published = Epoch(self.published.load(Ordering::SeqCst));
-        let encoded = entries(epoch, published).map_err(|error| CommitFailure::Rejected { error, output: None })?;
+        let encoded = entries(epoch, &outbox, published);
+        let encoded = encoded.map_err(|error| CommitFailure::Rejected { error, output: None })?;
         failpoint!("pulsar.commit.before-log");
         let mut first: Option<Receipt> = None;
         let mut sent = Vec::new();
@@ -254,7 +253,7 @@ impl Logger {
         failpoint!("pulsar.commit.after-log");
         let place = first.map_or(Position::START, |receipt| position_of(&receipt.message_id));
         self.state.places.lock().insert(epoch.progress.epoch, place);
-        Ok(Bytes::copy_from_slice(&to_bytes(place)))
+        Ok((Bytes::copy_from_slice(&to_bytes(place)), outbox))
     }
 
     fn failed(&self, failure: &Failure) -> CommitFailure {

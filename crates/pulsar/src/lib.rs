@@ -16,9 +16,10 @@
 //!
 //! # Reading order
 //!
-//! `options`, `names`, `position`, `messages`: how things are called and look. `error`: what Pulsar answers. `admin`: what is asked seldom.
-//! `ring`, `reader`, `source`: reading. `delta_log`, `lane`, `outputs`, `watermarks`: committing. `state`: the state log. `place`: the
-//! seams over all of it. `group_log`: what several processes share. `topics`, `groups`, `tasks`: the seams for clients and for those who look on.
+//! `options`, `names`, `pattern`, `position`, `messages`: how things are called and look. `error`: what Pulsar answers. `admin`: what is
+//! asked seldom. `ring`, `reader`, `source`: reading. `delta_log`, `lane`, `outputs`, `schemas`, `watermarks`: committing. `state`: the state
+//! log. `place`: the seams over all of it. `group_log`: what several processes share. `topics`, `groups`, `tasks`: the seams for clients and
+//! for those who look on.
 
 mod admin;
 mod delta_log;
@@ -31,11 +32,13 @@ mod moves;
 mod names;
 mod options;
 mod outputs;
+mod pattern;
 mod place;
 mod position;
 mod reader;
 mod ring;
 mod runtime;
+mod schemas;
 mod source;
 mod state;
 mod tasks;

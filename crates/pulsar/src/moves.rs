@@ -15,7 +15,7 @@ use fnstream_core::topic::TopicRef;
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_pulsar_client::{Error as Failure, InitialPosition, Message, SeekTo, SubscriptionType};
 
-use crate::delta_log::{Commit, entries};
+use crate::delta_log::{Commit, Outbox, entries};
 use crate::place::{Function, Inputs, Pulsar, Shared};
 use crate::position::{entry_id, entry_of};
 use crate::{error, names, outputs, runtime};
@@ -104,7 +104,7 @@ impl Shared {
             progress.epoch = progress.epoch.next();
             let (outbox, watermarks) = (Vec::new(), Vec::new());
             let epoch = FrozenEpoch { task, generation, progress, delta: Delta::new(), outbox, watermarks };
-            let entries = entries(&epoch, published)?;
+            let entries = entries(&epoch, &Outbox::of(&epoch), published)?;
             runtime::wait(async {
                 for entry in entries {
                     producer.send(Message::new(entry)).await?;

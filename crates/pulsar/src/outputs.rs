@@ -5,15 +5,16 @@
 //!
 //! The outbox of an epoch is published after the epoch was committed, however often it takes: each partition is written by a producer that
 //! has the task's name, its records have the numbers that they have among all that the task ever wrote, and a broker that deduplicates
-//! drops what it has already. It compares batches, so the same records are always cut in the same way.
+//! drops what it has already. It compares batches, so the same records are always cut in the same way, and written with the schemas that
+//! were found before the commit.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fnstream_core::epoch::TaskId;
+use fnstream_core::epoch::{OutboxBatch, TaskId};
 use fnstream_core::record::Position;
-use fnstream_core::topic::Topic;
+use fnstream_core::topic::{OutputSchema, Topic};
 use fnstream_core::watermarks::Said;
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_frame::Frame;
@@ -21,9 +22,10 @@ use fnstream_pulsar_client::{Error as Failure, Producer, Receipt};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
-use crate::delta_log::Outbox;
-use crate::place::Shared;
+use crate::delta_log::{Outbox, Schemas};
+use crate::place::{Function, Shared};
 use crate::position::position_of;
+use crate::schemas::Registered;
 use crate::{error, messages};
 
 /// How long a producer that ends waits for the broker.
@@ -42,6 +44,7 @@ pub(crate) struct Outputs {
     connecting: tokio::sync::Mutex<()>,
     /// How many watermarks were said of each topic.
     said: Mutex<HashMap<Topic, u64>>,
+    schemas: Registered,
 }
 
 /// Behind the records of an epoch in each partition of each topic; `None` if the broker had them already and does not say where.
@@ -58,14 +61,23 @@ pub(crate) struct Refused {
 }
 
 impl Outputs {
-    pub(crate) fn new(shared: Arc<Shared>, task: TaskId, tasks: u32, name: String) -> Outputs {
-        let connecting = tokio::sync::Mutex::new(());
-        Outputs { shared, task, name, tasks, open: Mutex::default(), connecting, said: Mutex::default() }
+    pub(crate) fn new(shared: Arc<Shared>, task: TaskId, function: &Function, name: String) -> Outputs {
+        Outputs {
+            shared,
+            task,
+            name,
+            tasks: function.width(),
+            open: Mutex::default(),
+            connecting: tokio::sync::Mutex::new(()),
+            said: Mutex::default(),
+            schemas: Registered::new(function.modes.clone()),
+        }
     }
 
-    /// Makes sure that an outbox can be published: its topics take records of this task, and no record is too large. What is refused here
-    /// was not committed.
-    pub(crate) async fn prepare(&self, outbox: &Outbox) -> std::result::Result<(), Refused> {
+    /// Makes sure that an outbox can be published: its topics take records of this task, and no record is too large. Gives the schemas that
+    /// its batches are written with. What is refused here was not committed.
+    pub(crate) async fn prepare(&self, outbox: &Outbox) -> std::result::Result<Vec<Option<Schemas>>, Refused> {
+        let mut schemas = Vec::new();
         for (index, batch) in outbox.batches.iter().enumerate() {
             let refused = |error: Error, is_final| Refused { error, output: index as u32, is_final };
             let producer = match self.producer(&batch.topic, batch.partition).await {
@@ -88,8 +100,32 @@ impl Outputs {
                 );
                 return Err(refused(Error::new(ErrorCode::CommitRejected, message), true));
             }
+            schemas.push(self.schemas_of(batch, &frame, producer).await.map_err(|error| refused(error, false))?);
         }
-        Ok(())
+        Ok(schemas)
+    }
+
+    /// The schemas that a batch is written with.
+    async fn schemas_of(&self, batch: &OutboxBatch, frame: &Frame<'_>, producer: Producer) -> Result<Option<Schemas>> {
+        let of_topic = |producer: &Producer| producer.schema_version().map(|version| version.to_vec());
+        match self.schemas.mode(&batch.topic) {
+            OutputSchema::None => Ok(None),
+            OutputSchema::Topic => Ok(of_topic(&producer)
+                .map(|version| Schemas { are_of_input: false, runs: vec![(batch.records, version)] })),
+            OutputSchema::Input => {
+                let mut runs = self.schemas.of_input(&self.shared, batch, frame).await?;
+                let mut version = of_topic(&producer);
+                if version.is_none() && !runs.is_empty() {
+                    // The topic has schemas by now, and may take no producer any more that has none.
+                    self.open.lock().remove(&(batch.topic.clone(), batch.partition));
+                    end(&producer).await;
+                    version = of_topic(&self.producer(&batch.topic, batch.partition).await?);
+                }
+                let unknown = runs.iter_mut().filter(|(_, version)| version.is_empty());
+                unknown.for_each(|run| run.1 = version.clone().unwrap_or_default());
+                Ok(Some(Schemas { are_of_input: true, runs }))
+            }
+        }
     }
 
     /// Publishes an outbox whose last record has the number `next` - 1. What the broker has already it drops.
@@ -102,9 +138,9 @@ impl Outputs {
     async fn write(&self, outbox: &Outbox, next: u64) -> Result<Ends> {
         let mut number = next.saturating_sub(outbox.records());
         let mut sent = Vec::new();
-        for batch in &outbox.batches {
+        for (index, batch) in outbox.batches.iter().enumerate() {
             let producer = self.producer(&batch.topic, batch.partition).await?;
-            for messages in messages::batches(&batch.frame)? {
+            for messages in messages::batches(&batch.frame, outbox.schemas_of(index))? {
                 let count = messages.len() as u64;
                 producer.ready().await.map_err(|e| self.failed(&batch.topic, &e))?;
                 sent.push(((batch.topic.clone(), batch.partition), producer.send_batch(number, messages)));
@@ -180,14 +216,13 @@ impl Outputs {
         let name = self.shared.partition(topic, partition).await?;
         let full = self.shared.options.name(topic)?;
         self.shared.have_deduplication(&full, &name).await?;
-        let made = self
-            .shared
-            .client
-            .producer(&name)
-            .name(&self.name)
-            .compression(self.shared.options.properties.compression())
-            .create()
-            .await;
+        let mut producer = self.shared.client.producer(&name).name(&self.name);
+        if self.schemas.mode(topic) != OutputSchema::None {
+            // Topics with a schema may take none from producers that have none.
+            let latest = self.shared.client.get_schema(&name, None).await.map_err(|e| self.failed(topic, &e))?;
+            producer = latest.into_iter().fold(producer, |producer, schema| producer.schema(schema));
+        }
+        let made = producer.compression(self.shared.options.properties.compression()).create().await;
         let producer = made.map_err(|failure| self.failed(topic, &failure))?;
         self.shared.max_message_size.get_or_init(|| producer.max_message_size());
         Ok(producer)

@@ -16,11 +16,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use fnstream_core::broker::{Assignment, AssignmentListener, TaskInput};
+use fnstream_core::broker::{Assignment, AssignmentListener, Subscription, TaskInput};
 use fnstream_core::clock::{Clock, SystemClock};
 use fnstream_core::epoch::{FunctionId, Generation, TaskId};
 use fnstream_core::record::{Position, Positions};
-use fnstream_core::topic::{GROUP_ID, Topic, TopicRef};
+use fnstream_core::topic::{GROUP_ID, OutputSchema, TOPICS_PATTERN, Topic, TopicRef};
 use fnstream_core::{Error, ErrorCode, Result};
 use fnstream_pulsar_client::{Client, Consumer, InitialPosition, Message, Producer, SubscriptionType, TopicsMode};
 use parking_lot::Mutex;
@@ -32,6 +32,7 @@ use crate::options::Options;
 use crate::position::{EntryId, entry_id, position_of};
 use crate::reader::Reading;
 use crate::ring::Ring;
+use crate::schemas::Modes;
 use crate::state::States;
 use crate::watermarks::Marks;
 use crate::{error, names, runtime};
@@ -86,6 +87,8 @@ pub(crate) struct Function {
     /// The topic of its state.
     pub state: String,
     inputs: Arc<Inputs>,
+    /// Which schemas its records are written with.
+    pub modes: Modes,
     /// What each of its tasks reads.
     tasks: Vec<(TaskId, Vec<TaskInput>)>,
     listener: Arc<dyn AssignmentListener>,
@@ -99,6 +102,8 @@ pub(crate) struct Inputs {
     /// The subscription of those that name none.
     subscription: String,
     refs: HashMap<Topic, TopicRef>,
+    /// Whether the function is told the schema of each message.
+    tells_schemas: bool,
 }
 
 /// What this process knows of a task's ownership.
@@ -121,7 +126,14 @@ struct Owner {
 impl Inputs {
     pub(crate) fn new(options: &Options, function: &str, groups: &[Vec<TopicRef>]) -> Inputs {
         let refs = groups.iter().flatten().map(|named| (named.topic.clone(), named.clone())).collect();
-        Inputs { function: function.to_owned(), subscription: format!("{}.{function}", options.server), refs }
+        let subscription = format!("{}.{function}", options.server);
+        Inputs { function: function.to_owned(), subscription, refs, tells_schemas: false }
+    }
+
+    /// The same for a function that writes there.
+    fn of(options: &Options, subscription: &Subscription) -> Inputs {
+        let tells_schemas = subscription.outputs.iter().any(|output| output.schema() == OutputSchema::Input);
+        Inputs { tells_schemas, ..Inputs::new(options, &subscription.name, &subscription.groups) }
     }
 
     /// How a topic is read.
@@ -137,6 +149,9 @@ impl Inputs {
             subscription: subscription.clone(),
             name: format!("{} in {process}", self.function),
             begins_at_end: properties.begins_at_end(),
+            is_matched: named.is_some_and(|named| named.options.contains_key(TOPICS_PATTERN)),
+            // What dead letters were read with, they say themselves.
+            schemas_of: named.filter(|_| self.tells_schemas).map(|_| options.name(topic)).transpose()?,
         })
     }
 }

@@ -37,6 +37,10 @@ pub(crate) struct Reading {
     pub name: String,
     /// Whether a subscription that is not there yet begins at the end.
     pub begins_at_end: bool,
+    /// Whether it is of a topic that a pattern stands for.
+    pub is_matched: bool,
+    /// The topic in full, if the function is told the schema of each message.
+    pub schemas_of: Option<String>,
 }
 
 /// Fills a ring until it is over.

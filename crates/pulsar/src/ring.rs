@@ -32,6 +32,8 @@ pub(crate) struct Ring {
     pub at: TopicPartition,
     /// The input group.
     pub group: u32,
+    /// The topic with the schemas of the messages, in full, if the function is told with which of them each was read.
+    pub schemas_of: Option<String>,
     pub waker: Waker,
     /// Tells the reader that there is room, that the end is asked for, or that the ring was sought or is over.
     pub news: Notify,
@@ -85,7 +87,12 @@ pub(crate) struct Wanted {
 impl Ring {
     pub(crate) fn new(topic: String, at: TopicPartition, group: u32, from: Position, waker: Waker) -> Ring {
         let state = State { position: from, fetched: from, kept_from: from, wants_end: true, ..State::default() };
-        Ring { topic, at, group, waker, news: Notify::new(), state: Mutex::new(state) }
+        Ring { topic, at, group, schemas_of: None, waker, news: Notify::new(), state: Mutex::new(state) }
+    }
+
+    /// Has the function told with which schema of that topic each message was read.
+    pub(crate) fn telling_schemas_of(self, topic: Option<String>) -> Ring {
+        Ring { schemas_of: topic, ..self }
     }
 
     /// Looks at it, or takes from it.

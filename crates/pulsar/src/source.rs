@@ -15,6 +15,7 @@ use fnstream_frame::FrameBuilder;
 use crate::messages::{pack, size};
 use crate::position::position_of;
 use crate::ring::{Ring, State};
+use crate::schemas;
 use crate::watermarks::Marks;
 
 /// See [`Source`].
@@ -104,7 +105,9 @@ fn poll(ring: &Ring, state: &mut State, limit: PollLimit, frame: &mut FrameBuild
         let has_room = |message: &_| bytes == 0 || bytes + size(message) <= limit.bytes;
         let Some(message) = state.pop_if(has_room) else { break };
         bytes += size(message);
-        pack(message, ring.group, frame)?;
+        let version = ring.schemas_of.as_deref().zip(message.schema_version.as_deref());
+        let schema = version.map(|(topic, version)| schemas::tell(topic, version));
+        pack(message, ring.group, schema.as_deref(), frame)?;
         positions.push(position_of(&message.id));
     }
     let is_contiguous = positions

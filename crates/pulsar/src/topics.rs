@@ -11,6 +11,7 @@
 //! - **Positions** have gaps, so the lag is known at the end only.
 
 mod appender;
+mod patterns;
 mod watches;
 
 use std::collections::BTreeMap;
@@ -22,7 +23,8 @@ use fnstream_core::broker::PollLimit;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::topic::Topic;
 use fnstream_core::topics::{
-    AppendDone, PartitionInfo, Retention, RetentionTime, TopicChange, TopicInfo, Topics, Watch, check_partitions,
+    AppendDone, PartitionInfo, Retention, RetentionTime, TopicChange, TopicInfo, TopicMatcher, Topics, Watch,
+    check_partitions,
 };
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
@@ -246,7 +248,7 @@ impl Topics for PulsarTopics {
             }
             next = position.next();
             bytes += size(&message);
-            pack(&message, 0, &mut frame)?;
+            pack(&message, 0, None, &mut frame)?;
             positions.push(position);
         }
         let mut readers = self.readers.lock();
@@ -268,6 +270,18 @@ impl Topics for PulsarTopics {
 
     fn lag(&self, at: &TopicPartition, from: Position) -> Result<Option<u64>> {
         Ok((from >= self.bounds(at)?.1).then_some(0))
+    }
+
+    fn matcher(&self, pattern: &Topic) -> Result<TopicMatcher> {
+        patterns::matcher(&self.shared.options, pattern)
+    }
+
+    fn matching(&self, pattern: &Topic) -> Result<BTreeMap<Topic, u32>> {
+        patterns::matching(&self.shared, pattern)
+    }
+
+    fn watch_matching(&self, pattern: &Topic, waker: Waker) -> Result<Box<dyn Watch>> {
+        patterns::watch(&self.shared, pattern, waker)
     }
 }
 

@@ -17,6 +17,7 @@ mod kafka;
 mod kept;
 mod leftovers;
 mod own;
+mod patterns;
 mod pulsar;
 mod source;
 mod tasks;
@@ -51,6 +52,7 @@ pub(crate) use follow::Follower;
 pub(crate) use home::home;
 pub(crate) use leftovers::Leftovers;
 pub(crate) use own::{Membership, Own};
+pub(crate) use patterns::{Found, reads};
 use tasks::TasksOfAll;
 use topics::TopicsOfAll;
 
@@ -173,7 +175,7 @@ impl Clusters {
 
     /// Refuses a description of which this server cannot reach a topic, or whose outputs are not in one cluster.
     pub(crate) fn check(&self, spec: &FunctionSpec) -> Result<()> {
-        let foreign = spec.topics().filter(|topic| !topic.cluster.is_own());
+        let foreign = spec.places().filter(|topic| !topic.cluster.is_own());
         let (all, none) = (home::properties(spec), Properties::new());
         let unknown: Vec<_> = foreign
             .filter_map(|topic| {
@@ -193,6 +195,8 @@ impl Clusters {
             let told: Vec<_> = told.into_iter().map(|(topics, message)| format!("{topics}: {message}")).collect();
             return Err(Error::new(first.code, told.join("; ")));
         }
+        self.check_patterns(spec)?;
+        self.check_schemas(spec)?;
         let home = home(spec)?;
         match &self.own.broker {
             None => home::check_options(spec),
@@ -234,7 +238,7 @@ impl Clusters {
         let mut backend = self.own.backend.clone();
         brokers.insert(Cluster::own(), backend.broker.clone());
         let mut followers = Vec::new();
-        for topic in entry.spec.topics() {
+        for topic in entry.spec.places() {
             if brokers.contains_key(&topic.cluster) {
                 continue;
             }
@@ -323,7 +327,7 @@ impl Clusters {
 
     /// The topics of all clusters, reached as a function reaches them.
     pub(crate) fn topics_of(self: &Arc<Self>, spec: &FunctionSpec) -> Arc<dyn Topics> {
-        if spec.topics().all(|topic| topic.cluster.is_own()) {
+        if spec.places().all(|topic| topic.cluster.is_own()) {
             return self.own.topics.clone();
         }
         Arc::new(TopicsOfAll { clusters: self.clone(), properties: home::properties(spec) })
@@ -354,7 +358,7 @@ impl Clusters {
 
     /// Keeps what a function is, if it uses other clusters.
     fn know(&self, entry: &FunctionEntry) -> Option<Arc<FunctionEntry>> {
-        let is_own = entry.spec.topics().all(|topic| topic.cluster.is_own());
+        let is_own = entry.spec.places().all(|topic| topic.cluster.is_own());
         let known = (!is_own).then(|| Arc::new(entry.clone()));
         self.known.lock().insert(entry.id, known.clone());
         known

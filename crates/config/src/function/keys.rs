@@ -220,7 +220,13 @@ const KAFKA_INPUT: &[Key] = with_idle![
 const KAFKA_OUTPUT: &[Key] = with_idle![SERVERS, TOPIC, PARTITION, SCHEMA];
 const PULSAR_INPUT: &[Key] = with_idle![
     SERVICE,
-    TOPIC,
+    Key::new("topic", &Kind::Text, "", "The topic. Either this or `topics_pattern` is given."),
+    Key::new(
+        "topics_pattern",
+        &Kind::Text,
+        "",
+        "A regular expression for the names of topics, such as `orders-.*` or `tenant/namespace/orders-.*`, instead of one topic. Topics that match and are made while the function runs are read from their beginning."
+    ),
     Key::new(
         "subscription",
         &Kind::Text,
@@ -258,7 +264,7 @@ const PULSAR_OUTPUT: &[Key] = with_idle![
     AUTH_FILE,
     TLS_CA_FILE,
     TLS_HOSTNAME,
-    SCHEMA,
+    Key::new("schema", &Kind::Word(PULSAR_SCHEMAS), "topic", "The schema that its events are written with."),
 ];
 
 const WATERMARKS: &[Key] = &[
@@ -374,6 +380,19 @@ const DELIVERIES: &[Word] = &[
     Word::new("exactly-once", "Input, state and output are committed in one step."),
     Word::refused("at-least-once", "it is not available; 'exactly-once' costs little here, since commits are shared"),
     Word::refused("at-most-once", "it is not available; 'exactly-once' costs little here, since commits are shared"),
+];
+
+const PULSAR_SCHEMAS: &[Word] = &[
+    Word::new("topic", "The latest one of the topic, if it has any."),
+    Word::new(
+        "input",
+        "The one that the event was read with, which is registered for the topic. The function has to pass the headers on.",
+    ),
+    Word::new("none", "None."),
+    Word::new("bytes", "The same."),
+    Word::refused("json", "schemas are those of Pulsar's registry: name 'topic' or 'input'"),
+    Word::refused("avro", "schemas are those of Pulsar's registry: name 'topic' or 'input'"),
+    Word::refused("protobuf", "schemas are those of Pulsar's registry: name 'topic' or 'input'"),
 ];
 
 const SCHEMAS: &[Word] = &[

@@ -198,6 +198,28 @@ outputs:
     assert_eq!(notes, [""; 0]);
 }
 
+#[test]
+fn topics_of_pulsar_may_be_named_by_a_pattern_and_outputs_have_schemas() {
+    let text = r#"
+name: f
+input-groups: [[{input-type: pulsar, topics_pattern: "shop/eu/orders-.*", subscription: s, watermark: monotonic}]]
+outputs:
+  - {output-type: pulsar, topic: a, schema: input}
+  - {output-type: pulsar, topic: b, schema: bytes}
+  - {output-type: pulsar, topic: c, schema: topic}
+  - {output-type: log, topic: d, schema: bytes}
+"#;
+    let (config, _) = good(text);
+    let pattern = &config.inputs[0][0].from;
+    assert!(pattern.is_pattern());
+    assert_eq!(pattern.to_string(), "shop/eu/orders-.*@pulsar://localhost:6650?group_id=s&topics_pattern=true");
+    let outputs: Vec<_> = config.outputs.iter().map(|output| output.to.to_string()).collect();
+    let at = |name: &str| format!("{name}@pulsar://localhost:6650");
+    assert_eq!(outputs, [at("a") + "?schema=input", at("b") + "?schema=none", at("c"), "d".to_owned()]);
+    let spec = config.to_spec(&"0".repeat(64)).unwrap();
+    assert_eq!(spec.watermarks.keys().next(), Some(&pattern.topic));
+}
+
 /// What is wrong with the topics of brokers is reported like what is wrong with others, before they are refused as such.
 #[test]
 fn topics_of_brokers_are_checked_like_others() {

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use fnstream_core::Error;
-use fnstream_core::topic::{Cluster, GROUP_ID, ON_LOST_POSITION, PARTITION, Topic, TopicRef};
+use fnstream_core::topic::{
+    Cluster, GROUP_ID, ON_LOST_POSITION, OutputSchema, PARTITION, SCHEMA, TOPICS_PATTERN, Topic, TopicRef,
+};
 
 use super::read::{blocks, watermark};
 use super::{Connector, Input, Output};
@@ -23,23 +25,37 @@ pub(super) fn inputs(group: &Value, reader: &mut Reader) -> Vec<Input> {
         _ => &[],
     };
     let read = |input: &Block| {
-        let (from, connector) = topic(input, reader);
-        Input { from, connector, watermark: watermark(input, reader), place: input.place_of("topic") }
+        let (from, connector) = topic(input, false, reader);
+        let key = if input.get(TOPICS_PATTERN).is_some() { TOPICS_PATTERN } else { "topic" };
+        Input { from, connector, watermark: watermark(input, reader), place: input.place_of(key) }
     };
     blocks(list).map(read).collect()
 }
 
 pub(super) fn outputs(list: &[At<Value>], reader: &mut Reader) -> Vec<Output> {
     let read = |output: &Block| {
-        let (to, connector) = topic(output, reader);
+        let (to, connector) = topic(output, true, reader);
         Output { to, connector, place: output.place_of("topic") }
     };
     blocks(list).map(read).collect()
 }
 
 /// A topic; without a name if that could not be read.
-fn topic(block: &Block, reader: &mut Reader) -> (TopicRef, Connector) {
-    let name = block.text("topic").unwrap_or_default();
+fn topic(block: &Block, is_output: bool, reader: &mut Reader) -> (TopicRef, Connector) {
+    let (topic, pattern) = (block.text("topic"), block.text(TOPICS_PATTERN));
+    let name = pattern.or(topic).unwrap_or_default();
+    match (topic, pattern) {
+        (Some(_), Some(_)) => {
+            let message = format!("'topic' and '{TOPICS_PATTERN}' are both given");
+            reader.problems.push(Problem::error(block.place_of(TOPICS_PATTERN), message));
+        }
+        // One that could not be read was already reported.
+        (None, None) if block.word == Some("pulsar") && !is_output && !is_told(reader) => {
+            let message = format!("neither 'topic' nor '{TOPICS_PATTERN}' is given");
+            reader.problems.push(Problem::error(block.place, message));
+        }
+        _ => {}
+    }
     let (connector, cluster) = match block.word {
         Some("kafka") => (Connector::Kafka, kafka(block, reader)),
         Some("pulsar") => (Connector::Pulsar, pulsar(block, reader)),
@@ -53,9 +69,14 @@ fn topic(block: &Block, reader: &mut Reader) -> (TopicRef, Connector) {
     };
     let read = cluster.map(|cluster| {
         let topic = Topic { cluster, name: name.into() };
-        TopicRef { topic, options: options(block) }
+        TopicRef { topic, options: options(block, is_output) }
     });
     (read.unwrap_or_else(|| TopicRef::from("")), connector)
+}
+
+/// Whether something is wrong with the name of a topic.
+fn is_told(reader: &Reader) -> bool {
+    reader.problems.iter().any(|problem| problem.message.contains("topic"))
 }
 
 /// Keys that are options of Pulsar's client.
@@ -69,10 +90,16 @@ const PULSAR: [&str; 7] = [
     "tls_hostname_verification",
 ];
 
-fn options(block: &Block) -> BTreeMap<String, String> {
+fn options(block: &Block, is_output: bool) -> BTreeMap<String, String> {
     let named = ["group_id", "subscription"].into_iter();
     let group = named.filter_map(|name| Some((GROUP_ID.to_owned(), block.text(name)?.to_owned())));
     let partition = block.fitting::<u32>("partition").map(|number| (PARTITION.to_owned(), number.to_string()));
+    let pattern = block.get(TOPICS_PATTERN).map(|_| (TOPICS_PATTERN.to_owned(), "true".to_owned()));
+    // Of Pulsar's outputs alone it says more than that events are bytes.
+    let schema = block.text(SCHEMA).filter(|_| block.word == Some("pulsar") && is_output);
+    let schema = schema.map(|word| if word == "bytes" { "none" } else { word });
+    let schema = schema.filter(|word| *word != OutputSchema::default().name());
+    let schema = schema.map(|word| (SCHEMA.to_owned(), word.to_owned()));
     let lost = block.text(ON_LOST_POSITION).map(|way| (ON_LOST_POSITION.to_owned(), way.to_owned()));
     let of_pulsar = PULSAR.iter().filter_map(|name| {
         let value = match &block.get(name)?.value {
@@ -83,7 +110,14 @@ fn options(block: &Block) -> BTreeMap<String, String> {
         };
         Some(((*name).to_owned(), value))
     });
-    group.chain(partition).chain(lost).chain(of_pulsar).chain(block.passed.iter().cloned()).collect()
+    group
+        .chain(partition)
+        .chain(pattern)
+        .chain(schema)
+        .chain(lost)
+        .chain(of_pulsar)
+        .chain(block.passed.iter().cloned())
+        .collect()
 }
 
 /// None when it could not be read.

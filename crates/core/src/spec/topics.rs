@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::{DEAD_LETTER_SUFFIX, ErrorAction, Field, FunctionSpec, MAX_GROUPS, SpecProblem, check_name};
-use crate::topic::{Cluster, GROUP_ID, ON_LOST_POSITION, Topic, TopicRef};
+use crate::topic::{Cluster, GROUP_ID, ON_LOST_POSITION, OutputSchema, SCHEMA, TOPICS_PATTERN, Topic, TopicRef};
 
 impl FunctionSpec {
     /// The topic to which records go that the function fails at, if that is its policy.
@@ -25,8 +25,18 @@ impl FunctionSpec {
 
     /// Every topic that must be there for the function to run.
     pub fn topics(&self) -> impl Iterator<Item = Topic> {
-        let named = self.inputs.iter().flatten().chain(&self.outputs);
+        let named = self.inputs.iter().flatten().chain(&self.outputs).filter(|named| !named.is_pattern());
         named.map(|named| named.topic.clone()).chain(self.dead_letter_topic())
+    }
+
+    /// The inputs that are patterns of topics.
+    pub fn patterns(&self) -> impl Iterator<Item = &TopicRef> {
+        self.inputs.iter().flatten().filter(|named| named.is_pattern())
+    }
+
+    /// Every place where topics of the function are, with a topic or a pattern that is there.
+    pub fn places(&self) -> impl Iterator<Item = Topic> {
+        self.topics().chain(self.patterns().map(|named| named.topic.clone()))
     }
 
     pub(super) fn check_topics(&self, problems: &mut Vec<SpecProblem>) {
@@ -46,6 +56,11 @@ impl FunctionSpec {
                 if let Err(e) = named.check("topic") {
                     found(Field::Input { group, index }, e.message);
                 }
+                if named.options.contains_key(SCHEMA) {
+                    let topic = &named.topic;
+                    let message = format!("input '{topic}' has the option '{SCHEMA}', which is for outputs");
+                    found(Field::Input { group, index }, message);
+                }
             }
         }
         let mut outputs = Named::default();
@@ -61,7 +76,18 @@ impl FunctionSpec {
             if let Err(e) = named.check("topic") {
                 found(Field::Output(index), e.message);
             }
-            for option in [GROUP_ID, ON_LOST_POSITION].into_iter().filter(|name| named.options.contains_key(*name)) {
+            let abroad = self.inputs.iter().flatten().find(|input| input.topic.cluster != named.topic.cluster);
+            if let Some(input) = abroad.filter(|_| named.schema() == OutputSchema::Input) {
+                let message = format!(
+                    "output '{}' keeps the schemas of the inputs, but input '{}' is in another cluster",
+                    named.topic, input.topic
+                );
+                found(Field::Output(index), message);
+            }
+            for option in [GROUP_ID, ON_LOST_POSITION, TOPICS_PATTERN]
+                .into_iter()
+                .filter(|name| named.options.contains_key(*name))
+            {
                 let topic = &named.topic;
                 found(Field::Output(index), format!("output '{topic}' has the option '{option}', which is for inputs"));
             }
@@ -151,6 +177,56 @@ mod tests {
                 "partition '-1' of topic 'b' is not a number from 0 to 2147483647"
             ]
         );
+    }
+
+    #[test]
+    fn a_pattern_is_no_name_and_no_topic_that_has_to_be_there() {
+        let spec_of = |input: &str| spec(&[input, "a"], &["b@pulsar://h"]);
+        let read = spec_of("p/n/o-[0-9]+|%40@pulsar://h?topics_pattern=true");
+        assert!(problems(&read).is_empty());
+        let topics: Vec<_> = read.topics().map(|topic| topic.to_string()).collect();
+        assert_eq!(topics, ["a", "b@pulsar://h:6650", "f.dlq@pulsar://h:6650"]);
+        assert_eq!(read.places().last().map(|topic| topic.name), Some("p/n/o-[0-9]+|@".into()));
+        for (input, problem) in [
+            ("o.*@pulsar://h", "topic name 'o.*' holds '*'"),
+            ("o.*@pulsar://h?topics_pattern=false", "topic name 'o.*' holds '*'"),
+            ("o@pulsar://h?topics_pattern=yes", "'topics_pattern' is 'yes', not 'true' or 'false'"),
+            (
+                "o.*@pulsar://h?topics_pattern=true&partition=1",
+                "topic 'o.*@pulsar://h:6650' is a pattern, of whose topics all partitions are meant",
+            ),
+            ("%0A@pulsar://h?topics_pattern=true", "the pattern of topic '\\n' holds '\\n'"),
+        ] {
+            assert_eq!(problems(&spec_of(input)), [problem], "{input}");
+        }
+        let output = spec(&["a"], &["b@pulsar://h?topics_pattern=true"]);
+        assert_eq!(
+            problems(&output),
+            ["output 'b@pulsar://h:6650' has the option 'topics_pattern', which is for inputs"]
+        );
+    }
+
+    #[test]
+    fn the_schema_of_an_input_is_kept_within_its_cluster() {
+        assert!(
+            problems(&spec(&["a@pulsar://h"], &["b@pulsar://h?schema=input", "c@pulsar://h?schema=none"])).is_empty()
+        );
+        assert!(problems(&spec(&["a"], &["b@pulsar://h?schema=topic"])).is_empty());
+        for (input, output, problem) in [
+            (
+                "a",
+                "b@pulsar://h?schema=input",
+                "output 'b@pulsar://h:6650' keeps the schemas of the inputs, but input 'a' is in another cluster",
+            ),
+            ("a", "b@pulsar://h?schema=avro", "'schema' is 'avro', not one of topic, input, none"),
+            (
+                "a@pulsar://h?schema=input",
+                "b@pulsar://h",
+                "input 'a@pulsar://h:6650' has the option 'schema', which is for outputs",
+            ),
+        ] {
+            assert_eq!(problems(&spec(&[input], &[output])), [problem]);
+        }
     }
 
     #[test]

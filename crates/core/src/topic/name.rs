@@ -35,6 +35,17 @@ pub fn check_topic_name(what: &str, name: &str) -> Result<()> {
     parts.iter().try_for_each(|part| check_name(&format!("a part of {what} '{}': its", name.escape_debug()), part))
 }
 
+/// Checks the form of a pattern of names. What it means, the place of the topics knows.
+pub(super) fn check_pattern(what: &str, pattern: &str) -> Result<()> {
+    let invalid = |why: String| Err(Error::new(ErrorCode::InvalidName, format!("the pattern of {what} {why}")));
+    match pattern.chars().find(|c| c.is_control()) {
+        _ if pattern.is_empty() => invalid("is empty".to_owned()),
+        _ if pattern.len() > MAX_NAME => invalid(format!("has {} bytes, more than {MAX_NAME}", pattern.len())),
+        Some(bad) => invalid(format!("'{}' holds {bad:?}", pattern.escape_debug())),
+        None => Ok(()),
+    }
+}
+
 /// Checks the name of an option: what a client's property may be called.
 pub(super) fn check_option(name: &str) -> Result<()> {
     let invalid = |why: String| Err(Error::new(ErrorCode::InvalidName, format!("the name of a topic's option {why}")));

@@ -64,6 +64,7 @@ fn join(kafka: &Kafka) -> (Assignment, Box<dyn fnstream_core::broker::Membership
         function: FUNCTION,
         name: "counts".into(),
         groups: vec![vec![TopicRef::from("in")]],
+        outputs: Vec::new(),
         selector: InputSelector::default(),
         elsewhere: Default::default(),
     };
@@ -301,6 +302,7 @@ fn a_function_begins_at_the_offset_of_its_group() {
         function: FUNCTION,
         name,
         groups,
+        outputs: Vec::new(),
         selector: InputSelector::default(),
         elsewhere: Default::default(),
     };

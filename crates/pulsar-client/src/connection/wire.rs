@@ -35,6 +35,7 @@ pub(super) async fn shake_hands(
         feature_flags: Some(FeatureFlags {
             supports_auth_refresh: Some(true),
             supports_broker_entry_metadata: Some(true),
+            supports_topic_watchers: Some(true),
             ..FeatureFlags::default()
         }),
     });

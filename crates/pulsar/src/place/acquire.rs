@@ -129,7 +129,7 @@ impl Pulsar {
         }
         let name = Function::internal(&shared.options, function.id, &function.name, &task.index.to_string());
         let name = names::parts(&name).map_or(&*name, |(_, local)| local).to_owned();
-        let outputs = Outputs::new(shared.clone(), task, function.width(), name);
+        let outputs = Outputs::new(shared.clone(), task, &function, name);
         let published = runtime::wait(async {
             for (_, outbox, next) in &read.tail {
                 if let Err(error) = outputs.publish(outbox, *next).await {

@@ -16,9 +16,10 @@ use fnstream_pulsar_client::{Consumer, Event, InitialPosition, SubscriptionType}
 use tokio::task::JoinHandle;
 
 use super::{Function, Inputs, Pulsar, Shared};
-use crate::lane::unknown;
+use crate::lane::{Lane, unknown};
 use crate::reader::{self, Reading};
 use crate::ring::Ring;
+use crate::schemas::Modes;
 use crate::source::PulsarSource;
 use crate::{error, messages, names, position, runtime};
 
@@ -27,6 +28,10 @@ impl Broker for Pulsar {
         let shared = &self.shared;
         let options = &shared.options;
         let id = subscription.function;
+        // Whoever joins may do so because a topic has more partitions now.
+        for topic in subscription.groups.iter().flatten().filter_map(|named| options.name(&named.topic).ok()) {
+            shared.forget_count(&topic);
+        }
         let tasks: Vec<_> = subscription
             .tasks(|topic| self.partitions(topic))?
             .into_iter()
@@ -37,7 +42,8 @@ impl Broker for Pulsar {
             id,
             log: Function::internal(options, id, &subscription.name, "log"),
             state: Function::internal(options, id, &subscription.name, "state"),
-            inputs: Arc::new(Inputs::new(options, &subscription.name, &subscription.groups)),
+            inputs: Arc::new(Inputs::of(options, &subscription)),
+            modes: Modes::of(options, &subscription),
             name: subscription.name,
             tasks,
             listener,
@@ -78,9 +84,9 @@ impl Broker for Pulsar {
             let at = &input.partition;
             let name = runtime::wait(shared.partition(&at.topic, at.partition))?;
             let begin = from.get(at).copied().unwrap_or(Position::START);
-            let ring = Arc::new(Ring::new(name, at.clone(), input.group, begin, waker.clone()));
             let reading = shared.reading(inputs.as_deref(), &at.topic)?;
-            rings.push((ring, reading));
+            let ring = Ring::new(name, at.clone(), input.group, begin, waker.clone());
+            rings.push((Arc::new(ring.telling_schemas_of(reading.schemas_of.clone())), reading));
         }
         let marks = shared.marks()?;
         for (ring, reading) in &rings {
@@ -112,14 +118,22 @@ impl Broker for Pulsar {
     fn begin(&self, assignment: &Assignment, known: &Positions) -> Result<Positions> {
         let shared = &self.shared;
         let inputs = shared.inputs(assignment.task.function);
-        let unknown = assignment.inputs.iter().map(|input| &input.partition).filter(|at| !known.contains_key(at));
-        unknown
-            .map(|at| {
-                let reading = shared.reading(inputs.as_deref(), &at.topic)?;
-                let name = runtime::wait(shared.partition(&at.topic, at.partition))?;
-                Ok((at.clone(), runtime::wait(shared.begin(&name, &reading))?))
-            })
-            .collect()
+        let mut begun = Positions::new();
+        for at in assignment.inputs.iter().map(|input| &input.partition) {
+            let reading = shared.reading(inputs.as_deref(), &at.topic)?;
+            let name = || runtime::wait(shared.partition(&at.topic, at.partition));
+            let is_known = match known.get(at) {
+                None => false,
+                Some(position) if reading.is_matched => {
+                    !runtime::wait(shared.is_made_anew(&name()?, *position, &reading.subscription))
+                }
+                Some(_) => true,
+            };
+            if !is_known {
+                begun.insert(at.clone(), runtime::wait(shared.begin(&name()?, &reading))?);
+            }
+        }
+        Ok(begun)
     }
 }
 
@@ -139,6 +153,31 @@ impl Shared {
         match inputs {
             Some(inputs) => inputs.reading(&self.options, topic),
             None => Inputs::new(&self.options, "unknown", &[]).reading(&self.options, topic),
+        }
+    }
+
+    /// Whether a topic that a pattern stands for went away since a function stood there, and is another one now under its name. Then the
+    /// function begins there as in any topic that is new.
+    async fn is_made_anew(&self, name: &str, stood: Position, subscription: &str) -> bool {
+        if stood == Position::START {
+            return false;
+        }
+        let (ledger, _) = position::entry_of(stood);
+        match self.admin.is_made_anew(name, subscription, ledger).await {
+            Ok(is_anew) => {
+                if is_anew {
+                    tracing::warn!(
+                        topic = name,
+                        ledger,
+                        "a topic is another one than before: it is read from its beginning"
+                    );
+                }
+                is_anew
+            }
+            Err(error) => {
+                tracing::debug!(topic = name, %error, "it is not known whether a topic was made anew");
+                false
+            }
         }
     }
 
@@ -184,7 +223,9 @@ impl Drop for Member {
         }
         drop(functions);
         for holder in self.holders.drain(..) {
-            runtime::spawn(holder.end(is_latest));
+            // At once: whoever joins next has the tasks then.
+            let lane = is_latest.then(|| holder.let_go()).flatten();
+            runtime::spawn(holder.end(lane));
         }
     }
 }
@@ -206,20 +247,20 @@ impl Holder {
         Ok(Holder { shared, task, consumer, thread })
     }
 
-    /// Lets go of it.
-    async fn end(self, is_latest: bool) {
+    /// Lets go of the task; gives what still commits.
+    fn let_go(&self) -> Option<Arc<Lane>> {
+        let mut owners = self.shared.owners.lock();
+        let owner = owners.entry(self.task).or_default();
+        (owner.keeper, owner.is_held) = (None, false);
+        owner.lease = self.shared.next_lease();
+        owner.lane.take()
+    }
+
+    /// Ends it.
+    async fn end(self, lane: Option<Arc<Lane>>) {
         self.thread.abort();
-        if is_latest {
-            let lane = {
-                let mut owners = self.shared.owners.lock();
-                let owner = owners.entry(self.task).or_default();
-                (owner.keeper, owner.is_held) = (None, false);
-                owner.lease = self.shared.next_lease();
-                owner.lane.take()
-            };
-            if let Some(lane) = lane {
-                lane.stop().await.into_iter().for_each(|(_, done)| unknown(done));
-            }
+        if let Some(lane) = lane {
+            lane.stop().await.into_iter().for_each(|(_, done)| unknown(done));
         }
         drop(self.consumer.close().await);
     }

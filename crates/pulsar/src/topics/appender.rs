@@ -118,7 +118,7 @@ async fn hand_over(
                 format!("a record of about {size} bytes for topic '{topic}' is larger than the broker takes, {most}");
             return Err(Error::new(ErrorCode::RecordTooLarge, message));
         }
-        ready.push((number, name, producer, messages::batches(&frame)?));
+        ready.push((number, name, producer, messages::batches(&frame, None)?));
     }
     let mut sent = Vec::new();
     for (number, name, producer, batches) in ready {

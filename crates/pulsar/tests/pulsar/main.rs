@@ -8,6 +8,7 @@
 mod clients;
 mod cluster;
 mod harness;
+mod patterns;
 mod seams;
 mod server_group;
 mod states;

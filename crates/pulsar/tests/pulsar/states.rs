@@ -44,7 +44,8 @@ impl Process {
         let listener = RecordingListener::new();
         let (function, name, selector) = (TASK.function, "keeps".to_owned(), InputSelector::default());
         let groups = vec![vec![TopicRef::from("in")]];
-        let subscription = Subscription { function, name, groups, selector, elsewhere: BTreeMap::new() };
+        let subscription =
+            Subscription { function, name, groups, outputs: vec![], selector, elsewhere: BTreeMap::new() };
         let membership = pulsar.join(subscription, listener.clone()).unwrap();
         let assignment = listener.wait_for_assignment(TASK, PATIENCE).unwrap();
         let store = PulsarStates::new(pulsar.clone(), disk.clone()).open(TASK).unwrap();

@@ -6,6 +6,7 @@
 mod circle;
 mod describe;
 mod logs;
+mod matched;
 mod observe;
 mod state;
 

@@ -114,6 +114,7 @@ impl Parts {
             topics: maker.clone(),
             files_dirs: config.files_dirs.clone(),
             logs: self.logs.clone(),
+            patterns: Default::default(),
         };
         let safe_start = Arc::new(SafeStart {
             dir: self.data.clone(),

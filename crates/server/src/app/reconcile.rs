@@ -14,6 +14,7 @@
 //! looks next. Requests name the function that they changed, so that they do not wait until all are listed.
 
 mod acting;
+mod patterns;
 mod plan;
 mod runner;
 mod slots;

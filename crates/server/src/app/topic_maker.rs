@@ -147,7 +147,8 @@ impl TopicMaker {
         for (group, named) in
             (0..).zip(&spec.inputs).flat_map(|(group, topics)| topics.iter().map(move |of| (group, of)))
         {
-            if named.partition().is_some() {
+            // Topics that match a pattern are one input, and have the partitions that they have.
+            if named.partition().is_some() || named.is_pattern() {
                 continue;
             }
             let partitions = match topics.describe(&named.topic) {

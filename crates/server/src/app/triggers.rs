@@ -95,10 +95,12 @@ impl Triggers {
         let (triggers, end) = (self.clone(), interrupt.clone());
         let mut called = std::pin::pin!(blocking(move || {
             let listening = triggers.aside.listen();
-            let (entry, event, task) = triggers.prepared(&function, &origin, &frame)?;
+            let (spec, _) = triggers.clusters.expand(&function.spec)?;
+            let expanded = FunctionEntry { spec, ..function.clone() };
+            let (entry, event, task) = triggers.prepared(&expanded, &origin, &frame)?;
             let (state, _held) = triggers.copy(TaskId::new(function.id, task))?;
             let entry = FunctionEntry { id: listening.id, ..entry };
-            let backend = triggers.clusters.backend(&function)?;
+            let backend = triggers.clusters.backend(&expanded)?;
             let (program, broker) = (&*program, &*backend.broker);
             let trigger =
                 Trigger { entry: &entry, program, broker, task, state, event: &event, interrupt: interrupt.clone() };

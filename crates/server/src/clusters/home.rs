@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use fnstream_core::spec::FunctionSpec;
-use fnstream_core::topic::{Cluster, OWN_OPTIONS, PARTITION, Topic, TopicRef};
+use fnstream_core::topic::{Cluster, OWN_OPTIONS, PARTITION, SCHEMA, Topic, TopicRef};
 use fnstream_core::{Error, ErrorCode, Result};
 
 use super::Properties;
@@ -39,8 +39,9 @@ pub(super) fn properties(spec: &FunctionSpec) -> BTreeMap<Cluster, Properties> {
 
 /// Refuses options of the server's own topics that would have no effect, where these are a broker's.
 pub(super) fn check_broker_options(spec: &FunctionSpec) -> Result<()> {
-    let without_effect =
-        |named: &&TopicRef| named.topic.cluster.is_own() && named.options.keys().any(|name| name.as_str() != PARTITION);
+    let without_effect = |named: &&TopicRef| {
+        named.topic.cluster.is_own() && named.options.keys().any(|name| !matches!(name.as_str(), PARTITION | SCHEMA))
+    };
     let named: Vec<_> = spec.outputs.iter().filter(without_effect).map(|named| format!("'{named}'")).collect();
     if named.is_empty() {
         return Ok(());

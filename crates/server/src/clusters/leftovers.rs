@@ -44,7 +44,7 @@ impl Leftovers {
     }
 
     fn try_remove(&self, entry: &FunctionEntry) -> bool {
-        let foreign: BTreeSet<_> = entry.spec.topics().map(|topic| topic.cluster).filter(|of| !of.is_own()).collect();
+        let foreign: BTreeSet<_> = entry.spec.places().map(|topic| topic.cluster).filter(|of| !of.is_own()).collect();
         let removed = foreign.iter().map(|cluster| {
             self.foreign.forget(cluster, entry).inspect_err(|error| {
                 let function = &entry.spec.name;

@@ -128,8 +128,11 @@ impl Foreign for PulsarClusters {
     }
 
     fn for_clients(&self, cluster: &Cluster, properties: &Properties) -> Result<ForClients> {
+        let mut properties = properties.clone();
+        // See [`Self::place`].
+        properties.remove(INITIAL_POSITION);
         let make = || {
-            let topics = PulsarTopics::connect(&Self::options(cluster, properties, SERVER.to_owned())?)?;
+            let topics = PulsarTopics::connect(&Self::options(cluster, &properties, SERVER.to_owned())?)?;
             let groups = PulsarGroups::new(&topics);
             Ok(Connected { topics, groups })
         };

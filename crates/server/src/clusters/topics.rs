@@ -12,7 +12,7 @@ use fnstream_core::batch::Batch;
 use fnstream_core::broker::PollLimit;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::topic::{Cluster, Topic};
-use fnstream_core::topics::{AppendDone, Retention, TopicChange, TopicInfo, Topics, Watch};
+use fnstream_core::topics::{AppendDone, Retention, TopicChange, TopicInfo, TopicMatcher, Topics, Watch};
 use fnstream_core::waker::Waker;
 
 use super::{Clusters, Properties};
@@ -79,5 +79,17 @@ impl Topics for TopicsOfAll {
 
     fn lag(&self, partition: &TopicPartition, from: Position) -> Result<Option<u64>> {
         self.at(&partition.topic)?.lag(partition, from)
+    }
+
+    fn matcher(&self, pattern: &Topic) -> Result<TopicMatcher> {
+        self.at(pattern)?.matcher(pattern)
+    }
+
+    fn matching(&self, pattern: &Topic) -> Result<BTreeMap<Topic, u32>> {
+        self.at(pattern)?.matching(pattern)
+    }
+
+    fn watch_matching(&self, pattern: &Topic, waker: Waker) -> Result<Box<dyn Watch>> {
+        self.at(pattern)?.watch_matching(pattern, waker)
     }
 }

@@ -224,6 +224,7 @@ fn a_function_gets_a_task_for_each_partition_and_reads_its_inputs_in_turn() {
         function: FunctionId(3),
         name: "f".into(),
         groups: vec![vec!["one".into()], vec!["two".into()]],
+        outputs: Vec::new(),
         selector: InputSelector::default(),
         elsewhere: Default::default(),
     };

@@ -135,6 +135,7 @@ fn a_task_goes_on_from_a_fork(harness: &mut dyn ForksHarness) {
         function: copy,
         name: "fork".into(),
         groups,
+        outputs: Vec::new(),
         selector: InputSelector::default(),
         elsewhere: Default::default(),
     };

@@ -113,6 +113,7 @@ pub(super) fn join(harness: &dyn LogHarness, topics: &[&str]) -> Member {
         function: FUNCTION,
         name: "suite".into(),
         groups,
+        outputs: Vec::new(),
         selector: InputSelector::default(),
         elsewhere: Default::default(),
     };

@@ -58,6 +58,8 @@ pub(crate) fn after_open_failure(error: &Error) -> Recovery {
         (ErrorCode::GuestTimeout | ErrorCode::GuestMemoryShort, _) => Recovery::RestartLater,
         // Somebody may make the topic yet, or the broker does not know it yet.
         (ErrorCode::TopicNotFound | ErrorCode::PartitionNotFound | ErrorCode::PositionUnknown, _) => Recovery::TakeOver,
+        // The topic may take the schema yet.
+        (ErrorCode::SchemaIncompatible, _) => Recovery::TakeOver,
         // It goes on behind what was dropped.
         (ErrorCode::PositionDropped, _) => Recovery::TakeOver,
         (_, Fault::User) => Recovery::Fail,

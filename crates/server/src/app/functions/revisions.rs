@@ -136,8 +136,9 @@ impl Functions {
         let forks = self.clusters.forks(&spec)?;
         let fork = forks.fork(state)?;
         let then = self.tasks.progress(fork)?;
+        let (read, _) = self.clusters.expand(&entry.spec)?;
         self.with_fork(fork, &spec, |spec| {
-            forks.place(fork, &placed(&entry.spec, &then, now, reprocess))?;
+            forks.place(fork, &placed(&read, &then, now, reprocess))?;
             self.register.switch(spec, entry.revision, fork)
         })
     }

@@ -82,7 +82,8 @@ impl Functions {
         let places = self.places(&entry.spec, request)?;
         let from = |task: &u32, at: &TopicPartition| standing.get(task)?.positions.get(at).copied();
         let moved = places.iter().map(|(task, at, to)| told(at, from(task, at), *to)).collect();
-        self.clusters.move_groups(entry.id, &entry.spec, &of_groups(places))?;
+        let (read, _) = self.clusters.expand(&entry.spec)?;
+        self.clusters.move_groups(entry.id, &read, &of_groups(places))?;
         let to = request.to;
         tracing::info!(function = entry.spec.name, %to, "function moved in its inputs, with its groups");
         self.note(entry, &format!("moved to {to}, with its groups"));
@@ -92,7 +93,8 @@ impl Functions {
     /// Moves the groups of a function that is not there yet to where its description says that it begins. Blocks.
     pub(super) fn begin_at_groups(&self, spec: &FunctionSpec) -> Result<()> {
         let request = SeekRequest { to: spec.from.into(), topic: None };
-        self.clusters.move_groups(FunctionId::NONE, spec, &of_groups(self.places(spec, &request)?))
+        let (read, _) = self.clusters.expand(spec)?;
+        self.clusters.move_groups(FunctionId::NONE, &read, &of_groups(self.places(spec, &request)?))
     }
 
     /// Has the tasks of a fork of no function stand where a function of that description begins. Its topics are there. Blocks.
@@ -109,6 +111,7 @@ impl Functions {
     fn places(&self, spec: &FunctionSpec, request: &SeekRequest) -> Result<Vec<(u32, TopicPartition, Position)>> {
         self.clusters.check_moving(spec)?;
         let invalid = |why: String| Err(Error::new(ErrorCode::InvalidRequest, why));
+        let (spec, _) = &self.clusters.expand(spec)?;
         let inputs: Vec<_> = spec.inputs.iter().flatten().collect();
         if let Some(topic) = &request.topic
             && !inputs.iter().any(|input| input.topic == topic.topic)

@@ -12,7 +12,7 @@ use fnstream_core::error::internal;
 use fnstream_core::record::Position;
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
-use fnstream_engine::{DeadLetterAction, DeadLetterReport, DeadLettersOrdered, Engine, Request};
+use fnstream_engine::{DeadLetterAction, DeadLetterReport, DeadLettersOrdered, Engine, FunctionState, Request};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
@@ -57,7 +57,10 @@ impl Local {
 
     /// How far a function's tasks are with coming up that run here. Blocks.
     pub(in crate::app) fn coming_up(&self, function: FunctionId) -> Option<ComingUp> {
-        self.engine.status(function).and_then(|status| ComingUp::of(&status.tasks))
+        let status = self.engine.status(function)?;
+        // Without tasks it runs only if there is nothing to read.
+        let is_up = status.tasks.is_empty() && status.state == FunctionState::Running;
+        if is_up { Some(ComingUp::Up) } else { ComingUp::of(&status.tasks) }
     }
 
     /// How a function fares here. Blocks.

@@ -8,9 +8,20 @@ use std::collections::{HashSet, VecDeque};
 use fnstream_core::spec::{FunctionEntry, FunctionSpec};
 use fnstream_core::topic::Topic;
 
+use crate::clusters::{Clusters, reads};
+
 /// The shortest way from an output of a function back to one of its inputs, through functions that are registered: topics and the
 /// names of functions in turn.
-pub(super) fn through(of: &FunctionSpec, all: &[FunctionEntry]) -> Option<Vec<String>> {
+pub(super) fn through(of: &FunctionSpec, all: &[FunctionEntry], clusters: &Clusters) -> Option<Vec<String>> {
+    through_those(of, all, &|spec, topic| reads(clusters, spec, topic))
+}
+
+/// The same; the last says who reads a topic.
+fn through_those(
+    of: &FunctionSpec,
+    all: &[FunctionEntry],
+    reads: &dyn Fn(&FunctionSpec, &Topic) -> bool,
+) -> Option<Vec<String>> {
     let mut seen: HashSet<&Topic> = HashSet::new();
     let mut ways: VecDeque<(&Topic, Vec<String>)> = VecDeque::new();
     let begin = |topic: &Topic| vec![of.name.clone(), topic.to_string()];
@@ -39,10 +50,6 @@ pub(super) fn warning(way: &[String]) -> String {
     format!("functions feed each other in a circle, in which an event may go round for ever: {}", way.join(" -> "))
 }
 
-fn reads(spec: &FunctionSpec, topic: &Topic) -> bool {
-    spec.inputs.iter().flatten().any(|input| input.topic == *topic)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -69,7 +76,9 @@ mod tests {
             register.create(spec, DesiredState::Running).unwrap();
         }
         let all = register.list().unwrap();
-        let told = |index: usize| through(&all[index].spec, &all).map(|way| way.join(" "));
+        let reads =
+            |spec: &FunctionSpec, topic: &Topic| spec.inputs.iter().flatten().any(|input| input.topic == *topic);
+        let told = |index: usize| through_those(&all[index].spec, &all, &reads).map(|way| way.join(" "));
         assert_eq!(told(0).unwrap(), "a two b three c one a");
         assert_eq!(told(1).unwrap(), "b three c two b");
         assert_eq!(told(3), None, "it is fed by a circle and in none");

@@ -22,6 +22,7 @@ use serde::Serialize;
 
 use super::Inspection;
 use super::circle;
+use super::matched::Matched;
 use crate::app::functions::told_grant;
 use crate::app::group::Part;
 use crate::app::ops::blocking;
@@ -42,6 +43,8 @@ struct Whole {
     loading: Option<Loading>,
     /// Whether no task can be in another process, which may not have told of it yet.
     is_alone: bool,
+    /// What is found of each pattern of topics that it reads.
+    patterns: Vec<Matched>,
 }
 
 impl Whole {
@@ -76,7 +79,8 @@ impl Inspection {
     ) -> Result<FunctionDescription> {
         let (register, spec) = (self.register.clone(), entry.spec.clone());
         let mut description = self.describe_entry(entry).await?;
-        let circle = blocking(move || Ok(circle::through(&spec, &register.list()?))).await?;
+        let clusters = self.fellows.local().clusters.clone();
+        let circle = blocking(move || Ok(circle::through(&spec, &register.list()?, &clusters))).await?;
         description.notes.extend(circle.map(|path| circle::warning(&path)));
         Ok(description)
     }
@@ -125,7 +129,9 @@ impl Inspection {
                 let failure = failure.or_else(|| failures.remove(&entry.id));
                 let damage = inspection.upkeep.damage_to(&entry);
                 let loading = inspection.programs.loading(&entry.spec.artifact);
-                Ok::<_, Error>((entry, Whole { revision, records, part, failure, damage, loading, is_alone }))
+                let clusters = &inspection.fellows.local().clusters;
+                let patterns = part.as_ref().map(|part| Matched::all(clusters, &entry.spec, part)).unwrap_or_default();
+                Ok::<_, Error>((entry, Whole { revision, records, part, failure, damage, loading, is_alone, patterns }))
             };
             entries.into_iter().map(whole).collect()
         })
@@ -167,13 +173,14 @@ pub(super) fn word(entry: &FunctionEntry, part: Option<&Part>, failed: bool) -> 
 
 fn description(entry: &FunctionEntry, whole: Whole, interval: Duration, guests: &budget::Part) -> FunctionDescription {
     let memory = memory(&whole, &entry.spec.limits, guests);
-    let Whole { revision, part, failure, damage, is_alone, .. } = whole;
+    let Whole { revision, part, failure, damage, is_alone, patterns, .. } = whole;
     let spec = &entry.spec;
     let notes = part
         .as_ref()
         .filter(|_| is_alone)
         .and_then(|part| too_many_replicas(spec.replicas, part.tasks.len()))
         .into_iter()
+        .chain(patterns.iter().map(Matched::to_string))
         .collect();
     let Described {
         archive,
@@ -313,7 +320,11 @@ fn summary(entry: &FunctionEntry, whole: &Whole) -> FunctionSummary {
             (None, Some(error)) => {
                 Some(format!("what it reads, keeps or runs is damaged: {} ({})", error.message, error.code))
             }
-            (None, None) => reason(status, part, whole.loading),
+            (None, None) => {
+                let unmatched =
+                    || whole.patterns.iter().find(|pattern| pattern.topics.is_empty()).map(Matched::to_string);
+                reason(status, part, whole.loading).or_else(unmatched)
+            }
         },
     }
 }

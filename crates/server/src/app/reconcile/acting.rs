@@ -98,7 +98,9 @@ impl Reconciler {
                         // The tasks and what they write know the revision as its user does.
                         let revision = crate::app::revision(&*reconciler.register, &entry)?;
                         let told = FunctionEntry { revision, ..entry };
-                        reconciler.runner.start(&told, program?, quiet).map(|()| true)
+                        reconciler.runner.start(&told, program?, quiet)?;
+                        reconciler.follow_patterns(&told);
+                        Ok(true)
                     }
                     false => Ok(false),
                 }

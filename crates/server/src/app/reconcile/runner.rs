@@ -13,6 +13,7 @@ use fnstream_core::spec::FunctionEntry;
 use fnstream_core::{Error, Result};
 use fnstream_engine::{Engine, StopMode};
 
+use super::patterns::Patterns;
 use crate::app::grants;
 use crate::app::programs::Programs;
 use crate::app::topic_maker::TopicMaker;
@@ -29,6 +30,8 @@ pub(in crate::app) struct Runner {
     /// Folders that functions may be granted.
     pub(in crate::app) files_dirs: Vec<PathBuf>,
     pub(in crate::app) logs: Arc<FunctionLogs>,
+    /// The topics of functions that read those of patterns.
+    pub(in crate::app) patterns: Patterns,
 }
 
 impl Runner {
@@ -40,8 +43,9 @@ impl Runner {
     pub(super) fn start(&self, entry: &FunctionEntry, program: Arc<dyn Program>, quiet: bool) -> Result<()> {
         let _using = self.topics.in_use();
         self.topics.ensure_all(&entry.spec)?;
-        let granted = grants::granted(&self.files_dirs, entry)?;
-        self.engine.start_function(&granted, program, self.clusters.backend(entry)?)?;
+        let expanded = self.patterns.expand(&self.clusters, entry)?;
+        let granted = grants::granted(&self.files_dirs, &expanded)?;
+        self.engine.start_function(&granted, program, self.clusters.backend(&expanded)?)?;
         tracing::info!(function = entry.spec.name, id = entry.id.0, revision = entry.revision, "function started");
         if let Some(warning) = entry.spec.limits.beyond(self.engine.memory_of_all()) {
             tracing::warn!(function = entry.spec.name, limit = entry.spec.limits.memory, "{warning}");
@@ -55,6 +59,7 @@ impl Runner {
 
     /// Has the engine end a function; `done` is called when it has.
     pub(super) fn end(&self, id: FunctionId, at_once: bool, done: Box<dyn FnOnce() + Send>) {
+        self.patterns.rest(id);
         let mode = if at_once { StopMode::Abort } else { StopMode::Drain };
         // Whoever reads what was committed fences first, so commits under way need not be waited for.
         self.engine.stop_function(id, mode, Box::new(|_| done()));
@@ -71,6 +76,7 @@ impl Runner {
     /// Removes what this process kept of a function that was deleted.
     pub(super) fn forget(&self, id: FunctionId, name: &str) {
         self.engine.meters().remove(name);
+        self.patterns.forget(id);
         self.clusters.forget(id);
         self.logs.remove(id, name);
     }
