@@ -30,13 +30,21 @@ export function advice(error) {
   return name !== undefined && Object.hasOwn(ADVICE, name) ? ADVICE[name] : undefined;
 }
 
-/** Returns the line that an error of syntax is in, and a caret below the place; nothing for others. */
-export function place(error, lineOf) {
-  const found = error instanceof SyntaxError && /^\s*at (?:\S+ \()?([^()\s]+?):(\d+):(\d+)/m.exec(error.stack ?? "");
-  const text = found && lineOf(found[1], Number(found[2]));
-  if (typeof text !== "string") {
-    return "";
+/**
+ * Returns the text of an error of syntax with the line that it is in, and a caret below the token that was not expected, if it is
+ * there only once. QuickJS knows the line, but not the column.
+ */
+export function placed(error, text, lineOf) {
+  if (!(error instanceof SyntaxError)) {
+    return text;
   }
-  const before = text.slice(0, Number(found[3]) - 1);
-  return `\n    ${text}\n    ${before.replace(/[^\t]/g, " ")}^`;
+  return text.replace(/^( *at )(.+):(\d+):\d+$/m, (frame, at, file, number) => {
+    const line = lineOf(file, Number(number));
+    if (typeof line !== "string") {
+      return frame;
+    }
+    const parts = line.split(/'(.+)'$/.exec(error.message)?.[1] ?? "");
+    const caret = parts.length === 2 ? `\n    ${parts[0].replace(/[^\t]/g, " ")}^` : "";
+    return `${at}${file}:${number}\n    ${line}${caret}`;
+  });
 }

@@ -9,8 +9,8 @@ import { find, NotFound } from "functionstream/function.js";
 import { readPairs } from "functionstream/lists.js";
 import { high, join, low } from "functionstream/numbers.js";
 import { use } from "functionstream/text.js";
-import { explain, useAdvice } from "functionstream/trace.js";
-import { advice, place } from "./advice.js";
+import { explain, hide, useAdvice } from "functionstream/trace.js";
+import { advice, placed } from "./advice.js";
 import { install } from "./globals.js";
 
 let natives;
@@ -25,6 +25,7 @@ export function start(given) {
   const binaryOf = (text) => natives.binaryOf(text) ?? natives.binaryOf(text.toWellFormed());
   use({ encode, decode, parse, binary, unbinary, binaryOf });
   useAdvice(advice);
+  hide("<engine>/");
   install(natives, encode);
   return calls;
 }
@@ -88,7 +89,7 @@ function answer(call) {
     if (error instanceof Failed) {
       return { message: error.message, index: error.index, undone: error.undone };
     }
-    const message = error instanceof NotFound ? error.message : explain(error) + place(error, natives.line);
+    const message = error instanceof NotFound ? error.message : placed(error, explain(error), natives.line);
     return { message, index: NONE, undone: false };
   }
 }

@@ -13,6 +13,9 @@ use crate::bindings::functionstream::packed::{output, state, timers};
 use crate::cell;
 use crate::files::Files;
 
+/// How deep the JSON of a record may be nested.
+const DEEPEST: usize = 2000;
+
 type Bytes<'js> = TypedArray<'js, u8>;
 
 /// The two halves of an integer, as numbers.
@@ -81,6 +84,30 @@ fn utf8<'a>(ctx: &Ctx<'_>, bytes: &'a [u8]) -> Result<&'a str> {
     })
 }
 
+/// Reports whether JSON is nested too deep for QuickJS, which has no bound of its own there: its stack would be exhausted.
+fn is_deep(json: &[u8]) -> bool {
+    let opens = |byte: &u8| matches!(byte, b'[' | b'{');
+    if json.len() <= DEEPEST || json.iter().filter(|byte| opens(byte)).count() <= DEEPEST {
+        return false;
+    }
+    let (mut depth, mut is_text, mut is_escaped) = (0_usize, false, false);
+    for byte in json {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_text => is_escaped = true,
+            b'"' => is_text = !is_text,
+            _ if is_text => {}
+            byte if opens(byte) => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEEPEST {
+            return true;
+        }
+    }
+    false
+}
+
 /// All of it, as an object with functions.
 pub(crate) fn natives<'js>(ctx: &Ctx<'js>, files: &Rc<Files>) -> Result<Object<'js>> {
     let object = Object::new(ctx.clone())?;
@@ -124,6 +151,9 @@ fn texts<'js>(object: &Object<'js>) -> Result<()> {
         "parse",
         Func::from(|ctx: Ctx<'js>, bytes: Bytes<'js>, start: usize, end: usize| -> Result<Value<'js>> {
             let text = utf8(&ctx, slice(&bytes).get(start..end).unwrap_or_default())?;
+            if is_deep(text.as_bytes()) {
+                return Err(Exception::throw_range(&ctx, &format!("the JSON is nested more than {DEEPEST} deep")));
+            }
             ctx.json_parse(text)
         }),
     )?;

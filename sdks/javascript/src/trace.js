@@ -11,6 +11,11 @@ const MOST_FRAMES = 20;
 
 let advise = () => undefined;
 
+/** Lets frames be hidden of files whose names have this in them. */
+export function hide(part) {
+  HIDDEN.push(part);
+}
+
 /** Sets what is added to the line of an error, if it returns something for it. */
 export function useAdvice(advice) {
   advise = advice;
