@@ -30,7 +30,7 @@ pub(super) fn scheme(base: &str, name: &str) -> Result<(), String> {
 /// A package that is not there.
 pub(super) fn package(base: &str, name: &str) -> String {
     format!(
-        "cannot find the package '{name}', imported by '{base}': put node_modules beside it, or bundle it: {BUNDLE}"
+        "cannot find the package '{name}', imported by '{base}': {BUNDLE}"
     )
 }
 
