@@ -30,9 +30,28 @@ export function start(given) {
   return calls;
 }
 
+/** Records that wait to be emitted. The engine packs them; there is one such list at a time. */
+const rows = {
+  length: 0,
+  push(timestamp, channel, key, headers, value) {
+    if (!natives.push(timestamp, channel, key, headers, value)) {
+      natives.push(timestamp, channel, key, headers, value.toWellFormed());
+    }
+    this.length++;
+  },
+  truncate(length) {
+    natives.truncate(length);
+    this.length = length;
+  },
+};
+
 /** The host's interfaces, as the SDK knows them. */
 const host = {
-  emitFrame: (data) => natives.emitFrame(data),
+  rows: () => rows,
+  emit() {
+    rows.length = 0;
+    natives.emit();
+  },
   emitWatermark: (output, watermark) => told(() => natives.emitWatermark(output, high(watermark), low(watermark))),
   setTimer: (domain, key, at) => told(() => natives.setTimer(domain, key, high(at), low(at))),
   deleteTimer: (domain, key) => told(() => natives.deleteTimer(domain, key)),

@@ -13,6 +13,8 @@ use crate::bindings::functionstream::packed::{output, state, timers};
 use crate::cell;
 use crate::files::Files;
 
+mod rows;
+
 /// How deep the JSON of a record may be nested.
 const DEEPEST: usize = 2000;
 
@@ -170,11 +172,11 @@ fn texts<'js>(object: &Object<'js>) -> Result<()> {
 }
 
 fn outputs<'js>(object: &Object<'js>) -> Result<()> {
+    object.set("push", Func::from(rows::push))?;
+    object.set("truncate", Func::from(rows::truncate))?;
     object.set(
-        "emitFrame",
-        Func::from(|ctx: Ctx<'js>, frame: Bytes<'js>| {
-            output::emit_frame(slice(&frame)).map_err(|reason| refused(&ctx, &reason))
-        }),
+        "emit",
+        Func::from(|ctx: Ctx<'js>| rows::take(output::emit_frame).map_err(|reason| refused(&ctx, &reason))),
     )?;
     object.set(
         "emitWatermark",

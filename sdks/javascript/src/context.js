@@ -5,9 +5,9 @@
 
 import { CachedStore } from "./cache.js";
 import { BatchError, FunctionError } from "./errors.js";
-import { build, Rows, writeHeaders } from "./frame.js";
+import { writeHeaders } from "./frame.js";
 import { checkInteger } from "./numbers.js";
-import { asBytes, bytesOf, encode, typeName } from "./text.js";
+import { asBytes, bytesOf, typeName } from "./text.js";
 import { Store } from "./store.js";
 
 // Bytes of emitted records after which they are passed on in the middle of a batch.
@@ -23,7 +23,7 @@ export class Context {
     this.config = Object.freeze(Object.fromEntries(config));
     this._outputs = metadata.outputs.length;
     this._timestamp = 0;
-    this._emitted = new Rows();
+    this._emitted = host.rows();
     this._emittedBytes = 0;
     this._emittedBefore = 0;
     // The number of the record in process, and whether the host has something of it already.
@@ -35,7 +35,7 @@ export class Context {
   }
 
   emit(value, options = NO_OPTIONS) {
-    const bytes = value === null ? null : valueBytes(value);
+    const emitted = value === null ? null : valueOf(value);
     let [output, key, headers, timestamp, size] = [0, null, null, this._timestamp, 28];
     if (options !== NO_OPTIONS) {
       output = options.output ?? 0;
@@ -54,12 +54,12 @@ export class Context {
     if (!(output >= 0 && output < this._outputs && Number.isInteger(output))) {
       throw new FunctionError(`emitted to output ${output}, but the function has ${this._outputs}`);
     }
-    size += bytes?.length ?? 0;
+    size += emitted?.length ?? 0;
     if (this._emitted.length > 0 && this._emittedBytes + size > MOST_BYTES) {
       this._flushEmitted();
     }
     this._emittedBytes += size;
-    this._emitted.push(timestamp, output, key, headers, bytes);
+    this._emitted.push(timestamp, output, key, headers, emitted);
   }
 
   emitWatermark(watermark, output = 0) {
@@ -141,11 +141,11 @@ export class Context {
       this._passedOn = true;
     }
     this._emittedBefore = 0;
-    const frame = build(this._emitted);
-    this._emitted = new Rows();
+    const emitted = this._emitted;
+    this._emitted = this._host.rows();
     this._emittedBytes = 0;
     try {
-      this._host.emitFrame(frame);
+      this._host.emit(emitted);
     } catch (error) {
       this._refused = error.message;
       throw new BatchError(error.message);
@@ -153,21 +153,25 @@ export class Context {
   }
 }
 
-/** Returns the bytes of a value: bytes and text as they are, anything that JSON has as JSON. */
-function valueBytes(value) {
+/** Returns a value as what is emitted: bytes and text as they are, anything that JSON has as its text. */
+function valueOf(value) {
   if (typeof value === "string") {
-    return encode(value);
+    return value;
+  }
+  if (typeof value === "object" && Object.getPrototypeOf(value) === Object.prototype) {
+    return JSON.stringify(value);
   }
   const bytes = bytesOf(value);
   if (bytes) {
-    return bytes.slice();
+    return bytes;
   }
-  if (!hasJson(value)) {
+  const text = hasJson(value) ? JSON.stringify(value) : undefined;
+  if (text === undefined) {
     throw new TypeError(
       `a value cannot be emitted that is ${typeName(value)}: emit text, bytes, null, an Output, or what JSON has`,
     );
   }
-  return encode(JSON.stringify(value));
+  return text;
 }
 
 /** Reports whether a value has a form in JSON that says what it is. */

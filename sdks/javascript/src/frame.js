@@ -44,7 +44,7 @@ export class Columns {
   }
 }
 
-/** Records that wait to be packed, a column for each field. Keys, headers and values are bytes or null. */
+/** Records that wait to be packed, a column for each field. Keys, headers and values are bytes or null, values text, too. */
 export class Rows {
   timestamps = [];
   channels = [];
@@ -61,7 +61,8 @@ export class Rows {
     this.channels.push(channel);
     this.keys.push(key);
     this.headers.push(headers);
-    this.values.push(value);
+    // A caller may go on with its bytes.
+    this.values.push(typeof value === "string" ? encode(value) : (value && value.slice()));
   }
 
   /** Forgets all but the first so many. */

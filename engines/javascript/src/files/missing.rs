@@ -29,9 +29,7 @@ pub(super) fn scheme(base: &str, name: &str) -> Result<(), String> {
 
 /// A package that is not there.
 pub(super) fn package(base: &str, name: &str) -> String {
-    format!(
-        "cannot find the package '{name}', imported by '{base}': {BUNDLE}"
-    )
+    format!("cannot find the package '{name}', imported by '{base}': {BUNDLE}")
 }
 
 /// A file that is no module of JavaScript.

@@ -4,7 +4,7 @@
 /** The host's side, in memory. */
 
 import { FunctionError } from "../errors.js";
-import { read, readHeaders } from "../frame.js";
+import { build, read, readHeaders, Rows } from "../frame.js";
 import { DELETE, MERGE, PUT, readOps } from "../lists.js";
 import { binary, encode, unbinary } from "../text.js";
 
@@ -16,8 +16,12 @@ export class Memory {
   stores = [];
   world = new World();
 
-  emitFrame(data) {
-    for (const { timestamp, channel, key, headers, value } of read(data)) {
+  rows() {
+    return new Rows();
+  }
+
+  emit(rows) {
+    for (const { timestamp, channel, key, headers, value } of read(build(rows))) {
       this.world.output.push({ output: channel, value, key, headers: readHeaders(headers), timestamp });
     }
   }
