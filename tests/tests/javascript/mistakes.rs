@@ -16,9 +16,10 @@ const CREATE: [&str; 9] = ["create", "-n", "f", "-a", "app.js", "-i", "in", "-o"
 /// What a command that fails says.
 fn fails(cli: &Cli, args: &[&str]) -> Result<String> {
     let done = cli.run(args)?;
-    let said = String::from_utf8_lossy(&done.stdout) + &*String::from_utf8_lossy(&done.stderr);
+    let said = [done.stdout, done.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
     ensure!(!done.status.success(), "{args:?} does not fail:\n{said}");
-    Ok(said.into_owned())
+    Ok(said)
 }
 
 #[tokio::test]
