@@ -105,6 +105,9 @@ function answer(call) {
   try {
     return { value: call() };
   } catch (error) {
+    // What the call has left behind is not the next one's.
+    natives.drain();
+    natives.rejections();
     if (error instanceof Failed) {
       return { message: error.message, index: error.index, undone: error.undone };
     }
@@ -119,7 +122,8 @@ function run(call) {
   while (!step.done) {
     if (step.value === undefined) {
       natives.drain();
-      step = call.next();
+      const [rejected] = natives.rejections().map((error) => ({ error }));
+      step = rejected ? call.throw(rejected.error) : call.next();
       continue;
     }
     const settled = settle(step.value);

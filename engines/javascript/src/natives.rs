@@ -13,6 +13,7 @@ use crate::bindings::functionstream::packed::{output, state, timers};
 use crate::cell;
 use crate::files::Files;
 
+pub(crate) mod rejections;
 mod rows;
 
 /// How deep the JSON of a record may be nested.
@@ -119,6 +120,7 @@ pub(crate) fn natives<'js>(ctx: &Ctx<'js>, files: &Rc<Files>) -> Result<Object<'
     states(&object)?;
     object.set("print", Func::from(|is_error: bool, text: String| print(is_error, &text)))?;
     object.set("drain", Func::from(|ctx: Ctx<'_>| drain(&ctx)))?;
+    object.set("rejections", Func::from(|ctx: Ctx<'js>| rejections::take(&ctx)))?;
     object.set(
         "random",
         Func::from(|ctx: Ctx<'js>, size: usize| {

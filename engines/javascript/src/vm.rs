@@ -57,6 +57,7 @@ impl Vm {
         let runtime = Runtime::new().map_err(broken)?;
         runtime.set_max_stack_size(STACK);
         runtime.set_loader(Imports(files.clone()), Imports(files.clone()));
+        natives::rejections::watch(&runtime);
         let context = Context::full(&runtime).map_err(broken)?;
         let calls = context.with(|ctx| {
             let calls = start(&ctx, &files).catch(&ctx).map_err(|error| Failure::new(shown(&error)))?;
@@ -144,6 +145,11 @@ fn start<'js>(ctx: &Ctx<'js>, files: &Rc<Files>) -> rquickjs::Result<Object<'js>
 fn evaluate<'js>(ctx: &Ctx<'js>, file: &str) -> rquickjs::Result<Object<'js>> {
     let promise: Promise<'js> = Script::import(ctx, file)?;
     natives::drain(ctx);
+    // The module's own is among them.
+    let rejected = natives::rejections::take(ctx).into_iter().next();
+    if let (Some(reason), Some(Ok(()))) = (rejected, promise.result::<()>()) {
+        return Err(ctx.throw(reason));
+    }
     promise.result().unwrap_or_else(|| {
         let message = format!("'{file}' waits for something that nobody does");
         Err(rquickjs::Exception::throw_message(ctx, &message))

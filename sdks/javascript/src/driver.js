@@ -4,8 +4,9 @@
 /**
  * One function in a host's hands: calls in, everything that they did passed on before they return.
  *
- * Each call is a generator. It yields promises, and is resumed with what they come to, by an engine at once and by the test kit when
- * its time has come; and it yields undefined for whatever else waits in the queue of jobs to be run.
+ * Each call is a generator. It yields promises, and is resumed with what they come to: by an engine at once, and by the test kit when
+ * its time has come; and it yields undefined for whatever else waits in the queue of jobs to be run, which may throw
+ * what a promise was rejected with that nobody handles.
  */
 
 import { Context } from "./context.js";
@@ -174,7 +175,12 @@ export class Driver {
 
   *_finish() {
     this._cell[0] = NONE;
-    yield undefined;
+    try {
+      yield undefined;
+    } catch (error) {
+      // Something that was started, and not waited for, has failed. Which record did it is not known.
+      throw new Failed(explain(error));
+    }
     try {
       this._ctx._finish();
     } catch (error) {

@@ -121,5 +121,24 @@ async fn a_zip_is_a_function_with_its_packages() -> Result<()> {
     create(&cli, "zipped", "f.zip")?;
     cli.prints(&["produce", "-n", "in", "-c", "LOUD"])?;
     assert_eq!(consumed(&cli, "out", 1)?, ["loud!"]);
+    // An entry may say the name alone.
+    let archive = pack(
+        vec![
+            file("a.js", "class Shout {}\nexport class Other { process() {} }\n"),
+            file("lib/b.js", "export class Shout {\n  process(record) { return `${record.text}!!`; }\n}\n"),
+        ],
+        Some(":Shout"),
+    )?;
+    std::fs::write(node.folder().join("f.zip"), archive)?;
+    let told = cli.refuses(&["update", "-n", "zipped", "-a", "f.zip"], "FS-1206")?;
+    assert!(told.contains("2 files define 'Shout': 'a.js', 'lib/b.js'"), "{told}");
+    let archive = pack(
+        vec![file("lib/b.js", "export class Shout { process(record) { return `${record.text}!!`; } }\n")],
+        Some(":Shout"),
+    )?;
+    std::fs::write(node.folder().join("f.zip"), archive)?;
+    cli.prints(&["update", "-n", "zipped", "-a", "f.zip"])?;
+    cli.prints(&["produce", "-n", "in", "-c", "LOUD"])?;
+    assert_eq!(consumed(&cli, "out", 1)?, ["LOUD!!"]);
     Ok(())
 }

@@ -144,9 +144,11 @@ async fn a_record_that_throws_is_a_dead_letter_with_its_stack() -> Result<()> {
 }
 
 #[tokio::test]
-async fn values_that_cannot_be_emitted_are_named() -> Result<()> {
+async fn what_a_function_may_not_return_is_named() -> Result<()> {
     let (node, _, cli) = server().await?;
-    let source = "export default (record) => ({ map: new Map(), big: 5n, fn: () => {}, none: undefined, wait: new Promise(() => {}) })[record.text];\n";
+    let source = "const all = {\n  map: () => new Map(),\n  big: () => 5n,\n  fn: () => () => {},\n  wait: () => new Promise(() => {}),\n  \
+                  floating: () => {\n    Promise.reject(new RangeError('nobody waits'));\n  },\n};\n\
+                  export default (record) => all[record.text]();\n";
     write(&node, &[("app.js", source)])?;
     create(&cli, "f", "app.js")?;
     for (event, expected) in [
@@ -157,6 +159,7 @@ async fn values_that_cannot_be_emitted_are_named() -> Result<()> {
         ("big", "TypeError: a value cannot be emitted that is bigint: emit text,"),
         ("fn", "TypeError: a value cannot be emitted that is function: emit text,"),
         ("wait", "Error: the function waits for something that nobody does"),
+        ("floating", "RangeError: nobody waits\n"),
     ] {
         let told = fails(&cli, &["trigger", "-n", "f", "-c", event])?;
         assert!(told.contains(expected), "{told}\nlacks\n{expected}");
