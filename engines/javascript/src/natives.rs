@@ -6,8 +6,9 @@
 use std::io::Write;
 use std::rc::Rc;
 
+use fnstream_frame::{OpList, StateOp};
 use rquickjs::prelude::Func;
-use rquickjs::{Ctx, Exception, Function, Object, Result, String as Text, TypedArray, Value};
+use rquickjs::{Array, Ctx, Exception, Function, Object, Result, String as Text, TypedArray, Value};
 
 use crate::bindings::functionstream::packed::{output, state, timers};
 use crate::cell;
@@ -109,6 +110,23 @@ fn is_deep(json: &[u8]) -> bool {
         }
     }
     false
+}
+
+/// Writes as they are packed: each has a `kind`, a `key` as binary text and a `value` as bytes.
+fn packed_ops(ops: &Array<'_>) -> Result<OpList> {
+    let mut list = OpList::new();
+    for op in ops.iter::<Object<'_>>() {
+        let op = op?;
+        let (key, value) = (unbinary(&op.get("key")?)?, op.get::<_, Bytes<'_>>("value")?);
+        let (key, value) = (&key[..], slice(&value));
+        list.push(match op.get::<_, u32>("kind")? {
+            0 => StateOp::Put(key, value),
+            1 => StateOp::Delete(key),
+            2 => StateOp::Merge(key, value),
+            _ => StateOp::DeleteRange(key, Some(value)),
+        });
+    }
+    Ok(list)
 }
 
 /// All of it, as an object with functions.
@@ -215,8 +233,9 @@ fn states<'js>(object: &Object<'js>) -> Result<()> {
     )?;
     object.set(
         "write",
-        Func::from(|ctx: Ctx<'js>, store: u32, ops: Bytes<'js>| {
-            state::write(store, slice(&ops)).map_err(|error| refused_by_state(&ctx, error))
+        Func::from(|ctx: Ctx<'js>, store: u32, ops: Array<'js>| -> Result<()> {
+            let ops = packed_ops(&ops)?;
+            state::write(store, ops.as_bytes()).map_err(|error| refused_by_state(&ctx, error))
         }),
     )?;
     object.set(

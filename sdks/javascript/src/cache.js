@@ -15,7 +15,7 @@
  */
 
 import { BatchError } from "./errors.js";
-import { DELETE, DELETE_RANGE, MERGE, PUT, writeOps } from "./lists.js";
+import { DELETE, DELETE_RANGE, MERGE, PUT } from "./lists.js";
 import { unbinary } from "./text.js";
 
 // Bytes of writes after which they go to the host in the middle of a batch, and of what is known.
@@ -142,7 +142,7 @@ export class CachedStore {
     if (this._turn === this._context._turn && (this._ops.length > this._own || this._replaced.length > 0)) {
       this._passedOn = true;
     }
-    const ops = writeOps(this._ops);
+    const ops = this._ops;
     this._clearWrites();
     try {
       this._host.write(this._handle, ops);

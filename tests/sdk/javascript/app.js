@@ -17,11 +17,9 @@ const DOMAINS = { event: EVENT_TIME, processing: PROCESSING_TIME };
 
 const text = (bytes) => new TextDecoder().decode(bytes);
 
-/** Ends the instance where it stands. */
+/** Ends the instance where it stands. Nothing does that on purpose; what is nested deeper than the stack of the engine does. */
 function die() {
-  for (;;) {
-    // There is no way to end it from within: the host does it at the limit of a call.
-  }
+  JSON.parse("[".repeat(1_000_000));
 }
 
 /** Splits text at the first spaces into so many parts, of which the last goes on to the end, and those that are missing are empty. */

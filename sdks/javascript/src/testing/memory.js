@@ -5,7 +5,7 @@
 
 import { FunctionError } from "../errors.js";
 import { build, read, readHeaders, Rows } from "../frame.js";
-import { DELETE, MERGE, PUT, readOps } from "../lists.js";
+import { DELETE, MERGE, PUT } from "../lists.js";
 import { binary, encode, unbinary } from "../text.js";
 
 // The longest key of a timer in bytes.
@@ -59,7 +59,7 @@ export class Memory {
 
   write(store, ops) {
     const state = this.world.stateOf(store);
-    for (const { kind, key, value } of readOps(ops)) {
+    for (const { kind, key, value } of ops) {
       if (kind === PUT) {
         state.set(key, value);
       } else if (kind === DELETE) {
