@@ -93,10 +93,12 @@ function encoderOf(encode) {
   };
 }
 
+const NOTHING = new Uint8Array(0);
+
 function decoderOf({ decode, decodeLossy }) {
   const NAMES = ["utf-8", "utf8", "unicode-1-1-utf-8"];
   return class TextDecoder {
-    #rest = new Uint8Array(0);
+    #rest = NOTHING;
 
     constructor(label = "utf-8", { fatal = false, ignoreBOM = false } = {}) {
       if (!NAMES.includes(String(label).trim().toLowerCase())) {
@@ -105,18 +107,18 @@ function decoderOf({ decode, decodeLossy }) {
       Object.defineProperties(this, { encoding: { value: "utf-8" }, fatal: { value: fatal }, ignoreBOM: { value: ignoreBOM } });
     }
 
-    decode(input = new Uint8Array(0), { stream = false } = {}) {
+    decode(input = NOTHING, { stream = false } = {}) {
       let bytes = bytesOf(input);
       if (!bytes) {
         throw new TypeError("only bytes can be decoded");
       }
-      if (this.#rest.length > 0) {
-        bytes = new Uint8Array([...this.#rest, ...bytes]);
+      if (stream || this.#rest.length > 0) {
+        const all = new Uint8Array([...this.#rest, ...bytes]);
+        const end = stream ? all.length - cut(all) : all.length;
+        this.#rest = all.slice(end);
+        bytes = all.subarray(0, end);
       }
-      const end = stream ? bytes.length - cut(bytes) : bytes.length;
-      this.#rest = bytes.slice(end);
-      const whole = bytes.subarray(0, end);
-      const text = this.fatal ? decode(whole) : decodeLossy(whole);
+      const text = this.fatal ? decode(bytes) : decodeLossy(bytes);
       return !this.ignoreBOM && text.startsWith("\ufeff") ? text.slice(1) : text;
     }
   };

@@ -58,8 +58,10 @@ fn new_bytes<'js>(ctx: &Ctx<'js>, bytes: Vec<u8>) -> Result<Bytes<'js>> {
     Bytes::new(ctx.clone(), bytes)
 }
 
-fn slice<'a>(bytes: &'a Bytes<'_>) -> &'a [u8] {
-    bytes.as_bytes().unwrap_or_default()
+/// The bytes of an array, for as long as no JavaScript runs, which could change them.
+pub(crate) fn slice<'a>(bytes: &'a Bytes<'_>) -> &'a [u8] {
+    // SAFETY: whoever calls this is done with the bytes before it returns to JavaScript, and runs none meanwhile.
+    unsafe { bytes.as_bytes() }.unwrap_or_default()
 }
 
 fn domain(number: u32) -> timers::Domain {

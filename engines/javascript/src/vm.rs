@@ -122,7 +122,7 @@ impl Vm {
     pub(crate) fn custom(&self, payload: Vec<u8>) -> Result<Vec<u8>, Failure> {
         self.call(|ctx, calls| {
             let answer: TypedArray<'_, u8> = invoke(ctx, calls, "custom", (bytes(ctx, payload)?,))?;
-            Ok(answer.as_bytes().unwrap_or_default().to_vec())
+            Ok(natives::slice(&answer).to_vec())
         })
     }
 

@@ -3,7 +3,7 @@
 
 /** Values as bytes, the same in all languages. What there is, and what it does, is told in codecs.d.ts. */
 
-import { simple } from "./numbers.js";
+import { fits, high, join, low } from "./numbers.js";
 import { asBytes, decode, encode, parse, typeName } from "./text.js";
 
 /** Returns a codec of a fixed size, whose order of bytes is that of the values. `put` and `get` are called with a DataView. */
@@ -26,14 +26,32 @@ function fixed(name, size, put, get) {
   });
 }
 
-function checked(name, value, least, most) {
+function checkType(name, value) {
   if (typeof value !== "bigint" && !Number.isInteger(value)) {
     throw new TypeError(`the codec '${name}' takes integers, not ${typeof value === "number" ? value : typeName(value)}`);
   }
-  if (value < least || value > most) {
+}
+
+function checked(name, value, least, most) {
+  checkType(name, value);
+  const number = Number(value);
+  if (number < least || number > most) {
     throw new RangeError(`${value} does not fit into '${name}'`);
   }
-  return Number(value);
+  return number;
+}
+
+/** Returns a number if it is a safe one, or a bigint. */
+function checkedExactly(name, value, signed) {
+  if (Number.isSafeInteger(value) && (signed || value >= 0)) {
+    return value;
+  }
+  checkType(name, value);
+  const exact = BigInt(value);
+  if (!fits(exact, signed)) {
+    throw new RangeError(`${value} does not fit into '${name}'`);
+  }
+  return exact;
 }
 
 export const bool = fixed(
@@ -64,13 +82,6 @@ function unsigned(bits) {
   return fixed(name, bits / 8, put, (view) => view[`getUint${bits}`](0));
 }
 
-function exact(name, value, least, most) {
-  checked(name, value, least, most);
-  return BigInt(value);
-}
-
-const HALF = 2n ** 63n;
-
 export const int8 = signed(8);
 export const int16 = signed(16);
 export const int32 = signed(32);
@@ -78,12 +89,21 @@ export const uint8 = unsigned(8);
 export const uint16 = unsigned(16);
 export const uint32 = unsigned(32);
 
-const putInt64 = (name) => (view, value) => view.setBigUint64(0, exact(name, value, -HALF, HALF - 1n) + HALF);
-const putUint64 = (name) => (view, value) => view.setBigUint64(0, exact(name, value, 0n, 2n * HALF - 1n));
+/** Big-endian halves; the sign bit, if there is one, is flipped. */
+function halves(name, signed, shown) {
+  const flip = signed ? 1 << 31 : 0;
+  const put = (view, value) => {
+    const exact = checkedExactly(name, value, signed);
+    view.setInt32(0, high(exact) ^ flip);
+    view.setUint32(4, low(exact));
+  };
+  const upper = signed ? (view) => view.getInt32(0) ^ flip : (view) => view.getUint32(0);
+  return fixed(name, 8, put, (view) => shown(join(upper(view), view.getUint32(4))));
+}
 
-export const int64 = fixed("int64", 8, putInt64("int64"), (view) => simple(view.getBigUint64(0) - HALF));
-export const uint64 = fixed("uint64", 8, putUint64("uint64"), (view) => simple(view.getBigUint64(0)));
-export const bigint = fixed("bigint", 8, putInt64("bigint"), (view) => view.getBigUint64(0) - HALF);
+export const int64 = halves("int64", true, (value) => value);
+export const uint64 = halves("uint64", false, (value) => value);
+export const bigint = halves("bigint", true, BigInt);
 
 /** The bits, all inverted if negative, else with the sign bit flipped. */
 function float(bits) {

@@ -21,20 +21,27 @@ export function low(value) {
   return typeof value === "bigint" ? Number(BigInt.asUintN(32, value)) : value >>> 0;
 }
 
+// Bigints are compared with bigints alone: QuickJS compares negative ones with numbers wrongly.
+const [LEAST_SAFE, MOST_SAFE] = [BigInt(Number.MIN_SAFE_INTEGER), BigInt(Number.MAX_SAFE_INTEGER)];
+
 /** Returns the integer that a bigint is, as a number if that is exact. */
 export function simple(value) {
-  return value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER ? Number(value) : value;
+  return value >= LEAST_SAFE && value <= MOST_SAFE ? Number(value) : value;
+}
+
+/** Reports whether a bigint is an integer of 64 bits, with or without a sign. */
+export function fits(value, signed) {
+  return signed ? BigInt.asIntN(64, value) === value : BigInt.asUintN(64, value) === value;
 }
 
 /** Throws unless a value is an integer of 64 bits, with or without a sign. */
 export function checkInteger(value, what, signed = true) {
-  const [least, most] = signed ? [-(2n ** 63n), 2n ** 63n - 1n] : [0n, 2n ** 64n - 1n];
   if (typeof value !== "bigint" && !Number.isInteger(value)) {
     throw new TypeError(`${what} must be an integer, not ${typeof value === "number" ? value : typeof value}`);
   }
   if (!Number.isSafeInteger(value) || (!signed && value < 0)) {
     const exact = BigInt(value);
-    if (exact < least || exact > most) {
+    if (!fits(exact, signed)) {
       throw new RangeError(`${what} is ${value}, which does not fit into 64 bits${signed ? "" : " without a sign"}`);
     }
     return simple(exact);

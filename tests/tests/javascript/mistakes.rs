@@ -85,7 +85,7 @@ async fn mistakes_of_the_source_are_told_when_the_function_is_made() -> Result<(
     let told = cli.refuses(&["create", "-n", "f", "-a", "native", "-i", "in", "-o", "out"], "FS-1206")?;
     assert!(told.contains("Error: 'core.node' is a native module: it cannot be loaded in WebAssembly"), "{told}");
     write(&node, &[("app.ts", "export default (r: any) => r;\n")])?;
-    let told = cli.refuses(&["create", "-n", "f", "-a", "app.ts", "-i", "in", "-o", "out"], "FS-1202")?;
+    let told = cli.refuses(&["create", "-n", "f", "-a", "app.ts", "-i", "in", "-o", "out"], "FS-1201")?;
     assert!(
         told.contains("'app.ts' is not run as it is; make JavaScript of it first, such as by 'npx esbuild app.ts"),
         "{told}"
@@ -200,8 +200,10 @@ async fn endless_loops_and_memory_bombs_end_at_their_limits() -> Result<()> {
         cli.prints(&["produce", "-n", "in", "-c", event])?;
     }
     assert_eq!(consumed(&cli, "out", 3)?, ["a", "b", "c"]);
-    let letters = cli.prints(&["dlq", "show", "-n", "f", "0:1"])?;
-    assert!(letters.contains("'call-time' of 500ms"), "{letters}");
+    for (letter, told) in [("0:0", "'call-time' of 500ms"), ("0:1", "InternalError: out of memory")] {
+        let letter = cli.prints(&["dlq", "show", "-n", "f", letter])?;
+        assert!(letter.contains(told), "{letter}");
+    }
     Ok(())
 }
 

@@ -8,6 +8,8 @@ use std::cell::RefCell;
 use fnstream_frame::{FrameBuilder, Headers, RecordRef};
 use rquickjs::{Ctx, Exception, Result, TypedArray, Value};
 
+use super::slice;
+
 thread_local! {
     static ROWS: RefCell<FrameBuilder> = RefCell::new(FrameBuilder::new());
 }
@@ -35,11 +37,11 @@ pub(super) fn push<'js>(
         None
     } else {
         bytes = TypedArray::<u8>::from_value(value)?;
-        bytes.as_bytes()
+        Some(slice(&bytes))
     };
-    let headers = headers.as_ref().and_then(TypedArray::as_bytes).unwrap_or_default();
+    let headers = headers.as_ref().map(slice).unwrap_or_default();
     let headers = Headers::parse(headers).map_err(|error| Exception::throw_message(&ctx, &error.to_string()))?;
-    let key = key.as_ref().map(|key| key.as_bytes().unwrap_or_default());
+    let key = key.as_ref().map(slice);
     ROWS.with_borrow_mut(|rows| {
         rows.push(RecordRef { timestamp, channel, key, headers, value });
         Ok(true)
