@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-for folder in . sdks/rust examples fuzz tests/sdk/rust tests/sdk/rust-sdk; do
+for folder in . sdks/rust engines/javascript examples fuzz tests/sdk/rust tests/sdk/rust-sdk; do
     [[ -f $folder/Cargo.toml ]] || continue
     (cd "$folder" && "$@")
 done

@@ -22,8 +22,19 @@ left_out() {
 kept() {
     local language=$1 key
     shift
-    key=$(find "$@" -type f -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-16)
+    key=$(find "$@" -type f -not -path '*/__pycache__/*' -not -path '*/target/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-16)
     echo "$HOME/.cache/function-stream/engines/$language-$key.wasm"
+}
+
+# The newest few are those that somebody may switch back to.
+forget_old() {
+    find "$HOME/.cache/function-stream/engines" -maxdepth 1 -name "$1-*.wasm" -printf '%T@ %p\n' | sort -rn | tail -n +6 |
+        cut -d' ' -f2- | xargs -r rm -f
+}
+
+# Another file, not the same one written over: a server may have it open.
+place() {
+    cmp -s "$2" "$out/$1.wasm" || { cp "$2" "$out/$1.wasm.new" && mv "$out/$1.wasm.new" "$out/$1.wasm"; }
 }
 
 python_engine() {
@@ -45,9 +56,7 @@ python_engine() {
             -p "$made/zones" -o "$made/python.wasm" >"$made/log" 2>&1; then
             mv "$made/python.wasm" "$built"
             rm -rf "$made"
-            # The newest few are those that somebody may switch back to.
-            find "$(dirname "$built")" -maxdepth 1 -name 'python-*.wasm' -printf '%T@ %p\n' | sort -rn | tail -n +6 |
-                cut -d' ' -f2- | xargs -r rm -f
+            forget_old python
         else
             cat "$made/log" >&2
             rm -rf "$made"
@@ -55,8 +64,40 @@ python_engine() {
             return 1
         fi
     fi
-    # Another file, not the same one written over: a server may have it open.
-    cmp -s "$built" "$out/python.wasm" || { cp "$built" "$out/python.wasm.new" && mv "$out/python.wasm.new" "$out/python.wasm"; }
+    place python "$built"
+}
+
+# QuickJS is C, which is compiled to WebAssembly by clang; the rest is Rust.
+javascript_engine() {
+    local built log target
+    built=$(kept javascript engines/javascript sdks/javascript/src wit/packed crates/frame)
+    if [ ! -f "$built" ]; then
+        . scripts/env.sh
+        fnstream_has_wasm_clang || {
+            left_out JavaScript "clang, llvm-ar or wasi-libc is missing (Debian: apt-get install clang llvm wasi-libc)"
+            return 0
+        }
+        target=$CARGO_TARGET_DIR/engines
+        mkdir -p "$(dirname "$built")"
+        log=$(mktemp)
+        echo "building the JavaScript engine" >&2
+        # Settings for the host's code are none for this one; and the C is compiled anew when it is to be compiled in another way.
+        if (cd engines/javascript && env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS -u CARGO_BUILD_TARGET CARGO_TARGET_DIR="$target" \
+            CFLAGS_wasm32_wasip2="-DFNSTREAM_CLANG=$(cat clang/* | sha256sum | cut -c1-16)" \
+            cargo build --release --locked) >"$log" 2>&1; then
+            rm -f "$log"
+            cp "$target/wasm32-wasip2/release/fnstream_engine_javascript.wasm" "$built.$$"
+            mv "$built.$$" "$built"
+            forget_old javascript
+        else
+            cat "$log" >&2
+            rm -f "$log"
+            echo "the JavaScript engine cannot be built" >&2
+            return 1
+        fi
+    fi
+    place javascript "$built"
 }
 
 python_engine
+javascript_engine

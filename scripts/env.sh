@@ -39,6 +39,12 @@ if ! fnstream_has_libclang && [ -e "$fnstream_tools/libclang/clang/native/libcla
     export BINDGEN_EXTRA_CLANG_ARGS
 fi
 
+# What compiles the C of the JavaScript engine. wasi-libc may be elsewhere than where Debian has it: WASI_SYSROOT.
+fnstream_has_wasm_clang() {
+    command -v clang >/dev/null 2>&1 && [ -n "$(compgen -c llvm-ar || true)" ] &&
+        [ -d "${WASI_SYSROOT:-/usr/include/wasm32-wasi}" ]
+}
+
 # The pinned toolchain, should it be installed under another name only (such as `stable`).
 fnstream_toolchain() {
     local pinned name

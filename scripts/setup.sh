@@ -98,6 +98,13 @@ setup_go() {
     missing+=("Go 1.24 or later (found: $version): see https://go.dev/dl")
 }
 
+# What compiles the engine of functions in JavaScript, which is left out without it, except in continuous integration.
+setup_wasm_clang() {
+    ! fnstream_has_wasm_clang || return 0
+    apt_install clang llvm wasi-libc && return 0
+    [ -z "${CI:-}" ] || missing+=("clang for WebAssembly (Debian: apt-get install clang llvm wasi-libc)")
+}
+
 # The packages are made and tried by tests, which are skipped without these tools, except in continuous integration.
 setup_packaging() {
     [ -n "${CI:-}" ] || return 0
@@ -126,6 +133,7 @@ setup_cxx
 setup_libclang
 setup_openssl
 setup_go
+setup_wasm_clang
 setup_packaging
 setup_brokers
 if [ ${#missing[@]} -gt 0 ]; then

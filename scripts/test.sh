@@ -55,6 +55,11 @@ go_modules() {
     done
 }
 
+# Where the engine itself is built.
+engine_lints() {
+    (cd engines/javascript && CARGO_TARGET_DIR="$CARGO_TARGET_DIR/engines" cargo clippy --release --locked -- -D warnings)
+}
+
 # Real brokers for the tests that need one, each in a folder of its own and in memory where that is possible: what is tested is
 # the death of processes, not that of the machine. Without Java these tests are skipped, except in continuous integration.
 declare -A broker_folders=()
@@ -127,6 +132,7 @@ run "quickstart" quickstart
 run "lints" lints
 run "lints and tests of the Rust examples" examples_checks
 run "lints and tests of the Go modules" go_modules
+run "lints of the JavaScript engine" engine_lints
 run "lints and tests of the Rust SDK" sdk_tests
 run "the Rust SDK outside of the repository" sdk_outside
 run "documentation" documentation

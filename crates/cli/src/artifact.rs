@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 
-use fnstream_runtime::source::{File, is_litter, pack};
+use fnstream_runtime::source::{File, is_litter, not_yet, pack};
 use fnstream_runtime::{Engines, Language};
 
 use crate::files;
@@ -30,6 +30,9 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
         let mut found = Vec::new();
         gather(path, "", &mut found)?;
         return packed(pack(found, None));
+    }
+    if let Some(advice) = path.file_name().and_then(|name| not_yet(name.to_str()?)) {
+        return Err(Error::new(ErrorKind::InvalidData, advice));
     }
     let bytes = files::read(path, files::MOST_BINARY)?;
     match path.file_name().and_then(|name| name.to_str()) {

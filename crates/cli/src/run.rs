@@ -73,7 +73,7 @@ const FILES: &str = "Folder of this machine that the function may read, and wher
 #[derive(clap::Args)]
 #[command(mut_arg("files", |files| files.help(FILES)))]
 pub(crate) struct Args {
-    /// What to run: a WebAssembly file, a .py file, or a folder or a zip of these
+    /// What to run: a WebAssembly file, a .py or .js file, or a folder or a zip of these
     #[arg(value_name = "ARTIFACT")]
     artifact: PathBuf,
     /// Description of the function, a config.yaml [default: one input, one output]; options change what it says

@@ -43,11 +43,21 @@ pub(crate) fn rust_packed() -> Arc<dyn Program> {
 
 /// The conformance program in Python, on its engine.
 pub(crate) fn python() -> Arc<dyn Program> {
-    let source = std::fs::read(root().join("tests/sdk/python/app.py")).unwrap();
-    let artifact = pack(vec![("app.py".to_owned(), source)], None).unwrap();
-    let engines = Engines::default().with_folder(Some(binary::engines("python").unwrap()));
+    script("python", "app.py")
+}
+
+/// The conformance program in JavaScript, on its engine.
+pub(crate) fn javascript() -> Arc<dyn Program> {
+    script("javascript", "app.js")
+}
+
+/// A conformance program that is given as source.
+fn script(language: &str, file: &str) -> Arc<dyn Program> {
+    let source = std::fs::read(root().join("tests/sdk").join(language).join(file)).unwrap();
+    let artifact = pack(vec![(file.to_owned(), source)], None).unwrap();
+    let engines = Engines::default().with_folder(Some(binary::engines(language).unwrap()));
     // Compiling the interpreter takes longer than all the rest.
-    let code = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-code");
+    let code = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{language}-code"));
     let runtime = WasmRuntime::new(Some(code), RuntimeOptions { engines, ..RuntimeOptions::default() }).unwrap();
     runtime.load(&artifact).unwrap()
 }

@@ -60,6 +60,11 @@ fn a_trap_of_the_rust_sdk_names_its_record() {
 }
 
 #[test]
+fn a_trap_of_the_javascript_engine_names_its_record() {
+    names_the_culprit(&artifacts::javascript(), ErrorCode::GuestTrap);
+}
+
+#[test]
 fn an_exit_of_the_go_sdk_names_its_record() {
     names_the_culprit(artifacts::go_packed(), ErrorCode::GuestExit);
 }

@@ -51,12 +51,14 @@ fn takes_over(writer: &Arc<dyn Program>, reader: &Arc<dyn Program>) -> Result<()
 
 #[test]
 fn each_language_goes_on_with_the_state_of_the_other() -> Result<()> {
-    let rust = artifacts::rust_packed();
+    let (rust, javascript) = (artifacts::rust_packed(), artifacts::javascript());
     for (writer, reader) in [
         (artifacts::go_packed(), &rust),
         (&rust, artifacts::go_packed()),
         (artifacts::go_per_record(), &rust),
         (&rust, artifacts::go_per_record()),
+        (&javascript, &rust),
+        (artifacts::go_packed(), &javascript),
     ] {
         takes_over(writer, reader)?;
     }

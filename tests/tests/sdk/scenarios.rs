@@ -39,6 +39,7 @@ const RUN: &[(&str, &str)] = &[
     ("Go SDK", "packed"),
     ("Rust SDK", "packed"),
     ("Python SDK", "packed"),
+    ("JavaScript SDK", "packed"),
     ("Go SDK", "per-record"),
     ("wit-bindgen", "per-record"),
 ];
@@ -90,6 +91,11 @@ fn rust_in_the_packed_world() -> Result<()> {
 #[test]
 fn python_on_its_engine() -> Result<()> {
     all("Python SDK", "packed", "python", &artifacts::python())
+}
+
+#[test]
+fn javascript_on_its_engine() -> Result<()> {
+    all("JavaScript SDK", "packed", "javascript", &artifacts::javascript())
 }
 
 #[test]

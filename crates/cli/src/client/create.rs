@@ -24,7 +24,7 @@ pub(super) struct Args {
     /// Name of the function
     #[arg(short, long)]
     name: String,
-    /// What to run: a WebAssembly file, a .py file, a folder or a zip of these, or sha256:DIGEST of what the server has
+    /// What to run: a WebAssembly file, a .py or .js file, a folder or a zip of these, or sha256:DIGEST of what the server has
     #[arg(short, long)]
     archive: String,
     /// Input topic; may be repeated
@@ -93,7 +93,7 @@ pub(super) async fn upload(client: &Client, path: String) -> Result<String> {
     let artifact = artifact::read(path.as_ref()).map_err(|e| Failure::Coded {
         code: ErrorCode::ArtifactNotFound.as_str().to_owned(),
         message: format!("cannot read '{path}': {e}"),
-        advice: "give the path of a WebAssembly file on this machine, of a .py file, or of a folder or a zip of these"
+        advice: "give the path of a WebAssembly file on this machine, of a .py or .js file, or of a folder or a zip of these"
             .to_owned(),
     })?;
     let (whole, sent) = (artifact.len(), Arc::new(AtomicUsize::new(0)));

@@ -73,7 +73,8 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     artifact::read(path).map_err(|e| Failure::Coded {
         code: ErrorCode::ArtifactNotFound.as_str().to_owned(),
         message: format!("cannot read '{}': {e}", path.display()),
-        advice: "give the path of a WebAssembly file, of a .py file, or of a folder or a zip of these".to_owned(),
+        advice: "give the path of a WebAssembly file, of a .py or .js file, or of a folder or a zip of these"
+            .to_owned(),
     })
 }
 

@@ -61,6 +61,19 @@ impl Language {
     }
 }
 
+/// What is said of a file in a language that becomes one of ours first; none for other files.
+pub fn not_yet(file: &str) -> Option<String> {
+    let (stem, end) = file.rsplit_once('.')?;
+    matches!(end, "ts" | "mts" | "cts" | "tsx" | "jsx").then(|| {
+        let file = file.escape_debug();
+        let stem = stem.escape_debug();
+        format!(
+            "'{file}' is not run as it is; make JavaScript of it first, such as by 'npx esbuild {file} --bundle --format=esm \
+             --external:functionstream --outfile={stem}.js'"
+        )
+    })
+}
+
 /// A file by its path, with its content.
 pub type File = (String, Vec<u8>);
 
@@ -115,6 +128,9 @@ impl Source {
             file => Language::of_file(file),
         };
         let Some(language) = language else {
+            if let Some(advice) = not_yet(file) {
+                return Err(invalid(advice));
+            }
             let of = if file.is_empty() { "the source".into() } else { format!("'{}'", file.escape_debug()) };
             return Err(invalid(format!("{of} is of no language that can be run: that is told by .py, .js or .mjs")));
         };
@@ -201,7 +217,11 @@ fn usual(files: &[File]) -> Result<String> {
     let mut all = top();
     match (all.next(), all.next()) {
         (Some(only), None) => Ok(only.to_owned()),
-        (None, _) => Err(invalid("the source has no file .py, .js or .mjs at its top".into())),
+        (None, _) => {
+            let told = "the source has no file .py, .js or .mjs at its top";
+            let other = files.iter().filter(|(path, _)| !path.contains('/')).find_map(|(path, _)| not_yet(path));
+            Err(invalid(other.map_or_else(|| told.to_owned(), |advice| format!("{told}: {advice}"))))
+        }
         (Some(first), Some(second)) => Err(invalid(format!(
             "the source has several files at its top, such as '{first}' and '{second}': call the one with the function 'app', or \
              name it in '{ENTRY}'"
@@ -251,6 +271,11 @@ mod tests {
              it in 'function-stream.entry'"
         );
         assert_eq!(why(&["lib/a.py"]), "the source has no file .py, .js or .mjs at its top");
+        assert_eq!(
+            why(&["app.ts", "lib/a.js"]),
+            "the source has no file .py, .js or .mjs at its top: 'app.ts' is not run as it is; make JavaScript of it first, such as \
+             by 'npx esbuild app.ts --bundle --format=esm --external:functionstream --outfile=app.js'"
+        );
     }
 
     #[test]
