@@ -5,7 +5,8 @@
 //!
 //! A group's subscription has one consumer at a time and is of the exclusive type. It is acknowledged up to what is taken just before that
 //! is given, and moved back if it is put back. So a consumer of another kind in the same subscription, or another process that takes from
-//! it at this moment, is in the way, and is waited for.
+//! it at this moment, is in the way. Where the server has several processes, each lets go of the subscription after it has taken, and waits
+//! for the others for a while.
 //!
 //! A take may end within a batch. How far it was taken the broker remembers only if it is set to (`acknowledgmentAtBatchIndexLevelEnabled`);
 //! else what is left of the batch is given once more after the connection has ended.
@@ -13,7 +14,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fnstream_core::Result;
 use fnstream_core::batch::{Batch, BatchPositions};
@@ -40,6 +41,8 @@ const AHEAD: u32 = 100;
 const KEPT: usize = 64;
 /// How long is waited for messages that have to be there.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is tried to come to a subscription that another process has.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// See the module.
 pub struct PulsarGroups {
@@ -76,8 +79,9 @@ struct Open {
 struct Claimed {
     key: Key,
     at: TopicPartition,
-    /// Where the group stood.
+    /// Where the group stood, and where it stands.
     stood: Position,
+    next: Position,
 }
 
 impl PulsarGroups {
@@ -124,7 +128,7 @@ impl PulsarGroups {
             let next = positions.last().map_or(stood, |last| last.next());
             let batch = Batch::new(at.clone(), BatchPositions::Each(positions), frame.to_bytes().into())?;
             let claim = new_claim();
-            self.table.lock().claims.insert(claim, Claimed { key: key.clone(), at: at.clone(), stood });
+            self.table.lock().claims.insert(claim, Claimed { key: key.clone(), at: at.clone(), stood, next });
             return Ok(Some(Taken { batch, next, skipped_from: None, claim }));
         }
         Ok(None)
@@ -144,28 +148,42 @@ impl PulsarGroups {
 
     fn join(&self, group: &str, at: &TopicPartition, name: &str) -> Result<Open> {
         let failed = |e| error::of(format!("joining {at} as the group '{group}'"), &e);
-        let consumer = runtime::wait(
-            self.topics
-                .shared
-                .client
-                .consumer(name)
-                .subscription(group)
-                .subscription_type(SubscriptionType::Exclusive)
-                .name(self.topics.shared.who())
-                .initial_position(InitialPosition::Earliest)
-                .receiver_queue(0)
-                .force_topic_creation(false)
-                // While nobody takes, it must not make a subscription of a topic that is new under an old name.
-                .reconnects(false)
-                .subscribe(),
-        )
-        .map_err(failed)?;
+        let shared = &self.topics.shared;
+        let until = Instant::now() + PATIENCE;
+        let consumer = runtime::wait(async {
+            loop {
+                let subscribed = shared
+                    .client
+                    .consumer(name)
+                    .subscription(group)
+                    .subscription_type(SubscriptionType::Exclusive)
+                    .name(shared.who())
+                    .initial_position(InitialPosition::Earliest)
+                    .receiver_queue(0)
+                    .force_topic_creation(false)
+                    // While nobody takes, it must not make a subscription of a topic that is new under an old name.
+                    .reconnects(false)
+                    .subscribe()
+                    .await;
+                match subscribed {
+                    Err(Failure::ConsumerBusy(_)) if shared.options.is_shared && Instant::now() < until => {
+                        runtime::pause(AGAIN).await;
+                    }
+                    subscribed => return subscribed.map_err(failed),
+                }
+            }
+        })?;
         let mark = runtime::wait(consumer.last_message_id()).map_err(failed)?.mark_delete;
         let place = mark.map_or(Position::START, |mark| behind((mark.ledger, mark.entry)));
         Ok(Open { consumer, here: Vec::new(), granted: 0, place, stood: place, trying: None })
     }
 
     fn keep(&self, of: (String, TopicPartition), open: Open) {
+        if self.topics.shared.options.is_shared {
+            // For another process to have it.
+            drop(runtime::wait(open.consumer.close()));
+            return;
+        }
         let mut table = self.table.lock();
         table.open.push((of, open));
         if table.open.len() > KEPT {
@@ -279,10 +297,12 @@ impl Groups for PulsarGroups {
     }
 
     fn put_back(&self, claim: Claim) -> Result<()> {
-        let Some(Claimed { key, at, stood }) = self.close(claim) else { return Ok(()) };
+        let Some(Claimed { key, at, stood, next }) = self.close(claim) else { return Ok(()) };
         let name = runtime::wait(self.topics.shared.partition(&at.topic, at.partition))?;
         let moved = self.open(&key.0, &at, &name).and_then(|mut open| {
-            let moved = runtime::wait(open.go_to(stood));
+            // Another process may have taken on.
+            let is_overtaken = open.place > behind(entry_of(next));
+            let moved = if is_overtaken { Ok(()) } else { runtime::wait(open.go_to(stood)) };
             match moved {
                 Ok(()) => {
                     self.keep((key.0.clone(), at.clone()), open);

@@ -5,9 +5,16 @@
 
 use std::sync::Arc;
 
+use fnstream_core::batch::Batch;
+use fnstream_core::broker::PollLimit;
+use fnstream_core::groups::{Groups, Taking};
+use fnstream_core::record::TopicPartition;
+use fnstream_core::topics::{Retention, Topics};
+use fnstream_core::waker::Waker;
+use fnstream_frame::{FrameBuilder, RecordRef};
 use fnstream_group::Log;
 use fnstream_group::test_util::{self, Logs};
-use fnstream_pulsar::{Pulsar, PulsarLog};
+use fnstream_pulsar::{Options, Pulsar, PulsarGroups, PulsarLog, PulsarTopics};
 
 use crate::cluster::{Cluster, broker};
 
@@ -61,4 +68,69 @@ fn a_writer_that_was_fenced_writes_nothing() {
 #[test]
 fn a_log_keeps_what_is_needed_and_little_else() {
     check(test_util::a_log_keeps_what_is_needed_and_little_else);
+}
+
+/// Of processes that take for one group at the same time each is given other records, and together they are given all.
+#[test]
+fn no_two_processes_give_a_group_the_same_record() {
+    const RECORDS: usize = 30;
+    let Some(broker) = broker() else { return };
+    let cluster = Cluster::at(&broker);
+    let process = |name: &str| {
+        let options = Options { process: name.to_owned(), is_shared: true, ..cluster.options() };
+        let topics = PulsarTopics::connect(&options).unwrap();
+        (topics.clone(), PulsarGroups::new(&topics))
+    };
+    let processes = [process("a"), process("b"), process("c")];
+    let at = TopicPartition::new("in", 0);
+    let topics = &processes[0].0;
+    topics.create(&at.topic, 1, Retention::default()).unwrap();
+    let append = |value: &str| {
+        let mut frame = FrameBuilder::new();
+        frame.push(RecordRef::new(value.as_bytes()));
+        let (done, appended) = std::sync::mpsc::channel();
+        topics.append(&at.topic, Some(0), frame.to_bytes().into(), Box::new(move |end| done.send(end).unwrap()));
+        appended.recv().unwrap().unwrap();
+    };
+    (0..RECORDS).for_each(|n| append(&n.to_string()));
+    let limit = PollLimit { records: 1, bytes: 1 << 20 };
+    let value = |batch: &Batch| {
+        let value = batch.iter().next().and_then(|(_, record)| record.value.map(<[u8]>::to_vec)).unwrap();
+        String::from_utf8(value).unwrap().parse::<usize>().unwrap()
+    };
+    let mut given: Vec<usize> = std::thread::scope(|scope| {
+        let takers: Vec<_> = processes
+            .iter()
+            .map(|(_, groups)| {
+                let at = at.clone();
+                scope.spawn(move || {
+                    let mut given = Vec::new();
+                    loop {
+                        match groups.take("g", std::slice::from_ref(&at), limit, Waker::noop()).unwrap() {
+                            Taking::Taken(taken) => {
+                                given.push(value(&taken.batch));
+                                groups.accept(taken.claim);
+                            }
+                            Taking::Nothing => return given,
+                            Taking::Busy => panic!("each process has one consumer"),
+                        }
+                    }
+                })
+            })
+            .collect();
+        takers.into_iter().flat_map(|taker| taker.join().unwrap()).collect()
+    });
+    given.sort_unstable();
+    assert_eq!(given, (0..RECORDS).collect::<Vec<_>>());
+    // One that nobody has overtaken is put back, and may be taken by another process.
+    append(&RECORDS.to_string());
+    for (_, groups) in &processes[..2] {
+        match groups.take("g", std::slice::from_ref(&at), limit, Waker::noop()).unwrap() {
+            Taking::Taken(taken) => {
+                assert_eq!(value(&taken.batch), RECORDS);
+                groups.put_back(taken.claim).unwrap();
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }
