@@ -114,8 +114,9 @@ bench-kafka: ## beside Kafka Streams and a plain copy on one broker (FNSTREAM_BI
 	@[ -n "$${FNSTREAM_BIN:-}" ] || $(MAKE) --no-print-directory build_all
 	benches/kafka.py
 
-bench-pulsar: ## Pulsar Functions beside plain copies on one broker (ROUNDS=3, RECORDS=500000; needs Java 17 with javac, Maven and Python)
-	@benches/pulsar.py
+bench-pulsar: ## beside Pulsar Functions and plain copies on one broker (FNSTREAM_BIN=BUILD, ROUNDS=3, RECORDS=500000; needs Java 17 with javac, Maven and Python)
+	@[ -n "$${FNSTREAM_BIN:-}" ] || $(MAKE) --no-print-directory build_all
+	benches/pulsar.py
 
 dist: setup ## packages of a small, stripped program in bin/dist: archive, .deb, wheel, npm, bill of materials, sums
 	@$(ENV)

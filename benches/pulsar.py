@@ -2,7 +2,7 @@
 # Copyright 2024 Function Stream Org.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Pulsar Functions, plain copies by Pulsar's own clients, and any other program at the same work on one broker, in turns.
+"""Function Stream, Pulsar Functions, plain copies by Pulsar's own clients, and any other program at the same work on one broker, in turns.
 
 Starts a broker of Apache Pulsar in a folder of its own, fills topics by Pulsar's client for Python, starts each program as a process, and
 measures it from outside. Prints one table: the medians of all rounds, and ratios to Pulsar Functions that are effectively once.
@@ -16,7 +16,8 @@ usage: benches/pulsar.py
   RATE=2000               records per second while latencies are measured; 0 leaves that out. Who is slower is left out, too.
   SECONDS=20              how long they are measured, after a warm-up of 10 s
   WORKLOADS="money keyed-count"
-  PROGRAMS="functions functions-at-least-once copy-java copy-python"
+  PROGRAMS="function-stream functions functions-at-least-once copy-java copy-python"
+  FNSTREAM_BIN, FNSTREAM_EXAMPLES=bin   the program of Function Stream, and the folder of the example functions
   PEER='NAME=COMMAND'     another program, beside those
   OUT=FILE                where the figures of all runs go, as JSON
 
@@ -47,7 +48,13 @@ import tables
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "benches" / "peers" / "pulsar-functions"
 TOOLS = ROOT / "tests" / "pulsar"
+OURS = "function-stream"
 YARDSTICK = "functions"
+# What is demanded of Function Stream beside Pulsar Functions that are effectively once.
+GOALS = {
+    "money": {"records per steady CPU second": 10, "records per second": 4, "memory": 4},
+    "keyed-count": {"records per second": 20, "memory": 4},
+}
 PARTITIONS = 2
 SEED = 1
 RECORD_SIZE = 100
@@ -146,6 +153,7 @@ def build_peers(jars):
 def programs(java, python):
     function = [*java, "org.functionstream.bench.Peer"]
     known = [
+        Program(OURS, [ROOT / "benches" / "peers" / "function-stream.py"]),
         Program(YARDSTICK, [*function, "EFFECTIVELY_ONCE"], batched=False, slow_state=True),
         Program("functions-at-least-once", [*function, "ATLEAST_ONCE"], slow_state=True),
         Program("copy-java", [*java, "org.functionstream.bench.Copy"], workloads=("money",), copies=True),
@@ -337,7 +345,7 @@ def main():
         f"counts), {PARTITIONS} partitions, seed {SEED}; latency at {bench.rate:g} records/s for {bench.seconds} s\n"
         f"{os.cpu_count()} cores, {cpu}; load before {load:.1f}, after {os.getloadavg()[0]:.1f}\n"
     )
-    print(tables.table(reports, bench.workloads, [p.name for p in bench.programs], YARDSTICK, {}, COLUMNS))
+    print(tables.table(reports, bench.workloads, [p.name for p in bench.programs], YARDSTICK, GOALS, COLUMNS))
 
 
 if __name__ == "__main__":

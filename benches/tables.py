@@ -58,7 +58,7 @@ def table(reports, workloads, programs, yardstick, demanded, columns=COLUMNS):
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         for row in rows:
             lines.append(row[0].ljust(widths[0]) + "".join("  " + c.rjust(w) for c, w in zip(row[1:], widths[1:])))
-        lines += goals(of.get("wasm"), theirs, demanded.get(workload, {})) + [""]
+        lines += goals(of.get("wasm") or of.get("function-stream"), theirs, demanded.get(workload, {})) + [""]
     return "\n".join(lines)
 
 
@@ -66,6 +66,7 @@ def goals(ours, theirs, demanded):
     if not ours or not theirs:
         return []
     found = {
+        "records per second": ratio(ours["rate"], theirs["rate"], 1),
         "records per steady CPU second": ratio(ours["cpu"], theirs["cpu"], -1),
         "memory": ratio(ours["memory"], theirs["memory"], -1),
         "p99": ratio(ours["p99"], theirs["p99"], -1),

@@ -6,12 +6,15 @@
 # the only source: a comment `<!-- quickstart: KIND -->` before a code block says what the block is.
 #
 #   server              a command that runs until the end; the next step waits until it listens
+#   pulsar server       the same on Apache Pulsar: it takes the place of `server` with --on-pulsar
 #   run                 a command that must succeed
 #   background          a command that is started and waited for later
 #   prints              what the last `run` printed
 #   background prints   what the background command prints before it ends
 #
-# usage: scripts/quickstart.sh [--list]     --list prints the steps as KIND<tab>TEXT and runs nothing
+# usage: scripts/quickstart.sh [--list | --on-pulsar]
+#   --list        prints the steps as KIND<tab>TEXT and runs nothing
+#   --on-pulsar   runs them against `function-stream server` on the broker that FNSTREAM_PULSAR and FNSTREAM_PULSAR_ADMIN name
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -30,6 +33,16 @@ steps() {
 if [[ ${1:-} == --list ]]; then
     steps
     exit
+fi
+
+leaves_out='pulsar server'
+if [[ ${1:-} == --on-pulsar ]]; then
+    leaves_out=server
+    export PULSAR_URL=${FNSTREAM_PULSAR:?scripts/pulsar.sh env tells it}
+    export FUNCTION_STREAM_PULSAR_PROPERTIES=admin_url=${FNSTREAM_PULSAR_ADMIN:?scripts/pulsar.sh env tells it}
+    # Of a broker that others use, too.
+    export FUNCTION_STREAM_PULSAR_GROUP=quickstart-$$ FUNCTION_STREAM_PULSAR_NAMESPACE=public/quickstart-$$
+    curl -fsS -X PUT "$FNSTREAM_PULSAR_ADMIN/admin/v2/namespaces/$FUNCTION_STREAM_PULSAR_NAMESPACE"
 fi
 
 home=$(mktemp -d)
@@ -87,6 +100,8 @@ expect() {
 
 count=0 output=''
 while IFS=$'\t' read -r kind text <&3; do
+    [[ $kind != "$leaves_out" ]] || continue
+    [[ $kind != 'pulsar server' ]] || kind=server
     count=$((count + 1))
     case $kind in
     server | run | background)

@@ -114,7 +114,10 @@ generated_files() {
 
 documentation() { make --no-print-directory doc; }
 
-quickstart() { scripts/quickstart.sh; }
+quickstart() {
+    scripts/quickstart.sh
+    [[ -z ${FNSTREAM_PULSAR:-} ]] || scripts/quickstart.sh --on-pulsar
+}
 
 run "tools" scripts/setup.sh
 . scripts/env.sh

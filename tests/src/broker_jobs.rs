@@ -31,7 +31,7 @@ pub fn kafka() -> Result<Option<String>> {
 }
 
 /// Partitions of each topic.
-pub const PARTITIONS: u32 = 2;
+pub const PARTITIONS: u32 = 4;
 
 /// There is a key for so many records, on average.
 const RECORDS_PER_KEY: usize = 20;

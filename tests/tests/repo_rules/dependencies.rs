@@ -18,8 +18,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("frame", &[]),
     ("core", &["frame"]),
     ("store", &["frame", "core"]),
-    ("kafka", &["frame", "core"]),
-    ("pulsar", &["frame", "core", "pulsar-client"]),
+    ("group", &["core"]),
+    ("kafka", &["frame", "core", "group"]),
+    ("pulsar", &["frame", "core", "group", "pulsar-client"]),
     // Knows nothing of functions: it could be published by itself.
     ("pulsar-client", &[]),
     ("runtime", &["frame", "core"]),
@@ -28,7 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("build", &["core"]),
     ("sql", &["core"]),
     ("config", &["core"]),
-    ("server", &["frame", "core", "store", "kafka", "pulsar", "runtime", "engine", "api", "config", "sql"]),
+    ("server", &["frame", "core", "store", "group", "kafka", "pulsar", "runtime", "engine", "api", "config", "sql"]),
     // The command line hosts the benchmarks, which look beneath the server.
     ("cli", &["frame", "core", "store", "runtime", "engine", "api", "build", "config", "sql", "server"]),
     ("tests", &["frame", "core", "store", "runtime", "engine", "api", "build", "server"]),
@@ -38,6 +39,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const MUST_NOT_REACH: &[(&str, &[&str])] = &[
     ("core", &["rocksdb", "wasmtime", "tokio", "axum", "reqwest"]),
     ("store", &["wasmtime", "wasmparser", "axum", "tokio"]),
+    ("group", &["rocksdb", "wasmtime", "axum", "tokio"]),
     ("kafka", &["rocksdb", "wasmtime", "axum", "tokio"]),
     ("pulsar", &["rocksdb", "wasmtime", "axum"]),
     ("pulsar-client", &["rocksdb", "wasmtime", "axum", "reqwest", "openssl-sys"]),

@@ -8,6 +8,7 @@ use super::output_of;
 /// Commands and outputs that existing scripts rely on. They change with a new major version, if ever.
 const KNOWN: &[(&str, &str)] = &[
     ("server", "bin/function-stream standalone"),
+    ("pulsar server", "bin/function-stream server"),
     (
         "run",
         r#"bin/function-stream client create -n example -a "bin/example_basic.wasm" -i example-input -o example-output -r 1"#,
