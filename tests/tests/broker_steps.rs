@@ -136,7 +136,7 @@ async fn a_death_at_each_step_of_a_commit_to_kafka_loses_and_doubles_nothing() -
     let mut writer = Node::new(ServerOptions::new(binary::server()?))?;
     let writing = writer.start().await?;
     words.make_topics(&writing).await?;
-    die_at_each(&STEPS, words, &writing).await
+    die_at(&each(&STEPS), words, &writing).await
 }
 
 /// The same on Pulsar, where outputs follow a commit.
@@ -145,10 +145,26 @@ async fn a_death_at_each_step_of_a_commit_to_pulsar_loses_and_doubles_nothing() 
     let Some(words) = Words::on_pulsar("pulsar-steps")? else { return Ok(()) };
     let mut writer = Node::new(ServerOptions::new(binary::server()?))?;
     let writing = writer.start().await?;
-    die_at_each(&PULSAR_STEPS, words, &writing).await
+    die_at(&each(&PULSAR_STEPS), words, &writing).await
 }
 
-async fn die_at_each(steps: &[&str], mut words: Words, writing: &Client) -> Result<()> {
+/// A life that ends at one step goes on from what another one has left that ended at any step.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn deaths_at_any_two_steps_of_a_commit_to_pulsar_lose_and_double_nothing() -> Result<()> {
+    let Some(words) = Words::on_pulsar("pulsar-pairs")? else { return Ok(()) };
+    let mut writer = Node::new(ServerOptions::new(binary::server()?))?;
+    let writing = writer.start().await?;
+    let pairs =
+        PULSAR_STEPS.iter().flat_map(|first| PULSAR_STEPS.iter().map(move |second| [(*first, 1), (*second, 0)]));
+    die_at(&pairs.flatten().collect::<Vec<_>>(), words, &writing).await
+}
+
+/// Each step with how often it is passed before.
+fn each<'a>(steps: &[&'a str]) -> Vec<(&'a str, u32)> {
+    steps.iter().flat_map(|step| [0, 2, 9].map(|passed| (*step, passed))).collect()
+}
+
+async fn die_at(steps: &[(&str, u32)], mut words: Words, writing: &Client) -> Result<()> {
     // Keys are applied soon.
     let options = |failpoints: &str| {
         let options = ServerOptions::new(binary::server_with_failpoints()?).arg("--state-dirty-keys", 20);
@@ -158,7 +174,7 @@ async fn die_at_each(steps: &[&str], mut words: Words, writing: &Client) -> Resu
     words.create_function(&node.start().await?).await?;
     node.kill()?;
     let mut deaths = 0;
-    for (step, reached) in steps.iter().flat_map(|step| [0, 2, 9].map(|reached| (step, reached))) {
+    for (step, reached) in steps {
         node.options = options(&format!("{step}={reached}*off->return"))?;
         node.spawn()?;
         let (status, lines) = ends_while_words_come(&mut node, &mut words, writing).await?;
