@@ -31,7 +31,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-version=4.0.8
+# Another release is for trying it: FNSTREAM_PULSAR_VERSION=4.2.4.
+version=${FNSTREAM_PULSAR_VERSION:-4.0.8}
 home="${FNSTREAM_PULSAR_HOME:-$HOME/.cache/function-stream/pulsar}"
 at="$home/broker" port=''
 java_options=(-Xms64m -Xmx384m -XX:MaxDirectMemorySize=256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1)

@@ -6,6 +6,7 @@
     check.py create ADMIN PARTITIONS TOPIC...    makes partitioned topics, and namespaces that keep what is read and drop repeats
     check.py grow ADMIN PARTITIONS TOPIC...      gives topics more partitions
     check.py delete ADMIN TOPIC...               deletes topics
+    check.py unload ADMIN TOPIC...               has the broker give topics up, as when they move; clients find them again
     check.py fill URL WORK TOPIC COUNT [--first N] [--seed N] [--keys N] [--zipf S] [--size BYTES] [--prefix P] [--bare] [--unbatched]
                                                  appends the records N to N + COUNT of a workload, the same for the same seed
     check.py money URL INPUT OUTPUT              each record's money is one more, once
@@ -27,7 +28,7 @@ import time
 from pathlib import Path
 
 import pulsar
-from client import EPOCH, Workload, connect, create, delete, grow, messages, records
+from client import EPOCH, Workload, connect, create, delete, grow, messages, records, unload
 
 # At the end: this folder is named like the module of the client.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
@@ -96,10 +97,10 @@ def check(work, url, source, target):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("create", "grow", "delete"):
+    for name in ("create", "grow", "delete", "unload"):
         making = commands.add_parser(name)
         making.add_argument("url")
-        if name != "delete":
+        if name in ("create", "grow"):
             making.add_argument("partitions", type=int)
         making.add_argument("topics", nargs="+")
     filling = commands.add_parser("fill")
@@ -121,9 +122,9 @@ def main():
             checking.add_argument(name)
     said = vars(parser.parse_args())
     command = said.pop("command")
-    if command in ("create", "grow", "delete"):
+    if command in ("create", "grow", "delete", "unload"):
         for topic in said.pop("topics"):
-            {"create": create, "grow": grow, "delete": delete}[command](topic=topic, **said)
+            {"create": create, "grow": grow, "delete": delete, "unload": unload}[command](topic=topic, **said)
     else:
         print(json.dumps(fill(**said) if command == "fill" else check(command, **said)))
 

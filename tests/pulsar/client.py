@@ -69,6 +69,12 @@ def delete(url, topic):
         raise RuntimeError(f"there is no topic {topic}")
 
 
+def unload(url, topic):
+    """Has the broker give a topic up, as when it moves."""
+    if admin(url, "PUT", f"persistent/{topic}/unload") is None:
+        raise RuntimeError(f"there is no topic {topic}")
+
+
 def messages(client, topic):
     """The partition and the message of each record that is there now, in the order of its partition."""
     for partition, name in enumerate(client.get_topic_partitions(topic)):

@@ -120,9 +120,9 @@ impl Job {
         self.work
     }
 
-    /// The names of its topics: input and output.
-    pub fn topics(&self) -> (&str, &str) {
-        (&self.input, &self.output)
+    /// The names of its topics in Pulsar: input and output.
+    pub fn full_topics(&self) -> [String; 2] {
+        [&self.input, &self.output].map(|topic| format!("public/default/{topic}"))
     }
 
     /// Appends the records of these numbers. Each record has its number, and one of some keys.

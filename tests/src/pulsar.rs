@@ -59,6 +59,12 @@ impl Pulsar {
         Ok(serde_json::from_str(last)?)
     }
 
+    /// Has the broker give topics up, as when they move to another one.
+    pub fn unload(&self, topics: &[String]) -> Result<()> {
+        let unload = ["unload", &self.admin].into_iter().chain(topics.iter().map(String::as_str));
+        self.check(&unload.collect::<Vec<_>>()).map(drop)
+    }
+
     /// Compares the outputs of a function with its inputs, of which there are so many. Tells what was found.
     #[allow(clippy::print_stdout, reason = "it says what it found")]
     pub fn check_all(&self, work: &str, input: &str, output: &str, records: usize) -> Result<()> {

@@ -242,6 +242,10 @@ async fn processes_that_are_killed_lose_and_double_nothing(home: Home) -> Result
             restart_broker(if matches!(home, Home::Kafka(_)) { "kafka" } else { "pulsar" }).await?;
             restarted += 1;
         }
+        // Amid of the work of the other.
+        if let Home::Pulsar(cluster) = &home {
+            cluster.unload(&jobs.iter().flat_map(Job::full_topics).collect::<Vec<_>>())?;
+        }
         clients[dying] = nodes[dying].start().await?;
         slowest = slowest.max(nodes[dying].last_start());
     }
@@ -270,13 +274,8 @@ async fn processes_that_are_killed_lose_and_double_nothing(home: Home) -> Result
             jobs.iter().try_for_each(|job| job.check_by(&python, cluster, records))
         }
         Home::Pulsar(cluster) => jobs.iter().try_for_each(|job| {
-            let (input, output) = job.topics();
-            cluster.check_all(
-                job.work().name(),
-                &format!("public/default/{input}"),
-                &format!("public/default/{output}"),
-                records,
-            )
+            let [input, output] = job.full_topics();
+            cluster.check_all(job.work().name(), &input, &output, records)
         }),
     }
 }

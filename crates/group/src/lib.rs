@@ -21,6 +21,7 @@ mod peers;
 mod register;
 mod table;
 #[cfg(feature = "test-util")]
+#[allow(clippy::unwrap_used, reason = "a check panics at the first thing that must not be")]
 pub mod test_util;
 
 pub use artifacts::GroupArtifacts;

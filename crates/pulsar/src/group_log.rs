@@ -42,7 +42,9 @@ const CHANGE: &[u8] = &[0];
 const BATCH_BYTES: usize = 2 << 20;
 /// What a message has beside its key and value, at most.
 const HEADER_BYTES: usize = 64;
-/// How long a broker is waited for.
+/// How long a broker is waited for that is asked for the end. Topics that move are back by then.
+const END: Duration = Duration::from_secs(5);
+/// How long what is written may take to be read.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long after a failure something is tried again.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -67,7 +69,7 @@ struct Writer {
 }
 
 enum Saying {
-    Record(Message),
+    Record(Box<Message>),
     Flush(oneshot::Sender<()>),
 }
 
@@ -212,7 +214,7 @@ impl Log for PulsarLog {
     }
 
     fn end(&self) -> Result<Position> {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + END;
         runtime::wait(async {
             loop {
                 match self.keeper.last_message_id().await {
@@ -269,7 +271,7 @@ impl Log for PulsarLog {
 
     fn append(&self, key: &[u8], value: Option<&[u8]>) {
         // Fails only when the runtime ends.
-        let _ = self.said.send(Saying::Record(message(key.to_vec(), value.map(<[u8]>::to_vec))));
+        let _ = self.said.send(Saying::Record(Box::new(message(key.to_vec(), value.map(<[u8]>::to_vec)))));
     }
 
     fn flush(&self, patience: Duration) {
@@ -412,7 +414,7 @@ async fn say(shared: Arc<Shared>, topic: String, mut sayings: UnboundedReceiver<
         };
         let said = match (producer, saying) {
             (Ok(producer), Saying::Record(message)) => {
-                let said = producer.send(message);
+                let said = producer.send(*message);
                 voice = Some(producer);
                 said.await.map(drop)
             }

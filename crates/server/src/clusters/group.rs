@@ -29,7 +29,7 @@ use crate::config::{Group, SharedCluster};
 
 /// The cluster of a group, before it is known which group that is.
 pub(super) enum Reached {
-    Kafka(fnstream_kafka::Options),
+    Kafka(Box<fnstream_kafka::Options>),
     Pulsar(Pulsar),
 }
 
@@ -88,7 +88,7 @@ impl Reached {
     /// Reaches the cluster of a group, as the process of that name. Speaks to nobody yet.
     pub(super) fn new(group: &Group, config: &ServerConfig, process: String, lanes: usize) -> Result<Reached> {
         Ok(match &group.cluster {
-            SharedCluster::Kafka { bootstrap, properties } => Reached::Kafka(fnstream_kafka::Options {
+            SharedCluster::Kafka { bootstrap, properties } => Reached::Kafka(Box::new(fnstream_kafka::Options {
                 cluster: Cluster::own(),
                 properties: fnstream_kafka::Properties::new(bootstrap, properties)?,
                 server: group.name.clone(),
@@ -99,7 +99,7 @@ impl Reached {
                 namespace: String::new(),
                 replication: config.kafka.replication,
                 lanes,
-            }),
+            })),
             SharedCluster::Pulsar { service_url, properties, namespace, internal_namespace } => {
                 Reached::Pulsar(Pulsar::connect(fnstream_pulsar::Options {
                     cluster: Cluster::own(),
@@ -136,7 +136,7 @@ impl Reached {
                 options.incarnation = incarnation;
                 let topics = KafkaTopics::connect(&options)?;
                 let alias: Cluster = format!("{SCHEME}{}", group.cluster.addresses()).parse()?;
-                let kafka = Arc::new(Kafka::connect(options)?);
+                let kafka = Arc::new(Kafka::connect(*options)?);
                 let backend = Backend {
                     broker: kafka.clone(),
                     committer: kafka.clone(),
