@@ -291,7 +291,7 @@ state_storage: {base_dir: kept, durability: os, storage_type: memory}
 wasm: {cache_dir: code}
 ";
     let folder = folder(&[("conf/config.yaml", file)]);
-    let server = Server::start(folder.path(), &[("PULSAR_URL", "pulsar://localhost:6650")]);
+    let server = Server::start(folder.path(), &[]);
     let log = folder.path().join("logs/server.log");
     let text = wait_for(&log, "\"listening\"");
     let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -304,8 +304,6 @@ wasm: {cache_dir: code}
         "conf/config.yaml:2:20: note: 'service.service_id' has no effect: the server is known by its address",
         "conf/config.yaml:5:63: note: 'state_storage.storage_type: memory' has no effect: state is kept in base_dir, durably, \
          with everything else",
-        "PULSAR_URL: note: 'pulsar.service_url' has no effect: this build has no server mode on Pulsar, and functions name the \
-         address themselves",
     ];
     assert_eq!(warned, expected);
     let listening = events.iter().find(|event| event["message"] == "listening").unwrap();

@@ -224,7 +224,10 @@ fn quoted(text: &str) -> String {
     let port =
         |text: &str| text.rsplit_once(':').is_some_and(|(host, port)| host.chars().all(simple) && !port.is_empty());
     let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_'));
-    let plain = begins && (text.chars().all(simple) || port(text) && text.ends_with(|c: char| c.is_ascii_digit()));
+    // A colon is an end only before a space.
+    let scheme = |text: &str| text.chars().all(|c| simple(c) || c == '+');
+    let rest = text.split_once("://").filter(|(before, _)| scheme(before)).map_or(text, |(_, rest)| rest);
+    let plain = begins && (rest.chars().all(simple) || port(rest) && rest.ends_with(|c: char| c.is_ascii_digit()));
     let scalar = Scalar { text: text.to_owned(), plain: true };
     if plain && scalar.shape() == Shape::Text { text.to_owned() } else { Json::from(text).to_string() }
 }

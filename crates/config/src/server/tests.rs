@@ -64,7 +64,7 @@ fn every_flag_and_older_variable_has_its_setting() {
     let (_, effective, _) = server_config(&Sources::default()).unwrap();
     let has = |path: &str| effective.settings().iter().any(|setting| setting.path() == path);
     assert!(keys::FLAGS.iter().all(|(path, _)| has(path)));
-    assert!(keys::VARIABLES.iter().all(|(path, _)| has(path) || *path == "pulsar.service_url"));
+    assert!(keys::VARIABLES.iter().all(|(path, _)| has(path)));
     let (_, effective, _) =
         server_config(&Sources { flags: &[flag(keys::GRPC_LISTEN, &["h:1"])], ..Sources::default() }).unwrap();
     assert_eq!(origin(&effective, "service.port"), "flag --grpc-listen");
@@ -272,6 +272,18 @@ fn debug_is_a_level_unless_one_is_given_and_rust_log_goes_before_all() {
 }
 
 #[test]
+fn the_cluster_of_pulsar_is_named_by_its_usual_variable() {
+    let url = "pulsar+ssl://b1:6651,b2:6651";
+    let given = variables(&[("PULSAR_URL", url), ("FUNCTION_STREAM_PULSAR_PROPERTIES", "a=b,c=d")]);
+    let (settings, effective, notes) = server_config(&Sources { variables: &given, ..Sources::default() }).unwrap();
+    assert_eq!((settings.pulsar.service_url.as_str(), notes.len()), (url, 0));
+    assert_eq!(settings.pulsar.properties, ["a=b", "c=d"]);
+    // What is printed is read again.
+    let printed = effective.to_yaml();
+    assert_eq!(of_file(&printed).pulsar, settings.pulsar, "{printed}");
+}
+
+#[test]
 fn what_has_no_effect_is_noted_once() {
     let file = "
 service: {service_id: a, service_name: b, version: 1}
@@ -283,7 +295,6 @@ pulsar:
 wasm:
 ";
     let given = variables(&[
-        ("PULSAR_URL", "pulsar://x:1"),
         ("FUNCTION_STREAM_PYTHON_CACHE_DIR", "p"),
         ("FUNCTION_STREAM_SERVICE_PROT", "1"),
         ("FUNCTION_STREAM_HOME", "/h"),
@@ -306,7 +317,6 @@ wasm:
         "task_storage.rocksdb",
         "stream_catalog.persist",
         "stream_catalog.db_path",
-        "pulsar.service_url",
         "python.cache_dir",
         "FUNCTION_STREAM_SERVICE_PORT",
     ];
@@ -314,9 +324,6 @@ wasm:
     let last = "FUNCTION_STREAM_SERVICE_PROT: note: there is no setting of this name; did you mean \
                 'FUNCTION_STREAM_SERVICE_PORT'?";
     assert_eq!(lines.last().unwrap(), last);
-    let pulsar = "PULSAR_URL: note: 'pulsar.service_url' has no effect: this build has no server mode on Pulsar, and functions name the \
-                  address themselves";
-    assert_eq!(lines[12], pulsar);
 }
 
 #[test]
