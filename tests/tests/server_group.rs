@@ -181,10 +181,16 @@ impl Group {
     /// Waits until all records are counted, as that process sees it.
     async fn counted(&self, client: &Client) -> Result<()> {
         let done = |f: &FunctionDescription| f.tasks.iter().map(|task| task.records_in).sum::<u64>() == self.records;
-        within("all words to be counted", async {
+        let counted = within("all words to be counted", async {
             while !client.describe_function("count").await.is_ok_and(|f| done(&f)) {}
-        })
-        .await
+        });
+        match counted.await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let told = client.describe_function("count").await;
+                Err(error.context(format!("of {} words: {told:#?}", self.records)))
+            }
+        }
     }
 
     /// Each word is in one partition, whose order is that of its counts.

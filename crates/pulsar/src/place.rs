@@ -119,6 +119,8 @@ struct Owner {
     keeper: Option<Arc<Consumer>>,
     /// Whether the broker has chosen this process for the task.
     is_held: bool,
+    /// Whether the task is this process's to run.
+    is_assigned: bool,
     /// Held while the task is taken over: of two who try, one waits.
     taking: Arc<Mutex<()>>,
 }
@@ -176,6 +178,11 @@ impl Pulsar {
         let client = options.properties.client()?;
         let admin = Admin::new(&options.properties)?;
         Ok(Pulsar::over(client, admin, options))
+    }
+
+    /// What it is made of.
+    pub fn options(&self) -> &Options {
+        &self.shared.options
     }
 
     /// The same connections under another incarnation.
@@ -390,7 +397,11 @@ impl Shared {
     pub(crate) fn assign(&self, function: &Function, task: TaskId) {
         let Some((_, inputs)) = function.tasks.iter().find(|(of, _)| *of == task) else { return };
         let lease = self.next_lease();
-        self.owners.lock().entry(task).or_default().lease = lease;
+        {
+            let mut owners = self.owners.lock();
+            let owner = owners.entry(task).or_default();
+            (owner.lease, owner.is_assigned) = (lease, true);
+        }
         function.listener.assigned(Assignment { task, lease, inputs: inputs.clone() });
     }
 
@@ -400,7 +411,7 @@ impl Shared {
             let mut owners = self.owners.lock();
             let owner = owners.entry(task).or_default();
             // Whoever is just taking it over has come too late.
-            owner.lease = self.next_lease();
+            (owner.lease, owner.is_assigned) = (self.next_lease(), false);
             owner.lane.take()
         };
         self.states.forget(task);

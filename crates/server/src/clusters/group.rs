@@ -149,7 +149,9 @@ impl Reached {
             }
             Reached::Pulsar(pulsar) => {
                 let pulsar = Arc::new(pulsar.reborn(incarnation));
-                let topics = PulsarTopics::of(&pulsar);
+                // A broker cuts the connection of a task that was taken over amid a message, and what was being produced on it would be
+                // sent once more.
+                let topics = PulsarTopics::connect(pulsar.options())?;
                 let alias: Cluster = group.cluster.addresses().parse()?;
                 let backend = Backend {
                     broker: pulsar.clone(),
