@@ -117,15 +117,17 @@ pub(super) async fn topics(app: &Arc<App>, like: Option<&Pattern>, asked: &Asked
     });
     let (Page { rows: topics, next }, _memory) = gathered.await?;
     let records = |topic: &TopicDescription| {
-        // The embedded log counts records without gaps, and the description is of the same log.
-        let count =
-            topic.partitions.iter().map(|of| Some(of.end.parse::<u128>().ok()? - of.earliest.parse::<u128>().ok()?));
-        u64::try_from(count.flatten().sum::<u128>()).unwrap_or(u64::MAX)
+        // Where positions are numbers of records, as in the embedded log and Kafka. Those of Pulsar are wider, and tell no number.
+        let count = topic.partitions.iter().map(|of| {
+            let (earliest, end) = (of.earliest.parse::<u64>().ok()?, of.end.parse::<u64>().ok()?);
+            end.checked_sub(earliest)
+        });
+        count.sum::<Option<u64>>()
     };
     let rows = Rows::default()
         .text("name", topics.iter().map(|topic| &topic.name))
         .u32("partitions", topics.iter().map(|topic| topic.partitions.len() as u32))
-        .u64("records", topics.iter().map(records))
+        .optional_u64("records", topics.iter().map(records))
         .optional_u64("bytes", topics.iter().map(|topic| topic.partitions.iter().map(|of| of.bytes).sum()))
         .optional_u64("retention_ms", topics.iter().map(|topic| topic.retention_ms))
         .optional_u64("retention_bytes", topics.iter().map(|topic| topic.retention_bytes))

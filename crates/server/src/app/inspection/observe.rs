@@ -58,9 +58,9 @@ impl Inspection {
         let clusters = &self.fellows.local().clusters;
         let is_abroad = |of: &&PartitionDescription| of.topic.parse().is_ok_and(|topic| !clusters.is_embedded(&topic));
         let behind = partitions().filter(is_abroad).filter_map(|of| {
-            let (end, position) = (of.end.as_ref()?.parse::<u128>().ok()?, of.position.parse::<u128>().ok()?);
-            let behind = u64::try_from(end.saturating_sub(position)).unwrap_or(u64::MAX);
-            Some((of.topic.clone(), of.partition, behind))
+            // Positions that are wider are those of Pulsar, whose difference says nothing.
+            let (end, position) = (of.end.as_ref()?.parse::<u64>().ok()?, of.position.parse::<u64>().ok()?);
+            Some((of.topic.clone(), of.partition, end.saturating_sub(position)))
         });
         let behind = behind.collect();
         for partition in partitions() {
