@@ -280,6 +280,12 @@ pub(crate) fn unknown(done: CommitDone) {
     done(Err(CommitFailure::Fatal(error)));
 }
 
+/// Answers a commit of a task that is another owner's: whether it was made counts for nobody here.
+pub(crate) fn fenced(done: CommitDone) {
+    let error = Error::new(ErrorCode::Fenced, "the task was taken over while the epoch was committed");
+    done(Err(CommitFailure::Fenced(error)));
+}
+
 impl State {
     fn answer(&self, arrival: u64, result: CommitResult) {
         let open = self.open.lock().remove(&arrival);

@@ -12,7 +12,6 @@ mod broker;
 mod committer;
 
 use std::collections::{HashMap, HashSet};
-use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -28,7 +27,7 @@ use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use crate::admin::Admin;
-use crate::lane::{Lane, unknown};
+use crate::lane::{Lane, fenced};
 use crate::options::Options;
 use crate::position::{EntryId, entry_id, position_of};
 use crate::reader::Reading;
@@ -44,10 +43,6 @@ pub(crate) const KEEPER: &str = "function-stream";
 const FRESH: Duration = Duration::from_secs(5);
 /// How long a broker is waited for that is told of an end.
 const FAREWELL: Duration = Duration::from_millis(500);
-/// How long a broker is waited for that is asked where topics are and end; one may take some seconds to load a topic.
-const LOOK: Duration = Duration::from_secs(8);
-/// How long one is not asked again that has not answered.
-const AWAY: Duration = Duration::from_secs(2);
 /// For so long a policy may take to reach a topic.
 const SETTLES: Duration = Duration::from_secs(10);
 
@@ -68,8 +63,6 @@ pub(crate) struct Shared {
     rings: Mutex<HashMap<FunctionId, Vec<Weak<Ring>>>>,
     /// How many partitions topics have, 0 if they are not partitioned, as it was told at that time.
     counts: Mutex<HashMap<String, (Instant, u32)>>,
-    /// Since when a broker is taken for away, and why.
-    away: Mutex<Option<(Instant, Error)>>,
     /// The watermarks that the server's functions emit, once somebody has asked.
     marks: Mutex<Option<Arc<Marks>>>,
     /// Writes watermarks.
@@ -208,7 +201,6 @@ impl Pulsar {
             owners: Mutex::default(),
             rings: Mutex::default(),
             counts: Mutex::default(),
-            away: Mutex::default(),
             marks: Mutex::default(),
             voice: tokio::sync::Mutex::default(),
             // Higher than those of a process that was here before.
@@ -269,25 +261,6 @@ impl Shared {
         if let Some((_, count)) = self.counts.lock().get(topic).filter(|(since, _)| since.elapsed() < FRESH) {
             return Ok(*count);
         }
-        self.look(topic, self.ask_count(topic)).await
-    }
-
-    /// Asks something of a broker that others wait for. One that has not answered is not asked again for a while, so that many questions
-    /// do not wait one after the other.
-    async fn look<T>(&self, topic: &str, asking: impl Future<Output = Result<T>>) -> Result<T> {
-        if let Some((_, error)) = self.away.lock().as_ref().filter(|(since, _)| since.elapsed() < AWAY) {
-            return Err(error.clone());
-        }
-        let asked = timeout(LOOK, asking).await.unwrap_or_else(|_| {
-            let message = format!("the broker has not answered for {} s about topic '{topic}'", LOOK.as_secs());
-            Err(Error::new(ErrorCode::Unavailable, message))
-        });
-        let away = asked.as_ref().err().filter(|error| error.code == ErrorCode::Unavailable);
-        *self.away.lock() = away.map(|error| (Instant::now(), error.clone()));
-        asked
-    }
-
-    async fn ask_count(&self, topic: &str) -> Result<u32> {
         let doing = || format!("looking for topic '{topic}'");
         let mut count = self.client.partitions(topic).await.map_err(|e| error::of(doing(), &e))?;
         if count == 0 && !self.is_there(topic).await? {
@@ -332,10 +305,6 @@ impl Shared {
 
     /// The oldest position of a topic that is no group of partitions, and its end.
     pub(crate) async fn bounds(&self, name: &str) -> Result<(Position, Position)> {
-        self.look(name, self.ask_bounds(name)).await
-    }
-
-    async fn ask_bounds(&self, name: &str) -> Result<(Position, Position)> {
         let doing = |e| error::of(format!("looking at topic '{name}'"), &e);
         let reader = self
             .client
@@ -447,7 +416,7 @@ impl Shared {
         };
         self.states.forget(task);
         if let Some(lane) = lane {
-            runtime::spawn(async move { lane.stop().await.into_iter().for_each(|(_, done)| unknown(done)) });
+            runtime::spawn(async move { lane.stop().await.into_iter().for_each(|(_, done)| fenced(done)) });
         }
         function.listener.lost(task);
     }
