@@ -9,7 +9,7 @@
 //! | `artifacts` | artifacts in pieces, [`GroupArtifacts`] |
 //! | `peers` | what each process says of itself, [`GroupPeers`] |
 //!
-//! Each is a table of keys and values, which every process follows ([`table`](crate::table)). The register and the artifacts are changed by
+//! Each is a table of keys and values, which every process follows (`table`). The register and the artifacts are changed by
 //! one process at a time: whoever writes has fenced all who wrote before, and has read to the end then, so that each change is based on
 //! the latest.
 //!
