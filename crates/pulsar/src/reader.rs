@@ -19,7 +19,7 @@ use fnstream_pulsar_client::{Client, Consumer, Error as Failure, Event, InitialP
 use tokio::time::{Instant, sleep_until};
 
 use crate::error;
-use crate::position::{EntryId, entry_id, entry_of, position_of};
+use crate::position::{EntryId, entry_id, entry_of, index_of, position_of};
 use crate::ring::Ring;
 
 /// How many messages the broker may send ahead.
@@ -97,6 +97,13 @@ impl From<Failure> for Stop {
     fn from(failure: Failure) -> Stop {
         Stop::Failed(failure)
     }
+}
+
+/// Whether what is at a position comes, of a subscription that has acknowledged everything up to an entry. Of that entry itself nothing does:
+/// a position in it is one behind its last message, unless it is its first.
+fn comes_after(mark: EntryId, position: Position) -> bool {
+    let entry = entry_of(position);
+    position > Position::START && (mark < entry || (mark == entry && index_of(position) > 0))
 }
 
 /// Waits until the ring is sought; false if it is over.
@@ -217,7 +224,7 @@ impl Served<'_> {
         let is_behind = match mark {
             // At the beginning of a ledger. Whether it is the one that is meant is not known, unless it was moved there.
             None => from == Position::START || (self.moved_to == Some(from) && entry_of(from).1 == 0),
-            Some(mark) => from > Position::START && mark <= entry_of(from),
+            Some(mark) => comes_after(mark, from),
         };
         let is_behind = is_behind || (from == Position::START && self.moved_to == Some(from));
         if is_behind {
@@ -261,7 +268,7 @@ impl Served<'_> {
     /// Goes to where the ring was sought.
     async fn go(&mut self, to: Position) -> Result<(), Stop> {
         match self.mark().await? {
-            Some(mark) if to > Position::START && mark <= entry_of(to) => self.consumer.redeliver_unacknowledged()?,
+            Some(mark) if comes_after(mark, to) => self.consumer.redeliver_unacknowledged()?,
             None if to == Position::START => self.consumer.redeliver_unacknowledged()?,
             _ => self.move_to(to).await?,
         }
@@ -290,6 +297,27 @@ impl Served<'_> {
                 Ok(())
             }
             Err(failure) => Err(failure),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::position::position;
+
+    #[test]
+    fn what_was_acknowledged_does_not_come_again() {
+        for (mark, at, comes) in [
+            ((7, 3), position(7, 4, 0), true),
+            ((7, 3), position(8, 0, 0), true),
+            // Behind the last message of the entry.
+            ((7, 3), position(7, 3, 1), true),
+            ((7, 3), position(7, 3, 0), false),
+            ((7, 3), position(7, 2, 5), false),
+            ((7, 3), Position::START, false),
+        ] {
+            assert_eq!(comes_after(mark, at), comes, "{mark:?} {at}");
         }
     }
 }
