@@ -56,18 +56,13 @@ pub struct PulsarTopics {
 impl PulsarTopics {
     /// Connects to a cluster. It need not be reachable.
     pub fn connect(options: &Options) -> Result<Arc<PulsarTopics>> {
-        Ok(PulsarTopics::of(&Pulsar::connect(options.clone())?))
-    }
-
-    /// The topics of a place, over its connections.
-    pub fn of(place: &Pulsar) -> Arc<PulsarTopics> {
-        let shared = place.shared.clone();
-        Arc::new(PulsarTopics {
+        let shared = Pulsar::connect(options.clone())?.shared;
+        Ok(Arc::new(PulsarTopics {
             appender: Appender::start(shared.clone()),
             watches: Watches::new(shared.clone()),
             shared,
             readers: Mutex::default(),
-        })
+        }))
     }
 
     /// The topics that users see, with the number of their partitions, by their names.
