@@ -10,6 +10,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use fnstream_core::error::internal;
+use fnstream_core::leave::leave;
 use fnstream_server::{Asked, Signals};
 use parking_lot::Mutex;
 
@@ -80,5 +81,5 @@ fn end(folders: Vec<PathBuf>) -> ! {
         // What is made in it meanwhile stays.
         let _ = std::fs::remove_dir_all(folder);
     }
-    std::process::exit(INTERRUPTED.into())
+    leave(INTERRUPTED)
 }

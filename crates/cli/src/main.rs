@@ -42,6 +42,7 @@ mod validate;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use fnstream_core::leave::leave;
 
 use crate::failure::Failure;
 
@@ -55,6 +56,9 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[allow(unsafe_code, reason = "the allocator reads its settings from a symbol of this name before main runs")]
 #[unsafe(export_name = "malloc_conf")]
 pub static ALLOCATOR_SETTINGS: &[u8] = b"narenas:4,background_thread:true\0";
+
+/// The exit code of what could not be done.
+const FAILED: u8 = 1;
 
 /// The exit code of wrong usage, as of an unknown flag.
 const WRONG_USAGE: u8 = 2;
@@ -134,16 +138,16 @@ fn main() -> ExitCode {
         Verb::Completions(args) => completions::run(&args, Cli::command()),
         Verb::Openapi => openapi::run(),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Quiet) => ExitCode::FAILURE,
-        Err(Failure::Told(code)) => ExitCode::from(code),
+    leave(match done {
+        Ok(()) => 0,
+        Err(Failure::Quiet) => FAILED,
+        Err(Failure::Told(code)) => code,
         Err(failure) => {
             output::complain(&failure.to_string());
             match failure {
-                Failure::Usage(_) => ExitCode::from(WRONG_USAGE),
-                _ => ExitCode::FAILURE,
+                Failure::Usage(_) => WRONG_USAGE,
+                _ => FAILED,
             }
         }
-    }
+    })
 }

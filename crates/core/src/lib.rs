@@ -13,7 +13,7 @@
 //! 3. [`spec`]: what a user asks for. 4. The seams: [`broker`] (with [`broker::Source`]), [`committer`], [`state`],
 //!    [`runtime`], [`metadata`], [`function_log`]; for the server's requests [`topics`], [`groups`], [`acks`], [`producers`], [`tasks`],
 //!    [`forks`], [`artifacts`], [`peers`], [`upkeep`], [`backups`], [`notes`]. 5. [`error`]: what can go wrong, and whose fault it is; [`panics`]: what
-//!    should not have gone wrong; [`interrupt`]: ending what is under way; [`budget`]: the memory that all of it may use together;
+//!    should not have gone wrong; [`interrupt`]: ending what is under way; [`leave`]: ending the process; [`budget`]: the memory that all of it may use together;
 //!    [`dir`]: how files that belong to the server alone are opened.
 //!
 //! With the feature `test-util`, `test_util` has the conformance suite of each seam and an in-memory broker that
@@ -44,6 +44,7 @@ pub mod forks;
 pub mod function_log;
 pub mod groups;
 pub mod interrupt;
+pub mod leave;
 pub mod metadata;
 pub mod notes;
 pub mod panics;

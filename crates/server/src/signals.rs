@@ -14,12 +14,14 @@ use std::fs::File;
 use std::future::poll_fn;
 use std::task::Poll;
 
-use fnstream_core::{Result, error::internal};
+use fnstream_core::Result;
+use fnstream_core::error::internal;
+use fnstream_core::leave::leave;
 use rustix::process::Signal as Number;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What an impatient user's shell sees: 128 + SIGINT.
-const IMPATIENT: i32 = 130;
+const IMPATIENT: u8 = 130;
 
 /// The controlling terminal of a process, if it has one.
 const TERMINAL: &str = "/dev/tty";
@@ -109,7 +111,7 @@ impl Signals {
             loop {
                 if let Asked::End(name) = self.next().await {
                     tracing::warn!(signal = name, "second signal, ending at once");
-                    std::process::exit(IMPATIENT);
+                    leave(IMPATIENT);
                 }
             }
         });
