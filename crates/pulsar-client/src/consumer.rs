@@ -7,8 +7,9 @@
 //!
 //! **Flow.** The broker sends no more messages than it was granted. With a [receiver
 //! queue](ConsumerBuilder::receiver_queue) the consumer grants as many as the queue has room for, and grants again as
-//! they are received. Without one, nothing comes until [`Consumer::grant`] is called. An entry is sent whole as long as
-//! one message is granted, so that a batch may exceed the grant by its size.
+//! they are received. Without one, nothing comes until [`Consumer::grant`] or [`Consumer::grant_up_to`] is called. Entries are
+//! sent whole: batches may exceed what was granted, by far if they are large and several, and the broker sends nothing more
+//! until grants have made up for it.
 //!
 //! **Reconnecting.** When its connection ends, or the broker closes it (as it does when a topic moves), the consumer
 //! finds the topic again and subscribes again, for as long as it takes. It drops what it had not handed out and receives
@@ -193,6 +194,13 @@ impl Consumer {
     /// Lets the broker send so many messages more. For consumers without a receiver queue.
     pub fn grant(&self, messages: u32) {
         self.core().grant(messages);
+    }
+
+    /// Lets the broker have so many messages on the way: grants what is missing, once that is half of it. By how much a batch
+    /// exceeded what was granted before is missing, too: without it nothing would come any more. For consumers without a receiver
+    /// queue.
+    pub fn grant_up_to(&self, messages: u32) {
+        self.core().grant_up_to(messages);
     }
 
     /// Grants no more messages until [`resume`](Consumer::resume). What is granted already still comes.

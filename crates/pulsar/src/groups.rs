@@ -67,7 +67,6 @@ struct Open {
     consumer: Consumer,
     /// What came and was not taken yet, with where each begins.
     here: Vec<ReceivedMessage>,
-    granted: u32,
     /// Where the group stands, and where it stood before it took last.
     place: Position,
     stood: Position,
@@ -175,7 +174,7 @@ impl PulsarGroups {
         })?;
         let mark = runtime::wait(consumer.last_message_id()).map_err(failed)?.mark_delete;
         let place = mark.map_or(Position::START, |mark| behind((mark.ledger, mark.entry)));
-        Ok(Open { consumer, here: Vec::new(), granted: 0, place, stood: place, trying: None })
+        Ok(Open { consumer, here: Vec::new(), place, stood: place, trying: None })
     }
 
     fn keep(&self, of: (String, TopicPartition), open: Open) {
@@ -215,16 +214,12 @@ impl Open {
             if bytes >= limit.bytes.max(1) && !self.here.is_empty() {
                 break;
             }
-            if self.granted < AHEAD / 2 {
-                self.consumer.grant(AHEAD - self.granted);
-                self.granted = AHEAD;
-            }
+            self.consumer.grant_up_to(AHEAD);
             let Ok(event) = timeout(PATIENCE, self.consumer.recv()).await else {
                 return Err(Failure::Timeout("the next messages"));
             };
             match event? {
                 Event::Messages(entry) => {
-                    self.granted = self.granted.saturating_sub(entry.messages.len() as u32);
                     let place = reached(&self.here, self.place);
                     self.here.extend(entry.messages.into_iter().filter(|message| position_of(&message.id) >= place));
                 }

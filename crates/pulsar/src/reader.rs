@@ -129,8 +129,7 @@ async fn serve(ring: &Ring, client: &Client, reading: &Reading) -> Result<(), St
         .force_topic_creation(false)
         .subscribe()
         .await?;
-    let mut served =
-        Served { ring, consumer, is_active: true, granted: 0, acked: None, next_ack: None, moved_to: None };
+    let mut served = Served { ring, consumer, is_active: true, acked: None, next_ack: None, moved_to: None };
     let ended = served.run().await;
     // Whoever comes next need not wait for the connection's end.
     drop(served.consumer.close().await);
@@ -142,8 +141,6 @@ struct Served<'a> {
     consumer: Consumer,
     /// Whether what comes is of where the subscription is; after it was moved, what was sent before may still come.
     is_active: bool,
-    /// How many messages the broker may still send.
-    granted: u32,
     acked: Option<EntryId>,
     next_ack: Option<Instant>,
     /// Where the subscription was moved to last.
@@ -185,10 +182,8 @@ impl Served<'_> {
             if wanted.end {
                 self.tell_end().await?;
             }
-            let room = u32::try_from(wanted.room).unwrap_or(u32::MAX).min(AHEAD);
-            if self.granted <= AHEAD / 2 && room > self.granted {
-                self.consumer.grant(room - self.granted);
-                self.granted = room;
+            if wanted.room > 0 {
+                self.consumer.grant_up_to(u32::try_from(wanted.room).unwrap_or(u32::MAX).min(AHEAD));
             }
         }
     }
@@ -196,7 +191,6 @@ impl Served<'_> {
     async fn hear(&mut self, event: Event) -> Result<(), Stop> {
         match event {
             Event::Messages(entry) => {
-                self.granted = self.granted.saturating_sub(entry.messages.len() as u32);
                 // What was sent before the subscription was moved is of another place.
                 if self.is_active {
                     self.ring.push(entry.messages);

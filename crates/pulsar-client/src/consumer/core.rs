@@ -261,6 +261,17 @@ impl Core {
         }
     }
 
+    pub(super) fn grant_up_to(&self, messages: u32) {
+        if self.options.receiver_queue == 0 {
+            let mut state = self.state();
+            let missing = i64::from(messages) - state.granted;
+            if missing >= i64::from(messages / 2).max(1) {
+                state.granted += missing;
+                self.give_back(&mut state, u32::try_from(missing).unwrap_or(u32::MAX));
+            }
+        }
+    }
+
     pub(super) fn pause(&self) {
         self.state().paused = true;
     }

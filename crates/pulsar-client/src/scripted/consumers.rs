@@ -147,6 +147,32 @@ fn a_grant_counts_messages_and_survives_the_connection() {
 }
 
 #[test]
+fn a_grant_makes_up_for_batches_that_exceeded_the_one_before() {
+    run(async {
+        let fake = Fake::start().await;
+        let (consumer, mut peer, command) = consumer_with(&fake, |builder| builder.receiver_queue(0)).await;
+        consumer.grant_up_to(2);
+        assert_eq!(peer.flow().await, 2);
+        let batch = ["a", "b", "c", "d", "e"].map(Message::new);
+        let encoded = encode_batch(0, &batch, Sender { name: "p", unix_ms: 1 }, Default::default()).unwrap();
+        for entry in [0, 1] {
+            let command = message(command.consumer_id, entry);
+            peer.deliver_as(command, &encoded.metadata, encoded.payload.clone()).await;
+        }
+        let mut come = 0;
+        while come < 2 {
+            come += u32::from(matches!(consumer.recv().await, Ok(Event::Messages(_))));
+        }
+        // Ten came, eight more than the broker was to send.
+        consumer.grant_up_to(2);
+        assert_eq!(peer.flow().await, 10);
+        consumer.grant_up_to(2);
+        consumer.grant_up_to(4);
+        assert_eq!(peer.flow().await, 2, "nothing is missing of the first");
+    });
+}
+
+#[test]
 fn an_ack_ends_with_its_receipt_or_its_connection() {
     run(async {
         let fake = Fake::start().await;

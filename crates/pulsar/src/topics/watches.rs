@@ -80,7 +80,7 @@ impl Watches {
             .subscribe()
             .await;
         let consumer = made.map_err(|e| error::of(format!("watching '{name}'"), &e))?;
-        consumer.grant(AHEAD);
+        consumer.grant_up_to(AHEAD);
         Ok(consumer)
     }
 
@@ -99,19 +99,12 @@ impl Watches {
 }
 
 async fn hear(watched: Weak<Watched>, consumer: Consumer) {
-    let mut granted = AHEAD;
     loop {
         let event = consumer.recv().await;
         let Some(watched) = watched.upgrade() else { return };
         watched.wake();
         match event {
-            Ok(Event::Messages(entry)) => {
-                granted = granted.saturating_sub(entry.messages.len() as u32);
-                if granted < AHEAD / 2 {
-                    consumer.grant(AHEAD - granted);
-                    granted = AHEAD;
-                }
-            }
+            Ok(Event::Messages(_)) => consumer.grant_up_to(AHEAD),
             // Whoever waits asks for the records, and is told what is the matter.
             Ok(Event::Closed(_)) | Err(_) => return,
             Ok(_) => {}

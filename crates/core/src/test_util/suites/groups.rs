@@ -34,6 +34,7 @@ pub const CHECKS: &[Check<dyn GroupsHarness>] = checks![
     while_a_claim_is_open_nobody_else_is_given_anything,
     who_was_refused_is_woken_when_the_claim_ends,
     records_that_are_put_back_are_the_next_ones,
+    records_that_were_appended_many_together_are_all_given,
     a_closed_claim_stays_closed,
     a_place_is_durable_before_the_records_are_given,
     a_claim_ends_with_its_process,
@@ -185,6 +186,25 @@ fn records_that_are_put_back_are_the_next_ones(harness: &mut dyn GroupsHarness) 
     assert_eq!(two.batch.len(), 2);
     must("putting back", groups.put_back(two.claim));
     assert_eq!(rest(&*groups, "g"), [b"a".to_vec(), b"b".to_vec(), b"c".to_vec()]);
+}
+
+/// A place may send the records of one append together, far more than were asked for.
+fn records_that_were_appended_many_together_are_all_given(harness: &mut dyn GroupsHarness) {
+    const APPENDS: usize = 10;
+    const TOGETHER: usize = 1_000;
+    fill(harness, &[]);
+    let records = [RecordRef::new(b"v"); TOGETHER];
+    for _ in 0..APPENDS {
+        must("appending", append(harness, ("t", Some(0)), &records));
+    }
+    let groups = harness.groups();
+    let mut given = 0;
+    while let Taking::Taken(taken) = take_some(&*groups, "g", 700) {
+        given += taken.batch.len();
+        assert!(given <= APPENDS * TOGETHER, "records come again without end");
+        groups.accept(taken.claim);
+    }
+    assert_eq!(given, APPENDS * TOGETHER);
 }
 
 fn a_closed_claim_stays_closed(harness: &mut dyn GroupsHarness) {

@@ -19,6 +19,7 @@ pub const CHECKS: &[Check<dyn LogHarness>] = checks![
     records_come_in_order_with_ascending_positions,
     a_record_is_given_as_it_was_appended,
     a_large_record_is_given_all_the_same,
+    records_that_were_appended_many_together_all_come,
     reopening_at_a_position_yields_exactly_what_follows_it,
     an_abandoned_source_loses_nothing,
     a_source_goes_on_with_what_comes_later,
@@ -97,6 +98,21 @@ fn a_large_record_is_given_all_the_same(harness: &mut dyn LogHarness) {
     let mut source = open(harness, &member.assignment(0), &Positions::new());
     let seen = source.drain(harness, PollLimit { records: 10, bytes: 100 }, 2);
     assert_eq!(values(&seen), [large.clone(), large], "a record larger than the limit is given alone");
+}
+
+/// A place may send the records of one append together, far more than were asked for.
+fn records_that_were_appended_many_together_all_come(harness: &mut dyn LogHarness) {
+    const APPENDS: usize = 40;
+    const TOGETHER: usize = 1_000;
+    harness.create_topic("in", 1);
+    let values: Vec<_> = (0..APPENDS * TOGETHER).map(|number| number.to_string()).collect();
+    let records: Vec<_> = values.iter().map(|value| RecordRef::new(value.as_bytes())).collect();
+    records.chunks(TOGETHER).for_each(|records| harness.append(&at("in", 0), records));
+    let member = join(harness, &["in"]);
+    let mut source = open(harness, &member.assignment(0), &Positions::new());
+    let seen = source.drain(harness, PollLimit { records: 500, ..ALL }, values.len());
+    let wrong = seen.iter().zip(&values).position(|(seen, value)| seen.value.as_deref() != Some(value.as_bytes()));
+    assert_eq!((seen.len(), wrong), (values.len(), None), "all come, in their order");
 }
 
 fn reopening_at_a_position_yields_exactly_what_follows_it(harness: &mut dyn LogHarness) {
