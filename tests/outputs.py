@@ -82,3 +82,37 @@ def keyed_count(inputs, outputs):
         "wrong": wrong,
         "out_of_order": out_of_order,
     }
+
+
+def scatter(inputs, outputs):
+    """Each record comes as one to four, which say their number and how many they are; all of them once, in order and together."""
+    wanted = collections.Counter((key, value) for _, key, value in inputs)
+    whole, begun = collections.Counter(), {}
+    duplicated, wrong, out_of_order = 0, 0, 0
+    for partition, key, value in outputs:
+        record, number, count = value.rsplit(b" ", 2)
+        of, number, count = (key, record), int(number), int(count)
+        if of not in wanted or not 0 <= number < count <= 4:
+            wrong += 1
+        elif begun.get((partition, key)) == (of, number, count):
+            # The next of those that were begun.
+            begun[partition, key] = (of, number + 1, count)
+        elif number == 0:
+            duplicated += whole[of] > 0
+            out_of_order += (partition, key) in begun
+            begun[partition, key] = (of, 1, count)
+        elif whole[of]:
+            duplicated += 1
+        else:
+            out_of_order += 1
+        if begun.get((partition, key)) == (of, count, count):
+            del begun[partition, key]
+            whole[of] += 1
+    return {
+        "inputs": wanted.total(),
+        "outputs": whole.total(),
+        "lost": (wanted - whole).total(),
+        "duplicated": duplicated,
+        "wrong": wrong,
+        "out_of_order": out_of_order,
+    }

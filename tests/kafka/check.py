@@ -75,7 +75,7 @@ def read(bootstrap, function):
 def main(work, bootstrap, source, target=None):
     if work == "read":
         return read(bootstrap, source)
-    check = {"money": outputs.money, "keyed-count": outputs.keyed_count}[work]
+    check = {"money": outputs.money, "keyed-count": outputs.keyed_count, "scatter": outputs.scatter}[work]
     print(json.dumps(check(records(bootstrap, source), records(bootstrap, target))))
 
 

@@ -11,6 +11,7 @@
                                                  appends the records N to N + COUNT of a workload, the same for the same seed
     check.py money URL INPUT OUTPUT              each record's money is one more, once
     check.py keyed-count URL INPUT OUTPUT        each key that came n times has the counts 1 to n, in order
+    check.py scatter URL INPUT OUTPUT            each record comes as one to four that say how many they are, once, in order and together
     check.py copy URL INPUT OUTPUT               each record of `money` comes as it is, once
 
 Topics are named TENANT/NAMESPACE/NAME; an INPUT may be several, with commas between them. There is a key for twenty records, unless
@@ -83,8 +84,9 @@ class Kept:
 def check(work, url, source, target):
     client = connect(url)
     inputs = itertools.chain.from_iterable(records(client, topic) for topic in source.split(","))
-    if work == "keyed-count":
-        found = outputs.keyed_count(inputs, records(client, target))
+    if work in ("keyed-count", "scatter"):
+        compare = outputs.scatter if work == "scatter" else outputs.keyed_count
+        found = compare(inputs, records(client, target))
     else:
         kept = Kept()
         seen = kept.of(messages(client, target))
@@ -116,7 +118,7 @@ def main():
     filling.add_argument("--prefix", default="")
     for name in ("bare", "unbatched"):
         filling.add_argument(f"--{name}", action="store_true")
-    for work in ("money", "keyed-count", "copy"):
+    for work in ("money", "keyed-count", "scatter", "copy"):
         checking = commands.add_parser(work)
         for name in ("url", "source", "target"):
             checking.add_argument(name)

@@ -1,8 +1,8 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Functions between topics of a real cluster, and what should come out of them: one changes records (money), the other counts the
-//! records of each key in state (keyed count).
+//! Functions between topics of a real cluster, and what should come out of them: one changes records (money), one counts the records of
+//! each key in state (keyed count), and one emits a number of records that nobody knows before (scatter).
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -46,6 +46,8 @@ pub enum Work {
     Money,
     /// Counts the records of each key.
     KeyedCount,
+    /// Emits one to four records of each, by chance.
+    Scatter,
 }
 
 /// A function and its topics.
@@ -90,6 +92,7 @@ impl Work {
         match self {
             Work::Money => "money",
             Work::KeyedCount => "keyed-count",
+            Work::Scatter => "scatter",
         }
     }
 
@@ -97,6 +100,7 @@ impl Work {
         match self {
             Work::Money => "basic_rust",
             Work::KeyedCount => "keyed_count_rust",
+            Work::Scatter => "unruly_rust",
         }
     }
 }
@@ -133,7 +137,10 @@ impl Job {
             let mut frame = FrameBuilder::new();
             for number in first..records.end.min(first + AT_ONCE) {
                 let key = format!("key{}", rng.random_range(0..self.keys));
-                let value = format!("{{\"name\":\"{number}\",\"money\":{number}}}");
+                let value = match self.work {
+                    Work::Scatter => format!("scatter{number}"),
+                    Work::Money | Work::KeyedCount => format!("{{\"name\":\"{number}\",\"money\":{number}}}"),
+                };
                 frame.push(RecordRef::new(value.as_bytes()).with_key(Some(key.as_bytes())).at(now));
             }
             client.produce_frame(&self.input, frame.to_bytes()).await?;
@@ -159,7 +166,10 @@ impl Job {
                 *count += 1;
                 wanted.push((key, self.work.output(&value, *count)?));
             }
-            let found = read(client, &self.output, partition).await?;
+            let mut found = read(client, &self.output, partition).await?;
+            if let Work::Scatter = self.work {
+                found = gathered(&found)?;
+            }
             outputs += found.len();
             let differ = wanted.iter().zip(&found).position(|(wanted, found)| wanted != found);
             if let Some(at) = differ {
@@ -206,12 +216,35 @@ impl Job {
 impl Work {
     /// What comes out for a record, which is the one of that number with its key.
     fn output(self, value: &[u8], count: u64) -> Result<Vec<u8>> {
-        let Work::Money = self else { return Ok(count.to_le_bytes().into()) };
+        match self {
+            Work::Money => {}
+            Work::KeyedCount => return Ok(count.to_le_bytes().into()),
+            // When those that came of it are put together again.
+            Work::Scatter => return Ok(value.to_vec()),
+        }
         let person: serde_json::Value = serde_json::from_slice(value)?;
         let (name, money) = (person["name"].as_str(), person["money"].as_u64());
         let (name, money) = name.zip(money).context("a record of nobody")?;
         Ok(format!("{{\"name\":\"{name}\",\"money\":{},\"expected\":0}}", money + 1).into())
     }
+}
+
+/// The records of which these were made, each of which says its number and how many there are: all of a record come together.
+fn gathered(mut found: &[(String, Vec<u8>)]) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut records = Vec::new();
+    while let Some((key, first)) = found.first() {
+        let first = String::from_utf8_lossy(first).into_owned();
+        let parts =
+            first.strip_suffix(|_: char| true).and_then(|rest| rest.rsplit_once(" 0 ")).map(|(record, _)| record);
+        let record = parts.with_context(|| format!("'{first}' does not begin a record"))?;
+        let count: usize = first.rsplit(' ').next().unwrap_or_default().parse()?;
+        let wanted = (0..count).map(|number| (key.clone(), format!("{record} {number} {count}").into_bytes()));
+        let wanted: Vec<_> = wanted.collect();
+        ensure!(found.starts_with(&wanted), "'{first}' is not followed by the rest of its record");
+        found = &found[count..];
+        records.push((key.clone(), record.as_bytes().to_vec()));
+    }
+    Ok(records)
 }
 
 /// The keys and values of a partition, as a server tells them.

@@ -229,7 +229,8 @@ async fn processes_that_are_killed_lose_and_double_nothing(home: Home) -> Result
     let mut nodes = [group.node()?, group.node()?];
     let mut clients = [nodes[0].start().await?, nodes[1].start().await?];
     let mut jobs = Vec::new();
-    for (work, client) in [Work::Money, Work::KeyedCount].into_iter().zip(&clients) {
+    for work in [Work::Money, Work::KeyedCount, Work::Scatter] {
+        let client = &clients[jobs.len() % 2];
         let job = Job::new(work, "", client, records).await?;
         job.create(client).await?;
         jobs.push(job);
