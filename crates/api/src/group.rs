@@ -15,8 +15,8 @@ pub struct GroupSummary {
     pub name: String,
     /// Whether its consumers acknowledge; if not, its place moves when events are given.
     pub acknowledges: bool,
-    /// How many events it has not consumed or acknowledged.
-    pub lag: u64,
+    /// How many events it has not consumed or acknowledged; null when that is not known, as in Apache Pulsar but at the end.
+    pub lag: Option<u64>,
     /// How many are leased to consumers.
     pub leased: u64,
     /// How many were delivered in vain and wait to be given again.
@@ -32,8 +32,8 @@ pub struct GroupDescription {
     pub topic: String,
     /// Whether its consumers acknowledge; if not, its place moves when events are given.
     pub acknowledges: bool,
-    /// How many events it has not consumed or acknowledged.
-    pub lag: u64,
+    /// How many events it has not consumed or acknowledged; null when that is not known, as in Apache Pulsar but at the end.
+    pub lag: Option<u64>,
     /// The most events of a partition that are out and not acknowledged.
     pub most_unacknowledged: u64,
     /// Where events go that were delivered as often as they may be; absent when the name would be too long.
@@ -52,8 +52,8 @@ pub struct GroupPartition {
     pub position: String,
     /// The position that the next event of the topic will get.
     pub end: String,
-    /// How many events the group has not consumed or acknowledged.
-    pub lag: u64,
+    /// How many events the group has not consumed or acknowledged; null when that is not known, as in Apache Pulsar but at the end.
+    pub lag: Option<u64>,
     /// How many are leased to consumers.
     pub leased: u64,
     /// How many were delivered in vain and wait to be given again.

@@ -130,6 +130,16 @@ pub struct PartitionInfo {
     pub bytes: Option<u64>,
 }
 
+/// How far it is from a position in a partition to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ahead {
+    /// The end: see [`PartitionInfo::end`].
+    pub end: Position,
+    /// The number of records up to there, those included that retention has dropped since; `None` when the log does not know it,
+    /// since the difference of two positions is no number of records.
+    pub lag: Option<u64>,
+}
+
 /// Reads from a position, or from the earliest record if retention has dropped the position, however often it drops more meanwhile.
 /// Answers where the reader stood in that case.
 pub fn read_on<T>(
@@ -212,9 +222,9 @@ pub trait Topics: Send + Sync {
     /// Has the waker called when there is something to read in a partition, for as long as the guard lives.
     fn watch(&self, partition: &TopicPartition, waker: Waker) -> Result<Box<dyn Watch>>;
 
-    /// The number of records from a position to the end, those included that retention has dropped since; `None` when the log
-    /// does not know it, since the difference of two positions is no number of records.
-    fn lag(&self, partition: &TopicPartition, from: Position) -> Result<Option<u64>>;
+    /// How far it is from a position to the end, for those who look on: a place that does not answer within a few seconds is
+    /// [`crate::ErrorCode::Unavailable`].
+    fn look(&self, partition: &TopicPartition, from: Position) -> Result<Ahead>;
 
     /// Reads a pattern. Asks nobody.
     fn matcher(&self, pattern: &Topic) -> Result<TopicMatcher> {

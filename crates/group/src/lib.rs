@@ -27,4 +27,4 @@ pub mod test_util;
 pub use artifacts::GroupArtifacts;
 pub use log::{Entry, Failed, Follower, Log, Row};
 pub use peers::{Exchange, GroupPeers};
-pub use register::Register;
+pub use register::{Register, Removed};

@@ -14,9 +14,11 @@ use fnstream_core::clock::Clock;
 use fnstream_core::epoch::FunctionId;
 use fnstream_core::metadata::{Metadata, Registered, Revision};
 use fnstream_core::spec::{DesiredState, FunctionEntry, FunctionSpec};
+use fnstream_core::topic::TopicRef;
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::RwLockReadGuard;
+use serde::{Deserialize, Serialize};
 
 use crate::log::{Log, Row};
 use crate::table::{Change, Rows, Table};
@@ -37,11 +39,20 @@ pub struct Register {
     clock: Arc<dyn Clock>,
 }
 
+/// A function that was removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// Its name, which another function may have by now.
+    pub name: String,
+    /// The topics and patterns that it read.
+    pub reads: Vec<TopicRef>,
+}
+
 #[derive(Default)]
 struct Functions {
     functions: BTreeMap<String, Registered>,
-    /// Ids and names of functions of which the cluster may keep something yet.
-    removed: BTreeMap<u32, String>,
+    /// Functions of which the cluster may keep something yet, by their ids.
+    removed: BTreeMap<u32, Removed>,
     last_id: u32,
     incarnation: String,
     /// Records that are not understood here, with the reason.
@@ -78,9 +89,9 @@ impl Functions {
         } else if let Some(id) = key.strip_prefix(REMOVED) {
             let id: u32 = id.parse().map_err(|_| "its id is no number".to_owned())?;
             match value {
-                Some(name) => self.removed.insert(id, String::from_utf8_lossy(name).into_owned()),
-                None => self.removed.remove(&id),
-            };
+                Some(removed) => _ = self.removed.insert(id, serde_json::from_slice(removed).map_err(json)?),
+                None => _ = self.removed.remove(&id),
+            }
         } else if key == LAST_ID {
             self.last_id = serde_json::from_slice(value.unwrap_or(b"0")).map_err(json)?;
         } else if key == INCARNATION {
@@ -134,19 +145,24 @@ impl Register {
     pub fn name_of(&self, id: FunctionId) -> Option<String> {
         let functions = self.table.rows();
         let found = functions.functions.values().find(|of| of.entry.id == id).map(|of| of.entry.spec.name.clone());
-        found.or_else(|| functions.removed.get(&id.0).cloned())
+        found.or_else(|| functions.removed.get(&id.0).map(|of| of.name.clone()))
     }
 
-    /// Those that were removed and of which something may be left: their ids and names.
-    pub fn removed(&self) -> BTreeMap<FunctionId, String> {
-        self.table.rows().removed.iter().map(|(id, name)| (FunctionId(*id), name.clone())).collect()
+    /// Whether a function of that name is there.
+    pub fn has(&self, name: &str) -> bool {
+        self.table.rows().functions.contains_key(name)
+    }
+
+    /// Those that were removed and of which something may be left.
+    pub fn removed(&self) -> BTreeMap<FunctionId, Removed> {
+        self.table.rows().removed.iter().map(|(id, removed)| (FunctionId(*id), removed.clone())).collect()
     }
 
     /// Removes what the cluster keeps of functions that were removed; `remove` does it for one, or says that it is too early. Blocks.
-    pub fn tidy(&self, mut remove: impl FnMut(FunctionId, &str) -> Result<bool>) -> Result<()> {
+    pub fn tidy(&self, mut remove: impl FnMut(FunctionId, &Removed) -> Result<bool>) -> Result<()> {
         self.table.catch_up()?;
-        for (id, name) in self.removed() {
-            if !remove(id, &name)? {
+        for (id, removed) in self.removed() {
+            if !remove(id, &removed)? {
                 continue;
             }
             self.table.change(|functions| {
@@ -242,9 +258,9 @@ impl Metadata for Register {
             let found = Registered::expect(functions.whole()?.functions.get(name), name, based_on)?;
             let mut changes = vec![(format!("{FUNCTION}{name}").into_bytes(), None)];
             let past = found.history.iter().filter_map(|revision| revision.state);
+            let removed = encode(&Removed { name: name.to_owned(), reads: found.entry.spec.reads().collect() })?;
             for id in past.chain([found.entry.id]) {
-                let value = [&[VERSION], name.as_bytes()].concat();
-                changes.push((format!("{REMOVED}{}", id.0).into_bytes(), Some(value)));
+                changes.push((format!("{REMOVED}{}", id.0).into_bytes(), Some(removed.clone())));
             }
             Ok((changes, ()))
         })
@@ -303,9 +319,11 @@ mod tests {
         let mut functions = Functions::default();
         functions.take(row(std::str::from_utf8(&key).unwrap(), value.as_deref()));
         functions.take(row("last-id", Some(b"\x0112")));
-        functions.take(row("removed/3", Some(b"\x01gone")));
+        functions.take(row("removed/3", Some(b"\x01{\"name\":\"gone\",\"reads\":[\"a\",\"b?group_id=g\"]}")));
         assert_eq!(functions.whole().unwrap().functions["f"], made);
-        assert_eq!((functions.last_id, functions.removed.get(&3).map(String::as_str)), (12, Some("gone")));
+        let reads = ["a", "b?group_id=g"].map(|of| of.parse().unwrap()).to_vec();
+        let gone = Removed { name: "gone".into(), reads };
+        assert_eq!((functions.last_id, functions.removed.get(&3)), (12, Some(&gone)));
         functions.take(row("removed/3", None));
         functions.take(row("function/f", None));
         assert!(functions.removed.is_empty() && functions.functions.is_empty());

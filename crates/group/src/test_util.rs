@@ -25,7 +25,7 @@ use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::{Condvar, Mutex};
 
 use crate::log::{Entry, Failed, Follower, Log, Row};
-use crate::{Exchange, GroupArtifacts, GroupPeers, Register};
+use crate::{Exchange, GroupArtifacts, GroupPeers, Register, Removed};
 
 /// Gives the logs of one group by their names, each time as to another process.
 pub type Logs = Arc<dyn Fn(&str) -> Arc<dyn Log> + Send + Sync>;
@@ -118,14 +118,15 @@ pub fn what_is_left_of_a_removed_function_is_known_until_it_is_tidied(fresh: &dy
     let refused = b.tidy(|_, _| Err(Error::new(ErrorCode::Unavailable, "not now")));
     assert_eq!(refused.unwrap_err().code, ErrorCode::Unavailable);
     b.tidy(|_, _| Ok(false)).unwrap();
-    assert_eq!(a.removed(), [(entry.id, "f".to_owned())].into(), "it was too early");
+    let removed = Removed { name: "f".into(), reads: entry.spec.reads().collect() };
+    assert_eq!(a.removed(), [(entry.id, removed.clone())].into(), "it was too early");
     let mut tidied = Vec::new();
-    b.tidy(|id, name| {
-        tidied.push((id, name.to_owned()));
+    b.tidy(|id, removed| {
+        tidied.push((id, removed.clone()));
         Ok(true)
     })
     .unwrap();
-    assert_eq!(tidied, [(entry.id, "f".to_owned())]);
+    assert_eq!(tidied, [(entry.id, removed)]);
     assert_eq!(b.name_of(entry.id), None);
     a.tidy(|_, _| panic!("it was tidied already")).unwrap_or_else(|e| panic!("{e}"));
 }

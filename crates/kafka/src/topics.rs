@@ -27,7 +27,7 @@ use fnstream_core::broker::PollLimit;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::topic::Topic;
 use fnstream_core::topics::{
-    AppendDone, PartitionInfo, Retention, RetentionTime, TopicChange, TopicInfo, Topics, Watch, check_partitions,
+    Ahead, AppendDone, PartitionInfo, Retention, RetentionTime, TopicChange, TopicInfo, Topics, Watch, check_partitions,
 };
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
@@ -274,11 +274,11 @@ impl Topics for KafkaTopics {
             .watch((name, partition.partition), partition, waker, |name| Ok(self.bounds(name, partition.partition)?.1))
     }
 
-    fn lag(&self, partition: &TopicPartition, from: Position) -> Result<Option<u64>> {
+    fn look(&self, partition: &TopicPartition, from: Position) -> Result<Ahead> {
         let name = self.place(partition)?;
         let (_, end) = self.bounds(&name, partition.partition)?;
         // The difference counts the marks of transactions, and what was compacted away.
-        Ok((offset_of(from)? >= end).then_some(0))
+        Ok(Ahead { end: position_of(end), lag: (offset_of(from)? >= end).then_some(0) })
     }
 }
 

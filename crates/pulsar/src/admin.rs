@@ -117,6 +117,18 @@ impl Admin {
         })
     }
 
+    /// Removes a subscription of a topic, or of all of its partitions, if it is there and nobody uses it. Blocks.
+    pub(crate) fn unsubscribe(&self, topic: &str, subscription: &str) -> Result<()> {
+        let doing = format!("removing the subscription '{subscription}' of '{topic}'");
+        let path = format!("{}/subscription/{}", path(topic), utf8_percent_encode(subscription, NON_ALPHANUMERIC));
+        runtime::wait(async {
+            match self.call(Method::DELETE, &path, None).await? {
+                (StatusCode::NOT_FOUND | StatusCode::PRECONDITION_FAILED, _) => Ok(()),
+                answer => self.expect(&doing, answer).map(drop),
+            }
+        })
+    }
+
     /// Whether repeats are dropped that producers write to a topic; `None` if that is not told.
     pub(crate) async fn deduplicates(&self, topic: &str) -> Result<Option<bool>> {
         let asked = format!("{}/deduplicationEnabled?applied=true", path(topic));

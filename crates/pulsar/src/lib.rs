@@ -47,7 +47,7 @@ mod watermarks;
 
 pub use group_log::PulsarLog;
 pub use groups::PulsarGroups;
-pub use options::{INITIAL_POSITION, OPTIONS, Options, Properties};
+pub use options::{COMPRESSION, INITIAL_POSITION, OPTIONS, Options, Properties};
 pub use place::Pulsar;
 pub use state::PulsarStates;
 pub use tasks::PulsarTasks;

@@ -21,7 +21,8 @@ const AUTH_TOKEN: &str = "auth_token";
 const AUTH_FILE: &str = "auth_file";
 const TLS_CA_FILE: &str = "tls_ca_file";
 const TLS_HOSTNAME_VERIFICATION: &str = "tls_hostname_verification";
-const COMPRESSION: &str = "compression";
+/// The option that says how records are compressed.
+pub const COMPRESSION: &str = "compression";
 
 /// All options of clients, with what they say.
 pub const OPTIONS: [(&str, &str); 7] = [
@@ -155,7 +156,7 @@ impl Properties {
 
     /// How records are compressed.
     pub(crate) fn compression(&self) -> Compression {
-        self.given.get(COMPRESSION).and_then(|name| compression(name)).unwrap_or(Compression::None)
+        compression(&self.given).unwrap_or(Compression::None)
     }
 
     /// The address of the REST interface.
@@ -224,7 +225,7 @@ fn problem(name: &str, value: &str) -> Option<String> {
         TLS_HOSTNAME_VERIFICATION if bool::from_str(value).is_err() => {
             Some(format!("is 'true' or 'false', not '{value_shown}'"))
         }
-        COMPRESSION if compression(value).is_none() => {
+        COMPRESSION if compression_of(value).is_none() => {
             Some(format!("is 'none', 'lz4', 'zlib', 'zstd' or 'snappy', not '{value_shown}'"))
         }
         ADMIN_URL if !value.starts_with("http://") => {
@@ -239,7 +240,12 @@ fn problem(name: &str, value: &str) -> Option<String> {
     }
 }
 
-fn compression(name: &str) -> Option<Compression> {
+/// What options say of compression.
+pub(crate) fn compression(given: &BTreeMap<String, String>) -> Option<Compression> {
+    given.get(COMPRESSION).and_then(|name| compression_of(name))
+}
+
+fn compression_of(name: &str) -> Option<Compression> {
     Some(match name {
         "none" => Compression::None,
         "lz4" => Compression::Lz4,

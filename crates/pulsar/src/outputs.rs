@@ -222,7 +222,8 @@ impl Outputs {
             let latest = self.shared.client.get_schema(&name, None).await.map_err(|e| self.failed(topic, &e))?;
             producer = latest.into_iter().fold(producer, |producer, schema| producer.schema(schema));
         }
-        let made = producer.compression(self.shared.options.properties.compression()).create().await;
+        let compression = self.schemas.compression(topic).unwrap_or(self.shared.options.properties.compression());
+        let made = producer.compression(compression).create().await;
         let producer = made.map_err(|failure| self.failed(topic, &failure))?;
         self.shared.max_message_size.get_or_init(|| producer.max_message_size());
         Ok(producer)

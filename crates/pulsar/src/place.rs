@@ -22,7 +22,9 @@ use fnstream_core::epoch::{FunctionId, Generation, TaskId};
 use fnstream_core::record::{Position, Positions};
 use fnstream_core::topic::{GROUP_ID, OutputSchema, TOPICS_PATTERN, Topic, TopicRef};
 use fnstream_core::{Error, ErrorCode, Result};
-use fnstream_pulsar_client::{Client, Consumer, InitialPosition, Message, Producer, SubscriptionType, TopicsMode};
+use fnstream_pulsar_client::{
+    Client, Consumer, Error as Failure, InitialPosition, Message, Producer, SubscriptionType, TopicsMode,
+};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
@@ -34,6 +36,7 @@ use crate::reader::Reading;
 use crate::ring::Ring;
 use crate::schemas::Modes;
 use crate::state::States;
+use crate::topics::patterns;
 use crate::watermarks::Marks;
 use crate::{error, names, runtime};
 
@@ -128,8 +131,13 @@ struct Owner {
 impl Inputs {
     pub(crate) fn new(options: &Options, function: &str, groups: &[Vec<TopicRef>]) -> Inputs {
         let refs = groups.iter().flatten().map(|named| (named.topic.clone(), named.clone())).collect();
-        let subscription = format!("{}.{function}", options.server);
+        let subscription = Inputs::subscription(options, function);
         Inputs { function: function.to_owned(), subscription, refs, tells_schemas: false }
+    }
+
+    /// The subscription of a function that is told to use none.
+    fn subscription(options: &Options, function: &str) -> String {
+        format!("{}.{function}", options.server)
     }
 
     /// The same for a function that writes there.
@@ -215,6 +223,23 @@ impl Pulsar {
         Pulsar { shared: Arc::new(shared) }
     }
 
+    /// Waits until the cluster answers, for as long as a broker takes to start. Blocks.
+    pub fn greet(&self) -> Result<()> {
+        let (shared, url) = (&self.shared, self.shared.options.properties.service_url());
+        let topic = shared.options.own("functions");
+        if runtime::soon("looking for a broker", shared.answers(&topic)).is_ok() {
+            return Ok(());
+        }
+        tracing::warn!(url, "no broker of Apache Pulsar answers yet: it is tried again for a while");
+        runtime::wait(shared.answers(&topic)).map_err(|error| {
+            let message = format!("no broker of Apache Pulsar answers at '{url}': {}", error.message);
+            Error::new(error.code, message).advising(
+                "check that Apache Pulsar runs and that --pulsar-url (pulsar.service_url) names its brokers; a server that needs no broker is \
+                 'function-stream standalone', one on Apache Kafka has '--backend kafka'",
+            )
+        })
+    }
+
     /// Hears how a function reads that commits elsewhere. Those that commit here say so when they join.
     pub fn read_for(&self, function: FunctionId, name: &str, groups: &[Vec<TopicRef>]) {
         let inputs = Arc::new(Inputs::new(&self.shared.options, name, groups));
@@ -239,11 +264,23 @@ impl Pulsar {
         });
     }
 
-    /// Removes what the cluster keeps of a function that is gone. Blocks.
-    pub fn forget(&self, function: FunctionId, name: &str) -> Result<()> {
+    /// Removes what the cluster keeps of a function that is gone: its internal topics, and its own subscriptions of the topics and
+    /// patterns that it read, which would hold their records for ever. One that has consumers stays, and so does one that the
+    /// function was told to use. Blocks.
+    pub fn forget(&self, function: FunctionId, name: &str, reads: &[TopicRef]) -> Result<()> {
         let shared = &self.shared;
         shared.abroad.lock().remove(&function);
         shared.owners.lock().retain(|task, _| task.function != function);
+        let subscription = Inputs::subscription(&shared.options, name);
+        for of in reads.iter().filter(|of| !of.options.contains_key(GROUP_ID)) {
+            let topics = match of.is_pattern() {
+                true => patterns::matching(shared, &of.topic)?.into_keys().collect(),
+                false => vec![of.topic.clone()],
+            };
+            for topic in topics {
+                shared.admin.unsubscribe(&shared.options.name(&topic)?, &subscription)?;
+            }
+        }
         for what in ["log", "state"] {
             let topic = Function::internal(&shared.options, function, name, what);
             match shared.admin.delete(&topic, true) {
@@ -256,6 +293,14 @@ impl Pulsar {
 }
 
 impl Shared {
+    /// Whether a broker answers who is asked for a topic, which need not be there.
+    pub(crate) async fn answers(&self, topic: &str) -> Result<()> {
+        match self.client.partitions(topic).await {
+            Ok(_) | Err(Failure::TopicNotFound(_)) => Ok(()),
+            Err(failure) => Err(error::of("looking for a broker", &failure)),
+        }
+    }
+
     /// The number of partitions of a topic, 0 if it is not partitioned; [`ErrorCode::TopicNotFound`] if it is not there.
     pub(crate) async fn count(&self, topic: &str) -> Result<u32> {
         if let Some((_, count)) = self.counts.lock().get(topic).filter(|(since, _)| since.elapsed() < FRESH) {

@@ -190,12 +190,8 @@ impl Served<'_> {
 
     async fn hear(&mut self, event: Event) -> Result<(), Stop> {
         match event {
-            Event::Messages(entry) => {
-                // What was sent before the subscription was moved is of another place.
-                if self.is_active {
-                    self.ring.push(entry.messages);
-                }
-            }
+            // What was sent before the subscription was moved is of another place.
+            Event::Messages(entry) if self.is_active => self.ring.push(entry.messages),
             Event::Unreadable { id, error } => {
                 let message = format!("an entry of {} cannot be read, {id}: {error}", self.ring.at);
                 return Err(Stop::Lost(Error::new(ErrorCode::DataCorrupt, message)));

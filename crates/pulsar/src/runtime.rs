@@ -3,13 +3,18 @@
 
 //! The threads on which clients of Pulsar run, and the way from the engine's threads to them.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use fnstream_core::{Error, ErrorCode, Result};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+
+/// How long those who look on wait for a broker.
+const GLANCE: Duration = Duration::from_secs(2);
 
 /// Two: what they do is waiting for brokers, and packing.
 static RUNTIME: LazyLock<Option<Runtime>> = LazyLock::new(|| {
@@ -39,6 +44,15 @@ where
 /// Waits for a future. Blocks; not to be called by a future.
 pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     runtime().block_on(future)
+}
+
+/// Waits for a future on behalf of somebody who looks on, and not for long. Blocks, as [`wait`] does.
+pub(crate) fn soon<T>(doing: impl fmt::Display, future: impl Future<Output = Result<T>>) -> Result<T> {
+    wait(async {
+        timeout(GLANCE, future).await.unwrap_or_else(|_| {
+            Err(Error::new(ErrorCode::Unavailable, format!("{doing}: Pulsar did not answer within {GLANCE:?}")))
+        })
+    })
 }
 
 /// Waits before something is tried again: nothing tells when a broker that has refused is well again.

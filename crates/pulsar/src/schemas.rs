@@ -25,26 +25,28 @@ use bytes::Bytes;
 use fnstream_core::Result;
 use fnstream_core::broker::Subscription;
 use fnstream_core::epoch::OutboxBatch;
-use fnstream_core::topic::{OutputSchema, Topic};
+use fnstream_core::topic::{OutputSchema, Topic, TopicRef};
 use fnstream_frame::Frame;
+use fnstream_pulsar_client::Compression;
 use parking_lot::Mutex;
 
 use crate::messages::SCHEMA;
-use crate::options::Options;
+use crate::options::{Options, compression};
 use crate::place::Shared;
 use crate::{error, names};
 
-/// What a function's outputs say of schemas.
+/// What a function's outputs say of how they are written.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Modes {
-    of: HashMap<Topic, OutputSchema>,
+    of: HashMap<Topic, (OutputSchema, Option<Compression>)>,
     /// The topics that it reads, in full: those whose schemas its records may have.
     inputs: Arc<HashSet<String>>,
 }
 
 impl Modes {
     pub(crate) fn of(options: &Options, subscription: &Subscription) -> Modes {
-        let of = subscription.outputs.iter().map(|output| (output.topic.clone(), output.schema())).collect();
+        let mode = |output: &TopicRef| (output.schema(), compression(&output.options));
+        let of = subscription.outputs.iter().map(|output| (output.topic.clone(), mode(output))).collect();
         let inputs = subscription.groups.iter().flatten().filter_map(|input| options.name(&input.topic).ok());
         Modes { of, inputs: Arc::new(inputs.collect()) }
     }
@@ -64,7 +66,12 @@ impl Registered {
 
     /// Which schemas the records of an output have.
     pub(crate) fn mode(&self, output: &Topic) -> OutputSchema {
-        self.modes.of.get(output).copied().unwrap_or_default()
+        self.modes.of.get(output).map(|(schema, _)| *schema).unwrap_or_default()
+    }
+
+    /// How they are compressed, if the output says so.
+    pub(crate) fn compression(&self, output: &Topic) -> Option<Compression> {
+        self.modes.of.get(output).and_then(|(_, compression)| *compression)
     }
 
     /// How many records in a row have which version at the output; an empty one for those that do not say what they were read with. None

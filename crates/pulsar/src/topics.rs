@@ -11,7 +11,7 @@
 //! - **Positions** have gaps, so the lag is known at the end only.
 
 mod appender;
-mod patterns;
+pub(crate) mod patterns;
 mod watches;
 
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ use fnstream_core::broker::PollLimit;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::topic::Topic;
 use fnstream_core::topics::{
-    AppendDone, PartitionInfo, Retention, RetentionTime, TopicChange, TopicInfo, TopicMatcher, Topics, Watch,
+    Ahead, AppendDone, PartitionInfo, Retention, RetentionTime, TopicChange, TopicInfo, TopicMatcher, Topics, Watch,
     check_partitions,
 };
 use fnstream_core::waker::Waker;
@@ -130,6 +130,24 @@ impl PulsarTopics {
         made.map(Some).map_err(|e| error::of(format!("reading {at}"), &e))
     }
 
+    /// The partitions that are there under the name of a topic.
+    fn remains(&self, name: &str) -> Result<Vec<String>> {
+        let namespace = names::parts(name).map_or(&*self.shared.options.namespace, |(namespace, _)| namespace);
+        let listed = runtime::wait(self.shared.client.topics(namespace, TopicsMode::Persistent, None));
+        let mut listed = listed.map_err(|e| error::of(format!("looking for partitions of '{name}'"), &e))?;
+        listed.retain(|listed| names::of_partition(listed).is_some_and(|(of, _)| of == name));
+        Ok(listed)
+    }
+
+    /// Deletes partitions of a topic that is not there any more: whoever used it when it was deleted may have made them anew.
+    fn delete_remains(&self, name: &str, not_found: Error) -> Result<()> {
+        let remains = self.remains(name)?;
+        if remains.is_empty() {
+            return Err(not_found);
+        }
+        remains.iter().try_for_each(|partition| self.shared.admin.delete(partition, false))
+    }
+
     fn set_retention(&self, name: &str, retention: &Retention) -> Result<()> {
         match self.shared.admin.retain(name, retention) {
             // Whoever may not set policies, or whose cluster has none of topics, keeps what the namespace keeps.
@@ -155,7 +173,15 @@ impl Topics for PulsarTopics {
         let made = self.shared.admin.create(&name, partitions)?;
         self.shared.forget_count(&name);
         if made == Made::There {
-            return Err(exists());
+            return match self.remains(&name)?.first() {
+                Some(remains) if runtime::wait(self.shared.count(&name)).is_err() => {
+                    let message = format!(
+                        "topic '{topic}' was deleted while somebody used it, who made '{remains}' of it anew: delete the topic once more"
+                    );
+                    Err(Error::new(ErrorCode::TopicExists, message))
+                }
+                _ => Err(exists()),
+            };
         }
         self.set_retention(&name, &retention)
     }
@@ -208,8 +234,10 @@ impl Topics for PulsarTopics {
     fn delete(&self, topic: &Topic) -> Result<()> {
         let name = self.shared.options.writable(topic)?;
         self.shared.forget_count(&name);
-        let count = runtime::wait(self.shared.count(&name))?;
-        let deleted = self.shared.admin.delete(&name, count > 0);
+        let deleted = match runtime::wait(self.shared.count(&name)) {
+            Err(error) if error.code == ErrorCode::TopicNotFound => self.delete_remains(&name, error),
+            count => self.shared.admin.delete(&name, count? > 0),
+        };
         self.shared.forget_count(&name);
         deleted?;
         self.readers.lock().retain(|(of, ..)| *of != name && names::of_partition(of).is_none_or(|(of, _)| of != name));
@@ -263,8 +291,9 @@ impl Topics for PulsarTopics {
         self.watches.watch(name, waker)
     }
 
-    fn lag(&self, at: &TopicPartition, from: Position) -> Result<Option<u64>> {
-        Ok((from >= self.bounds(at)?.1).then_some(0))
+    fn look(&self, at: &TopicPartition, from: Position) -> Result<Ahead> {
+        let end = runtime::soon(format_args!("looking at {at}"), self.shared.end_of(&at.topic, at.partition))?;
+        Ok(Ahead { end, lag: (from >= end).then_some(0) })
     }
 
     fn matcher(&self, pattern: &Topic) -> Result<TopicMatcher> {

@@ -130,8 +130,9 @@ pub(crate) trait Foreign: Send + Sync {
         BTreeMap::new()
     }
 
-    /// Removes what a cluster keeps of a function that was deleted. Blocks.
-    fn forget(&self, cluster: &Cluster, entry: &FunctionEntry) -> Result<()>;
+    /// Removes what a cluster keeps of a function that was deleted; what goes by its name alone stays for its heir, a function that has
+    /// the name now. Blocks.
+    fn forget(&self, cluster: &Cluster, entry: &FunctionEntry, has_heir: bool) -> Result<()>;
 }
 
 /// See the module.
@@ -195,20 +196,20 @@ impl Clusters {
             let told: Vec<_> = told.into_iter().map(|(topics, message)| format!("{topics}: {message}")).collect();
             return Err(Error::new(first.code, told.join("; ")));
         }
-        self.check_patterns(spec)?;
-        self.check_schemas(spec)?;
         let home = home(spec)?;
         match &self.own.broker {
-            None => home::check_options(spec),
-            Some(_) if home.is_own() => home::check_broker_options(spec),
+            None => home::check_options(spec)?,
+            Some(broker) if home.is_own() => home::check_broker_options(spec, broker)?,
             Some(_) => {
                 let message = format!(
                     "outputs are in '{home}', but the processes of a server group commit in the cluster that they share: name its topics \
                      without a cluster"
                 );
-                Err(Error::new(ErrorCode::SeveralHomes, message))
+                return Err(Error::new(ErrorCode::SeveralHomes, message));
             }
         }
+        self.check_patterns(spec)?;
+        self.check_schemas(spec)
     }
 
     /// Whether a topic is one of the embedded log.

@@ -90,7 +90,10 @@ impl Args {
 
 pub(super) async fn run(client: &Client, args: Args) -> Result {
     let printer = Printer::new(args.form());
-    new_topic::note(client, &args.name, ", its first event is waited for").await;
+    // Of other clusters' topics those are an error that are not there.
+    if !args.name.contains('@') {
+        new_topic::note(client, &args.name, ", its first event is waited for").await;
+    }
     if args.ack {
         let options = TakeOptions {
             lease: args.lease,

@@ -115,13 +115,17 @@ fn kind(acknowledges: bool) -> &'static str {
     if acknowledges { "acknowledges" } else { "takes" }
 }
 
+fn lag(lag: Option<u64>) -> String {
+    lag.map_or_else(|| "unknown".to_owned(), |lag| lag.to_string())
+}
+
 fn list(groups: &[GroupSummary]) -> String {
     let mut table = Listing::new(["GROUP", "KIND", "LAG", "LEASED", "RETURNED"]);
     for group in groups {
         table.row([
             group.name.clone(),
             kind(group.acknowledges).to_owned(),
-            group.lag.to_string(),
+            lag(group.lag),
             group.leased.to_string(),
             group.returned.to_string(),
         ]);
@@ -134,7 +138,7 @@ fn text(group: &GroupDescription) -> String {
     fields.push("group", &group.name);
     fields.push("topic", &group.topic);
     fields.push("kind", kind(group.acknowledges));
-    fields.push("lag", group.lag.to_string());
+    fields.push("lag", lag(group.lag));
     if let Some(topic) = group.dead_letter_topic.as_ref().filter(|_| group.acknowledges) {
         fields.push("dead letters", topic);
     }
@@ -144,7 +148,7 @@ fn text(group: &GroupDescription) -> String {
             of.partition.to_string(),
             of.position.clone(),
             of.end.clone(),
-            of.lag.to_string(),
+            lag(of.lag),
             format!("{}{}", of.leased, if of.is_full { " (full)" } else { "" }),
             of.returned.to_string(),
             of.oldest_ms.map_or("-".to_owned(), format_time),

@@ -39,6 +39,12 @@ impl FunctionSpec {
         self.topics().chain(self.patterns().map(|named| named.topic.clone()))
     }
 
+    /// Every topic and pattern that it reads: its inputs, and its dead letters when they are processed again.
+    pub fn reads(&self) -> impl Iterator<Item = TopicRef> {
+        let dead_letters = self.dead_letter_topic().map(TopicRef::from);
+        self.inputs.iter().flatten().cloned().chain(dead_letters)
+    }
+
     pub(super) fn check_topics(&self, problems: &mut Vec<SpecProblem>) {
         let mut found = |field: Field, message: String| problems.push(SpecProblem::new(field, message));
         if self.inputs.is_empty() || self.inputs.iter().any(Vec::is_empty) {

@@ -15,7 +15,7 @@ use fnstream_core::test_util::mem_broker::{MemBroker, MemGroups};
 use fnstream_core::test_util::suites::groups::{self, GroupsHarness};
 use fnstream_core::test_util::suites::topics::{self, TopicsHarness};
 use fnstream_core::topic::Topic;
-use fnstream_core::topics::{AppendDone, Retention, TopicChange, TopicInfo, Topics, Watch};
+use fnstream_core::topics::{Ahead, AppendDone, Retention, TopicChange, TopicInfo, Topics, Watch};
 use fnstream_core::waker::Waker;
 use fnstream_core::{ErrorCode, Result};
 use fnstream_frame::{Frame, FrameBuilder};
@@ -132,7 +132,7 @@ impl Broken {
 impl TopicsHarness for Broken {
     fn topics(&self) -> Arc<dyn Topics> {
         let sound = self.sound.topics();
-        Arc::new(BrokenTopics { sound, broker: self.sound.0.clone(), fault: self.fault, memory: self.memory.clone() })
+        Arc::new(BrokenTopics { sound, fault: self.fault, memory: self.memory.clone() })
     }
 
     fn reopen(&mut self) {
@@ -162,7 +162,6 @@ impl GroupsHarness for Broken {
 
 struct BrokenTopics {
     sound: Arc<dyn Topics>,
-    broker: MemBroker,
     fault: Fault,
     memory: Arc<Mutex<Memory>>,
 }
@@ -296,13 +295,12 @@ impl Topics for BrokenTopics {
         }
     }
 
-    fn lag(&self, partition: &TopicPartition, from: Position) -> Result<Option<u64>> {
-        let lag = self.sound.lag(partition, from)?;
+    fn look(&self, partition: &TopicPartition, from: Position) -> Result<Ahead> {
+        let ahead = self.sound.look(partition, from)?;
         if self.fault != Fault::SubtractsPositions {
-            return Ok(lag);
+            return Ok(ahead);
         }
-        let end = Topics::describe(&self.broker, &partition.topic)?.partitions[partition.partition as usize].end;
-        Ok(Some((end.0 - from.0) as u64))
+        Ok(Ahead { lag: Some((ahead.end.0 - from.0) as u64), ..ahead })
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) fn matcher(options: &Options, pattern: &Topic) -> Result<TopicMatcher
 }
 
 /// Those that there are now, with their partitions. Blocks.
-pub(super) fn matching(shared: &Shared, pattern: &Topic) -> Result<BTreeMap<Topic, u32>> {
+pub(crate) fn matching(shared: &Shared, pattern: &Topic) -> Result<BTreeMap<Topic, u32>> {
     let read = Pattern::new(&pattern.name, &shared.options)?;
     runtime::wait(async {
         let listed = shared.client.topics(&read.namespace, TopicsMode::Persistent, None).await;

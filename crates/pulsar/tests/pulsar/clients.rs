@@ -5,14 +5,15 @@
 
 use std::sync::Arc;
 
+use fnstream_core::ErrorCode;
 use fnstream_core::groups::Groups;
 use fnstream_core::test_util::suites::groups::{self, GroupsHarness};
 use fnstream_core::test_util::suites::topics::{self, TopicsHarness};
 use fnstream_core::test_util::suites::{self, Check};
-use fnstream_core::topics::{RetentionTime, Topics};
+use fnstream_core::topics::{Retention, RetentionTime, Topics};
 use fnstream_pulsar::{Options, PulsarGroups, PulsarTopics};
 
-use crate::cluster::{Cluster, broker};
+use crate::cluster::{Cluster, RUNTIME, broker};
 
 /// A process with clients, in a namespace of its own.
 struct Process {
@@ -78,4 +79,25 @@ fn topics_keep_their_contract() {
 #[test]
 fn groups_keep_their_contract() {
     run::<dyn GroupsHarness>(groups::CHECKS, |broker| Box::new(Process::new(broker)));
+}
+
+/// Whoever writes a partition when its topic is deleted makes it anew.
+#[test]
+fn what_is_left_of_a_deleted_topic_is_told_and_can_be_deleted() {
+    let Some(broker) = broker() else { return };
+    let cluster = Cluster::at(&broker);
+    let topics = PulsarTopics::connect(&cluster.options()).unwrap();
+    let partition = format!("persistent://{}/t-partition-1", cluster.namespace);
+    RUNTIME.block_on(async { cluster.client.producer(&partition).create().await.unwrap().close().await.unwrap() });
+    let create = || topics.create(&"t".into(), 2, Retention::default());
+    let refused = create().unwrap_err();
+    assert_eq!(refused.code, ErrorCode::TopicExists);
+    assert!(
+        refused.message.contains(&partition) && refused.message.ends_with("delete the topic once more"),
+        "{refused}"
+    );
+    topics.delete(&"t".into()).unwrap();
+    assert_eq!(topics.delete(&"t".into()).unwrap_err().code, ErrorCode::TopicNotFound);
+    create().unwrap();
+    assert_eq!(create().unwrap_err().message, "topic 't' exists");
 }

@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use fnstream_core::batch::Batch;
 use fnstream_core::broker::PollLimit;
+use fnstream_core::epoch::FunctionId;
 use fnstream_core::groups::{Groups, Taking};
 use fnstream_core::record::TopicPartition;
+use fnstream_core::topic::{TOPICS_PATTERN, Topic, TopicRef};
 use fnstream_core::topics::{Retention, Topics};
 use fnstream_core::waker::Waker;
 use fnstream_frame::{FrameBuilder, RecordRef};
@@ -16,7 +18,7 @@ use fnstream_group::Log;
 use fnstream_group::test_util::{self, Logs};
 use fnstream_pulsar::{Options, Pulsar, PulsarGroups, PulsarLog, PulsarTopics};
 
-use crate::cluster::{Cluster, broker};
+use crate::cluster::{Cluster, RUNTIME, broker};
 
 /// Runs a check with the logs of new groups.
 fn check(check: fn(&dyn Fn() -> Logs)) {
@@ -133,4 +135,43 @@ fn no_two_processes_give_a_group_the_same_record() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// A subscription that nobody uses holds the records of its topic for ever.
+#[test]
+fn a_function_that_is_gone_leaves_no_subscription_of_its_own() {
+    let Some(broker) = broker() else { return };
+    let cluster = Cluster::at(&broker);
+    let options = cluster.options();
+    let topics = PulsarTopics::connect(&options).unwrap();
+    let groups = PulsarGroups::new(&topics);
+    let (own, others) = (format!("{}.f", cluster.server), "others".to_owned());
+    let subscribe = |topic: &str, partition: u32, subscription: &str| {
+        let name = format!("persistent://{}/{topic}-partition-{partition}", cluster.namespace);
+        RUNTIME.block_on(cluster.client.consumer(name).subscription(subscription).subscribe()).unwrap()
+    };
+    let left = |topic: &str| {
+        let places = groups.places(&topic.into()).unwrap();
+        places.into_iter().map(|place| (place.partition, place.group)).collect::<Vec<_>>()
+    };
+    for topic in ["a", "b", "c"] {
+        topics.create(&topic.into(), 2, Retention::default()).unwrap();
+    }
+    let mut pattern = TopicRef::from(Topic::own("b.*"));
+    pattern.options.insert(TOPICS_PATTERN.to_owned(), "true".to_owned());
+    let reads = [TopicRef::from(Topic::own("a")), pattern, TopicRef::from(Topic::own("gone"))];
+    for (topic, partition, subscription) in
+        [("a", 0, &own), ("a", 1, &own), ("a", 1, &others), ("b", 0, &own), ("c", 0, &own)]
+    {
+        RUNTIME.block_on(subscribe(topic, partition, subscription).close()).unwrap();
+    }
+    let used = subscribe("b", 1, &own);
+    let pulsar = Pulsar::connect(options).unwrap();
+    pulsar.forget(FunctionId(1), "f", &reads).unwrap();
+    assert_eq!(left("a"), [(1, others)]);
+    assert!(left("b").contains(&(1, own.clone())), "somebody uses it");
+    assert_eq!(left("c"), [(0, own.clone())], "of a topic that the function did not read");
+    RUNTIME.block_on(used.close()).unwrap();
+    pulsar.forget(FunctionId(1), "f", &reads).unwrap();
+    assert_eq!(left("b"), []);
 }

@@ -17,6 +17,7 @@ mod desk;
 mod fellows;
 mod holds;
 mod local;
+mod look;
 mod part;
 mod seen;
 
@@ -25,5 +26,6 @@ pub(super) use desk::PeerDesk;
 pub(super) use fellows::Fellows;
 pub(super) use holds::Holds;
 pub(super) use local::Local;
+pub(super) use look::Look;
 pub(super) use part::Part;
 pub(super) use seen::SeenByAll;

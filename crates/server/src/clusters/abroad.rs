@@ -93,7 +93,7 @@ impl Foreign for Abroad {
         self.kafka.transactions()
     }
 
-    fn forget(&self, cluster: &Cluster, entry: &FunctionEntry) -> Result<()> {
-        self.of(cluster).forget(cluster, entry)
+    fn forget(&self, cluster: &Cluster, entry: &FunctionEntry, has_heir: bool) -> Result<()> {
+        self.of(cluster).forget(cluster, entry, has_heir)
     }
 }

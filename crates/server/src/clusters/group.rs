@@ -11,12 +11,12 @@ use fnstream_core::groups::Groups;
 use fnstream_core::spec::FunctionEntry;
 use fnstream_core::state::{StateStores, Visit};
 use fnstream_core::tasks::{Standing, Tasks};
-use fnstream_core::topic::Cluster;
+use fnstream_core::topic::{Cluster, TopicRef};
 use fnstream_core::topics::{Retention, Topics};
 use fnstream_core::upkeep::{Health, Upkeep};
 use fnstream_core::{Error, Result};
 use fnstream_engine::{Backend, EpochBounds};
-use fnstream_group::{Log, Register};
+use fnstream_group::{Log, Register, Removed};
 use fnstream_kafka::{Kafka, KafkaGroups, KafkaLog, KafkaStates, KafkaTasks, KafkaTopics, Sharing};
 use fnstream_pulsar::{Pulsar, PulsarGroups, PulsarLog, PulsarStates, PulsarTasks, PulsarTopics};
 use fnstream_store::Store;
@@ -49,8 +49,8 @@ pub(super) trait Place: Send + Sync {
     /// What the tasks of a function have committed.
     fn tasks(&self, function: FunctionId, name: &str, local: &Arc<dyn StateStores>) -> Arc<dyn Tasks>;
 
-    /// Removes what the cluster keeps of a function that is gone. Blocks.
-    fn forget(&self, function: FunctionId, name: &str) -> Result<()>;
+    /// Removes what the cluster keeps of a function that is gone, and its own subscriptions of these topics. Blocks.
+    fn forget(&self, function: FunctionId, name: &str, reads: &[TopicRef]) -> Result<()>;
 
     /// Lets the other processes have the tasks of this one. Blocks for a moment.
     fn leave(&self);
@@ -61,7 +61,8 @@ impl Place for Arc<Kafka> {
         Arc::new(KafkaTasks::new(self.clone(), function, name, local.clone()))
     }
 
-    fn forget(&self, function: FunctionId, name: &str) -> Result<()> {
+    /// The cluster lets groups go by itself that nobody uses.
+    fn forget(&self, function: FunctionId, name: &str, _reads: &[TopicRef]) -> Result<()> {
         Kafka::forget(self, function, name)
     }
 
@@ -75,8 +76,8 @@ impl Place for Arc<Pulsar> {
         Arc::new(PulsarTasks::new(self.clone(), function, name, local.clone()))
     }
 
-    fn forget(&self, function: FunctionId, name: &str) -> Result<()> {
-        Pulsar::forget(self, function, name)
+    fn forget(&self, function: FunctionId, name: &str, reads: &[TopicRef]) -> Result<()> {
+        Pulsar::forget(self, function, name, reads)
     }
 
     fn leave(&self) {
@@ -113,6 +114,15 @@ impl Reached {
                 })?)
             }
         })
+    }
+
+    /// Waits until a cluster answers that may just be starting. Blocks.
+    pub(super) fn greet(&self) -> Result<()> {
+        match self {
+            // Its clients wait, and say so.
+            Reached::Kafka(_) => Ok(()),
+            Reached::Pulsar(pulsar) => pulsar.greet(),
+        }
     }
 
     /// A log that all processes of the group have. Blocks.
@@ -219,12 +229,14 @@ impl GroupUpkeep {
     fn remove_what_is_left(&self) -> Result<()> {
         let mut still: HashSet<FunctionId> = HashSet::new();
         let before = std::mem::take(&mut *self.gone.lock());
-        let removed = self.register.tidy(|id, name| {
+        let removed = self.register.tidy(|id, Removed { name, reads }| {
             if !before.contains(&id) {
                 still.insert(id);
                 return Ok(false);
             }
-            self.place.forget(id, name).map(|()| true)
+            // One that has the name now has the subscriptions too.
+            let reads = if self.register.has(name) { &[] } else { &reads[..] };
+            self.place.forget(id, name, reads).map(|()| true)
         });
         *self.gone.lock() = still;
         removed?;

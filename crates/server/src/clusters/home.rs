@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use fnstream_core::spec::FunctionSpec;
 use fnstream_core::topic::{Cluster, OWN_OPTIONS, PARTITION, SCHEMA, Topic, TopicRef};
 use fnstream_core::{Error, ErrorCode, Result};
+use fnstream_pulsar::{COMPRESSION, INITIAL_POSITION};
 
 use super::Properties;
 
@@ -37,19 +38,43 @@ pub(super) fn properties(spec: &FunctionSpec) -> BTreeMap<Cluster, Properties> {
     all
 }
 
-/// Refuses options of the server's own topics that would have no effect, where these are a broker's.
-pub(super) fn check_broker_options(spec: &FunctionSpec) -> Result<()> {
-    let without_effect = |named: &&TopicRef| {
-        named.topic.cluster.is_own() && named.options.keys().any(|name| !matches!(name.as_str(), PARTITION | SCHEMA))
-    };
-    let named: Vec<_> = spec.outputs.iter().filter(without_effect).map(|named| format!("'{named}'")).collect();
-    if named.is_empty() {
+/// Refuses options of the topics of the server's own cluster that would have no effect, or that are wrong. `broker` is what else that
+/// cluster is called.
+pub(super) fn check_broker_options(spec: &FunctionSpec, broker: &Cluster) -> Result<()> {
+    let is_pulsar = super::pulsar::SCHEMES.iter().any(|scheme| broker.as_str().starts_with(scheme));
+    let of_outputs: &[&str] = if is_pulsar { &[PARTITION, SCHEMA, COMPRESSION] } else { &[PARTITION] };
+    check_names("outputs", &spec.outputs, |name| of_outputs.contains(&name), of_outputs)?;
+    if !is_pulsar {
         return Ok(());
     }
+    let of_inputs = |name: &str| name == INITIAL_POSITION || OWN_OPTIONS.contains(&name);
+    let told: Vec<_> = OWN_OPTIONS.into_iter().filter(|name| *name != SCHEMA).chain([INITIAL_POSITION]).collect();
+    check_names("inputs", spec.inputs.iter().flatten(), of_inputs, &told)?;
+    for named in spec.inputs.iter().flatten().chain(&spec.outputs) {
+        let read = fnstream_pulsar::Properties::new(broker.as_str(), &named.options);
+        read.map_err(|error| error.context(format_args!("'{named}'")))?;
+    }
+    Ok(())
+}
+
+/// Refuses topics of the server's own cluster with other options than those.
+fn check_names<'a>(
+    what: &str,
+    named: impl IntoIterator<Item = &'a TopicRef>,
+    takes: impl Fn(&str) -> bool,
+    told: &[&str],
+) -> Result<()> {
+    let has_others = |named: &&TopicRef| named.topic.cluster.is_own() && !named.options.keys().all(|name| takes(name));
+    let wrong: Vec<_> = named.into_iter().filter(has_others).map(|named| format!("'{named}'")).collect();
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let told: Vec<_> = told.iter().map(|name| format!("'{name}'")).collect();
     let message = format!(
-        "outputs of the server's own cluster take the option 'partition' alone, since all of them share a connection, whose properties are \
-         settings of the server, but these have others: {}",
-        named.join(", ")
+        "{what} of the server's own cluster take no options but {}, since all of them share a connection, whose properties are settings of \
+         the server, but these have others: {}",
+        told.join(", "),
+        wrong.join(", ")
     );
     Err(Error::new(ErrorCode::InvalidSpec, message))
 }

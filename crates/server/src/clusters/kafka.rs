@@ -197,7 +197,8 @@ impl Foreign for KafkaClusters {
         all
     }
 
-    fn forget(&self, cluster: &Cluster, entry: &FunctionEntry) -> Result<()> {
+    /// The cluster lets groups go by itself that nobody uses.
+    fn forget(&self, cluster: &Cluster, entry: &FunctionEntry, _has_heir: bool) -> Result<()> {
         let (kafka, _) = self.place(cluster, &entry.spec)?;
         kafka.forget(entry.id, &entry.spec.name)
     }

@@ -6,7 +6,7 @@
 //! It is noted before the function is deleted and removed after. Where that fails, since the cluster is away or the server is killed in
 //! between, it is tried again: after waits that grow, and when the server starts anew.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,10 +43,11 @@ impl Leftovers {
         self.notes.put(&name(entry), &note)
     }
 
-    fn try_remove(&self, entry: &FunctionEntry) -> bool {
+    /// `has_heir` says that another function has its name now, and so its subscriptions.
+    fn try_remove(&self, entry: &FunctionEntry, has_heir: bool) -> bool {
         let foreign: BTreeSet<_> = entry.spec.places().map(|topic| topic.cluster).filter(|of| !of.is_own()).collect();
         let removed = foreign.iter().map(|cluster| {
-            self.foreign.forget(cluster, entry).inspect_err(|error| {
+            self.foreign.forget(cluster, entry, has_heir).inspect_err(|error| {
                 let function = &entry.spec.name;
                 tracing::warn!(function, %cluster, %error, "what the cluster keeps of a deleted function is removed later");
             })
@@ -93,10 +94,12 @@ impl Leftovers {
             return Ok(false);
         }
         // One that is still there was not deleted, or is about to be.
-        let there: BTreeSet<_> = self.register.list()?.into_iter().map(|entry| entry.id).collect();
+        let there: BTreeMap<_, _> =
+            self.register.list()?.into_iter().map(|entry| (entry.id, entry.spec.name)).collect();
         let mut left = false;
-        for entry in noted.iter().filter(|entry| !there.contains(&entry.id)) {
-            if self.try_remove(entry) {
+        for entry in noted.iter().filter(|entry| !there.contains_key(&entry.id)) {
+            let has_heir = there.values().any(|name| *name == entry.spec.name);
+            if self.try_remove(entry, has_heir) {
                 tracing::info!(function = entry.spec.name, "what other clusters kept of a deleted function is removed");
             } else {
                 left = true;

@@ -107,6 +107,8 @@ impl Own {
         let notes = store.notes();
         let process = process(&*notes)?;
         let reached = Reached::new(group, config, process.clone(), lanes)?;
+        reached.greet()?;
+        tracing::info!(process, "the cluster is reached: this process is called so where its consumers are shown");
         let register = Arc::new(Register::open(reached.log("functions")?, &process, clock.clone())?);
         let incarnation = register.incarnation();
         adopt(store, &incarnation)?;

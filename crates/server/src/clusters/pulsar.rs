@@ -175,9 +175,10 @@ impl Foreign for PulsarClusters {
         pulsar.move_groups(function, &spec.name, &spec.inputs, places)
     }
 
-    fn forget(&self, cluster: &Cluster, entry: &FunctionEntry) -> Result<()> {
+    fn forget(&self, cluster: &Cluster, entry: &FunctionEntry, has_heir: bool) -> Result<()> {
         let (pulsar, _) = self.place(cluster, &entry.spec)?;
-        pulsar.forget(entry.id, &entry.spec.name)
+        let reads = entry.spec.reads().filter(|of| !has_heir && of.topic.cluster == *cluster);
+        pulsar.forget(entry.id, &entry.spec.name, &reads.collect::<Vec<_>>())
     }
 }
 

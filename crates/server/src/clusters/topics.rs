@@ -12,7 +12,7 @@ use fnstream_core::batch::Batch;
 use fnstream_core::broker::PollLimit;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::topic::{Cluster, Topic};
-use fnstream_core::topics::{AppendDone, Retention, TopicChange, TopicInfo, TopicMatcher, Topics, Watch};
+use fnstream_core::topics::{Ahead, AppendDone, Retention, TopicChange, TopicInfo, TopicMatcher, Topics, Watch};
 use fnstream_core::waker::Waker;
 
 use super::{Clusters, Properties};
@@ -77,8 +77,8 @@ impl Topics for TopicsOfAll {
         self.at(&partition.topic)?.watch(partition, waker)
     }
 
-    fn lag(&self, partition: &TopicPartition, from: Position) -> Result<Option<u64>> {
-        self.at(&partition.topic)?.lag(partition, from)
+    fn look(&self, partition: &TopicPartition, from: Position) -> Result<Ahead> {
+        self.at(&partition.topic)?.look(partition, from)
     }
 
     fn matcher(&self, pattern: &Topic) -> Result<TopicMatcher> {

@@ -10,7 +10,7 @@ use fnstream_core::batch::Batch;
 use fnstream_core::broker::PollLimit;
 use fnstream_core::record::{Position, TopicPartition};
 use fnstream_core::topic::Topic;
-use fnstream_core::topics::{AppendDone, Retention, TopicChange, TopicInfo, Topics, Watch};
+use fnstream_core::topics::{Ahead, AppendDone, Retention, TopicChange, TopicInfo, Topics, Watch};
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
 
@@ -81,11 +81,11 @@ impl Topics for LogTopics {
         Ok(Box::new(WatchGuard::new(topic, partition.partition, waker)?))
     }
 
-    fn lag(&self, partition: &TopicPartition, from: Position) -> Result<Option<u64>> {
+    fn look(&self, partition: &TopicPartition, from: Position) -> Result<Ahead> {
         let topic = self.0.inner().topics.get(partition.topic.own_name()?)?;
         let end = topic.partition(partition.partition)?.marks().end();
         // This log counts records without gaps.
-        Ok(u64::try_from(end.0.saturating_sub(from.0)).ok())
+        Ok(Ahead { end, lag: u64::try_from(end.0.saturating_sub(from.0)).ok() })
     }
 }
 

@@ -17,7 +17,8 @@ use crate::groups::{Claim, GroupPlace, Groups, Taken, Taking};
 use crate::record::{Position, TopicPartition, partition_for_key};
 use crate::topic::Topic;
 use crate::topics::{
-    AppendDone, Appended, PartitionInfo, Retention, TopicChange, TopicInfo, Topics, Watch, check_partitions, read_on,
+    Ahead, AppendDone, Appended, PartitionInfo, Retention, TopicChange, TopicInfo, Topics, Watch, check_partitions,
+    read_on,
 };
 use crate::waker::Waker;
 
@@ -175,12 +176,12 @@ impl Topics for MemBroker {
         Ok(Box::new(MemWatch { broker: self.clone(), number }))
     }
 
-    fn lag(&self, partition: &TopicPartition, from: Position) -> Result<Option<u64>> {
+    fn look(&self, partition: &TopicPartition, from: Position) -> Result<Ahead> {
         let state = self.shared.state.lock();
         let found = state.ledger.topics.get(partition)?;
         // Without gaps the difference of two positions is a number of records.
         let left = u64::try_from(found.end.0.saturating_sub(from.0)).ok();
-        Ok(left.filter(|_| !state.ledger.topics.gaps))
+        Ok(Ahead { end: found.end, lag: left.filter(|_| !state.ledger.topics.gaps) })
     }
 }
 

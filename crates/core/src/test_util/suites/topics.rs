@@ -229,7 +229,7 @@ fn what_is_not_there_is_not_found(harness: &mut dyn TopicsHarness) {
     for (at, code) in [(&none, ErrorCode::TopicNotFound), (&part, ErrorCode::PartitionNotFound)] {
         refused(topics.read(at, Position::START, ALL), code, "reading");
         refused(topics.watch(at, waker().0).map(drop), code, "watching");
-        refused(topics.lag(at, Position::START), code, "the lag");
+        refused(topics.look(at, Position::START), code, "looking");
     }
 }
 
@@ -394,7 +394,9 @@ fn a_lag_is_right_or_unknown(harness: &mut dyn TopicsHarness) {
     let positions = values(harness, "t", &[b"a", b"b", b"c"]);
     let end = info(&*topics, "t").partitions[0].end;
     for (left, position) in [(3, positions[0]), (2, positions[1]), (1, positions[2]), (0, end)] {
-        let lag = must("the lag", topics.lag(&at("t", 0), position));
+        let ahead = must("looking", topics.look(&at("t", 0), position));
+        assert_eq!(ahead.end, end, "the end is that of the description");
+        let lag = ahead.lag;
         assert!(lag.is_none_or(|lag| lag == left), "{left} records are left, not {lag:?}");
     }
 }

@@ -246,7 +246,7 @@ impl<'a> Waiting<'a> {
         let mut sum = Some(0);
         for (partition, position) in from {
             let at = TopicPartition::new(self.topic.clone(), *partition);
-            let lag = self.topics.lag(&at, *position)?;
+            let lag = self.topics.look(&at, *position)?.lag;
             sum = sum.zip(lag).map(|(sum, lag): (u64, u64)| sum.saturating_add(lag));
         }
         Ok(sum)
@@ -264,7 +264,7 @@ impl<'a> Waiting<'a> {
         if to <= from {
             return Ok(0);
         }
-        let lags = self.topics.lag(at, from)?.zip(self.topics.lag(at, to)?);
+        let lags = self.topics.look(at, from)?.lag.zip(self.topics.look(at, to)?.lag);
         Ok(lags.map_or(0, |(from, to)| from.saturating_sub(to)))
     }
 

@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 
 use super::ask::{Ask, Payload, Report, decode, encode};
 use super::local::Local;
+use super::look::Look;
 use super::part::Part;
 use super::seen::seen;
 use crate::app::caller;
@@ -64,7 +65,8 @@ async fn answer(
         }
         Ask::Status(functions) => {
             let parts = blocking(move || {
-                let part = |(id, name): (FunctionId, String)| local.part(id, &name).map(|part| (id, part));
+                let look = Look::default();
+                let part = |(id, name): (FunctionId, String)| local.part(id, &name, &look).map(|part| (id, part));
                 Ok(functions.into_iter().filter_map(part).collect::<BTreeMap<_, Part>>())
             });
             encode(&parts.await?)

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::ask::Action;
 use super::coming_up::ComingUp;
+use super::look::Look;
 use super::part::{Counters, Part};
 use crate::app::programs::Programs;
 use crate::clusters::Clusters;
@@ -64,12 +65,12 @@ impl Local {
     }
 
     /// How a function fares here. Blocks.
-    pub(in crate::app) fn part(&self, function: FunctionId, name: &str) -> Option<Part> {
+    pub(in crate::app) fn part(&self, function: FunctionId, name: &str, look: &Look) -> Option<Part> {
         let status = self.engine.status(function)?;
         let meter = self.engine.meters().get(name).unwrap_or_default();
         // A function that runs here is known.
         let topics = self.clusters.topics_of_id(function).ok()?;
-        Some(Part::of(&status, Counters::of(&meter), &topics))
+        Some(Part::of(&status, Counters::of(&meter), &*topics, look))
     }
 
     /// Asks the instance of a task; `None` when the task does not run here.

@@ -3,8 +3,6 @@
 
 //! How a function fares in one process, and in all of them together.
 
-use std::sync::Arc;
-
 use fnstream_api::{ErrorBody, FunctionStatus, PartitionDescription, TaskDescription, TaskError, TaskStatus};
 use fnstream_core::ErrorCode;
 use fnstream_core::tasks::Standing;
@@ -13,6 +11,7 @@ use fnstream_engine::{FunctionMeter, FunctionState, PartitionStatus, TaskState};
 use serde::{Deserialize, Serialize};
 
 use super::coming_up::ComingUp;
+use super::look::Look;
 
 /// How a function fares in one process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -64,12 +63,17 @@ impl Counters {
 
 impl Part {
     /// What the engine says of a function; looks the topics' ends up. Blocks.
-    pub(super) fn of(status: &fnstream_engine::FunctionStatus, counters: Counters, topics: &Arc<dyn Topics>) -> Self {
+    pub(super) fn of(
+        status: &fnstream_engine::FunctionStatus,
+        counters: Counters,
+        topics: &dyn Topics,
+        look: &Look,
+    ) -> Self {
         let word = function_status(status.state);
         Part {
             status: word,
             kind: status.kind.to_owned(),
-            tasks: status.tasks.iter().map(|of| task(of, topics)).collect(),
+            tasks: status.tasks.iter().map(|of| task(of, topics, look)).collect(),
             reason: reason(word, &status.tasks),
             coming_up: ComingUp::of(&status.tasks),
             counters,
@@ -102,7 +106,7 @@ impl Part {
     }
 
     /// Tasks that are not taken over yet do not know their past: they stand where they have committed. Blocks.
-    pub(in crate::app) fn place(&mut self, standing: &Standing, topics: &Arc<dyn Topics>) {
+    pub(in crate::app) fn place(&mut self, standing: &Standing, topics: &dyn Topics, look: &Look) {
         for task in self.tasks.iter_mut().filter(|task| task.epoch == 0) {
             let Some(progress) = standing.get(&task.index) else { continue };
             (task.epoch, task.records_in) = (progress.epoch.0, progress.records_in);
@@ -111,8 +115,8 @@ impl Part {
                 let (name, number) = (at.topic.to_string(), at.partition);
                 let mut shown = task.partitions.iter_mut();
                 if let Some(shown) = shown.find(|shown| shown.topic == name && shown.partition == number) {
-                    *shown =
-                        partition(&PartitionStatus { partition: at.clone(), position: *position, end: None }, topics);
+                    let status = PartitionStatus { partition: at.clone(), position: *position, end: None };
+                    *shown = partition(&status, topics, look);
                 }
             }
         }
@@ -132,7 +136,7 @@ fn weight(part: &Part) -> (bool, u8) {
     (!part.tasks.is_empty(), weight)
 }
 
-fn task(task: &fnstream_engine::TaskStatus, topics: &Arc<dyn Topics>) -> TaskDescription {
+fn task(task: &fnstream_engine::TaskStatus, topics: &dyn Topics, look: &Look) -> TaskDescription {
     TaskDescription {
         index: task.index,
         status: task_status(task.state),
@@ -144,7 +148,7 @@ fn task(task: &fnstream_engine::TaskStatus, topics: &Arc<dyn Topics>) -> TaskDes
         watermark_ms: task.watermark,
         trouble: task.trouble.as_ref().map(ErrorBody::from),
         restored: task.restored,
-        partitions: task.partitions.iter().map(|of| partition(of, topics)).collect(),
+        partitions: task.partitions.iter().map(|of| partition(of, topics, look)).collect(),
         last_error: task.last_error.as_ref().map(|error| TaskError {
             code: error.code.as_str().to_owned(),
             message: error.message.clone(),
@@ -154,17 +158,17 @@ fn task(task: &fnstream_engine::TaskStatus, topics: &Arc<dyn Topics>) -> TaskDes
     }
 }
 
-fn partition(status: &PartitionStatus, topics: &Arc<dyn Topics>) -> PartitionDescription {
+fn partition(status: &PartitionStatus, topics: &dyn Topics, look: &Look) -> PartitionDescription {
     let PartitionStatus { partition, position, end } = status;
     // The log's own end, not the one that the task saw when it last looked: a task that is stuck does not look.
-    let topic = topics.describe(&partition.topic).ok();
-    let now = topic.and_then(|topic| Some(topic.partitions.get(partition.partition as usize)?.end));
+    let ahead = look.ahead(topics, partition, *position);
+    let now = ahead.map(|ahead| ahead.end);
     PartitionDescription {
         topic: partition.topic.to_string(),
         partition: partition.partition,
         position: position.to_string(),
         end: now.or(*end).map(|end| end.max(*position).to_string()),
-        lag: topics.lag(partition, *position).unwrap_or_default(),
+        lag: ahead.and_then(|ahead| ahead.lag),
     }
 }
 
@@ -273,12 +277,12 @@ mod tests {
 
     #[test]
     fn a_task_that_is_not_taken_over_yet_stands_where_it_has_committed() {
-        let broker: Arc<dyn Topics> = Arc::new(MemBroker::new());
+        let (broker, look) = (MemBroker::new(), Look::default());
         let mut part = part(FunctionStatus::Starting, &[(0, 0), (1, 4), (2, 0)]);
         let at = |number| TopicPartition::new("in", number);
         for task in &mut part.tasks {
             let unread = PartitionStatus { partition: at(task.index), position: Position::START, end: None };
-            task.partitions.push(partition(&unread, &broker));
+            task.partitions.push(partition(&unread, &broker, &look));
         }
         assert!(!part.is_placed());
         let progress = |number: u32| Progress {
@@ -288,7 +292,7 @@ mod tests {
             records_out: 8,
             ..Progress::default()
         };
-        part.place(&[(0, progress(0)), (1, progress(1))].into(), &broker);
+        part.place(&[(0, progress(0)), (1, progress(1))].into(), &broker, &look);
         let told = part.tasks.iter().map(|task| {
             (task.epoch, task.records_in, task.records_out, task.partitions[0].position.as_str(), task.partitions.len())
         });

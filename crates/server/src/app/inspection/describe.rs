@@ -24,7 +24,7 @@ use super::Inspection;
 use super::circle;
 use super::matched::Matched;
 use crate::app::functions::told_grant;
-use crate::app::group::Part;
+use crate::app::group::{Look, Part};
 use crate::app::ops::blocking;
 use crate::app::pages::{Page, Wanted};
 use crate::app::programs::Loading;
@@ -119,12 +119,13 @@ impl Inspection {
         blocking(move || {
             let is_alone = inspection.fellows.others()?.is_empty();
             let mut failures = inspection.fellows.failures_elsewhere();
+            let look = Look::default();
             let whole = |entry: FunctionEntry| {
                 let revision = crate::app::revision(&*inspection.register, &entry)?;
-                let here = inspection.fellows.local().part(entry.id, &entry.spec.name);
+                let here = inspection.fellows.local().part(entry.id, &entry.spec.name, &look);
                 let mut part = Part::merged(here.into_iter().chain(elsewhere.remove(&entry.id).unwrap_or_default()));
                 // A place that cannot be read is told as damage.
-                let records = inspection.records(&entry, part.as_mut()).unwrap_or_default();
+                let records = inspection.records(&entry, part.as_mut(), &look).unwrap_or_default();
                 let failure = inspection.reconciler.failure(&entry);
                 let failure = failure.or_else(|| failures.remove(&entry.id));
                 let damage = inspection.upkeep.damage_to(&entry);
@@ -142,20 +143,23 @@ impl Inspection {
 impl Inspection {
     /// How many records all tasks have consumed and emitted, the same as their descriptions say of each: what they have committed,
     /// whether or not they run. Blocks.
-    fn records(&self, entry: &FunctionEntry, part: Option<&mut Part>) -> Result<(u64, u64)> {
+    fn records(&self, entry: &FunctionEntry, part: Option<&mut Part>, look: &Look) -> Option<(u64, u64)> {
         let sum = |counts: &mut dyn Iterator<Item = (u64, u64)>| {
             counts.fold((0, 0), |(read, emitted): (u64, u64), (of, also)| (read + of, emitted + also))
         };
-        Ok(match part.filter(|part| !part.tasks.is_empty()) {
+        let committed = || look.committed(|| self.tasks.progress(entry.id));
+        Some(match part.filter(|part| !part.tasks.is_empty()) {
             Some(part) => {
-                if !part.is_placed() {
-                    let topics = self.fellows.local().clusters.topics_of_id(entry.id)?;
-                    part.place(&self.tasks.progress(entry.id)?, &topics);
+                if !part.is_placed()
+                    && let Some(standing) = committed()
+                {
+                    let topics = self.fellows.local().clusters.topics_of_id(entry.id).ok()?;
+                    part.place(&standing, &*topics, look);
                 }
                 sum(&mut part.tasks.iter().map(|task| (task.records_in, task.records_out)))
             }
             None => {
-                let standing = self.tasks.progress(entry.id)?;
+                let standing = committed()?;
                 sum(&mut standing.values().map(|progress| (progress.records_in, progress.records_out)))
             }
         })

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::Inspection;
 use super::describe::word;
 use crate::app::GroupSample;
+use crate::app::group::Look;
 use crate::app::ops::blocking;
 use crate::failure;
 use crate::metrics::{FunctionSample, MemorySample, NetworkSample, Scrape};
@@ -25,7 +26,8 @@ impl Inspection {
         let inspection = self.clone();
         blocking(move || {
             let entries = inspection.register.list()?;
-            let functions = entries.iter().map(|entry| inspection.sample(entry)).collect();
+            let look = Look::default();
+            let functions = entries.iter().map(|entry| inspection.sample(entry, &look)).collect();
             let mut store = inspection.upkeep.health();
             store.damages += inspection.damaged_artifacts(&entries);
             let engine = &inspection.fellows.local().engine;
@@ -49,8 +51,8 @@ impl Inspection {
         .await
     }
 
-    fn sample(&self, entry: &FunctionEntry) -> FunctionSample {
-        let part = self.fellows.local().part(entry.id, &entry.spec.name);
+    fn sample(&self, entry: &FunctionEntry, look: &Look) -> FunctionSample {
+        let part = self.fellows.local().part(entry.id, &entry.spec.name, look);
         let status = word(entry, part.as_ref(), self.reconciler.failure(entry).is_some());
         let tasks = part.map(|part| part.tasks).unwrap_or_default();
         let mut lags: BTreeMap<_, Vec<_>> = BTreeMap::new();

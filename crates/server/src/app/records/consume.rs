@@ -38,6 +38,9 @@ use super::{Records, at};
 use crate::app::ops::blocking;
 use crate::app::places::earliest;
 
+/// How often a topic of a broker is looked for that is not there.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// What is to be read.
 #[derive(Debug, Clone)]
 pub(crate) struct Reading {
@@ -153,8 +156,7 @@ impl Records {
             let made = expecting.made();
             let (topics, wanted) = (self.topics.topics.clone(), name.clone());
             match blocking(move || topics.describe(&wanted)).await {
-                // Nobody tells this server of a topic that is made elsewhere.
-                Err(error) if error.code == ErrorCode::TopicNotFound && self.topics.clusters.is_embedded(&name) => {}
+                Err(error) if error.code == ErrorCode::TopicNotFound && name.cluster.is_own() => {}
                 there => return there.map(Some),
             }
             self.topics.check_client(&name)?;
@@ -162,8 +164,11 @@ impl Records {
             if place.is_none() && deadline.is_none_or(|end| Instant::now() < end) {
                 place = Some(self.room.enter()?);
             }
+            // Nobody tells this server of a topic that is made in a broker, or by another process.
+            let again = (!self.topics.clusters.is_embedded(&name)).then(|| Instant::now() + AGAIN);
             tokio::select! {
                 () = made => {}
+                () = at(again), if again.is_some() => {}
                 () = at(deadline) => return Ok(None),
                 () = self.ops.closing().cancelled() => self.ops.check_open()?,
             }

@@ -66,7 +66,7 @@ impl Foreign for Abroad {
         })
     }
 
-    fn forget(&self, _: &Cluster, _: &FunctionEntry) -> Result<()> {
+    fn forget(&self, _: &Cluster, _: &FunctionEntry, _: bool) -> Result<()> {
         Ok(())
     }
 }

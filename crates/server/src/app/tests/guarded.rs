@@ -22,7 +22,7 @@ use fnstream_core::spec::{DesiredState, FunctionEntry, FunctionSpec};
 use fnstream_core::state::Visit;
 use fnstream_core::tasks::{Standing, Tasks};
 use fnstream_core::topic::Topic;
-use fnstream_core::topics::{AppendDone, Retention, TopicChange, TopicInfo, Topics, Watch};
+use fnstream_core::topics::{Ahead, AppendDone, Retention, TopicChange, TopicInfo, Topics, Watch};
 use fnstream_core::waker::Waker;
 use fnstream_core::{Error, ErrorCode, Result};
 use parking_lot::Mutex;
@@ -94,8 +94,8 @@ impl Topics for Happening {
         self.0.watch(partition, waker)
     }
 
-    fn lag(&self, partition: &TopicPartition, from: Position) -> Result<Option<u64>> {
-        self.0.lag(partition, from)
+    fn look(&self, partition: &TopicPartition, from: Position) -> Result<Ahead> {
+        self.0.look(partition, from)
     }
 }
 
@@ -193,8 +193,8 @@ impl Topics for Guarded<dyn Topics> {
         self.0.watch(partition, waker)
     }
 
-    fn lag(&self, partition: &TopicPartition, from: Position) -> Result<Option<u64>> {
-        self.blocks().lag(partition, from)
+    fn look(&self, partition: &TopicPartition, from: Position) -> Result<Ahead> {
+        self.blocks().look(partition, from)
     }
 }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use fnstream_api::function::total_lag;
 use fnstream_api::{GroupDescription, GroupPartition, GroupReset, GroupSummary};
 use fnstream_core::acks::AckWrite;
 use fnstream_core::broker::PollLimit;
@@ -80,7 +81,7 @@ impl Records {
                 let partitions = seen.partitions(&name);
                 GroupSummary {
                     acknowledges: seen.acknowledging.iter().any(|group| group.name == name),
-                    lag: partitions.iter().map(|of| of.lag).sum(),
+                    lag: total_lag(partitions.iter().map(|of| of.lag)),
                     leased: partitions.iter().map(|of| of.leased).sum(),
                     returned: partitions.iter().map(|of| of.returned).sum(),
                     name,
@@ -99,7 +100,7 @@ impl Records {
         let mut partitions = seen.partitions(name);
         let (topics, of) = (self.topics.topics.clone(), seen.info.topic.clone());
         let partitions = blocking(move || {
-            for partition in partitions.iter_mut().filter(|partition| partition.lag > 0) {
+            for partition in partitions.iter_mut().filter(|partition| partition.lag != Some(0)) {
                 partition.oldest_ms = oldest_ms(&*topics, &of, partition);
             }
             Ok(partitions)
@@ -109,7 +110,7 @@ impl Records {
             name: name.to_owned(),
             topic: seen.info.topic.to_string(),
             acknowledges: seen.acknowledging.iter().any(|group| group.name == name),
-            lag: partitions.iter().map(|of| of.lag).sum(),
+            lag: total_lag(partitions.iter().map(|of| of.lag)),
             most_unacknowledged: MOST_OUT as u64,
             dead_letter_topic: dead_letter_topic(topic, name).ok().map(|topic| topic.to_string()),
             partitions,
@@ -264,8 +265,10 @@ impl Seen {
             let position = deliveries.map(Deliveries::committed).or(places.get(&of.partition).copied());
             let position = position.unwrap_or(of.earliest);
             let lag = match &state {
-                Some(state) => state.lag(of.partition, of.earliest, of.end),
-                None => u64::try_from(of.end.0.saturating_sub(position.0)).unwrap_or(u64::MAX),
+                Some(state) => Some(state.lag(of.partition, of.earliest, of.end)),
+                None if position >= of.end => Some(0),
+                // Positions that are wider are those of Pulsar, whose difference says nothing.
+                None => u64::try_from(of.end.0).ok().map(|end| end.saturating_sub(position.0 as u64)),
             };
             GroupPartition {
                 partition: of.partition,
