@@ -9,8 +9,9 @@ use anyhow::{Context, Result};
 use fnstream_tests::binary::root;
 use fnstream_tests::cli::{self, Cli};
 use fnstream_tests::python::python_for;
+use fnstream_tests::scripts::consumed;
 
-use crate::{consumed, server};
+use crate::server;
 
 /// What the script prints of a step.
 fn client(python: &str, address: &str, step: &str) -> Result<String> {
