@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod deploy;
+mod depth;
 mod growth;
 mod mistakes;
 mod sdk;

@@ -15,9 +15,10 @@ mod typed;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use fnstream_core::runtime::Program;
+use fnstream_core::runtime::{Limits, Program};
 use fnstream_core::timer::TimeDomain;
 use fnstream_tests::seed::{Seed, number};
 
@@ -103,7 +104,10 @@ impl Pair {
 fn agrees(language: &str, program: &Arc<dyn Program>) -> Result<()> {
     let seed = Seed::of(&format!("the model of {language}"))?;
     let mut chance = Chance::new(seed.rng(0));
-    let mut pair = Pair { task: Task::start(program, &BTreeMap::new(), 2)?, expected: Expected::default(), epochs: 0 };
+    // JavaScript is ended by nothing else.
+    let limits = Limits { call_time: Duration::from_millis(500), ..Limits::default() };
+    let mut pair =
+        Pair { task: Task::limited(program, &BTreeMap::new(), 2, limits)?, expected: Expected::default(), epochs: 0 };
     for number in 0..number("FNSTREAM_MODEL_ROUNDS", ROUNDS)? {
         let round = chance.round();
         let about = || format!("seed {}, round {number}: {round:?}", seed.0);

@@ -81,7 +81,7 @@ impl Chance {
             0..3 => commands.push("fail as told".into()),
             3 => commands.insert(0, "fail at once".into()),
             4 => commands.push("panic as told".into()),
-            5 if self.rng.random_ratio(1, 4) => commands.push("die".into()),
+            5 if self.rng.random_ratio(1, 12) => commands.push("die".into()),
             _ => {}
         }
         commands.join("\n")
