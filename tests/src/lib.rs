@@ -5,7 +5,7 @@
 //!
 //! Owns: finding what was built ([`binary`]), a server as a process that can be killed ([`server`]), a server that comes
 //! back on the same data folder ([`node`]), calls on files that fail ([`faults`]), the command line ([`cli`]), what a process uses ([`usage`]), modules written by
-//! hand ([`guests`]), Python for clients of another language ([`python`]), how long a function takes ([`latency`]), and the chain of functions whose every record is accounted for ([`chain`]).
+//! hand ([`guests`]), functions given as source ([`scripts`]), Python for clients of another language ([`python`]), how long a function takes ([`latency`]), and the chain of functions whose every record is accounted for ([`chain`]).
 //! A server is reached only as a user reaches it: by its command line, its REST interface and signals.
 //!
 //! Nothing here sleeps: what is waited for is a line of the server's log, an answer, or a record, and each wait has an end
@@ -36,6 +36,7 @@ pub mod latency;
 pub mod node;
 pub mod pulsar;
 pub mod python;
+pub mod scripts;
 pub mod seed;
 pub mod server;
 pub mod usage;

@@ -5,7 +5,7 @@
 
 mod topics;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -40,6 +40,9 @@ const CERTAIN: u64 = 3;
 /// How long an answer is waited for that is only shown.
 const GLANCE: Duration = Duration::from_secs(2);
 
+/// So many clients for offsets of groups are kept. Each has threads and connections, and groups come and go with functions.
+const GROUPS: usize = 4;
+
 /// The cleanup policy of topics.
 pub(crate) const POLICY: &str = "cleanup.policy";
 
@@ -48,8 +51,8 @@ pub(crate) struct Admin {
     properties: Properties,
     admin: AdminClient<Telling>,
     client: BaseConsumer<Telling>,
-    /// Clients that ask for the offsets of a group each.
-    groups: Mutex<HashMap<String, Arc<BaseConsumer<Telling>>>>,
+    /// Clients that ask for the offsets of a group each: those of the groups that were asked for last, the latest at the end.
+    groups: Mutex<VecDeque<(String, Arc<BaseConsumer<Telling>>)>>,
     why: Arc<Why>,
     /// When the cluster did not answer last, unless it has since.
     away: Mutex<Option<Instant>>,
@@ -336,12 +339,20 @@ impl Admin {
 
     fn of_group(&self, group: &str) -> Result<Arc<BaseConsumer<Telling>>> {
         let mut groups = self.groups.lock();
-        if let Some(client) = groups.get(group) {
-            return Ok(client.clone());
-        }
-        let made = BaseConsumer::from_config_and_context(&self.properties.asking(group), Telling(self.why.clone()));
-        let client = Arc::new(made.map_err(|e| failed("making a client of Kafka", &e))?);
-        groups.insert(group.to_owned(), client.clone());
+        let known = groups.iter().position(|(name, _)| name == group).and_then(|at| groups.remove(at));
+        let client = match known {
+            Some((_, client)) => client,
+            None => {
+                let asking = self.properties.asking(group);
+                let made = BaseConsumer::from_config_and_context(&asking, Telling(self.why.clone()));
+                Arc::new(made.map_err(|e| failed("making a client of Kafka", &e))?)
+            }
+        };
+        groups.push_back((group.to_owned(), client.clone()));
+        let oldest = if groups.len() > GROUPS { groups.pop_front() } else { None };
+        drop(groups);
+        // Whoever comes after need not wait for its connections to end.
+        drop(oldest);
         Ok(client)
     }
 

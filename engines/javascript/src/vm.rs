@@ -17,7 +17,7 @@ use crate::natives;
 
 /// Bytes of the stack that JavaScript may use. It is measured on the stack in linear memory; that of the compiled code, of which the
 /// host gives 1 MiB, grows several times as fast.
-const STACK: usize = 160 << 10;
+const STACK: usize = 200 << 10;
 
 /// Which record failed, if it is not known.
 const NONE: u32 = u32::MAX;

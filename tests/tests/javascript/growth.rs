@@ -8,9 +8,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use fnstream_api::client::{ConsumeOptions, ProduceOptions};
 use fnstream_frame::Frame;
+use fnstream_tests::scripts::write;
 use fnstream_tests::within;
 
-use crate::{server, write};
+use crate::server;
 
 /// Text, JSON, state and promises, so that whatever leaks does it here.
 const SOURCE: &str = "export default class Echo {

@@ -4,12 +4,10 @@
 //! What is wrong with a source is told when the function is made, and what fails later with the user's own lines.
 
 use anyhow::{Result, ensure};
-use fnstream_tests::binary;
 use fnstream_tests::cli::Cli;
-use fnstream_tests::node::Node;
-use fnstream_tests::server::ServerOptions;
+use fnstream_tests::scripts::{consumed, create, write};
 
-use crate::{consumed, create, server, write};
+use crate::{JAVASCRIPT, server};
 
 const CREATE: [&str; 9] = ["create", "-n", "f", "-a", "app.js", "-i", "in", "-o", "out"];
 
@@ -102,11 +100,7 @@ async fn mistakes_of_the_source_are_told_when_the_function_is_made() -> Result<(
 /// An endless loop at the top of the module ends at the limit of a start.
 #[tokio::test]
 async fn a_source_that_never_ends_is_refused() -> Result<()> {
-    let (node, _, cli) = server().await?;
-    write(&node, &[("app.js", "for (;;) {}\n")])?;
-    let told = cli.refuses(&[&CREATE[..], &["--limit", "start-time=300ms"]].concat(), "FS-1206")?;
-    assert!(told.contains("the source cannot be loaded"), "{told}");
-    Ok(())
+    JAVASCRIPT.refuses_an_endless_source("for (;;) {}\n").await
 }
 
 #[tokio::test]
@@ -190,35 +184,13 @@ async fn a_recursion_without_end_is_an_error() -> Result<()> {
 
 #[tokio::test]
 async fn endless_loops_and_memory_bombs_end_at_their_limits() -> Result<()> {
-    let (node, _, cli) = server().await?;
-    let source = "export default (record) => {\n  const event = record.text;\n  if (event === 'loop') {\n    for (;;) {}\n  }\n  \
-                  if (event === 'bomb') {\n    const all = [];\n    for (;;) all.push(new Uint8Array(1 << 20).fill(1));\n  }\n  \
-                  return event;\n};\n";
-    write(&node, &[("app.js", source)])?;
-    cli.prints(&[&CREATE[..], &["--limit", "call-time=500ms", "--limit", "memory=64MiB"]].concat())?;
-    for event in ["a", "loop", "b", "bomb", "c"] {
-        cli.prints(&["produce", "-n", "in", "-c", event])?;
-    }
-    assert_eq!(consumed(&cli, "out", 3)?, ["a", "b", "c"]);
-    for (letter, told) in [("0:0", "'call-time' of 500ms"), ("0:1", "InternalError: out of memory")] {
-        let letter = cli.prints(&["dlq", "show", "-n", "f", letter])?;
-        assert!(letter.contains(told), "{letter}");
-    }
+    let [looped, bombed] = JAVASCRIPT.ends_greed_at_its_limits("memory=64MiB").await?;
+    assert!(looped.contains("'call-time' of 500ms"), "{looped}");
+    assert!(bombed.contains("InternalError: out of memory"), "{bombed}");
     Ok(())
 }
 
 #[tokio::test]
 async fn a_server_without_the_engine_says_what_to_do() -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    // A program without engines beside it.
-    let program = folder.path().join("function-stream");
-    let built = binary::server()?.canonicalize()?;
-    std::fs::hard_link(&built, &program).or_else(|_| std::fs::copy(&built, &program).map(drop))?;
-    let mut node = Node::new(ServerOptions::new(program))?;
-    let client = node.start().await?;
-    let cli = Cli::new(client.url(), node.folder())?;
-    write(&node, &[("app.js", "export default (r) => r.value;\n")])?;
-    let told = cli.refuses(&CREATE, "FS-1111")?;
-    assert!(told.contains("there is no engine for functions in JavaScript; looked for it at '"), "{told}");
-    Ok(())
+    JAVASCRIPT.lacks_its_engine().await
 }

@@ -3,64 +3,23 @@
 
 //! A file, a folder and a zip become functions, change, and outlive the server.
 
-use std::time::Instant;
+use std::time::Duration;
 
 use anyhow::Result;
+use fnstream_tests::scripts::{consumed, create, write};
 
-use crate::{consumed, create, server, write};
-
-const ADD: &str = r#"
-from functionstream import function
-
-@function
-def add(record):
-    event = record.json()
-    event["money"] += 1
-    return event
-"#;
+use crate::{PYTHON, server};
 
 #[tokio::test]
 async fn a_file_is_a_function_and_its_change_goes_on_where_it_stood() -> Result<()> {
-    let (mut node, _, cli) = server().await?;
-    write(&node, &[("app.py", ADD)])?;
-    assert_eq!(create(&cli, "add", "app.py")?, "Function created: add\nFunction add is running\n");
-    cli.prints(&["produce", "-n", "in", "-c", r#"{"name":"rbt","money":2}"#])?;
-    assert_eq!(consumed(&cli, "out", 1)?, [r#"{"name":"rbt","money":3}"#]);
-    write(&node, &[("app.py", &ADD.replace("+= 1", "+= 10"))])?;
-    cli.prints(&["update", "-n", "add", "-a", "app.py"])?;
-    cli.prints(&["produce", "-n", "in", "-c", r#"{"money":2}"#])?;
-    assert_eq!(consumed(&cli, "out", 1)?, [r#"{"money":12}"#]);
-    assert!(cli.prints(&["describe", "-n", "add"])?.contains("python"));
-    // The server has the source; the file is not needed any more.
-    std::fs::remove_file(node.folder().join("app.py"))?;
-    node.kill()?;
-    let client = node.start().await?;
-    let cli = fnstream_tests::cli::Cli::new(client.url(), node.folder())?;
-    cli.prints(&["produce", "-n", "in", "-c", r#"{"money":3}"#])?;
-    assert_eq!(consumed(&cli, "out", 1)?, [r#"{"money":13}"#]);
-    Ok(())
+    PYTHON.goes_on_where_it_stood().await
 }
 
 /// With an engine that is loaded: from the file to the first result in a moment, and many functions share it.
 #[tokio::test]
 async fn with_a_warm_engine_a_function_takes_a_moment() -> Result<()> {
-    let (node, _, cli) = server().await?;
-    write(&node, &[("app.py", ADD)])?;
-    create(&cli, "first", "app.py")?;
-    let mut fastest = u128::MAX;
-    for i in 0..5 {
-        write(&node, &[("app.py", &ADD.replace("+= 1", &format!("+= {i}")))])?;
-        let (name, topic) = (format!("add-{i}"), format!("out-{i}"));
-        let input = format!("in-{i}");
-        let began = Instant::now();
-        cli.prints(&["create", "-n", &name, "-a", "app.py", "-i", &input, "-o", &topic])?;
-        cli.prints(&["produce", "-n", &input, "-c", r#"{"money":1}"#])?;
-        assert_eq!(consumed(&cli, &topic, 1)?, [format!(r#"{{"money":{}}}"#, 1 + i)]);
-        fastest = fastest.min(began.elapsed().as_millis());
-    }
     // Three commands of a client among them. Far above what it takes, far below what compiling takes.
-    assert!(fastest < 2000, "{fastest} ms");
-    Ok(())
+    PYTHON.takes_a_moment(Duration::from_millis(2000)).await
 }
 
 #[tokio::test]

@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! Functions given as source in Python, on the real server: from a file to results, without a toolchain.
-//!
-//! Compiled code is kept in one folder for all servers here, as it is on a machine that has run a Python function before.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,50 +11,39 @@ mod recycled;
 mod sdk;
 mod second_generation;
 
-use std::path::{Path, PathBuf};
-
 use anyhow::Result;
 use fnstream_api::Client;
-use fnstream_tests::binary;
 use fnstream_tests::cli::Cli;
 use fnstream_tests::node::Node;
-use fnstream_tests::server::ServerOptions;
+use fnstream_tests::scripts::Language;
 
-/// Where compiled code is kept.
-fn code() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-code")
-}
+const PYTHON: Language = Language {
+    name: "python",
+    title: "Python",
+    file: "app.py",
+    add: r#"from functionstream import function
 
-fn options() -> Result<ServerOptions> {
-    let engines = binary::engines("python")?;
-    Ok(ServerOptions::new(binary::server()?)
-        .env("FUNCTION_STREAM_WASM_ENGINES_DIR", engines.display().to_string())
-        .env("FUNCTION_STREAM_WASM_CACHE_DIR", code().display().to_string()))
-}
+@function
+def add(record):
+    event = record.json()
+    event["money"] += 1
+    return event
+"#,
+    greedy: r#"from functionstream import function
+
+@function
+def f(record):
+    if record.value == b"loop":
+        while True: pass
+    if record.value == b"bomb":
+        x = []
+        while True: x.append(bytearray(1 << 20))
+    return record.value
+"#,
+    folder: env!("CARGO_TARGET_TMPDIR"),
+};
 
 /// A server that runs, and the command line of its clients.
 async fn server() -> Result<(Node, Client, Cli)> {
-    let mut node = Node::new(options()?)?;
-    let client = node.start().await?;
-    let cli = Cli::new(client.url(), node.folder())?;
-    Ok((node, client, cli))
-}
-
-/// Writes files below the node's folder.
-fn write(node: &Node, files: &[(&str, &str)]) -> Result<()> {
-    for (path, content) in files {
-        let path = node.folder().join(path);
-        std::fs::create_dir_all(path.parent().unwrap())?;
-        std::fs::write(path, content)?;
-    }
-    Ok(())
-}
-
-/// The next values of a topic, as the command prints them.
-fn consumed(cli: &Cli, topic: &str, count: usize) -> Result<Vec<String>> {
-    (0..count).map(|_| Ok(serde_json::from_str(cli.prints(&["consume", "-n", topic])?.trim_end())?)).collect()
-}
-
-fn create(cli: &Cli, name: &str, archive: &str) -> Result<String> {
-    cli.prints(&["create", "-n", name, "-a", archive, "-i", "in", "-o", "out", "-r", "1"])
+    PYTHON.server().await
 }

@@ -4,12 +4,9 @@
 //! What is wrong with a source is told when the function is made, and what fails later with the user's own lines.
 
 use anyhow::Result;
-use fnstream_tests::binary;
-use fnstream_tests::cli::Cli;
-use fnstream_tests::node::Node;
-use fnstream_tests::server::ServerOptions;
+use fnstream_tests::scripts::{consumed, create, write};
 
-use crate::{consumed, create, server, write};
+use crate::{PYTHON, server};
 
 const IMPORT: &str = "from functionstream import Function, function\n";
 
@@ -68,12 +65,7 @@ async fn mistakes_of_the_source_are_told_when_the_function_is_made() -> Result<(
 /// An endless loop at the top of the module ends at the limit of a start.
 #[tokio::test]
 async fn a_source_that_never_ends_is_refused() -> Result<()> {
-    let (node, _, cli) = server().await?;
-    write(&node, &[("app.py", "while True: pass\n")])?;
-    let create = ["create", "-n", "f", "-a", "app.py", "-i", "in", "-o", "out", "--limit", "start-time=300ms"];
-    let told = cli.refuses(&create, "FS-1206")?;
-    assert!(told.contains("the source cannot be loaded"), "{told}");
-    Ok(())
+    PYTHON.refuses_an_endless_source("while True: pass\n").await
 }
 
 /// The record that fails is given up with the traceback, and all others are processed by the same instance.
@@ -101,47 +93,13 @@ async fn a_record_that_raises_is_a_dead_letter_with_its_traceback() -> Result<()
 
 #[tokio::test]
 async fn endless_loops_and_memory_bombs_end_at_their_limits() -> Result<()> {
-    let (node, _, cli) = server().await?;
-    let source = format!(
-        "{IMPORT}@function\ndef f(record):\n    if record.value == b'loop':\n        while True: pass\n    \
-         if record.value == b'bomb':\n        x = []\n        while True: x.append(bytearray(1 << 20))\n    return record.value\n"
-    );
-    write(&node, &[("app.py", &source)])?;
-    let create = [
-        "create",
-        "-n",
-        "f",
-        "-a",
-        "app.py",
-        "-i",
-        "in",
-        "-o",
-        "out",
-        "--limit",
-        "call-time=500ms",
-        "--limit",
-        "memory=128MiB",
-    ];
-    cli.prints(&create)?;
-    for event in ["a", "loop", "b", "bomb", "c"] {
-        cli.prints(&["produce", "-n", "in", "-c", event])?;
-    }
-    assert_eq!(consumed(&cli, "out", 3)?, ["a", "b", "c"]);
+    let [looped, bombed] = PYTHON.ends_greed_at_its_limits("memory=128MiB").await?;
+    assert!(looped.contains("'call-time' of 500ms"), "{looped}");
+    assert!(bombed.contains("MemoryError"), "{bombed}");
     Ok(())
 }
 
 #[tokio::test]
 async fn a_server_without_the_engine_says_what_to_do() -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    // A program without engines beside it.
-    let program = folder.path().join("function-stream");
-    let built = binary::server()?.canonicalize()?;
-    std::fs::hard_link(&built, &program).or_else(|_| std::fs::copy(&built, &program).map(drop))?;
-    let mut node = Node::new(ServerOptions::new(program))?;
-    let client = node.start().await?;
-    let cli = Cli::new(client.url(), node.folder())?;
-    write(&node, &[("app.py", IMPORT)])?;
-    let told = cli.refuses(&["create", "-n", "f", "-a", "app.py", "-i", "in", "-o", "out"], "FS-1111")?;
-    assert!(told.contains("there is no engine for functions in Python; looked for it at '"), "{told}");
-    Ok(())
+    PYTHON.lacks_its_engine().await
 }

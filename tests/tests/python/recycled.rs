@@ -7,9 +7,10 @@
 use anyhow::{Context, Result};
 use fnstream_api::client::{ConsumeOptions, ProduceOptions};
 use fnstream_frame::Frame;
+use fnstream_tests::scripts::write;
 use fnstream_tests::within;
 
-use crate::{server, write};
+use crate::server;
 
 const EVENTS: usize = 3000;
 

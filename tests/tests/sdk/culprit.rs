@@ -13,7 +13,7 @@ use fnstream_core::ErrorCode;
 use fnstream_core::batch::Batch;
 use fnstream_core::epoch::{Epoch, FunctionId};
 use fnstream_core::function_log::ProcessLog;
-use fnstream_core::runtime::{CallResult, Instance, InstanceSpec, Program, SharedHost};
+use fnstream_core::runtime::{CallResult, Instance, InstanceSpec, Limits, Program, SharedHost};
 use fnstream_core::spec::{DesiredState, ErrorPolicy, FunctionEntry, FunctionSpec};
 use fnstream_core::test_util::clock::ManualClock;
 use fnstream_core::test_util::mem_broker::MemBroker;
@@ -35,7 +35,9 @@ fn values() -> Vec<&'static str> {
 }
 
 fn names_the_culprit(program: &Arc<dyn Program>, code: ErrorCode) {
-    let start = || Task::start(program, &BTreeMap::new(), 1).unwrap();
+    // Where nothing but the limit of a call ends an instance, that is soon.
+    let limits = Limits { call_time: Duration::from_millis(300), ..Limits::default() };
+    let start = || Task::limited(program, &BTreeMap::new(), 1, limits).unwrap();
     let mut task = start();
     task.instance.process(&batch(0, &["field", "field"])).unwrap();
     let failed = task.instance.process(&batch(0, &values())).unwrap_err();
@@ -60,8 +62,8 @@ fn a_trap_of_the_rust_sdk_names_its_record() {
 }
 
 #[test]
-fn a_trap_of_the_javascript_engine_names_its_record() {
-    names_the_culprit(&artifacts::javascript(), ErrorCode::GuestTrap);
+fn a_loop_without_end_in_the_javascript_engine_names_its_record() {
+    names_the_culprit(&artifacts::javascript(), ErrorCode::GuestTimeout);
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod host;
 mod languages;
 mod load;
 mod mistakes;
+mod model;
 mod record;
 mod scenario;
 mod scenarios;

@@ -50,11 +50,21 @@ impl Task {
         config: &BTreeMap<String, String>,
         outputs: u32,
     ) -> CallResult<Task> {
+        Task::limited(program, config, outputs, Limits::default())
+    }
+
+    /// The same with other limits.
+    pub(crate) fn limited(
+        program: &Arc<dyn Program>,
+        config: &BTreeMap<String, String>,
+        outputs: u32,
+        limits: Limits,
+    ) -> CallResult<Task> {
         let spec = InstanceSpec {
             function: "conformance".into(),
             outputs: (0..outputs).map(|i| format!("out-{i}")).collect(),
             config: config.clone(),
-            limits: Limits::default(),
+            limits,
             ..InstanceSpec::default()
         };
         let outside = Arc::new(Mutex::new(Outside::new(outputs)));
