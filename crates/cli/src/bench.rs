@@ -12,7 +12,7 @@
 //! but zero is a failure of the command, except where the variant promises less.
 //!
 //! Reading order: this file, [`workload`] (what the records are and what must come out), [`target`] (where it runs:
-//! [`own`], [`remote`] or [`kafka`]), [`copy`], [`baselines`], [`throughput`], [`latency`], [`report`].
+//! [`own`], [`remote`] or [`outside`], on [`kafka`] or [`pulsar`]), [`copy`], [`baselines`], [`throughput`], [`latency`], [`report`].
 
 mod artifact;
 mod baselines;
@@ -21,7 +21,9 @@ mod kafka;
 mod latency;
 mod machine;
 mod native;
+mod outside;
 mod own;
+mod pulsar;
 mod remote;
 mod report;
 mod target;
@@ -30,19 +32,21 @@ mod workload;
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
+use clap::{ArgGroup, ValueEnum};
 use fnstream_api::units::parse_size;
 use fnstream_server::Durability;
 
 use crate::failure::{Failure, Result};
 use crate::output;
 use crate::service;
+use outside::OnCluster;
 use report::Report;
 use target::Target;
 use workload::Workload;
 
 /// Measure throughput, or with --rate latency, and check that nothing is lost or duplicated.
 #[derive(clap::Args, Debug, Clone)]
+#[command(group = ArgGroup::new("cluster").args(["bootstrap", "pulsar_url"]))]
 pub(crate) struct Args {
     /// What the function does
     #[arg(long, value_enum, default_value_t = WorkloadArg::PassThrough)]
@@ -51,7 +55,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = Variant::Wasm, conflicts_with = "compare")]
     variant: Variant,
     /// Run all variants that fit the workload and print their ratios
-    #[arg(long, conflicts_with_all = ["server", "rate", "bootstrap"])]
+    #[arg(long, conflicts_with_all = ["server", "rate", "cluster"])]
     compare: bool,
     /// Where the topics are
     #[arg(long, value_enum, default_value_t = Backend::Embedded)]
@@ -59,15 +63,26 @@ pub(crate) struct Args {
     /// Address of the Kafka cluster in which the bench makes its topics
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["server", "workers", "epoch_records"])]
     bootstrap: Option<String>,
-    /// On Kafka: the function-stream that is measured [default: this one]
-    #[arg(long, value_name = "FILE", requires = "bootstrap")]
+    /// Service URL of the Pulsar cluster in which the bench makes its topics, in namespaces of their own: pulsar://host:port, with
+    /// commas between several host:port
+    #[arg(long, value_name = "URL", conflicts_with_all = ["server", "workers", "epoch_records"])]
+    pulsar_url: Option<String>,
+    /// On Pulsar: where its REST interface is [default: http:// and port 8080 of the first host]
+    #[arg(long, value_name = "URL", requires = "pulsar_url", value_parser = pulsar::admin_url)]
+    admin_url: Option<String>,
+    /// On Pulsar: send each record by itself, not in batches; a Pulsar Function that is effectively once needs this
+    #[arg(long, requires = "pulsar_url")]
+    unbatched: bool,
+    /// On Kafka and Pulsar: the function-stream that is measured [default: this one]
+    #[arg(long, value_name = "FILE", requires = "cluster")]
     program: Option<PathBuf>,
-    /// On Kafka: another program that is measured instead, such as a Kafka Streams job (see benches/README.md)
-    #[arg(long, value_name = "NAME=COMMAND", requires = "bootstrap", conflicts_with_all = ["variant", "program", "archive"])]
+    /// On Kafka and Pulsar: another program that is measured instead, such as a Kafka Streams job or a Pulsar Function (see
+    /// benches/README.md)
+    #[arg(long, value_name = "NAME=COMMAND", requires = "cluster", conflicts_with_all = ["variant", "program", "archive"])]
     peer: Option<String>,
-    /// The plain copy of a bench on Kafka, which starts it
-    #[arg(long, hide = true, exclusive = true)]
-    copy_loop: bool,
+    /// The plain copy of a bench on a cluster, which starts it
+    #[arg(long, value_enum, value_name = "BACKEND", hide = true, exclusive = true)]
+    copy_loop: Option<Backend>,
     /// Number of records [default: 1000000, or ten seconds' worth after the warm-up with --rate]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     records: Option<u64>,
@@ -86,18 +101,18 @@ pub(crate) struct Args {
     /// Records per second, sent at fixed times: measures latency
     #[arg(long, value_name = "R")]
     rate: Option<f64>,
-    /// Seconds at the beginning of a run with --rate whose records are not timed [default: 0, on Kafka 10]
+    /// Seconds at the beginning of a run with --rate whose records are not timed [default: 0, on Kafka and Pulsar 10]
     #[arg(long, value_name = "SECONDS", requires = "rate", value_parser = clap::value_parser!(u32).range(..=3600))]
     warm_up: Option<u32>,
-    /// On Kafka: kill the program (SIGKILL) in the middle and start it again; measures the time to the next output
-    #[arg(long, requires_all = ["rate", "bootstrap"])]
+    /// On Kafka and Pulsar: kill the program (SIGKILL) in the middle and start it again; measures the time to the next output
+    #[arg(long, requires_all = ["rate", "cluster"])]
     kill: bool,
-    /// Partitions of the topics, and replicas of the function [default: 1, on Kafka 2]
+    /// Partitions of the topics, and replicas of the function [default: 1, on Kafka and Pulsar 2]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     partitions: Option<u32>,
     /// Server to measure, through its REST interface; without a URL the one of $FUNCTION_STREAM_URL, or of this machine
     /// [default: one of its own in this process]
-    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["durability", "workers", "epoch_records", "dir", "bootstrap"])]
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["durability", "workers", "epoch_records", "dir", "cluster"])]
     server: Option<String>,
     /// When a commit counts as durable
     #[arg(long, value_enum, default_value_t = DurabilityArg::Group)]
@@ -120,17 +135,31 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    fn on_kafka(&self) -> bool {
-        self.backend == Backend::Kafka
+    /// Whether a process is measured, on a cluster.
+    fn is_outside(&self) -> bool {
+        self.backend != Backend::Embedded
     }
 
     fn partitions(&self) -> u32 {
-        self.partitions.unwrap_or(if self.on_kafka() { 2 } else { 1 })
+        self.partitions.unwrap_or(if self.is_outside() { 2 } else { 1 })
     }
 
     /// Seconds whose records are not timed: a virtual machine compiles meanwhile.
     fn warm_up(&self) -> u32 {
-        self.warm_up.unwrap_or(if self.on_kafka() { 10 } else { 0 })
+        self.warm_up.unwrap_or(if self.is_outside() { 10 } else { 0 })
+    }
+
+    fn check_backend(&self) -> Result {
+        let clusters = [
+            (Backend::Kafka, self.bootstrap.is_some(), "--bootstrap HOST:PORT"),
+            (Backend::Pulsar, self.pulsar_url.is_some(), "--pulsar-url URL"),
+        ];
+        match clusters.into_iter().find(|(backend, is_given, _)| (self.backend == *backend) != *is_given) {
+            Some((backend, _, flag)) => {
+                Err(Failure::Usage(format!("--backend {} and {flag} need each other", backend.name())))
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -141,6 +170,14 @@ pub(crate) enum Backend {
     Embedded,
     /// In the Kafka cluster that --bootstrap names; the function is measured as a process of its own
     Kafka,
+    /// In the Pulsar cluster that --pulsar-url names; the function, exactly once as always, is measured as a process of its own
+    Pulsar,
+}
+
+impl Backend {
+    fn name(self) -> String {
+        self.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
+    }
 }
 
 /// What the function does.
@@ -161,7 +198,8 @@ pub(crate) enum Variant {
     Wasm,
     /// The same as a Rust closure in the same engine: what WebAssembly costs
     Native,
-    /// No function and no engine, the records copied from topic to topic: what processing costs
+    /// No function and no engine, the records copied from topic to topic: what processing costs. On Kafka exactly once, on Pulsar at least
+    /// once
     Copy,
     /// State written as one put per key and epoch: what lazily applied deltas gain
     PutPerKey,
@@ -197,12 +235,13 @@ impl From<DurabilityArg> for Durability {
 }
 
 pub(crate) fn run(args: Args) -> Result {
-    if args.copy_loop {
-        return kafka::copy::run();
+    match args.copy_loop {
+        None => {}
+        Some(Backend::Kafka) => return kafka::copy::run(),
+        Some(Backend::Pulsar) => return pulsar::copy::run(),
+        Some(Backend::Embedded) => return Err(Failure::Usage("the embedded log is copied by the bench itself".into())),
     }
-    if args.on_kafka() != args.bootstrap.is_some() {
-        return Err(Failure::Usage("--backend kafka and --bootstrap HOST:PORT need each other".into()));
-    }
+    args.check_backend()?;
     let workload = Workload::new(&args)?;
     let variants = match args.compare {
         true => variants_of(args.workload),
@@ -248,13 +287,20 @@ fn variants_of(workload: WorkloadArg) -> Vec<Variant> {
 
 fn measure(args: &Args, workload: &Workload, variant: Variant) -> Result<Report> {
     let mut report = Report::new(args, workload, variant);
-    let mut target: Box<dyn Target> = match (&args.bootstrap, &args.server) {
-        (Some(bootstrap), _) => Box::new(kafka::OnKafka::open(args, bootstrap, variant, &mut report)?),
-        (None, Some(url)) => {
+    let mut target: Box<dyn Target> = match (&args.bootstrap, &args.pulsar_url, &args.server) {
+        (Some(bootstrap), _, _) => {
+            let open = |report: &mut Report| kafka::open(args, bootstrap, report);
+            Box::new(OnCluster::open(args, variant, &mut report, open)?)
+        }
+        (None, Some(url), _) => {
+            let open = |report: &mut Report| pulsar::open(args, url, report);
+            Box::new(OnCluster::open(args, variant, &mut report, open)?)
+        }
+        (None, None, Some(url)) => {
             let given = Some(url.clone()).filter(|url| !url.is_empty());
             Box::new(remote::Remote::open(&service::url(given), args)?)
         }
-        (None, None) => Box::new(own::Own::open(args, variant, &mut report)?),
+        (None, None, None) => Box::new(own::Own::open(args, variant, &mut report)?),
     };
     let ran = match args.rate {
         Some(rate) => latency::run(&mut *target, workload, rate, args.kill, &mut report),

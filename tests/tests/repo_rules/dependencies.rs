@@ -31,7 +31,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["core"]),
     ("server", &["frame", "core", "store", "group", "kafka", "pulsar", "runtime", "engine", "api", "config", "sql"]),
     // The command line hosts the benchmarks, which look beneath the server.
-    ("cli", &["frame", "core", "store", "runtime", "engine", "api", "build", "config", "sql", "server"]),
+    (
+        "cli",
+        &["frame", "core", "store", "pulsar-client", "runtime", "engine", "api", "build", "config", "sql", "server"],
+    ),
     ("tests", &["frame", "core", "store", "runtime", "engine", "api", "build", "server"]),
 ];
 

@@ -41,6 +41,12 @@ pub(super) struct Report {
     pub bootstrap: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commit_interval_ms: Option<u64>,
+    /// The Pulsar cluster whose topics they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pulsar_url: Option<String>,
+    /// Whether each record was an entry of its own.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unbatched: bool,
     pub seconds: f64,
     pub records_per_second: f64,
     /// CPU of the whole process: in that of the bench with its own share.
@@ -124,6 +130,8 @@ impl Report {
             server: args.server.clone(),
             bootstrap: None,
             commit_interval_ms: None,
+            pulsar_url: None,
+            unbatched: false,
             start_seconds: None,
             first_output_seconds: None,
             steady: None,
@@ -220,6 +228,10 @@ impl fmt::Display for Report {
         }
         if let (Some(bootstrap), Some(interval)) = (&self.bootstrap, self.commit_interval_ms) {
             writeln!(f, "  kafka       {bootstrap}, committed after {interval} ms at the latest")?;
+        }
+        if let Some(url) = &self.pulsar_url {
+            let batches = if self.unbatched { "each record by itself" } else { "records in batches" };
+            writeln!(f, "  pulsar      {url}, {batches}")?;
         }
         write!(
             f,

@@ -1,7 +1,7 @@
 // Copyright 2024 Function Stream Org.
 // SPDX-License-Identifier: Apache-2.0
 
-//! Where a bench runs: in this process, on a server, or in a program on Kafka.
+//! Where a bench runs: in this process, on a server, or in a program on a cluster.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(super) trait Target {
 
     /// Kills what runs the function, and starts it again without waiting for it.
     fn kill_and_start(&mut self) -> Result {
-        Err(Failure::Usage("--kill needs a program of its own: see --bootstrap".into()))
+        Err(Failure::Usage("--kill needs a program of its own: see --backend".into()))
     }
 
     /// Waits until there are so many outputs. Fails when nothing moves any more.

@@ -52,57 +52,135 @@ fn a_bench_checks_what_it_measures() {
 
 #[test]
 fn a_bench_on_kafka_measures_a_program_from_outside() {
-    let Ok(broker) = std::env::var("FNSTREAM_KAFKA") else {
-        assert!(std::env::var_os("CI").is_none(), "FNSTREAM_KAFKA names no broker: see scripts/kafka.sh");
-        eprintln!("SKIPPED: FNSTREAM_KAFKA names no broker: see scripts/kafka.sh");
-        return;
-    };
+    let Ok(broker) = std::env::var("FNSTREAM_KAFKA") else { return skip("FNSTREAM_KAFKA", "scripts/kafka.sh") };
+    let cluster = ["--backend", "kafka", "--bootstrap", &broker];
+    measures_programs_from_outside(&cluster);
+    checks_what_programs_do(&cluster);
+}
+
+#[test]
+fn a_bench_on_pulsar_measures_a_program_from_outside() {
+    let found = std::env::var("FNSTREAM_PULSAR").ok().zip(std::env::var("FNSTREAM_PULSAR_ADMIN").ok());
+    let Some((broker, admin)) = found else { return skip("FNSTREAM_PULSAR", "scripts/pulsar.sh") };
+    let before = namespaces(&admin);
+    let cluster = ["--backend", "pulsar", "--pulsar-url", &broker, "--admin-url", &admin];
+    measures_programs_from_outside(&cluster);
+    checks_what_programs_do(&cluster);
+    let alone = ["--variant", "copy", "--unbatched", "--partitions", "3", "--records", "500"];
+    let report = measured(&cluster, &alone);
+    assert_eq!((&report["unbatched"], &report["partitions"]), (&true.into(), &3.into()), "{report:#}");
+    assert_eq!(report["pulsar_url"], *broker);
+    // Whatever became of them.
+    let left: Vec<_> = namespaces(&admin).into_iter().filter(|namespace| !before.contains(namespace)).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+fn skip(variable: &str, script: &str) {
+    assert!(std::env::var_os("CI").is_none(), "{variable} names no broker: see {script}");
+    eprintln!("SKIPPED: {variable} names no broker: see {script}");
+}
+
+/// The report of a bench that finds nothing wrong.
+fn measured(cluster: &[&str], args: &[&str]) -> serde_json::Value {
+    let output = run(&[&["bench", "--json"], cluster, args].concat());
+    assert!(output.status.success(), "{args:?}: {}", err(&output));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    for count in ["lost", "duplicated", "wrong"] {
+        assert_eq!(report[count], 0, "{args:?}: {report:#}");
+    }
+    report
+}
+
+fn measures_programs_from_outside(cluster: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     let archive = echo(&folder);
-    let bench = ["bench", "--backend", "kafka", "--bootstrap", &broker, "--json"];
-    for (args, variant) in [
-        (&["--archive", &archive, "--records", "5000"][..], "wasm"),
-        (&["--variant", "copy", "--workload", "keyed-count", "--keys", "50", "--records", "5000"], "copy"),
-        (&["--variant", "copy", "--rate", "1000", "--warm-up", "1", "--records", "2000"], "copy"),
-        (&["--archive", &archive, "--rate", "1000", "--warm-up", "1", "--records", "4000", "--kill"], "wasm"),
+    for (args, variant, timed) in [
+        (&["--archive", &archive, "--records", "5000"][..], "wasm", None),
+        (&["--variant", "copy", "--workload", "keyed-count", "--keys", "50", "--records", "5000"], "copy", None),
+        (&["--variant", "copy", "--rate", "1000", "--warm-up", "1", "--records", "2000"], "copy", Some(1_000)),
+        (
+            &["--archive", &archive, "--rate", "1000", "--warm-up", "1", "--records", "4000", "--kill"],
+            "wasm",
+            Some(3_000),
+        ),
     ] {
-        let output = run(&[&bench[..], args].concat());
-        assert!(output.status.success(), "{args:?}: {}", err(&output));
-        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let report = measured(cluster, args);
         assert_eq!((&report["variant"], &report["partitions"]), (&variant.into(), &2.into()));
-        for count in ["lost", "duplicated", "wrong"] {
-            assert_eq!(report[count], 0, "{args:?}: {report:#}");
-        }
         let is_killed = args.contains(&"--kill");
         assert!(is_killed || report["cpu_seconds_per_million"].as_f64().unwrap() > 0.0, "{report:#}");
         assert_eq!(report["restart_seconds"].is_f64(), is_killed, "{report:#}");
         assert!(report["peak_memory"].as_u64().unwrap() > 10 << 20, "{report:#}");
-        assert_eq!(report["latency"].is_object(), args.contains(&"--rate"), "{report:#}");
+        // Every output is known as that of its record.
+        assert_eq!(report["latency"]["records"].as_u64(), timed, "{report:#}");
+        assert_eq!(report["first_output_seconds"].is_f64(), timed.is_none(), "{report:#}");
     }
+}
+
+fn checks_what_programs_do(cluster: &[&str]) {
+    let bench = [&["bench", "--records", "500"], cluster].concat();
     // A copy is no count: the check must see it.
-    let copies = format!("nothing={} bench --copy-loop", env!("CARGO_BIN_EXE_function-stream"));
-    let output = run(&[&bench[..], &["--workload", "keyed-count", "--records", "500", "--peer", &copies]].concat());
+    let copies = format!("nothing={} bench --copy-loop {}", env!("CARGO_BIN_EXE_function-stream"), cluster[1]);
+    let output = run(&[&bench[..], &["--workload", "keyed-count", "--peer", &copies]].concat());
     assert_eq!(output.status.code(), Some(1));
     assert!(err(&output).contains("variant nothing did not deliver each record exactly once"), "{}", err(&output));
     // A program that ends is told with what it said.
-    let output = run(&[&bench[..], &["--records", "500", "--peer", "broken=ls --no-such-flag"]].concat());
+    let output = run(&[&bench[..], &["--peer", "broken=ls --no-such-flag"]].concat());
     assert_eq!(output.status.code(), Some(1));
     assert!(err(&output).contains("the program ended by itself"), "{}", err(&output));
     assert!(err(&output).contains("no-such-flag"), "{}", err(&output));
 }
 
+/// The namespaces that benches make.
+fn namespaces(admin: &str) -> Vec<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let url = format!("{admin}/admin/v2/namespaces/public");
+    let found = runtime.block_on(async { reqwest::get(url).await.unwrap().json::<Vec<String>>().await.unwrap() });
+    found.into_iter().filter(|namespace| namespace.starts_with("public/bench-")).collect()
+}
+
 #[test]
-fn a_bench_on_kafka_needs_a_cluster_and_what_runs_there() {
+fn a_bench_on_a_cluster_needs_it_and_what_runs_there() {
+    let pulsar = ["--backend", "pulsar", "--pulsar-url", "pulsar://h:1"];
     for (args, why) in [
-        (&["--backend", "kafka"][..], "need each other"),
-        (&["--bootstrap", "localhost:9092"], "need each other"),
-        (&["--backend", "kafka", "--bootstrap", "h:1", "--variant", "native"], "not for Kafka"),
+        (&["--backend", "kafka"][..], "--bootstrap HOST:PORT need each other"),
+        (&["--bootstrap", "localhost:9092"], "--bootstrap HOST:PORT need each other"),
+        (&["--backend", "kafka", "--bootstrap", "h:1", "--variant", "native"], "not for --backend kafka"),
         (&["--backend", "kafka", "--bootstrap", "h:1", "--peer", "java"], "NAME=COMMAND"),
         (&["--backend", "kafka", "--bootstrap", "h:1", "--rate", "10", "--records", "50"], "warm-up"),
-        (&["--copy-loop"], "BENCH_"),
+        (&["--backend", "kafka", "--bootstrap", "h:1", "--unbatched"], "--pulsar-url"),
+        (&["--backend", "pulsar"], "--pulsar-url URL need each other"),
+        (&["--pulsar-url", "pulsar://localhost:6650"], "--pulsar-url URL need each other"),
+        (&["--backend", "pulsar", "--bootstrap", "h:1"], "need each other"),
+        (&[&pulsar[..], &["--bootstrap", "h:1"]].concat(), "cannot be used with"),
+        (&[&pulsar[..], &["--server"]].concat(), "cannot be used with"),
+        (&[&pulsar[..], &["--compare"]].concat(), "cannot be used with"),
+        (&[&pulsar[..], &["--workers", "2"]].concat(), "cannot be used with"),
+        (&[&pulsar[..], &["--variant", "no-commit"]].concat(), "not for --backend pulsar"),
+        (&[&pulsar[..], &["--peer", "java"]].concat(), "NAME=COMMAND"),
+        (&[&pulsar[..], &["--rate", "10", "--records", "50"]].concat(), "warm-up"),
+        (&[&pulsar[..], &["--admin-url", "https://h:1"]].concat(), "'https' is not spoken"),
+        (&["--backend", "pulsar", "--pulsar-url", "h:1", "--variant", "copy"], "--pulsar-url: invalid service address"),
+        (&["--admin-url", "http://h:1"], "--pulsar-url"),
+        (&["--unbatched"], "--pulsar-url"),
+        (&["--kill", "--rate", "10"], "--bootstrap"),
+        (&["--copy-loop", "kafka"], "BENCH_"),
+        (&["--copy-loop", "pulsar"], "BENCH_"),
+        (&["--copy-loop", "embedded"], "the embedded log"),
     ] {
         let output = run(&[&["bench"], args].concat());
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", err(&output));
         assert!(err(&output).contains(why), "{args:?}: {}", err(&output));
     }
+}
+
+#[test]
+fn a_cluster_that_does_not_answer_is_told_with_its_address() {
+    // Nobody listens at a port that was given back.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (broker, admin) = (format!("pulsar://127.0.0.1:{port}"), format!("http://127.0.0.1:{port}"));
+    let cluster = ["--backend", "pulsar", "--pulsar-url", &broker, "--admin-url", &admin];
+    let output = run(&[&["bench", "--variant", "copy"][..], &cluster].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let why = format!("Pulsar's REST interface at {admin} does not answer");
+    assert!(err(&output).contains(&why) && err(&output).contains("--admin-url"), "{}", err(&output));
 }

@@ -16,8 +16,7 @@ use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::failed;
-use super::program::{READY, Told};
+use crate::bench::outside::{READY, Told, failed, number, text};
 use crate::failure::{Failure, Result};
 use crate::output;
 
@@ -26,8 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Copies until the process is ended.
 pub(in crate::bench) fn run() -> Result {
-    let told = Told::from_environment()?;
-    let copiers = (0..told.partitions).map(|partition| Copier::new(&told, partition as i32));
+    let (told, bootstrap) = (Told::from_environment()?, text("BENCH_BOOTSTRAP")?);
+    let interval = Duration::from_millis(number("BENCH_COMMIT_INTERVAL_MS")?.into());
+    let copiers = (0..told.partitions).map(|partition| Copier::new(&told, &bootstrap, partition as i32, interval));
     let copiers = copiers.collect::<Result<Vec<_>>>()?;
     output::line(READY)?;
     thread::scope(|threads| {
@@ -49,13 +49,13 @@ struct Copier {
 }
 
 impl Copier {
-    fn new(told: &Told, partition: i32) -> Result<Self> {
+    fn new(told: &Told, bootstrap: &str, partition: i32, interval: Duration) -> Result<Self> {
         let mut consuming = ClientConfig::new();
-        consuming.set("bootstrap.servers", &told.bootstrap).set("group.id", &told.group);
+        consuming.set("bootstrap.servers", bootstrap).set("group.id", &told.group);
         consuming.set("enable.auto.commit", "false").set("isolation.level", "read_committed");
         consuming.set("auto.offset.reset", "earliest");
         let mut producing = ClientConfig::new();
-        producing.set("bootstrap.servers", &told.bootstrap).set("linger.ms", "5");
+        producing.set("bootstrap.servers", bootstrap).set("linger.ms", "5");
         producing.set("transactional.id", format!("{}-{partition}", told.group));
         let doing = "beginning to copy";
         let consumer: BaseConsumer = consuming.create().map_err(|e| failed(doing, &e))?;
@@ -64,7 +64,7 @@ impl Copier {
         let mut assigned = TopicPartitionList::new();
         assigned.add_partition_offset(&told.input, partition, Offset::Stored).map_err(|e| failed(doing, &e))?;
         consumer.assign(&assigned).map_err(|e| failed(doing, &e))?;
-        let (input, output, interval) = (told.input.clone(), told.output.clone(), told.commit_interval);
+        let (input, output) = (told.input.clone(), told.output.clone());
         Ok(Copier { consumer, producer, input, output, partition, interval })
     }
 

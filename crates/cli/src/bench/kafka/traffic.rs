@@ -16,8 +16,8 @@ use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::cluster::{ANSWER, Cluster, config};
-use super::failed;
+use super::cluster::{ANSWER, config};
+use crate::bench::outside::{self, Topics, failed};
 use crate::bench::target::Outputs;
 use crate::failure::{Failure, Result};
 
@@ -50,21 +50,43 @@ impl ProducerContext for Deliveries {
 }
 
 impl Sender {
-    pub(super) fn new(cluster: &Cluster, at_once: bool) -> Result<Self> {
-        let mut config = config(&cluster.bootstrap);
+    pub(super) fn new(bootstrap: &str, topics: &Topics, at_once: bool) -> Result<Self> {
+        let mut config = config(bootstrap);
         // Keys land where other clients of Kafka put them.
         config.set("enable.idempotence", "true").set("partitioner", "murmur2_random");
         config.set("linger.ms", if at_once { "0" } else { "5" });
         let producer = config.create_with_context(Deliveries::default());
         Ok(Sender {
             producer: producer.map_err(|e| failed("making a producer of Kafka", &e))?,
-            topic: cluster.input.clone(),
-            partitions: cluster.partitions,
+            topic: topics.input.clone(),
+            partitions: topics.partitions,
             sent: 0,
         })
     }
 
-    pub(super) fn send(&mut self, frame: &[u8]) -> Result {
+    /// Waits while too much is under way.
+    fn hand_over(&self, mut record: BaseRecord<'_, [u8], [u8]>) -> Result {
+        while let Err((error, back)) = self.producer.send(record) {
+            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
+                return Err(failed("filling the input", &error));
+            }
+            self.producer.poll(Duration::from_millis(5));
+            self.check()?;
+            record = back;
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result {
+        match &*self.producer.context().0.lock() {
+            Some(error) => Err(failed("filling the input", error)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl outside::Sender for Sender {
+    fn send(&mut self, frame: &[u8]) -> Result {
         let frame = Frame::parse(frame).map_err(|e| Failure::Plain(e.to_string()))?;
         for view in frame.iter() {
             let mut record = BaseRecord::<[u8], [u8]>::to(&self.topic).payload(view.bytes());
@@ -81,30 +103,9 @@ impl Sender {
         self.check()
     }
 
-    /// Waits while too much is under way.
-    fn hand_over(&self, mut record: BaseRecord<'_, [u8], [u8]>) -> Result {
-        while let Err((error, back)) = self.producer.send(record) {
-            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
-                return Err(failed("filling the input", &error));
-            }
-            self.producer.poll(Duration::from_millis(5));
-            self.check()?;
-            record = back;
-        }
-        Ok(())
-    }
-
-    /// Waits until all that was sent is in the input.
-    pub(super) fn flush(&self) -> Result {
+    fn flush(&mut self) -> Result {
         self.producer.flush(ANSWER).map_err(|e| failed("filling the input", &e))?;
         self.check()
-    }
-
-    fn check(&self) -> Result {
-        match &*self.producer.context().0.lock() {
-            Some(error) => Err(failed("filling the input", error)),
-            None => Ok(()),
-        }
     }
 }
 
@@ -116,18 +117,18 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn open(cluster: &Cluster) -> Result<Self> {
-        let mut config = config(&cluster.bootstrap);
-        config.set("group.id", format!("{}-reader", cluster.name)).set("enable.auto.commit", "false");
+    pub(super) fn open(bootstrap: &str, topics: &Topics) -> Result<Self> {
+        let mut config = config(bootstrap);
+        config.set("group.id", format!("{}-reader", topics.group)).set("enable.auto.commit", "false");
         config.set("isolation.level", "read_committed").set("enable.partition.eof", "true");
         let consumer: BaseConsumer = config.create().map_err(|e| failed("making a consumer of Kafka", &e))?;
         let mut all = TopicPartitionList::new();
-        for partition in 0..cluster.partitions as i32 {
-            let added = all.add_partition_offset(&cluster.output, partition, Offset::Beginning);
+        for partition in 0..topics.partitions as i32 {
+            let added = all.add_partition_offset(&topics.output, partition, Offset::Beginning);
             added.map_err(|e| failed("reading the output", &e))?;
         }
         consumer.assign(&all).map_err(|e| failed("reading the output", &e))?;
-        Ok(Reader { consumer, ended: vec![false; cluster.partitions as usize] })
+        Ok(Reader { consumer, ended: vec![false; topics.partitions as usize] })
     }
 
     /// Adds the next record, if one comes within the time; answers whether it did.

@@ -28,7 +28,7 @@ const KEPT: usize = 30;
 
 /// The process of a program, once it is started. It is killed with the last of these.
 #[derive(Clone, Default)]
-pub(in crate::bench::kafka) struct Running(Arc<Mutex<State>>);
+pub(in crate::bench::outside) struct Running(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -97,7 +97,7 @@ impl Running {
     }
 
     /// Fails when it has ended, or is not to be started any more.
-    pub(in crate::bench::kafka) fn check(&self) -> Result {
+    pub(in crate::bench::outside) fn check(&self) -> Result {
         let mut state = self.0.lock();
         state.check_asked()?;
         let Some(process) = &mut state.process else { return Ok(()) };
@@ -108,19 +108,19 @@ impl Running {
     }
 
     /// The end of what it has written.
-    pub(in crate::bench::kafka) fn last_words(&self) -> String {
+    pub(in crate::bench::outside) fn last_words(&self) -> String {
         self.0.lock().process.as_mut().map(Process::last_words).unwrap_or_default()
     }
 
     /// Its user and system time so far, of all its threads. It is counted in ticks of 10 ms.
-    pub(in crate::bench::kafka) fn cpu(&self) -> Result<Duration> {
+    pub(in crate::bench::outside) fn cpu(&self) -> Result<Duration> {
         let stat = self.file("stat")?;
         let ticks = ticks_in(&stat).ok_or_else(|| odd("stat"))?;
         Ok(Duration::from_secs_f64(ticks as f64 / TICKS_PER_SECOND))
     }
 
     /// The most bytes of memory that it ever had.
-    pub(in crate::bench::kafka) fn peak_memory(&self) -> Result<u64> {
+    pub(in crate::bench::outside) fn peak_memory(&self) -> Result<u64> {
         let status = self.file("status")?;
         peak_in(&status).ok_or_else(|| odd("status"))
     }
@@ -131,14 +131,14 @@ impl Running {
     }
 
     /// Kills it, and waits until it has ended.
-    pub(in crate::bench::kafka) fn kill(&self) -> Result {
+    pub(in crate::bench::outside) fn kill(&self) -> Result {
         let process = self.0.lock().process.take();
         // Dropping kills.
         process.map(drop).ok_or_else(|| Failure::Plain("the program does not run".into()))
     }
 
     /// Asks it to end, and waits until it has.
-    pub(in crate::bench::kafka) fn end(&self) -> Result {
+    pub(in crate::bench::outside) fn end(&self) -> Result {
         let mut state = self.0.lock();
         state.ended = true;
         let Some(mut process) = state.process.take() else { return Ok(()) };
@@ -159,7 +159,7 @@ impl Running {
     }
 
     /// Kills it, without waiting.
-    pub(in crate::bench::kafka) fn end_at_once(&self) {
+    pub(in crate::bench::outside) fn end_at_once(&self) {
         let mut state = self.0.lock();
         state.ended = true;
         if let Some(process) = &state.process {
