@@ -69,8 +69,12 @@ struct Shared {
 /// What the processes have said.
 struct Said {
     reports: BTreeMap<PeerId, PeerReport>,
-    /// When each was heard of last, by this process's clock, and its address.
+    /// When each was heard of last, by this process's clock, and its address. Times in which this process did not hear itself, since the
+    /// cluster was away, are taken out of it: the silence of others says nothing then.
     heard: HashMap<PeerId, (Instant, String)>,
+    /// This process, once it has joined, and after how long without a word one is gone.
+    me: Option<PeerId>,
+    silence: Duration,
     /// What was there before this process came tells nothing of who lives.
     is_past: bool,
 }
@@ -84,7 +88,7 @@ impl Rows for Said {
                 Some(_) if self.is_past => {}
                 Some(value) => {
                     let address = String::from_utf8_lossy(value.get(1..).unwrap_or_default()).into_owned();
-                    self.heard.insert(peer, (Instant::now(), address));
+                    self.hear(peer, address, Instant::now());
                 }
                 None => _ = self.heard.remove(&peer),
             }
@@ -100,8 +104,33 @@ impl Rows for Said {
 }
 
 impl Said {
-    fn lives(&self, peer: &PeerId, silence: Duration) -> bool {
-        self.heard.get(peer).is_some_and(|(heard, _)| heard.elapsed() < silence)
+    fn new(silence: Duration) -> Said {
+        Said { reports: BTreeMap::new(), heard: HashMap::new(), me: None, silence, is_past: true }
+    }
+
+    fn hear(&mut self, peer: PeerId, address: String, now: Instant) {
+        if self.me.as_ref() == Some(&peer) {
+            let deaf = now.saturating_duration_since(self.listening(now));
+            if !deaf.is_zero() {
+                self.heard.values_mut().for_each(|(heard, _)| *heard += deaf);
+            }
+        }
+        self.heard.insert(peer, (now, address));
+    }
+
+    /// Up to when this process has heard what was said: it says something itself, and that comes back soon.
+    fn listening(&self, now: Instant) -> Instant {
+        let own = self.me.as_ref().and_then(|me| self.heard.get(me));
+        own.map_or(now, |(heard, _)| now.min(*heard + self.silence / 2))
+    }
+
+    fn lives(&self, peer: &PeerId) -> bool {
+        self.lives_at(peer, Instant::now())
+    }
+
+    fn lives_at(&self, peer: &PeerId, now: Instant) -> bool {
+        let silent = |heard: Instant| self.listening(now).saturating_duration_since(heard);
+        self.heard.get(peer).is_some_and(|(heard, _)| silent(*heard) < self.silence)
     }
 }
 
@@ -115,8 +144,7 @@ impl GroupPeers {
         silence: Duration,
         exchange: Arc<dyn Exchange>,
     ) -> Result<GroupPeers> {
-        let said = Said { reports: BTreeMap::new(), heard: HashMap::new(), is_past: true };
-        let table = Table::open(log, process, said)?;
+        let table = Table::open(log, process, Said::new(silence))?;
         let mut number = [0; 4];
         let filled = getrandom::fill(&mut number);
         filled.map_err(|e| internal(format!("no random number for a process: {e}")))?;
@@ -127,9 +155,10 @@ impl GroupPeers {
             let known = said.reports.keys().chain(said.heard.keys());
             known.filter(|peer| peer.0.starts_with(&own)).cloned().collect()
         };
-        table.change_rows(|said| said.is_past = false);
+        let me = PeerId(format!("{process}-{start}").into());
+        table.change_rows(|said| (said.is_past, said.me) = (false, Some(me.clone())));
         let shared = Arc::new(Shared {
-            me: PeerId(format!("{process}-{start}").into()),
+            me,
             address: address.to_owned(),
             table,
             exchange,
@@ -195,7 +224,7 @@ impl Shared {
     fn bury(&self) {
         let (gone, orphans): (BTreeSet<PeerId>, Vec<_>) = {
             let said = self.table.rows();
-            let is_gone = |peer: &PeerId| *peer != self.me && !said.lives(peer, self.silence);
+            let is_gone = |peer: &PeerId| *peer != self.me && !said.lives(peer);
             // Before that, whoever lives may not have been heard yet.
             let is_settled = self.began.elapsed() > 2 * self.silence;
             let reported = said.reports.keys().filter(|_| is_settled);
@@ -251,9 +280,9 @@ impl Peers for GroupPeers {
     }
 
     fn reports(&self) -> Result<Vec<PeerReport>> {
-        let Shared { me, silence, table, .. } = &*self.shared;
+        let Shared { me, table, .. } = &*self.shared;
         let said = table.rows();
-        let alive = |(peer, _): &(&PeerId, &PeerReport)| *peer == me || said.lives(peer, *silence);
+        let alive = |(peer, _): &(&PeerId, &PeerReport)| *peer == me || said.lives(peer);
         Ok(said.reports.iter().filter(alive).map(|(_, report)| report.clone()).collect())
     }
 
@@ -266,7 +295,7 @@ impl Peers for GroupPeers {
         }
         let address = {
             let said = shared.table.rows();
-            let heard = said.heard.get(peer).filter(|_| said.lives(peer, shared.silence));
+            let heard = said.heard.get(peer).filter(|_| said.lives(peer));
             heard.map(|(_, address)| address.clone())
         };
         let Some(address) = address else { return done(Err(unreachable(peer))) };
@@ -282,9 +311,9 @@ impl Peers for GroupPeers {
 impl GroupPeers {
     /// The processes of the group that are heard of, this one included.
     pub fn alive(&self) -> Vec<PeerId> {
-        let Shared { me, silence, table, .. } = &*self.shared;
+        let Shared { me, table, .. } = &*self.shared;
         let said = table.rows();
-        let others = said.heard.keys().filter(|peer| *peer != me && said.lives(peer, *silence));
+        let others = said.heard.keys().filter(|peer| *peer != me && said.lives(peer));
         others.chain([me]).cloned().collect()
     }
 
@@ -343,4 +372,36 @@ impl Drop for Open {
 /// The answer when a process cannot be reached.
 fn unreachable(peer: &PeerId) -> Error {
     Error::new(ErrorCode::PeerUnavailable, format!("the process '{}' of the server group cannot be reached", peer.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_does_not_hear_himself_takes_nobody_for_gone() {
+        const SILENCE: Duration = Duration::from_secs(10);
+        let id = |name: &str| PeerId(name.into());
+        let (me, other, dead) = (id("me"), id("other"), id("dead"));
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut said = Said { me: Some(me.clone()), ..Said::new(SILENCE) };
+        let living = |said: &Said, now| [&other, &dead].map(|peer| said.lives_at(peer, at(now)));
+        for peer in [&dead, &me, &other] {
+            said.hear(peer.clone(), String::new(), at(0));
+        }
+        said.hear(me.clone(), String::new(), at(4));
+        assert_eq!(living(&said, 9), [true, true]);
+        // The cluster is away for long.
+        assert_eq!(living(&said, 1_000), [true, true]);
+        // It is back, and some of those that were silent speak again.
+        said.hear(me.clone(), String::new(), at(1_001));
+        assert_eq!(living(&said, 1_001), [true, true]);
+        said.hear(other.clone(), String::new(), at(1_002));
+        said.hear(me.clone(), String::new(), at(1_003));
+        assert_eq!(living(&said, 1_001 + 10), [true, false]);
+        // Nobody speaks but this process.
+        said.hear(me, String::new(), at(1_007));
+        assert_eq!(living(&said, 1_012), [false, false]);
+    }
 }
