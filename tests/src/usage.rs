@@ -31,6 +31,14 @@ pub fn memory(pid: u32) -> Result<Memory> {
     memory().context("the kernel does not say what the process has in memory")
 }
 
+/// Bytes that a process has in memory, with its share of the pages that it has mapped more than once or has in common with others (`Pss`).
+pub fn share_of_memory(pid: u32) -> Result<u64> {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).context("the process is gone")?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()).and_then(|kib| kib.parse::<u64>().ok());
+    kib.and_then(|kib| kib.checked_mul(1 << 10)).context("the kernel does not say what the process has in memory")
+}
+
 /// The processor time of a process, of all its threads, the ended ones too. It is counted in ticks of 10 ms.
 pub fn cpu(pid: u32) -> Result<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("the process is gone")?;
@@ -66,6 +74,8 @@ mod tests {
         let before = memory(pid)?;
         let block = std::hint::black_box(vec![1u8; 64 << 20]);
         let after = memory(pid)?;
+        let share = share_of_memory(pid)?;
+        assert!(share >= 60 << 20 && share <= after.peak, "{share}");
         assert!(after.resident >= before.resident + (60 << 20) && after.peak >= after.resident, "{before:?} {after:?}");
         drop(block);
         let begun = cpu(pid)?;

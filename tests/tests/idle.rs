@@ -5,13 +5,17 @@
 //! 1 % of one core together. The server starts with them in seconds, and a record for any of them is answered in
 //! milliseconds, however long it has rested.
 //!
+//! Functions given as source, in Python and in JavaScript, are held to bounds of their own: each has an interpreter.
+//!
 //! `make scale` looks at them for longer, so that everything that is done from time to time is part of it.
 #![allow(clippy::print_stdout, reason = "what was measured is part of the result")]
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use fnstream_api::{Client, ConsumeOptions, Function, ProduceOptions, ReadFrom};
+use fnstream_runtime::source::pack;
 use fnstream_tests::node::Node;
 use fnstream_tests::server::ServerOptions;
 use fnstream_tests::{PATIENCE, binary, seed, usage, within};
@@ -37,26 +41,82 @@ const START: Duration = Duration::from_secs(10);
 /// things as well.
 const ANSWER: Duration = Duration::from_millis(100);
 
+/// What is deployed a thousand times, and what it may take.
+struct Kind {
+    archive: Vec<u8>,
+    /// Further settings of the server.
+    environment: Vec<(&'static str, String)>,
+    /// What each may add to the server's memory when all have just answered.
+    memory: u64,
+    /// The same once they have rested.
+    rested: u64,
+    /// How long a start may take until all functions are up.
+    start: Duration,
+}
+
+impl Kind {
+    fn wasm() -> Result<Kind> {
+        let archive = std::fs::read(binary::example("pass_through_rust")?)?;
+        Ok(Kind { archive, environment: Vec::new(), memory: MEMORY, rested: MEMORY, start: START })
+    }
+
+    /// A function given as source, in a file of that name. All share one compiled engine, which is there already.
+    fn script(language: &str, file: &str, source: &str, kind: Kind) -> Result<Kind> {
+        let code = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{language}-code"));
+        let environment = vec![
+            ("FUNCTION_STREAM_WASM_ENGINES_DIR", binary::engines(language)?.display().to_string()),
+            ("FUNCTION_STREAM_WASM_CACHE_DIR", code.display().to_string()),
+        ];
+        Ok(Kind { archive: pack(vec![(file.to_owned(), source.into())], None)?, environment, ..kind })
+    }
+
+    fn python() -> Result<Kind> {
+        let source = "from functionstream import function\n@function\ndef echo(record): return record.value\n";
+        let bounds = Kind { memory: 4 << 20, rested: 3 << 19, start: Duration::from_secs(60), ..Kind::wasm()? };
+        Kind::script("python", "app.py", source, bounds)
+    }
+
+    fn javascript() -> Result<Kind> {
+        let source = "export default (record) => record.value;\n";
+        let bounds = Kind { memory: 1 << 20, rested: 1 << 20, start: Duration::from_secs(30), ..Kind::wasm()? };
+        Kind::script("javascript", "app.js", source, bounds)
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_thousand_idle_functions_cost_next_to_nothing() -> Result<()> {
-    run(Duration::from_secs(10)).await
+    run(&Kind::wasm()?, Duration::from_secs(10)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+#[ignore = "takes minutes: make scale"]
+async fn a_thousand_idle_functions_in_python_cost_little() -> Result<()> {
+    run(&Kind::python()?, Duration::from_secs(30)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+#[ignore = "takes minutes: make scale"]
+async fn a_thousand_idle_functions_in_javascript_cost_little() -> Result<()> {
+    run(&Kind::javascript()?, Duration::from_secs(30)).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 #[ignore = "looks on for two minutes: make scale"]
 async fn a_thousand_idle_functions_cost_next_to_nothing_for_minutes() -> Result<()> {
-    run(Duration::from_secs(120)).await
+    run(&Kind::wasm()?, Duration::from_secs(120)).await
 }
 
-async fn run(window: Duration) -> Result<()> {
+async fn run(kind: &Kind, window: Duration) -> Result<()> {
     let mut rng = seed::Seed::of("idle")?.rng(0);
-    let mut node = Node::new(ServerOptions::durable(binary::server()?))?;
+    let options = ServerOptions::durable(binary::server()?);
+    let options = kind.environment.iter().fold(options, |options, (name, value)| options.env(name, value));
+    let mut node = Node::new(options)?;
 
     let client = node.start().await?;
     node.server()?.logged(&["functions started"]).await?;
-    let empty = usage::memory(node.server()?.pid())?.resident;
+    let empty = usage::share_of_memory(node.server()?.pid())?;
     let begun = Instant::now();
-    deploy(&client).await?;
+    deploy(&client, kind.archive.clone()).await?;
     println!("{FUNCTIONS} functions created in {:.1} s", begun.elapsed().as_secs_f64());
     let (status, log) = node.terminate().await?;
     ensure!(status.success(), "{status}:\n{}", log.join("\n"));
@@ -71,9 +131,9 @@ async fn run(window: Duration) -> Result<()> {
     println!(
         "start with all of them: listens after {listening:?}, all have answered after {up:?}, the slowest took {first:?}"
     );
-    ensure!(up < START, "the start took {up:?}");
+    ensure!(up < kind.start, "the start took {up:?}");
 
-    let memory = usage::memory(server.pid())?.resident;
+    let memory = usage::share_of_memory(server.pid())?;
     let each = memory.saturating_sub(empty) / FUNCTIONS as u64;
     println!(
         "memory: {:.0} MiB empty, {:.0} MiB with all of them, {:.0} KiB for each",
@@ -81,7 +141,7 @@ async fn run(window: Duration) -> Result<()> {
         usage::mib(memory),
         each as f64 / 1024.0
     );
-    ensure!(each < MEMORY, "each function takes {each} bytes");
+    ensure!(each < kind.memory, "each function takes {each} bytes");
 
     // What the answers left to be done (commits applied, memory given back, one question whether the instance is well) ends after half
     // a minute.
@@ -96,6 +156,15 @@ async fn run(window: Duration) -> Result<()> {
         }
         ensure!(left > 0, "idle functions use {:.2} % of one core", share * 100.0);
     }
+    let memory = usage::share_of_memory(server.pid())?;
+    let each = memory.saturating_sub(empty) / FUNCTIONS as u64;
+    println!(
+        "after the rest: {:.0} MiB with all of them, {:.0} KiB for each",
+        usage::mib(memory),
+        each as f64 / 1024.0
+    );
+    println!("{}", std::fs::read_to_string(format!("/proc/{}/smaps_rollup", server.pid()))?);
+    ensure!(each < kind.rested, "each function that has rested takes {each} bytes");
 
     let mut answers = Vec::new();
     for number in sample(&mut rng, FUNCTIONS, ASKED) {
@@ -109,8 +178,8 @@ async fn run(window: Duration) -> Result<()> {
 }
 
 /// Creates all functions from one artifact, each on topics of its own.
-async fn deploy(client: &Client) -> Result<()> {
-    let artifact = client.upload_artifact(std::fs::read(binary::example("pass_through_rust")?)?).await?;
+async fn deploy(client: &Client, archive: Vec<u8>) -> Result<()> {
+    let artifact = client.upload_artifact(archive).await?;
     let archive = format!("sha256:{}", artifact.digest);
     each(|number| {
         let (client, archive) = (client.clone(), archive.clone());

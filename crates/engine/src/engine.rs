@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use fnstream_core::broker::Subscription;
 use fnstream_core::epoch::FunctionId;
 use fnstream_core::error::{Error, ErrorCode, Result};
-use fnstream_core::interrupt::Interrupt;
 use fnstream_core::record::Position;
-use fnstream_core::runtime::{InstanceSpec, Program};
+use fnstream_core::runtime::Program;
 use fnstream_core::spec::{FunctionEntry, FunctionSpec};
 use fnstream_core::waker::Waker;
 use parking_lot::{Condvar, Mutex};
 
+use crate::checking::check;
 use crate::config::EngineConfig;
 use crate::dead_letters::{DeadLetterAction, DeadLettersDone, DeadLettersOrdered};
 use crate::function::{Function, StopDone};
@@ -196,23 +196,7 @@ impl Engine {
 
     /// Has a program find what is wrong with it, with what instances of the function would be given. Blocks meanwhile.
     pub fn check(&self, spec: &FunctionSpec, program: &dyn Program) -> Result<()> {
-        let interrupt = Interrupt::default();
-        let memory = self.core.config.guests.open({
-            let interrupt = interrupt.clone();
-            // Whoever needs the memory more than this has it.
-            Waker::new(move || interrupt.set())
-        });
-        program.check(&InstanceSpec {
-            function: spec.name.clone(),
-            outputs: spec.outputs.iter().map(|output| output.topic.to_string()).collect(),
-            config: spec.config.clone(),
-            limits: spec.limits,
-            env: spec.env.clone(),
-            files: spec.files.clone(),
-            interrupt,
-            memory,
-            ..InstanceSpec::default()
-        })
+        check(&self.core.config.guests, spec, program)
     }
 
     /// The counters of each function. A function gets its meter when it is first started; who deletes the function

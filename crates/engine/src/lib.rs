@@ -24,6 +24,7 @@
 //! engine.shutdown(std::time::Duration::from_secs(10));
 //! ```
 
+mod checking;
 pub mod coming_up;
 mod config;
 mod dead_letters;
