@@ -9,7 +9,7 @@
 //! # Reading order
 //!
 //! `standalone` and `server` run a server, with `settings` and `logging`; `client` talks to one, and `sql` in statements;
-//! `run` runs a function in this process; `validate` and `config` look at configurations; `check` looks at data folders, `restore` makes one of a backup; `build` makes artifacts; `bench` measures; `openapi` prints the description
+//! `new` makes projects, `run` runs a function in this process; `validate` and `config` look at configurations; `check` looks at data folders, `restore` makes one of a backup; `build` makes artifacts; `bench` measures; `openapi` prints the description
 //! of the REST interface that the server publishes, `completions` what a shell needs.
 
 mod arguments;
@@ -25,6 +25,7 @@ mod failure;
 mod files;
 mod interrupt;
 mod logging;
+mod new;
 mod openapi;
 mod output;
 #[cfg(test)]
@@ -84,6 +85,8 @@ enum Verb {
     Client(client::Args),
     /// Manage functions in SQL, at a prompt or from a text
     Sql(sql::Args),
+    /// Make a new project: a folder with a function, its test and its configuration
+    New(new::Args),
     /// Build an artifact from the program in a folder
     Build(build::Args),
     /// Run a function over standard input, without a server
@@ -128,6 +131,7 @@ fn main() -> ExitCode {
         Verb::Server(args) => server::run(&args),
         Verb::Client(args) => client::run(args),
         Verb::Sql(args) => sql::run(args),
+        Verb::New(args) => new::run(&args),
         Verb::Build(args) => build::run(args),
         Verb::Run(args) => run::run(args),
         Verb::Validate(args) => validate::run(&args),
