@@ -24,6 +24,7 @@ mod event;
 mod failure;
 mod files;
 mod interrupt;
+mod local;
 mod logging;
 mod new;
 mod openapi;
@@ -31,6 +32,7 @@ mod output;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod pages;
+mod project;
 mod restore;
 mod run;
 mod server;
@@ -87,7 +89,7 @@ enum Verb {
     Sql(sql::Args),
     /// Make a new project: a folder with a function, its test and its configuration
     New(new::Args),
-    /// Build an artifact from the program in a folder
+    /// Build an artifact from the program or the source in a folder
     Build(build::Args),
     /// Run a function over standard input, without a server
     Run(run::Args),

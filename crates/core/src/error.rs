@@ -205,7 +205,7 @@ codes! {
     ConnectionsFull = "FS-1721", External, 503, "all connections of the server are taken", "try again; close connections that are not needed, or raise network.max_connections and the limit of open files";
     WaitingFull = "FS-1722", External, 503, "too many consumers wait", "try again; have fewer wait, or raise network.max_waiting_consumers and the limit of open files";
     // 18xx: building.
-    BuildFolder = "FS-1801", User, 400, "the folder holds nothing that can be built", "name the folder that has the program's go.mod";
+    BuildFolder = "FS-1801", User, 400, "the folder holds nothing that can be built", "name the folder that has the program's go.mod or Cargo.toml, or its source in Python or JavaScript";
     BuildToolMissing = "FS-1802", User, 400, "a tool that the build needs is missing or too old", "install what the message names";
     BuildFailed = "FS-1803", User, 400, "the compiler refused the program", "correct the program as the compiler says";
     // 19xx: bugs.

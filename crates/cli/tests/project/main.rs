@@ -5,5 +5,6 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod build;
 mod new;
 mod support;
