@@ -9,7 +9,7 @@
 //! # Reading order
 //!
 //! `standalone` and `server` run a server, with `settings` and `logging`; `client` talks to one, and `sql` in statements;
-//! `new` makes projects, `run` runs a function in this process; `validate` and `config` look at configurations; `check` looks at data folders, `restore` makes one of a backup; `build` makes artifacts; `bench` measures; `openapi` prints the description
+//! `new` makes projects, `test` tests what `project` is, with `local`; `run` runs a function in this process; `validate` and `config` look at configurations; `check` looks at data folders, `restore` makes one of a backup; `build` makes artifacts; `bench` measures; `openapi` prints the description
 //! of the REST interface that the server publishes, `completions` what a shell needs.
 
 mod arguments;
@@ -40,6 +40,7 @@ mod service;
 mod settings;
 mod sql;
 mod standalone;
+mod test;
 mod validate;
 
 use std::process::ExitCode;
@@ -91,6 +92,8 @@ enum Verb {
     New(new::Args),
     /// Build an artifact from the program or the source in a folder
     Build(build::Args),
+    /// Test the function of a folder: its language's own tests, and its scenarios
+    Test(test::Args),
     /// Run a function over standard input, without a server
     Run(run::Args),
     /// Check configuration files of functions and servers
@@ -135,6 +138,7 @@ fn main() -> ExitCode {
         Verb::Sql(args) => sql::run(args),
         Verb::New(args) => new::run(&args),
         Verb::Build(args) => build::run(args),
+        Verb::Test(args) => test::run(&args),
         Verb::Run(args) => run::run(args),
         Verb::Validate(args) => validate::run(&args),
         Verb::Check(args) => check::run(&args),

@@ -7,4 +7,5 @@
 
 mod build;
 mod new;
+mod scenarios;
 mod support;
