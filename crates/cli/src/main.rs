@@ -9,7 +9,7 @@
 //! # Reading order
 //!
 //! `standalone` and `server` run a server, with `settings` and `logging`; `client` talks to one, and `sql` in statements;
-//! `new` makes projects, `test` tests what `project` is, with `local`; `run` runs a function in this process; `validate` and `config` look at configurations; `check` looks at data folders, `restore` makes one of a backup; `build` makes artifacts; `bench` measures; `openapi` prints the description
+//! `new` makes projects, `test` and `dev` work on what `project` is, with `local`; `run` runs a function in this process; `validate` and `config` look at configurations; `check` looks at data folders, `restore` makes one of a backup; `build` makes artifacts; `bench` measures; `openapi` prints the description
 //! of the REST interface that the server publishes, `completions` what a shell needs.
 
 mod arguments;
@@ -20,6 +20,7 @@ mod check;
 mod client;
 mod completions;
 mod config;
+mod dev;
 mod event;
 mod failure;
 mod files;
@@ -94,6 +95,8 @@ enum Verb {
     Build(build::Args),
     /// Test the function of a folder: its language's own tests, and its scenarios
     Test(test::Args),
+    /// Run the function of a folder, and again with each change
+    Dev(dev::Args),
     /// Run a function over standard input, without a server
     Run(run::Args),
     /// Check configuration files of functions and servers
@@ -139,6 +142,7 @@ fn main() -> ExitCode {
         Verb::New(args) => new::run(&args),
         Verb::Build(args) => build::run(args),
         Verb::Test(args) => test::run(&args),
+        Verb::Dev(args) => dev::run(args),
         Verb::Run(args) => run::run(args),
         Verb::Validate(args) => validate::run(&args),
         Verb::Check(args) => check::run(&args),

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod build;
+mod dev;
 mod new;
 mod scenarios;
 mod support;
