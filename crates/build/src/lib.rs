@@ -11,11 +11,12 @@
 //!
 //! # Reading order
 //!
-//! [`build`] (the one way in), `go` (the toolchain of the only language so far), `component` (embed, adapt, check) and
+//! [`build`] (the one way in), `go` and `rust` (the toolchains), `component` (embed, adapt, check) and
 //! `worlds` (the WIT packages, which are part of the program).
 
 mod component;
 mod go;
+mod rust;
 mod worlds;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +25,26 @@ use fnstream_core::{Error, ErrorCode, Result};
 
 pub use component::{Artifact, Kind, componentize};
 pub use worlds::Worlds;
+
+/// A language that is compiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compiled {
+    /// A folder of a module, by a go.mod there or above.
+    Go,
+    /// A package, by its Cargo.toml.
+    Rust,
+}
+
+impl Compiled {
+    /// The language of a folder, if it has one that is compiled.
+    pub fn of(dir: &Path) -> Option<Self> {
+        if dir.join("Cargo.toml").is_file() {
+            return Some(Compiled::Rust);
+        }
+        // A module may hold several programs, each in a folder of its own.
+        dir.ancestors().any(|folder| folder.join("go.mod").is_file()).then_some(Compiled::Go)
+    }
+}
 
 /// The program to build, and the way to build it.
 #[derive(Debug, Clone)]
@@ -54,34 +75,35 @@ pub fn build(options: &Options) -> Result<Built> {
     let dir = options.dir.canonicalize().map_err(|e| {
         Error::new(ErrorCode::BuildFolder, format!("the folder '{}' cannot be read: {e}", options.dir.display()))
     })?;
-    // A module may hold several programs, each in a folder of its own.
-    if !dir.ancestors().any(|folder| folder.join("go.mod").is_file()) {
+    let Some(language) = Compiled::of(&dir) else {
         let dir = dir.display();
-        return Err(Error::new(
-            ErrorCode::BuildFolder,
-            format!(
-                "neither '{dir}' nor a folder above it has a go.mod, and go is the only language that is built so far"
-            ),
-        ));
-    }
-    let out = options.out.clone().unwrap_or_else(|| default_out(&dir));
-    let scratch = tempfile::tempdir().map_err(|e| cannot("make a temporary folder", &e))?;
-    let worlds = if options.per_record { Worlds::PerRecord } else { Worlds::Both };
+        let message = format!("'{dir}' has no Cargo.toml, and neither it nor a folder above it has a go.mod");
+        return Err(Error::new(ErrorCode::BuildFolder, message));
+    };
+    let out = options.out.clone().unwrap_or_else(|| default_out(&dir, "wasm"));
     let toolchain = options.toolchain.as_deref();
-    let build = if options.tinygo { go::tinygo } else { go::go };
-    let compiled = build(toolchain, &dir, scratch.path(), worlds)?;
+    let worlds = if options.per_record { Worlds::PerRecord } else { Worlds::Both };
+    let compiled = match language {
+        Compiled::Rust => rust::cargo(toolchain, &dir)?,
+        Compiled::Go => {
+            let scratch = tempfile::tempdir().map_err(|e| cannot("make a temporary folder", &e))?;
+            let build = if options.tinygo { go::tinygo } else { go::go };
+            build(toolchain, &dir, scratch.path(), worlds)?
+        }
+    };
     let artifact = componentize(compiled, worlds)?;
     place(&out, &artifact.bytes)?;
     Ok(Built { path: out, artifact })
 }
 
-fn default_out(dir: &Path) -> PathBuf {
+/// Where an artifact goes if nobody says it: `build/NAME.END` in the folder, by the folder's name.
+pub fn default_out(dir: &Path, end: &str) -> PathBuf {
     let name = dir.file_name().map_or_else(|| "function".into(), |name| name.to_string_lossy().into_owned());
-    dir.join("build").join(format!("{name}.wasm"))
+    dir.join("build").join(format!("{name}.{end}"))
 }
 
-/// Puts the artifact in place whole, so that a build that fails leaves the last one.
-fn place(out: &Path, bytes: &[u8]) -> Result<()> {
+/// Puts an artifact in place whole, so that a build that fails leaves the last one.
+pub fn place(out: &Path, bytes: &[u8]) -> Result<()> {
     let folder = match out.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

@@ -167,7 +167,10 @@ fn a_program_may_be_deep_in_its_module() {
 #[test]
 fn a_folder_without_a_module_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(refused(dir.path(), ErrorCode::BuildFolder).contains("has a go.mod, and go is the only language"));
+    assert!(
+        refused(dir.path(), ErrorCode::BuildFolder)
+            .contains("has no Cargo.toml, and neither it nor a folder above it has a go.mod")
+    );
     assert!(refused(&dir.path().join("none"), ErrorCode::BuildFolder).contains("cannot be read"));
 }
 

@@ -5,46 +5,40 @@
 
 use std::path::PathBuf;
 
-use fnstream_build::{Kind, Options, build};
-
 use crate::failure::Result;
 use crate::output::{self, busy::busy};
+use crate::project::{How, Project};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The folder with the program; Go, by its go.mod
+    /// The folder with the program: Go by its go.mod, Rust by its Cargo.toml, Python and JavaScript by the files in src or at its top
     #[arg(default_value = ".")]
     dir: PathBuf,
-    /// Where the artifact goes [default: build/NAME.wasm in the folder, by the folder's name]
+    /// Where the artifact goes [default: build/NAME.wasm in the folder, by the folder's name; of source build/NAME.zip]
     #[arg(short, long, value_name = "OUT")]
     out: Option<PathBuf>,
-    /// Build with TinyGo instead of Go: smaller, without all of the language
+    /// Build Go with TinyGo: smaller, without all of the language
     #[arg(long)]
     tinygo: bool,
-    /// Only the per-record world functionstream:core, for other hosts of it
+    /// Only the per-record world functionstream:core, for other hosts of it; Go
     #[arg(long)]
     per_record: bool,
 }
 
 pub(crate) fn run(args: Args) -> Result {
-    let toolchain = std::env::var_os(if args.tinygo { "TINYGO" } else { "GO" }).map(PathBuf::from);
     let Args { dir, out, tinygo, per_record } = args;
-    let options = Options { dir, out, tinygo, per_record, toolchain };
-    let built = busy("building the artifact", || build(&options))?;
-    let kinds: Vec<_> = built.artifact.kinds.iter().map(|kind| kind.as_str()).collect();
-    let form = if built.artifact.kinds.contains(&Kind::Stdio) { "module" } else { "component" };
-    output::line(format!(
-        "Built {}: {} ({form}: {})",
-        built.path.display(),
-        size(&built.artifact.bytes),
-        kinds.join(", ")
-    ))?;
-    for import in &built.artifact.imports {
+    let project = Project::of(&dir)?;
+    let made = busy("building the artifact", || project.build(&How { out, tinygo, per_record }))?;
+    output::line(format!("Built {}: {} ({})", made.path.display(), size(&made.bytes), made.form))?;
+    for import in &made.imports {
         output::line(format!("imports {import}"))?;
     }
     Ok(())
 }
 
 fn size(bytes: &[u8]) -> String {
-    format!("{:.1} MiB", bytes.len() as f64 / f64::from(1 << 20))
+    match bytes.len() {
+        few if few < 100 << 10 => format!("{:.1} KiB", few as f64 / f64::from(1 << 10)),
+        many => format!("{:.1} MiB", many as f64 / f64::from(1 << 20)),
+    }
 }

@@ -9,7 +9,7 @@
 //! # Reading order
 //!
 //! `standalone` and `server` run a server, with `settings` and `logging`; `client` talks to one, and `sql` in statements;
-//! `run` runs a function in this process; `validate` and `config` look at configurations; `check` looks at data folders, `restore` makes one of a backup; `build` makes artifacts; `bench` measures; `openapi` prints the description
+//! `new` makes projects, `test` and `dev` work on what `project` is, with `local`; `run` runs a function in this process; `validate` and `config` look at configurations; `check` looks at data folders, `restore` makes one of a backup; `build` makes artifacts; `bench` measures; `openapi` prints the description
 //! of the REST interface that the server publishes, `completions` what a shell needs.
 
 mod arguments;
@@ -20,16 +20,20 @@ mod check;
 mod client;
 mod completions;
 mod config;
+mod dev;
 mod event;
 mod failure;
 mod files;
 mod interrupt;
+mod local;
 mod logging;
+mod new;
 mod openapi;
 mod output;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod pages;
+mod project;
 mod restore;
 mod run;
 mod server;
@@ -37,6 +41,7 @@ mod service;
 mod settings;
 mod sql;
 mod standalone;
+mod test;
 mod validate;
 
 use std::process::ExitCode;
@@ -84,8 +89,14 @@ enum Verb {
     Client(client::Args),
     /// Manage functions in SQL, at a prompt or from a text
     Sql(sql::Args),
-    /// Build an artifact from the program in a folder
+    /// Make a new project: a folder with a function, its test and its configuration
+    New(new::Args),
+    /// Build an artifact from the program or the source in a folder
     Build(build::Args),
+    /// Test the function of a folder: its language's own tests, and its scenarios
+    Test(test::Args),
+    /// Run the function of a folder, and again with each change
+    Dev(dev::Args),
     /// Run a function over standard input, without a server
     Run(run::Args),
     /// Check configuration files of functions and servers
@@ -128,7 +139,10 @@ fn main() -> ExitCode {
         Verb::Server(args) => server::run(&args),
         Verb::Client(args) => client::run(args),
         Verb::Sql(args) => sql::run(args),
+        Verb::New(args) => new::run(&args),
         Verb::Build(args) => build::run(args),
+        Verb::Test(args) => test::run(&args),
+        Verb::Dev(args) => dev::run(args),
         Verb::Run(args) => run::run(args),
         Verb::Validate(args) => validate::run(&args),
         Verb::Check(args) => check::run(&args),

@@ -19,15 +19,15 @@
 //! `spec` (what is run), `host` (the store and the engine), `feed` (from an input to the log), `ending` (event time at the end of an
 //! input), `results` and `failed` (from the log to the outputs); this file drives them.
 
-mod bell;
-mod ending;
+pub(crate) mod bell;
+pub(crate) mod ending;
 mod failed;
 mod feed;
-mod host;
+pub(crate) mod host;
 mod lines;
 mod log;
 mod results;
-mod spec;
+pub(crate) mod spec;
 
 use std::collections::HashSet;
 use std::fs::{self, File, Metadata};
@@ -273,7 +273,7 @@ impl Run {
 }
 
 /// The position up to which a partition was processed.
-fn place(status: &FunctionStatus, at: &TopicPartition) -> u128 {
+pub(crate) fn place(status: &FunctionStatus, at: &TopicPartition) -> u128 {
     let partitions = status.tasks.iter().flat_map(|task| &task.partitions);
     partitions.filter(|partition| partition.partition == *at).map(|partition| partition.position.0).max().unwrap_or(0)
 }

@@ -14,7 +14,7 @@
 //!
 //! [`mod@documents`]: a file that holds several. [`problem`]: what is reported. `tree`: a text with the place of each value. [`key`]: what a table of keys is; the tables
 //! drive `read`, [`schema`] and [`mod@reference`]. [`function`]: a function's file. [`server`]: the server's settings and where each came from. [`which`]: of
-//! which of the two a file is.
+//! which of the two a file is. [`scenario`]: what a function is given and what must come of it.
 
 pub mod documents;
 pub mod function;
@@ -23,6 +23,7 @@ pub mod key;
 pub mod problem;
 mod read;
 pub mod reference;
+pub mod scenario;
 pub mod schema;
 pub mod server;
 mod tree;
@@ -33,5 +34,6 @@ pub use documents::documents;
 pub use function::{Connector, FunctionConfig, FunctionKind, Input, Output, parse_function_config};
 pub use hint::nearest;
 pub use problem::{Place, Problem, Problems, Severity};
+pub use scenario::parse_scenario;
 pub use server::{ServerSettings, parse_server_config, server_config};
 pub use which::ConfigKind;

@@ -205,9 +205,10 @@ codes! {
     ConnectionsFull = "FS-1721", External, 503, "all connections of the server are taken", "try again; close connections that are not needed, or raise network.max_connections and the limit of open files";
     WaitingFull = "FS-1722", External, 503, "too many consumers wait", "try again; have fewer wait, or raise network.max_waiting_consumers and the limit of open files";
     // 18xx: building.
-    BuildFolder = "FS-1801", User, 400, "the folder holds nothing that can be built", "name the folder that has the program's go.mod";
+    BuildFolder = "FS-1801", User, 400, "the folder holds nothing that can be built", "name the folder that has the program's go.mod or Cargo.toml, or its source in Python or JavaScript";
     BuildToolMissing = "FS-1802", User, 400, "a tool that the build needs is missing or too old", "install what the message names";
     BuildFailed = "FS-1803", User, 400, "the compiler refused the program", "correct the program as the compiler says";
+    ScenarioInvalid = "FS-1804", User, 400, "a scenario file is not well formed", "correct the file as the message says; docs/developing.md has the form";
     // 19xx: bugs.
     Internal = "FS-1901", Internal, 500, "something that cannot happen has happened", "please report it with the server's log";
     Panicked = "FS-1902", Internal, 500, "a part of the server failed in a way that it should not", "please report it with the line of the server's log that names the place";

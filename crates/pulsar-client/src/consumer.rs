@@ -231,6 +231,12 @@ impl Consumer {
         self.core().is_connected()
     }
 
+    /// Reports whether this is the active consumer of a failover subscription, as far as the broker has told on the connection that there
+    /// is now. [`Event::Active`] tells of it in its turn, behind what came before.
+    pub fn is_active(&self) -> bool {
+        self.core().is_active()
+    }
+
     /// Closes the consumer. The subscription stays, if it is durable.
     pub async fn close(&self) -> Result<()> {
         self.core().close().await;

@@ -118,7 +118,15 @@ impl Lane {
             outputs: outputs.clone(),
             published,
         };
-        let threads = vec![runtime::spawn(logger.run(received)), runtime::spawn(publisher.run(to_publish))];
+        let (watched, of) = (log.clone(), shared.clone());
+        // One that has nothing to commit would keep its outputs' producers from whoever has the task now.
+        let watch = async move {
+            if let Failure::ProducerFenced(_) = watched.closed().await {
+                of.lose(task, generation);
+            }
+        };
+        let threads =
+            vec![runtime::spawn(logger.run(received)), runtime::spawn(publisher.run(to_publish)), runtime::spawn(watch)];
         Lane { generation, jobs, shared: state, threads: Mutex::new(threads), outputs, log }
     }
 

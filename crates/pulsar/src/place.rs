@@ -120,8 +120,6 @@ struct Owner {
     has_state: bool,
     /// Keeps the log where it is needed.
     keeper: Option<Arc<Consumer>>,
-    /// Whether the broker has chosen this process for the task.
-    is_held: bool,
     /// Whether the task is this process's to run.
     is_assigned: bool,
     /// Held while the task is taken over: of two who try, one waits.
@@ -466,8 +464,9 @@ impl Shared {
         function.listener.lost(task);
     }
 
-    /// Somebody has fenced a task under this generation. If this process is the only one, the task falls to it again.
-    pub(crate) fn lose(&self, task: TaskId, generation: Generation) {
+    /// Somebody has fenced a task under this generation. It falls to this process again if that is the only one, or the one that the
+    /// broker has chosen.
+    pub(crate) fn lose(self: &Arc<Self>, task: TaskId, generation: Generation) {
         let is_latest = self
             .owners
             .lock()
@@ -479,10 +478,18 @@ impl Shared {
             return;
         }
         self.disown(&function, task);
-        // Where processes share tasks, the subscription says whose it is.
-        if !self.options.is_shared || self.holds(task) {
-            self.assign(&function, task);
+        if !self.options.is_shared {
+            return self.assign(&function, task);
         }
+        let (shared, keeper) = (self.clone(), self.owners.lock().get(&task).and_then(|owner| owner.keeper.clone()));
+        let Some(keeper) = keeper else { return };
+        runtime::spawn(async move {
+            // What the broker has said of the task before is known when it has answered. Two that both took it for theirs would take it
+            // from each other again and again.
+            if keeper.last_message_id().await.is_ok() && keeper.is_active() {
+                shared.hear(&function, task, true);
+            }
+        });
     }
 
     /// Makes the namespace of internal topics, if it is not there. Blocks.
@@ -537,11 +544,6 @@ impl Shared {
         *voice = Some(producer);
         drop(voice);
         said.await.map(drop).map_err(failed)
-    }
-
-    /// Whether the broker has chosen this process for a task.
-    pub(crate) fn holds(&self, task: TaskId) -> bool {
-        self.owners.lock().get(&task).is_some_and(|owner| owner.is_held)
     }
 
     /// Drops entries of a log that are needed no more.

@@ -58,7 +58,8 @@ pub(crate) use dead_letters::{Chosen, Count, DeadLetterPage, DeadLetters, Waitin
 pub(crate) use deadline::Deadline;
 pub(crate) use functions::{Apply, CreateMode, Functions, Made, NewFunction, Wait};
 pub use grants::granted;
-pub(crate) use inspection::{Inspection, LogReading, StateEntry, WantedEntry, state_key};
+pub use inspection::state_key;
+pub(crate) use inspection::{Inspection, LogReading, StateEntry, WantedEntry};
 pub(crate) use instances::Instances;
 pub(crate) use jobs::Jobs;
 pub(crate) use ops::{Ops, blocking};

@@ -47,7 +47,7 @@ pub mod server;
 mod signals;
 mod sql;
 
-pub use app::granted;
+pub use app::{granted, state_key};
 pub use config::{AutoCreate, Group, KafkaConfig, Network, PulsarConfig, SafeStart, ServerConfig, SharedCluster};
 pub use fnstream_core::topics::Retention;
 pub use fnstream_store::Durability;

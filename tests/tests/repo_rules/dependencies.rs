@@ -4,7 +4,7 @@
 //! Dependencies point one way, and heavy libraries stay behind the crate that owns them.
 //!
 //! ```text
-//! frame <- core <- { store, kafka, runtime, engine } <- server <- cli     { api, config, sql } <- { server, cli }     build <- cli
+//! frame <- core <- { store, kafka, runtime, engine } <- server <- cli     { api, config, sql } <- { server, cli }     { build, scaffold } <- cli
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,13 +27,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("engine", &["frame", "core"]),
     ("api", &["frame", "core"]),
     ("build", &["core"]),
+    ("scaffold", &[]),
     ("sql", &["core"]),
     ("config", &["core"]),
     ("server", &["frame", "core", "store", "group", "kafka", "pulsar", "runtime", "engine", "api", "config", "sql"]),
     // The command line hosts the benchmarks, which look beneath the server.
     (
         "cli",
-        &["frame", "core", "store", "pulsar-client", "runtime", "engine", "api", "build", "config", "sql", "server"],
+        &[
+            "frame", "core", "store", "pulsar-client", "runtime", "engine", "api", "build", "config", "scaffold", "sql", "server",
+        ],
     ),
     ("tests", &["frame", "core", "store", "runtime", "engine", "api", "build", "server"]),
 ];
@@ -50,6 +53,7 @@ const MUST_NOT_REACH: &[(&str, &[&str])] = &[
     ("engine", &["rocksdb", "wasmtime", "axum", "reqwest", "tokio"]),
     ("api", &["rocksdb", "wasmtime"]),
     ("build", &["rocksdb", "wasmtime", "axum", "tokio", "reqwest"]),
+    ("scaffold", &["rocksdb", "wasmtime", "axum", "tokio", "reqwest"]),
     ("sql", &["rocksdb", "wasmtime", "axum", "tokio", "reqwest"]),
     ("config", &["rocksdb", "wasmtime", "axum", "tokio", "reqwest"]),
 ];

@@ -22,7 +22,7 @@ use fnstream_frame::{FrameBuilder, HeadersBuilder, RecordRef};
 use parking_lot::{Condvar, Mutex};
 
 use super::bell::Bell;
-use super::host::Host;
+use super::host::{Host, partition};
 use super::lines::{Line, Lines};
 use super::spec::Described;
 use super::{Args, files, named, place, topics};
@@ -65,7 +65,7 @@ pub(super) fn open(described: &Described, args: &Args) -> Result<Vec<Opened>> {
                 (format!("'{file}'"), Box::new(from))
             }
         };
-        opened.push(Opened { at: Host::partition(named), name, from });
+        opened.push(Opened { at: partition(named), name, from });
     }
     Ok(opened)
 }

@@ -21,7 +21,6 @@ use fnstream_core::{Error, ErrorCode};
 use fnstream_engine::{
     Backend, Engine, EngineConfig, EngineDeps, EpochBounds, FunctionState, FunctionStatus, StopMode,
 };
-use fnstream_runtime::{Compiling, RuntimeOptions, WasmRuntime};
 use fnstream_server::{granted, memory};
 use fnstream_store::{Durability, Store, StoreOptions};
 use tempfile::TempDir;
@@ -33,9 +32,7 @@ use super::log::Stderr;
 use super::spec::Described;
 use crate::failure::Result;
 use crate::interrupt;
-
-/// The processor time that compiling may take, as in a server that says nothing else.
-const COMPILE_TIME: Duration = Duration::from_secs(300);
+use crate::local;
 
 /// How long the end of the function may take; a call has less.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -76,12 +73,7 @@ impl Host {
                 ..StoreOptions::default()
             },
         )?;
-        let options = RuntimeOptions {
-            compiling: Compiling::in_children(COMPILE_TIME),
-            engines: crate::artifact::engines(),
-            ..RuntimeOptions::default()
-        };
-        let runtime = WasmRuntime::new(code_cache(args), options)?.with_log(log.clone());
+        let runtime = local::runtime(args.data_dir.as_deref(), log.clone())?;
         let program = runtime.load_within(&described.artifact, budget.compiling.limit())?;
         make_topics(&store, &described.spec)?;
         let entry = register(&store, described)?;
@@ -127,11 +119,6 @@ impl Host {
         Ok(standing.into_values().flat_map(|progress| progress.positions).collect())
     }
 
-    /// The partition of a topic that a run reads or writes: the one that the function names, or the only one.
-    pub(super) fn partition(topic: &TopicRef) -> TopicPartition {
-        TopicPartition::new(topic.topic.clone(), topic.partition().unwrap_or(0))
-    }
-
     /// Has the function finish what it began; what it does is committed then.
     pub(super) fn stop(&self) {
         let (tell, stopped) = sync_channel(1);
@@ -154,15 +141,12 @@ impl Drop for Host {
     }
 }
 
-/// Compiled code is kept in the folder, or with the user's other caches; nowhere if the user has no place for them.
-fn code_cache(args: &Args) -> Option<PathBuf> {
-    let of = |name: &str| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
-    let users = || of("XDG_CACHE_HOME").or_else(|| of("HOME").map(|home| home.join(".cache")));
-    let kept = args.data_dir.as_ref().map(|folder| folder.join("cache"));
-    kept.or_else(|| users().map(|caches| caches.join("function-stream").join("code")))
+/// The partition of a topic that a run reads or writes: the one that the function names, or the only one.
+pub(crate) fn partition(topic: &TopicRef) -> TopicPartition {
+    TopicPartition::new(topic.topic.clone(), topic.partition().unwrap_or(0))
 }
 
-fn make_topics(store: &Store, spec: &FunctionSpec) -> Result {
+pub(crate) fn make_topics(store: &Store, spec: &FunctionSpec) -> Result {
     let named = spec.inputs.iter().flatten().chain(&spec.outputs);
     let named = named.map(|topic| (topic.topic.clone(), topic.partition().unwrap_or(0) + 1));
     for (topic, partitions) in named.chain(spec.dead_letter_topic().map(|topic| (topic, 1))) {
@@ -171,7 +155,7 @@ fn make_topics(store: &Store, spec: &FunctionSpec) -> Result {
     Ok(())
 }
 
-fn letters(store: &Store, topic: Topic) -> Result<(TopicPartition, Position)> {
+pub(crate) fn letters(store: &Store, topic: Topic) -> Result<(TopicPartition, Position)> {
     let end = store.topics().describe(&topic)?.partitions[0].end;
     Ok((TopicPartition::new(topic, 0), end))
 }
@@ -185,7 +169,7 @@ fn ensure(store: &Store, topic: &Topic, partitions: u32) -> Result {
 
 /// The function in the register of the folder: as it was, changed to what it is now, or new. It is not one that a server which is
 /// started on the folder would run.
-fn register(store: &Store, described: &Described) -> Result<FunctionEntry> {
+pub(crate) fn register(store: &Store, described: &Described) -> Result<FunctionEntry> {
     let (register, spec) = (store.metadata(), described.spec.clone());
     let _pin = store.artifacts().put(&described.artifact)?;
     let Some(entry) = register.get(&spec.name)? else { return Ok(register.create(spec, DesiredState::Stopped)?) };

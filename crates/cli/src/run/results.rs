@@ -17,7 +17,7 @@ use fnstream_core::topics::Watch;
 
 use super::bell::Bell;
 use super::feed::CUT_AFTER;
-use super::host::Host;
+use super::host::{Host, partition};
 use super::spec::Described;
 use super::{Args, files, named, topics};
 use crate::event::Event;
@@ -57,7 +57,7 @@ pub(super) fn open(described: &Described, args: &Args) -> Result<Vec<(TopicParti
                 Some(Sink::File(opened.map_err(|e| Failure::Usage(format!("cannot write '{file}': {e}")))?))
             }
         };
-        opened.push((Host::partition(named), sink));
+        opened.push((partition(named), sink));
     }
     Ok(opened)
 }

@@ -5,7 +5,6 @@
 
 use std::path::{Path, PathBuf};
 
-use fnstream_config::parse_function_config;
 use fnstream_core::artifacts::digest;
 use fnstream_core::spec::{ErrorAction, FileGrant, FunctionSpec};
 use fnstream_core::{Error, ErrorCode};
@@ -13,8 +12,7 @@ use fnstream_core::{Error, ErrorCode};
 use super::Args;
 use crate::artifact;
 use crate::failure::{Failure, Result};
-use crate::files;
-use crate::output;
+use crate::project::read_config;
 
 /// The name of a function that has no config.yaml, and of its topics.
 const NAME: &str = "run";
@@ -22,13 +20,13 @@ const INPUT: &str = "input";
 const OUTPUT: &str = "output";
 
 /// A function that is to be run.
-pub(super) struct Described {
-    pub(super) artifact: Vec<u8>,
-    pub(super) spec: FunctionSpec,
+pub(crate) struct Described {
+    pub(crate) artifact: Vec<u8>,
+    pub(crate) spec: FunctionSpec,
     /// The user wants none of them: they are how failures are told.
-    pub(super) hides_dead_letters: bool,
+    pub(crate) hides_dead_letters: bool,
     /// The folders that it may be granted.
-    pub(super) allowed: Vec<PathBuf>,
+    pub(crate) allowed: Vec<PathBuf>,
 }
 
 pub(super) fn describe(args: &Args) -> Result<Described> {
@@ -61,12 +59,18 @@ pub(super) fn describe(args: &Args) -> Result<Described> {
     if !problems.is_empty() {
         return Err(Error::new(ErrorCode::InvalidSpec, problems.join("; ")).into());
     }
-    let hides_dead_letters = spec.on_error.action == ErrorAction::Skip;
-    if hides_dead_letters {
+    let hides_dead_letters = hides_dead_letters(&mut spec)?;
+    Ok(Described { artifact, spec, hides_dead_letters, allowed })
+}
+
+/// The user wants no dead letters: they become how failures are told.
+pub(crate) fn hides_dead_letters(spec: &mut FunctionSpec) -> Result<bool> {
+    let hides = spec.on_error.action == ErrorAction::Skip;
+    if hides {
         spec.on_error.action = ErrorAction::DeadLetter { topic: None };
         spec.validate()?;
     }
-    Ok(Described { artifact, spec, hides_dead_letters, allowed })
+    Ok(hides)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
@@ -79,13 +83,6 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 fn configured(path: &Path, artifact: &str) -> Result<FunctionSpec> {
-    let shown = path.display().to_string();
-    let bytes = files::read(path, files::MOST_TEXT)
-        .map_err(|e| Failure::new(ErrorCode::InvalidSpec, format!("cannot read '{shown}': {e}")))?;
-    let told = |problems: fnstream_config::Problems| Failure::from(Error::from(problems.named(shown.clone())));
-    let (config, notes) = parse_function_config(&bytes).map_err(told)?;
-    for note in &notes {
-        output::complain(&format!("note: {}", note.line(&shown)));
-    }
-    config.to_spec(artifact).map_err(told)
+    let named = |problems: fnstream_config::Problems| Error::from(problems.named(path.display().to_string()));
+    Ok(read_config(path)?.to_spec(artifact).map_err(named)?)
 }

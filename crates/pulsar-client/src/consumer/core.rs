@@ -65,6 +65,8 @@ pub(super) struct State {
     /// Messages that the broker may send, and has not been told of.
     owed: u32,
     paused: bool,
+    /// What the broker has told last on this connection about whether the consumer is the active one.
+    active: bool,
     /// Where to begin: messages before it are passed over.
     pub(super) start: Option<Start>,
     /// The last entry that was handed out, from behind which a subscription that is not durable goes on.
@@ -117,6 +119,7 @@ impl Core {
             granted: 0,
             owed: 0,
             paused: false,
+            active: false,
             start: options.start,
             handed_out: None,
             seeking: false,
@@ -150,6 +153,11 @@ impl Core {
 
     pub(super) fn is_connected(&self) -> bool {
         matches!(self.state().link, Link::Attached(_))
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        let state = self.state();
+        state.active && matches!(state.link, Link::Attached(_))
     }
 
     pub(super) async fn recv(&self) -> Result<Event> {
@@ -370,6 +378,7 @@ impl Core {
         let mut state = self.state();
         state.early.clear();
         state.link = Link::Attaching { connection, broken: None };
+        state.active = false;
     }
 
     /// Waits until the consumer is attached, or has ended.
@@ -468,7 +477,10 @@ impl ConsumerSink for Core {
     }
 
     fn active(&self, connection: u64, active: bool) {
-        self.queue(connection, |_| Some(Queued::Event(Event::Active(active))));
+        self.queue(connection, |state| {
+            state.active = active;
+            Some(Queued::Event(Event::Active(active)))
+        });
     }
 
     fn end_of_topic(&self, connection: u64) {

@@ -348,6 +348,7 @@ fn the_broker_tells_who_is_active_and_ends_what_it_ends() {
             let change = CommandActiveConsumerChange { consumer_id, is_active: Some(active) };
             peer.say(Body::ActiveConsumerChange(change)).await;
             assert!(matches!(consumer.recv().await, Ok(Event::Active(told)) if told == active));
+            assert_eq!(consumer.is_active(), active);
         }
         peer.say(Body::ReachedEndOfTopic(crate::proto::CommandReachedEndOfTopic { consumer_id: command.consumer_id }))
             .await;

@@ -251,7 +251,7 @@ impl Holder {
     fn let_go(&self) -> Option<Arc<Lane>> {
         let mut owners = self.shared.owners.lock();
         let owner = owners.entry(self.task).or_default();
-        (owner.keeper, owner.is_held, owner.is_assigned) = (None, false, false);
+        (owner.keeper, owner.is_assigned) = (None, false);
         owner.lease = self.shared.next_lease();
         owner.lane.take()
     }
@@ -268,13 +268,8 @@ impl Holder {
 
 impl Shared {
     /// Hears whether the broker has chosen this process for a task.
-    fn hear(&self, function: &Function, task: TaskId, is_active: bool) {
-        let is_assigned = {
-            let mut owners = self.owners.lock();
-            let owner = owners.entry(task).or_default();
-            owner.is_held = is_active;
-            owner.is_assigned
-        };
+    pub(super) fn hear(&self, function: &Function, task: TaskId, is_active: bool) {
+        let is_assigned = self.owners.lock().entry(task).or_default().is_assigned;
         if !self.options.is_shared || is_assigned == is_active {
             return;
         }
@@ -291,17 +286,16 @@ async fn hold(shared: Arc<Shared>, function: Arc<Function>, task: TaskId, consum
     loop {
         match consumer.recv().await {
             Ok(Event::Active(is_active)) => shared.hear(&function, task, is_active),
-            // Somebody else may have been chosen meanwhile. Who is, is told; until then the task runs on, and who has it has fenced this one.
-            Ok(Event::Reconnected) => shared.owners.lock().entry(task).or_default().is_held = false,
             Ok(Event::Closed(failure)) | Err(failure) => {
                 let error: Error = error::of("holding a delta log", &failure);
                 tracing::error!(%task, %error, "a task is held no more");
-                shared.owners.lock().entry(task).or_default().is_held = false;
                 if shared.options.is_shared {
                     shared.disown(&function, task);
                 }
                 return;
             }
+            // When it has reconnected, somebody else may have been chosen. Who is, is told; until then the task runs on, and who has it has
+            // fenced this one.
             Ok(_) => {}
         }
     }

@@ -30,7 +30,8 @@ use crate::net::Net;
 
 pub(in crate::app) use describe::described;
 pub(crate) use logs::LogReading;
-pub(crate) use state::{StateEntry, WantedEntry, state_key};
+pub use state::state_key;
+pub(crate) use state::{StateEntry, WantedEntry};
 
 /// See the module.
 pub(crate) struct Inspection {

@@ -171,7 +171,7 @@ fn entry(task: u32, key: &[u8], value: &[u8]) -> Option<StateEntry> {
 }
 
 /// The store of a key of a task, and the key as it is shown; none of a key that is not of the state.
-pub(crate) fn state_key(key: &[u8]) -> Option<(String, String)> {
+pub fn state_key(key: &[u8]) -> Option<(String, String)> {
     entry(0, key, &[]).map(|entry| (entry.store.clone(), entry.key()))
 }
 

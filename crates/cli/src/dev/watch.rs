@@ -1,0 +1,102 @@
+// Copyright 2024 Function Stream Org.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Changes of a project's files, gathered until it is quiet for a moment: an editor makes several of one.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use notify::event::{EventKind, ModifyKind};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::timeout;
+
+use super::{Event, Events};
+use crate::failure::{Failure, Result};
+
+/// As long as nothing changes for so long, it is quiet.
+const QUIET: Duration = Duration::from_millis(60);
+
+/// Folders whose files no function is made of: what builds write, what packages bring, tests.
+const NOT_WATCHED: [&str; 7] = ["build", "target", "node_modules", "venv", "__pycache__", "scenarios", "tests"];
+
+/// Watches a project as long as the watcher lives.
+pub(super) fn watch(dir: &Path, events: Events) -> Result<RecommendedWatcher> {
+    let (tell, told) = unbounded_channel();
+    let told_of = move |event: notify::Result<notify::Event>| {
+        if let Ok(event) = event
+            && is_change(event.kind)
+        {
+            event.paths.into_iter().for_each(|path| tell.send(path).unwrap_or_default());
+        }
+    };
+    let mut watcher = notify::recommended_watcher(told_of).map_err(cannot)?;
+    for folder in folders(dir)? {
+        watcher.watch(&folder, RecursiveMode::NonRecursive).map_err(cannot)?;
+    }
+    tokio::spawn(gather(dir.to_owned(), told, events));
+    Ok(watcher)
+}
+
+async fn gather(dir: PathBuf, mut told: UnboundedReceiver<PathBuf>, events: Events) {
+    while let Some(first) = told.recv().await {
+        let mut changed = BTreeSet::from([first]);
+        while let Ok(Some(path)) = timeout(QUIET, told.recv()).await {
+            changed.insert(path);
+        }
+        let within = |path: PathBuf| path.strip_prefix(&dir).map(Path::to_owned).ok();
+        let ours: Vec<_> = changed.into_iter().filter_map(within).filter(|path| is_watched(path)).collect();
+        if !ours.is_empty() && events.send(Event::Changed(ours)).is_err() {
+            return;
+        }
+    }
+}
+
+/// A folder and those in it that have files of the function.
+fn folders(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut all = vec![dir.to_owned()];
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() && is_watched(Path::new(&entry.file_name())) {
+            all.extend(folders(&entry.path())?);
+        }
+    }
+    Ok(all)
+}
+
+/// Reports whether a path within a project is one that a function may be made of.
+fn is_watched(path: &Path) -> bool {
+    let parts = path.iter().map(|part| part.to_string_lossy());
+    let is_left_out = |part: &str| part.starts_with('.') || part.ends_with('~') || NOT_WATCHED.contains(&part);
+    path.iter().next().is_some() && !parts.into_iter().any(|part| is_left_out(&part))
+}
+
+fn is_change(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Create(_) | EventKind::Remove(_) => true,
+        EventKind::Modify(what) => !matches!(what, ModifyKind::Metadata(_)),
+        EventKind::Access(_) | EventKind::Any | EventKind::Other => false,
+    }
+}
+
+fn cannot(error: notify::Error) -> Failure {
+    Failure::Plain(format!("the folder cannot be watched: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_builds_and_editors_leave_is_no_change() {
+        for path in ["src/app.py", "main.go", "config.yaml", "lib/a/b.js"] {
+            assert!(is_watched(Path::new(path)), "{path}");
+        }
+        for path in
+            ["", "build/x.wasm", "target/a", ".git/index", "src/.app.py.swp", "src/app.py~", "src/__pycache__/a.pyc"]
+        {
+            assert!(!is_watched(Path::new(path)), "{path}");
+        }
+    }
+}
