@@ -125,8 +125,11 @@ impl Lane {
                 of.lose(task, generation);
             }
         };
-        let threads =
-            vec![runtime::spawn(logger.run(received)), runtime::spawn(publisher.run(to_publish)), runtime::spawn(watch)];
+        let threads = vec![
+            runtime::spawn(logger.run(received)),
+            runtime::spawn(publisher.run(to_publish)),
+            runtime::spawn(watch),
+        ];
         Lane { generation, jobs, shared: state, threads: Mutex::new(threads), outputs, log }
     }
 
