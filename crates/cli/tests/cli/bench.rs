@@ -112,7 +112,9 @@ fn measures_programs_from_outside(cluster: &[&str]) {
         let report = measured(cluster, args);
         assert_eq!((&report["variant"], &report["partitions"]), (&variant.into(), &2.into()));
         let is_killed = args.contains(&"--kill");
-        assert!(is_killed || report["cpu_seconds_per_million"].as_f64().unwrap() > 0.0, "{report:#}");
+        // A copy of few records may take less than the tick of 10 ms by which the kernel counts.
+        let cpu = report["cpu_seconds_per_million"].as_f64();
+        assert!(cpu.is_none() == is_killed && (variant == "copy" || cpu.is_none_or(|cpu| cpu > 0.0)), "{report:#}");
         assert_eq!(report["restart_seconds"].is_f64(), is_killed, "{report:#}");
         assert!(report["peak_memory"].as_u64().unwrap() > 10 << 20, "{report:#}");
         // Every output is known as that of its record.
