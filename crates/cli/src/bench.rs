@@ -68,17 +68,17 @@ pub(crate) struct Args {
     #[arg(long, value_name = "URL", conflicts_with_all = ["server", "workers", "epoch_records"])]
     pulsar_url: Option<String>,
     /// On Pulsar: where its REST interface is [default: http:// and port 8080 of the first host]
-    #[arg(long, value_name = "URL", requires = "pulsar_url", value_parser = pulsar::admin_url)]
+    #[arg(long, value_name = "URL", value_parser = pulsar::admin_url)]
     admin_url: Option<String>,
     /// On Pulsar: send each record by itself, not in batches; a Pulsar Function that is effectively once needs this
-    #[arg(long, requires = "pulsar_url")]
+    #[arg(long)]
     unbatched: bool,
     /// On Kafka and Pulsar: the function-stream that is measured [default: this one]
-    #[arg(long, value_name = "FILE", requires = "cluster")]
+    #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
     /// On Kafka and Pulsar: another program that is measured instead, such as a Kafka Streams job or a Pulsar Function (see
     /// benches/README.md)
-    #[arg(long, value_name = "NAME=COMMAND", requires = "cluster", conflicts_with_all = ["variant", "program", "archive"])]
+    #[arg(long, value_name = "NAME=COMMAND", conflicts_with_all = ["variant", "program", "archive"])]
     peer: Option<String>,
     /// The plain copy of a bench on a cluster, which starts it
     #[arg(long, value_enum, value_name = "BACKEND", hide = true, exclusive = true)]
@@ -105,7 +105,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SECONDS", requires = "rate", value_parser = clap::value_parser!(u32).range(..=3600))]
     warm_up: Option<u32>,
     /// On Kafka and Pulsar: kill the program (SIGKILL) in the middle and start it again; measures the time to the next output
-    #[arg(long, requires_all = ["rate", "cluster"])]
+    #[arg(long, requires = "rate")]
     kill: bool,
     /// Partitions of the topics, and replicas of the function [default: 1, on Kafka and Pulsar 2]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
@@ -154,12 +154,20 @@ impl Args {
             (Backend::Kafka, self.bootstrap.is_some(), "--bootstrap HOST:PORT"),
             (Backend::Pulsar, self.pulsar_url.is_some(), "--pulsar-url URL"),
         ];
-        match clusters.into_iter().find(|(backend, is_given, _)| (self.backend == *backend) != *is_given) {
-            Some((backend, _, flag)) => {
-                Err(Failure::Usage(format!("--backend {} and {flag} need each other", backend.name())))
+        for (backend, is_given, flag) in clusters {
+            if (self.backend == backend) != is_given {
+                let why = format!("--backend {} and {flag} need each other", backend.name());
+                return Err(Failure::Usage(why));
             }
-            None => Ok(()),
         }
+        // Said here and not to clap, which waives what a flag requires if another flag conflicts with that.
+        if self.backend != Backend::Pulsar && (self.admin_url.is_some() || self.unbatched) {
+            return Err(Failure::Usage("--admin-url and --unbatched need --backend pulsar".into()));
+        }
+        if !self.is_outside() && (self.program.is_some() || self.peer.is_some() || self.kill) {
+            return Err(Failure::Usage("--program, --peer and --kill need --backend kafka or pulsar".into()));
+        }
+        Ok(())
     }
 }
 

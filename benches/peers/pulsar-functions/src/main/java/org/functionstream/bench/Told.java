@@ -10,7 +10,7 @@ final class Told {
     static String by(String name) {
         String value = System.getenv("BENCH_" + name);
         if (value == null) {
-            throw new IllegalArgumentException("BENCH_" + name + " is not set: benches/pulsar.py starts this program");
+            throw new IllegalArgumentException("BENCH_" + name + " is not set: benches/pulsar.py, or 'function-stream bench --peer', starts this program");
         }
         return value;
     }
