@@ -28,4 +28,4 @@ class Join(Function):
             if customer is None:
                 waiting.add(order)
             else:
-                ctx.emit({"customer": customer, "item": order["item"], "price": order["price"]}, key=record.key)
+                ctx.emit_json({"customer": customer, "item": order["item"], "price": order["price"]}, key=record.key)

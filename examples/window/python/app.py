@@ -45,7 +45,7 @@ class Window(Function):
     def on_timer(self, ctx, timer):
         """No record of a window is expected any more."""
         key, count = timer.key[8:], self.count(timer.key)
-        ctx.emit({"key": key.decode(), "window": timer.at - self.size, "count": count.get()}, key=key)
+        ctx.emit_json({"key": key.decode(), "window": timer.at - self.size, "count": count.get()}, key=key)
         count.clear()
 
     def process_watermark(self, ctx, source, watermark):
