@@ -77,14 +77,17 @@ mod tests {
     #[test]
     fn an_order_waits_for_its_customer() {
         let mut join = Harness::<super::Join>::new(&[]).unwrap();
-        let of = |source, value: &'static str| Record::new(value.as_bytes()).with_key(b"7").on(source);
+        let of = |source, value: &'static str| {
+            let mut record = Record::new(value.as_bytes()).with_key(b"7");
+            record.source = source;
+            record
+        };
         join.process(&[of(1, r#"{"item":"pen","price":3}"#)]).unwrap();
         join.restart().unwrap();
         join.process(&[of(0, r#"{"name":"Ann"}"#), of(1, r#"{"item":"ink","price":5}"#)]).unwrap();
         let output = join.take_output();
         let joined: Vec<_> = output.iter().map(|record| std::str::from_utf8(record.bytes()).unwrap()).collect();
-        let wanted =
-            [r#"{"customer":"Ann","item":"pen","price":3}"#, r#"{"customer":"Ann","item":"ink","price":5}"#];
+        let wanted = [r#"{"customer":"Ann","item":"pen","price":3}"#, r#"{"customer":"Ann","item":"ink","price":5}"#];
         assert_eq!(joined, wanted);
     }
 }
