@@ -13,7 +13,7 @@ ENV := source scripts/env.sh
 # One profile for everything, so that RocksDB and Cranelift are compiled once; never another lock than the committed one.
 CARGO_FLAGS := --release --locked
 
-.PHONY: help setup build_all build examples engines quickstart kafka-demo pulsar-demo pulsar-group-long kafka-kills kafka-kill-long kafka-group-long kafka-restore kafka-poison test bench bench-kafka bench-pulsar dist poison crash-long storm producer rates backup-long groups soak scale \
+.PHONY: help setup build_all build examples engines quickstart kafka-demo pulsar-demo pulsar-group-long kafka-kills kafka-kill-long kafka-group-long kafka-restore kafka-poison test bench bench-kafka bench-pulsar bench-languages dist poison crash-long storm producer rates backup-long groups soak scale \
 	many neighbours crowd browser fuzz fmt \
 	lint doc licence-check licence-fix openapi clean
 
@@ -117,6 +117,11 @@ bench-kafka: ## beside Kafka Streams and a plain copy on one broker (FNSTREAM_BI
 bench-pulsar: ## beside Pulsar Functions and plain copies on one broker (FNSTREAM_BIN=BUILD, ROUNDS=3, RECORDS=500000; needs Java 17 with javac, Maven and Python)
 	@[ -n "$${FNSTREAM_BIN:-}" ] || $(MAKE) --no-print-directory build_all
 	benches/pulsar.py
+
+bench-languages: ## money and keyed-count in Go, Rust, Python and JavaScript, beside their own interpreters (ROUNDS=3, RECORDS=300000; Python 3, Node.js)
+	@[ -n "$${FNSTREAM_BIN:-}" ] || $(MAKE) --no-print-directory build_all
+	$(ENV)
+	benches/languages.py
 
 dist: setup ## packages of a small, stripped program in bin/dist: archive, .deb, wheel, npm, bill of materials, sums
 	@$(ENV)

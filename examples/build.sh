@@ -44,7 +44,7 @@ place() {
 # Host settings, such as flags for coverage or another linker, are not for guests.
 (cd "$here" && env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS -u CARGO_BUILD_TARGET CARGO_TARGET_DIR="$target" \
     "$cargo" build --release --locked --target "$triple" --quiet)
-for name in basic word_count pass_through keyed_count window unruly; do
+for name in basic word_count pass_through keyed_count window unruly join; do
     place "$target/$triple/release/example_$name.wasm" "example_${name}_rust.wasm"
 done
 

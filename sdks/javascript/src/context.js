@@ -36,7 +36,12 @@ export class Context {
 
   emit(value, options = NO_OPTIONS) {
     const emitted = value === null ? null : valueOf(value);
-    let [output, key, headers, timestamp, size] = [0, null, null, this._timestamp, 28];
+    // One by one: in this loop an array to take apart would cost as much as all the rest.
+    let output = 0;
+    let key = null;
+    let headers = null;
+    let timestamp = this._timestamp;
+    let size = 28;
     if (options !== NO_OPTIONS) {
       output = options.output ?? 0;
       if (options.key !== undefined && options.key !== null) {

@@ -64,9 +64,8 @@ export class Driver {
         // Of the years in which records are made, without a call.
         const timestamp = high >= 0 && high < 0x200000 ? high * 4294967296 + lows[2 * index] : frame.timestamp(index);
         const end = valueEnds[index];
-        const [attribute, source] = [attributes[index], channels[index]];
         const record = new FrameRecord(
-          payload, attribute, timestamp, source, start, keyEnds[index], headerEnds[index], end,
+          payload, attributes[index], timestamp, channels[index], start, keyEnds[index], headerEnds[index], end,
         );
         start = end;
         ctx._begin(timestamp);

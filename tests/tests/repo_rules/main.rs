@@ -11,6 +11,7 @@ mod dependencies;
 mod documents;
 mod error_pages;
 mod files;
+mod included;
 mod licences;
 mod printing;
 mod transcript;

@@ -43,17 +43,18 @@ pub(crate) fn rust_packed() -> Arc<dyn Program> {
 
 /// The conformance program in Python, on its engine.
 pub(crate) fn python() -> Arc<dyn Program> {
-    script("python", "app.py")
+    script("python", "tests/sdk/python/app.py")
 }
 
 /// The conformance program in JavaScript, on its engine.
 pub(crate) fn javascript() -> Arc<dyn Program> {
-    script("javascript", "app.js")
+    script("javascript", "tests/sdk/javascript/app.js")
 }
 
-/// A conformance program that is given as source.
-fn script(language: &str, file: &str) -> Arc<dyn Program> {
-    let source = std::fs::read(root().join("tests/sdk").join(language).join(file)).unwrap();
+/// A program that is given as source, in a file of the repository.
+pub(crate) fn script(language: &str, path: &str) -> Arc<dyn Program> {
+    let source = std::fs::read(root().join(path)).unwrap();
+    let file = path.rsplit('/').next().unwrap();
     let artifact = pack(vec![(file.to_owned(), source)], None).unwrap();
     let engines = Engines::default().with_folder(Some(binary::engines(language).unwrap()));
     // Compiling the interpreter takes longer than all the rest.
