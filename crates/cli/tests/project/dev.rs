@@ -154,6 +154,48 @@ fn a_function_that_does_not_come_up_at_first_comes_up_when_it_is_mended() {
 }
 
 #[test]
+fn words_that_go_to_a_file_of_the_folder_are_no_change() {
+    let (folder, _) = project();
+    let said = folder.path().join("said.txt");
+    let mut command = command(folder.path(), &["dev"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(fs::File::create(&said).unwrap()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // Each is answered by a line in the file, a moment after the one before.
+    for n in 1..=5 {
+        writeln!(input, "a").unwrap();
+        crate::support::wait_for(&said, &format!("v1 a {n}"));
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let text = fs::read_to_string(&said).unwrap();
+    assert!(!text.contains("changed"), "{text}");
+}
+
+#[test]
+fn a_timer_that_fails_is_told() {
+    let (folder, file) = project();
+    let timer = "ctx.setTimer(\"processing\", \"t\", 0); return \"v1";
+    let text = COUNT
+        .replace("return \"v1", timer)
+        .replace("  process(", "  onTimer() { throw new Error(\"bad timer\"); }\n  process(");
+    fs::write(
+        &file,
+        text.replace("\"processing\"", "PROCESSING_TIME").replacen(
+            '\n',
+            "\nimport { PROCESSING_TIME } from \"functionstream\";\n",
+            1,
+        ),
+    )
+    .unwrap();
+    let mut dev = Dev::start(folder.path(), &[]);
+    dev.types("a");
+    dev.says(
+        "failed | failed, it goes on from its last commit after a wait: telling of time: Error: bad timer (FS-1401)",
+    );
+    assert_eq!(dev.interrupted(), Some(0));
+}
+
+#[test]
 fn a_folder_that_is_named_keeps_the_state() {
     let (folder, _) = project();
     let data = tempfile::tempdir().unwrap();
