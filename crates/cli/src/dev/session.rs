@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fnstream_api::{Client, LogLine, ReadFrom};
+use fnstream_api::{Client, LogLine};
 use fnstream_config::{FunctionConfig, parse_function_config};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::JoinHandle;
 
 use super::place::Place;
 use super::replay::{self, Records};
-use super::tail::{self, Came, Side};
+use super::tail::{self, Came, Places, Side};
 use super::typed;
 use super::update::{self, Updated, Version};
 use super::{Args, Event, Events, watch};
@@ -58,7 +58,7 @@ struct Session {
     events: Events,
     name: String,
     input: String,
-    topics: Vec<(Side, String, Vec<(u32, ReadFrom)>)>,
+    topics: Vec<(Side, String, Places)>,
     is_json: bool,
     /// How many of the last records are kept to be processed again.
     most: usize,
