@@ -70,7 +70,7 @@ fn all_that_is_wrong_is_told_with_its_place() {
     );
     assert_eq!(
         problems("steps: [{state: {s: {a: {in64: 5}}}}]"),
-        ["f:1:31: 'in64' is no form of a value; did you mean 'int64'?"]
+        ["f:1:32: 'in64' is no form of a value; did you mean 'int64'?"]
     );
 }
 
