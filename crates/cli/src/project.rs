@@ -11,6 +11,7 @@ use fnstream_build::{Compiled, Kind, Options, build, default_out, place};
 use fnstream_config::{FunctionConfig, parse_function_config};
 use fnstream_core::function_log::{FunctionLog, LogLine};
 use fnstream_core::runtime::{InstanceSpec, Runtime};
+use fnstream_core::spec::check_name;
 use fnstream_core::{Error, ErrorCode};
 use fnstream_runtime::{Language, Source};
 
@@ -59,7 +60,8 @@ impl Project {
         let dir = dir
             .canonicalize()
             .map_err(|e| Error::new(ErrorCode::BuildFolder, format!("the folder '{shown}' cannot be read: {e}")))?;
-        let compiled = ["go.mod", "Cargo.toml"].iter().any(|file| dir.join(file).is_file());
+        // A program of a module above may have scripts beside it.
+        let compiled = ["go.mod", "Cargo.toml"].iter().any(|file| dir.join(file).is_file()) || has_go(&dir);
         let source = (!compiled).then(|| source(&dir)).flatten();
         let code = match (source, Compiled::of(&dir)) {
             (Some((language, root)), _) => Code::Source(language, root),
@@ -83,9 +85,10 @@ impl Project {
         }
     }
 
-    /// The name of the folder.
+    /// The name of a function without a description: that of the folder, if it can be one.
     pub(crate) fn name(&self) -> String {
-        self.dir.file_name().map_or_else(|| "function".to_owned(), |name| name.to_string_lossy().into_owned())
+        let name = self.dir.file_name().map(|name| name.to_string_lossy().into_owned());
+        name.filter(|name| check_name("function", name).is_ok()).unwrap_or_else(|| "function".to_owned())
     }
 
     /// Makes the artifact.
@@ -185,6 +188,11 @@ impl How {
     }
 }
 
+fn has_go(dir: &Path) -> bool {
+    let mut entries = fs::read_dir(dir).into_iter().flatten().filter_map(|entry| entry.ok());
+    entries.any(|entry| entry.path().extension() == Some("go".as_ref()))
+}
+
 /// The folder with source, of a folder: its `src`, or itself.
 fn source(dir: &Path) -> Option<(Language, PathBuf)> {
     [dir.join("src"), dir.to_owned()].into_iter().find_map(|root| {
@@ -225,6 +233,7 @@ mod tests {
     #[test]
     fn a_folder_tells_its_language() {
         assert_eq!(code(&["go.mod", "tool.py"]), Some(Code::Compiled(Compiled::Go)));
+        assert_eq!(code(&["main.go", "tool.py"]), None, "no module has it");
         assert_eq!(code(&["Cargo.toml", "src/app.py"]), Some(Code::Compiled(Compiled::Rust)));
         assert_eq!(code(&["app.py", "config.yaml"]), Some(Code::Source(Language::Python, "".into())));
         let in_src = Code::Source(Language::JavaScript, "src".into());

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::fmt::Write;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use fnstream_core::function_log::{FunctionLog, LogLine};
 use fnstream_core::units::counted;
@@ -19,9 +20,15 @@ use crate::test::{Emitted, changes, process};
 pub(super) type Records = VecDeque<(String, Emitted)>;
 
 /// What differs, in lines; `before` is the artifact that ran until now.
-pub(super) fn replay(project: &Project, before: &[u8], now: &[u8], records: &Records) -> Result<String> {
+pub(super) fn replay(
+    project: &Project,
+    before: &[u8],
+    now: &[u8],
+    records: &Records,
+    is_over: &AtomicBool,
+) -> Result<String> {
     let of = |artifact: &[u8]| {
-        process(project, artifact, records.iter().map(|(topic, one)| (topic.as_str(), one)), Arc::new(Silence))
+        process(project, artifact, records.iter().map(|(topic, one)| (topic.as_str(), one)), Arc::new(Silence), is_over)
     };
     let (before, now) = (of(before)?, of(now)?);
     let mut told = format!("{} again, from an empty state", counted(records.len() as u64, "record"));

@@ -5,14 +5,16 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use fnstream_api::{Client, LogLine, ReadFrom};
+use fnstream_api::{Client, LogLine};
 use fnstream_config::{FunctionConfig, parse_function_config};
 use tokio::sync::mpsc::unbounded_channel;
+use tokio::task::JoinHandle;
 
 use super::place::Place;
 use super::replay::{self, Records};
-use super::tail::{self, Came, Side};
+use super::tail::{self, Came, Places, Side};
 use super::typed;
 use super::update::{self, Updated, Version};
 use super::{Args, Event, Events, watch};
@@ -56,7 +58,7 @@ struct Session {
     events: Events,
     name: String,
     input: String,
-    topics: Vec<(Side, String, Vec<(u32, ReadFrom)>)>,
+    topics: Vec<(Side, String, Places)>,
     is_json: bool,
     /// How many of the last records are kept to be processed again.
     most: usize,
@@ -72,6 +74,11 @@ struct Session {
     again: bool,
     /// What was typed before the function was there.
     waiting: Vec<Vec<u8>>,
+    /// Records that are processed again, which have folders of their own; and that they are to end.
+    replays: Vec<JoinHandle<()>>,
+    is_over: Arc<AtomicBool>,
+    /// What the host last said of a failure.
+    trouble: String,
 }
 
 impl Session {
@@ -106,6 +113,9 @@ impl Session {
             building: false,
             again: false,
             waiting: Vec::new(),
+            replays: Vec::new(),
+            is_over: Arc::default(),
+            trouble: String::new(),
         }
     }
 
@@ -143,7 +153,7 @@ impl Session {
             Event::Typed(line) if self.version.is_none() => self.waiting.push(line),
             Event::Typed(line) => self.send(&line).await,
             Event::Came(came) => self.came(came)?,
-            Event::Said(line) => said(&line)?,
+            Event::Said(line) => self.said(line)?,
             Event::Lost(why) => output::complain(&format!("dev: {why}")),
             Event::Interrupted => {}
         }
@@ -187,12 +197,13 @@ impl Session {
         Ok(())
     }
 
-    fn replay(&self, before: Vec<u8>) {
+    fn replay(&mut self, before: Vec<u8>) {
         let (project, now, records) = (self.project.clone(), self.artifact.clone(), self.records.clone());
-        let events = self.events.clone();
-        tokio::task::spawn_blocking(move || {
-            let _ = events.send(Event::Replayed(replay::replay(&project, &before, &now, &records)));
-        });
+        let (events, is_over) = (self.events.clone(), self.is_over.clone());
+        self.replays.retain(|replay| !replay.is_finished());
+        self.replays.push(tokio::task::spawn_blocking(move || {
+            let _ = events.send(Event::Replayed(replay::replay(&project, &before, &now, &records, &is_over)));
+        }));
     }
 
     async fn send(&self, line: &[u8]) {
@@ -203,6 +214,18 @@ impl Session {
         if let Err(why) = sent {
             output::complain(&format!("dev: {why}"));
         }
+    }
+
+    /// A line of the function's log. Of what the host says failures are shown, once as long as they are the same: it tries again and again.
+    fn said(&mut self, line: LogLine) -> Result {
+        if line.speaker != "host" {
+            return output::line(format!("log | {}", escape::one_line(&line.text)));
+        }
+        if line.text.contains("FS-") && self.trouble != line.text {
+            output::complain(&format!("failed | {}", escape::field(&line.text, 2)));
+            self.trouble = line.text;
+        }
+        Ok(())
     }
 
     fn came(&mut self, came: Came) -> Result {
@@ -227,6 +250,10 @@ impl Session {
 
     /// Ends the session; on a server that goes on, the function goes if it came with the session.
     async fn leave(self, server_goes_on: bool) -> Result {
+        self.is_over.store(true, Ordering::Relaxed);
+        for replay in self.replays {
+            let _ = replay.await;
+        }
         if !server_goes_on || self.version.is_none() {
             return Ok(());
         }
@@ -251,14 +278,6 @@ fn say(text: &str) -> Result {
 
 fn complain(what: &str, failure: &Failure) {
     output::complain(&format!("{failure}\ndev: {what}"));
-}
-
-/// A line of the function's log; what the host says of failures is shown with the records themselves.
-fn said(line: &LogLine) -> Result {
-    match line.speaker.as_str() {
-        "host" => Ok(()),
-        _ => output::line(format!("log | {}", escape::one_line(&line.text))),
-    }
 }
 
 /// A record that was given up, and why.

@@ -34,8 +34,11 @@ pub(super) struct Came {
     pub(super) records: Vec<Emitted>,
 }
 
+/// A place in each partition.
+pub(super) type Places = Vec<(u32, ReadFrom)>;
+
 /// Where a topic is followed from: a place in each partition that it has; a topic that is not there yet from its beginning.
-pub(super) async fn places(client: &Client, topic: &str, back: u32) -> Vec<(u32, ReadFrom)> {
+pub(super) async fn places(client: &Client, topic: &str, back: u32) -> Places {
     let Ok(described) = client.describe_topic(topic).await else { return Vec::new() };
     let place = |end: &str, earliest: &str| match (end.parse::<u128>(), earliest.parse::<u128>()) {
         (Ok(end), Ok(earliest)) => ReadFrom::Position(end.saturating_sub(back.into()).max(earliest).to_string()),
@@ -45,7 +48,7 @@ pub(super) async fn places(client: &Client, topic: &str, back: u32) -> Vec<(u32,
 }
 
 /// Follows each partition of a topic, those that were not there before from their beginning.
-pub(super) async fn follow(client: &Client, side: Side, topic: String, from: Vec<(u32, ReadFrom)>, events: &Events) {
+pub(super) async fn follow(client: &Client, side: Side, topic: String, from: Places, events: &Events) {
     let partitions = match client.describe_topic(&topic).await {
         Ok(described) => described.partitions.iter().map(|of| of.partition).collect(),
         // It is made with the first record.

@@ -4,6 +4,7 @@
 //! Changes of a project's files, gathered until it is quiet for a moment: an editor makes several of one.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -46,11 +47,22 @@ async fn gather(dir: PathBuf, mut told: UnboundedReceiver<PathBuf>, events: Even
             changed.insert(path);
         }
         let within = |path: PathBuf| path.strip_prefix(&dir).map(Path::to_owned).ok();
+        let own = own_output();
+        changed.retain(|path| id(path).is_none_or(|id| !own.contains(&id)));
         let ours: Vec<_> = changed.into_iter().filter_map(within).filter(|path| is_watched(path)).collect();
         if !ours.is_empty() && events.send(Event::Changed(ours)).is_err() {
             return;
         }
     }
+}
+
+/// The files that this process's own words go to: each change would lead to more of them, and so to the next change.
+fn own_output() -> Vec<(u64, u64)> {
+    ["/dev/fd/1", "/dev/fd/2"].iter().filter_map(|path| id(Path::new(path))).collect()
+}
+
+fn id(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
 /// A folder and those in it that have files of the function.

@@ -260,10 +260,13 @@ mod tests {
     fn a_difference_shows_what_both_have_and_where_they_part() {
         let got = [emitted("a", "1"), emitted("b", "2"), emitted("c", "3")];
         let told = difference(&wanted("[{key: a, value: 1}, {key: x, value: 9}, {key: c, value: 3}]"), &got).unwrap();
-        assert_eq!(
-            told,
-            "    {key: \"a\", value: \"1\"}\n  - {key: \"x\", value: \"9\"}   (expected, line 2)\n               + {key: \"b\", value: \"2\"}   (emitted)\n    {key: \"c\", value: \"3\"}\n"
-        );
+        let lines = [
+            "    {key: \"a\", value: \"1\"}\n",
+            "  - {key: \"x\", value: \"9\"}   (expected, line 2)\n",
+            "  + {key: \"b\", value: \"2\"}   (emitted)\n",
+            "    {key: \"c\", value: \"3\"}\n",
+        ];
+        assert_eq!(told, lines.concat());
         assert_eq!(text(Some(&[0xff, 0])), "{hex: ff00}");
     }
 }

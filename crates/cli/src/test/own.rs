@@ -47,9 +47,8 @@ fn python(project: &Project) -> Result<Ran> {
     // Both names are usual; the first that is there is taken.
     for python in ["python3", "python"] {
         let has = |arguments: &[&str]| {
-            let mut command = Command::new(python);
-            command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            command.status().is_ok_and(|status| status.success())
+            let tried = Command::new(python).args(arguments).stdin(Stdio::null()).output();
+            tried.is_ok_and(|tried| tried.status.success())
         };
         if has(&["-c", "import pytest"]) {
             return tool(project, python, &["-m", "pytest", "-q"], &[("PYTHONPATH", path)]);

@@ -4,6 +4,7 @@
 //! Records through a function, from an empty state, as they would come one after the other.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fnstream_core::function_log::FunctionLog;
 use fnstream_core::record::Position;
@@ -12,7 +13,7 @@ use fnstream_frame::FrameBuilder;
 
 use super::clock::Stage;
 use super::host::{Emitted, Host};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::local;
 use crate::project::Project;
 use crate::run::host::partition;
@@ -27,12 +28,13 @@ pub(crate) struct Processed {
 }
 
 /// Processes records of input topics with an artifact of a project's function. Event time is as far as the records say, and the
-/// machine's clock stands at the time of the first.
+/// machine's clock stands at the time of the first. It ends early if somebody says that it is over.
 pub(crate) fn process<'a>(
     project: &Project,
     artifact: &[u8],
     records: impl Iterator<Item = (&'a str, &'a Emitted)>,
     log: Arc<dyn FunctionLog>,
+    is_over: &AtomicBool,
 ) -> Result<Processed> {
     let records: Vec<_> = records.collect();
     let program = local::runtime(None, log.clone())?.load(artifact)?;
@@ -44,6 +46,9 @@ pub(crate) fn process<'a>(
     let mut host = Host::start(&described, program, Arc::new(Stage::new(start)), log)?;
     host.settle()?;
     for (topic, record) in records {
+        if is_over.load(Ordering::Relaxed) {
+            return Err(Failure::Plain("it was ended".to_owned()));
+        }
         let inputs = described.spec.inputs.iter().flatten();
         let Some(input) = inputs.clone().find(|input| input.topic.to_string() == topic) else { continue };
         let mut frame = FrameBuilder::new();

@@ -154,6 +154,48 @@ fn a_function_that_does_not_come_up_at_first_comes_up_when_it_is_mended() {
 }
 
 #[test]
+fn words_that_go_to_a_file_of_the_folder_are_no_change() {
+    let (folder, _) = project();
+    let said = folder.path().join("said.txt");
+    let mut command = command(folder.path(), &["dev"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(fs::File::create(&said).unwrap()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // Each is answered by a line in the file, a moment after the one before.
+    for n in 1..=5 {
+        writeln!(input, "a").unwrap();
+        crate::support::wait_for(&said, &format!("v1 a {n}"));
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let text = fs::read_to_string(&said).unwrap();
+    assert!(!text.contains("changed"), "{text}");
+}
+
+#[test]
+fn a_timer_that_fails_is_told() {
+    let (folder, file) = project();
+    let timer = "ctx.setTimer(\"processing\", \"t\", 0); return \"v1";
+    let text = COUNT
+        .replace("return \"v1", timer)
+        .replace("  process(", "  onTimer() { throw new Error(\"bad timer\"); }\n  process(");
+    fs::write(
+        &file,
+        text.replace("\"processing\"", "PROCESSING_TIME").replacen(
+            '\n',
+            "\nimport { PROCESSING_TIME } from \"functionstream\";\n",
+            1,
+        ),
+    )
+    .unwrap();
+    let mut dev = Dev::start(folder.path(), &[]);
+    dev.types("a");
+    dev.says(
+        "failed | failed, it goes on from its last commit after a wait: telling of time: Error: bad timer (FS-1401)",
+    );
+    assert_eq!(dev.interrupted(), Some(0));
+}
+
+#[test]
 fn a_folder_that_is_named_keeps_the_state() {
     let (folder, _) = project();
     let data = tempfile::tempdir().unwrap();
@@ -166,31 +208,48 @@ fn a_folder_that_is_named_keeps_the_state() {
     }
 }
 
-/// A server as a child, and its URL.
-fn server(data: &Path) -> (Child, String) {
-    let mut command = Command::new(BINARY);
-    let flags = ["standalone", "--listen", "127.0.0.1:0", "--grpc-listen", "none", "--durability", "os", "--data-dir"];
-    command.args(flags).arg(data).env_remove("FUNCTION_STREAM_CONF");
-    command.env("FUNCTION_STREAM_WASM_ENGINES_DIR", crate::support::engines());
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let (tell, lines) = channel();
-    told(child.stderr.take().unwrap(), tell);
-    loop {
-        let line = lines.recv_timeout(PATIENCE).unwrap();
-        if let Some(address) = line.split("listening").nth(1).and_then(|rest| rest.split("address=").nth(1)) {
-            let url = format!("http://{}", address.split_whitespace().next().unwrap());
-            std::thread::spawn(move || lines.iter().for_each(drop));
-            return (child, url);
+/// A server as a child; it is killed when it is dropped.
+struct Standalone {
+    child: Child,
+    url: String,
+}
+
+impl Standalone {
+    fn start(data: &Path) -> Self {
+        let mut command = Command::new(BINARY);
+        let flags =
+            ["standalone", "--listen", "127.0.0.1:0", "--grpc-listen", "none", "--durability", "os", "--data-dir"];
+        command.args(flags).arg(data).env_remove("FUNCTION_STREAM_CONF");
+        command.env("FUNCTION_STREAM_WASM_ENGINES_DIR", crate::support::engines());
+        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut server = Standalone { child, url: String::new() };
+        let (tell, lines) = channel();
+        told(server.child.stderr.take().unwrap(), tell);
+        while server.url.is_empty() {
+            let line = lines.recv_timeout(PATIENCE).unwrap();
+            if let Some(address) = line.split("listening").nth(1).and_then(|rest| rest.split("address=").nth(1)) {
+                server.url = format!("http://{}", address.split_whitespace().next().unwrap());
+            }
         }
+        std::thread::spawn(move || lines.iter().for_each(drop));
+        server
+    }
+}
+
+impl Drop for Standalone {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
 #[test]
 fn on_a_server_that_runs_the_function_goes_unless_it_was_there_before() {
     let (folder, file) = project();
-    let (mut child, url) = server(&folder.path().join(".data"));
-    let list = || must(folder.path(), &["client", "-s", &url, "list"]);
-    let mut dev = Dev::start(folder.path(), &["--server", &url]);
+    let server = Standalone::start(&folder.path().join(".data"));
+    let url = &server.url;
+    let list = || must(folder.path(), &["client", "-s", url, "list"]);
+    let mut dev = Dev::start(folder.path(), &["--server", url]);
     dev.says("on the server http://");
     dev.types("a");
     dev.says("out | \"v1 a 1\"");
@@ -198,9 +257,9 @@ fn on_a_server_that_runs_the_function_goes_unless_it_was_there_before() {
     assert_eq!(dev.interrupted(), Some(0));
     assert!(!list().contains("count"));
 
-    must(folder.path(), &["client", "-s", &url, "create", "-n", "count", "-a", "app.js", "-i", "in", "-o", "out"]);
+    must(folder.path(), &["client", "-s", url, "create", "-n", "count", "-a", "app.js", "-i", "in", "-o", "out"]);
     fs::write(&file, COUNT.replace("v1", "v2")).unwrap();
-    let mut dev = Dev::start(folder.path(), &["--server", &url]);
+    let mut dev = Dev::start(folder.path(), &["--server", url]);
     dev.says("revision 2 runs");
     dev.types("b");
     dev.says("out | \"v2 b");
@@ -208,8 +267,6 @@ fn on_a_server_that_runs_the_function_goes_unless_it_was_there_before() {
     dev.says("'count' was there before, and stays at revision 2");
     drop(dev);
     assert!(list().contains("count"));
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
 fn config(name: &str) -> String {

@@ -111,8 +111,8 @@ fn what_differs_is_told_with_its_line() {
             "[{send: [a 1]}, {state: {seen: {a: null}}}]",
             ":1:40: 'a' of the store 'seen' is \"1\", and was not to be there",
         ),
-        ("[{send: [a 1], to: nowhere}]", ":1:9: 'nowhere' is no input of the function, which has 'input'"),
-        ("[{emitted: [], from: nowhere}]", ":1:9: 'nowhere' is no output of the function, which has 'output'"),
+        ("[{send: [a 1], to: nowhere}]", ":1:10: 'nowhere' is no input of the function, which has 'input'"),
+        ("[{emitted: [], from: nowhere}]", ":1:10: 'nowhere' is no output of the function, which has 'output'"),
         ("[{send: [bad 5]}, {watermark: 9}]", ":1:27: the function does not go on: telling of time: Error: bad timer"),
         ("[{watermark: 9, fails: x}]", ": nothing fails, and something was to fail with 'x'"),
     ] {

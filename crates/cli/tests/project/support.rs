@@ -3,8 +3,9 @@
 
 //! The program in a folder, as somebody types it there.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_function-stream");
 
@@ -50,4 +51,15 @@ pub(crate) fn must(folder: &Path, arguments: &[&str]) -> String {
     let ended = run(folder, arguments);
     assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");
     ended.out
+}
+
+/// Waits until a file has those words.
+pub(crate) fn wait_for(file: &Path, words: &str) {
+    let mut tail = Command::new("tail");
+    tail.args(["-n", "+1", "-s", "0.1", "-F"]).arg(file).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut tail = tail.spawn().unwrap();
+    let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains(words)));
+    tail.kill().unwrap();
+    tail.wait().unwrap();
 }

@@ -23,7 +23,7 @@ fn records_may_be_short_or_whole() {
     let text = |text: &str| Some(text.as_bytes().to_vec());
     assert_eq!(values, [text("a"), text("5"), None, text(r#"{"a":1}"#), Some(vec![0xff, 0])]);
     assert_eq!((records[3].key.clone(), records[3].time), (Some(Data::Bytes(b"k".to_vec())), Some(7)));
-    assert_eq!(records[3].place, Place { line: 2, column: 22 });
+    assert_eq!(records[3].place, Place { line: 2, column: 24 });
 }
 
 #[test]
@@ -69,8 +69,8 @@ fn all_that_is_wrong_is_told_with_its_place() {
         ]
     );
     assert_eq!(
-        problems("steps: [{state: {s: {a: {int: 5}}}}]"),
-        ["f:1:31: 'int' is no form of a value; did you mean 'int64'?"]
+        problems("steps: [{state: {s: {a: {in64: 5}}}}]"),
+        ["f:1:32: 'in64' is no form of a value; did you mean 'int64'?"]
     );
 }
 
