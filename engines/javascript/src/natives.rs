@@ -22,9 +22,9 @@ const DEEPEST: usize = 2000;
 
 type Bytes<'js> = TypedArray<'js, u8>;
 
-/// The two halves of an integer, as numbers.
-pub(crate) fn halves(value: u64) -> (u32, u32) {
-    ((value >> 32) as u32, value as u32)
+/// The two halves of an integer, as numbers. Not as integers of 32 bits, of which rquickjs makes negative numbers from half of the way on.
+pub(crate) fn halves(value: u64) -> (f64, f64) {
+    (f64::from((value >> 32) as u32), f64::from(value as u32))
 }
 
 fn joined(high: f64, low: u32) -> u64 {

@@ -124,7 +124,7 @@ impl Conformance {
                 return Ok(Some(format!("metadata {} {}", metadata.task_index, metadata.outputs.len())));
             }
             "emit-null" => ctx.emit_record(Output::null().to(number(rest)? as u32))?,
-            "watermark" => ctx.emit_watermark(number(two)? as u32, number(last)? as u64)?,
+            "watermark" => ctx.emit_watermark(number(two)? as u32, last.parse()?)?,
             "put" => self.store.put(two.as_bytes(), last.as_bytes())?,
             "delete" => self.store.delete(rest.as_bytes())?,
             "get" => return Self::told(&self.store, rest).map(Some),

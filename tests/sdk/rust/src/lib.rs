@@ -92,7 +92,7 @@ fn run(store: &Store, source: u32, line: &str) -> Result<(), Error> {
         }
         "watermark" => {
             let w = words(2);
-            collector::emit_watermark(number(w[0]) as u32, number(w[1]) as u64);
+            collector::emit_watermark(number(w[0]) as u32, w[1].parse().expect("a watermark"));
         }
         "put" => return store.put_state(words(2)[0].as_bytes(), words(2)[1].as_bytes()),
         "delete" => return store.delete_state(rest.as_bytes()),
