@@ -17,7 +17,7 @@
 //!
 //! The topics are new, and are removed afterwards with all that the program has made in the cluster.
 //!
-//! Reading order: this file, [`cluster`] (what a cluster is asked), [`program`] (what is run), [`told`] (what a peer is told), [`steady`].
+//! Reading order: this file, [`cluster`] (what a cluster is asked), [`program`] (what is run), [`told`] (what a peer is told), [`mod@steady`].
 
 mod cluster;
 mod program;
