@@ -7,6 +7,8 @@
     check.py grow ADMIN PARTITIONS TOPIC...      gives topics more partitions
     check.py delete ADMIN TOPIC...               deletes topics
     check.py unload ADMIN TOPIC...               has the broker give topics up, as when they move; clients find them again
+    check.py hold ADMIN TOPIC...                 fills the quota of topics and their namespaces: nobody may write as long as nobody has read
+    check.py free ADMIN TOPIC...                 takes the quota away
     check.py fill URL WORK TOPIC COUNT [--first N] [--seed N] [--keys N] [--zipf S] [--size BYTES] [--prefix P] [--bare] [--unbatched]
                                                  appends the records N to N + COUNT of a workload, the same for the same seed
     check.py money URL INPUT OUTPUT              each record's money is one more, once
@@ -29,7 +31,7 @@ import time
 from pathlib import Path
 
 import pulsar
-from client import EPOCH, Workload, connect, create, delete, grow, messages, records, unload
+from client import EPOCH, Workload, connect, create, delete, free, grow, hold, messages, records, unload
 
 # At the end: this folder is named like the module of the client.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
@@ -99,7 +101,8 @@ def check(work, url, source, target):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("create", "grow", "delete", "unload"):
+    simple = {"create": create, "grow": grow, "delete": delete, "unload": unload, "hold": hold, "free": free}
+    for name in simple:
         making = commands.add_parser(name)
         making.add_argument("url")
         if name in ("create", "grow"):
@@ -124,9 +127,9 @@ def main():
             checking.add_argument(name)
     said = vars(parser.parse_args())
     command = said.pop("command")
-    if command in ("create", "grow", "delete", "unload"):
+    if command in simple:
         for topic in said.pop("topics"):
-            {"create": create, "grow": grow, "delete": delete, "unload": unload}[command](topic=topic, **said)
+            simple[command](topic=topic, **said)
     else:
         print(json.dumps(fill(**said) if command == "fill" else check(command, **said)))
 

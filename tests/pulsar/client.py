@@ -75,6 +75,21 @@ def unload(url, topic):
         raise RuntimeError(f"there is no topic {topic}")
 
 
+def hold(url, topic):
+    """Gives a topic that has messages a subscription that nobody reads, and its namespace a quota of one byte: none may write any more."""
+    if admin(url, "PUT", f"persistent/{topic}/subscription/held", {"ledgerId": -1, "entryId": -1}) is None:
+        raise RuntimeError(f"there is no topic {topic}, or it is held")
+    quota = {"limitSize": 1, "limitTime": -1, "policy": "producer_exception"}
+    admin(url, "POST", f"namespaces/{topic.rpartition('/')[0]}/backlogQuota", quota)
+    # The broker asks for room when a producer comes.
+    unload(url, topic)
+
+
+def free(url, topic):
+    """Takes the quota away."""
+    admin(url, "DELETE", f"namespaces/{topic.rpartition('/')[0]}/backlogQuota")
+
+
 def messages(client, topic):
     """The partition and the message of each record that is there now, in the order of its partition."""
     for partition, name in enumerate(client.get_topic_partitions(topic)):

@@ -65,6 +65,16 @@ impl Pulsar {
         self.check(&unload.collect::<Vec<_>>()).map(drop)
     }
 
+    /// Fills the quota of a topic that has records, and its namespace: nobody may write there until it is freed.
+    pub fn hold(&self, topic: &str) -> Result<()> {
+        self.check(&["hold", &self.admin, topic]).map(drop)
+    }
+
+    /// Lets a topic that is held, and its namespace, take records again.
+    pub fn free(&self, topic: &str) -> Result<()> {
+        self.check(&["free", &self.admin, topic]).map(drop)
+    }
+
     /// Compares the outputs of a function with its inputs, of which there are so many. Tells what was found.
     #[allow(clippy::print_stdout, reason = "it says what it found")]
     pub fn check_all(&self, work: &str, input: &str, output: &str, records: usize) -> Result<()> {

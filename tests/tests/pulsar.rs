@@ -5,7 +5,7 @@
 //! changes records (money), the other counts the records of each key in state (keyed count). The input comes in batches, with keys, event
 //! times and properties.
 //!
-//! What functions do with patterns of topics and with schemas is in files of its own.
+//! What functions do with patterns of topics, with schemas and with outputs that are full is in files of its own.
 //!
 //! Topics are filled, and outputs compared with inputs, by a client of Pulsar that has nothing of ours (`tests/pulsar/check.py`).
 //!
@@ -13,11 +13,14 @@
 //! skipped, and says so. `FNSTREAM_SEED` repeats its choices, `FNSTREAM_PULSAR_KILLS` and `FNSTREAM_PULSAR_RECORDS` make them more.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test says its seed and what it did")]
 
+#[path = "pulsar/full.rs"]
+mod full;
 #[path = "pulsar/patterns.rs"]
 mod patterns;
 #[path = "pulsar/schemas.rs"]
 mod schemas;
 
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
@@ -65,8 +68,8 @@ async fn a_server_on_pulsar_that_is_killed_loses_and_doubles_nothing() -> Result
         client = node.start().await?;
         slowest = slowest.max(node.last_start());
     }
-    for mut fill in fills {
-        ensure!(tokio::task::spawn_blocking(move || fill.wait()).await??.success(), "a topic could not be filled");
+    for fill in fills {
+        wait(fill).await?;
     }
     let began = Instant::now();
     reach(&node, &client, WORKS.len() * records).await?;
@@ -111,6 +114,12 @@ async fn reach(node: &Node, client: &Client, wanted: usize) -> Result<()> {
         }
         node.server()?.runs_for(STEP).await?;
     }
+}
+
+/// Waits until a topic is filled.
+async fn wait(mut fill: Child) -> Result<()> {
+    ensure!(tokio::task::spawn_blocking(move || fill.wait()).await??.success(), "a topic could not be filled");
+    Ok(())
 }
 
 /// Waits until one function has committed so many records.

@@ -183,6 +183,12 @@ impl Producer {
         self.core().is_connected()
     }
 
+    /// Returns what keeps the producer from a broker at present: what the last attempt to connect met, if the producer was lost and
+    /// is not back yet. It goes on trying meanwhile.
+    pub fn obstacle(&self) -> Option<Error> {
+        self.core().state().obstacle.clone()
+    }
+
     /// Returns why the producer has ended, if it has.
     pub fn ended(&self) -> Option<Error> {
         self.core().state().ended.clone()

@@ -37,6 +37,15 @@ impl Default for TlsOptions {
 
 impl TlsOptions {
     pub(crate) fn connector(&self) -> Result<TlsConnector> {
+        Ok(TlsConnector::from(Arc::new(self.client_config()?)))
+    }
+
+    /// The same for connections of other protocols to the cluster, such as its REST interface.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tls`] if the certificates cannot be read.
+    pub fn client_config(&self) -> Result<ClientConfig> {
         let roots = Arc::new(self.roots()?);
         let provider = Arc::new(ring::default_provider());
         let failed = |error: TlsError| Error::Tls(error.to_string());
@@ -52,7 +61,7 @@ impl TlsOptions {
             let verifier = Arc::new(AnyName { inner, provider });
             builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
         };
-        Ok(TlsConnector::from(Arc::new(config)))
+        Ok(config)
     }
 
     fn roots(&self) -> Result<RootCertStore> {

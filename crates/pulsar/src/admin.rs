@@ -10,16 +10,14 @@ use std::time::Duration;
 
 use fnstream_core::topics::Retention;
 use fnstream_core::{Error, ErrorCode, Result};
+use hyper::{Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 
+use crate::http::{Ask, Http};
 use crate::options::Properties;
 use crate::position::EntryId;
 use crate::{names, runtime};
-
-/// How long an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The cursor by which the broker keeps account of producers.
 const DEDUPLICATION: &str = "pulsar.dedup";
@@ -27,7 +25,7 @@ const DEDUPLICATION: &str = "pulsar.dedup";
 /// See the module.
 #[derive(Clone)]
 pub(crate) struct Admin {
-    http: reqwest::Client,
+    http: Http,
     base: String,
     properties: Properties,
 }
@@ -71,9 +69,8 @@ pub(crate) enum Made {
 impl Admin {
     /// Connects to nobody yet.
     pub(crate) fn new(properties: &Properties) -> Result<Admin> {
-        let made = reqwest::Client::builder().timeout(PATIENCE).build();
-        let http = made.map_err(|e| fnstream_core::error::internal(format!("a client of HTTP: {e}")))?;
-        Ok(Admin { http, base: properties.admin_url(), properties: properties.clone() })
+        let base = properties.admin_url();
+        Ok(Admin { http: Http::new(&base, &properties.tls())?, base, properties: properties.clone() })
     }
 
     /// Makes a namespace if it is not there. Blocks.
@@ -232,29 +229,16 @@ impl Admin {
     }
 
     async fn call(&self, method: Method, path: &str, body: Option<String>) -> Result<(StatusCode, String)> {
-        let mut request = self.http.request(method, format!("{}/admin/v2/{path}", self.base));
-        if let Some(token) = self.properties.token()? {
-            // Without this a bad token would be taken for none.
-            request = request.bearer_auth(token).header("X-Pulsar-Auth-Method-Name", "token");
-        }
-        if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body);
-        }
-        let away = |e: reqwest::Error| {
-            let mut why = e.to_string();
-            let mut source = std::error::Error::source(&e);
-            while let Some(inner) = source {
-                why = format!("{why}: {inner}");
-                source = inner.source();
-            }
+        let token = self.properties.token()?;
+        let url = format!("{}/admin/v2/{path}", self.base);
+        let ask = Ask { method, url, token: token.as_deref(), body: body.as_deref() };
+        self.http.call(ask).await.map_err(|why| {
             let message = format!("Pulsar's REST interface at {} does not answer: {why}", self.base);
             Error::new(ErrorCode::Unavailable, message).advising(
-                "check that the broker's web service runs, and name its address with 'admin_url' if it is not port 8080 of the broker's host",
+                "check that the broker's web service runs, and name its address with 'admin_url' if it is not port 8080 of the broker's host, \
+                 or 8443 with TLS",
             )
-        };
-        let response = request.send().await.map_err(away)?;
-        let status = response.status();
-        Ok((status, response.text().await.map_err(away)?))
+        })
     }
 
     fn expect(&self, doing: &str, (status, body): (StatusCode, String)) -> Result<String> {

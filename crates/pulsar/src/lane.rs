@@ -34,6 +34,7 @@ use crate::{error, runtime};
 
 /// A broker that has not answered for so long is away, for those who look on.
 const SILENCE: Duration = Duration::from_secs(2);
+const OUTPUTS: &str = "the outputs of the task";
 /// How long after a failure to publish it is tried again, at first and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// After so long without another commit it is noted that the last one was published.
@@ -240,7 +241,7 @@ impl Logger {
         failpoint!("pulsar.commit.begin");
         let mut outbox = Outbox::of(epoch);
         if !outbox.batches.is_empty() {
-            let prepared = self.state.watch("the outputs of the task", self.outputs.prepare(&outbox)).await;
+            let prepared = self.state.watch(OUTPUTS, || self.outputs.obstacle(), self.outputs.prepare(&outbox)).await;
             outbox.schemas = prepared.map_err(|refused| match refused.is_final {
                 true => CommitFailure::Rejected { error: refused.error, output: Some(refused.output) },
                 false => CommitFailure::Retriable(refused.error),
@@ -257,7 +258,7 @@ impl Logger {
             sent.push(self.log.send(Message::new(entry)));
         }
         for receipt in sent {
-            let received = self.state.watch("the delta log", receipt).await;
+            let received = self.state.watch("the delta log", || self.log.obstacle(), receipt).await;
             let received = received.map_err(|failure| self.failed(&failure))?;
             first.get_or_insert(received);
         }
@@ -305,17 +306,26 @@ impl State {
         }
     }
 
-    /// Waits for something, and says that it does not come if that takes long.
-    async fn watch<F: Future>(&self, what: &str, future: F) -> F::Output {
+    /// Waits for something that is written, and says why it does not come if that takes long.
+    async fn watch<F: Future>(&self, what: &str, obstacle: impl Fn() -> Option<Failure>, future: F) -> F::Output {
         let mut future = std::pin::pin!(future);
-        if let Ok(ready) = timeout(SILENCE, &mut future).await {
-            return ready;
+        let mut is_late = false;
+        loop {
+            if let Ok(ready) = timeout(SILENCE, &mut future).await {
+                if is_late {
+                    *self.trouble.lock() = None;
+                }
+                return ready;
+            }
+            is_late = true;
+            *self.trouble.lock() = Some(match obstacle() {
+                Some(obstacle) => error::of(format!("{what} cannot be written at present"), &obstacle),
+                None => {
+                    let message = format!("the broker has not answered for {} s about {what}", SILENCE.as_secs());
+                    Error::new(ErrorCode::Unavailable, message)
+                }
+            });
         }
-        let message = format!("the broker has not answered for {} s about {what}", SILENCE.as_secs());
-        *self.trouble.lock() = Some(Error::new(ErrorCode::Unavailable, message));
-        let ready = future.await;
-        *self.trouble.lock() = None;
-        ready
     }
 }
 
@@ -363,7 +373,9 @@ impl Publisher {
     /// It is committed: whatever is in the way has to go.
     async fn publish(&self, outbox: &Outbox, next: u64) {
         let mut wait = AGAIN.0;
-        while let Err(error) = self.state.watch("the outputs of the task", self.outputs.publish(outbox, next)).await {
+        while let Err(error) =
+            self.state.watch(OUTPUTS, || self.outputs.obstacle(), self.outputs.publish(outbox, next)).await
+        {
             tracing::warn!(task = %self.task, %error, "what is committed cannot be published yet");
             *self.state.trouble.lock() = Some(error);
             self.outputs.begin_anew().await;

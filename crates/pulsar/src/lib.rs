@@ -26,6 +26,7 @@ mod delta_log;
 mod error;
 mod group_log;
 mod groups;
+mod http;
 mod lane;
 mod messages;
 mod moves;

@@ -29,7 +29,7 @@ pub const OPTIONS: [(&str, &str); 7] = [
     (INITIAL_POSITION, "where a new subscription begins: earliest (the default) or latest"),
     (
         ADMIN_URL,
-        "the address of Pulsar's REST interface, such as http://localhost:8080; by default port 8080 of the broker's host",
+        "the address of Pulsar's REST interface, such as http://localhost:8080; by default port 8080 of the broker's host, or 8443 with TLS",
     ),
     (AUTH_TOKEN, "a token"),
     (AUTH_FILE, "a file that has the token; it is read again when the broker asks for a new one"),
@@ -164,10 +164,13 @@ impl Properties {
         if let Some(given) = self.given.get(ADMIN_URL) {
             return given.trim_end_matches('/').to_owned();
         }
-        let first = self.service_url.split_once("://").map_or(&*self.service_url, |(_, rest)| rest);
-        let first = first.split(',').next().unwrap_or_default();
+        let (scheme, hosts) = self.service_url.split_once("://").unwrap_or(("pulsar", &self.service_url));
+        let first = hosts.split(',').next().unwrap_or_default();
         let host = first.rsplit_once(':').map_or(first, |(host, _)| host);
-        format!("http://{host}:8080")
+        match scheme {
+            "pulsar+ssl" => format!("https://{host}:8443"),
+            _ => format!("http://{host}:8080"),
+        }
     }
 
     /// The token that requests to the REST interface carry.
@@ -192,15 +195,16 @@ impl Properties {
         } else if let Some(file) = self.given.get(AUTH_FILE) {
             builder = builder.authentication(Authentication::token_file(file));
         }
-        let mut tls = TlsOptions::default();
-        if let Some(file) = self.given.get(TLS_CA_FILE) {
-            tls.ca_file = Some(file.into());
-        }
-        if self.given.get(TLS_HOSTNAME_VERIFICATION).is_some_and(|value| value == "false") {
-            tls.hostname_verification = false;
-        }
-        let made = runtime::enter(|| builder.tls(tls).build());
+        let made = runtime::enter(|| builder.tls(self.tls()).build());
         made.map_err(|e| error::of("connecting to Pulsar", &e))
+    }
+
+    /// Whom to trust.
+    pub(crate) fn tls(&self) -> TlsOptions {
+        TlsOptions {
+            ca_file: self.given.get(TLS_CA_FILE).map(Into::into),
+            hostname_verification: self.given.get(TLS_HOSTNAME_VERIFICATION).is_none_or(|value| value != "false"),
+        }
     }
 
     /// The options whose values may be shown.
@@ -228,8 +232,8 @@ fn problem(name: &str, value: &str) -> Option<String> {
         COMPRESSION if compression_of(value).is_none() => {
             Some(format!("is 'none', 'lz4', 'zlib', 'zstd' or 'snappy', not '{value_shown}'"))
         }
-        ADMIN_URL if !value.starts_with("http://") => {
-            Some(format!("begins with 'http://', which '{value_shown}' does not"))
+        ADMIN_URL if !["http://", "https://"].iter().any(|scheme| value.starts_with(scheme)) => {
+            Some(format!("begins with 'http://' or 'https://', which '{value_shown}' does not"))
         }
         AUTH_TOKEN | AUTH_FILE | TLS_CA_FILE if value.is_empty() => Some("is empty".to_owned()),
         name if OPTIONS.iter().any(|(known, _)| *known == name) => None,
@@ -285,7 +289,9 @@ mod tests {
         let of = |url, pairs: &[(&str, &str)]| Properties::new(url, &given(pairs)).unwrap().admin_url();
         assert_eq!(of("pulsar://b1:6650,b2:6650", &[]), "http://b1:8080");
         assert_eq!(of("pulsar://[::1]:6650", &[]), "http://[::1]:8080");
+        assert_eq!(of("pulsar+ssl://b1:6651,b2:6651", &[]), "https://b1:8443");
         assert_eq!(of("pulsar://b1:6650", &[("admin_url", "http://web:80/")]), "http://web:80");
+        assert_eq!(of("pulsar://b1:6650", &[("admin_url", "https://web")]), "https://web");
     }
 
     #[test]

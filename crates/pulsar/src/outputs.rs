@@ -157,6 +157,11 @@ impl Outputs {
         Ok(ends)
     }
 
+    /// What keeps one of the producers from its broker.
+    pub(crate) fn obstacle(&self) -> Option<Failure> {
+        self.open.lock().values().find_map(Producer::obstacle)
+    }
+
     /// Something cannot be written at present: whoever tries again begins with new producers.
     pub(crate) async fn begin_anew(&self) {
         let producers = std::mem::take(&mut *self.open.lock());

@@ -152,16 +152,20 @@ impl Served<'_> {
         self.settle().await?;
         // There is something to do before anything comes.
         self.ring.news.notify_one();
+        let mut has_room = true;
         loop {
             let ack_at = self.next_ack;
             tokio::select! {
-                event = self.consumer.recv() => self.hear(event?).await?,
+                // A broker may send many more messages than were granted. Those that there is no room for stay as they came, which is a
+                // fraction of what they take each by itself.
+                event = self.consumer.recv(), if has_room || !self.is_active => self.hear(event?).await?,
                 () = self.ring.news.notified() => {}
                 () = async { sleep_until(ack_at.unwrap_or_else(Instant::now)).await }, if ack_at.is_some() => {
                     self.acknowledge().await?;
                 }
             }
             let wanted = self.ring.wanted();
+            has_room = wanted.room > 0;
             if wanted.is_over {
                 // What was committed last is acknowledged before others come.
                 self.next_ack = None;

@@ -21,7 +21,7 @@ use crate::position::{EntryId, entry_of, index_of, position_of};
 
 /// A ring that holds as much is given no more.
 const FULL_BYTES: usize = 4 << 20;
-const FULL_RECORDS: usize = 16_384;
+const FULL_RECORDS: usize = 4_096;
 /// So much of what was polled is kept.
 const KEPT_BYTES: usize = 1 << 20;
 

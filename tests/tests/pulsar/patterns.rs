@@ -15,7 +15,7 @@ use fnstream_tests::server::ServerOptions;
 use fnstream_tests::{binary, seed};
 use rand::RngExt;
 
-use super::{done_by, reach_by, until};
+use super::{done_by, reach_by, until, wait};
 
 /// The records of a topic, each with a number that no other topic's record has.
 const RECORDS: usize = 20_000;
@@ -79,11 +79,6 @@ impl Case {
         };
         until(&self.node, wanted, says).await
     }
-}
-
-async fn wait(mut fill: Child) -> Result<()> {
-    ensure!(tokio::task::spawn_blocking(move || fill.wait()).await??.success(), "a topic could not be filled");
-    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -6,10 +6,12 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use notify::event::{EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
@@ -22,8 +24,12 @@ const QUIET: Duration = Duration::from_millis(60);
 /// Folders whose files no function is made of: what builds write, what packages bring, tests.
 const NOT_WATCHED: [&str; 7] = ["build", "target", "node_modules", "venv", "__pycache__", "scenarios", "tests"];
 
-/// Watches a project as long as the watcher lives.
-pub(super) fn watch(dir: &Path, events: Events) -> Result<RecommendedWatcher> {
+/// What watches a project, as long as it lives.
+pub(super) struct Watching {
+    _watcher: Arc<Mutex<RecommendedWatcher>>,
+}
+
+pub(super) fn watch(dir: &Path, events: Events) -> Result<Watching> {
     let (tell, told) = unbounded_channel();
     let told_of = move |event: notify::Result<notify::Event>| {
         if let Ok(event) = event
@@ -33,14 +39,25 @@ pub(super) fn watch(dir: &Path, events: Events) -> Result<RecommendedWatcher> {
         }
     };
     let mut watcher = notify::recommended_watcher(told_of).map_err(cannot)?;
+    watch_all(&mut watcher, dir)?;
+    let watcher = Arc::new(Mutex::new(watcher));
+    tokio::spawn(gather(dir.to_owned(), told, Arc::downgrade(&watcher), events));
+    Ok(Watching { _watcher: watcher })
+}
+
+fn watch_all(watcher: &mut RecommendedWatcher, dir: &Path) -> Result {
     for folder in folders(dir)? {
         watcher.watch(&folder, RecursiveMode::NonRecursive).map_err(cannot)?;
     }
-    tokio::spawn(gather(dir.to_owned(), told, events));
-    Ok(watcher)
+    Ok(())
 }
 
-async fn gather(dir: PathBuf, mut told: UnboundedReceiver<PathBuf>, events: Events) {
+async fn gather(
+    dir: PathBuf,
+    mut told: UnboundedReceiver<PathBuf>,
+    watcher: Weak<Mutex<RecommendedWatcher>>,
+    events: Events,
+) {
     while let Some(first) = told.recv().await {
         let mut changed = BTreeSet::from([first]);
         while let Ok(Some(path)) = timeout(QUIET, told.recv()).await {
@@ -50,6 +67,12 @@ async fn gather(dir: PathBuf, mut told: UnboundedReceiver<PathBuf>, events: Even
         let own = own_output();
         changed.retain(|path| id(path).is_none_or(|id| !own.contains(&id)));
         let ours: Vec<_> = changed.into_iter().filter_map(within).filter(|path| is_watched(path)).collect();
+        let Some(watcher) = watcher.upgrade() else { return };
+        // What a new folder has by now is seen by whoever is told of the folder.
+        for folder in ours.iter().map(|path| dir.join(path)).filter(|path| path.is_dir()) {
+            // It may be gone again.
+            drop(watch_all(&mut watcher.lock(), &folder));
+        }
         if !ours.is_empty() && events.send(Event::Changed(ours)).is_err() {
             return;
         }
@@ -99,6 +122,31 @@ fn cannot(error: notify::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn folders_that_are_made_meanwhile_are_watched_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let (events, mut told) = unbounded_channel();
+        let watching = watch(dir.path(), events).unwrap();
+        let mut changed = async |wanted: &str| {
+            while let Some(Event::Changed(paths)) = told.recv().await {
+                if paths.iter().any(|path| path == Path::new(wanted)) {
+                    return true;
+                }
+            }
+            false
+        };
+        std::fs::create_dir_all(dir.path().join("lib/deep")).unwrap();
+        assert!(changed("lib").await);
+        std::fs::write(dir.path().join("lib/a.py"), "").unwrap();
+        assert!(changed("lib/a.py").await);
+        std::fs::write(dir.path().join("lib/deep/b.py"), "").unwrap();
+        assert!(changed("lib/deep/b.py").await);
+        std::fs::create_dir(dir.path().join("build")).unwrap();
+        std::fs::write(dir.path().join("build/c.py"), "").unwrap();
+        drop(watching);
+        assert!(!changed("build/c.py").await, "what builds write is not watched");
+    }
 
     #[test]
     fn what_builds_and_editors_leave_is_no_change() {

@@ -178,7 +178,7 @@ const SERVICE: Key = Key::new(
 const ADMIN_URL: Key = Key::new(
     "admin_url",
     &Kind::Text,
-    "port 8080 of the broker's host",
+    "port 8080 of the broker's host, or 8443 with TLS",
     "Pulsar's REST interface, such as `http://localhost:8080`, for making topics and turning deduplication on.",
 );
 const AUTH_TOKEN: Key = Key::new("auth_token", &Kind::Text, "", "A token that the broker asks for.");

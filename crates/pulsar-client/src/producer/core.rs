@@ -70,6 +70,8 @@ pub(super) struct State {
     pub(super) progressed: bool,
     pub(super) migrated: Option<ServiceUrl>,
     pub(super) ended: Option<Error>,
+    /// What the last attempt to attach it met.
+    pub(super) obstacle: Option<Error>,
     next_sequence_id: Option<u64>,
     pending: VecDeque<Pending>,
     pending_messages: usize,
@@ -107,6 +109,7 @@ impl Core {
             progressed: true,
             migrated: None,
             ended: None,
+            obstacle: None,
             next_sequence_id: options.initial_sequence_id,
             pending: VecDeque::new(),
             pending_messages: 0,
@@ -242,6 +245,7 @@ impl Core {
         for pending in &state.pending {
             connection.write(pending.frame.clone());
         }
+        state.obstacle = None;
         state.link = Link::Attached(connection.clone());
         Ok(())
     }

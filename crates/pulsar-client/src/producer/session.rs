@@ -70,6 +70,7 @@ impl Core {
                 Err(error) => return self.end(error),
             };
             tracing::debug!(topic = self.topic, %error, "the producer tries again");
+            self.state().obstacle = Some(error);
         }
     }
 

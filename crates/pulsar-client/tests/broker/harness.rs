@@ -61,6 +61,10 @@ impl Namespace {
         Client::builder(&self.url).build().unwrap()
     }
 
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }

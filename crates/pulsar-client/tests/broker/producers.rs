@@ -3,9 +3,12 @@
 
 //! Producers: access, sequence ids, deduplication, and what ends them.
 
-use fnstream_pulsar_client::{Access, Compression, Error, InitialPosition, Message, Schema, SchemaKind};
+use std::time::Duration;
 
-use crate::harness::{batch, send, texts, with_broker};
+use fnstream_pulsar_client::{Access, Client, Compression, Error, InitialPosition, Message, Schema, SchemaKind};
+use tokio::time::timeout;
+
+use crate::harness::{batch, messages, send, texts, with_broker};
 
 #[test]
 fn messages_and_batches_arrive_in_order_however_compressed() {
@@ -179,7 +182,7 @@ fn who_gave_up_waiting_is_not_let_in() {
         let first = client.producer(&topic).access(Access::Exclusive).create().await.unwrap();
         let given_up = client.producer(&topic).name("w").access(Access::WaitForExclusive).create();
         // Long enough to be put into the queue, as what follows shows either way.
-        let _ = tokio::time::timeout(std::time::Duration::from_millis(300), given_up).await;
+        let _ = timeout(Duration::from_millis(300), given_up).await;
         let next = tokio::spawn(client.producer(&topic).name("w").access(Access::WaitForExclusive).create());
         send(&first, &["one"]).await;
         first.close().await.unwrap();
@@ -228,6 +231,33 @@ fn a_message_that_is_too_large_is_refused_and_nothing_else() {
         let reader = client.reader(ns.topic("t")).from(large.message_id).open().await.unwrap();
         assert_eq!(reader.next().await.unwrap().payload.unwrap(), vec![7; limit - 1000]);
     });
+}
+
+#[test]
+fn a_topic_whose_backlog_is_full_takes_messages_again_when_there_is_room() {
+    for policy in ["producer_exception", "producer_request_hold"] {
+        with_broker(|ns| async move {
+            let client = ns.client();
+            let topic = ns.topic("t");
+            let consumer = client.consumer(&topic).subscription("s").subscribe().await.unwrap();
+            let producer = client.producer(&topic).create().await.unwrap();
+            send(&producer, &["one"]).await;
+            ns.policy("backlogQuota", &format!(r#"{{"limitSize": 1, "limitTime": -1, "policy": "{policy}"}}"#));
+
+            // The broker asks for room when a producer comes: one whose topic moved, or a new one.
+            ns.unload("t");
+            let mut waiting = Box::pin(producer.send(Message::new("two")));
+            assert!(timeout(Duration::from_secs(1), &mut waiting).await.is_err());
+            let hurried = Client::builder(ns.url()).operation_timeout(Duration::from_secs(1)).build().unwrap();
+            let refused = hurried.producer(&topic).create().await;
+            assert!(matches!(refused, Err(Error::QuotaExceeded(_))), "{refused:?}");
+
+            let first = messages(&consumer, 1).await.remove(0);
+            consumer.ack(&first.id).await.unwrap();
+            assert!(!waiting.await.unwrap().duplicate);
+            assert_eq!(texts(&consumer, 1).await, ["two"]);
+        });
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use fnstream_core::test_util::suites::groups::{self, GroupsHarness};
 use fnstream_core::test_util::suites::topics::{self, TopicsHarness};
 use fnstream_core::test_util::suites::{self, Check};
 use fnstream_core::topics::{Retention, RetentionTime, Topics};
-use fnstream_pulsar::{Options, PulsarGroups, PulsarTopics};
+use fnstream_pulsar::{Options, Properties, PulsarGroups, PulsarTopics};
 
 use crate::cluster::{Cluster, RUNTIME, broker};
 
@@ -100,4 +100,27 @@ fn what_is_left_of_a_deleted_topic_is_told_and_can_be_deleted() {
     assert_eq!(topics.delete(&"t".into()).unwrap_err().code, ErrorCode::TopicNotFound);
     create().unwrap();
     assert_eq!(create().unwrap_err().message, "topic 't' exists");
+}
+
+#[test]
+fn a_cluster_with_tls_is_asked_over_https_too() {
+    let Some(broker) = broker() else { return };
+    let told = |name: &str| std::env::var(format!("FNSTREAM_PULSAR_{name}")).unwrap();
+    let create = |authority: Option<String>, token: &str| {
+        let given = [("admin_url", told("ADMIN_SSL")), ("auth_token", told(token))];
+        let given = given.into_iter().chain(authority.map(|file| ("tls_ca_file", file)));
+        let given = given.map(|(name, value)| (name.to_owned(), value)).collect();
+        let properties = Properties::new(&told("SSL"), &given).unwrap();
+        let topics = PulsarTopics::connect(&Options { properties, ..Cluster::at(&broker).options() })?;
+        topics.create(&"t".into(), 2, Retention::default())?;
+        assert_eq!(topics.describe(&"t".into())?.partitions.len(), 2);
+        topics.delete(&"t".into())
+    };
+    let ca = Some(told("CA"));
+    create(ca.clone(), "TOKEN").unwrap();
+    assert_eq!(create(ca.clone(), "GUEST_TOKEN").unwrap_err().code, ErrorCode::BrokerForbidden);
+    assert_eq!(create(ca, "EXPIRED_TOKEN").unwrap_err().code, ErrorCode::BrokerLogin);
+    // The system trusts other authorities.
+    let refused = create(None, "TOKEN").unwrap_err();
+    assert!(refused.message.contains("certificate"), "{refused}");
 }

@@ -167,7 +167,7 @@ impl Reached {
                     broker: pulsar.clone(),
                     committer: pulsar.clone(),
                     state_stores: Arc::new(PulsarStates::new(pulsar.clone(), local.clone())),
-                    epoch: EpochBounds::default(),
+                    epoch: super::pulsar::epochs(),
                 };
                 let groups = PulsarGroups::new(&topics);
                 let foreign = abroad.of_pulsar((alias.clone(), pulsar.clone()));

@@ -15,6 +15,7 @@ use fnstream_core::state::StateStores;
 use fnstream_core::topic::Cluster;
 use fnstream_core::topics::Topics;
 use fnstream_core::{Error, ErrorCode, Result};
+use fnstream_engine::EpochBounds;
 use fnstream_pulsar::{INITIAL_POSITION, Options, Pulsar, PulsarGroups, PulsarStates, PulsarTasks, PulsarTopics};
 use parking_lot::Mutex;
 
@@ -29,6 +30,12 @@ pub(super) const SCHEMES: [&str; 2] = ["pulsar://", "pulsar+ssl://"];
 const NAMESPACE: &str = "public/default";
 /// Tenant and namespace of what the server keeps for itself.
 const INTERNAL: &str = "public/function-stream";
+
+/// When epochs end. What is in flight is held several times over: as records, as an entry of the log, and as messages for the outputs. Epochs of
+/// a mebibyte take less of it than larger ones, and cost no more.
+pub(super) fn epochs() -> EpochBounds {
+    EpochBounds { bytes: 1 << 20, ..EpochBounds::default() }
+}
 
 /// What clusters are reached with.
 pub(super) struct PulsarClusters {
@@ -112,6 +119,10 @@ impl PulsarClusters {
 }
 
 impl Foreign for PulsarClusters {
+    fn epoch(&self) -> EpochBounds {
+        epochs()
+    }
+
     fn check(&self, cluster: &Cluster) -> Result<()> {
         match SCHEMES.iter().any(|scheme| cluster.as_str().starts_with(scheme)) {
             true => Ok(()),
