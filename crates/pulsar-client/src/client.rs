@@ -311,14 +311,16 @@ impl Inner {
     }
 
     /// Attempts something until it succeeds, fails for good, or the time for operations is over. Somebody who is in the
-    /// way is no reason to go on: the caller decides.
+    /// way, or a backlog that somebody has to read first, is no reason to go on: the caller decides.
     pub(crate) async fn retry<T, F: Future<Output = Result<T>>>(&self, mut attempt: impl FnMut() -> F) -> Result<T> {
         let deadline = Instant::now() + self.options.operation_timeout;
         let mut backoff = self.backoff();
         let mut closed = self.closed();
         loop {
             let error = match attempt().await {
-                Err(error) if error.is_retriable() && !error.is_busy() => error,
+                Err(error) if error.is_retriable() && !error.is_busy() && !matches!(error, Error::QuotaExceeded(_)) => {
+                    error
+                }
                 result => return result,
             };
             let until = Instant::now() + backoff.next();

@@ -142,7 +142,7 @@ impl ProducerBuilder {
     /// Creates the producer: finds the topic's broker, and waits until it accepts the producer.
     ///
     /// What may pass is tried again for as long as operations may take. A [busy](crate::Error::ProducerBusy) topic or name
-    /// is not: the caller decides whether to wait.
+    /// is not, nor one whose [backlog is full](crate::Error::QuotaExceeded): the caller decides whether to wait.
     pub async fn create(self) -> Result<Producer> {
         let topic = topic_name(&self.topic)?;
         Core::create(self.client.inner, topic, self.options).await.map(Producer::new)

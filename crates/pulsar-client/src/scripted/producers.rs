@@ -106,13 +106,15 @@ fn a_creation_that_is_cut_is_tried_again() {
 }
 
 #[test]
-fn a_creation_that_is_refused_for_good_is_not_tried_again() {
+fn a_creation_that_is_refused_is_not_tried_again() {
     for code in [
         ServerError::ProducerBusy,
         ServerError::ProducerFenced,
         ServerError::TopicTerminatedError,
         ServerError::TopicNotFound,
         ServerError::IncompatibleSchema,
+        ServerError::ProducerBlockedQuotaExceededError,
+        ServerError::ProducerBlockedQuotaExceededException,
         ServerError::AuthorizationError,
         ServerError::NotAllowedError,
     ] {

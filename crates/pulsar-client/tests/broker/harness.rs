@@ -61,10 +61,6 @@ impl Namespace {
         Client::builder(&self.url).build().unwrap()
     }
 
-    pub(crate) fn url(&self) -> &str {
-        &self.url
-    }
-
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
