@@ -6,10 +6,12 @@
 //! Compiled code is kept in one folder for all servers of a language, as it is on a machine that has run such a function before.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use fnstream_api::Client;
+use tempfile::TempDir;
 
 use crate::binary;
 use crate::cli::Cli;
@@ -37,10 +39,9 @@ impl Language {
     /// How its server is run.
     pub fn options(&self) -> Result<ServerOptions> {
         let engines = binary::engines(self.name)?;
-        let code = PathBuf::from(self.folder).join(format!("{}-code", self.name));
         Ok(ServerOptions::new(binary::server()?)
             .env("FUNCTION_STREAM_WASM_ENGINES_DIR", engines.display().to_string())
-            .env("FUNCTION_STREAM_WASM_CACHE_DIR", code.display().to_string()))
+            .env("FUNCTION_STREAM_WASM_CACHE_DIR", self.code().display().to_string()))
     }
 
     /// A server that runs, and the command line of its clients.
@@ -124,19 +125,82 @@ impl Language {
 
     /// A server without the engine says what to do.
     pub async fn lacks_its_engine(&self) -> Result<()> {
-        let folder = tempfile::tempdir()?;
-        // A program without engines beside it.
-        let program = folder.path().join("function-stream");
-        let built = binary::server()?.canonicalize()?;
-        std::fs::hard_link(&built, &program).or_else(|_| std::fs::copy(&built, &program).map(drop))?;
-        let mut node = Node::new(ServerOptions::new(program))?;
-        let client = node.start().await?;
-        let cli = Cli::new(client.url(), node.folder())?;
+        let (_program, node, cli) = self.server_without_engine().await?;
         write(&node, &[(self.file, self.add)])?;
         let told = cli.refuses(&["create", "-n", "f", "-a", self.file, "-i", "in", "-o", "out"], "FS-1111")?;
         let expected = format!("there is no engine for functions in {}; looked for it at '", self.title);
         ensure!(told.contains(&expected), "{told}");
         Ok(())
+    }
+
+    /// A component of source and engine needs none: it runs, fails with file and line, changes, and outlives the server.
+    pub async fn brings_its_engine(&self) -> Result<()> {
+        let (_program, mut node, cli) = self.server_without_engine().await?;
+        let component = node.folder().join("f.wasm");
+        self.build_component(&node, self.add)?;
+        create(&cli, "add", "f.wasm")?;
+        for event in [r#"{"money":2}"#, "none", r#"{"money":3}"#] {
+            cli.prints(&["produce", "-n", "in", "-c", event])?;
+        }
+        let got = consumed(&cli, "out", 2)?;
+        ensure!(got == [r#"{"money":3}"#, r#"{"money":4}"#], "{got:?}");
+        let letter = cli.prints(&["dlq", "show", "-n", "add", "0:0"])?;
+        ensure!(letter.contains(self.file), "{letter}");
+        let described = cli.prints(&["describe", "-n", "add"])?;
+        ensure!(described.contains(self.name), "{described}");
+        // What was damaged on its way is refused, and the function runs on.
+        let whole = std::fs::read(&component)?;
+        let mut changed = whole.clone();
+        let inside = changed.len() - 130;
+        changed[inside] ^= 1;
+        for (damaged, code) in
+            [(&whole[..whole.len() - 1], "FS-1202"), (&whole[..1 << 20], "FS-1202"), (&changed, "FS-1206")]
+        {
+            std::fs::write(&component, damaged)?;
+            cli.refuses(&["update", "-n", "add", "-a", "f.wasm"], code)?;
+        }
+        self.build_component(&node, &self.add.replace("+= 1", "+= 10"))?;
+        cli.prints(&["update", "-n", "add", "-a", "f.wasm"])?;
+        node.kill()?;
+        let client = node.start().await?;
+        let cli = Cli::new(client.url(), node.folder())?;
+        cli.prints(&["produce", "-n", "in", "-c", r#"{"money":2}"#])?;
+        let got = consumed(&cli, "out", 1)?;
+        ensure!(got == [r#"{"money":12}"#], "{got:?}");
+        Ok(())
+    }
+
+    /// `f.wasm` of this source, in the node's folder.
+    fn build_component(&self, node: &Node, source: &str) -> Result<()> {
+        let project = tempfile::tempdir()?;
+        std::fs::write(project.path().join(self.file), source)?;
+        let mut build = Command::new(binary::server()?);
+        build.args(["build", "--component", "-o"]).arg(node.folder().join("f.wasm")).arg(project.path());
+        build.env("FUNCTION_STREAM_WASM_ENGINES_DIR", binary::engines(self.name)?);
+        build.env("XDG_CACHE_HOME", PathBuf::from(self.folder).join("caches"));
+        let built = build.output()?;
+        ensure!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        Ok(())
+    }
+
+    /// A server of a program without engines beside it, the folder of that program, and the command line of the server's clients.
+    /// Compiled code is that of the others.
+    async fn server_without_engine(&self) -> Result<(TempDir, Node, Cli)> {
+        let folder = tempfile::tempdir()?;
+        let program = folder.path().join("function-stream");
+        let built = binary::server()?.canonicalize()?;
+        std::fs::hard_link(&built, &program).or_else(|_| std::fs::copy(&built, &program).map(drop))?;
+        let options =
+            ServerOptions::new(program).env("FUNCTION_STREAM_WASM_CACHE_DIR", self.code().display().to_string());
+        let mut node = Node::new(options)?;
+        let client = node.start().await?;
+        let cli = Cli::new(client.url(), node.folder())?;
+        Ok((folder, node, cli))
+    }
+
+    /// Where compiled code is kept.
+    fn code(&self) -> PathBuf {
+        PathBuf::from(self.folder).join(format!("{}-code", self.name))
     }
 }
 

@@ -187,8 +187,9 @@ impl Group {
         match counted.await {
             Ok(()) => Ok(()),
             Err(error) => {
-                let told = client.describe_function("count").await;
-                Err(error.context(format!("of {} words: {told:#?}", self.records)))
+                let tasks = client.describe_function("count").await.map(|f| f.tasks);
+                let read = tasks.iter().flatten().map(|task| task.records_in).sum::<u64>();
+                Err(error.context(format!("{read} of {} words: {tasks:?}", self.records)))
             }
         }
     }

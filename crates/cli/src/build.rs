@@ -23,12 +23,15 @@ pub(crate) struct Args {
     /// Only the per-record world functionstream:core, for other hosts of it; Go
     #[arg(long)]
     per_record: bool,
+    /// One component of the source and the engine that runs it, for servers without that engine; Python and JavaScript
+    #[arg(long)]
+    component: bool,
 }
 
 pub(crate) fn run(args: Args) -> Result {
-    let Args { dir, out, tinygo, per_record } = args;
+    let Args { dir, out, tinygo, per_record, component } = args;
     let project = Project::of(&dir)?;
-    let made = busy("building the artifact", || project.build(&How { out, tinygo, per_record }))?;
+    let made = busy("building the artifact", || project.build(&How { out, tinygo, per_record, component }))?;
     output::line(format!("Built {}: {} ({})", made.path.display(), size(&made.bytes), made.form))?;
     for import in &made.imports {
         output::line(format!("imports {import}"))?;

@@ -13,7 +13,7 @@ use fnstream_core::function_log::{FunctionLog, LogLine};
 use fnstream_core::runtime::{InstanceSpec, Runtime};
 use fnstream_core::spec::check_name;
 use fnstream_core::{Error, ErrorCode};
-use fnstream_runtime::{Language, Source};
+use fnstream_runtime::{Language, Source, bundle};
 
 use crate::failure::{Failure, Result};
 use crate::{artifact, files, local, output};
@@ -43,6 +43,7 @@ pub(crate) struct How {
     pub(crate) out: Option<PathBuf>,
     pub(crate) tinygo: bool,
     pub(crate) per_record: bool,
+    pub(crate) component: bool,
 }
 
 /// An artifact that was made.
@@ -105,9 +106,10 @@ impl Project {
             Compiled::Go => "GO",
             Compiled::Rust => "CARGO",
         };
-        if language == Compiled::Rust {
-            how.is_for_go()?;
-        }
+        how.is_for(match language {
+            Compiled::Go => GO,
+            Compiled::Rust => "Rust",
+        })?;
         let built = build(&Options {
             dir: self.dir.clone(),
             out: how.out.clone(),
@@ -126,14 +128,17 @@ impl Project {
     }
 
     fn pack(&self, language: Language, root: &Path, how: &How) -> Result<Made> {
-        how.is_for_go()?;
-        let bytes = self.source(root)?;
-        let count = Source::read(&bytes)?.files.len();
+        how.is_for(SOURCE)?;
+        let source = self.source(root)?;
+        let files = fnstream_core::units::counted(Source::read(&source)?.files.len(), "file");
+        let (bytes, end, form) = match how.component {
+            true => (bundle(&source, &artifact::engines())?, "wasm", "component with its source"),
+            false => (source, "zip", "source"),
+        };
         self.check(&bytes)?;
-        let path = how.out.clone().unwrap_or_else(|| default_out(&self.dir, "zip"));
+        let path = how.out.clone().unwrap_or_else(|| default_out(&self.dir, end));
         place(&path, &bytes)?;
-        let files = fnstream_core::units::counted(count, "file");
-        Ok(Made { path, bytes, form: format!("source in {}: {files}", language.name()), imports: Vec::new() })
+        Ok(Made { path, bytes, form: format!("{form} in {}: {files}", language.name()), imports: Vec::new() })
     }
 
     /// The source as an artifact.
@@ -178,12 +183,23 @@ pub(crate) fn read_config(path: &Path) -> Result<FunctionConfig> {
     Ok(config)
 }
 
+const GO: &str = "Go";
+const SOURCE: &str = "Python and JavaScript";
+
 impl How {
-    fn is_for_go(&self) -> Result {
-        match (self.tinygo, self.per_record) {
-            (true, _) => Err(Failure::Usage("--tinygo is for programs in Go".to_owned())),
-            (_, true) => Err(Failure::Usage("--per-record is for programs in Go".to_owned())),
-            _ => Ok(()),
+    /// Refuses the options that other languages have.
+    fn is_for(&self, languages: &str) -> Result {
+        let options = [
+            (self.tinygo, "--tinygo", GO),
+            (self.per_record, "--per-record", GO),
+            (self.component, "--component", SOURCE),
+        ];
+        match options.iter().find(|(given, _, of)| *given && *of != languages) {
+            Some((_, option, SOURCE)) => {
+                Err(Failure::Usage(format!("{option} is for programs in {SOURCE}: what others become is one already")))
+            }
+            Some((_, option, of)) => Err(Failure::Usage(format!("{option} is for programs in {of}"))),
+            None => Ok(()),
         }
     }
 }

@@ -91,7 +91,7 @@ codes! {
     RevisionStateGone = "FS-1107", User, 409, "the state of this revision is not kept", "roll back without the state, or to a revision that 'function-stream client revisions' shows with state";
     GrantRefused = "FS-1108", User, 403, "the server does not allow what the function asks to be granted", "have the server started with --allow-files-dir for the folder, or leave the grant out";
     NoDeadLetters = "FS-1109", User, 409, "the function keeps no dead letters", "give it the error policy 'dead-letter' with 'function-stream client update'";
-    LanguageUnavailable = "FS-1111", User, 501, "this server has no engine for the function's language", "put the engine where the message says, as 'make build_all' and the packages do, or build the function as a WebAssembly artifact";
+    LanguageUnavailable = "FS-1111", User, 501, "this server has no engine for the function's language", "put the engine where the message says, as 'make build_all' and the packages do, or bring the engine along by 'function-stream build --component'";
     StateNotKept = "FS-1112", User, 501, "no state is kept with the revisions of this function", "roll back without the state";
     TimersSet = "FS-1113", User, 409, "the function has timers set, and the new artifact cannot take them", "give the new artifact a handler of timers, or have the present one delete its timers first";
     JobNotFound = "FS-1115", User, 404, "there is no job of this id", "see 'function-stream client dlq jobs' for those that are kept; a trial's results are kept for a shorter time than the job";

@@ -17,7 +17,7 @@ use wasmparser::{Encoding, Parser, Payload, Validator};
 
 use crate::fault::bounded;
 use crate::packed::timers;
-use crate::script::Source;
+use crate::script::Script;
 use crate::signature::unsupported;
 use crate::size::Size;
 use crate::{packed, processor, stdio, wasi};
@@ -49,10 +49,19 @@ impl Kind {
 /// The kind of an artifact in the words of [`fnstream_core::runtime::Program::kind`], without compiling it; `Err` says why it
 /// has none. Takes milliseconds where compiling takes seconds; the types of its exports are looked at only by the latter.
 pub fn kind_of(artifact: &[u8]) -> Result<&'static str> {
-    if Source::is(artifact) {
-        return Source::read(artifact).map(|source| source.language.as_str());
+    let Some(script) = Script::of(artifact)? else { return inspect(artifact).map(Kind::as_str) };
+    if let Some(engine) = script.engine {
+        inspect_engine(&engine)?;
     }
-    inspect(artifact).map(Kind::as_str)
+    Ok(script.source.language.as_str())
+}
+
+/// Checks that a component which came with source can run it.
+pub(crate) fn inspect_engine(engine: &[u8]) -> Result<()> {
+    match inspect(engine)? {
+        Kind::Packed => Ok(()),
+        _ => Err(unsupported(format!("has source, and does not export '{}', which would run it", packed::FUNCTION))),
+    }
 }
 
 /// The sizes of what looks like an artifact.

@@ -14,7 +14,7 @@
 //! |---|---|---|
 //! | `packed` | component of `functionstream:packed` (`wit/packed`) | one call and one buffer per batch |
 //! | `processor` | component of `functionstream:core` (`wit/core`) | one call per record |
-//! | `python`, … | source for an engine, a component of `functionstream:packed` that comes with the program | the same |
+//! | `python`, … | source for an engine, a component of `functionstream:packed` that comes with the program or the source | the same |
 //! | `stdio` | core module of WASI preview 1 exporting `process`, or `_start` alone | one call, or one instance, per record |
 //!
 //! # Reading order
@@ -51,6 +51,7 @@ mod processor;
 mod runtime;
 mod sandbox;
 mod script;
+mod shared;
 mod signature;
 mod size;
 mod stdio;
@@ -64,4 +65,4 @@ pub use granted::is_remote;
 pub use inspect::kind_of;
 pub use options::{RuntimeOptions, WallClock};
 pub use runtime::WasmRuntime;
-pub use script::{Engines, Language, Source, source};
+pub use script::{Engines, Language, Source, bundle, source};

@@ -3,27 +3,27 @@
 
 //! The runtime: settings of the engine, and programs shared by all that use the same artifact.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 use std::path::PathBuf;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use fnstream_core::Result;
 use fnstream_core::error::internal;
 use fnstream_core::function_log::{FunctionLog, ProcessLog};
 use fnstream_core::runtime::{Program, Runtime};
-use parking_lot::Mutex;
 use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, WasmBacktraceDetails};
 
 use crate::backtrace;
-use crate::cache::{Artifact, Code, CodeCache, Loaded, digest};
+use crate::cache::{self, Artifact, Code, CodeCache, Loaded};
 use crate::component::Component;
-use crate::inspect::Kind;
+use crate::inspect::{Kind, inspect_engine};
 use crate::options::RuntimeOptions;
 use crate::packed::{self, PackedProgram};
 use crate::processor::{self, ProcessorProgram};
 use crate::sandbox::Machine;
-use crate::script::{EngineFile, Language, ScriptProgram, Shelf, Source};
+use crate::script::{EngineFile, Language, Script, ScriptProgram, Shelf};
+use crate::shared::Shared;
 use crate::stdio::{self, Stdio, StdioProgram};
 use crate::ticker::Ticker;
 use crate::{size, wasi};
@@ -37,12 +37,9 @@ pub struct WasmRuntime {
     cache: CodeCache,
     components: Linker<Component>,
     modules: wasmtime::Linker<Stdio>,
-    programs: Mutex<HashMap<String, Slot>>,
+    programs: Shared<dyn Program>,
     engines: Shelf,
 }
-
-/// A program by digest. The lock is held while it is made, so that two who ask at once compile once, and nobody else waits.
-type Slot = Arc<Mutex<Option<Weak<dyn Program>>>>;
 
 impl WasmRuntime {
     /// A runtime that keeps compiled code in `cache_dir`, if there is one. It starts one thread, which ends with it.
@@ -57,7 +54,7 @@ impl WasmRuntime {
             components: component_linker(&machine.engine).map_err(failed)?,
             modules: stdio::linker(&machine.engine).map_err(failed)?,
             machine,
-            programs: Mutex::default(),
+            programs: Shared::default(),
             engines: Shelf::default(),
         })
     }
@@ -69,13 +66,15 @@ impl WasmRuntime {
     }
 
     fn make(&self, digest: &str, artifact: &[u8], memory: usize) -> Result<Arc<dyn Program>> {
-        if Source::is(artifact) {
-            let source = Source::read(artifact)?;
-            let engine = self.engine(source.language, memory)?;
+        if let Some(Script { source, engine }) = Script::of(artifact)? {
+            let engine = match engine {
+                Some(component) => self.interpreter(&cache::digest(&component), memory, || Ok(component))?,
+                None => self.engine(source.language, memory)?,
+            };
             return Ok(Arc::new(ScriptProgram::new(engine, source)));
         }
         let Loaded { kind, code, artifact } = self.cache.load(&self.machine.engine, digest, artifact, memory)?;
-        let machine = Machine { artifact: Arc::new(artifact), ..self.machine.clone() };
+        let machine = self.machine_of(artifact);
         Ok(match (kind, code) {
             (Kind::Packed, Code::Component(code)) => Arc::new(PackedProgram::new(&machine, &self.components, &code)?),
             (Kind::Processor, Code::Component(code)) => {
@@ -89,15 +88,26 @@ impl WasmRuntime {
     /// The engine of a language, compiled if need be.
     fn engine(&self, language: Language, memory: usize) -> Result<Arc<PackedProgram>> {
         let file = self.engine_file(language)?;
-        self.engines.program(language, &file, || {
-            let bytes = file.bytes()?;
-            let Loaded { code, artifact, .. } = self.cache.load(&self.machine.engine, &file.digest, &bytes, memory)?;
-            let machine = Machine { artifact: Arc::new(artifact), ..self.machine.clone() };
-            match code {
-                Code::Component(code) => PackedProgram::new(&machine, &self.components, &code),
-                Code::Module(_) => {
-                    Err(internal(format!("the engine '{}' is no component of the packed world", file.path.display())))
+        let engine = self.interpreter(&file.digest, memory, || file.bytes().map(Cow::Owned))?;
+        self.engines.keep(language, engine.clone());
+        Ok(engine)
+    }
+
+    /// An engine by its digest, compiled if need be.
+    fn interpreter<'a>(
+        &self,
+        digest: &str,
+        memory: usize,
+        component: impl FnOnce() -> Result<Cow<'a, [u8]>>,
+    ) -> Result<Arc<PackedProgram>> {
+        self.engines.programs.get(digest, || {
+            let component = component()?;
+            let Loaded { kind, code, artifact } = self.cache.load(&self.machine.engine, digest, &component, memory)?;
+            match (kind, code) {
+                (Kind::Packed, Code::Component(code)) => {
+                    PackedProgram::new(&self.machine_of(artifact), &self.components, &code).map(Arc::new)
                 }
+                _ => inspect_engine(&component).and_then(|()| Err(internal("an engine is not of the packed kind"))),
             }
         })
     }
@@ -106,19 +116,18 @@ impl WasmRuntime {
         self.engines.file(&self.machine.options.engines, language)
     }
 
-    /// The memory that compiling the engine of a source takes.
-    fn memory_for_engine(&self, artifact: &[u8]) -> Result<usize> {
-        let language = Source::read(artifact)?.language;
-        let file = self.engine_file(language)?;
-        let is_made = self.engines.has(language, &file) || self.cache.has(&file.digest);
-        if is_made { Ok(0) } else { Ok(size::to_compile(&file.bytes()?)) }
+    fn machine_of(&self, artifact: Artifact) -> Machine {
+        Machine { artifact: Arc::new(artifact), ..self.machine.clone() }
     }
 
-    fn slot(&self, digest: &str) -> Slot {
-        let mut programs = self.programs.lock();
-        // Those that nobody uses or makes any more.
-        programs.retain(|_, slot| Arc::strong_count(slot) > 1 || slot.lock().as_ref().is_some_and(is_used));
-        Arc::clone(programs.entry(digest.to_owned()).or_default())
+    /// The memory that compiling the engine of source takes.
+    fn memory_for_engine(&self, script: &Script<'_>) -> Result<usize> {
+        let is_made = |digest: &str| self.engines.programs.has(digest) || self.cache.has(digest);
+        if let Some(component) = &script.engine {
+            return Ok(if is_made(&cache::digest(component)) { 0 } else { size::to_compile(component) });
+        }
+        let file = self.engine_file(script.source.language)?;
+        Ok(if is_made(&file.digest) { 0 } else { size::to_compile(&file.bytes()?) })
     }
 }
 
@@ -128,37 +137,23 @@ impl Runtime for WasmRuntime {
     }
 
     fn memory_to_load(&self, artifact: &[u8]) -> usize {
-        let digest = digest(artifact);
-        let is_loaded = || {
-            let slot = self.programs.lock().get(&digest).cloned();
-            // While it is being made, somebody else has seen to the memory.
-            slot.is_some_and(|slot| slot.try_lock().is_none_or(|slot| slot.as_ref().is_some_and(is_used)))
-        };
-        if is_loaded() {
+        let digest = cache::digest(artifact);
+        if self.programs.has(&digest) {
             return 0;
         }
-        if Source::is(artifact) {
+        match Script::of(artifact) {
+            Ok(Some(script)) => self.memory_for_engine(&script).unwrap_or_default(),
+            Ok(None) if self.cache.has(&digest) => 0,
+            Ok(None) => size::to_compile(artifact),
             // What is wrong with it is told by loading it.
-            return self.memory_for_engine(artifact).unwrap_or_default();
+            Err(_) => 0,
         }
-        if self.cache.has(&digest) { 0 } else { size::to_compile(artifact) }
     }
 
     fn load_within(&self, artifact: &[u8], memory: usize) -> Result<Arc<dyn Program>> {
-        let digest = digest(artifact);
-        let slot = self.slot(&digest);
-        let mut slot = slot.lock();
-        if let Some(program) = slot.as_ref().and_then(Weak::upgrade) {
-            return Ok(program);
-        }
-        let program = self.make(&digest, artifact, memory)?;
-        *slot = Some(Arc::downgrade(&program));
-        Ok(program)
+        let digest = cache::digest(artifact);
+        self.programs.get(&digest, || self.make(&digest, artifact, memory))
     }
-}
-
-fn is_used(program: &Weak<dyn Program>) -> bool {
-    program.strong_count() > 0
 }
 
 /// An engine of those settings; two that compile the same have the same.

@@ -15,6 +15,11 @@ async fn a_file_is_a_function_and_its_change_goes_on_where_it_stood() -> Result<
     PYTHON.goes_on_where_it_stood().await
 }
 
+#[tokio::test]
+async fn a_component_brings_its_engine_along() -> Result<()> {
+    PYTHON.brings_its_engine().await
+}
+
 /// With an engine that is loaded: from the file to the first result in a moment, and many functions share it.
 #[tokio::test]
 async fn with_a_warm_engine_a_function_takes_a_moment() -> Result<()> {

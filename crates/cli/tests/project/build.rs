@@ -32,6 +32,38 @@ fn source_becomes_an_archive_that_runs() {
 }
 
 #[test]
+fn source_and_its_engine_become_one_component() {
+    let folder = folder(&[("src/app.js", "export default (record) => record.text + '!';"), ("src/lib/a.js", "")]);
+    let built = must(folder.path(), &["build", "--component", "-o", "f.wasm"]);
+    assert!(
+        built.starts_with("Built f.wasm: 1.")
+            && built.ends_with("(component with its source in JavaScript: 2 files)\n"),
+        "{built}"
+    );
+    fs::write(folder.path().join("in"), "a\n").unwrap();
+    let ended = |file: &str| {
+        let mut command = command(folder.path(), &["run", file]);
+        command.env("FUNCTION_STREAM_WASM_ENGINES_DIR", folder.path());
+        ended(command.stdin(fs::File::open(folder.path().join("in")).unwrap()))
+    };
+    let alone = ended("f.wasm");
+    assert_eq!((alone.code, &*alone.out), (Some(0), "a!\n"), "{alone:?}");
+    // Source has nothing that runs it here.
+    must(folder.path(), &["build", "-o", "f.zip"]);
+    let lacks = ended("f.zip");
+    assert!(lacks.code == Some(1) && lacks.err.contains("error FS-1111: there is no engine"), "{lacks:?}");
+}
+
+#[test]
+fn a_component_needs_an_engine_to_be_made_of() {
+    let folder = folder(&[("app.js", "export default () => 1;")]);
+    let mut command = command(folder.path(), &["build", "--component"]);
+    let lacks = ended(command.env("FUNCTION_STREAM_WASM_ENGINES_DIR", folder.path()));
+    assert!(lacks.code == Some(1) && lacks.err.contains("error FS-1111: there is no engine"), "{lacks:?}");
+    assert!(!is_there(folder.path()));
+}
+
+#[test]
 fn what_cannot_work_is_told_and_nothing_is_built() {
     for (text, told) in [
         ("export default (record => 1;", "app.js:1"),
@@ -39,10 +71,12 @@ fn what_cannot_work_is_told_and_nothing_is_built() {
         ("export const x = 1;", "function"),
     ] {
         let folder = folder(&[("app.js", text)]);
-        let ended = run(folder.path(), &["build"]);
-        assert_eq!(ended.code, Some(1), "{text}");
-        assert!(ended.err.starts_with("error FS-1206: ") && ended.err.contains(told), "{text}: {}", ended.err);
-        assert!(!is_there(folder.path()), "{text}");
+        for arguments in [&["build"][..], &["build", "--component"]] {
+            let ended = run(folder.path(), arguments);
+            assert_eq!(ended.code, Some(1), "{text}");
+            assert!(ended.err.starts_with("error FS-1206: ") && ended.err.contains(told), "{text}: {}", ended.err);
+            assert!(!is_there(folder.path()), "{text}");
+        }
     }
 }
 
@@ -62,6 +96,15 @@ fn options_of_go_are_for_go() {
     for option in ["--tinygo", "--per-record"] {
         let ended = run(folder.path(), &["build", option]);
         assert_eq!((ended.code, &*ended.err), (Some(2), &*format!("error: {option} is for programs in Go\n")));
+    }
+}
+
+#[test]
+fn what_is_compiled_is_a_component_without_being_asked() {
+    for file in ["go.mod", "Cargo.toml"] {
+        let ended = run(folder(&[(file, "")]).path(), &["build", "--component"]);
+        let told = "error: --component is for programs in Python and JavaScript: what others become is one already\n";
+        assert_eq!((ended.code, &*ended.err), (Some(2), told));
     }
 }
 

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use super::Language;
 use crate::cache::digest;
 use crate::packed::PackedProgram;
+use crate::shared::Shared;
 
 /// The places of engines: files `LANGUAGE.wasm`.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +51,12 @@ impl Engines {
         self
     }
 
+    /// The component of a language's engine.
+    pub(super) fn read(&self, language: Language) -> Result<Vec<u8>> {
+        let path = self.find(language)?;
+        std::fs::read(&path).map_err(|error| unread(&path, &error))
+    }
+
     fn find(&self, language: Language) -> Result<PathBuf> {
         let name = format!("{}.wasm", language.as_str());
         let places = match self.files.get(&language) {
@@ -82,15 +89,14 @@ impl EngineFile {
     }
 }
 
-/// The engines that are known. Each is shared by all functions of its language, as long as this lives.
+/// The engines that are known. That of a language stays in memory once it was used, with or without functions; others as long as
+/// functions have brought them along.
 #[derive(Default)]
 pub(crate) struct Shelf {
+    pub(crate) programs: Shared<PackedProgram>,
     files: Mutex<HashMap<Language, EngineFile>>,
-    loaded: Mutex<HashMap<Language, Arc<Mutex<Option<Loaded>>>>>,
+    kept: Mutex<HashMap<Language, Arc<PackedProgram>>>,
 }
-
-/// An engine's file and its code.
-type Loaded = (EngineFile, Arc<PackedProgram>);
 
 impl Shelf {
     /// The file of a language's engine; read only if it is not the one that was read before.
@@ -110,31 +116,9 @@ impl Shelf {
         Ok(file)
     }
 
-    /// Whether the code of that engine is in memory, or is being made by somebody else.
-    pub(crate) fn has(&self, language: Language, file: &EngineFile) -> bool {
-        let slot = self.loaded.lock().get(&language).cloned();
-        slot.is_some_and(|slot| {
-            slot.try_lock().is_none_or(|slot| slot.as_ref().is_some_and(|(known, _)| known.digest == file.digest))
-        })
-    }
-
-    /// The engine, made by `make` if need be; those who ask meanwhile wait for it.
-    pub(crate) fn program(
-        &self,
-        language: Language,
-        file: &EngineFile,
-        make: impl FnOnce() -> Result<PackedProgram>,
-    ) -> Result<Arc<PackedProgram>> {
-        let slot = Arc::clone(self.loaded.lock().entry(language).or_default());
-        let mut slot = slot.lock();
-        if let Some((known, program)) = &*slot
-            && known.digest == file.digest
-        {
-            return Ok(program.clone());
-        }
-        let program = Arc::new(make()?);
-        *slot = Some((file.clone(), program.clone()));
-        Ok(program)
+    /// Keeps the engine of a language, and lets go of the one before.
+    pub(crate) fn keep(&self, language: Language, program: Arc<PackedProgram>) {
+        self.kept.lock().insert(language, program);
     }
 }
 
