@@ -62,15 +62,23 @@ class Context:
         """
         if output.__class__ is not int or not 0 <= output < self._outputs:
             raise FunctionError(f"emitted to output {output}, but the function has {self._outputs}")
-        if value.__class__ is not bytes and value is not None:
-            value = as_bytes(value, "an emitted value")
+        length = 28
+        if value is not None:
+            if value.__class__ is not bytes:
+                value = as_bytes(value, "an emitted value")
+            length += len(value)
         if key is not None:
-            key = as_bytes(key, "a record's key")
-        encoded = frame.write_headers(headers.items() if isinstance(headers, dict) else headers) if headers else b""
-        length = 28 + len(value or b"") + len(key or b"") + len(encoded)
-        if self._emitted and self._emitted_bytes + length > _MOST_BYTES:
-            self._flush_emitted()
+            if key.__class__ is not bytes:
+                key = as_bytes(key, "a record's key")
+            length += len(key)
+        encoded = b""
+        if headers:
+            encoded = frame.write_headers(headers.items() if isinstance(headers, dict) else headers)
+            length += len(encoded)
         self._emitted_bytes += length
+        if self._emitted_bytes > _MOST_BYTES and self._emitted:
+            self._flush_emitted()
+            self._emitted_bytes = length
         self._emitted.append((self._timestamp if timestamp is None else timestamp, output, key, encoded, value))
 
     def emit_json(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .cache import MISSING
+
 _PAGE = 64 << 10
 # The first page after a write ahead of the scan is smaller: a function that writes while it scans will do so again.
 _FIRST_PAGE = 1 << 10
@@ -38,6 +40,8 @@ class Store:
 
     def __init__(self, cached, prefix=b"\x00"):
         self._cached = cached
+        # A read that is answered by what is known makes no further call.
+        self._known = cached.known
         self._prefix = prefix
 
     def part(self, key_group: bytes | str, key: bytes | str, namespace: bytes | str) -> Store:
@@ -50,11 +54,14 @@ class Store:
 
     def get(self, key: bytes | str) -> bytes | None:
         """Returns the value of a key as bytes, or None if the key is absent."""
-        return self._cached.get(self._prefix + as_bytes(key, "a key"))
+        key = self._prefix + (key if key.__class__ is bytes else as_bytes(key, "a key"))
+        value = self._known.get(key, MISSING)
+        return self._cached.get(key) if value is MISSING else value
 
     def put(self, key: bytes | str, value: bytes | str) -> None:
         """Stores a value."""
-        self._cached.set(self._prefix + as_bytes(key, "a key"), as_bytes(value, "a value"))
+        key = key if key.__class__ is bytes else as_bytes(key, "a key")
+        self._cached.set(self._prefix + key, value if value.__class__ is bytes else as_bytes(value, "a value"))
 
     def delete(self, key: bytes | str) -> None:
         """Removes a key. Does nothing if the key is absent."""
