@@ -11,8 +11,8 @@ What a record wrote can be taken back as long as it is among the gathered writes
 each write is added behind the others, and those that a later one replaces are left out when the list goes to the host.
 """
 
-from . import lists
 from .errors import BatchError
+from .lists import DELETE, DELETE_RANGE, MERGE, PUT, write_ops
 
 # Bytes of writes after which they go to the host in the middle of a batch, and of what is known.
 _MOST_WRITES = 1 << 20
@@ -38,6 +38,7 @@ class CachedStore:
         #: The values of the keys that are known. It is read by stores, and stays the same dict.
         self.known = {}
         self._known_bytes = 0
+        # Each with the number of the record that wrote it.
         self._ops = []
         self._bytes = 0
         # Some of the writes are to keys that are not known: the host cannot be asked before it has them.
@@ -47,9 +48,7 @@ class CachedStore:
         self._version = 0
         self._since = 0
         self._furthest = b""
-        # The record that wrote last, where its writes begin, and the record of which the host has some.
-        self._turn = 0
-        self._own = 0
+        # The record of whose writes the host has some.
         self._passed_on = None
 
     def get(self, key):
@@ -64,18 +63,15 @@ class CachedStore:
 
     def set(self, key, value):
         """Puts a value, or deletes the key if that is None."""
-        # What _changed and _learn do is written out here: in Python a call costs as much as all the rest.
-        if self._turn != self._context._turn:
-            self._turn = self._context._turn
-            self._own = len(self._ops)
+        # What _learn does is written out here: in Python a call costs as much as all the rest.
         if self._is_scanned:
             self._note(key)
         if value is None:
             size = 0
-            self._ops.append((lists.DELETE, key, b""))
+            self._ops.append((DELETE, key, b"", self._context._turn))
         else:
             size = len(value)
-            self._ops.append((lists.PUT, key, value))
+            self._ops.append((PUT, key, value, self._context._turn))
         self._bytes += len(key) + size + 9
         known = self.known
         before = known.get(key, MISSING)
@@ -92,8 +88,9 @@ class CachedStore:
             self.flush()
 
     def merge(self, key, operand):
-        self._changed(key)
-        self._ops.append((lists.MERGE, key, operand))
+        if self._is_scanned:
+            self._note(key)
+        self._ops.append((MERGE, key, operand, self._context._turn))
         self._bytes += len(key) + len(operand) + 9
         value = self.known.get(key, MISSING)
         if value is MISSING:
@@ -107,8 +104,9 @@ class CachedStore:
             self.flush()
 
     def delete_range(self, start, end):
-        self._changed(end)
-        self._ops.append((lists.DELETE_RANGE, start, end))
+        if self._is_scanned:
+            self._note(end)
+        self._ops.append((DELETE_RANGE, start, end, self._context._turn))
         self._bytes += len(start) + len(end) + 9
         self._forget_all()
         self._unknown_writes = True
@@ -133,12 +131,12 @@ class CachedStore:
         """Passes all writes to the host."""
         if not self._ops:
             return
-        if self._turn == self._context._turn and len(self._ops) > self._own:
-            self._passed_on = self._turn
-        ops = lists.write_ops(_without_replaced(self._ops))
+        turn = self._context._turn
+        if self._ops[-1][3] == turn:
+            self._passed_on = turn
+        ops = write_ops(_without_replaced(self._ops))
         self._ops = []
         self._bytes = 0
-        self._own = 0
         self._unknown_writes = False
         try:
             self._host.write(self._handle, ops)
@@ -152,19 +150,14 @@ class CachedStore:
         turn = self._context._turn
         if self._passed_on == turn:
             return False
-        if self._turn == turn and len(self._ops) > self._own:
-            del self._ops[self._own :]
-            self._bytes = sum(len(key) + len(value) + 9 for _, key, value in self._ops)
+        ops = self._ops
+        if ops and ops[-1][3] == turn:
+            while ops and ops[-1][3] == turn:
+                _, key, value, _ = ops.pop()
+                self._bytes -= len(key) + len(value) + 9
             self._forget_all()
             self._unknown_writes = True
         return True
-
-    def _changed(self, key):
-        if self._turn != self._context._turn:
-            self._turn = self._context._turn
-            self._own = len(self._ops)
-        if self._is_scanned:
-            self._note(key)
 
     def _note(self, key):
         """Notes for scans that a key was written."""
@@ -209,17 +202,17 @@ def _without_replaced(ops):
     last = {op[1]: op for op in ops}
     if len(last) == len(ops):
         return ops
-    if all(op[0] <= lists.DELETE for op in ops):
+    if all(op[0] <= DELETE for op in ops):
         return list(last.values())
     kept, places = [], {}
     for op in ops:
-        kind, key, _ = op
-        if kind <= lists.DELETE:
+        kind, key = op[:2]
+        if kind <= DELETE:
             place = places.setdefault(key, len(kept))
             if place < len(kept):
                 kept[place] = op
                 continue
-        elif kind == lists.MERGE:
+        elif kind == MERGE:
             places.pop(key, None)
         else:
             places.clear()

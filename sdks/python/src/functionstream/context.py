@@ -40,9 +40,9 @@ class Context:
         self._emitted = []
         self._emitted_bytes = 0
         self._emitted_before = 0
-        # The number of the record in process, and whether the host has something of it already.
+        # The number of the record in process, and that of the one of which the host has something already.
         self._turn = 0
-        self._passed_on = False
+        self._passed_on = None
         # Why the host refused what was emitted. It is lost, so the instance is of no use afterwards.
         self._refused = None
         self._stores = {}
@@ -97,7 +97,7 @@ class Context:
         """Promises an output that no record older than the watermark (milliseconds since the Unix epoch) will follow."""
         # Records that were emitted before it may be older.
         self._flush_emitted()
-        self._passed_on = True
+        self._passed_on = self._turn
         self._host.emit_watermark(output, watermark)
 
     def set_timer(self, domain: int, key: bytes | str, at: int) -> None:
@@ -106,12 +106,12 @@ class Context:
         ``on_timer`` is called once when it is due. If the time has come already, that is as soon as the call is over. Timers
         belong to the epoch, like state: a timer that a failed call sets is not set.
         """
-        self._passed_on = True
+        self._passed_on = self._turn
         self._host.set_timer(domain, as_bytes(key, "a timer's key"), at)
 
     def delete_timer(self, domain: int, key: bytes | str) -> None:
         """Deletes a timer. Does nothing if the timer is not set."""
-        self._passed_on = True
+        self._passed_on = self._turn
         self._host.delete_timer(domain, as_bytes(key, "a timer's key"))
 
     def store(self, name: str) -> Store:
@@ -126,12 +126,11 @@ class Context:
         """A record begins: what is emitted for it has its time."""
         self._timestamp = timestamp
         self._emitted_before = len(self._emitted)
-        self._passed_on = False
         self._turn += 1
 
     def _undo(self):
         """Takes back what the record in process did, and passes on what those before it did. False if that cannot be done."""
-        if self._passed_on:
+        if self._passed_on == self._turn:
             return False
         for store in self._stores.values():
             if not store._cached.undo():
@@ -155,7 +154,7 @@ class Context:
         if not self._emitted:
             return
         if len(self._emitted) > self._emitted_before:
-            self._passed_on = True
+            self._passed_on = self._turn
         self._emitted_before = 0
         packed = frame.build(self._emitted)
         self._emitted = []

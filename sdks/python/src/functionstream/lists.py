@@ -12,10 +12,10 @@ _OP = struct.Struct("<BI")
 
 
 def write_ops(ops):
-    """Encodes writes, each a tuple (kind, key, value)."""
+    """Encodes writes, each a tuple that begins with kind, key and value, and has a fourth part, which is not encoded."""
     parts = [_U32.pack(len(ops))]
     op, u32 = _OP.pack, _U32.pack
-    for kind, key, value in ops:
+    for kind, key, value, _ in ops:
         parts += (op(kind, len(key)), key, u32(len(value)), value)
     return b"".join(parts)
 
