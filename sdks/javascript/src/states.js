@@ -43,11 +43,14 @@ class State {
 
 /** Returns a factory: called with a key, and a namespace if need be, it gives the state of these. */
 function keyed(State, store, group, types) {
-  const at = (place) => Object.create(State.prototype)._at(place, types);
-  // Whatever is wrong with the types is said now.
-  at(store);
-  return (key, namespace = "") =>
-    at(store.part(group, key, namespace === "" ? State._kind : unbinary(State._kind + asBinary(namespace, "a namespace"))));
+  // Whatever is wrong with the types is said now. All that a state has of its own is its place.
+  const shared = Object.create(State.prototype)._at(store, types);
+  return (key, namespace = "") => {
+    const state = Object.create(shared);
+    const kind = namespace === "" ? State._kind : unbinary(State._kind + asBinary(namespace, "a namespace"));
+    state._place = store.part(group, key, kind);
+    return state;
+  };
 }
 
 export class ValueState extends State {
