@@ -50,7 +50,7 @@ export class Context {
         timestamp = checkInteger(options.timestamp, "a record's timestamp");
       }
     }
-    if (!(output >= 0 && output < this._outputs && Number.isInteger(output))) {
+    if ((output !== 0 || this._outputs === 0) && !(output >= 0 && output < this._outputs && Number.isInteger(output))) {
       throw new FunctionError(`emitted to output ${output}, but the function has ${this._outputs}`);
     }
     if (!this._emitted.push(timestamp, output, key, headers, emitted)) {

@@ -55,7 +55,7 @@ export class Driver {
 
   *processBatch(data) {
     const [ctx, process, cell, frame] = [this._ctx, this._function.process, this._cell, columns(data)];
-    const { n, highs, lows, channels } = frame;
+    const { n, highs, lows } = frame;
     let index = 0;
     try {
       for (; index < n; index++) {
@@ -64,7 +64,7 @@ export class Driver {
         // Of the years in which records are made, without a call.
         const timestamp = high >= 0 && high < 0x200000 ? high * 4294967296 + lows[2 * index] : frame.timestamp(index);
         ctx._begin(timestamp);
-        const result = process(new FrameRecord(frame, index, timestamp, channels[index]), ctx);
+        const result = process(new FrameRecord(frame, index), ctx);
         if (result !== undefined) {
           if (isPlain(result)) {
             ctx.emit(result);

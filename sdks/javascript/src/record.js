@@ -18,17 +18,22 @@ export class Record {
   constructor(value, { key = null, headers = [], timestamp = 0, source = 0 } = {}) {
     const rows = new Rows();
     rows.push(
-      0,
-      0,
+      timestamp,
+      source,
       key === null ? null : asBytes(key, "a record's key"),
       writeHeaders(headers),
       value === null ? null : asBytes(value, "a record's value"),
     );
-    this.timestamp = timestamp;
-    this.source = source;
     this._frame = new Columns(build(rows));
     this._index = 0;
-    this._key = undefined;
+  }
+
+  get timestamp() {
+    return this._frame.timestamp(this._index);
+  }
+
+  get source() {
+    return this._frame.channels[this._index];
   }
 
   get value() {
@@ -49,7 +54,10 @@ export class Record {
 
   get key() {
     // It is asked for more than once: to read state, to write it, and to emit.
-    return (this._key ??= this._frame.key(this._index));
+    if (this._key === undefined) {
+      this._key = this._frame.key(this._index);
+    }
+    return this._key;
   }
 
   get keyText() {
@@ -76,13 +84,10 @@ export class Record {
   }
 }
 
-/** Makes a record of its place in a frame. */
-export function FrameRecord(frame, index, timestamp, source) {
-  this.timestamp = timestamp;
-  this.source = source;
+/** Makes a record of its place in a frame. To make an object costs by how many fields it has. */
+export function FrameRecord(frame, index) {
   this._frame = frame;
   this._index = index;
-  this._key = undefined;
 }
 FrameRecord.prototype = Record.prototype;
 
