@@ -43,6 +43,9 @@ class Store:
         # A read that is answered by what is known makes no further call.
         self._known = cached.known
         self._prefix = prefix
+        # The key that was read last, and what it is with the prefix: most keys that are read are written next.
+        self._last = MISSING
+        self._full = None
 
     def part(self, key_group: bytes | str, key: bytes | str, namespace: bytes | str) -> Store:
         """Returns the part of this store for a key group, a key and a namespace. It shares no key with any other."""
@@ -54,14 +57,16 @@ class Store:
 
     def get(self, key: bytes | str) -> bytes | None:
         """Returns the value of a key as bytes, or None if the key is absent."""
-        key = self._prefix + (key if key.__class__ is bytes else as_bytes(key, "a key"))
-        value = self._known.get(key, MISSING)
-        return self._cached.get(key) if value is MISSING else value
+        if key is not self._last:
+            self._full = self._prefix + (key if key.__class__ is bytes else as_bytes(key, "a key"))
+            self._last = key if key.__class__ is bytes else MISSING
+        value = self._known.get(self._full, MISSING)
+        return self._cached.get(self._full) if value is MISSING else value
 
     def put(self, key: bytes | str, value: bytes | str) -> None:
         """Stores a value."""
-        key = key if key.__class__ is bytes else as_bytes(key, "a key")
-        self._cached.set(self._prefix + key, value if value.__class__ is bytes else as_bytes(value, "a value"))
+        full = self._full if key is self._last else self._prefix + as_bytes(key, "a key")
+        self._cached.set(full, value if value.__class__ is bytes else as_bytes(value, "a value"))
 
     def delete(self, key: bytes | str) -> None:
         """Removes a key. Does nothing if the key is absent."""
