@@ -70,7 +70,7 @@ python_engine() {
 # QuickJS is C, which is compiled to WebAssembly by clang; the rest is Rust.
 javascript_engine() {
     local built log target
-    built=$(kept javascript engines/javascript sdks/javascript/src wit/packed crates/frame)
+    built=$(kept javascript engines/javascript sdks/javascript/src sdks/rust/src/cache.rs sdks/rust/src/known.rs wit/packed crates/frame)
     if [ ! -f "$built" ]; then
         . scripts/env.sh
         fnstream_has_wasm_clang || {

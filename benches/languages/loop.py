@@ -8,12 +8,13 @@ is read and written, a dictionary as the store, a list that takes what is emitte
 """
 
 import json
-import random
 import runpy
 import sys
 import time
 import types
 from pathlib import Path
+
+import records
 
 EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
 
@@ -50,25 +51,21 @@ def main(workload, count):
     sdk.Function = type("Function", (), {"__init_subclass__": classmethod(lambda cls: found.append(cls))})
     sys.modules["functionstream"] = sdk
     runpy.run_path(str(EXAMPLES / workload / "python" / "app.py"))
-    chance, context, dumps = random.Random(1), Context(), json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+    context, dumps = Context(), json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
     if workload == "money":
         process = lambda _, record: context.emitted.append((None, dumps(found[0](record)).encode()))
-        values = [b'{"name":"%s","money":2,"expected":0}' % (b"%064x" % number) for number in range(1000)]
-        records = [(None, value) for value in values]
     else:
         driver = found[0]()
         driver.init(context)
         process = driver.process
-        keys = [b"key%d" % int(chance.paretovariate(1)) for _ in range(100_000)]
-        records = [(key, b"x" * 100) for key in keys]
-    rounds = max(1, count // len(records))
-    began = time.process_time()
-    for _ in range(rounds):
-        for key, value in records:
+    took = 0.0
+    for batch in records.batches(workload, count):
+        began = time.process_time()
+        for key, value in batch:
             process(context, Record(key, value))
-        # As often as a batch is handed over.
         context.emitted.clear()
-    print(f"{(time.process_time() - began) / rounds / len(records) * 1e6:.3f}")
+        took += time.process_time() - began
+    print(f"{took / count * 1e6:.3f}")
 
 
 main(sys.argv[1], int(sys.argv[2]))

@@ -4,14 +4,13 @@
 /** Calls from the host, and what becomes of them. `start` is called once, before anything of the function is loaded. */
 
 import { Driver, Failed, NONE } from "functionstream/driver.js";
-import { FunctionError } from "functionstream/errors.js";
 import { find, NotFound } from "functionstream/function.js";
-import { readPairs } from "functionstream/lists.js";
 import { high, join, low } from "functionstream/numbers.js";
 import { use } from "functionstream/text.js";
 import { explain, hide, useAdvice } from "functionstream/trace.js";
 import { advice, placed } from "./advice.js";
 import { install } from "./globals.js";
+import { storeOf, told, useNatives } from "./store.js";
 
 let natives;
 let make;
@@ -20,57 +19,23 @@ let driver;
 /** Takes what the engine gives, and returns the calls. */
 export function start(given) {
   natives = given;
-  const { decode, parse, binary, unbinary } = natives;
-  const encode = (text) => natives.encode(text) ?? natives.encode(text.toWellFormed());
-  const binaryOf = (text) => natives.binaryOf(text) ?? natives.binaryOf(text.toWellFormed());
-  use({ encode, decode, parse, binary, unbinary, binaryOf });
+  use(natives);
+  useNatives(natives);
   useAdvice(advice);
   hide("<engine>/");
-  install(natives, encode);
+  install(natives);
   return calls;
 }
 
-/** Records that wait to be emitted. The engine packs them; there is one such list at a time. */
-const rows = {
-  length: 0,
-  push(timestamp, channel, key, headers, value) {
-    if (!natives.push(timestamp, channel, key, headers, value)) {
-      natives.push(timestamp, channel, key, headers, value.toWellFormed());
-    }
-    this.length++;
-  },
-  truncate(length) {
-    natives.truncate(length);
-    this.length = length;
-  },
-};
-
-/** The host's interfaces, as the SDK knows them. */
+/** The host's interfaces, as the SDK knows them. Records that wait to be emitted are packed by the engine; there is one list at a time. */
 const host = {
-  rows: () => rows,
-  emit() {
-    rows.length = 0;
-    natives.emit();
-  },
+  rows: () => ({ push: natives.push, truncate: natives.truncate }),
+  emit: () => natives.emit(),
   emitWatermark: (output, watermark) => told(() => natives.emitWatermark(output, high(watermark), low(watermark))),
   setTimer: (domain, key, at) => told(() => natives.setTimer(domain, key, high(at), low(at))),
   deleteTimer: (domain, key) => told(() => natives.deleteTimer(domain, key)),
-  open: (name) => told(() => natives.open(name)),
-  get: (store, key) => told(() => natives.get(store, key)),
-  write: (store, ops) => natives.write(store, ops),
-  scan(store, start, end, mostBytes) {
-    const page = told(() => natives.scan(store, start, end, mostBytes));
-    return [readPairs(page.pairs), page.next];
-  },
+  store: storeOf,
 };
-
-function told(call) {
-  try {
-    return call();
-  } catch (error) {
-    throw new FunctionError(error.message);
-  }
-}
 
 const calls = {
   load: (module, file, name) => answer(() => void (make = find(module, file, name))),

@@ -8,10 +8,10 @@ import { clone } from "./clone.js";
 import { format } from "./inspect.js";
 
 /** Puts it there. */
-export function install(natives, encode) {
+export function install(natives) {
   define({
     console: consoleOf(natives.print),
-    TextEncoder: encoderOf(encode),
+    TextEncoder: encoderOf(natives.encode),
     TextDecoder: decoderOf(natives),
     structuredClone: clone,
     queueMicrotask: (job) => {

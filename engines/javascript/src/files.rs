@@ -33,9 +33,9 @@ macro_rules! sources {
 
 /// The files of the engine and of the SDK, but for its test kit.
 const OWN: &[(&str, &str)] = &sources! {
-    "<engine>/" "../js/": "advice.js" "clone.js" "engine.js" "globals.js" "inspect.js";
+    "<engine>/" "../js/": "advice.js" "clone.js" "engine.js" "globals.js" "inspect.js" "store.js";
     "<functionstream>/" "../../../sdks/javascript/src/":
-        "cache.js" "codecs.js" "context.js" "driver.js" "errors.js" "frame.js" "function.js" "index.js" "lists.js" "numbers.js"
+        "codecs.js" "context.js" "driver.js" "errors.js" "frame.js" "function.js" "index.js" "numbers.js"
         "record.js" "states.js" "store.js" "text.js" "trace.js";
 };
 

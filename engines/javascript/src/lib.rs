@@ -14,13 +14,20 @@
 //!
 //! What goes on inside is JavaScript's, the same as in the test kit of the SDK. This crate hands buffers over, and text.
 
+mod boundary;
+// The cache of state is that of the Rust SDK, as it is.
+#[path = "../../../sdks/rust/src/cache.rs"]
+mod cache;
 mod cell;
 mod files;
+#[path = "../../../sdks/rust/src/known.rs"]
+mod known;
 mod natives;
 mod vm;
 
 use std::cell::RefCell;
 
+use boundary::Error;
 use vm::{Failure, Vm};
 
 #[allow(clippy::all, reason = "generated")]

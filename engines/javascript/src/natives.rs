@@ -6,19 +6,19 @@
 use std::io::Write;
 use std::rc::Rc;
 
-use fnstream_frame::{OpList, StateOp};
 use rquickjs::prelude::Func;
-use rquickjs::{Array, Ctx, Exception, Function, Object, Result, String as Text, TypedArray, Value};
+use rquickjs::{Ctx, Exception, Function, Object, Result, String as Text, TypedArray};
 
-use crate::bindings::functionstream::packed::{output, state, timers};
+use crate::bindings::functionstream::packed::{output, timers};
+use crate::boundary::Error;
 use crate::cell;
 use crate::files::Files;
 
+mod args;
 pub(crate) mod rejections;
 mod rows;
-
-/// How deep the JSON of a record may be nested.
-const DEEPEST: usize = 2000;
+mod states;
+mod texts;
 
 type Bytes<'js> = TypedArray<'js, u8>;
 
@@ -46,12 +46,14 @@ fn refused(ctx: &Ctx<'_>, reason: &str) -> rquickjs::Error {
     Exception::throw_message(ctx, reason)
 }
 
-fn refused_by_state(ctx: &Ctx<'_>, error: state::Error) -> rquickjs::Error {
-    match error {
-        state::Error::InvalidName(reason) | state::Error::InvalidKey(reason) | state::Error::Malformed(reason) => {
-            refused(ctx, &reason)
-        }
-    }
+/// Throws what the host refused; `ofBatch` tells whose fault it is.
+fn refused_as(ctx: &Ctx<'_>, error: &Error) -> rquickjs::Error {
+    let thrown = || {
+        let exception = Exception::from_message(ctx.clone(), &error.message)?;
+        exception.set("ofBatch", error.of_batch)?;
+        Ok(exception.throw())
+    };
+    thrown().unwrap_or_else(|failed| failed)
 }
 
 fn new_bytes<'js>(ctx: &Ctx<'js>, bytes: Vec<u8>) -> Result<Bytes<'js>> {
@@ -76,68 +78,16 @@ fn unbinary(text: &Text<'_>) -> Result<Vec<u8>> {
 
 /// Bytes as text with one character for each.
 fn binary<'js>(ctx: &Ctx<'js>, bytes: &[u8]) -> Result<Text<'js>> {
-    if let (true, Ok(text)) = (bytes.is_ascii(), std::str::from_utf8(bytes)) {
-        return Text::from_str(ctx.clone(), text);
-    }
-    let text: String = bytes.iter().map(|&byte| char::from(byte)).collect();
-    Text::from_str(ctx.clone(), &text)
-}
-
-/// UTF-8 as text; none if it is not.
-fn utf8<'a>(ctx: &Ctx<'_>, bytes: &'a [u8]) -> Result<&'a str> {
-    std::str::from_utf8(bytes).map_err(|error| {
-        Exception::throw_type(ctx, &format!("the bytes are not UTF-8 from byte {} on", error.valid_up_to()))
-    })
-}
-
-/// Reports whether JSON is nested too deep for QuickJS, which has no bound of its own there: its stack would be exhausted.
-fn is_deep(json: &[u8]) -> bool {
-    let opens = |byte: &u8| matches!(byte, b'[' | b'{');
-    if json.len() <= DEEPEST || json.iter().filter(|byte| opens(byte)).count() <= DEEPEST {
-        return false;
-    }
-    let (mut depth, mut is_text, mut is_escaped) = (0_usize, false, false);
-    for byte in json {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' if is_text => is_escaped = true,
-            b'"' => is_text = !is_text,
-            _ if is_text => {}
-            byte if opens(byte) => depth += 1,
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > DEEPEST {
-            return true;
-        }
-    }
-    false
-}
-
-/// Writes as they are packed: each has a `kind`, a `key` as binary text and a `value` as bytes.
-fn packed_ops(ops: &Array<'_>) -> Result<OpList> {
-    let mut list = OpList::new();
-    for op in ops.iter::<Object<'_>>() {
-        let op = op?;
-        let (key, value) = (unbinary(&op.get("key")?)?, op.get::<_, Bytes<'_>>("value")?);
-        let (key, value) = (&key[..], slice(&value));
-        list.push(match op.get::<_, u32>("kind")? {
-            0 => StateOp::Put(key, value),
-            1 => StateOp::Delete(key),
-            2 => StateOp::Merge(key, value),
-            _ => StateOp::DeleteRange(key, Some(value)),
-        });
-    }
-    Ok(list)
+    Text::from_str(ctx.clone(), &texts::latin1(bytes))
 }
 
 /// All of it, as an object with functions.
 pub(crate) fn natives<'js>(ctx: &Ctx<'js>, files: &Rc<Files>) -> Result<Object<'js>> {
     let object = Object::new(ctx.clone())?;
     object.set("cell", cell::buffer(ctx)?)?;
-    texts(&object)?;
-    outputs(&object)?;
-    states(&object)?;
+    texts::texts(ctx, &object)?;
+    outputs(ctx, &object)?;
+    states::states(ctx, &object)?;
     object.set("print", Func::from(|is_error: bool, text: String| print(is_error, &text)))?;
     object.set("drain", Func::from(|ctx: Ctx<'_>| drain(&ctx)))?;
     object.set("rejections", Func::from(|ctx: Ctx<'js>| rejections::take(&ctx)))?;
@@ -154,47 +104,8 @@ pub(crate) fn natives<'js>(ctx: &Ctx<'js>, files: &Rc<Files>) -> Result<Object<'
     Ok(object)
 }
 
-fn texts<'js>(object: &Object<'js>) -> Result<()> {
-    // Undefined for text that has halves of pairs in it.
-    object.set(
-        "encode",
-        Func::from(|ctx: Ctx<'js>, text: Text<'js>| match text.to_string() {
-            Ok(text) => new_bytes(&ctx, text.into_bytes()).map(Some),
-            Err(_) => Ok(None),
-        }),
-    )?;
-    object.set(
-        "decode",
-        Func::from(|ctx: Ctx<'js>, bytes: Bytes<'js>| Text::from_str(ctx.clone(), utf8(&ctx, slice(&bytes))?)),
-    )?;
-    object.set(
-        "decodeLossy",
-        Func::from(|ctx: Ctx<'js>, bytes: Bytes<'js>| Text::from_str(ctx, &String::from_utf8_lossy(slice(&bytes)))),
-    )?;
-    object.set(
-        "parse",
-        Func::from(|ctx: Ctx<'js>, bytes: Bytes<'js>, start: usize, end: usize| -> Result<Value<'js>> {
-            let text = utf8(&ctx, slice(&bytes).get(start..end).unwrap_or_default())?;
-            if is_deep(text.as_bytes()) {
-                return Err(Exception::throw_range(&ctx, &format!("the JSON is nested more than {DEEPEST} deep")));
-            }
-            ctx.json_parse(text)
-        }),
-    )?;
-    object.set("binary", Func::from(|ctx: Ctx<'js>, bytes: Bytes<'js>| binary(&ctx, slice(&bytes))))?;
-    object.set(
-        "binaryOf",
-        Func::from(|ctx: Ctx<'js>, text: Text<'js>| match text.to_string() {
-            Ok(plain) if plain.is_ascii() => Ok(Some(text)),
-            Ok(plain) => binary(&ctx, plain.as_bytes()).map(Some),
-            Err(_) => Ok::<_, rquickjs::Error>(None),
-        }),
-    )?;
-    object.set("unbinary", Func::from(|ctx: Ctx<'js>, text: Text<'js>| new_bytes(&ctx, unbinary(&text)?)))
-}
-
-fn outputs<'js>(object: &Object<'js>) -> Result<()> {
-    object.set("push", Func::from(rows::push))?;
+fn outputs<'js>(ctx: &Ctx<'js>, object: &Object<'js>) -> Result<()> {
+    object.set("push", args::function::<rows::Push>(ctx)?)?;
     object.set("truncate", Func::from(rows::truncate))?;
     object.set(
         "emit",
@@ -217,41 +128,6 @@ fn outputs<'js>(object: &Object<'js>) -> Result<()> {
         "deleteTimer",
         Func::from(|ctx: Ctx<'js>, of: u32, key: Bytes<'js>| {
             timers::delete(domain(of), slice(&key)).map_err(|reason| refused(&ctx, &reason))
-        }),
-    )
-}
-
-fn states<'js>(object: &Object<'js>) -> Result<()> {
-    object.set(
-        "open",
-        Func::from(|ctx: Ctx<'js>, name: String| state::open(&name).map_err(|error| refused_by_state(&ctx, error))),
-    )?;
-    object.set(
-        "get",
-        Func::from(|ctx: Ctx<'js>, store: u32, key: Text<'js>| -> Result<Option<Bytes<'js>>> {
-            let value = state::get(store, &unbinary(&key)?).map_err(|error| refused_by_state(&ctx, error))?;
-            value.map(|value| new_bytes(&ctx, value)).transpose()
-        }),
-    )?;
-    object.set(
-        "write",
-        Func::from(|ctx: Ctx<'js>, store: u32, ops: Array<'js>| -> Result<()> {
-            let ops = packed_ops(&ops)?;
-            state::write(store, ops.as_bytes()).map_err(|error| refused_by_state(&ctx, error))
-        }),
-    )?;
-    object.set(
-        "scan",
-        Func::from(|ctx: Ctx<'js>, store: u32, start: Text<'js>, end: Text<'js>, most: u32| -> Result<Object<'js>> {
-            let end = unbinary(&end)?;
-            let page = state::scan(store, &unbinary(&start)?, Some(&end), most);
-            let page = page.map_err(|error| refused_by_state(&ctx, error))?;
-            let object = Object::new(ctx.clone())?;
-            object.set("pairs", new_bytes(&ctx, page.pairs)?)?;
-            if let Some(next) = page.next {
-                object.set("next", binary(&ctx, &next)?)?;
-            }
-            Ok(object)
         }),
     )
 }

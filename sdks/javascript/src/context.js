@@ -3,15 +3,10 @@
 
 /** What a function reaches while it is called. */
 
-import { CachedStore } from "./cache.js";
 import { BatchError, FunctionError } from "./errors.js";
 import { writeHeaders } from "./frame.js";
 import { checkInteger } from "./numbers.js";
-import { asBytes, bytesOf, typeName } from "./text.js";
-import { Store } from "./store.js";
-
-// Bytes of emitted records after which they are passed on in the middle of a batch.
-const MOST_BYTES = 1 << 20;
+import { asBytes, bytesOf, isBytes, typeName } from "./text.js";
 
 const NO_OPTIONS = {};
 
@@ -23,68 +18,66 @@ export class Context {
     this.config = Object.freeze(Object.fromEntries(config));
     this._outputs = metadata.outputs.length;
     this._timestamp = 0;
+    // What was emitted, how many records that is, and how many there were before the one in process.
     this._emitted = host.rows();
-    this._emittedBytes = 0;
+    this._emittedCount = 0;
     this._emittedBefore = 0;
-    // The number of the record in process, and whether the host has something of it already.
+    // The number of the record in process, and that of the one of which the host has something already.
     this._turn = 0;
-    this._passedOn = false;
+    this._passedOn = undefined;
     // Why the host refused what was emitted. It is lost, so the instance is of no use afterwards.
     this._refused = undefined;
     this._stores = new Map();
   }
 
   emit(value, options = NO_OPTIONS) {
-    const emitted = value === null ? null : valueOf(value);
+    const emitted = value === null || typeof value === "string" || isBytes(value) ? value : valueOf(value);
     // One by one: in this loop an array to take apart would cost as much as all the rest.
     let output = 0;
     let key = null;
     let headers = null;
     let timestamp = this._timestamp;
-    let size = 28;
     if (options !== NO_OPTIONS) {
       output = options.output ?? 0;
-      if (options.key !== undefined && options.key !== null) {
-        key = asBytes(options.key, "a record's key");
-        size += key.length;
+      key = options.key ?? null;
+      if (key !== null && !isBytes(key)) {
+        key = asBytes(key, "a record's key");
       }
       if (options.headers) {
         headers = writeHeaders(options.headers);
-        size += headers?.length ?? 0;
       }
       if (options.timestamp !== undefined) {
         timestamp = checkInteger(options.timestamp, "a record's timestamp");
       }
     }
-    if (!(output >= 0 && output < this._outputs && Number.isInteger(output))) {
+    if ((output !== 0 || this._outputs === 0) && !(output >= 0 && output < this._outputs && Number.isInteger(output))) {
       throw new FunctionError(`emitted to output ${output}, but the function has ${this._outputs}`);
     }
-    size += emitted?.length ?? 0;
-    if (this._emitted.length > 0 && this._emittedBytes + size > MOST_BYTES) {
+    if (!this._emitted.push(timestamp, output, key, headers, emitted)) {
       this._flushEmitted();
+      this._emitted.push(timestamp, output, key, headers, emitted);
     }
-    this._emittedBytes += size;
-    this._emitted.push(timestamp, output, key, headers, emitted);
+    this._emittedCount++;
   }
 
   emitWatermark(watermark, output = 0) {
     checkInteger(watermark, "a watermark", false);
     // Records that were emitted before it may be older.
     this._flushEmitted();
-    this._passedOn = true;
+    this._passedOn = this._turn;
     this._host.emitWatermark(output, watermark);
   }
 
   setTimer(domain, key, at) {
     checkDomain(domain);
     checkInteger(at, "the time of a timer");
-    this._passedOn = true;
+    this._passedOn = this._turn;
     this._host.setTimer(domain, asBytes(key, "a timer's key"), at);
   }
 
   deleteTimer(domain, key) {
     checkDomain(domain);
-    this._passedOn = true;
+    this._passedOn = this._turn;
     this._host.deleteTimer(domain, asBytes(key, "a timer's key"));
   }
 
@@ -94,7 +87,7 @@ export class Context {
       if (typeof name !== "string") {
         throw new TypeError(`the name of a store must be text, not ${typeName(name)}`);
       }
-      store = new Store(new CachedStore(this, this._host.open(name)));
+      store = this._host.store(this, name);
       this._stores.set(name, store);
     }
     return store;
@@ -103,14 +96,13 @@ export class Context {
   /** A record begins: what is emitted for it has its time. */
   _begin(timestamp) {
     this._timestamp = timestamp;
-    this._emittedBefore = this._emitted.length;
-    this._passedOn = false;
+    this._emittedBefore = this._emittedCount;
     this._turn++;
   }
 
   /** Takes back what the record in process did, and passes on what those before it did. False if that cannot be done. */
   _undo() {
-    if (this._passedOn) {
+    if (this._passedOn === this._turn) {
       return false;
     }
     for (const store of this._stores.values()) {
@@ -119,6 +111,7 @@ export class Context {
       }
     }
     this._emitted.truncate(this._emittedBefore);
+    this._emittedCount = this._emittedBefore;
     try {
       this._finish();
     } catch {
@@ -139,16 +132,16 @@ export class Context {
     if (this._refused !== undefined) {
       throw new BatchError(this._refused);
     }
-    if (this._emitted.length === 0) {
+    if (this._emittedCount === 0) {
       return;
     }
-    if (this._emitted.length > this._emittedBefore) {
-      this._passedOn = true;
+    if (this._emittedCount > this._emittedBefore) {
+      this._passedOn = this._turn;
     }
     this._emittedBefore = 0;
     const emitted = this._emitted;
     this._emitted = this._host.rows();
-    this._emittedBytes = 0;
+    this._emittedCount = 0;
     try {
       this._host.emit(emitted);
     } catch (error) {
@@ -158,11 +151,8 @@ export class Context {
   }
 }
 
-/** Returns a value as what is emitted: bytes and text as they are, anything that JSON has as its text. */
+/** Returns what is emitted for a value that is no text and no Uint8Array: other bytes as such, anything that JSON has as its text. */
 function valueOf(value) {
-  if (typeof value === "string") {
-    return value;
-  }
   if (typeof value === "object" && Object.getPrototypeOf(value) === Object.prototype) {
     return JSON.stringify(value);
   }

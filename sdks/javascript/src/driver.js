@@ -11,7 +11,7 @@
 
 import { Context } from "./context.js";
 import { BatchError } from "./errors.js";
-import { Columns, HAS_KEY } from "./frame.js";
+import { Columns } from "./frame.js";
 import { emitResult } from "./function.js";
 import { Output, FrameRecord, Timer } from "./record.js";
 import { explain } from "./trace.js";
@@ -55,21 +55,16 @@ export class Driver {
 
   *processBatch(data) {
     const [ctx, process, cell, frame] = [this._ctx, this._function.process, this._cell, columns(data)];
-    const { n, payload, highs, lows, channels, attributes, keyEnds, headerEnds, valueEnds } = frame;
+    const { n, highs, lows } = frame;
     let index = 0;
     try {
-      for (let start = 0; index < n; index++) {
+      for (; index < n; index++) {
         cell[0] = index;
         const high = highs[2 * index + 1];
         // Of the years in which records are made, without a call.
         const timestamp = high >= 0 && high < 0x200000 ? high * 4294967296 + lows[2 * index] : frame.timestamp(index);
-        const end = valueEnds[index];
-        const record = new FrameRecord(
-          payload, attributes[index], timestamp, channels[index], start, keyEnds[index], headerEnds[index], end,
-        );
-        start = end;
         ctx._begin(timestamp);
-        const result = process(record, ctx);
+        const result = process(new FrameRecord(frame, index), ctx);
         if (result !== undefined) {
           if (isPlain(result)) {
             ctx.emit(result);
@@ -86,10 +81,9 @@ export class Driver {
 
   *onTimers(data) {
     const [ctx, frame, handle] = [this._ctx, columns(data), this._function.onTimer];
-    for (let index = 0, start = 0; index < frame.n; index++) {
+    for (let index = 0; index < frame.n; index++) {
       this._cell[0] = index;
-      const key = frame.attributes[index] & HAS_KEY ? frame.payload.slice(start, frame.keyEnds[index]) : new Uint8Array(0);
-      start = frame.valueEnds[index];
+      const key = frame.key(index)?.slice() ?? new Uint8Array(0);
       const at = frame.timestamp(index);
       ctx._begin(at);
       try {

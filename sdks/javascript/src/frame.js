@@ -7,7 +7,7 @@ import { high, join, low } from "./numbers.js";
 import { asBytes, decode, encode } from "./text.js";
 
 const MAGIC = 0x01465346;
-export const HAS_KEY = 1;
+const HAS_KEY = 1;
 export const NULL = 2;
 
 /** A frame that was read: a column for each field of its records. */
@@ -36,6 +36,28 @@ export class Columns {
     this.headerEnds = column(16 + 20 * n);
     this.valueEnds = column(16 + 24 * n);
     this.payload = data.subarray(16 + 28 * n);
+    // For views: of QuickJS's ways to make one this is the cheapest.
+    this._buffer = data.buffer;
+    this._start = data.byteOffset + 16 + 28 * n;
+  }
+
+  /** Returns the key of a record, or null. */
+  key(index) {
+    return this.attributes[index] & HAS_KEY ? this._view(this.start(index), this.keyEnds[index]) : null;
+  }
+
+  /** Returns the value of a record, or null. */
+  value(index) {
+    return this.attributes[index] & NULL ? null : this._view(this.headerEnds[index], this.valueEnds[index]);
+  }
+
+  /** Returns where the key of a record begins. */
+  start(index) {
+    return index === 0 ? 0 : this.valueEnds[index - 1];
+  }
+
+  _view(start, end) {
+    return new Uint8Array(this._buffer, this._start + start, end - start);
   }
 
   /** Returns the timestamp of a record. */
@@ -43,6 +65,9 @@ export class Columns {
     return join(this.highs[2 * index + 1], this.lows[2 * index]);
   }
 }
+
+// Bytes of emitted records after which they are passed on in the middle of a batch.
+export const MOST_BYTES = 1 << 20;
 
 /** Records that wait to be packed, a column for each field. Keys, headers and values are bytes or null, values text, too. */
 export class Rows {
@@ -52,17 +77,30 @@ export class Rows {
   headers = [];
   values = [];
 
+  constructor(most = Infinity) {
+    this._most = most;
+    this._size = 0;
+  }
+
   get length() {
     return this.timestamps.length;
   }
 
-  push(timestamp, channel, key, headers, value) {
+  /** Adds a record. Answers false, and adds nothing, if it would be too many bytes with those that are there. */
+  push(timestamp, channel, key, headers, given) {
+    // A caller may go on with its bytes.
+    const value = typeof given === "string" ? encode(given) : (given && given.slice());
+    const size = 28 + (key?.length ?? 0) + (headers?.length ?? 0) + (value?.length ?? 0);
+    if (this.length > 0 && this._size + size > this._most) {
+      return false;
+    }
+    this._size += size;
     this.timestamps.push(timestamp);
     this.channels.push(channel);
     this.keys.push(key);
     this.headers.push(headers);
-    // A caller may go on with its bytes.
-    this.values.push(typeof value === "string" ? encode(value) : (value && value.slice()));
+    this.values.push(value);
+    return true;
   }
 
   /** Forgets all but the first so many. */

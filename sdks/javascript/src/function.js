@@ -46,7 +46,7 @@ export function find(module, file, name = undefined) {
 export function makerOf(value, what = "the function") {
   if (typeof value === "function") {
     if (!isClass(value)) {
-      return () => ({ process: (record, ctx) => value(record, ctx), object: value });
+      return () => ({ process: value, object: value });
     }
     if (typeof value.prototype.process !== "function") {
       throw new NotFound(`${what} is a class without 'process'`);

@@ -3,7 +3,7 @@
 
 /** What comes in and what goes out: records, outputs and timers. */
 
-import { HAS_KEY, NULL, readHeaders, writeHeaders } from "./frame.js";
+import { build, Columns, NULL, readHeaders, Rows, writeHeaders } from "./frame.js";
 import { asBytes, decode, parse } from "./text.js";
 
 /** The domain of timers that follow the function's watermark. */
@@ -12,32 +12,32 @@ export const EVENT_TIME = 0;
 /** The domain of timers that follow the machine's clock. */
 export const PROCESSING_TIME = 1;
 
-const NOTHING = new Uint8Array(0);
-
 /** An event that the function is given. */
 export class Record {
   /** Makes a record, for tests. The value and the key are text, bytes, or null. */
   constructor(value, { key = null, headers = [], timestamp = 0, source = 0 } = {}) {
-    const [first, middle, last] = [
-      key === null ? NOTHING : asBytes(key, "a record's key"),
-      writeHeaders(headers) ?? NOTHING,
-      value === null ? NOTHING : asBytes(value, "a record's value"),
-    ];
-    this.timestamp = timestamp;
-    this.source = source;
-    this._attributes = (key === null ? 0 : HAS_KEY) | (value === null ? NULL : 0);
-    this._start = 0;
-    this._keyEnd = first.length;
-    this._headerEnd = this._keyEnd + middle.length;
-    this._end = this._headerEnd + last.length;
-    this._payload = new Uint8Array(this._end);
-    this._payload.set(first, 0);
-    this._payload.set(middle, this._keyEnd);
-    this._payload.set(last, this._headerEnd);
+    const rows = new Rows();
+    rows.push(
+      timestamp,
+      source,
+      key === null ? null : asBytes(key, "a record's key"),
+      writeHeaders(headers),
+      value === null ? null : asBytes(value, "a record's value"),
+    );
+    this._frame = new Columns(build(rows));
+    this._index = 0;
+  }
+
+  get timestamp() {
+    return this._frame.timestamp(this._index);
+  }
+
+  get source() {
+    return this._frame.channels[this._index];
   }
 
   get value() {
-    return this._attributes & NULL ? null : this._payload.subarray(this._headerEnd, this._end);
+    return this._frame.value(this._index);
   }
 
   get text() {
@@ -45,23 +45,30 @@ export class Record {
   }
 
   json() {
-    if (this._attributes & NULL) {
+    const { _frame: frame, _index: index } = this;
+    if (frame.attributes[index] & NULL) {
       this._bytes();
     }
-    return parse(this._payload, this._headerEnd, this._end);
+    return parse(frame.payload, frame.headerEnds[index], frame.valueEnds[index]);
   }
 
   get key() {
-    return this._attributes & HAS_KEY ? this._payload.subarray(this._start, this._keyEnd) : null;
+    // It is asked for more than once: to read state, to write it, and to emit.
+    if (this._key === undefined) {
+      this._key = this._frame.key(this._index);
+    }
+    return this._key;
   }
 
   get keyText() {
-    const key = this.key;
+    const { key } = this;
     return key === null ? null : decode(key);
   }
 
   get headers() {
-    return this._keyEnd === this._headerEnd ? [] : readHeaders(this._payload.subarray(this._keyEnd, this._headerEnd));
+    const { keyEnds, headerEnds, payload } = this._frame;
+    const [start, end] = [keyEnds[this._index], headerEnds[this._index]];
+    return start === end ? [] : readHeaders(payload.subarray(start, end));
   }
 
   header(name) {
@@ -69,7 +76,7 @@ export class Record {
   }
 
   _bytes() {
-    const value = this.value;
+    const { value } = this;
     if (value === null) {
       throw new TypeError("the record's value is null");
     }
@@ -77,16 +84,10 @@ export class Record {
   }
 }
 
-/** Makes a record of its place in a frame. */
-export function FrameRecord(payload, attributes, timestamp, source, start, keyEnd, headerEnd, end) {
-  this.timestamp = timestamp;
-  this.source = source;
-  this._attributes = attributes;
-  this._start = start;
-  this._keyEnd = keyEnd;
-  this._headerEnd = headerEnd;
-  this._end = end;
-  this._payload = payload;
+/** Makes a record of its place in a frame. To make an object costs by how many fields it has. */
+export function FrameRecord(frame, index) {
+  this._frame = frame;
+  this._index = index;
 }
 FrameRecord.prototype = Record.prototype;
 

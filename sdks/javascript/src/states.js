@@ -4,7 +4,7 @@
 /** Typed states. What there is, and what it does, is told in states.d.ts. */
 
 import { codecOf } from "./codecs.js";
-import { asBinary, binary, unbinary } from "./text.js";
+import { asBinary, unbinary } from "./text.js";
 
 /** A state at its place, a part of a store. */
 class State {
@@ -18,8 +18,6 @@ class State {
   }
 
   _at(place, types) {
-    this._cached = place._cached;
-    this._prefix = place._prefix;
     this._place = place;
     this._made(...types);
     return this;
@@ -31,25 +29,28 @@ class State {
 
   // The one value of states that have one.
   _load() {
-    return this._cached.get(this._prefix);
+    return this._place._get("");
   }
 
   _save(data) {
-    this._cached.set(this._prefix, data);
+    this._place._set("", data);
   }
 
   _remove() {
-    this._cached.set(this._prefix, undefined);
+    this._place._set("", undefined);
   }
 }
 
 /** Returns a factory: called with a key, and a namespace if need be, it gives the state of these. */
 function keyed(State, store, group, types) {
-  const at = (place) => Object.create(State.prototype)._at(place, types);
-  // Whatever is wrong with the types is said now.
-  at(store);
-  return (key, namespace = "") =>
-    at(store.part(group, key, unbinary(State._kind + asBinary(namespace, "a namespace"))));
+  // Whatever is wrong with the types is said now. All that a state has of its own is its place.
+  const shared = Object.create(State.prototype)._at(store, types);
+  return (key, namespace = "") => {
+    const state = Object.create(shared);
+    const kind = namespace === "" ? State._kind : unbinary(State._kind + asBinary(namespace, "a namespace"));
+    state._place = store.part(group, key, kind);
+    return state;
+  };
 }
 
 export class ValueState extends State {
@@ -82,7 +83,7 @@ export class ListState extends State {
   add(...values) {
     const data = this._encode(values);
     if (data.length > 0) {
-      this._cached.merge(this._prefix, data);
+      this._place._merge("", data);
     }
   }
 
@@ -150,20 +151,20 @@ export class MapState extends State {
   }
 
   get(key) {
-    const data = this._cached.get(this._key(key));
+    const data = this._place._get(this._keys.encode(key));
     return data && this._values.decode(data);
   }
 
   put(key, value) {
-    this._cached.set(this._key(key), this._values.encode(value));
+    this._place._set(this._keys.encode(key), this._values.encode(value));
   }
 
   has(key) {
-    return this._cached.get(this._key(key)) !== undefined;
+    return this._place._get(this._keys.encode(key)) !== undefined;
   }
 
   delete(key) {
-    this._cached.set(this._key(key), undefined);
+    this._place._set(this._keys.encode(key), undefined);
   }
 
   *entries() {
@@ -185,10 +186,6 @@ export class MapState extends State {
   clear() {
     this._place.deletePrefix("");
   }
-
-  _key(key) {
-    return this._prefix + binary(this._keys.encode(key));
-  }
 }
 
 export class PriorityQueueState extends State {
@@ -203,7 +200,7 @@ export class PriorityQueueState extends State {
   }
 
   add(value) {
-    this._cached.set(this._prefix + binary(this._codec.encode(value)), new Uint8Array(0));
+    this._place._set(this._codec.encode(value), new Uint8Array(0));
   }
 
   peek() {

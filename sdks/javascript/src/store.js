@@ -47,28 +47,28 @@ export class Store {
       const part = asBinary(given, "a part of a key");
       prefix += length(part) + part;
     }
-    return new Store(this._cached, prefix);
+    return new this.constructor(this._cached, prefix);
   }
 
   get(key) {
-    return this._cached.get(this._key(key))?.slice();
+    return this._get(key)?.slice();
   }
 
   getText(key) {
-    const value = this._cached.get(this._key(key));
+    const value = this._get(key);
     return value && decode(value);
   }
 
   put(key, value) {
-    this._cached.set(this._key(key), ownBytes(value));
+    this._set(key, ownBytes(value));
   }
 
   delete(key) {
-    this._cached.set(this._key(key), undefined);
+    this._set(key, undefined);
   }
 
   merge(key, operand) {
-    this._cached.merge(this._key(key), ownBytes(operand));
+    this._merge(key, ownBytes(operand));
   }
 
   deleteRange(start, end) {
@@ -90,6 +90,19 @@ export class Store {
     for (const [key] of this._pairs(from, to)) {
       yield unbinary(key);
     }
+  }
+
+  // The same for the states of states.js, with bytes that nobody changes.
+  _get(key) {
+    return this._cached.get(this._key(key));
+  }
+
+  _set(key, value) {
+    this._cached.set(this._key(key), value);
+  }
+
+  _merge(key, operand) {
+    this._cached.merge(this._key(key), operand);
   }
 
   _key(key) {

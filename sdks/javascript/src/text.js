@@ -43,9 +43,12 @@ export let unbinary = (text) => {
 /** Returns the UTF-8 of text as binary text. */
 export let binaryOf = (text) => binary(encode(text));
 
+/** Reports whether a value is a Uint8Array. */
+export let isBytes = (value) => value instanceof Uint8Array;
+
 /** Replaces these functions. */
 export function use(natives) {
-  ({ encode, decode, parse, binary, unbinary, binaryOf } = natives);
+  ({ encode, decode, parse, binary, unbinary, binaryOf, isBytes } = natives);
 }
 
 /** Returns bytes of bytes or of text, in UTF-8. */
@@ -66,7 +69,7 @@ export function asBinary(value, what) {
 
 /** Returns the bytes that a value is, or undefined if it is something else. */
 export function bytesOf(value) {
-  if (value instanceof Uint8Array) {
+  if (isBytes(value)) {
     return value;
   }
   if (value instanceof ArrayBuffer) {

@@ -6,46 +6,41 @@
 use std::cell::RefCell;
 
 use fnstream_frame::{FrameBuilder, Headers, RecordRef};
-use rquickjs::{Ctx, Exception, Result, TypedArray, Value};
 
-use super::slice;
+use super::args::{Answer, Args, Called, Native};
+use super::texts::well_formed;
+use crate::boundary::Error;
+
+/// Bytes of emitted records after which they are passed on in the middle of a batch.
+const MOST_BYTES: usize = 1 << 20;
 
 thread_local! {
     static ROWS: RefCell<FrameBuilder> = RefCell::new(FrameBuilder::new());
 }
 
-/// Adds a record. Key and headers are bytes or null, the value bytes, text or null. Answers false, and adds nothing, if the text has
-/// halves of pairs in it, which have no form in UTF-8.
-pub(super) fn push<'js>(
-    ctx: Ctx<'js>,
-    timestamp: Value<'js>,
-    channel: u32,
-    key: Option<TypedArray<'js, u8>>,
-    headers: Option<TypedArray<'js, u8>>,
-    value: Value<'js>,
-) -> Result<bool> {
-    let timestamp = match timestamp.as_big_int() {
-        Some(exact) => exact.clone().to_i64()?,
-        None => timestamp.as_number().unwrap_or_default() as i64,
-    };
-    let (text, bytes);
-    let value = if let Some(given) = value.as_string() {
-        let Ok(utf8) = given.to_string() else { return Ok(false) };
-        text = utf8;
-        Some(text.as_bytes())
-    } else if value.is_null() {
-        None
-    } else {
-        bytes = TypedArray::<u8>::from_value(value)?;
-        Some(slice(&bytes))
-    };
-    let headers = headers.as_ref().map(slice).unwrap_or_default();
-    let headers = Headers::parse(headers).map_err(|error| Exception::throw_message(&ctx, &error.to_string()))?;
-    let key = key.as_ref().map(slice);
-    ROWS.with_borrow_mut(|rows| {
-        rows.push(RecordRef { timestamp, channel, key, headers, value });
-        Ok(true)
-    })
+/// Adds a record: timestamp, channel, key, headers and value. Key and headers are bytes or null, the value bytes, text or null. Answers
+/// false, and adds nothing, if it would be too many bytes with those that are there.
+pub(super) struct Push;
+
+impl Native for Push {
+    const PARAMETERS: usize = 5;
+
+    fn call(args: &Args<'_>) -> Called {
+        let text = args.text(4)?;
+        let text = text.as_deref().map(well_formed);
+        let value = text.as_deref().map_or_else(|| args.bytes(4), |text| Ok(Some(text)))?;
+        let headers =
+            Headers::parse(args.bytes(3)?.unwrap_or_default()).map_err(|error| Error::new(error.to_string()))?;
+        let (timestamp, channel, key) = (args.integer(0), args.integer(1) as u32, args.bytes(2)?);
+        let record = RecordRef { timestamp, channel, key, headers, value };
+        ROWS.with_borrow_mut(|rows| {
+            let is_full = !rows.is_empty() && rows.byte_len() + record.packed_len() > MOST_BYTES;
+            if !is_full {
+                rows.push(record);
+            }
+            Ok(Answer::Bool(!is_full))
+        })
+    }
 }
 
 /// Forgets all records but the first `len`.

@@ -3,9 +3,11 @@
 
 /** The host's side, in memory. */
 
+import { CachedStore } from "../cache.js";
 import { FunctionError } from "../errors.js";
-import { build, read, readHeaders, Rows } from "../frame.js";
+import { build, MOST_BYTES, read, readHeaders, Rows } from "../frame.js";
 import { DELETE, MERGE, PUT } from "../lists.js";
+import { Store } from "../store.js";
 import { binary, encode, unbinary } from "../text.js";
 
 // The longest key of a timer in bytes.
@@ -17,7 +19,7 @@ export class Memory {
   world = new World();
 
   rows() {
-    return new Rows();
+    return new Rows(MOST_BYTES);
   }
 
   emit(rows) {
@@ -40,6 +42,10 @@ export class Memory {
   deleteTimer(domain, key) {
     checkTimerKey(key);
     this.world.timers.delete(`${domain}${binary(key)}`);
+  }
+
+  store(context, name) {
+    return new Store(new CachedStore(context, this.open(name)));
   }
 
   open(name) {

@@ -7,12 +7,12 @@ A read is answered by what is known; else the host is asked, and its answer is k
 to the host in one call at the end of each batch. What is known stays true as long as the instance lives: nobody else writes this
 task's state, and when an epoch is aborted its instance is dropped.
 
-What a record wrote can be taken back as long as it is among the gathered writes: they are cut, writes that were replaced are put
-back, and nothing is known any more.
+What a record wrote can be taken back as long as it is among the gathered writes: they are cut, and nothing is known any more. So
+each write is added behind the others, and those that a later one replaces are left out when the list goes to the host.
 """
 
-from . import lists
 from .errors import BatchError
+from .lists import DELETE, DELETE_RANGE, MERGE, PUT, write_ops
 
 # Bytes of writes after which they go to the host in the middle of a batch, and of what is known.
 _MOST_WRITES = 1 << 20
@@ -24,7 +24,8 @@ _ENTRY = 100
 # A known value that is longer is forgotten when something is appended to it.
 _MOST_APPENDED = 4 << 10
 
-_MISSING = object()
+# Stands for what is not known, whereas None is the value of a key that is known to be absent.
+MISSING = object()
 
 
 class CachedStore:
@@ -34,28 +35,25 @@ class CachedStore:
         self._context = context
         self._host = context._host
         self._handle = handle
-        self._known = {}
+        #: The values of the keys that are known. It is read by stores, and stays the same dict.
+        self.known = {}
         self._known_bytes = 0
+        # Each with the number of the record that wrote it.
         self._ops = []
-        # Where the last write of a key is, if it may be replaced there.
-        self._places = {}
         self._bytes = 0
         # Some of the writes are to keys that are not known: the host cannot be asked before it has them.
         self._unknown_writes = False
-        # For scans: counts writes; from `since` on the furthest key that was written is known.
+        # For scans, from the first one on: counts writes; from `since` on the furthest key that was written is known.
+        self._is_scanned = False
         self._version = 0
         self._since = 0
         self._furthest = b""
-        # The record that wrote last, where its writes begin, what it replaced, and whether the host has some of it.
-        self._turn = 0
-        self._own = 0
-        self._own_bytes = 0
-        self._replaced = []
-        self._passed_on = False
+        # The record of whose writes the host has some.
+        self._passed_on = None
 
     def get(self, key):
-        value = self._known.get(key, _MISSING)
-        if value is not _MISSING:
+        value = self.known.get(key, MISSING)
+        if value is not MISSING:
             return value
         if self._unknown_writes:
             self.flush()
@@ -65,30 +63,37 @@ class CachedStore:
 
     def set(self, key, value):
         """Puts a value, or deletes the key if that is None."""
-        self._changed(key)
-        op = (lists.DELETE, key, b"") if value is None else (lists.PUT, key, value)
-        place = self._places.get(key)
-        if place is None:
-            self._places[key] = len(self._ops)
-            self._ops.append(op)
-            self._bytes += len(key) + len(op[2]) + 9
+        # What _learn does is written out here: in Python a call costs as much as all the rest.
+        if self._is_scanned:
+            self._note(key)
+        if value is None:
+            size = 0
+            self._ops.append((DELETE, key, b"", self._context._turn))
         else:
-            before = self._ops[place]
-            if place < self._own:
-                self._replaced.append((place, before))
-            self._ops[place] = op
-            self._bytes += len(op[2]) - len(before[2])
-        self._learn(key, value)
+            size = len(value)
+            self._ops.append((PUT, key, value, self._context._turn))
+        self._bytes += len(key) + size + 9
+        known = self.known
+        before = known.get(key, MISSING)
+        known[key] = value
+        if before is MISSING:
+            size += len(key) + _ENTRY
+        elif before is not None:
+            size -= len(before)
+        if size:
+            self._known_bytes += size
+            if self._known_bytes > _MOST_KNOWN:
+                self._forget_some()
         if self._bytes > _MOST_WRITES:
             self.flush()
 
     def merge(self, key, operand):
-        self._changed(key)
-        self._places.pop(key, None)
-        self._ops.append((lists.MERGE, key, operand))
+        if self._is_scanned:
+            self._note(key)
+        self._ops.append((MERGE, key, operand, self._context._turn))
         self._bytes += len(key) + len(operand) + 9
-        value = self._known.get(key, _MISSING)
-        if value is _MISSING:
+        value = self.known.get(key, MISSING)
+        if value is MISSING:
             self._unknown_writes = True
         elif value is not None and len(value) > _MOST_APPENDED:
             self._forget(key)
@@ -99,9 +104,9 @@ class CachedStore:
             self.flush()
 
     def delete_range(self, start, end):
-        self._changed(end)
-        self._places.clear()
-        self._ops.append((lists.DELETE_RANGE, start, end))
+        if self._is_scanned:
+            self._note(end)
+        self._ops.append((DELETE_RANGE, start, end, self._context._turn))
         self._bytes += len(start) + len(end) + 9
         self._forget_all()
         self._unknown_writes = True
@@ -111,6 +116,7 @@ class CachedStore:
     def page(self, start, end, most_bytes):
         """Returns a page of a range, own writes included: its pairs, the start of the next, and the version for is_stale."""
         self.flush()
+        self._is_scanned = True
         pairs, following = self._host.scan(self._handle, start, end, most_bytes)
         if self._since != self._version:
             self._since = self._version
@@ -125,10 +131,13 @@ class CachedStore:
         """Passes all writes to the host."""
         if not self._ops:
             return
-        if self._turn == self._context._turn and (len(self._ops) > self._own or self._replaced):
-            self._passed_on = True
-        ops = lists.write_ops(self._ops)
-        self._clear_writes()
+        turn = self._context._turn
+        if self._ops[-1][3] == turn:
+            self._passed_on = turn
+        ops = write_ops(_without_replaced(self._ops))
+        self._ops = []
+        self._bytes = 0
+        self._unknown_writes = False
         try:
             self._host.write(self._handle, ops)
         except BatchError:
@@ -138,47 +147,28 @@ class CachedStore:
 
     def undo(self):
         """Takes back what the record in process has written; returns False if the host has some of it."""
-        if self._turn != self._context._turn:
-            return True
-        if self._passed_on:
+        turn = self._context._turn
+        if self._passed_on == turn:
             return False
-        if len(self._ops) > self._own or self._replaced:
-            del self._ops[self._own :]
-            # A write may have been replaced more than once: the oldest comes last.
-            for place, op in reversed(self._replaced):
-                self._ops[place] = op
-            self._replaced.clear()
-            self._bytes = self._own_bytes
-            self._places.clear()
+        ops = self._ops
+        if ops and ops[-1][3] == turn:
+            while ops and ops[-1][3] == turn:
+                _, key, value, _ = ops.pop()
+                self._bytes -= len(key) + len(value) + 9
             self._forget_all()
             self._unknown_writes = True
         return True
 
-    def _clear_writes(self):
-        self._ops = []
-        self._places.clear()
-        self._bytes = 0
-        self._own = 0
-        self._own_bytes = 0
-        self._replaced.clear()
-        self._unknown_writes = False
-
-    def _changed(self, key):
-        turn = self._context._turn
-        if self._turn != turn:
-            self._turn = turn
-            self._own = len(self._ops)
-            self._own_bytes = self._bytes
-            self._replaced.clear()
-            self._passed_on = False
+    def _note(self, key):
+        """Notes for scans that a key was written."""
         self._version += 1
         if key > self._furthest:
             self._furthest = key
 
     def _learn(self, key, value):
-        known = self._known
-        before = known.get(key, _MISSING)
-        if before is _MISSING:
+        known = self.known
+        before = known.get(key, MISSING)
+        if before is MISSING:
             self._known_bytes += len(key) + _ENTRY
         elif before is not None:
             self._known_bytes -= len(before)
@@ -186,19 +176,45 @@ class CachedStore:
             self._known_bytes += len(value)
         known[key] = value
         if self._known_bytes > _MOST_KNOWN:
-            # What was learnt first goes first.
-            for old in list(known)[: len(known) // 2]:
-                self._forget(old)
-                # Its write may still be on its way to the host.
-                self._unknown_writes = self._unknown_writes or bool(self._ops)
-            if self._known_bytes > _MOST_KNOWN:
-                self._forget_all()
-                self._unknown_writes = bool(self._ops)
+            self._forget_some()
+
+    def _forget_some(self):
+        """What was learnt first goes first."""
+        for old in list(self.known)[: len(self.known) // 2]:
+            self._forget(old)
+            # Its write may still be on its way to the host.
+            self._unknown_writes = self._unknown_writes or bool(self._ops)
+        if self._known_bytes > _MOST_KNOWN:
+            self._forget_all()
+            self._unknown_writes = bool(self._ops)
 
     def _forget(self, key):
-        value = self._known.pop(key)
+        value = self.known.pop(key)
         self._known_bytes -= len(key) + _ENTRY + len(value or b"")
 
     def _forget_all(self):
-        self._known.clear()
+        self.known.clear()
         self._known_bytes = 0
+
+
+def _without_replaced(ops):
+    """Returns writes without those that a later one of the same key replaces. Only puts and deletions are told apart by key alone."""
+    last = {op[1]: op for op in ops}
+    if len(last) == len(ops):
+        return ops
+    if all(op[0] <= DELETE for op in ops):
+        return list(last.values())
+    kept, places = [], {}
+    for op in ops:
+        kind, key = op[:2]
+        if kind <= DELETE:
+            place = places.setdefault(key, len(kept))
+            if place < len(kept):
+                kept[place] = op
+                continue
+        elif kind == MERGE:
+            places.pop(key, None)
+        else:
+            places.clear()
+        kept.append(op)
+    return kept

@@ -40,9 +40,9 @@ class Context:
         self._emitted = []
         self._emitted_bytes = 0
         self._emitted_before = 0
-        # The number of the record in process, and whether the host has something of it already.
+        # The number of the record in process, and that of the one of which the host has something already.
         self._turn = 0
-        self._passed_on = False
+        self._passed_on = None
         # Why the host refused what was emitted. It is lost, so the instance is of no use afterwards.
         self._refused = None
         self._stores = {}
@@ -62,15 +62,23 @@ class Context:
         """
         if output.__class__ is not int or not 0 <= output < self._outputs:
             raise FunctionError(f"emitted to output {output}, but the function has {self._outputs}")
-        if value.__class__ is not bytes and value is not None:
-            value = as_bytes(value, "an emitted value")
+        length = 28
+        if value is not None:
+            if value.__class__ is not bytes:
+                value = as_bytes(value, "an emitted value")
+            length += len(value)
         if key is not None:
-            key = as_bytes(key, "a record's key")
-        encoded = frame.write_headers(headers.items() if isinstance(headers, dict) else headers) if headers else b""
-        length = 28 + len(value or b"") + len(key or b"") + len(encoded)
-        if self._emitted and self._emitted_bytes + length > _MOST_BYTES:
-            self._flush_emitted()
+            if key.__class__ is not bytes:
+                key = as_bytes(key, "a record's key")
+            length += len(key)
+        encoded = b""
+        if headers:
+            encoded = frame.write_headers(headers.items() if isinstance(headers, dict) else headers)
+            length += len(encoded)
         self._emitted_bytes += length
+        if self._emitted_bytes > _MOST_BYTES and self._emitted:
+            self._flush_emitted()
+            self._emitted_bytes = length
         self._emitted.append((self._timestamp if timestamp is None else timestamp, output, key, encoded, value))
 
     def emit_json(
@@ -89,7 +97,7 @@ class Context:
         """Promises an output that no record older than the watermark (milliseconds since the Unix epoch) will follow."""
         # Records that were emitted before it may be older.
         self._flush_emitted()
-        self._passed_on = True
+        self._passed_on = self._turn
         self._host.emit_watermark(output, watermark)
 
     def set_timer(self, domain: int, key: bytes | str, at: int) -> None:
@@ -98,12 +106,12 @@ class Context:
         ``on_timer`` is called once when it is due. If the time has come already, that is as soon as the call is over. Timers
         belong to the epoch, like state: a timer that a failed call sets is not set.
         """
-        self._passed_on = True
+        self._passed_on = self._turn
         self._host.set_timer(domain, as_bytes(key, "a timer's key"), at)
 
     def delete_timer(self, domain: int, key: bytes | str) -> None:
         """Deletes a timer. Does nothing if the timer is not set."""
-        self._passed_on = True
+        self._passed_on = self._turn
         self._host.delete_timer(domain, as_bytes(key, "a timer's key"))
 
     def store(self, name: str) -> Store:
@@ -118,12 +126,11 @@ class Context:
         """A record begins: what is emitted for it has its time."""
         self._timestamp = timestamp
         self._emitted_before = len(self._emitted)
-        self._passed_on = False
         self._turn += 1
 
     def _undo(self):
         """Takes back what the record in process did, and passes on what those before it did. False if that cannot be done."""
-        if self._passed_on:
+        if self._passed_on == self._turn:
             return False
         for store in self._stores.values():
             if not store._cached.undo():
@@ -147,7 +154,7 @@ class Context:
         if not self._emitted:
             return
         if len(self._emitted) > self._emitted_before:
-            self._passed_on = True
+            self._passed_on = self._turn
         self._emitted_before = 0
         packed = frame.build(self._emitted)
         self._emitted = []

@@ -12,11 +12,21 @@ _OP = struct.Struct("<BI")
 
 
 def write_ops(ops):
-    """Encodes writes, each a tuple (kind, key, value)."""
+    """Encodes writes, each a tuple that begins with kind, key and value, and has a fourth part, which is not encoded."""
     parts = [_U32.pack(len(ops))]
-    op, u32 = _OP.pack, _U32.pack
-    for kind, key, value in ops:
-        parts += (op(kind, len(key)), key, u32(len(value)), value)
+    # To pack a number takes longer than to find it packed, and lengths are mostly the same.
+    heads, sizes = ({}, {}, {}, {}), {}
+    for kind, key, value, _ in ops:
+        length, size = len(key), len(value)
+        try:
+            head = heads[kind][length]
+        except KeyError:
+            head = heads[kind][length] = _OP.pack(kind, length)
+        try:
+            packed = sizes[size]
+        except KeyError:
+            packed = sizes[size] = _U32.pack(size)
+        parts += (head, key, packed, value)
     return b"".join(parts)
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .cache import MISSING
+
 _PAGE = 64 << 10
 # The first page after a write ahead of the scan is smaller: a function that writes while it scans will do so again.
 _FIRST_PAGE = 1 << 10
@@ -38,7 +40,12 @@ class Store:
 
     def __init__(self, cached, prefix=b"\x00"):
         self._cached = cached
+        # A read that is answered by what is known makes no further call.
+        self._known = cached.known
         self._prefix = prefix
+        # The key that was read last, and what it is with the prefix: most keys that are read are written next.
+        self._last = MISSING
+        self._full = None
 
     def part(self, key_group: bytes | str, key: bytes | str, namespace: bytes | str) -> Store:
         """Returns the part of this store for a key group, a key and a namespace. It shares no key with any other."""
@@ -50,11 +57,16 @@ class Store:
 
     def get(self, key: bytes | str) -> bytes | None:
         """Returns the value of a key as bytes, or None if the key is absent."""
-        return self._cached.get(self._prefix + as_bytes(key, "a key"))
+        if key is not self._last:
+            self._full = self._prefix + (key if key.__class__ is bytes else as_bytes(key, "a key"))
+            self._last = key if key.__class__ is bytes else MISSING
+        value = self._known.get(self._full, MISSING)
+        return self._cached.get(self._full) if value is MISSING else value
 
     def put(self, key: bytes | str, value: bytes | str) -> None:
         """Stores a value."""
-        self._cached.set(self._prefix + as_bytes(key, "a key"), as_bytes(value, "a value"))
+        full = self._full if key is self._last else self._prefix + as_bytes(key, "a key")
+        self._cached.set(full, value if value.__class__ is bytes else as_bytes(value, "a value"))
 
     def delete(self, key: bytes | str) -> None:
         """Removes a key. Does nothing if the key is absent."""
