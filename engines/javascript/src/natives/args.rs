@@ -144,7 +144,7 @@ impl Args<'_> {
         if start.is_null() {
             return Err(Failure::Thrown);
         }
-        Ok(Some(Text { context: self.context, start, len: len as usize, of: PhantomData }))
+        Ok(Some(Text { context: self.context, start, len, of: PhantomData }))
     }
 
     /// A new Uint8Array.
