@@ -102,8 +102,14 @@ pub fn default_out(dir: &Path, end: &str) -> PathBuf {
     dir.join("build").join(format!("{name}.{end}"))
 }
 
-/// Puts an artifact in place whole, so that a build that fails leaves the last one.
+/// Puts an artifact in place whole, so that a build that fails leaves the last one. A link stays, and what it leads to is replaced; what is
+/// no file is not.
 pub fn place(out: &Path, bytes: &[u8]) -> Result<()> {
+    let out = &out.canonicalize().unwrap_or_else(|_| out.to_owned());
+    if out.exists() && !out.is_file() {
+        let message = format!("cannot write '{}': it is there, and is no ordinary file", out.display());
+        return Err(Error::new(ErrorCode::BuildFolder, message));
+    }
     let folder = match out.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

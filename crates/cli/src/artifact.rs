@@ -26,9 +26,15 @@ pub(crate) fn is_source(path: &Path) -> bool {
 
 /// The bytes of the artifact at a path.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    read_without(path, None)
+}
+
+/// The same; if it is a folder, without that file, which is what was made of it before.
+pub(crate) fn read_without(path: &Path, made: Option<&Path>) -> Result<Vec<u8>> {
     if path.is_dir() {
         let mut found = Vec::new();
-        gather(path, "", &mut found)?;
+        let made = made.and_then(|made| made.canonicalize().ok());
+        gather(&path.canonicalize()?, "", made.as_deref(), &mut found)?;
         return packed(pack(found, None));
     }
     if let Some(advice) = path.file_name().and_then(|name| not_yet(name.to_str()?)) {
@@ -46,7 +52,7 @@ fn packed(packed: fnstream_core::Result<Vec<u8>>) -> Result<Vec<u8>> {
 }
 
 /// The files of a folder. Links are not followed, nor is what begins with a dot taken along.
-fn gather(folder: &Path, within: &str, found: &mut Vec<File>) -> Result<()> {
+fn gather(folder: &Path, within: &str, made: Option<&Path>, found: &mut Vec<File>) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -59,8 +65,8 @@ fn gather(folder: &Path, within: &str, found: &mut Vec<File>) -> Result<()> {
         }
         let path = format!("{within}{name}");
         if kind.is_dir() {
-            gather(&entry.path(), &format!("{path}/"), found)?;
-        } else if kind.is_file() {
+            gather(&entry.path(), &format!("{path}/"), made, found)?;
+        } else if kind.is_file() && Some(&*entry.path()) != made {
             found.push((path, files::read(&entry.path(), files::MOST_BINARY)?));
         }
     }

@@ -129,21 +129,22 @@ impl Project {
 
     fn pack(&self, language: Language, root: &Path, how: &How) -> Result<Made> {
         how.is_for(SOURCE)?;
-        let source = self.source(root)?;
+        let path =
+            how.out.clone().unwrap_or_else(|| default_out(&self.dir, if how.component { "wasm" } else { "zip" }));
+        let source = artifact::read_without(root, Some(&path)).map_err(unreadable)?;
         let files = fnstream_core::units::counted(Source::read(&source)?.files.len(), "file");
-        let (bytes, end, form) = match how.component {
-            true => (bundle(&source, &artifact::engines())?, "wasm", "component with its source"),
-            false => (source, "zip", "source"),
+        let (bytes, form) = match how.component {
+            true => (bundle(&source, &artifact::engines())?, "component with its source"),
+            false => (source, "source"),
         };
         self.check(&bytes)?;
-        let path = how.out.clone().unwrap_or_else(|| default_out(&self.dir, end));
         place(&path, &bytes)?;
         Ok(Made { path, bytes, form: format!("{form} in {}: {files}", language.name()), imports: Vec::new() })
     }
 
     /// The source as an artifact.
     pub(crate) fn source(&self, root: &Path) -> Result<Vec<u8>> {
-        artifact::read(root).map_err(|e| Failure::new(ErrorCode::SourceInvalid, e.to_string()))
+        artifact::read(root).map_err(unreadable)
     }
 
     /// Has the engine load the source, as a server does when a function is made: that finds mistakes of syntax, modules that are
@@ -168,6 +169,10 @@ impl Project {
         }
         read_config(&path).map(Some)
     }
+}
+
+fn unreadable(error: std::io::Error) -> Failure {
+    Failure::new(ErrorCode::SourceInvalid, error.to_string())
 }
 
 /// Reads a function's description.

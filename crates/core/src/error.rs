@@ -104,7 +104,7 @@ codes! {
     ArtifactUnsupported = "FS-1203", User, 400, "the artifact fits none of the kinds that can be run", "build it for one of the worlds in wit/ or as a WASI preview 1 module; the message says what does not fit";
     ArtifactCorrupt = "FS-1204", External, 500, "a stored artifact is missing or was changed on disk", "upload the artifact with 'function-stream client update', the same one or a newer one";
     CompileTimeout = "FS-1205", User, 400, "the artifact takes longer to compile than the server allows", "build it smaller, optimized and without generated bulk, or raise the server's setting wasm.max_compile_time";
-    SourceInvalid = "FS-1206", User, 400, "the function's source cannot be loaded", "correct the source as the message says; docs/python.md says what it may be";
+    SourceInvalid = "FS-1206", User, 400, "the function's source cannot be loaded", "correct the source as the message says; docs/python.md and docs/javascript.md say what it may be";
     // 13xx: topics and positions.
     TopicNotFound = "FS-1301", User, 404, "there is no topic of this name", "create it with 'function-stream client topic create', or produce to it";
     TopicExists = "FS-1302", User, 409, "a topic of this name exists", "choose another name, or delete the topic first";

@@ -55,6 +55,29 @@ fn source_and_its_engine_become_one_component() {
 }
 
 #[test]
+fn what_was_built_is_no_part_of_what_is_built() {
+    let folder = folder(&[("app.js", "export default () => 1;")]);
+    let build = || must(folder.path(), &["build", "-o", "app.zip"]);
+    let first = (build(), fs::read(folder.path().join("app.zip")).unwrap());
+    assert_eq!((build(), fs::read(folder.path().join("app.zip")).unwrap()), first);
+}
+
+#[test]
+fn an_artifact_replaces_a_file_and_nothing_else() {
+    let folder = folder(&[("src/app.js", "export default () => 1;"), ("taken/x", ""), ("old.zip", "old")]);
+    let refused = run(folder.path(), &["build", "-o", "taken"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused.err.contains("error FS-1801: cannot write '") && refused.err.contains("is no ordinary file"),
+        "{refused:?}"
+    );
+    std::os::unix::fs::symlink("old.zip", folder.path().join("link.zip")).unwrap();
+    must(folder.path(), &["build", "-o", "link.zip"]);
+    assert!(folder.path().join("link.zip").is_symlink());
+    assert_ne!(fs::read(folder.path().join("old.zip")).unwrap(), b"old");
+}
+
+#[test]
 fn a_component_needs_an_engine_to_be_made_of() {
     let folder = folder(&[("app.js", "export default () => 1;")]);
     let mut command = command(folder.path(), &["build", "--component"]);
