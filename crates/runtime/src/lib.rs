@@ -21,7 +21,7 @@
 //!
 //! [`WasmRuntime`] (`runtime`) -> `inspect`, `size`, `compile` and `cache` (from bytes to code) -> `sandbox` (the only way into a
 //! guest), with `ticker`, `timer`, `meter`, `fault`, `backtrace`, `lines` (time, memory, how and where calls end) -> `packed`, `processor`, `stdio` (the kinds), each with one file
-//! per host interface; `script` (source and its engines) comes last of them; `wasi` and `log` are what components share, `granted` opens files for both kinds of WASI.
+//! per host interface; `script` (source and its engines) comes last of them; `shared` has each program once for all who use it; `wasi` and `log` are what components share, `granted` opens files for both kinds of WASI.
 //!
 //! ```
 //! use fnstream_core::runtime::Runtime;

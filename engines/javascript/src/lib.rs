@@ -12,7 +12,8 @@
 //!                              files.rs: what an import finds
 //! ```
 //!
-//! What goes on inside is JavaScript's, the same as in the test kit of the SDK. This crate hands buffers over, and text.
+//! What goes on inside is JavaScript's, the same as in the test kit of the SDK, but for the cache of state, which is the Rust SDK's. This
+//! crate hands buffers over, and text, and what a record reads and writes.
 
 mod boundary;
 // The cache of state is that of the Rust SDK, as it is.
